@@ -1,0 +1,189 @@
+"""Settings: frozen dataclasses whose fields say what they mean and what values they admit.
+
+`setting` declares a field, `build` makes a dataclass from a plain mapping (a YAML or JSON file) and reports every
+unknown key, wrong type and out-of-range value at once, before anything is computed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from scenewise.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+C = TypeVar("C")
+
+
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: Sequence[Any] | None = None,
+    paper: Any = None,
+) -> Any:
+    """Declare a field of a settings dataclass.
+
+    Args:
+        default: Its default value; a list or dict is copied per instance.
+        meaning: What it does, with its unit.
+        minimum: Smallest admitted value, inclusive (of each element where the field is a list).
+        maximum: Largest admitted value, inclusive.
+        choices: The only admitted values.
+        paper: The paper's value where the default differs.
+    """
+    metadata = {"meaning": meaning, "minimum": minimum, "maximum": maximum, "choices": choices, "paper": paper}
+    if isinstance(default, (list, dict)):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
+    """Make a settings object from plain values; nested dataclass fields take nested mappings.
+
+    Args:
+        cls: A settings dataclass.
+        values: Plain values by field name; a missing key takes its default.
+        where: What is being read, for the message: a file name or "command line".
+
+    Raises:
+        InputError: With every problem found, each with key, value, allowed range and nearest spelling.
+    """
+    problems: list[str] = []
+    made = _build(cls, values, "", problems)
+    if problems:
+        raise InputError(where, "; ".join(problems), "Correct these settings.")
+    return made
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """Return a settings object as plain values that `build` takes back (tuples become lists)."""
+    return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+
+
+def replace(config: C, values: Mapping[str, Any], where: str) -> C:
+    """Return a copy with some plain values replaced and everything checked anew; nested mappings merge."""
+    return build(type(config), merge(plain(config), values), where)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `over` laid on top, mappings merged key by key."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def nest(dotted: Sequence[str], where: str = "command line") -> dict[str, Any]:
+    """Read `key.sub=value` words into nested plain values; values are YAML scalars or lists.
+
+    Raises:
+        InputError: A word has no `=` or its value is not YAML.
+    """
+    import yaml
+
+    nested: dict[str, Any] = {}
+    for word in dotted:
+        key, equals, text = word.partition("=")
+        if not equals or not key.strip():
+            raise InputError(where, f"{word!r} is not of the form key=value.", "Write for example training.steps=2000.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InputError(where, f"the value of {key!r} cannot be read: {text!r}.") from error
+        for part in reversed(key.strip().removeprefix("--").split(".")):
+            value = {part: value}
+        nested = merge(nested, value)
+    return nested
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return plain(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
+    if not hasattr(values, "items"):
+        problems.append(f"{prefix.rstrip('.') or 'the settings'} must be a mapping, found {values!r}")
+        return cls()
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            problems.append(f"unknown key {prefix}{key}. {nearest(str(key), fields)}")
+    made = {}
+    for name, field in fields.items():
+        if name not in values:
+            continue
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            made[name] = _build(hint, values[name], f"{prefix}{name}.", problems)  # type: ignore[arg-type]
+            continue
+        before = len(problems)
+        value = _convert(values[name], hint, f"{prefix}{name}", problems)
+        if len(problems) == before:
+            _check(value, field.metadata, f"{prefix}{name}", problems)
+        made[name] = value
+    return cls(**made) if not problems else cls()
+
+
+def _convert(value: Any, hint: Any, key: str, problems: list[str]) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _convert(value, next(a for a in args if a is not type(None)), key, problems)
+    if origin in (tuple, list):
+        return _convert_sequence(value, origin, args, key, problems)
+    if origin is dict or hint is dict or hint is Any:
+        return value
+    if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML reads 1e-3 as text
+        except ValueError:
+            pass
+    elif hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+        return value
+    problems.append(f"{key} must be of type {hint.__name__}, found {value!r}")
+    return value
+
+
+def _convert_sequence(value: Any, origin: Any, args: tuple[Any, ...], key: str, problems: list[str]) -> Any:
+    if not isinstance(value, (list, tuple)):
+        problems.append(f"{key} must be a list, found {value!r}")
+        return value
+    fixed = origin is tuple and args and args[-1] is not Ellipsis
+    if fixed and len(value) != len(args):
+        problems.append(f"{key} must have {len(args)} values, found {list(value)!r}")
+        return value
+    element_hints = args if fixed else (args[0],) * len(value)
+    return origin(_convert(v, h, f"{key}[{i}]", problems) for i, (v, h) in enumerate(zip(value, element_hints, strict=True)))
+
+
+def _check(value: Any, metadata: Mapping[str, Any], key: str, problems: list[str]) -> None:
+    if value is None:
+        return
+    if isinstance(value, (list, tuple)):
+        for element in value:
+            _check(element, metadata, key, problems)
+        return
+    choices, low, high = metadata.get("choices"), metadata.get("minimum"), metadata.get("maximum")
+    if choices is not None and value not in choices:
+        allowed = ", ".join(map(str, choices))
+        problems.append(f"{key} is {value!r}; allowed: {allowed}. {nearest(str(value), map(str, choices))}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value != value or (low is not None and value < low) or (high is not None and value > high):
+            bounds = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"
+            problems.append(f"{key} is {value!r}; allowed range {bounds}")

@@ -1,0 +1,36 @@
+"""Errors that a user can mend: each names the thing, what is wrong with it, and the remedy."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the command line prints it without a traceback and exits with code 2.
+
+    Args:
+        subject: What was given: a file, a field, an option.
+        problem: What was expected and what was found.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, subject: object, problem: str, remedy: str = "") -> None:
+        self.subject = str(subject)
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{self.subject}: {problem}" + (f" {remedy}" if remedy else ""))
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        """Let worker processes hand the error back whole."""
+        return (type(self), (self.subject, self.problem, self.remedy))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a sentence that names the nearest known spelling, or all known words where none is near."""
+    words = sorted(known)
+    close = get_close_matches(word, words, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(words) or 'none'}."

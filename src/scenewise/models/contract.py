@@ -1,0 +1,139 @@
+"""What every model offers, so that training, evaluation and streaming need to know no model by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import Tensor, nn
+
+from scenewise.decomposition import Decomposition
+from scenewise.errors import InputError
+from scenewise.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scenewise.observation import Observation
+
+State = dict[str, Tensor]
+"""A recurrent model's memory: plain tensors by name, that can be saved, sent to a device and continued."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a forward pass returns.
+
+    Attributes:
+        decomposition: The explanation of every frame.
+        terms: Named losses in nats per sample, each of shape (B,), to be minimised; `SceneModel.loss` weighs them.
+    """
+
+    decomposition: Decomposition
+    terms: dict[str, Tensor]
+
+
+class SceneModel(nn.Module, ABC):
+    """A model that takes observations apart into slots.
+
+    Class attributes:
+        config_class: Its settings dataclass.
+        presets: Named settings: at least `paper` and `tiny`.
+    """
+
+    config_class: ClassVar[type]
+    presets: ClassVar[Mapping[str, Any]]
+    registered_name: ClassVar[str]
+
+    config: Any
+
+    @abstractmethod
+    def forward(
+        self,
+        observation: Observation,
+        slots: int | None = None,
+        refinements: int | None = None,
+        seed: int = 0,
+        noise: Tensor | None = None,
+    ) -> Output:
+        """Explain an observation.
+
+        Args:
+            observation: Frames of shape (B, T, C, H, W).
+            slots: K; the settings' value where None.
+            refinements: R; the settings' value where None.
+            seed: Seed of the posterior noise: the same seed gives the same output on the same machine.
+            noise: The posterior noise itself in place of a seed; the shape is `noise_shape`.
+        """
+
+    @abstractmethod
+    def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Return the weighted sum of terms, shape (B,), as trained."""
+
+    @property
+    @abstractmethod
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the frames it was made for."""
+
+    def check_frames(self, frames: Tensor) -> None:
+        """Raise InputError where frames of shape (..., C, H, W) cannot be used."""
+        channels, height, width = self.frame_shape
+        if tuple(frames.shape[-3:]) != (channels, height, width):
+            raise InputError(
+                "frames",
+                f"the model takes (C, H, W) = {(channels, height, width)}; found {tuple(frames.shape[-3:])}.",
+                "Resize or convert the frames, or use another model.",
+            )
+        if not bool(frames.isfinite().all()):
+            raise InputError("frames", "contain NaN or infinite values.", "Repair the input or drop those frames.")
+
+
+class Recurrent(ABC):
+    """A model that carries a state from frame to frame; `forward` is the fold of `step`."""
+
+    @abstractmethod
+    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
+        """Return the state before the first frame. It holds the seed and the frame number as tensors."""
+
+    @abstractmethod
+    def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame.
+
+        Args:
+            frame: Shape (B, C, H, W) in [0, 1].
+            state: What `initial_state` or the last `step` returned.
+            refinements: R; the settings' value where None.
+
+        Returns:
+            A decomposition with T = 1, without a graph, and the new state.
+        """
+
+
+class Predictor(ABC):
+    """A model that can continue a video by itself."""
+
+    @abstractmethod
+    def predict(self, state: State, steps: int) -> tuple[Decomposition, State]:
+        """Return `steps` predicted frames and the state after them (a rollout can be continued)."""
+
+
+class Decodes(ABC):
+    """A model that can draw slots from latents."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
+        """Draw latents of shape (B, K, Z): masks (B, K, 1, H, W) and appearance (B, K, C, H, W)."""
+
+
+MODELS: Registry[type[SceneModel]] = Registry("model", "scenewise.models")
+
+
+def register_model(name: str) -> Any:
+    """Return a decorator that registers a model class under `name` and tells the class its name."""
+
+    def enter(cls: type[SceneModel]) -> type[SceneModel]:
+        cls.registered_name = name
+        return MODELS.register(name)(cls)
+
+    return enter

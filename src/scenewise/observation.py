@@ -1,0 +1,41 @@
+"""What a model sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Frames of a video, views of a scene, or single images.
+
+    Attributes:
+        frames: Float in [0, 1], shape (B, T, C, H, W): T frames of a video, V views of a scene, or T = 1.
+        ids: Ground truth for metrics only, int64, shape (B, T, H, W): 0 background, -1 ignore, 1.. objects.
+            No model reads it.
+        viewpoints: Camera descriptions for multi-view models, shape (B, T, D).
+    """
+
+    frames: Tensor
+    ids: Tensor | None = None
+    viewpoints: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Check ranks and agreement of shapes; raises InputError."""
+        if self.frames.ndim != 5:
+            raise InputError("frames", f"must have shape (B, T, C, H, W); found {tuple(self.frames.shape)}.")
+        batch, time, _, height, width = self.frames.shape
+        if self.ids is not None and tuple(self.ids.shape) != (batch, time, height, width):
+            raise InputError("ids", f"must have shape {(batch, time, height, width)}; found {tuple(self.ids.shape)}.")
+
+    def to(self, device: torch.device | str) -> Observation:
+        """Return the observation on another device."""
+        moved = (None if t is None else t.to(device) for t in (self.frames, self.ids, self.viewpoints))
+        return Observation(*moved)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Probability of slots: Gaussians, spatial mixtures, the refinement step."""
