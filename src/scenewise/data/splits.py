@@ -1,0 +1,64 @@
+"""The three splits every source knows, and how one long recording is divided among them."""
+
+from __future__ import annotations
+
+from scenewise.errors import InputError, nearest
+
+SPLITS = ("train", "validation", "test")
+"""Names of the splits, in the order in which one recording is divided."""
+
+
+def check_split(split: str) -> str:
+    """Return `split` if it is one of `SPLITS`.
+
+    Raises:
+        InputError: It is not; the message names the nearest spelling.
+    """
+    if split not in SPLITS:
+        raise InputError(split, "is not a split.", nearest(str(split), SPLITS))
+    return split
+
+
+def check_index(index: int, length: int, origin: str) -> int:
+    """Return `index` if a source of `length` videos has it.
+
+    Raises:
+        IndexError: It does not, so that iterating over a source ends.
+    """
+    if not 0 <= index < length:
+        raise IndexError(f"{origin}: video {index} asked for, it has {length}")
+    return int(index)
+
+
+def check_span(start: int, frames: int | None, length: int, origin: str) -> tuple[int, int]:
+    """Return the first frame and the frame after the last one of a span inside a video.
+
+    Args:
+        start: First frame.
+        frames: Number of frames, or None for all that follow.
+        length: Number of frames of the video.
+        origin: What is read, for the message.
+
+    Raises:
+        InputError: The span does not lie inside the video or is empty.
+    """
+    stop = length if frames is None else start + frames
+    if not 0 <= start < stop <= length:
+        asked = f"frames {start} to {stop - 1}" if stop > start else f"{stop - start} frames from {start}"
+        raise InputError(origin, f"{asked} asked for, a video has frames 0 to {length - 1}.", "Ask for a shorter span.")
+    return start, stop
+
+
+def time_block(split: str, length: int, shares: tuple[float, float, float], gap: int = 0) -> tuple[int, int]:
+    """Return the block of time (first frame, frame after the last) that one recording gives to a split.
+
+    Args:
+        split: One of `SPLITS`.
+        length: Number of frames of the recording.
+        shares: Part of the recording that each split gets, in the order of `SPLITS`; they sum to 1.
+        gap: Frames left out between two blocks.
+    """
+    place = SPLITS.index(check_split(split))
+    first = round(length * sum(shares[:place]))
+    last = round(length * sum(shares[: place + 1]))
+    return first + (gap if place else 0), max(last, first)
