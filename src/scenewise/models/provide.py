@@ -1,0 +1,571 @@
+"""PROVIDE: probabilistic video decomposition (UAI 2021), the paper's equations 1 to 7 and Fig. 2.
+
+Every frame t is explained by K slots with latents z_t^k. A posterior q(z; lambda) is refined R_t times per frame by a
+network that sees gradients of the step loss (IODINE); the network's 2D-LSTM carries (h, c) along refinements r and
+along time t, and h of the last frame conditions the prior (xi) and the decoder (g).
+
+Symbols of the paper used here: lambda = (mean, log-variance) of q; h, c the 2D-LSTM's state; xi the prior network;
+R the refinement budget of the first frame, R_t = max(R - t, 1) that of frame t; beta, psi, gamma the weights of
+reconstruction, KL and mask entropy.
+
+What differs from the paper by default (preset `paper`; provide.md 13 has all 20 places where paper and code disagree):
+the final decode of a frame counts in the loss (step weights r / D_t over all D_t decodes); log sigma of the prior is
+clamped to [-5, 5]; gradients are taken of the sum over the batch. The preset `reference` mimics the public code,
+`fast` is ours and learns soonest on small hardware: see `ProvideConfig` for each of its settings.
+
+Published (Table 1, 40 frames): balls colour ARI .7301, F-ARI .9999, MSE .0002; binary .7294, .9999, .0004.
+Ours: the recipes `provide-balls-colour` and `provide-balls-binary` and the cards beside their weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scenewise.config import setting
+from scenewise.decomposition import Decomposition
+from scenewise.errors import InputError
+from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, SceneModel, State, register_model
+from scenewise.nn.decoders import BroadcastDecoder, CoarseToFineDecoder
+from scenewise.nn.encoders import FlatEncoder, PooledEncoder, StridedEncoder
+from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
+from scenewise.nn.squeeze import SqueezeFeatures
+from scenewise.variational.gaussian import Gaussian, seeded_noise
+from scenewise.variational.mixture import SpatialMixture
+from scenewise.variational.recomputation import recomputed
+from scenewise.variational.refinement import (
+    ImageGradients,
+    ImageInputs,
+    Weights,
+    image_gradients,
+    posterior_gradient,
+    step_terms,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scenewise.observation import Observation
+
+
+@dataclass(frozen=True)
+class ProvideConfig:
+    """Settings of PROVIDE; defaults are the preset `paper`."""
+
+    size: tuple[int, int] = setting((64, 64), "Height and width of the frames, pixels", minimum=8, maximum=1024)
+    channels: int = setting(3, "Channels of the frames", minimum=1, maximum=4)
+    slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
+    refinements: int = setting(6, "R, refinement budget of the first frame", minimum=1, maximum=64)
+    latent: int = setting(64, "M, latent size of a slot", minimum=1, maximum=1024)
+    hidden: int = setting(128, "Size of the 2D-LSTM's states", minimum=1, maximum=2048)
+    code: int = setting(128, "Size of the image code the refinement network makes", minimum=1, maximum=2048)
+    sigma: float = setting(0.3**0.5, "Standard deviation of a pixel (variance 0.3)", minimum=1e-3, maximum=10)
+    mixture: str = setting("pixel", "Mixture joint over channels or per channel (code)", choices=("pixel", "channel"))
+    reconstruction_weight: float = setting(100.0, "beta, weight of the reconstruction NLL", minimum=0)
+    kl_weight: float = setting(10.0, "psi, weight of the KL", minimum=0)
+    entropy_weight: float = setting(0.0, "gamma, weight of the minimised mask entropy (0.1 for binary)", minimum=0)
+    beta_schedule: bool = setting(False, "Colour schedule: beta 300 above NLL 600, 100 above 200, else kept")
+    grid: str = setting("triangular", "Refinements per frame: max(R - t, 1) or always R - 1", choices=("triangular", "full"))
+    trailing_refinement: bool = setting(False, "Code: one more refinement after the last decode from frame 2 on")
+    step_weights: str = setting("relative", "r / D_t, or r / R as in the code", choices=("relative", "absolute"))
+    conditional_prior: bool = setting(True, "Prior from h of the last frame; else N(0, I)")
+    conditional_decoder: bool = setting(True, "Decoder sees h of the last frame")
+    prior_scale: str = setting(
+        "log_sigma", "Prior head gives log sigma, or softplus of it is the log-variance (code)",
+        choices=("log_sigma", "softplus_logvar"),
+    )
+    first_sample: str = setting(
+        "per_frame", "Noise of the first decode: fresh per frame or shared by all frames (code)",
+        choices=("per_frame", "shared"),
+    )
+    cell: str = setting("lambda", "2D-LSTM: gated mix of the two cells (code) or Graves 2007", choices=("lambda", "graves"))
+    leave_one_out: bool = setting(True, "Leave-one-out likelihood among the refinement inputs (absent in the code)")
+    mask_posterior: str = setting(
+        "exact", "N_k / sum N_j, or softmax of the likelihood values (code)", choices=("exact", "softmax_of_lik")
+    )
+    mask_gradient: str = setting("mask", "Refinement input: gradient by mask or by its logit", choices=("mask", "logit"))
+    prev_frame: bool = setting(False, "Previous frame and two coordinates more among the refinement inputs (code option)")
+    pretrained_features: bool = setting(False, "Frozen SqueezeNet features of the frame among the inputs (code)")
+    predict_z: str = setting(
+        "initial", "z of a predicted frame", choices=("initial", "prior_sample", "prior_mean")
+    )
+    predict_readout: str = setting(
+        "first", "Output of a predicted frame: its first decode, or one more after refinement", choices=("first", "refined")
+    )
+    mean_activation: str = setting("sigmoid", "Activation of the means", choices=("sigmoid", "linear"))
+    decoder: str = setting("broadcast", "Full-size broadcast, or ours at 1/4 with group norm", choices=("broadcast", "coarse"))
+    decoder_channels: int = setting(64, "Width of the decoder", minimum=1, maximum=1024)
+    encoder: str = setting(
+        "flat", "Refinement encoder: PROVIDE's, IODINE's pooled, or ours with stride 2 and group norm",
+        choices=("flat", "gap", "strided"),
+    )
+    encoder_channels: int = setting(64, "Width of the refinement encoder", minimum=1, maximum=1024)
+    groups: int = setting(4, "Groups of the group norms in our decoder and encoder", minimum=1, maximum=64)
+    composed_until: tuple[int, int] = setting(
+        (0, 0), "Likelihood of the composed image up to the first training step, then blended linearly into the mixture "
+        "until the second (ours; 0, 0 = mixture from the start)", minimum=0,
+    )
+    area_entropy_weight: float = setting(
+        0.0, "Weight of the entropy of slot areas: one slot takes what no other needs (ours)", minimum=0
+    )
+    recompute: bool = setting(False, "Recompute each cell in the backward pass: less memory, a third more time")
+    bf16_convolutions: bool = setting(False, "Convolutions in bfloat16; everything probabilistic stays float32")
+
+
+PAPER = ProvideConfig()
+PRESETS: dict[str, Any] = {
+    "paper": {},
+    "reference": {
+        "mixture": "channel", "trailing_refinement": True, "step_weights": "absolute", "prior_scale": "softplus_logvar",
+        "first_sample": "shared", "leave_one_out": False, "mask_posterior": "softmax_of_lik", "beta_schedule": True,
+        "pretrained_features": True,
+    },
+    "fast": {
+        "latent": 32, "hidden": 128, "decoder": "coarse", "decoder_channels": 32, "encoder": "strided",
+        "encoder_channels": 32, "refinements": 3, "mask_gradient": "logit", "sigma": 0.3, "reconstruction_weight": 1.0,
+        "kl_weight": 0.1,
+    },
+    "tiny": {
+        "size": [16, 16], "slots": 3, "refinements": 3, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
+        "encoder_channels": 8,
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One decode: the sample and how it explains the frame."""
+
+    latent: Tensor
+    drawn: tuple[Tensor, Tensor]
+    mixture: SpatialMixture
+    terms: dict[str, Tensor]
+
+
+@dataclass
+class _Frame:
+    """One frame's place on the grid: what all of its cells share."""
+
+    frame: Tensor
+    time: tuple[Tensor, Tensor]
+    prior: Gaussian
+    extra: tuple[Tensor, ...]
+
+
+class RefinementNetwork(nn.Module):
+    """Image inputs and (lambda, gradient by lambda) to an additive update of lambda, through the 2D-LSTM."""
+
+    def __init__(self, config: ProvideConfig, shared: int, per_slot: int) -> None:
+        super().__init__()
+        width, code, size = config.encoder_channels, config.code, config.size
+        self.encoder: nn.Module
+        if config.encoder == "flat":
+            self.encoder = FlatEncoder(shared, per_slot, width, code, size)
+        elif config.encoder == "gap":
+            self.encoder = PooledEncoder(shared, per_slot, width, 4, code)
+        else:
+            self.encoder = StridedEncoder(shared, per_slot, width, config.groups, code, size)
+        cell = LambdaLSTM2d if config.cell == "lambda" else GravesLSTM2d
+        self.cell = cell(code + 4 * config.latent, config.hidden)
+        self.update = nn.Linear(config.hidden, 2 * config.latent)
+
+    def forward(
+        self,
+        images: tuple[Tensor, Tensor],
+        vectors: Tensor,
+        time: tuple[Tensor, Tensor],
+        refinement: tuple[Tensor, Tensor],
+        bf16: bool = False,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the update (B, K, 2M) and the new state, each (B, K, hidden)."""
+        with torch.autocast(vectors.device.type, torch.bfloat16, enabled=bf16):
+            code = self.encoder(*images)
+        u = torch.cat([code.float().unflatten(0, vectors.shape[:2]), vectors], -1)
+        state = self.cell(u, time, refinement)
+        return self.update(state[0]), state
+
+
+class PriorNetwork(nn.Module):
+    """xi: h of the last frame to the prior of this one (PROVIDE eq. 6, footnote 5)."""
+
+    def __init__(self, config: ProvideConfig) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(config.hidden, config.hidden)
+        self.mean = nn.Linear(config.hidden, config.latent)
+        self.scale = nn.Linear(config.hidden, config.latent)
+        self.kind = config.prior_scale
+
+    def forward(self, h: Tensor) -> Gaussian:
+        """Take (B, K, hidden); return a prior of shape (B, K, M)."""
+        x = self.hidden(h).relu()
+        scale = self.scale(x)
+        log_variance = 2 * scale.clamp(-5, 5) if self.kind == "log_sigma" else functional.softplus(scale)
+        return Gaussian(self.mean(x), log_variance)
+
+
+class SlotDecoder(nn.Module):
+    """g: (z, h of the last frame) to means and mask logits (PROVIDE eq. 1; provide.md 5)."""
+
+    def __init__(self, config: ProvideConfig) -> None:
+        super().__init__()
+        inputs = config.latent
+        self.condition: nn.Module | None = None
+        if config.conditional_decoder:
+            self.condition = nn.Sequential(
+                nn.Linear(config.latent + config.hidden, config.decoder_channels),
+                nn.ELU(),
+                nn.Linear(config.decoder_channels, config.decoder_channels),
+                nn.ELU(),
+            )
+            inputs = config.decoder_channels
+        self.canvas: nn.Module
+        if config.decoder == "broadcast":
+            self.canvas = BroadcastDecoder(inputs, config.decoder_channels, 4, config.channels, config.size)
+        else:
+            self.canvas = CoarseToFineDecoder(
+                inputs, config.decoder_channels, config.groups, config.channels, config.size
+            )
+        self.sigmoid = config.mean_activation == "sigmoid"
+        self.bf16 = config.bf16_convolutions
+
+    def forward(self, latent: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Take (B, K, M) and (B, K, hidden); return means (B, K, C, H, W) and logits (B, K, 1, H, W)."""
+        vector = latent if self.condition is None else self.condition(torch.cat([latent, h], -1))
+        with torch.autocast(latent.device.type, torch.bfloat16, enabled=self.bf16):
+            means, logits = self.canvas(vector.flatten(0, 1))
+        means, logits = (t.float().unflatten(0, latent.shape[:2]) for t in (means, logits))
+        return means.sigmoid() if self.sigmoid else means, logits
+
+
+@register_model("provide")
+class Provide(SceneModel, Recurrent, Predictor, Decodes):
+    """The model; `forward` folds `_frame` over time, `step` is the same fold without a graph."""
+
+    config_class: ClassVar[type] = ProvideConfig
+    presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
+    config: ProvideConfig
+
+    def __init__(self, config: ProvideConfig = PAPER) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        self.inputs = ImageInputs(config.leave_one_out, config.mask_gradient, config.mask_posterior)
+        extra = 16 * config.pretrained_features + (config.channels + 2) * config.prev_frame
+        self.refine = RefinementNetwork(config, *self.inputs.channels(config.channels, extra))
+        self.decoder = SlotDecoder(config)
+        self.prior = PriorNetwork(config) if config.conditional_prior else None
+        self.features = SqueezeFeatures() if config.pretrained_features else None
+        self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-0.5, 0.5))
+        self.register_buffer("beta", torch.tensor(config.reconstruction_weight))
+        self.register_buffer("progress", torch.zeros((), dtype=torch.int64))
+
+    # -- what training asks -------------------------------------------------------------------------------------
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return (self.config.channels, *self.config.size)
+
+    def begin_step(self, step: int) -> None:
+        """Set the schedules to a training step; training calls it before every forward pass."""
+        self.progress.fill_(step)
+
+    def end_step(self, output: Output) -> None:
+        """Move beta by the NLL of the last decode of the last frame (code; only with `beta_schedule`)."""
+        if self.config.beta_schedule:
+            nll = -float(output.decomposition.log_likelihood[:, -1].mean())
+            self.beta.fill_(300.0 if nll > 600 else 100.0 if nll > 200 else float(self.beta))
+
+    @property
+    def weights(self) -> Weights:
+        """Weights of the step loss in force."""
+        config = self.config
+        return Weights(float(self.beta), config.kl_weight, config.entropy_weight, config.area_entropy_weight)
+
+    @property
+    def composed_weight(self) -> float:
+        """Weight of the composed image's likelihood at this point of training."""
+        start, end = self.config.composed_until
+        step = int(self.progress)
+        return 1.0 if step < start else max(0.0, (end - step) / (end - start)) if end > start else 0.0
+
+    def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Return beta NLL + psi KL + gamma entropy (+ our area entropy), shape (B,) (PROVIDE eq. 7)."""
+        w = self.weights
+        total = w.reconstruction * terms["nll"] + w.kl * terms["kl"]
+        return total + w.entropy * terms["entropy"] + w.area_entropy * terms["area_entropy"]
+
+    # -- the grid -----------------------------------------------------------------------------------------------
+
+    def decodes(self, frame: int, refinements: int | None = None) -> int:
+        """Return the number of decodes in frame `frame`, counted from 0: refinements + 1 (provide.md 2)."""
+        budget = self.config.refinements if refinements is None else refinements
+        full = self.config.grid == "full"
+        return max(budget - 1 - (0 if full else frame), 1) + 1
+
+    def noise_shape(
+        self, batch: int, frames: int, slots: int | None = None, refinements: int | None = None
+    ) -> tuple[int, ...]:
+        """Return the shape of the `noise` argument of `forward`: (B, T, decodes of frame 1, K, M)."""
+        return (batch, frames, self.decodes(0, refinements), slots or self.config.slots, self.config.latent)
+
+    def forward(
+        self,
+        observation: Observation,
+        slots: int | None = None,
+        refinements: int | None = None,
+        seed: int = 0,
+        noise: Tensor | None = None,
+    ) -> Output:
+        """Explain a video; see `SceneModel.forward`. Terms are sums over the grid, weighted per decode."""
+        frames = observation.frames
+        self.check_frames(frames)
+        state = self.initial_state(len(frames), slots, seed)
+        state = {name: tensor.to(frames.device) for name, tensor in state.items()}
+        parts, totals = [], {}
+        for t in range(frames.shape[1]):
+            part, terms, state = self._frame(frames[:, t], state, refinements, None if noise is None else noise[:, t])
+            parts.append(part)
+            totals = {name: totals.get(name, 0.0) + term for name, term in terms.items()}
+        return Output(Decomposition.join(parts), totals)
+
+    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
+        """Return the state before the first frame: h = c = 0."""
+        count = self.config.slots if slots is None else slots
+        if count < 1:
+            raise InputError("slots", f"must be at least 1; found {count}.")
+        device = self.initial.device
+        zeros = torch.zeros(batch, count, self.config.hidden, device=device)
+        state = {
+            "hidden": zeros,
+            "cell": zeros.clone(),
+            "seed": torch.tensor(seed),
+            "frame": torch.tensor(0),
+            "first_noise": seeded_noise((batch, count, self.config.latent), seed, 0, 0, device=device),
+        }
+        if self.config.prev_frame:
+            state["previous"] = torch.zeros(batch, *self.frame_shape, device=device)
+        return state
+
+    @torch.no_grad()
+    def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame, in memory that does not grow; see `Recurrent.step`."""
+        self.check_frames(frame)
+        part, _, state = self._frame(frame, state, refinements)
+        return part, state
+
+    def _frame(
+        self, frame: Tensor, state: State, refinements: int | None = None, noise: Tensor | None = None
+    ) -> tuple[Decomposition, dict[str, Tensor], State]:
+        place, index = self._place(frame, state), int(state["frame"])
+        decodes = self.decodes(index, refinements)
+        posterior = self.initial.expand(*state["hidden"].shape[:2], -1)
+        refinement = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["cell"]))
+        budget = self.config.refinements if refinements is None else refinements
+        totals: dict[str, Tensor] = {}
+        cell: _Cell | None = None
+        for r in range(decodes):
+            eps = self._noise(state, r, noise)
+            refine = r + 1 < decodes or (self.config.trailing_refinement and index > 0)
+            scored = posterior
+            cell, posterior, refinement = self._cell(place, posterior, refinement, eps, refine)
+            weight = (r + 1) / (decodes if self.config.step_weights == "relative" else budget)
+            totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
+        state = self._next(state, refinement, frame, place, noise)
+        return self._decomposition(cell, Gaussian(*scored.chunk(2, -1)), place.prior), totals, state  # type: ignore[arg-type]
+
+    def _next(
+        self, state: State, carried: tuple[Tensor, Tensor], frame: Tensor, place: _Frame, noise: Tensor | None
+    ) -> State:
+        new = {**state, "hidden": carried[0], "cell": carried[1], "frame": state["frame"] + 1}
+        if noise is not None and int(state["frame"]) == 0:
+            new["first_noise"] = noise[:, 0]
+        if self.config.prev_frame:
+            new["previous"] = frame
+        return new
+
+    def _place(self, frame: Tensor, state: State) -> _Frame:
+        """Gather what all cells of a frame share."""
+        time = (state["hidden"], state["cell"])
+        extra: list[Tensor] = []
+        if self.config.prev_frame:
+            grid = self._grid(frame)
+            extra += [state["previous"], grid]
+        if self.features is not None:
+            extra.append(self.features(frame))
+        return _Frame(frame, time, self._prior(time[0]), tuple(extra))
+
+    @staticmethod
+    def _grid(frame: Tensor) -> Tensor:
+        from scenewise.nn.layers import coordinates
+
+        return coordinates(*frame.shape[-2:], frame.device).expand(len(frame), -1, -1, -1)
+
+    def _prior(self, h: Tensor) -> Gaussian:
+        if self.prior is not None:
+            return self.prior(h)
+        zeros = h.new_zeros(*h.shape[:2], self.config.latent)
+        return Gaussian(zeros, zeros)
+
+    def _noise(self, state: State, r: int, noise: Tensor | None) -> Tensor:
+        """Noise of decode r of this frame, shape (B, K, M)."""
+        index = int(state["frame"])
+        if r == 0 and self.config.first_sample == "shared" and not (noise is not None and index == 0):
+            return state["first_noise"]
+        if noise is not None:
+            return noise[:, r]
+        shape = state["first_noise"].shape
+        return seeded_noise(tuple(shape), int(state["seed"]), index, r, device=state["hidden"].device)
+
+    # -- one cell -----------------------------------------------------------------------------------------------
+
+    def _cell(
+        self, place: _Frame, posterior: Tensor, refinement: tuple[Tensor, Tensor], noise: Tensor, refine: bool
+    ) -> tuple[_Cell, Tensor, tuple[Tensor, Tensor]]:
+        if self.config.recompute and torch.is_grad_enabled():
+            return self._recomputed_cell(place, posterior, refinement, noise, refine)
+        cell = self._decode(place, posterior, noise, refine)
+        if not refine:
+            return cell, posterior, refinement
+        return cell, *self._refine(place, cell, posterior, refinement, noise)
+
+    def _decode(self, place: _Frame, posterior: Tensor, noise: Tensor, refine: bool) -> _Cell:
+        """Sample, draw, score. Without a training graph only the decoder's own graph is made, and only to refine."""
+        q = Gaussian(*posterior.chunk(2, -1))
+        latent, hidden = q.sample(noise), place.time[0]
+        training = torch.is_grad_enabled()
+        with torch.set_grad_enabled(training or refine):
+            if not training:
+                latent, hidden = latent.detach().requires_grad_(refine), hidden.detach()
+            drawn = self.decoder(latent, hidden)
+        seen = drawn if training else tuple(t.detach() for t in drawn)
+        mixture = SpatialMixture(
+            place.frame, seen[0], seen[1], self.config.sigma, self.config.mixture, self.composed_weight  # type: ignore[arg-type]
+        )
+        return _Cell(latent, drawn, mixture, step_terms(mixture, q, place.prior))
+
+    def _refine(
+        self, place: _Frame, cell: _Cell, posterior: Tensor, refinement: tuple[Tensor, Tensor], noise: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        q, w = Gaussian(*posterior.chunk(2, -1)), self.weights
+        gradients = image_gradients(cell.mixture, w)
+        by_posterior = posterior_gradient(
+            cell.drawn, cell.latent, noise, q, place.prior, gradients, w, keep_graph=torch.is_grad_enabled()
+        )
+        return self._update(place, cell.mixture, gradients, posterior, by_posterior, refinement)
+
+    def _update(
+        self,
+        place: _Frame,
+        mixture: SpatialMixture,
+        gradients: ImageGradients,
+        posterior: Tensor,
+        by_posterior: Tensor,
+        refinement: tuple[Tensor, Tensor],
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        images = self.inputs.build(mixture, gradients, place.extra)
+        vectors = torch.cat([posterior, normalise_vector(by_posterior)], -1)
+        update, carried = self.refine(images, vectors, place.time, refinement, self.config.bf16_convolutions)
+        return posterior + update, carried
+
+    def _recomputed_cell(
+        self, place: _Frame, posterior: Tensor, refinement: tuple[Tensor, Tensor], noise: Tensor, refine: bool
+    ) -> tuple[_Cell, Tensor, tuple[Tensor, Tensor]]:
+        names = ("nll", "kl", "entropy", "area_entropy")
+        extra = len(place.extra)
+
+        def run(*tensors: Tensor) -> tuple[Tensor, ...]:
+            frame, h, c, mean, log_variance, lam, h_r, c_r, eps = tensors[:9]
+            here = _Frame(frame, (h, c), Gaussian(mean, log_variance), tensors[9:])
+            cell = self._decode(here, lam, eps, refine)
+            after, carried = (lam, (h_r, c_r)) if not refine else self._refine(here, cell, lam, (h_r, c_r), eps)
+            seen = tuple(t.detach() if not torch.is_grad_enabled() else t for t in cell.drawn)
+            return (after * 1, carried[0] * 1, carried[1] * 1, *seen, *(cell.terms[n] for n in names))
+
+        inputs = (place.frame, *place.time, *place.prior, posterior, *refinement, noise, *place.extra)
+        assert len(inputs) == 9 + extra  # noqa: S101
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        after, h, c, appearance, logits, *terms = recomputed(run, inputs, parameters)
+        mixture = SpatialMixture(place.frame, appearance.detach(), logits.detach(), self.config.sigma)
+        return _Cell(noise, (appearance, logits), mixture, dict(zip(names, terms, strict=True))), after, (h, c)
+
+    def _decomposition(self, cell: _Cell, posterior: Gaussian, prior: Gaussian) -> Decomposition:
+        mixture = cell.mixture
+        with torch.no_grad():
+            plain = SpatialMixture(mixture.frame, mixture.appearance, mixture.logits, self.config.sigma, self.config.mixture)  # type: ignore[arg-type]
+            log_likelihood = plain.log_likelihood.sum((1, 2, 3))
+        parts = (mixture.masks, mixture.appearance, *posterior, *prior)
+        return Decomposition(*(p.unsqueeze(1) for p in (*parts, log_likelihood, cell.terms["kl"])))
+
+    # -- prediction and drawing ---------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def predict(self, state: State, steps: int) -> tuple[Decomposition, State]:
+        """Continue the video by `steps` frames (provide.md 8): the frame is the reconstruction, gradients are zero."""
+        parts = []
+        for _ in range(steps):
+            part, state = self._predict_frame(state)
+            parts.append(part)
+        return Decomposition.join(parts), state
+
+    def _predict_frame(self, state: State) -> tuple[Decomposition, State]:
+        hidden = state["hidden"]
+        blank = hidden.new_zeros(len(hidden), *self.frame_shape)
+        prior = self._prior(hidden)
+        posterior = self.initial.expand(*hidden.shape[:2], -1)
+        first = Gaussian(*posterior.chunk(2, -1))
+        noise = self._noise(state, 0, None)
+        latent = {
+            "initial": first.sample(state["first_noise"]),
+            "prior_sample": prior.sample(noise),
+            "prior_mean": prior.mean,
+        }[self.config.predict_z]
+        place = self._place(blank, state)
+        place.frame, mixture = self._imagine(latent, hidden)
+        zero = ImageGradients(*(torch.zeros_like(t) for t in (mixture.appearance, mixture.logits, mixture.logits)))
+        start = (torch.zeros_like(hidden), torch.zeros_like(hidden))
+        after, carried = self._update(place, mixture, zero, posterior, torch.zeros_like(posterior), start)
+        source = first if self.config.predict_z == "initial" else prior
+        if self.config.predict_readout == "refined":
+            source = Gaussian(*after.chunk(2, -1))
+            place.frame, mixture = self._imagine(source.sample(self._noise(state, 1, None)), hidden)
+        cell = _Cell(latent, (mixture.appearance, mixture.logits), mixture, {"kl": source.kl(prior).sum((1, 2))})
+        return self._decomposition(cell, source, prior), self._next(state, carried, place.frame, place, None)
+
+    def _imagine(self, latent: Tensor, hidden: Tensor) -> tuple[Tensor, SpatialMixture]:
+        appearance, logits = self.decoder(latent, hidden)
+        frame = (logits.softmax(1) * appearance).sum(1)
+        return frame, SpatialMixture(frame, appearance, logits, self.config.sigma, self.config.mixture)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
+        """Draw latents given h of `state` (zero where None); see `Decodes.decode`."""
+        hidden = latents.new_zeros(*latents.shape[:2], self.config.hidden) if state is None else state["hidden"]
+        appearance, logits = self.decoder(latents, hidden)
+        return logits.softmax(1), appearance
+
+
+def normalise_vector(x: Tensor) -> Tensor:
+    """Layer norm without gain over the last axis."""
+    return functional.layer_norm(x, x.shape[-1:])
+
+
+def _check(config: ProvideConfig) -> None:
+    """Raise InputError for settings that cannot work together."""
+    height, width = config.size
+    for part, name, multiple in (("coarse", "decoder", 4), ("strided", "encoder", 8), ("flat", "encoder", 4)):
+        if getattr(config, name) == part and (height % multiple or width % multiple):
+            raise InputError("size", f"{name} {part!r} needs sides divisible by {multiple}; found {height} x {width}.")
+    for name in ("decoder_channels", "encoder_channels"):
+        ours = config.decoder == "coarse" if name == "decoder_channels" else config.encoder == "strided"
+        if ours and getattr(config, name) % config.groups:
+            raise InputError(name, f"must be divisible by groups = {config.groups}; found {getattr(config, name)}.")
+    if config.composed_until[1] < config.composed_until[0]:
+        raise InputError("composed_until", f"must not decrease; found {list(config.composed_until)}.")
+    if config.pretrained_features and config.channels != 3:
+        raise InputError("pretrained_features", f"need three channels; found {config.channels}.")

@@ -1,0 +1,87 @@
+"""Encoders of a slot's image-shaped refinement inputs to one code."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scenewise.nn.layers import SlotConv2d
+
+
+class FlatEncoder(nn.Module):
+    """Four 3x3 convolutions, average pool 4, flatten, linear (PROVIDE; provide.md 4). Tied to one frame size.
+
+    Args:
+        shared: Input channels that are the same for all slots.
+        per_slot: Input channels per slot.
+        channels: Width.
+        code: Size of the output.
+        size: (H, W) of the input.
+    """
+
+    def __init__(self, shared: int, per_slot: int, channels: int, code: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.first = SlotConv2d(shared, per_slot, channels)
+        self.rest = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(3))
+        self.linear = nn.Linear(channels * (size[0] // 4) * (size[1] // 4), code)
+
+    def forward(self, shared: Tensor, per_slot: Tensor) -> Tensor:
+        """Take (B, S, H, W) and (B, K, P, H, W); return (B * K, code)."""
+        x = functional.elu(self.first(shared, per_slot))
+        for layer in self.rest:
+            x = functional.elu(layer(x))
+        return functional.elu(self.linear(functional.avg_pool2d(x, 4).flatten(1)))
+
+
+class PooledEncoder(nn.Module):
+    """Stride-2 convolutions, global average pool, MLP (IODINE; iodine.md 6). Any frame size.
+
+    Args:
+        shared: Input channels that are the same for all slots.
+        per_slot: Input channels per slot.
+        channels: Width.
+        layers: Number of convolutions.
+        code: Size of the output.
+    """
+
+    def __init__(self, shared: int, per_slot: int, channels: int, layers: int, code: int) -> None:
+        super().__init__()
+        self.first = SlotConv2d(shared, per_slot, channels, stride=2)
+        self.rest = nn.ModuleList(nn.Conv2d(channels, channels, 3, stride=2, padding=1) for _ in range(layers - 1))
+        self.linear = nn.Linear(channels, code)
+
+    def forward(self, shared: Tensor, per_slot: Tensor) -> Tensor:
+        """Take (B, S, H, W) and (B, K, P, H, W); return (B * K, code)."""
+        x = functional.elu(self.first(shared, per_slot))
+        for layer in self.rest:
+            x = functional.elu(layer(x))
+        return functional.elu(self.linear(x.mean((2, 3))))
+
+
+class StridedEncoder(nn.Module):
+    """Three stride-2 3x3 convolutions with group norm, flatten, linear (ours; the preset `fast` uses it).
+
+    Args:
+        shared: Input channels that are the same for all slots.
+        per_slot: Input channels per slot.
+        channels: Width.
+        groups: Groups of the group norms.
+        code: Size of the output.
+        size: (H, W) of the input; both divisible by 8.
+    """
+
+    def __init__(
+        self, shared: int, per_slot: int, channels: int, groups: int, code: int, size: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.first = SlotConv2d(shared, per_slot, channels, stride=2)
+        self.rest = nn.ModuleList(nn.Conv2d(channels, channels, 3, stride=2, padding=1) for _ in range(2))
+        self.norms = nn.ModuleList(nn.GroupNorm(groups, channels) for _ in range(3))
+        self.linear = nn.Linear(channels * (size[0] // 8) * (size[1] // 8), code)
+
+    def forward(self, shared: Tensor, per_slot: Tensor) -> Tensor:
+        """Take (B, S, H, W) and (B, K, P, H, W); return (B * K, code)."""
+        x = functional.elu(self.norms[0](self.first(shared, per_slot)))
+        for layer, norm in zip(self.rest, list(self.norms)[1:], strict=True):
+            x = functional.elu(norm(layer(x)))
+        return functional.elu(self.linear(x.flatten(1)))

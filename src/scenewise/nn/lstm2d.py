@@ -1,0 +1,45 @@
+"""LSTM cells with two predecessors: the last frame and the last refinement."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class LambdaLSTM2d(nn.Module):
+    """The gated 2D cell: c = f (l c_T + (1 - l) c_R) + i c~, h = o tanh(c) (arXiv 1810.03975; provide.md 3).
+
+    Args:
+        inputs: Size of the input u.
+        hidden: Size of the states.
+    """
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.by_input = nn.Linear(inputs, 5 * hidden)
+        self.by_time = nn.Linear(hidden, 5 * hidden)
+        self.by_refinement = nn.Linear(hidden, 5 * hidden)
+
+    def forward(
+        self, u: Tensor, time: tuple[Tensor, Tensor], refinement: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Take (N, inputs) and two states (h, c) of (N, hidden); return the new (h, c)."""
+        a = self.by_input(u) + self.by_time(time[0]) + self.by_refinement(refinement[0])
+        i, f, o, gate, candidate = a.chunk(5, -1)
+        gate = gate.sigmoid()
+        c = f.sigmoid() * (gate * time[1] + (1 - gate) * refinement[1]) + i.sigmoid() * candidate.tanh()
+        return o.sigmoid() * torch.tanh(c), c
+
+
+class GravesLSTM2d(LambdaLSTM2d):
+    """The multi-dimensional LSTM with one forget gate per axis: c = f_T c_T + f_R c_R + i c~ (Graves 2007)."""
+
+    def forward(
+        self, u: Tensor, time: tuple[Tensor, Tensor], refinement: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Take (N, inputs) and two states (h, c) of (N, hidden); return the new (h, c)."""
+        a = self.by_input(u) + self.by_time(time[0]) + self.by_refinement(refinement[0])
+        i, f_refinement, o, f_time, candidate = a.chunk(5, -1)
+        kept = f_time.sigmoid() * time[1] + f_refinement.sigmoid() * refinement[1]
+        c = kept + i.sigmoid() * candidate.tanh()
+        return o.sigmoid() * torch.tanh(c), c

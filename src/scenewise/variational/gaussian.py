@@ -1,0 +1,55 @@
+"""Diagonal Gaussians given by mean and log-variance."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Gaussian(NamedTuple):
+    """A diagonal Gaussian.
+
+    Attributes:
+        mean: Any shape (..., Z).
+        log_variance: Broadcastable to `mean`, natural logarithm of the variance.
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Return the reparameterised sample mean + std * noise, `noise` standard normal of shape (..., Z)."""
+        return self.mean + (0.5 * self.log_variance).exp() * noise
+
+    def kl(self, prior: Gaussian) -> Tensor:
+        """Return KL(self || prior) in nats per dimension, shape (..., Z)."""
+        difference = (self.mean - prior.mean).square()
+        ratio = (self.log_variance - prior.log_variance).exp()
+        return 0.5 * (ratio + difference * (-prior.log_variance).exp() - 1 + prior.log_variance - self.log_variance)
+
+    def kl_gradient(self, prior: Gaussian) -> tuple[Tensor, Tensor]:
+        """Return the derivatives of `kl` with respect to this mean and log-variance, each (..., Z)."""
+        precision = (-prior.log_variance).exp()
+        by_mean = (self.mean - prior.mean) * precision
+        by_log_variance = 0.5 * ((self.log_variance - prior.log_variance).exp() - 1)
+        return by_mean, by_log_variance.expand_as(by_mean)
+
+
+def log_density(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
+    """Return log N(x; mean, sigma²) in nats per element, constants included; `sigma` is a standard deviation."""
+    return -0.5 * ((x - mean) / sigma).square() - math.log(sigma) - 0.5 * math.log(2 * math.pi)
+
+
+def seeded_noise(shape: tuple[int, ...], seed: int, *keys: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return standard normal noise that depends on nothing but `shape`, `seed` and `keys`.
+
+    It is drawn on the CPU and then moved, so that a GPU sees the same numbers.
+    """
+    mixed = seed
+    for key in keys:
+        mixed = (mixed * 6364136223846793005 + key + 1442695040888963407) % (1 << 63)
+    generator = torch.Generator().manual_seed(mixed)
+    return torch.randn(shape, generator=generator).to(device)

@@ -1,0 +1,159 @@
+"""One step of iterative amortised inference: what the refinement network sees, in closed form.
+
+Image-space gradients need no backward pass. Only the decoder is differentiated, once per step and with respect to the
+latent alone, on the same graph the training loss uses; no second-order graph is built (IODINE sections 4.1 and 4.4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from scenewise.nn.layers import coordinates, normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scenewise.variational.gaussian import Gaussian
+    from scenewise.variational.mixture import SpatialMixture
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the step loss L = reconstruction NLL + kl KL + entropy H(k|pixel) + area_entropy H(k) pixels."""
+
+    reconstruction: float = 1.0
+    kl: float = 1.0
+    entropy: float = 0.0
+    area_entropy: float = 0.0
+
+
+def area_entropy(masks: Tensor) -> Tensor:
+    """Entropy of the share of the frame each slot takes, times the number of pixels; nats, shape (B,).
+
+    It is the code length of the slot map under its own slot frequencies: it is smallest when one slot takes all that
+    no other slot needs, so that an empty background goes to one slot.
+    """
+    share = masks.mean((2, 3, 4))
+    return -(share * share.clamp_min(1e-9).log()).sum(1) * masks.shape[-1] * masks.shape[-2]
+
+
+def step_terms(mixture: SpatialMixture, posterior: Gaussian, prior: Gaussian) -> dict[str, Tensor]:
+    """Return the terms of one decode in nats per sample, each of shape (B,)."""
+    return {
+        "nll": -mixture.log_likelihood.sum((1, 2, 3)),
+        "kl": posterior.kl(prior).sum((1, 2)),
+        "entropy": mixture.mask_entropy.sum((1, 2, 3)),
+        "area_entropy": area_entropy(mixture.masks),
+    }
+
+
+@dataclass(frozen=True)
+class ImageGradients:
+    """Gradients of the step loss in image space, without a graph.
+
+    Attributes:
+        appearance: With respect to mu, shape (B, K, C, H, W).
+        masks: With respect to the masks taken as free, shape (B, K, 1, H, W).
+        logits: With respect to the mask logits, shape (B, K, 1, H, W).
+    """
+
+    appearance: Tensor
+    masks: Tensor
+    logits: Tensor
+
+
+@torch.no_grad()
+def image_gradients(mixture: SpatialMixture, weights: Weights) -> ImageGradients:
+    """Return the closed-form gradients of the weighted step loss."""
+    regular: Tensor | None = None
+    if weights.entropy:
+        regular = -weights.entropy * (mixture.log_masks + 1)
+    if weights.area_entropy:
+        share = mixture.masks.mean((2, 3, 4), keepdim=True).clamp_min(1e-9)
+        by_area = -weights.area_entropy * (share.log() + 1)
+        regular = by_area if regular is None else regular + by_area
+    by_mask = weights.reconstruction * mixture.mask_gradient()
+    by_logit = weights.reconstruction * mixture.logit_gradient()
+    if regular is not None:
+        by_mask = by_mask + regular
+        by_logit = by_logit + mixture.masks * (regular - (mixture.masks * regular).sum(1, keepdim=True))
+    return ImageGradients(weights.reconstruction * mixture.appearance_gradient(), by_mask, by_logit)
+
+
+def posterior_gradient(
+    drawn: tuple[Tensor, Tensor],
+    latent: Tensor,
+    noise: Tensor,
+    posterior: Gaussian,
+    prior: Gaussian,
+    gradients: ImageGradients,
+    weights: Weights,
+    keep_graph: bool,
+) -> Tensor:
+    """Return the gradient of the step loss, summed over the batch, with respect to (mean, log-variance).
+
+    Args:
+        drawn: The decoder's appearance and mask logits, with a graph down to `latent`.
+        latent: The sample that was drawn, shape (B, K, Z).
+        noise: Its noise, shape (B, K, Z).
+        posterior: q, for the closed-form gradient of the KL.
+        prior: p.
+        gradients: Gradients at the decoder's output.
+        weights: Of the step loss.
+        keep_graph: Whether the training backward still needs the decoder's graph.
+
+    Returns:
+        Shape (B, K, 2Z), without a graph.
+    """
+    outputs = (gradients.appearance.to(drawn[0].dtype), gradients.logits.to(drawn[1].dtype))
+    (by_latent,) = torch.autograd.grad(drawn, latent, outputs, retain_graph=keep_graph)
+    with torch.no_grad():
+        by_mean, by_log_variance = posterior.kl_gradient(prior)
+        through_std = 0.5 * by_latent * noise * (0.5 * posterior.log_variance).exp()
+        return torch.cat(
+            [by_latent + weights.kl * by_mean, through_std + weights.kl * by_log_variance.expand_as(by_latent)], -1
+        )
+
+
+@dataclass(frozen=True)
+class ImageInputs:
+    """Which image-shaped inputs the refinement network gets (provide.md 4, iodine.md 4.1)."""
+
+    leave_one_out: bool = True
+    mask_gradient: str = "mask"
+    mask_posterior: str = "exact"
+
+    def channels(self, colours: int, extra_shared: int = 0) -> tuple[int, int]:
+        """Return the numbers of shared and per-slot channels for frames with `colours` channels."""
+        return colours + 3 + extra_shared, 2 * colours + 4 + int(self.leave_one_out)
+
+    def build(
+        self, mixture: SpatialMixture, gradients: ImageGradients, extra_shared: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """Return shared (B, S, H, W) and per-slot (B, K, P, H, W) inputs; gradient flows through mu, m and logits."""
+        height, width = mixture.frame.shape[-2:]
+        grid = coordinates(height, width, mixture.frame.device).expand(len(mixture.frame), -1, -1, -1)
+        likelihood = normalise(mixture.log_likelihood.detach(), 3)
+        shared = torch.cat([mixture.frame, likelihood, grid, *extra_shared], 1)
+        by_mask = gradients.masks if self.mask_gradient == "mask" else gradients.logits
+        per_slot = [
+            mixture.appearance,
+            mixture.masks,
+            mixture.logits,
+            self._posterior(mixture),
+            normalise(gradients.appearance, 3),
+            normalise(by_mask, 3),
+        ]
+        if self.leave_one_out:
+            with torch.no_grad():
+                per_slot.append(normalise(mixture.leave_one_out, 3))
+        return shared, torch.cat(per_slot, 2)
+
+    def _posterior(self, mixture: SpatialMixture) -> Tensor:
+        if self.mask_posterior == "exact":
+            return mixture.mask_posterior
+        return mixture.log_components.mean(2, keepdim=True).exp().softmax(1)
