@@ -1,0 +1,235 @@
+"""Arrays on disk (npy, npz, h5) as videos, by an explicit layout."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenewise.errors import InputError, nearest
+from scenewise.media.files import check_readable, reading
+from scenewise.media.pixels import fit, to_rgb, to_uint8
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, safe_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ARRAY_ENDINGS = (".npy", ".npz", ".h5", ".hdf5")
+LAYOUTS = ("NTHWC", "TNHWC", "NTCHW", "TNCHW", "THWC", "TCHW", "NTHW", "TNHW", "THW", "HWC", "CHW", "HW")
+
+_CHANNELS = (1, 3, 4)
+_LARGEST_UNPACKED = 1 << 32  # bytes of a compressed npz member that is unpacked in memory
+_REMEDY = "Write the file again."
+
+
+@dataclass(frozen=True)
+class _Array:
+    """One array in a file."""
+
+    path: Path
+    key: str | None
+    shape: tuple[int, ...]
+    layout: str
+
+    def length(self, letter: str) -> int:
+        """Return the extent along an axis, 1 where the layout lacks it."""
+        return self.shape[self.layout.index(letter)] if letter in self.layout else 1
+
+
+class ArrayReader(VideoReader):
+    """Video `video` of N in an array file; see `VideoReader`. Frames are sliced from disk one by one.
+
+    Args:
+        array: What `open_arrays` found.
+        video: Index along N.
+        name: Name for output folders.
+        selection: What is wanted.
+
+    Raises:
+        InputError: The crop reaches outside the frame, or values are out of range.
+    """
+
+    def __init__(self, array: _Array, video: int, name: str, selection: Selection) -> None:
+        size = (array.length("H"), array.length("W"))
+        super().__init__(array.path, name, size, selection, total=array.length("T"))
+        self._array, self._video = array, video
+
+    def _read(self) -> Iterator[MediaFrame]:
+        total = range(self._array.length("T"))
+        with opened(self._array.path, self._array.key) as values:
+            for index in total[self.selection.start : self.selection.stop : self.selection.every]:
+                where = f"{self.path}, video {self._video}, frame {index}"
+                with reading(where, "a frame that can be read", _REMEDY):
+                    image = _frame(values, self._array.layout, self._video, index)
+                    self._note_zeros_and_ones(image)
+                    image = to_rgb(to_uint8(image, where))
+                yield MediaFrame(index, None, fit(image, self.selection))
+
+    def _note_zeros_and_ones(self, image: np.ndarray) -> None:
+        if image.dtype.kind in "iu" and image.size and image.max() == 1:
+            self._note("integers of 0 and 1 are read as 0 and 1 of 255, nearly black; store bool for black and white.")
+
+
+def open_arrays(path: Path, layout: str | None, key: str | None, selection: Selection) -> list[ArrayReader]:
+    """Return one reader for each of the N videos in an npy, npz or h5 file.
+
+    Args:
+        path: The file.
+        layout: One letter per axis: N videos, T frames, H, W, C; H and W are required.
+        key: Name of the array in an npz or h5 file; may be left out where there is only one.
+        selection: What is wanted of each.
+
+    Raises:
+        InputError: No layout, one that does not match the shape, an unknown key, or a file that cannot be read.
+    """
+    check_readable(path)
+    with opened(path, key) as values:
+        array = _Array(path, key, tuple(values.shape), _checked_layout(path, values, layout))
+    count, stem = array.length("N"), safe_name(path)
+    width = len(str(count - 1))
+    names = [stem] if "N" not in array.layout else [f"{stem}_{i:0{width}}" for i in range(count)]
+    return [ArrayReader(array, i, name, selection) for i, name in enumerate(names)]
+
+
+@contextmanager
+def opened(path: Path, key: str | None) -> Iterator[Any]:
+    """Open an array without reading it: a memory map or an h5 data set that can be sliced.
+
+    Args:
+        path: An npy, npz or h5 file. A compressed npz is the exception: it is unpacked in memory.
+        key: Name of the array in the file, or None for the only one.
+
+    Raises:
+        InputError: The file is broken, pickled, or has no such array.
+    """
+    ending = path.suffix.lower()
+    if ending == ".npy":
+        with reading(path, "a plain npy array; pickled objects are never loaded", _REMEDY):
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
+        yield values
+    elif ending == ".npz":
+        with reading(path, "an npz file of plain arrays; pickled objects are never loaded", _REMEDY):
+            values = _npz_member(path, key)
+        yield values
+    else:
+        with _h5_file(path) as file:
+            with reading(path, "an HDF5 file", _REMEDY):
+                values = file[_chosen(path, key, _h5_shapes(file))]
+            yield values
+
+
+@contextmanager
+def _h5_file(path: Path) -> Iterator[Any]:
+    import h5py
+
+    with reading(path, "an HDF5 file", _REMEDY):
+        file = h5py.File(path, "r", rdcc_nbytes=1 << 25)  # keeps a chunk that spans several frames
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def _h5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
+    import h5py
+
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def enter(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            shapes[name] = item.shape or ()
+
+    file.visititems(enter)
+    return shapes
+
+
+def _npz_member(path: Path, key: str | None) -> np.ndarray:
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        shapes = {name: _member_shape(archive, info) for name, info in members.items()}
+        info = members[_chosen(path, key, shapes)]
+        if info.compress_type == zipfile.ZIP_STORED:
+            return _map_member(path, archive, info)
+        if info.file_size > _LARGEST_UNPACKED:
+            raise InputError(path, "its compressed array is too large to unpack.", "Save it with np.save instead.")
+        with archive.open(info) as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _member_shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
+    with archive.open(info) as file:
+        return _npy_header(file)[0]
+
+
+def _map_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    """Map an uncompressed array inside the archive."""
+    with archive.open(info) as file:
+        shape, fortran, dtype = _npy_header(file)
+        header = file.tell()
+    if dtype.hasobject:
+        raise InputError(path, "holds pickled objects, which are never loaded.", "Save plain arrays.")
+    with path.open("rb") as raw:
+        raw.seek(info.header_offset + 26)  # where a zip member tells the lengths of its name and extra field
+        lengths = raw.read(4)
+    start = info.header_offset + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+    return np.memmap(path, dtype, "r", start + header, shape, "F" if fortran else "C")
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)
+
+
+def _chosen(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> str:
+    listing = ", ".join(f"{name} {shape}" for name, shape in sorted(shapes.items())) or "none"
+    if key is None and len(shapes) == 1:
+        return next(iter(shapes))
+    if key is None:
+        raise InputError(path, f"expected one array; found: {listing}.", "Name one with --key.")
+    if key.strip("/") not in shapes:
+        raise InputError(path, f"has no array {key!r}; found: {listing}.", nearest(key, shapes))
+    return key.strip("/")
+
+
+def _checked_layout(path: Path, values: Any, layout: str | None) -> str:
+    shape = tuple(values.shape)
+    found = f"an array of shape {shape} and dtype {values.dtype}"
+    choice = f"Give --layout with one letter per axis (N videos, T frames, H, W, C); plausible: {_plausible(shape)}."
+    if layout is None:
+        raise InputError(path, f"expected to be told what its axes are; found {found}.", choice)
+    letters = layout.upper()
+    if len(set(letters)) != len(letters) or not {"H", "W"} <= set(letters) <= set("NTHWC"):
+        raise InputError(path, f"layout {layout!r} is not made of N, T, H, W, C, each once, with H and W.", choice)
+    if len(letters) != len(shape):
+        raise InputError(path, f"layout {layout!r} names {len(letters)} axes; found {found}.", choice)
+    if "C" in letters and shape[letters.index("C")] not in _CHANNELS:
+        problem = f"layout {layout!r} gives {shape[letters.index('C')]} channels; expected 1, 3 or 4 in {found}."
+        raise InputError(path, problem, choice)
+    if math.prod(shape) == 0:
+        raise InputError(path, f"holds no frame: {found}.", _REMEDY)
+    return letters
+
+
+def _plausible(shape: tuple[int, ...]) -> str:
+    fitting = [
+        layout
+        for layout in LAYOUTS
+        if len(layout) == len(shape) and ("C" not in layout or shape[layout.index("C")] in _CHANNELS)
+    ]
+    return ", ".join(fitting) or "none for this shape"
+
+
+def _frame(values: Any, layout: str, video: int, index: int) -> np.ndarray:
+    """Return one frame as stored, axes in the order (H, W, C)."""
+    place = {"N": video, "T": index}
+    image = np.asarray(values[tuple(place.get(letter, slice(None)) for letter in layout)])
+    rest = [letter for letter in layout if letter not in place]
+    if "C" not in rest:
+        image, rest = image[..., None], [*rest, "C"]
+    return image.transpose([rest.index(letter) for letter in "HWC"])  # (H, W, C)

@@ -1,0 +1,93 @@
+"""From whatever numbers a file holds to uint8 RGB: ranges, channels, crop and size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    from scenewise.media.reader import Selection
+
+_SLACK = 1e-3  # rounding of half floats; beyond it a value is wrong, not imprecise
+
+
+def to_uint8(values: np.ndarray, subject: object) -> np.ndarray:
+    """Scale to 0..255 by dtype alone, so that every frame of a video is scaled alike.
+
+    Args:
+        values: Any shape: bool, floats in [0, 1], or integers in [0, 255].
+        subject: What is being read, for messages.
+
+    Returns:
+        uint8 of the same shape.
+
+    Raises:
+        InputError: NaN or infinite values, values out of range, or another dtype.
+    """
+    kind = values.dtype.kind
+    if values.dtype == np.uint8:
+        return values
+    if kind == "b":
+        return values.astype(np.uint8) * np.uint8(255)
+    if kind == "f":
+        return _float_to_uint8(values, subject)
+    if kind in "iu":
+        _check_range(values, 0, 255, subject, "Store 8-bit values, or floats in [0, 1].")
+        return values.astype(np.uint8)
+    raise InputError(subject, f"expected bool, integers or floats; found dtype {values.dtype}.", "Convert the array.")
+
+
+def _float_to_uint8(values: np.ndarray, subject: object) -> np.ndarray:
+    broken = values.size - int(np.isfinite(values).sum())
+    if broken:
+        problem = f"expected finite values; found {broken} of {values.size} NaN or infinite."
+        raise InputError(subject, problem, "Replace them or drop the frame.")
+    _check_range(values, -_SLACK, 1 + _SLACK, subject, "Divide floats by their largest value, or store uint8.")
+    return np.rint(np.clip(values, 0, 1) * 255.0).astype(np.uint8)
+
+
+def _check_range(values: np.ndarray, low: float, high: float, subject: object, remedy: str) -> None:
+    if values.size and (values.min() < low or values.max() > high):
+        found = f"[{values.min():g}, {values.max():g}]"
+        problem = f"expected {values.dtype} values in [{round(low)}, {round(high)}]; found {found}."
+        raise InputError(subject, problem, remedy)
+
+
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """Return uint8 (H, W, 3) of an image with C = 1 (grey), 3, or 4 (RGBA, laid on black).
+
+    Args:
+        image: uint8, shape (H, W, C).
+    """
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    if image.shape[2] == 4:
+        product = image[..., :3].astype(np.uint16) * image[..., 3:] + np.uint16(127)
+        return (product // 255).astype(np.uint8)
+    return image
+
+
+def to_grey(image: np.ndarray) -> np.ndarray:
+    """Return the luma (Rec. 601) of uint8 (H, W, 3) as uint8 (H, W, 1)."""
+    weighted = image.astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
+    return ((weighted + 500) // 1000).astype(np.uint8)[..., None]
+
+
+def fit(image: np.ndarray, selection: Selection) -> np.ndarray:
+    """Cut the crop out of uint8 (H, W, 3) and scale it by pixel area to the wanted size."""
+    if selection.crop is not None:
+        top, left, height, width = selection.crop
+        image = image[top : top + height, left : left + width]
+    if selection.size in (None, image.shape[:2]):
+        return np.ascontiguousarray(image)
+    return _area_scale(image, selection.size)
+
+
+def _area_scale(image: np.ndarray, size: Any) -> np.ndarray:
+    from PIL import Image
+
+    scaled = Image.fromarray(np.ascontiguousarray(image)).resize((size[1], size[0]), Image.Resampling.BOX)
+    return np.array(scaled)

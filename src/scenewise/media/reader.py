@@ -1,0 +1,218 @@
+"""A video as something to iterate: which part of it is wanted, and frames one by one in constant memory."""
+
+from __future__ import annotations
+
+import re
+import warnings
+import weakref
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scenewise.errors import InputError
+from scenewise.media.pixels import to_grey
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from types import TracebackType
+
+    import numpy as np
+
+_LARGEST_SIDE = 16384  # pixels; more is a mistyped option
+
+
+@dataclass(frozen=True)
+class MediaFrame:
+    """One frame.
+
+    Attributes:
+        index: Its number in the file, from 0, whatever `start` and `every` are.
+        time_s: Its time in seconds after the first frame of the file, or None where the file knows no times.
+        image: uint8, shape (H, W, 3), or (H, W, 1) where one channel was asked for.
+    """
+
+    index: int
+    time_s: float | None
+    image: np.ndarray
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The part of a video that is wanted.
+
+    Attributes:
+        size: (H, W) of the output in pixels, scaled by pixel area, or None for the size of the crop.
+        crop: (top, left, height, width) in source pixels as displayed (rotation applied), or None for all.
+        every: Take each `every`-th frame, counted from `start`.
+        start: First frame.
+        stop: One past the last frame, or None for the end.
+        channels: 3 for RGB, 1 for luma.
+    """
+
+    size: tuple[int, int] | None = None
+    crop: tuple[int, int, int, int] | None = None
+    every: int = 1
+    start: int = 0
+    stop: int | None = None
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        """Check every value; raises InputError."""
+        _check("every", self.every >= 1, self.every, "at least 1")
+        _check("start", self.start >= 0, self.start, "at least 0")
+        _check("stop", self.stop is None or self.stop > self.start, self.stop, f"above start ({self.start})")
+        _check("channels", self.channels in (1, 3), self.channels, "1 or 3")
+        if self.size is not None:
+            valid = len(self.size) == 2 and all(1 <= side <= _LARGEST_SIDE for side in self.size)
+            _check("size", valid, self.size, f"height and width between 1 and {_LARGEST_SIDE}")
+        if self.crop is not None:
+            valid = len(self.crop) == 4 and min(self.crop[:2]) >= 0 and min(self.crop[2:]) >= 1
+            _check("crop", valid, self.crop, "top, left at least 0 and height, width at least 1")
+
+    def within(self, source_size: tuple[int, int], path: object) -> tuple[int, int]:
+        """Return (H, W) of the output for frames of `source_size`.
+
+        Raises:
+            InputError: The crop reaches outside the frame.
+        """
+        if self.crop is None:
+            return self.size or source_size
+        top, left, height, width = self.crop
+        if top + height > source_size[0] or left + width > source_size[1]:
+            problem = (
+                f"the crop top {top}, left {left}, height {height}, width {width} reaches outside the frame of "
+                f"height {source_size[0]}, width {source_size[1]}."
+            )
+            raise InputError(path, problem, "Give a --crop of T,L,H,W that lies inside.")
+        return self.size or (height, width)
+
+    def takes(self, index: int) -> bool:
+        """Return whether frame `index` is wanted, leaving `stop` aside."""
+        return index >= self.start and (index - self.start) % self.every == 0
+
+    def ends_at(self, index: int) -> bool:
+        """Return whether frame `index` and all after it are not wanted."""
+        return self.stop is not None and index >= self.stop
+
+    def count(self, total: int | None) -> int | None:
+        """Return how many of `total` frames are wanted; None where nobody knows."""
+        if total is None and self.stop is None:
+            return None
+        end = min(x for x in (total, self.stop) if x is not None)
+        return len(range(self.start, end, self.every))
+
+
+class VideoReader(ABC):
+    """A lazy video: iterate it as often as wanted, each time from its first selected frame, in constant memory.
+
+    It holds no open file between iterations, so it can be pickled and sent to worker processes. As a context manager
+    it closes iterations that were left half-way.
+
+    Args:
+        path: The file or folder.
+        name: Name for output folders.
+        source_size: (H, W) before the crop.
+        selection: What is wanted.
+        frame_rate: Frames per second of the file, or None.
+        total: Frames in the file as far as its header tells, or None.
+
+    Attributes:
+        path: The file or folder.
+        name: Its stem with everything replaced that a folder name cannot hold.
+        size: (H, W) of the images yielded.
+        source_size: (H, W) before the crop, rotation applied.
+        crop: (top, left, height, width) in source pixels, or None.
+        selection: What is wanted.
+        frame_rate: Frames per second of the frames yielded (the file's rate over `every`), or None where unknown.
+        length_hint: Expected number of frames, or None; headers err, so only the end of the iteration is the truth.
+        problems: What was wrong with the file so far, where frames could be had all the same.
+
+    Raises:
+        InputError: The crop reaches outside the frame.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        source_size: tuple[int, int],
+        selection: Selection,
+        frame_rate: float | None = None,
+        total: int | None = None,
+    ) -> None:
+        self.path = path
+        self.name = name
+        self.source_size = source_size
+        self.selection = selection
+        self.size = selection.within(source_size, path)
+        self.crop = selection.crop
+        self.frame_rate = frame_rate / selection.every if frame_rate else None
+        self.length_hint = selection.count(total)
+        self.problems: list[str] = []
+        self._running: weakref.WeakSet[Generator[MediaFrame, None, None]] = weakref.WeakSet()
+
+    def __iter__(self) -> Iterator[MediaFrame]:
+        """Yield the selected frames in order.
+
+        Raises:
+            InputError: The file cannot be read, or holds no frame of the selection.
+        """
+        iteration = self._checked()
+        self._running.add(iteration)
+        return iteration
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave running iterations behind when pickled."""
+        return {key: value for key, value in self.__dict__.items() if key != "_running"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Start afresh, with no iteration running."""
+        self.__dict__.update(state, _running=weakref.WeakSet())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, size={self.size}, length_hint={self.length_hint})"
+
+    def close(self) -> None:
+        """End all running iterations and close their files; the reader can be iterated again afterwards."""
+        for iteration in list(self._running):
+            iteration.close()
+
+    @abstractmethod
+    def _read(self) -> Iterator[MediaFrame]:
+        """Yield the selected frames, RGB, cropped and scaled."""
+
+    def _checked(self) -> Generator[MediaFrame, None, None]:
+        found = False
+        for frame in self._read():
+            found = True
+            yield frame if self.selection.channels == 3 else replace(frame, image=to_grey(frame.image))
+        if not found:
+            first = self.selection.start
+            problem = f"expected a frame at index {first}; the file ends before it." if first else "holds no frame."
+            raise InputError(self.path, problem, "Give a smaller start." if first else "Copy or record it again.")
+
+    def _note(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+            warnings.warn(f"{self.path}: {problem}", stacklevel=2)
+
+
+def safe_name(path: Path) -> str:
+    """Return a folder name for what a path holds: the stem of a file, the whole name of a folder."""
+    path = path.absolute()
+    name = path.stem if path.is_file() else path.resolve().name
+    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or "video"
+
+
+def _check(option: str, valid: bool, found: object, expected: str) -> None:
+    if not valid:
+        raise InputError(option, f"expected {expected}; found {found}.")

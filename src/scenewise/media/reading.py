@@ -1,0 +1,117 @@
+"""The one door to footage: files and folders to readers, by what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scenewise.errors import InputError
+from scenewise.media.arrays import ARRAY_ENDINGS, open_arrays
+from scenewise.media.files import check_readable, reading
+from scenewise.media.frames import IMAGE_ENDINGS, FolderReader, image_files, natural_order
+from scenewise.media.reader import Selection
+from scenewise.media.video import VIDEO_ENDINGS, VideoFileReader
+
+if TYPE_CHECKING:
+    from scenewise.media.reader import VideoReader
+
+
+def read_video(
+    path: str | Path,
+    *,
+    size: tuple[int, int] | int | None = None,
+    crop: tuple[int, int, int, int] | None = None,
+    every: int = 1,
+    start: int = 0,
+    stop: int | None = None,
+    layout: str | None = None,
+    key: str | None = None,
+    channels: int = 3,
+) -> VideoReader:
+    """Open one video: a video file, a folder of images, an image, or an array file.
+
+    Args:
+        path: An mp4, m4v, mov, mkv, webm, avi or gif file; a folder of png, jpg, bmp, tif or webp images, or one such
+            image; an npy, npz or h5 file.
+        size: (H, W) of the frames yielded, in pixels, scaled by area; one number means a square; None keeps them.
+        crop: (top, left, height, width) in source pixels as displayed, cut out before scaling.
+        every: Take each `every`-th frame.
+        start: First frame to take.
+        stop: One past the last frame to take.
+        layout: Axes of an array file, such as "NTHWC", "TNHWC" or "THW"; never guessed.
+        key: Name of the array in an npz or h5 file with several.
+        channels: 3 for RGB, 1 for luma.
+
+    Returns:
+        A lazy reader whose first frame has been checked where that is cheap.
+
+    Raises:
+        InputError: The path holds no video or several, or something about it or the options is wrong.
+    """
+    readers = read_videos(
+        path, size=size, crop=crop, every=every, start=start, stop=stop, layout=layout, key=key, channels=channels
+    )
+    if len(readers) != 1:
+        raise InputError(path, f"expected one video; found {len(readers)}.", "Use read_videos, or give one of them.")
+    return readers[0]
+
+
+def read_videos(
+    path: str | Path,
+    *,
+    size: tuple[int, int] | int | None = None,
+    crop: tuple[int, int, int, int] | None = None,
+    every: int = 1,
+    start: int = 0,
+    stop: int | None = None,
+    layout: str | None = None,
+    key: str | None = None,
+    channels: int = 3,
+) -> list[VideoReader]:
+    """Open everything a path holds: as `read_video`, and all N videos of an array file, or all videos in a folder.
+
+    Args:
+        path: As `read_video`; or a folder without images, of video files and folders of images.
+        size: As `read_video`, and so are the others.
+        crop: (top, left, height, width) in source pixels.
+        every: Take each `every`-th frame.
+        start: First frame to take.
+        stop: One past the last frame to take.
+        layout: Axes of an array file.
+        key: Name of the array in an npz or h5 file.
+        channels: 3 for RGB, 1 for luma.
+
+    Returns:
+        At least one reader, in natural order of the names.
+
+    Raises:
+        InputError: There is no video, or something about it or the options is wrong.
+    """
+    path = Path(path)
+    selection = Selection((size, size) if isinstance(size, int) else size, crop, every, start, stop, channels)
+    ending = path.suffix.lower()
+    if path.is_dir():
+        return _folder(path, selection)
+    if ending in ARRAY_ENDINGS:
+        return list(open_arrays(path, layout, key, selection))
+    if ending in VIDEO_ENDINGS:
+        return [VideoFileReader(path, selection)]
+    if ending in IMAGE_ENDINGS:
+        return [FolderReader(path, selection)]
+    check_readable(path)
+    known = ", ".join((*VIDEO_ENDINGS, *IMAGE_ENDINGS, *ARRAY_ENDINGS))
+    raise InputError(path, f"expected a folder or a file ending in {known}; found {ending or 'none'!r}.", "Convert it.")
+
+
+def _folder(path: Path, selection: Selection) -> list[VideoReader]:
+    if image_files(path):
+        return [FolderReader(path, selection)]
+    with reading(path, "a folder that can be listed", "Change its permissions."):
+        inside = natural_order([p for p in path.iterdir() if not p.name.startswith(".")])
+    readers: list[VideoReader] = []
+    for item in inside:
+        if item.is_dir() and image_files(item):
+            readers.append(FolderReader(item, selection))
+        elif item.suffix.lower() in VIDEO_ENDINGS and item.is_file():
+            readers.append(VideoFileReader(item, selection))
+    return readers or [FolderReader(path, selection)]  # which says that there are no images
