@@ -143,6 +143,8 @@ def _convert(value: Any, hint: Any, key: str, problems: list[str]) -> Any:
         if value is None and type(None) in args:
             return None
         return _convert(value, next(a for a in args if a is not type(None)), key, problems)
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, f"{key}.", problems)  # type: ignore[arg-type]
     if origin in (tuple, list):
         return _convert_sequence(value, origin, args, key, problems)
     if origin is dict or hint is dict or hint is Any:

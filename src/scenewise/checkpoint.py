@@ -1,0 +1,401 @@
+"""Weights and settings on disk, and back to a model.
+
+A model folder holds `config.json` (format, model, settings, card, versions), `model.safetensors` (the weights) and
+`README.md` (the model card in words). Reading is strict and never unpickles anything; writing is all or nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.resources
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors
+import torch
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save as bytes_of
+
+import scenewise
+from scenewise.config import build, merge, plain, setting
+from scenewise.errors import InputError, nearest
+from scenewise.models import MODELS, SceneModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+"""Version of the folder layout; a newer one is refused."""
+
+CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
+_CONFIG_KEYS = {"format", "model", "config", "card", "versions"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measured number."""
+
+    protocol: str = setting("", "Protocol that computed it")
+    metric: str = setting("", "Measure, such as f_ari")
+    data: str = setting("", "Source and split it was computed on")
+    value: float = setting(0.0, "The number")
+    low: float | None = setting(None, "Lower end of its 95 % interval")
+    high: float | None = setting(None, "Upper end of its 95 % interval")
+    videos: int | None = setting(None, "Number of videos", minimum=1)
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What the model reaches on data of its own kind, the yardstick for videos it does not know."""
+
+    mse: float | None = setting(None, "Mean over frames of the reconstruction's mean squared error", minimum=0)
+    mse_high: float | None = setting(None, "99th percentile over frames of the same", minimum=0)
+    data: str = setting("", "Source and split")
+    protocol: str = setting("", "Protocol, or how the numbers were computed")
+
+
+@dataclass(frozen=True)
+class Card:
+    """Facts of a trained model."""
+
+    name: str = setting("", "Name of the model")
+    summary: str = setting("", "One sentence: what it takes apart and how well")
+    recipe: str = setting("", "Recipe that trained it")
+    data: str = setting("", "Training data")
+    data_fingerprint: str = setting("", "Fingerprint of the training data")
+    steps: int = setting(0, "Training steps", minimum=0)
+    hours: float = setting(0.0, "Hours of training, wall clock", minimum=0)
+    hardware: str = setting("", "What it was trained on")
+    seeds: tuple[int, ...] = setting((), "Seeds of the training runs that were made with this recipe")
+    frames: int | None = setting(None, "Longest clip it was trained on, frames", minimum=1)
+    validated: Validated = dataclasses.field(default_factory=Validated)
+    scores: tuple[Score, ...] = dataclasses.field(default=())
+    limitations: tuple[str, ...] = setting((), "What it cannot do")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model read from disk.
+
+    Attributes:
+        model: In evaluation mode, on the device asked for.
+        card: Its facts.
+        path: The folder it was read from.
+        fingerprint: Short hash of effective settings and weights.
+    """
+
+    model: SceneModel
+    card: Card
+    path: Path
+    fingerprint: str
+
+
+# -- finding --------------------------------------------------------------------------------------------------------
+
+
+def _weights_root() -> Path:
+    return Path(str(importlib.resources.files("scenewise"))) / "weights"
+
+
+def shipped() -> list[str]:
+    """Return the names of the models that come with the package, sorted."""
+    return sorted(config.parent.name for config in _weights_root().glob(f"*/{CONFIG}"))
+
+
+def find(name_or_path: str | Path) -> Path:
+    """Return the folder of a shipped model or of a path; a shipped name goes before a folder of the same name.
+
+    Raises:
+        InputError: Neither a shipped name nor a folder.
+    """
+    if str(name_or_path) in shipped():
+        return _weights_root() / str(name_or_path)
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        if path.suffix in _PICKLES:
+            raise _pickle_error(path)
+        raise InputError(path, "is a file; a model is a folder.", f"Give the folder: {path.parent}.")
+    raise InputError(name_or_path, "is neither a model that ships nor a folder.", nearest(str(name_or_path), shipped()))
+
+
+def as_device(name: str | torch.device) -> torch.device:
+    """Return the device of that name; "auto" takes a GPU where there is one.
+
+    Raises:
+        InputError: There is no such device.
+    """
+    if str(name) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(name, "is not a device.", "Use auto, cpu, cuda or cuda:N.") from error
+    found = torch.cuda.device_count() if device.type == "cuda" else 1
+    if device.type not in ("cpu", "cuda", "mps") or (device.index or 0) >= found:
+        raise InputError(name, f"is not there; this machine has {found} CUDA devices.", "Use --device cpu or auto.")
+    return device
+
+
+# -- writing --------------------------------------------------------------------------------------------------------
+
+
+def save_model(model: SceneModel, folder: str | Path, card: Card) -> Path:
+    """Write a model folder: all of it or nothing.
+
+    An older model folder of that name is replaced in one rename; any other folder that holds files is left alone.
+
+    Args:
+        model: A registered model.
+        folder: Where to.
+        card: Its facts.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: The folder holds something else or cannot be written.
+    """
+    target = Path(folder).absolute()
+    previous, fresh = target.with_name(f".{target.name}.previous"), target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        _recover(target, previous)
+        if target.exists() and not target.is_dir():
+            raise InputError(target, "is a file; a model is a folder.", "Choose another name.")
+        if target.is_dir() and any(target.iterdir()) and not (target / CONFIG).is_file():
+            raise InputError(target, "holds files and is not a model folder.", "Choose another folder.")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        for name, content in _contents(model, card).items():
+            write_atomically(fresh / name, content)
+        _swap(fresh, target, previous)
+    except OSError as error:
+        raise InputError(target, f"cannot be written: {error.strerror or error}.", "Check space and rights.") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return target
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file so that at any moment its name holds the old content or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _contents(model: SceneModel, card: Card) -> dict[str, bytes | str]:
+    config = {
+        "format": FORMAT,
+        "model": model.registered_name,
+        "config": plain(model.config),
+        "card": plain(card),
+        "versions": {"scenewise": scenewise.__version__, "torch": torch.__version__},
+    }
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    return {WEIGHTS: bytes_of(tensors), CONFIG: text, README: readme(model, card)}
+
+
+def _recover(target: Path, previous: Path) -> None:
+    """Put back what a process that died between the two renames of `_swap` had moved away."""
+    if previous.is_dir() and not target.exists():
+        os.replace(previous, target)
+
+
+def _swap(fresh: Path, target: Path, previous: Path) -> None:
+    if target.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        os.replace(target, previous)
+    os.replace(fresh, target)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+# -- the card in words ----------------------------------------------------------------------------------------------
+
+
+def readme(model: SceneModel, card: Card) -> str:
+    """Return the model card as Markdown, made of facts only."""
+    name = card.name or model.registered_name
+    parts = [
+        "---\nlibrary_name: scenewise\nlicense: apache-2.0\npipeline_tag: image-segmentation\n"
+        "tags: [object-centric-learning, unsupervised-segmentation, video]\n---",
+        f"# {name}",
+        card.summary,
+        f"```sh\nscenewise decompose VIDEO --model {name} --out out\n```",
+        "## Facts\n\n" + _table(("what", "value"), _facts(model, card)),
+    ]
+    if card.scores:
+        parts.append("## Scores\n\n" + _table(("protocol", "measure", "data", "value"), map(_score_row, card.scores)))
+    if card.limitations:
+        parts.append("## Limitations\n\n" + "\n".join(f"- {line}" for line in card.limitations))
+    settings = json.dumps(plain(model.config), indent=2)
+    parts.append(f"## Settings\n\n```json\n{settings}\n```")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _facts(model: SceneModel, card: Card) -> list[tuple[str, str]]:
+    channels, height, width = model.frame_shape
+    validated = card.validated
+    rows = [
+        ("model", model.registered_name),
+        ("parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
+        ("frames", f"{channels} x {height} x {width}"),
+        ("longest training clip", "" if card.frames is None else f"{card.frames} frames"),
+        ("recipe", card.recipe),
+        ("training data", card.data),
+        ("data fingerprint", card.data_fingerprint),
+        ("training", f"{card.steps:,} steps, {card.hours:.2f} h"),
+        ("hardware", card.hardware),
+        ("seeds", ", ".join(map(str, card.seeds))),
+    ]
+    if validated.mse is not None:
+        high = "" if validated.mse_high is None else f", 99th percentile {validated.mse_high:.5f}"
+        rows.append(("validated MSE", f"{validated.mse:.5f}{high} ({validated.data}; {validated.protocol})"))
+    return [(what, value) for what, value in rows if value]
+
+
+def _score_row(score: Score) -> tuple[str, str, str, str]:
+    interval = "" if score.low is None or score.high is None else f" ({score.low:.4f} to {score.high:.4f})"
+    videos = "" if score.videos is None else f", {score.videos} videos"
+    return (score.protocol, score.metric, score.data + videos, f"{score.value:.4f}{interval}")
+
+
+def _table(head: tuple[str, ...], rows: Any) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+# -- reading --------------------------------------------------------------------------------------------------------
+
+
+def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **config_overrides: Any) -> Loaded:
+    """Read a model folder.
+
+    Args:
+        name_or_path: Name of a shipped model, or a folder.
+        device: Where the model goes; "auto" takes a GPU where there is one.
+        **config_overrides: Settings of the model to replace, such as `slots=7`.
+
+    Raises:
+        InputError: Anything about the folder is not as it must be; the message names file, field and remedy.
+    """
+    place, path = as_device(device), find(name_or_path)
+    kept = read_config(path)
+    model_class = MODELS.get(kept["model"])
+    settings = merge(kept["config"], config_overrides)
+    where = "settings" if config_overrides else str(path / CONFIG)
+    config: Any = build(model_class.config_class, settings, where)
+    card = build(Card, kept["card"], f"{path / CONFIG}, card")
+    content = _read_weights(path)
+    tensors = _tensors(content, path / WEIGHTS)
+    with torch.random.fork_rng(devices=[]):  # making a model must not move the caller's random numbers
+        model = model_class(config)
+    put_weights(model, tensors, path / WEIGHTS)
+    return Loaded(model.to(place).eval(), card, path, _fingerprint(model, content))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read and check `config.json` of a model folder, without making the model.
+
+    Returns:
+        `format`, `model` (registered name), `config`, `card` and `versions`, all plain.
+
+    Raises:
+        InputError: It is missing, unreadable, incomplete or of a newer format.
+    """
+    file = path / CONFIG
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(path, f"has no {CONFIG}.", "A model folder is what `scenewise train` writes.") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(file, f"cannot be read as JSON: {error}.", "Copy the model folder anew.") from error
+    if not isinstance(kept, dict) or not isinstance(kept.get("format"), int):
+        raise InputError(file, "must be a mapping with a whole number `format`.", "Copy the model folder anew.")
+    if kept["format"] > FORMAT:
+        raise InputError(file, f"has format {kept['format']}; this version reads up to {FORMAT}.", "Upgrade scenewise.")
+    _check_keys(kept, file)
+    return kept
+
+
+def _check_keys(kept: dict[str, Any], file: Path) -> None:
+    for key in sorted(set(kept) - _CONFIG_KEYS):
+        raise InputError(file, f"has an unknown key {key!r}.", nearest(key, _CONFIG_KEYS))
+    for key in sorted(_CONFIG_KEYS - set(kept)):
+        raise InputError(file, f"has no {key!r}.", "Copy the model folder anew.")
+    for key in ("config", "card", "versions"):
+        if not isinstance(kept[key], Mapping):
+            raise InputError(file, f"{key} must be a mapping; found {kept[key]!r}.", "Copy the model folder anew.")
+    if not isinstance(kept["model"], str):
+        raise InputError(file, f"model must be a name; found {kept['model']!r}.", "Copy the model folder anew.")
+
+
+def _read_weights(path: Path) -> bytes:
+    file = path / WEIGHTS
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        pickles = sorted(p for p in path.iterdir() if p.suffix in _PICKLES)
+        if pickles:
+            raise _pickle_error(pickles[0]) from None
+        raise InputError(path, f"has no {WEIGHTS}.", "Copy the model folder anew.") from None
+    except OSError as error:
+        raise InputError(file, f"cannot be read: {error.strerror or error}.", "Check the path and rights.") from error
+
+
+def _pickle_error(file: Path) -> InputError:
+    remedy = f"Save the weights as {WEIGHTS} with safetensors, from a program you trust."
+    return InputError(file, "is a pickle, which can run any code when read; it is not opened.", remedy)
+
+
+def _tensors(content: bytes, file: Path) -> dict[str, Tensor]:
+    """Parse safetensors; refuse pickles by their first bytes, NaN and infinite values."""
+    if content[:4] == b"PK\x03\x04" or (content[:1] == b"\x80" and content[8:9] != b"{"):
+        raise _pickle_error(file)
+    try:
+        tensors = tensors_of(content)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise InputError(file, f"is not a whole safetensors file ({error}).", "Copy the model folder anew.") from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InputError(file, f"tensor {name!r} holds NaN or infinite values.", "Copy or train the model anew.")
+    return tensors
+
+
+def put_weights(model: SceneModel, tensors: Mapping[str, Tensor], where: object) -> None:
+    """Load tensors into a model, strictly: the same names, shapes and kinds.
+
+    Raises:
+        InputError: They differ; every difference is named.
+    """
+    own = model.state_dict()
+    problems = [f"tensor {name!r} is missing" for name in own if name not in tensors]
+    problems += [f"tensor {name!r} is not one of the model's" for name in tensors if name not in own]
+    for name in own.keys() & tensors.keys():
+        expected, found = own[name], tensors[name]
+        if expected.shape != found.shape or expected.is_floating_point() != found.is_floating_point():
+            wanted, got = (f"{tuple(t.shape)} {str(t.dtype).removeprefix('torch.')}" for t in (expected, found))
+            problems.append(f"tensor {name!r} must be {wanted}; found {got}")
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise InputError(where, "; ".join(sorted(problems)[:5]) + more + ".", "Weights and settings must fit.")
+    model.load_state_dict(dict(tensors))
+
+
+def _fingerprint(model: SceneModel, content: bytes) -> str:
+    settings = json.dumps([model.registered_name, plain(model.config)], sort_keys=True)
+    return hashlib.sha256(settings.encode() + content).hexdigest()[:12]
