@@ -1,0 +1,136 @@
+"""Error of reconstructed or predicted frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scenewise.errors import InputError
+from scenewise.metrics.arrays import one_of, reals, same_shape
+from scenewise.metrics.horizon import HORIZONS, Horizons, check_observed, over_horizons
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike
+
+_BLOCK_VALUES = 1 << 20
+_BCE_CLIP = 1e-4
+
+
+def squared_error(reconstruction: ArrayLike, frames: ArrayLike, reduction: str = "element") -> np.ndarray:
+    """Return the squared error of each frame, float64, shape (...).
+
+    Args:
+        reconstruction: Sum over slots of SOFT mask times appearance, shape (..., C, H, W).
+        frames: The truth in [0, 1], same shape.
+        reduction: "element" averages over C, H, W (PROVIDE's MSE); "vector" averages the squared RGB distance over
+            H, W, which is C times as much (LDS); "sum" adds everything up (DDPAE).
+
+    Raises:
+        InputError: Shapes differ, frames leave [0, 1], values are not finite, or the reduction is unknown.
+    """
+    one_of(reduction, "reduction", ("element", "vector", "sum"))
+    predicted, truth = _images(reconstruction, frames)
+    channels, height, width = truth.shape[-3:]
+    share = {"element": channels * height * width, "vector": height * width, "sum": 1}[reduction]
+    return _sums(lambda p, x: np.square(p - x), predicted, truth) / share
+
+
+def mse(reconstruction: ArrayLike, frames: ArrayLike, reduction: str = "element") -> float:
+    """Return the mean of `squared_error` over all frames, equal weight each. Source: PROVIDE sec. 5, LDS, DDPAE."""
+    return float(squared_error(reconstruction, frames, reduction).mean())
+
+
+def binary_cross_entropy(reconstruction: ArrayLike, frames: ArrayLike) -> np.ndarray:
+    """Return the binary cross-entropy of each frame in nats, summed over C, H, W, shape (...).
+
+    Source: DDPAE's evaluation, which clips the prediction to [1e-4, 1 - 1e-4]; its figure is the mean over frames.
+
+    Args:
+        reconstruction: Probabilities, shape (..., C, H, W).
+        frames: The truth in [0, 1], same shape.
+
+    Raises:
+        InputError: As `squared_error`.
+    """
+
+    def nats(p: np.ndarray, x: np.ndarray) -> np.ndarray:
+        p = np.clip(p, _BCE_CLIP, 1 - _BCE_CLIP)
+        return -(x * np.log(p) + (1 - x) * np.log1p(-p))
+
+    return _sums(nats, *_images(reconstruction, frames))
+
+
+def prediction_mse(
+    reconstruction: ArrayLike,
+    frames: ArrayLike,
+    observed: int,
+    *,
+    reduction: str = "element",
+    include_observed: bool = False,
+    at: Sequence[int] = HORIZONS,
+) -> Horizons:
+    """Return the squared error of predicted frames by horizon.
+
+    Args:
+        reconstruction: T_0 reconstructed frames followed by T' predicted ones, shape (N, T_0 + T', C, H, W).
+        frames: The truth in [0, 1], same shape.
+        observed: T_0; 0 where only predicted frames are given.
+        reduction: As in `squared_error`.
+        include_observed: Average the cumulative errors over observed frames too.
+        at: The numbers of predicted frames to report.
+
+    Raises:
+        InputError: Shapes do not fit, or nothing is left to predict.
+    """
+    errors = squared_error(reconstruction, frames, reduction)
+    return over_horizons(errors, observed, include_observed=include_observed, at=at)
+
+
+def copy_last_mse(
+    frames: ArrayLike, observed: int, *, reduction: str = "element", at: Sequence[int] = HORIZONS
+) -> Horizons:
+    """Return the error of the prediction that nothing moves: the baseline to print next to `prediction_mse`.
+
+    Args:
+        frames: T_0 observed frames and the T' that follow, in [0, 1], shape (N, T_0 + T', C, H, W).
+        observed: T_0, at least 1.
+        reduction: As in `squared_error`.
+        at: The numbers of predicted frames to report.
+
+    Raises:
+        InputError: The shape does not fit, nothing was observed, or nothing is left to predict.
+    """
+    truth = reals(frames, "frames")
+    if truth.ndim != 5:
+        raise InputError("frames", f"must have shape (N, T, C, H, W); found {truth.shape}.")
+    check_observed(observed, truth.shape[1], minimum=1)
+    future = truth[:, observed:]
+    copied = np.broadcast_to(truth[:, observed - 1 : observed], future.shape)
+    return over_horizons(squared_error(copied, future, reduction), 0, at=at)
+
+
+def _images(reconstruction: ArrayLike, frames: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    predicted, truth = reals(reconstruction, "reconstruction"), reals(frames, "frames")
+    same_shape(predicted, truth, ("reconstruction", "frames"), "(..., C, H, W)", rank=3)
+    if truth.size == 0:
+        raise InputError("frames", f"hold no pixel; found shape {truth.shape}.")
+    low, high = float(truth.min()), float(truth.max())
+    if low < -1e-4 or high > 1 + 1e-4:
+        raise InputError("frames", f"must lie in [0, 1]; found [{low:g}, {high:g}].", "Divide 8-bit images by 255.")
+    return predicted, truth
+
+
+def _sums(
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray], predicted: np.ndarray, truth: np.ndarray
+) -> np.ndarray:
+    """Sum a measure over each frame in float64; blocks of frames bound the memory."""
+    shape, values = truth.shape[:-3], int(np.prod(truth.shape[-3:]))
+    flat = predicted.reshape(-1, values), truth.reshape(-1, values)  # (frames, C*H*W)
+    sums, rows = np.empty(len(flat[0])), max(1, _BLOCK_VALUES // values)
+    for start in range(0, len(sums), rows):
+        p, x = (a[start : start + rows].astype(np.float64) for a in flat)
+        sums[start : start + rows] = measure(p, x).sum(axis=1)
+    return sums.reshape(shape)
