@@ -1,0 +1,179 @@
+"""Every registered model keeps the contract; a new model gets this suite by registering."""
+
+import time
+
+import pytest
+import torch
+
+from scenewise.config import build, plain
+from scenewise.errors import InputError
+from scenewise.models import MODELS
+from scenewise.models.contract import Decodes, Predictor, Recurrent, SceneModel
+from scenewise.observation import Observation
+
+
+@pytest.fixture(params=MODELS.names())
+def model(request: pytest.FixtureRequest) -> SceneModel:
+    torch.manual_seed(0)
+    cls = MODELS.get(request.param)
+    return cls(build(cls.config_class, cls.presets["tiny"], "tiny"))
+
+
+def video(model: SceneModel, batch: int = 2, frames: int = 4, seed: int = 5) -> Observation:
+    generator = torch.Generator().manual_seed(seed)
+    return Observation(torch.rand(batch, frames, *model.frame_shape, generator=generator))
+
+
+def test_presets_build_and_settings_round_trip(model: SceneModel) -> None:
+    cls = type(model)
+    for name, preset in cls.presets.items():
+        config = build(cls.config_class, preset, name)
+        assert build(cls.config_class, plain(config), name) == config
+
+
+def test_shapes_and_masks(model: SceneModel) -> None:
+    observation = video(model)
+    output = model(observation)
+    d, k = output.decomposition, model.config.slots
+    channels, height, width = model.frame_shape
+    assert d.masks.shape == (2, 4, k, 1, height, width)
+    assert d.appearance.shape == (2, 4, k, channels, height, width)
+    assert d.reconstruction.shape == observation.frames.shape
+    assert d.mean.shape == d.log_variance.shape == d.prior_mean.shape
+    assert d.log_likelihood.shape == d.kl.shape == (2, 4)
+    assert bool((d.masks >= 0).all())
+    torch.testing.assert_close(d.masks.sum(2), torch.ones_like(d.masks[:, :, 0]))
+    assert all(term.shape == (2,) for term in output.terms.values())
+
+
+def test_loss_is_finite_and_falls_on_a_toy(model: SceneModel) -> None:
+    observation = video(model, frames=2)
+    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(30):
+        loss = model.loss(model(observation).terms).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimiser.step()
+        losses.append(loss.item())
+    assert all(torch.isfinite(torch.tensor(losses)))
+    assert sum(losses[-5:]) < sum(losses[:5])
+
+
+def test_all_parameters_learn(model: SceneModel) -> None:
+    model.loss(model(video(model)).terms).mean().backward()
+    silent = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.abs().sum())]
+    assert not silent
+
+
+def test_permuting_slot_noise_permutes_slots(model: SceneModel) -> None:
+    observation, k = video(model), model.config.slots
+    noise = torch.randn(model.noise_shape(2, 4), generator=torch.Generator().manual_seed(1))
+    order = torch.arange(k).roll(1)
+    first = model(observation, noise=noise).decomposition
+    second = model(observation, noise=noise[:, :, :, order]).decomposition
+    torch.testing.assert_close(second.masks, first.masks[:, :, order], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(second.mean, first.mean[:, :, order], rtol=1e-3, atol=1e-3)
+
+
+def test_batch_size_and_order_change_nothing(model: SceneModel) -> None:
+    observation = video(model, batch=3)
+    noise = torch.randn(model.noise_shape(3, 4), generator=torch.Generator().manual_seed(1))
+    whole = model(observation, noise=noise).decomposition
+    for i in (2, 0):
+        one = model(Observation(observation.frames[i : i + 1]), noise=noise[i : i + 1]).decomposition
+        torch.testing.assert_close(one.masks, whole.masks[i : i + 1], rtol=1e-3, atol=1e-4)
+
+
+def test_slots_and_refinements_change_at_test(model: SceneModel) -> None:
+    for slots in (1, model.config.slots + 3, 64):
+        d = model(video(model, 1, 2), slots=slots).decomposition
+        assert d.slots == slots and bool(d.masks.isfinite().all())
+    for refinements in (1, model.config.refinements + 2):
+        assert model(video(model, 1, 2), refinements=refinements).decomposition.masks.isfinite().all()
+    with pytest.raises(InputError, match="slots"):
+        model(video(model, 1, 1), slots=0)
+
+
+def test_forward_is_the_fold_of_step(model: SceneModel) -> None:
+    if not isinstance(model, Recurrent):
+        pytest.skip("not recurrent")
+    observation = video(model)
+    whole = model(observation, seed=11).decomposition
+    state = model.initial_state(2, seed=11)
+    for t in range(4):
+        part, state = model.step(observation.frames[:, t], state)
+        torch.testing.assert_close(part.masks[:, 0], whole.masks[:, t], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(part.mean[:, 0], whole.mean[:, t], rtol=1e-3, atol=1e-4)
+    assert not any(tensor.requires_grad for tensor in state.values())
+
+
+def test_state_can_be_saved_and_continued(model: SceneModel, tmp_path) -> None:
+    if not isinstance(model, Recurrent):
+        pytest.skip("not recurrent")
+    frames = video(model).frames
+    _, state = model.step(frames[:, 0], model.initial_state(2, seed=3))
+    torch.save(state, tmp_path / "state.pt")
+    restored = torch.load(tmp_path / "state.pt", weights_only=True)
+    one, _ = model.step(frames[:, 1], state)
+    two, _ = model.step(frames[:, 1], restored)
+    assert torch.equal(one.masks, two.masks)
+
+
+def test_same_seed_same_bytes_whatever_the_global_generator(model: SceneModel) -> None:
+    first = model(video(model), seed=4).decomposition.masks
+    torch.manual_seed(99)
+    assert torch.equal(first, model(video(model), seed=4).decomposition.masks)
+    assert not torch.equal(first, model(video(model), seed=5).decomposition.masks)
+
+
+def test_works_under_no_grad_and_gives_the_same(model: SceneModel) -> None:
+    expected = model(video(model)).decomposition.masks
+    with torch.no_grad():
+        found = model(video(model)).decomposition.masks
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert not found.requires_grad
+
+
+def test_state_dict_round_trip(model: SceneModel) -> None:
+    twin = type(model)(model.config)
+    twin.load_state_dict(model.state_dict())
+    assert torch.equal(twin(video(model)).decomposition.masks, model(video(model)).decomposition.masks)
+
+
+def test_prediction_continues_and_can_be_split(model: SceneModel) -> None:
+    if not isinstance(model, Predictor) or not isinstance(model, Recurrent):
+        pytest.skip("no prediction")
+    _, state = model.step(video(model).frames[:, 0], model.initial_state(2))
+    whole, _ = model.predict(state, 5)
+    head, middle = model.predict(state, 2)
+    tail, _ = model.predict(middle, 3)
+    torch.testing.assert_close(whole.masks, torch.cat([head.masks, tail.masks], 1))
+    assert whole.masks.shape[1] == 5 and not whole.masks.requires_grad
+
+
+def test_decodes_latents(model: SceneModel) -> None:
+    if not isinstance(model, Decodes):
+        pytest.skip("does not draw latents")
+    masks, appearance = model.decode(model(video(model, 1, 1)).decomposition.mean[:, 0])
+    torch.testing.assert_close(masks.sum(1), torch.ones_like(masks[:, 0]))
+    assert appearance.shape[2:] == model.frame_shape
+
+
+def test_bad_frames_are_told(model: SceneModel) -> None:
+    channels, height, width = model.frame_shape
+    with pytest.raises(InputError, match="model takes"):
+        model(Observation(torch.rand(1, 1, channels, height, width + 8)))
+    broken = video(model).frames.clone()
+    broken[0, 1, 0, 0, 0] = torch.nan
+    with pytest.raises(InputError, match="NaN"):
+        model(Observation(broken))
+    with pytest.raises(InputError, match=r"\(B, T, C, H, W\)"):
+        Observation(torch.rand(3, 8, 8))
+
+
+def test_tiny_is_quick(model: SceneModel) -> None:
+    start = time.perf_counter()
+    model.loss(model(video(model)).terms).mean().backward()
+    assert time.perf_counter() - start < 20
