@@ -16,7 +16,7 @@ BOX = 10.0
 """Side of the box in its own units."""
 
 _NEAR_CORNER = 2.0  # the original script draws centres from here on, and so does the published data
-_MOST_ATTEMPTS = 1 << 21
+_MOST_ATTEMPTS = 1 << 19
 
 
 @dataclass(frozen=True)
