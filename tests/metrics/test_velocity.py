@@ -82,6 +82,27 @@ def test_two_slots_on_one_object_are_ambiguous_for_ddpae_only():
     np.testing.assert_allclose(assigned.cosine, [0.5, 0.5])  # the second slot moves against its object
 
 
+@pytest.mark.parametrize("matching", ["hungarian", "ddpae"])
+def test_only_observed_frames_decide_who_is_who(matching):
+    true = paths((0.1, 0.1, 0.05, 0.0), (0.2, 0.1, -0.05, 0.02))
+    guess = true.copy()
+    guess[:, T0:] = 10 * true[:, T0:, ::-1]  # afterwards each slot lies far off, nearer to the other's object
+    found = velocity_similarity_of_positions(guess, true, T0, lag=1, matching=matching)
+    step = guess[0, T0 + 1] - guess[0, T0]
+    cosines = (step * [(0.05, 0.0), (-0.05, 0.02)]).sum(-1) / (
+        np.linalg.norm(step, axis=-1) * [0.05, np.hypot(0.05, 0.02)]
+    )
+    assert found.cosine[1] == pytest.approx(cosines.mean())
+    assert found.cosine[1] < -0.9
+
+
+def test_a_slot_first_seen_in_predicted_frames_has_no_object():
+    true = paths((0.1, 0.1, 0.05, 0.0))
+    guess = true.copy()
+    guess[:, :T0] = np.nan
+    assert velocity_similarity_of_positions(guess, true, T0, lag=1).valid.tolist() == [0, 0]
+
+
 def test_fewer_slots_than_objects_leave_objects_unmatched():
     true = paths((0.1, 0.1, 0.05, 0.0), (0.9, 0.9, -0.05, 0.0))
     found = velocity_similarity_of_positions(true[:, :, 1:], true, T0)
