@@ -1,0 +1,47 @@
+# make demo    set up and take a video apart
+# make test    set up and pass the tests
+# make check   style, types, and which floor may import which
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# On shared cores torch's busy waiting makes small steps many times slower.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: demo test test-slow check format clean
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "scenewise needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+$(VENV)/runs: $(VENV)/made pyproject.toml
+	$(BIN)/python -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/develops: $(VENV)/runs
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/runs
+	$(BIN)/scenewise demo --out demo --overwrite
+
+test: $(VENV)/develops
+	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+
+test-slow: $(VENV)/develops
+	$(BIN)/python -m pytest -q -m slow --timeout=3600
+
+check: $(VENV)/develops
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/develops
+	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests
+
+clean:
+	rm -rf $(VENV) demo build dist
