@@ -1,0 +1,238 @@
+"""A video as a model takes it: frames of its size one by one, and where they lie in the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenewise.data.contract import Sample
+from scenewise.errors import InputError
+from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
+from scenewise.media.reader import MediaFrame, Selection, VideoReader
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ClipFrame:
+    """One frame on its way into a model.
+
+    Attributes:
+        index: Its number in the source, from 0.
+        time_s: Seconds after the first frame, or None.
+        image: uint8, shape (H, W, C).
+        ids: True ids, int64, shape (H, W), or None.
+    """
+
+    index: int
+    time_s: float | None
+    image: np.ndarray
+    ids: np.ndarray | None = None
+
+
+@dataclass
+class Clip:
+    """A video that can be iterated, with what is known of it.
+
+    Attributes:
+        frames: What yields the frames; iterated anew each time where that is possible.
+        name: For titles and folder names.
+        size: (H, W) of the frames.
+        source_size: (H, W) of the source before crop and scaling.
+        crop: (top, left, height, width) in source pixels that the frames show.
+        frame_rate: Frames per second, or None.
+        length_hint: Expected number of frames, or None.
+        origin: The file, or what else it is.
+        again: Whether it can be iterated more than once.
+        background_ids: True ids that are background.
+        reading: Which part of the source it is: every, start, stop.
+        problems: What was wrong with the file so far.
+    """
+
+    frames: Iterable[ClipFrame]
+    name: str
+    size: tuple[int, int]
+    source_size: tuple[int, int]
+    crop: tuple[int, int, int, int]
+    frame_rate: float | None = None
+    length_hint: int | None = None
+    origin: str = ""
+    again: bool = True
+    background_ids: tuple[int, ...] = (0,)
+    reading: dict[str, int | None] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[ClipFrame]:
+        """Yield the frames in order."""
+        return iter(self.frames)
+
+
+def open_clip(
+    video: Any, frame_shape: tuple[int, int, int], *, resize: bool = True, name: str | None = None, **reading: Any
+) -> Clip:
+    """Take whatever holds a video.
+
+    Args:
+        video: A path; a reader from `read_video`; a `Sample`; an array (T, H, W, C) or (T, H, W) of uint8, or floats
+            in [0, 1]; a tensor (T, C, H, W); or an iterable of single such frames or of `MediaFrame`.
+        frame_shape: (C, H, W) of the frames wanted, C 1 or 3.
+        resize: Scale frames of another size by pixel area; otherwise they are an error.
+        name: For titles; taken from the source where None.
+        **reading: Options of `read_video`, for a path.
+
+    Raises:
+        InputError: It holds no video, or frames of another size where `resize` is off.
+    """
+    fitting = _Fitting(frame_shape, resize)
+    if isinstance(video, Clip):
+        return video
+    if reading and not isinstance(video, (str, Path)):
+        raise InputError(", ".join(reading), "can only be chosen for a path.", "Give them to read_video instead.")
+    if isinstance(video, (str, Path)):
+        from scenewise.media import read_video
+
+        if resize:
+            reading.setdefault("size", fitting.size)
+        video = read_video(video, **reading)
+    if isinstance(video, VideoReader):
+        return _of_reader(video, fitting, name)
+    if isinstance(video, Sample):
+        return _of_sample(video, fitting, name or "video")
+    if hasattr(video, "ndim"):
+        return _of_array(_as_images(video), None, fitting, name or "video", "an array")
+    if isinstance(video, Iterable):
+        return _of_iterable(video, fitting, name or "video")
+    raise InputError("video", f"expected a path, a reader, an array or frames; found {type(video).__name__}.")
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """Brings images to a model's shape."""
+
+    frame_shape: tuple[int, int, int]
+    resize: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.frame_shape[1:]
+
+    def image(self, image: np.ndarray, where: object) -> np.ndarray:
+        """Return uint8 (H, W, C)."""
+        if image.ndim == 2:
+            image = image[..., None]
+        if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+            raise InputError(where, f"expected an image of shape (H, W, 1, 3 or 4); found {image.shape}.")
+        rgb = to_rgb(to_uint8(image, where))
+        if rgb.shape[:2] != self.size:
+            rgb = self._scaled(rgb, where)
+        return to_grey(rgb) if self.frame_shape[0] == 1 else np.ascontiguousarray(rgb)
+
+    def ids(self, ids: np.ndarray) -> np.ndarray:
+        """Return ids at the model's size: the nearest pixel of each."""
+        rows, columns = (
+            ((np.arange(wanted) + 0.5) * found / wanted).astype(int)
+            for wanted, found in zip(self.size, ids.shape, strict=True)
+        )
+        return np.asarray(ids[rows[:, None], columns[None, :]])
+
+    def _scaled(self, rgb: np.ndarray, where: object) -> np.ndarray:
+        if not self.resize:
+            problem = f"the model takes frames of (H, W) = {self.size}; found {rgb.shape[:2]}."
+            raise InputError(where, problem, f"Read the video with size={self.size}, or pass resize=True.")
+        return fit(rgb, Selection(size=self.size))
+
+
+def as_image(frame: Any, frame_shape: tuple[int, int, int], resize: bool) -> np.ndarray:
+    """Return one frame, a `MediaFrame` or an image (H, W, C) of uint8 or floats in [0, 1], as uint8 (H, W, C)."""
+    if isinstance(frame, MediaFrame):
+        return _Fitting(frame_shape, resize).image(frame.image, f"frame {frame.index}")
+    return _Fitting(frame_shape, resize).image(np.asarray(frame), "frame")
+
+
+def _of_reader(reader: VideoReader, fitting: _Fitting, name: str | None) -> Clip:
+    return Clip(
+        frames=_ReaderFrames(reader, fitting),
+        name=name or reader.name,
+        size=fitting.size,
+        source_size=reader.source_size,
+        crop=reader.crop or (0, 0, *reader.source_size),
+        frame_rate=reader.frame_rate,
+        length_hint=reader.length_hint,
+        origin=str(reader.path),
+        reading={"every": reader.selection.every, "start": reader.selection.start, "stop": reader.selection.stop},
+        problems=reader.problems,
+    )
+
+
+@dataclass
+class _ReaderFrames:
+    reader: VideoReader
+    fitting: _Fitting
+
+    def __iter__(self) -> Iterator[ClipFrame]:
+        for frame in self.reader:
+            where = f"{self.reader.path}, frame {frame.index}"
+            yield ClipFrame(frame.index, frame.time_s, self.fitting.image(frame.image, where))
+
+
+def _of_sample(sample: Sample, fitting: _Fitting, name: str) -> Clip:
+    return _of_array(np.moveaxis(sample.frames, 1, -1), sample.ids, fitting, name, "a data source")
+
+
+def _of_array(images: np.ndarray, ids: np.ndarray | None, fitting: _Fitting, name: str, origin: str) -> Clip:
+    if not len(images):
+        raise InputError(name, "holds no frame.", "Give at least one.")
+    size = (int(images.shape[1]), int(images.shape[2]))
+    frames = _ArrayFrames(images, ids, fitting, name)
+    return Clip(frames, name, fitting.size, size, (0, 0, *size), length_hint=len(images), origin=origin)
+
+
+@dataclass
+class _ArrayFrames:
+    images: np.ndarray
+    ids: np.ndarray | None
+    fitting: _Fitting
+    name: str
+
+    def __iter__(self) -> Iterator[ClipFrame]:
+        for index, image in enumerate(self.images):
+            ids = None if self.ids is None else self.fitting.ids(self.ids[index])
+            yield ClipFrame(index, None, self.fitting.image(image, f"{self.name}, frame {index}"), ids)
+
+
+def _as_images(video: np.ndarray | Tensor) -> np.ndarray:
+    """Return (T, H, W, C) of an array (T, H, W[, C]) or a tensor (T, C, H, W)."""
+    if video.ndim not in (3, 4):
+        expected = "(T, H, W, C) or (T, H, W) for an array, (T, C, H, W) for a tensor"
+        raise InputError("video", f"expected shape {expected}; found {tuple(video.shape)}.")
+    if isinstance(video, np.ndarray):
+        return video[..., None] if video.ndim == 3 else video
+    images = video.detach().cpu().numpy()
+    return images[..., None] if images.ndim == 3 else np.moveaxis(images, 1, -1)
+
+
+def _of_iterable(video: Iterable[Any], fitting: _Fitting, name: str) -> Clip:
+    again = iter(video) is not video
+    hint = len(video) if isinstance(video, Sized) else None
+    frames = _LooseFrames(video, fitting)
+    return Clip(
+        frames, name, fitting.size, fitting.size, (0, 0, *fitting.size), None, hint, "frames from a program", again
+    )
+
+
+@dataclass
+class _LooseFrames:
+    video: Iterable[Any]
+    fitting: _Fitting
+
+    def __iter__(self) -> Iterator[ClipFrame]:
+        for number, frame in enumerate(self.video):
+            known = isinstance(frame, MediaFrame)
+            index, time_s = (frame.index, frame.time_s) if known else (number, None)
+            image = np.asarray(frame.image if known else _as_images(frame[None])[0])
+            yield ClipFrame(index, time_s, self.fitting.image(image, f"frame {index}"))

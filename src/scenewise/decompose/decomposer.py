@@ -1,0 +1,341 @@
+"""A model with its card, ready to take videos apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from scenewise.checkpoint import Card, load_model
+from scenewise.decompose.clip import Clip, ClipFrame, as_image, open_clip
+from scenewise.decompose.frame_result import FrameResult, as_picture
+from scenewise.decompose.result import Result, Settings
+from scenewise.errors import InputError
+from scenewise.models.contract import Decodes, Predictor, Recurrent, SceneModel, State
+from scenewise.variational.gaussian import seeded_noise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from scenewise.decomposition import Decomposition
+
+SPREAD_SAMPLES = 4
+"""Posterior samples that are decoded for a frame's uncertainty."""
+
+_SPREAD_KEY = 1 << 20  # keeps this noise apart from that of the refinements
+_LIMITS = {"slots": (1, 256), "refinements": (1, 64)}
+
+
+def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> Decomposer:
+    """Load a model that ships with scenewise, or one from a folder that `scenewise train` wrote.
+
+    Args:
+        name_or_path: For example "provide-balls-colour", or a model folder.
+        device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
+        **overrides: Settings of the model to replace, such as `slots=7`.
+
+    Raises:
+        InputError: There is no such model or device, or the folder is damaged.
+    """
+    loaded = load_model(name_or_path, device, **overrides)
+    name = loaded.card.name or loaded.path.name
+    return Decomposer(loaded.model, loaded.card, name, str(loaded.path), loaded.fingerprint)
+
+
+class Decomposer:
+    """A model over videos of any length.
+
+    Args:
+        model: The model, in evaluation mode from here on.
+        card: Its facts; what it reaches on data of its own kind tells known footage from unknown.
+        name: For messages and files.
+        path: The folder it came from.
+        fingerprint: Short hash of settings and weights.
+    """
+
+    def __init__(
+        self, model: SceneModel, card: Card | None = None, name: str = "", path: str = "", fingerprint: str = ""
+    ) -> None:
+        self.model = model.eval()
+        self.card = card or Card()
+        self.name = name or self.card.name or getattr(model, "registered_name", type(model).__name__)
+        self.path = path
+        self.fingerprint = fingerprint
+        if self.frame_shape[0] not in (1, 3):
+            raise InputError(self.name, f"takes frames of {self.frame_shape[0]} channels; videos have 1 or 3.")
+
+    def __repr__(self) -> str:
+        return f"Decomposer({self.name!r}, size={self.size}, slots={self.slots}, device={str(self.device)!r})"
+
+    # -- facts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the frames it takes."""
+        return self.model.frame_shape
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the frames it takes, to be given to `read_video`."""
+        return self.frame_shape[1:]
+
+    @property
+    def slots(self) -> int:
+        """K unless another number is asked for."""
+        return int(self.model.config.slots)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return next(self.model.parameters()).device
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether slots keep their objects from frame to frame; otherwise each frame is taken apart by itself."""
+        return isinstance(self.model, Recurrent)
+
+    # -- one frame at a time ----------------------------------------------------------------------------------------
+
+    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
+        """Return the state before the first frame.
+
+        Args:
+            batch: Number of videos that run side by side.
+            slots: K, the model's own where None.
+            seed: Seed of the posterior noise.
+        """
+        check_limits(slots=slots)
+        if isinstance(self.model, Recurrent):
+            return self.model.initial_state(batch, slots, seed)
+        count = torch.tensor(self.slots if slots is None else slots)
+        return {"seed": torch.tensor(seed), "frame": torch.tensor(0), "slots": count}
+
+    def step(
+        self, frame: Any, state: State | None = None, refinements: int | None = None, resize: bool = False
+    ) -> tuple[Decomposition, State]:
+        """Take one more frame apart.
+
+        Args:
+            frame: A `MediaFrame`, an image (H, W, C) of uint8 or floats in [0, 1], or a tensor (C, H, W) or
+                (B, C, H, W) of floats in [0, 1] or uint8.
+            state: What `initial_state` or the last `step` returned; None begins a video.
+            refinements: R, the model's own where None.
+            resize: Scale a frame of another size; otherwise it is an error. Tensors are never scaled.
+
+        Returns:
+            The decomposition with T = 1, and the state for the next frame.
+
+        Raises:
+            InputError: The frame does not fit the model, or holds NaN.
+        """
+        check_limits(refinements=refinements)
+        tensor = self._tensor(frame, resize)
+        if state is None:
+            state = self.initial_state(len(tensor))
+        if isinstance(self.model, Recurrent):
+            return self.model.step(tensor, state, refinements)
+        return self._alone(tensor, state, refinements)
+
+    def _tensor(self, frame: Any, resize: bool) -> Tensor:
+        """Return (B, C, H, W) on the model's device."""
+        if not isinstance(frame, torch.Tensor):
+            image = as_image(frame, self.frame_shape, resize)
+            frame = torch.from_numpy(image).permute(2, 0, 1)  # (C, H, W)
+        if frame.ndim not in (3, 4):
+            raise InputError("frame", f"expected (C, H, W) or (B, C, H, W); found {tuple(frame.shape)}.")
+        frame = frame.to(self.device)
+        tensor = frame.float() / 255 if frame.dtype == torch.uint8 else frame.float()
+        return tensor if tensor.ndim == 4 else tensor[None]
+
+    @torch.no_grad()
+    def _alone(self, frame: Tensor, state: State, refinements: int | None) -> tuple[Decomposition, State]:
+        """Explain a frame with a model that carries nothing from frame to frame."""
+        from scenewise.observation import Observation
+
+        seed = int(state["seed"]) + int(state["frame"])
+        output = self.model(Observation(frame[:, None]), int(state["slots"]), refinements, seed)
+        return output.decomposition.detach(), {**state, "frame": state["frame"] + 1}
+
+    # -- videos -----------------------------------------------------------------------------------------------------
+
+    def decompose(
+        self,
+        video: Any,
+        slots: int | None = None,
+        refinements: int | None = None,
+        seed: int = 0,
+        *,
+        resize: bool = True,
+        name: str | None = None,
+        **reading: Any,
+    ) -> Result:
+        """Take a video apart; the work is done while the result is iterated or saved, in constant memory.
+
+        Args:
+            video: A path, a reader, an array, a `Sample`, or frames one by one; see `open_clip`.
+            slots: K, the model's own where None.
+            refinements: R, the model's own where None.
+            seed: Seed of the posterior noise: the same seed gives the same result on the same machine.
+            resize: Scale frames to the model's size; otherwise frames of another size are an error.
+            name: For titles, taken from the video where None.
+            **reading: Options of `read_video` where `video` is a path: `crop`, `every`, `start`, `stop`, `layout`.
+
+        Raises:
+            InputError: The video cannot be read, or an option is out of range.
+        """
+        check_limits(slots=slots, refinements=refinements)
+        clip = open_clip(video, self.frame_shape, resize=resize, name=name, **reading)
+        return Result(self, clip, Settings(slots, refinements, seed, resize=resize))
+
+    def predict(
+        self,
+        video: Any,
+        observe: int,
+        steps: int,
+        slots: int | None = None,
+        refinements: int | None = None,
+        seed: int = 0,
+        *,
+        resize: bool = True,
+        name: str | None = None,
+        **reading: Any,
+    ) -> Result:
+        """Take the first frames of a video apart and predict those that follow.
+
+        Args:
+            video: As in `decompose`, like `slots`, `refinements`, `seed`, `resize`, `name` and `reading`.
+            observe: Number of frames to look at.
+            steps: Number of frames to predict; where the video goes on, its frames are kept beside the predicted.
+            slots: K.
+            refinements: R.
+            seed: Seed of the posterior noise.
+            resize: Scale frames to the model's size.
+            name: For titles.
+            **reading: Options of `read_video`.
+
+        Raises:
+            InputError: The model cannot predict, the video is shorter than `observe`, or an option is out of range.
+        """
+        check_limits(slots=slots, refinements=refinements)
+        if not isinstance(self.model, Predictor):
+            raise InputError(self.name, "cannot predict.", "Use a model of the kind provide.")
+        for option, value in (("observe", observe), ("steps", steps)):
+            if value < 1:
+                raise InputError(option, f"must be at least 1; found {value}.")
+        clip = open_clip(video, self.frame_shape, resize=resize, name=name, **reading)
+        if clip.length_hint is not None:
+            clip.length_hint = observe + steps
+        return Result(self, clip, Settings(slots, refinements, seed, observe, steps, resize))
+
+    def stream(self, video: Any, settings: Settings | None = None) -> Iterator[FrameResult]:
+        """Yield one result per frame, then the predicted ones, in constant memory.
+
+        Args:
+            video: As in `decompose`.
+            settings: Slots, refinements, seed, and how much to observe and predict.
+
+        Raises:
+            InputError: The video cannot be read, or ends before the frames to observe.
+        """
+        chosen = settings or Settings()
+        clip = video if isinstance(video, Clip) else open_clip(video, self.frame_shape, resize=chosen.resize)
+        frames = iter(clip)
+        state = self.initial_state(1, chosen.slots, chosen.seed)
+        last: list[ClipFrame] = []
+        for seen, frame in enumerate(frames, 1):
+            before = state
+            part, state = self.step(np.asarray(frame.image), before, chosen.refinements)
+            yield self._result(frame, part, self._later(part, before, chosen.seed, frame.index))
+            last = [*last, frame][-2:]
+            if seen == chosen.observe:
+                break
+        else:
+            if chosen.observe is not None:
+                problem = f"has fewer than the {chosen.observe} frames to observe."
+                raise InputError(clip.origin or clip.name, problem, "Observe fewer.")
+        for _ in range(chosen.steps):
+            before = state
+            part, state = self.model.predict(before, 1)  # type: ignore[operator]
+            truth = next(frames, None)
+            here = truth or _following(last)
+            spread = self._later(part, before, chosen.seed, here.index)
+            yield self._result(here, part, spread, predicted=True, known=truth is not None)
+            last = [*last, here][-2:]
+
+    def _result(
+        self,
+        frame: ClipFrame,
+        part: Decomposition,
+        spread: Callable[[], np.ndarray] | None,
+        predicted: bool = False,
+        known: bool = True,
+    ) -> FrameResult:
+        masks = part.masks[0, 0, :, 0].cpu().numpy()
+        reconstruction = part.reconstruction[0, 0].permute(1, 2, 0).cpu().numpy()
+        appearance = part.appearance[0, 0].permute(0, 2, 3, 1).cpu().numpy()
+        if not np.isfinite(reconstruction).all() or not np.isfinite(masks).all():
+            problem = f"gave NaN or infinite values at frame {frame.index}."
+            raise InputError(self.name, problem, "Use fewer refinements or another model.")
+        image = frame.image if frame.image.shape[2] == 3 else np.repeat(frame.image, 3, axis=2)
+        error = float(np.mean((frame.image / np.float32(255) - reconstruction) ** 2)) if known else float("nan")
+        return FrameResult(
+            index=frame.index,
+            time_s=frame.time_s,
+            image=np.zeros_like(image) if predicted else image,
+            labels=part.labels[0, 0].cpu().numpy().astype(np.uint8 if part.slots <= 256 else np.uint16),
+            masks=masks,
+            appearance=as_picture(appearance),
+            reconstruction=reconstruction,
+            mean=part.mean[0, 0].cpu().numpy(),
+            std=(0.5 * part.log_variance[0, 0]).exp().cpu().numpy(),
+            mse=error,
+            kl=float(part.kl[0, 0]),
+            log_likelihood=float(part.log_likelihood[0, 0]),
+            predicted=predicted,
+            truth=image if predicted and known else None,
+            ids=frame.ids,
+            spread=spread,
+        )
+
+    def _later(self, part: Decomposition, before: State, seed: int, index: int) -> Callable[[], np.ndarray] | None:
+        """Return what computes a frame's uncertainty; it holds on to latents and state, not to images."""
+        if not isinstance(self.model, Decodes):
+            return None
+        return partial(self._spread, part.mean[0, 0], part.log_variance[0, 0], before, seed, index)
+
+    @torch.no_grad()
+    def _spread(self, mean: Tensor, log_variance: Tensor, before: State, seed: int, index: int) -> np.ndarray:
+        """Return the standard deviation of the reconstruction over posterior samples, shape (H, W)."""
+        noise = seeded_noise((SPREAD_SAMPLES, *mean.shape), seed, index, _SPREAD_KEY, device=mean.device)
+        latents = mean + (0.5 * log_variance).exp() * noise  # (S, K, Z)
+        masks, appearance = self.model.decode(latents, repeated(before, SPREAD_SAMPLES))  # type: ignore[operator]
+        drawn = (masks * appearance).sum(1)  # (S, C, H, W)
+        return drawn.var(0).mean(0).sqrt().cpu().numpy()
+
+
+def repeated(state: Mapping[str, Tensor], times: int) -> State:
+    """Return the state of one video as that of `times` equal ones."""
+    return {name: t.expand(times, *t.shape[1:]) if t.ndim and len(t) == 1 else t for name, t in state.items()}
+
+
+def check_limits(**options: int | None) -> None:
+    """Raise InputError where slots or refinements lie outside their range."""
+    for name, value in options.items():
+        low, high = _LIMITS[name]
+        if value is not None and not low <= value <= high:
+            raise InputError(name, f"must lie in [{low}, {high}]; found {value}.")
+
+
+def _following(last: list[ClipFrame]) -> ClipFrame:
+    """Return a frame that nobody saw: index and time go on as before."""
+    newest = last[-1]
+    step = newest.index - last[0].index or 1
+    times = [frame.time_s for frame in last]
+    known = len(times) == 2 and None not in times
+    time_s = 2 * times[1] - times[0] if known else None  # type: ignore[operator]
+    return ClipFrame(newest.index + step, time_s, np.zeros_like(newest.image))

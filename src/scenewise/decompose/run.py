@@ -1,0 +1,238 @@
+"""The whole job for one video: run the model, feed every writer, judge, and leave a record."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import scenewise
+from scenewise.config import plain
+from scenewise.decompose import verdict
+from scenewise.decompose.contract import FORMATS, UNKNOWN, ExportContext, Exporter, Summary
+from scenewise.decompose.output import OutputFolder
+from scenewise.decompose.scores import VideoScores
+from scenewise.decompose.slots import Geometry, SlotStatistics
+from scenewise.errors import InputError
+from scenewise.media.files import write_atomically, write_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from scenewise.decompose.frame_result import FrameResult
+    from scenewise.decompose.result import Result
+
+RECORD = "run.json"
+
+_DEFAULT_RATE = 12.0  # frames per second of videos to write where the source knows none
+_VERSIONED = ("torch", "numpy", "av", "pycocotools")
+_CONVENTIONS = {
+    "labels.npz, masks/, masks.json, slots.json": "slots count from 0",
+    "tracks.csv, report.html": "slots count from 1; background is left out of tracks.csv, which has no header",
+    "frames": "indices in the source, from 0; tracks.csv counts from 1",
+}
+
+
+def export(
+    result: Result,
+    folder: Path,
+    formats: Sequence[str] | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Summary:
+    """Run a decomposition to its end and write it; see `Result.save` for the arguments and errors."""
+    chosen = choose_formats(formats)
+    with OutputFolder(folder, overwrite) as output:
+        job = _Job(result, output.path, chosen)
+        try:
+            summary = job.run(progress, stop)
+            summary.folder = str(folder)
+            summary.files = [*sorted(p.name for p in output.path.iterdir()), RECORD]
+            write_atomically(output.path / RECORD, json.dumps(job.record(summary), indent=1) + "\n")
+        except OSError as error:
+            raise write_problem(folder / "output", error) from error
+        finally:
+            job.close()
+        output.commit()
+    return summary
+
+
+def choose_formats(formats: Sequence[str] | None) -> dict[str, type[Exporter]]:
+    """Return writers by name, all where None.
+
+    Raises:
+        InputError: A name is unknown.
+    """
+    return {name: FORMATS.get(name) for name in (FORMATS.names() if formats is None else dict.fromkeys(formats))}
+
+
+class _Job:
+    """One video on its way to files."""
+
+    def __init__(self, result: Result, folder: Path, formats: dict[str, type[Exporter]]) -> None:
+        self.result, self.formats = result, formats
+        clip = result.clip
+        geometry = Geometry(clip.size, clip.crop)
+        self.statistics = SlotStatistics(result.slots, geometry)
+        self.scores = VideoScores(clip.background_ids)
+        self.median = verdict.RunningMedian()
+        self.interrupted = False
+        self.started = time.perf_counter()
+        self.model_seconds = 0.0
+        rate = clip.frame_rate or _DEFAULT_RATE
+        self.context = ExportContext(
+            folder, clip.name, result.slots, geometry, min(max(rate, 1.0), 240.0), self.settings(), self.statistics
+        )
+        self.exporters: list[Exporter] = []
+
+    def run(self, progress: Callable[[int, int | None], None] | None, stop: Callable[[], bool] | None) -> Summary:
+        """Feed the writers frame by frame, then let them finish."""
+        for made in self.formats.values():
+            self.exporters.append(made(self.context))
+        for frame in self._timed():
+            self.statistics.add(frame)
+            self.scores.add(frame)
+            if not frame.predicted:
+                self.median.add(frame.mse)
+            for exporter in self.exporters:
+                exporter.add(frame)
+            if progress is not None:
+                progress(self.statistics.frames, self.result.clip.length_hint)
+            if stop is not None and stop():
+                self.interrupted = True
+                break
+        summary = self.summary()
+        for exporter in self.exporters:
+            exporter.finish(summary)
+        summary.seconds = time.perf_counter() - self.started
+        return summary
+
+    def close(self) -> None:
+        """Let go of all files; what goes wrong here went wrong before."""
+        for exporter in self.exporters:
+            try:
+                exporter.close()
+            except (InputError, OSError, ValueError):
+                continue
+
+    def _timed(self) -> Iterator[FrameResult]:
+        frames = iter(self.result)
+        while True:
+            before = time.perf_counter()
+            frame = next(frames, None)
+            self.model_seconds += time.perf_counter() - before
+            if frame is None:
+                return
+            yield frame
+
+    def summary(self) -> Summary:
+        """Judge the video from what was gathered so far."""
+        decomposer, clip = self.result.decomposer, self.result.clip
+        validated = decomposer.card.validated
+        median = self.median.value()
+        roles = self.statistics.roles()
+        name, message = verdict.judge(median, validated, roles.count("object"), decomposer.name)
+        unknown = name == UNKNOWN
+        return Summary(
+            model=decomposer.name,
+            frames=self.statistics.frames,
+            verdict=name,
+            message=message,
+            remedy=verdict.training_command(clip.origin) if message else "",
+            roles=["not judged"] * len(roles) if unknown else roles,
+            mse=median,
+            limit=verdict.limit(validated),
+            validated_mse=validated.mse,
+            scores=self.scores.rows(),
+            interrupted=self.interrupted,
+            seconds=time.perf_counter() - self.started,
+            model_seconds=self.model_seconds,
+            problems=list(clip.problems),
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return the effective settings as nested plain values."""
+        result, decomposer, clip = self.result, self.result.decomposer, self.result.clip
+        chosen = result.settings
+        return {
+            "input": {
+                "origin": clip.origin,
+                "source_size": list(clip.source_size),
+                "crop": list(clip.crop),
+                "size": list(clip.size),
+                "frame_rate": clip.frame_rate,
+                **clip.reading,
+            },
+            "slots": result.slots,
+            "refinements": chosen.refinements or getattr(decomposer.model.config, "refinements", None),
+            "seed": chosen.seed,
+            "observe": chosen.observe,
+            "steps": chosen.steps,
+            "device": str(decomposer.device),
+            "formats": list(self.formats),
+            "model": {
+                "name": decomposer.name,
+                "kind": getattr(decomposer.model, "registered_name", type(decomposer.model).__name__),
+                "path": decomposer.path,
+                "fingerprint": decomposer.fingerprint,
+                "slots_keep_their_objects": decomposer.recurrent,
+                "settings": plain(decomposer.model.config),
+            },
+        }
+
+    def record(self, summary: Summary) -> dict[str, Any]:
+        """Return all that run.json holds."""
+        predicted = {"mse": _finite(self.scores.mse), "copy_last_mse": _finite(self.scores.copy_last_mse)}
+        facts = dataclasses.asdict(summary)
+        seconds = max(summary.seconds, 1e-9)
+        facts["mse"], facts["limit"] = _finite([summary.mse])[0], summary.limit
+        return {
+            "interrupted": summary.interrupted,
+            "verdict": summary.verdict,
+            **facts,
+            "objects": summary.objects,
+            "background": summary.background,
+            "prediction": predicted if self.scores.mse else None,
+            "settings": self.settings(),
+            "conventions": _CONVENTIONS,
+            "timings": {
+                "seconds": round(summary.seconds, 3),
+                "model_seconds": round(summary.model_seconds, 3),
+                "frames_per_second": round(summary.frames / seconds, 3),
+                "peak_memory_mib": peak_memory_mib(),
+            },
+            "versions": versions(),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that numbers may depend on."""
+    found = {"scenewise": scenewise.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    for name in _VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def peak_memory_mib() -> int | None:
+    """Return the largest memory this process has held, MiB, or None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))
+
+
+def _finite(values: Sequence[float]) -> list[float | None]:
+    return [float(v) if math.isfinite(v) else None for v in values]

@@ -1,0 +1,105 @@
+"""Scores of one video: against exact ids where there are any, and of predicted frames against the true future."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenewise.evaluation.protocols import PROTOCOLS
+from scenewise.metrics import HORIZONS, adjusted_rand_index, over_horizons, squared_error
+
+if TYPE_CHECKING:
+    from scenewise.decompose.frame_result import FrameResult
+
+PREDICTION = "prediction"
+"""Name that scores of predicted frames carry: means over the first j predicted frames, as PROVIDE Fig. 5."""
+
+_BASELINE = "the last observed frame, repeated"
+
+
+class VideoScores:
+    """Gathers what scores need; frames without ids and without a future cost nothing.
+
+    Videos with ids come from generators and array files and are in memory already, so keeping their labels until the
+    end does not change what a run needs.
+
+    Args:
+        background_ids: True ids that are background.
+    """
+
+    def __init__(self, background_ids: tuple[int, ...] = (0,)) -> None:
+        self.background_ids = background_ids
+        self.mse: list[float] = []
+        self.copy_last_mse: list[float] = []
+        self._seen: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+        self._ahead: list[tuple[np.ndarray, np.ndarray]] = []
+        self._last: np.ndarray | None = None
+
+    def add(self, frame: FrameResult) -> None:
+        """Take in the next frame."""
+        if frame.predicted:
+            self._add_predicted(frame)
+            return
+        self._last = frame.image
+        if frame.ids is not None:
+            channels = frame.reconstruction.shape[-1]
+            self._seen.append((frame.labels, frame.ids, frame.reconstruction, frame.image[..., :channels]))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all scores, each with the name of its protocol."""
+        return [*self._protocols(), *self._predictions()]
+
+    def _add_predicted(self, frame: FrameResult) -> None:
+        self.mse.append(frame.mse)
+        error = math.nan
+        if frame.truth is not None and self._last is not None:
+            last, truth = (np.moveaxis(image, -1, 0) / 255.0 for image in (self._last, frame.truth))  # (C, H, W)
+            error = float(squared_error(last, truth))
+        self.copy_last_mse.append(error)
+        if frame.ids is not None:
+            self._ahead.append((frame.labels, frame.ids))
+
+    def _protocols(self) -> list[dict[str, Any]]:
+        if not self._seen:
+            return []
+        labels, ids, reconstruction, frames = (np.stack(parts) for parts in zip(*self._seen, strict=True))
+        images = np.moveaxis(reconstruction, -1, 1), np.moveaxis(frames, -1, 1) / np.float32(255)  # (T, C, H, W)
+        note = "observed frames" if self.mse else ""
+        found = []
+        for name in PROTOCOLS.names():
+            scores = PROTOCOLS.get(name).begin(self.background_ids).add(labels, ids, *images).result()
+            found += [_row(name, metric, value, note) for metric, value in scores.values.items()]
+        return found
+
+    def _predictions(self) -> list[dict[str, Any]]:
+        known = int(np.isfinite(self.mse).sum())  # the future ends somewhere and does not begin again
+        if not known:
+            return []
+        rows = _horizons("MSE", np.array(self.mse[:known]))
+        rows += _horizons("MSE", np.array(self.copy_last_mse[:known]), _BASELINE)
+        if self._ahead:
+            labels, ids = (np.stack(parts) for parts in zip(*self._ahead, strict=True))
+            for metric, foreground in (("ARI", False), ("F-ARI", True)):
+                each = adjusted_rand_index(labels, ids, foreground=foreground, background_ids=self.background_ids).each
+                rows += _horizons(metric, each)
+        return rows
+
+
+def _horizons(metric: str, values: np.ndarray, note: str = "") -> list[dict[str, Any]]:
+    """Return means over the first j frames, j as in PROVIDE and all of them."""
+    at = sorted({*(j for j in HORIZONS if j <= len(values)), len(values)})
+    means = over_horizons(values[None], 0, at=at).cumulative
+    return [
+        _row(PREDICTION, metric, means[j], f"first {j} predicted frames" + (f": {note}" if note else "")) for j in at
+    ]
+
+
+def _row(protocol: str, metric: str, value: float, note: str = "") -> dict[str, Any]:
+    return {
+        "protocol": protocol,
+        "metric": metric,
+        "value": float(value) if math.isfinite(value) else None,
+        "note": note,
+    }

@@ -1,0 +1,90 @@
+"""Whether a model knows the footage it was given, by the error it makes on it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scenewise.decompose.contract import KNOWN, NO_OBJECTS, UNKNOWN, UNVALIDATED
+
+if TYPE_CHECKING:
+    from scenewise.checkpoint import Validated
+
+FAR_ABOVE = 4.0
+"""Footage is unknown where the median error is more than this many times the card's 99th percentile."""
+
+FAR_ABOVE_MEAN = 10.0
+"""The same factor on the card's mean, where it has no percentile."""
+
+_LOWEST, _PER_DECADE, _DECADES = 1e-9, 200, 11
+
+
+class RunningMedian:
+    """The median of positive numbers to about 1 percent, in memory that does not grow: a histogram of logarithms."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(_PER_DECADE * _DECADES + 1, dtype=np.int64)
+
+    def add(self, value: float) -> None:
+        """Take in a number; one that is not finite does not count."""
+        if math.isfinite(value):
+            place = round(_PER_DECADE * math.log10(max(value, _LOWEST) / _LOWEST))
+            self._counts[min(place, len(self._counts) - 1)] += 1
+
+    def value(self) -> float:
+        """Return the median, NaN of nothing."""
+        total = int(self._counts.sum())
+        if not total:
+            return math.nan
+        place = int(np.searchsorted(np.cumsum(self._counts), (total + 1) // 2))
+        return _LOWEST * 10 ** (place / _PER_DECADE) if place else 0.0
+
+
+def limit(validated: Validated) -> float | None:
+    """Return the error above which footage counts as unknown, or None where the card has no figure."""
+    if validated.mse_high is not None:
+        return FAR_ABOVE * validated.mse_high
+    return None if validated.mse is None else FAR_ABOVE_MEAN * validated.mse
+
+
+def judge(median: float, validated: Validated, objects: int, model: str) -> tuple[str, str]:
+    """Return the verdict and a sentence for the user, empty where all is well.
+
+    Args:
+        median: Median error over the frames seen.
+        validated: What the model reaches on data of its own kind.
+        objects: Number of slots taken for objects.
+        model: The model's name.
+    """
+    bound = limit(validated)
+    if bound is not None and median > bound:
+        times = median / (bound / (FAR_ABOVE if validated.mse_high is not None else FAR_ABOVE_MEAN))
+        return UNKNOWN, (
+            f"The model {model} does not know this footage: its reconstruction error (median MSE {median:.4g}) is "
+            f"{times:.0f} times what it reaches on {validated.data or 'data of its own kind'}. "
+            "Its slots are not objects."
+        )
+    if not objects:
+        return NO_OBJECTS, f"The model {model} found no object, only background."
+    if bound is None:
+        return UNVALIDATED, (
+            f"The card of {model} has no validated error, so nothing tells whether the model knows this footage."
+        )
+    return KNOWN, ""
+
+
+def training_command(origin: str) -> str:
+    """Return the command that trains a model on this footage."""
+    from pathlib import Path
+
+    file = origin if Path(origin).exists() else "FILE"
+    name = Path(origin).stem if Path(origin).exists() else "footage"
+    return f"scenewise train footage --data {_quoted(file)} --out {_quoted(f'runs/{name}')}"
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
