@@ -1,0 +1,101 @@
+"""Videos decoded once into plain arrays on disk, so that training reads any frame at any time in constant memory."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenewise.data import fingerprints
+from scenewise.errors import InputError
+from scenewise.media.files import atomic_file, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scenewise.media.reader import VideoReader
+
+_VERSION = 1  # raise when the same file and settings give other frames
+
+
+def default_folder() -> Path:
+    """Return where decoded footage is kept: `scenewise/footage` in the user's cache folder (XDG_CACHE_HOME)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scenewise" / "footage"
+
+
+def decoded(reader: VideoReader, folder: Path, progress: Callable[[str, int, int | None], None] | None = None) -> Path:
+    """Return the file with all frames of a video, decoding it if that has not been done.
+
+    Args:
+        reader: What to decode.
+        folder: Cache folder; made where it is missing.
+        progress: Called with name, frames done and frames expected (None where unknown) while decoding.
+
+    Returns:
+        An npy file, uint8, shape (T, H, W, C). It is complete or absent.
+
+    Raises:
+        InputError: The video cannot be read, or the folder cannot be written.
+    """
+    path = folder / f"{reader.name}-{_key(reader)}.npy"
+    if path.is_file() and _whole(path, reader):
+        return path
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        file.write(_header(0, reader))
+        count = 0
+        for count, frame in enumerate(reader, 1):
+            file.write(np.ascontiguousarray(frame.image).tobytes())
+            if progress is not None:
+                progress(reader.name, count, reader.length_hint)
+        file.seek(0)
+        file.write(_header(count, reader))
+    return path
+
+
+def contents(reader: VideoReader) -> str:
+    """Return a hash of what a reader reads, the same for a copy elsewhere."""
+    return fingerprints.of_values(
+        [fingerprints.of_file(file) for file in _few(_files(reader.path))], len(_files(reader.path)), reader.name
+    )
+
+
+def _few(files: list[Path]) -> list[Path]:
+    return files[:: max(1, len(files) // 16)][:16]
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+
+
+def _key(reader: VideoReader) -> str:
+    """Hash size and time of the files, and what is done to the frames."""
+    try:
+        states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in _files(reader.path)]
+    except OSError as error:
+        raise InputError(reader.path, f"cannot be read: {error.strerror}.", "Check the path.") from error
+    chosen = reader.selection
+    done = [chosen.size, chosen.crop, chosen.every, chosen.start, chosen.stop, chosen.channels, reader.size]
+    return fingerprints.of_values(_VERSION, str(reader.path.absolute()), states, done)
+
+
+def _header(frames: int, reader: VideoReader) -> bytes:
+    """Return the head of an npy file; its length does not depend on the number of frames."""
+    text = io.BytesIO()
+    shape = (frames, *reader.size, reader.selection.channels)
+    layout: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(text, layout)
+    return text.getvalue()
+
+
+def _whole(path: Path, reader: VideoReader) -> bool:
+    """Return whether a cached file can be used; one that was damaged is decoded again."""
+    try:
+        frames = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return False
+    return bool(frames.dtype == np.uint8 and frames.shape[1:] == (*reader.size, reader.selection.channels))
