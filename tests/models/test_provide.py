@@ -155,7 +155,7 @@ def test_shared_first_sample_repeats_the_first_noise_in_every_frame() -> None:
         {"conditional_prior": False}, {"conditional_decoder": False}, {"mean_activation": "linear"},
         {"decoder": "coarse"}, {"encoder": "gap"}, {"encoder": "strided"}, {"grid": "full"}, {"step_weights": "absolute"},
         {"trailing_refinement": True}, {"first_sample": "shared"}, {"composed_until": (5, 10)},
-        {"area_entropy_weight": 0.5}, {"bf16_convolutions": True}, {"recompute": True, "prev_frame": True},
+        {"area_entropy_weight": 0.5}, {"pooling": 2}, {"pooling": 2, "prev_frame": True, "recompute": True}, {"bf16_convolutions": True}, {"recompute": True, "prev_frame": True},
         {"conditional_prior": False, "conditional_decoder": False, "grid": "full"},
     ],
 )  # fmt: skip
@@ -202,7 +202,7 @@ def test_beta_schedule_follows_the_last_nll() -> None:
     d = output.decomposition
     for nll, beta in ((700.0, 300.0), (300.0, 100.0), (700.0, 300.0), (100.0, 300.0)):
         fake = dataclasses.replace(d, log_likelihood=torch.full_like(d.log_likelihood, -nll))
-        model.end_step(dataclasses.replace(output, decomposition=fake))
+        model.end_step(dataclasses.replace(output, explain=lambda fake=fake: fake))
         assert model.weights.reconstruction == beta
 
 
@@ -220,6 +220,7 @@ def test_relative_and_absolute_step_weights() -> None:
         ({"size": (18, 16), "decoder": "coarse"}, "divisible by 4"),
         ({"size": (20, 16), "encoder": "strided"}, "divisible by 8"),
         ({"decoder": "coarse", "decoder_channels": 10}, "decoder_channels"),
+        ({"size": (17, 16), "pooling": 2}, "divisible by pooling"),
         ({"composed_until": (5, 2)}, "composed_until"),
         ({"channels": 1, "pretrained_features": True}, "pretrained_features"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from scenewise.errors import InputError
 from scenewise.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scenewise.observation import Observation
 
@@ -26,12 +27,17 @@ class Output:
     """What a forward pass returns.
 
     Attributes:
-        decomposition: The explanation of every frame.
+        explain: Makes the decomposition when it is first asked for: training steps that only need the loss skip it.
         terms: Named losses in nats per sample, each of shape (B,), to be minimised; `SceneModel.loss` weighs them.
     """
 
-    decomposition: Decomposition
+    explain: Callable[[], Decomposition]
     terms: dict[str, Tensor]
+
+    @cached_property
+    def decomposition(self) -> Decomposition:
+        """The explanation of every frame."""
+        return self.explain()
 
 
 class SceneModel(nn.Module, ABC):
@@ -70,6 +76,12 @@ class SceneModel(nn.Module, ABC):
     @abstractmethod
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return the weighted sum of terms, shape (B,), as trained."""
+
+    def begin_step(self, step: int) -> None:
+        """Set schedules to a training step; training calls it before every forward pass."""
+
+    def end_step(self, output: Output) -> None:
+        """Adapt weights to what a training step gave; training calls it after every optimiser step."""
 
     @property
     @abstractmethod

@@ -113,8 +113,17 @@ class ProvideConfig:
     area_entropy_weight: float = setting(
         0.0, "Weight of the entropy of slot areas: one slot takes what no other needs (ours)", minimum=0
     )
+    pooling: int = setting(
+        1, "Explain frames pooled by this factor and draw them back bilinearly (ours): cost falls by its square",
+        minimum=1, maximum=8,
+    )
     recompute: bool = setting(False, "Recompute each cell in the backward pass: less memory, a third more time")
     bf16_convolutions: bool = setting(False, "Convolutions in bfloat16; everything probabilistic stays float32")
+
+    @property
+    def working_size(self) -> tuple[int, int]:
+        """(H, W) at which frames are explained."""
+        return self.size[0] // self.pooling, self.size[1] // self.pooling
 
 
 PAPER = ProvideConfig()
@@ -157,12 +166,22 @@ class _Frame:
     extra: tuple[Tensor, ...]
 
 
+@dataclass(frozen=True)
+class _Explained:
+    """A frame after its last decode, as yet at the working size."""
+
+    frame: Tensor
+    drawn: tuple[Tensor, Tensor]
+    posterior: Gaussian
+    prior: Gaussian
+
+
 class RefinementNetwork(nn.Module):
     """Image inputs and (lambda, gradient by lambda) to an additive update of lambda, through the 2D-LSTM."""
 
     def __init__(self, config: ProvideConfig, shared: int, per_slot: int) -> None:
         super().__init__()
-        width, code, size = config.encoder_channels, config.code, config.size
+        width, code, size = config.encoder_channels, config.code, config.working_size
         self.encoder: nn.Module
         if config.encoder == "flat":
             self.encoder = FlatEncoder(shared, per_slot, width, code, size)
@@ -225,10 +244,10 @@ class SlotDecoder(nn.Module):
             inputs = config.decoder_channels
         self.canvas: nn.Module
         if config.decoder == "broadcast":
-            self.canvas = BroadcastDecoder(inputs, config.decoder_channels, 4, config.channels, config.size)
+            self.canvas = BroadcastDecoder(inputs, config.decoder_channels, 4, config.channels, config.working_size)
         else:
             self.canvas = CoarseToFineDecoder(
-                inputs, config.decoder_channels, config.groups, config.channels, config.size
+                inputs, config.decoder_channels, config.groups, config.channels, config.working_size
             )
         self.sigmoid = config.mean_activation == "sigmoid"
         self.bf16 = config.bf16_convolutions
@@ -332,7 +351,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
             part, terms, state = self._frame(frames[:, t], state, refinements, None if noise is None else noise[:, t])
             parts.append(part)
             totals = {name: totals.get(name, 0.0) + term for name, term in terms.items()}
-        return Output(Decomposition.join(parts), totals)
+        return Output(lambda: Decomposition.join([self._decomposition(p) for p in parts]), totals)
 
     def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
         """Return the state before the first frame: h = c = 0."""
@@ -349,7 +368,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
             "first_noise": seeded_noise((batch, count, self.config.latent), seed, 0, 0, device=device),
         }
         if self.config.prev_frame:
-            state["previous"] = torch.zeros(batch, *self.frame_shape, device=device)
+            state["previous"] = torch.zeros(batch, self.config.channels, *self.config.working_size, device=device)
         return state
 
     @torch.no_grad()
@@ -357,12 +376,13 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         """Explain one more frame, in memory that does not grow; see `Recurrent.step`."""
         self.check_frames(frame)
         part, _, state = self._frame(frame, state, refinements)
-        return part, state
+        return self._decomposition(part), state
 
     def _frame(
         self, frame: Tensor, state: State, refinements: int | None = None, noise: Tensor | None = None
-    ) -> tuple[Decomposition, dict[str, Tensor], State]:
-        place, index = self._place(frame, state), int(state["frame"])
+    ) -> tuple[_Explained, dict[str, Tensor], State]:
+        """Fill one frame's column of the grid."""
+        place, index = self._place(functional.avg_pool2d(frame, self.config.pooling), state), int(state["frame"])
         decodes = self.decodes(index, refinements)
         posterior = self.initial.expand(*state["hidden"].shape[:2], -1)
         refinement = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["cell"]))
@@ -376,17 +396,15 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
             cell, posterior, refinement = self._cell(place, posterior, refinement, eps, refine)
             weight = (r + 1) / (decodes if self.config.step_weights == "relative" else budget)
             totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
-        state = self._next(state, refinement, frame, place, noise)
-        return self._decomposition(cell, Gaussian(*scored.chunk(2, -1)), place.prior), totals, state  # type: ignore[arg-type]
+        state = self._next(state, refinement, place, noise)
+        return _Explained(frame, cell.drawn, Gaussian(*scored.chunk(2, -1)), place.prior), totals, state  # type: ignore[union-attr]
 
-    def _next(
-        self, state: State, carried: tuple[Tensor, Tensor], frame: Tensor, place: _Frame, noise: Tensor | None
-    ) -> State:
+    def _next(self, state: State, carried: tuple[Tensor, Tensor], place: _Frame, noise: Tensor | None) -> State:
         new = {**state, "hidden": carried[0], "cell": carried[1], "frame": state["frame"] + 1}
         if noise is not None and int(state["frame"]) == 0:
             new["first_noise"] = noise[:, 0]
         if self.config.prev_frame:
-            new["previous"] = frame
+            new["previous"] = place.frame
         return new
 
     def _place(self, frame: Tensor, state: State) -> _Frame:
@@ -494,13 +512,23 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         mixture = SpatialMixture(place.frame, appearance.detach(), logits.detach(), self.config.sigma)
         return _Cell(noise, (appearance, logits), mixture, dict(zip(names, terms, strict=True))), after, (h, c)
 
-    def _decomposition(self, cell: _Cell, posterior: Gaussian, prior: Gaussian) -> Decomposition:
-        mixture = cell.mixture
-        with torch.no_grad():
-            plain = SpatialMixture(mixture.frame, mixture.appearance, mixture.logits, self.config.sigma, self.config.mixture)  # type: ignore[arg-type]
-            log_likelihood = plain.log_likelihood.sum((1, 2, 3))
-        parts = (mixture.masks, mixture.appearance, *posterior, *prior)
-        return Decomposition(*(p.unsqueeze(1) for p in (*parts, log_likelihood, cell.terms["kl"])))
+    @torch.no_grad()
+    def _decomposition(self, part: _Explained) -> Decomposition:
+        """Draw a frame at its full size and say how well it explains it; without a graph."""
+        appearance, logits = self._enlarge(*part.drawn)
+        mixture = SpatialMixture(part.frame, appearance, logits, self.config.sigma, self.config.mixture)  # type: ignore[arg-type]
+        log_likelihood, kl = mixture.log_likelihood.sum((1, 2, 3)), part.posterior.kl(part.prior).sum((1, 2))
+        parts = (mixture.masks, appearance, *part.posterior, *part.prior, log_likelihood, kl)
+        return Decomposition(*(p.detach().unsqueeze(1) for p in parts))
+
+    def _enlarge(self, appearance: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Bring means and mask logits (B, K, ., h, w) to the frame's size."""
+        if self.config.pooling == 1:
+            return appearance, logits
+        both = torch.cat([appearance, logits], 2).flatten(0, 1)
+        both = functional.interpolate(both, size=self.config.size, mode="bilinear", align_corners=False)
+        both = both.unflatten(0, appearance.shape[:2])
+        return both[:, :, :-1], both[:, :, -1:]
 
     # -- prediction and drawing ---------------------------------------------------------------------------------
 
@@ -510,12 +538,12 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         parts = []
         for _ in range(steps):
             part, state = self._predict_frame(state)
-            parts.append(part)
+            parts.append(self._decomposition(part))
         return Decomposition.join(parts), state
 
-    def _predict_frame(self, state: State) -> tuple[Decomposition, State]:
+    def _predict_frame(self, state: State) -> tuple[_Explained, State]:
         hidden = state["hidden"]
-        blank = hidden.new_zeros(len(hidden), *self.frame_shape)
+        blank = hidden.new_zeros(len(hidden), self.config.channels, *self.config.working_size)
         prior = self._prior(hidden)
         posterior = self.initial.expand(*hidden.shape[:2], -1)
         first = Gaussian(*posterior.chunk(2, -1))
@@ -534,19 +562,24 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         if self.config.predict_readout == "refined":
             source = Gaussian(*after.chunk(2, -1))
             place.frame, mixture = self._imagine(source.sample(self._noise(state, 1, None)), hidden)
-        cell = _Cell(latent, (mixture.appearance, mixture.logits), mixture, {"kl": source.kl(prior).sum((1, 2))})
-        return self._decomposition(cell, source, prior), self._next(state, carried, place.frame, place, None)
+        drawn = (mixture.appearance, mixture.logits)
+        frame = mixture.frame if self.config.pooling == 1 else self._compose(*self._enlarge(*drawn))
+        return _Explained(frame, drawn, source, prior), self._next(state, carried, place, None)
+
+    @staticmethod
+    def _compose(appearance: Tensor, logits: Tensor) -> Tensor:
+        return (logits.softmax(1) * appearance).sum(1)
 
     def _imagine(self, latent: Tensor, hidden: Tensor) -> tuple[Tensor, SpatialMixture]:
         appearance, logits = self.decoder(latent, hidden)
-        frame = (logits.softmax(1) * appearance).sum(1)
+        frame = self._compose(appearance, logits)
         return frame, SpatialMixture(frame, appearance, logits, self.config.sigma, self.config.mixture)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
         """Draw latents given h of `state` (zero where None); see `Decodes.decode`."""
         hidden = latents.new_zeros(*latents.shape[:2], self.config.hidden) if state is None else state["hidden"]
-        appearance, logits = self.decoder(latents, hidden)
+        appearance, logits = self._enlarge(*self.decoder(latents, hidden))
         return logits.softmax(1), appearance
 
 
@@ -557,10 +590,12 @@ def normalise_vector(x: Tensor) -> Tensor:
 
 def _check(config: ProvideConfig) -> None:
     """Raise InputError for settings that cannot work together."""
-    height, width = config.size
+    height, width = config.working_size
+    if config.size != (height * config.pooling, width * config.pooling):
+        raise InputError("size", f"must be divisible by pooling = {config.pooling}; found {list(config.size)}.")
     for part, name, multiple in (("coarse", "decoder", 4), ("strided", "encoder", 8), ("flat", "encoder", 4)):
         if getattr(config, name) == part and (height % multiple or width % multiple):
-            raise InputError("size", f"{name} {part!r} needs sides divisible by {multiple}; found {height} x {width}.")
+            raise InputError("size", f"{name} {part!r} needs working sides divisible by {multiple}; found {height} x {width}.")
     for name in ("decoder_channels", "encoder_channels"):
         ours = config.decoder == "coarse" if name == "decoder_channels" else config.encoder == "strided"
         if ours and getattr(config, name) % config.groups:
