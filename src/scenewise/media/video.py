@@ -142,11 +142,12 @@ class VideoFileReader(VideoReader):
             self._note_problems(decoding, sought=jump is not None)
 
     def _note_problems(self, decoding: _Decoding, sought: bool) -> None:
-        if decoding.error:
-            self._note(f"parts cannot be decoded ({decoding.error}); the frames there are were read.")
         expected = decoding.announced - decoding.discarded
-        if not sought and 0 < decoding.count < expected:
-            self._note(f"the header announces {expected} frames, {decoding.count} could be read; is the file cut off?")
+        missing = not sought and 0 < decoding.count < expected
+        if missing or decoding.error:
+            read = f"{decoding.count} of {expected} frames" if missing else "the frames there are"
+            reason = f" ({decoding.error})" if decoding.error else ""
+            self._note(f"is cut off or damaged{reason}; {read} could be read.")
 
 
 class _Decoding:
@@ -205,7 +206,7 @@ class _Converter:
 
         filters = list(self._filters)
         if any(component.is_alpha for component in frame.format.components):
-            filters += ["format=gbrap", "premultiply=inplace=1"]  # lays transparency on black
+            filters += ["format=gbrap16", "premultiply=inplace=1"]  # lays it on black; in 8 bits opaque is off by one
         filters += [f"scale={self._size[1]}:{self._size[0]}:flags=area", "format=rgb24"]
         graph = Graph()
         nodes = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format.name, time_base=_TICK)]

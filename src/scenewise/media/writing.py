@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.errors import InputError
-from scenewise.media.files import write_problem
+from scenewise.media.files import writing
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-# Fragments are flushed as they fill and rewritten as a plain mp4 on closing; older libraries know fragments only.
-_LAYOUTS = ("hybrid_fragmented", "frag_keyframe+empty_moov+default_base_moof")
+# Fragments are flushed as they fill; the first of these makes the closed file a plain mp4, from this version on.
+_MUXING = "hybrid_fragmented"
+_MUXING_SINCE = (61, 7, 0)
+_MUXING_BEFORE = "frag_keyframe+empty_moov+default_base_moof"
 _ENCODERS: dict[str, dict[str, str]] = {
     "libx264": {"crf": "16", "preset": "veryfast", "rc-lookahead": "8"},
     "mpeg4": {"qscale": "3"},
@@ -70,17 +72,17 @@ class VideoWriter:
         self.frames += 1
 
     def close(self) -> None:
-        """Write what the encoder still holds and finish the file; closing twice does nothing."""
+        """Write what the encoder still holds and finish the file; one without frames is removed."""
         if self._container is None:
             return
         try:
             self._encode(None)
         finally:
             container, self._container = self._container, None
-            try:
+            with writing(self.path):
                 container.close()
-            except OSError as error:
-                raise write_problem(self.path, error) from error
+                if not self.frames:
+                    self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -97,27 +99,20 @@ class VideoWriter:
     def _encode(self, frame: Any) -> None:
         if self._container is None:
             raise InputError(self.path, "is closed.", "Open a new writer.")
-        try:
+        with writing(self.path):
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
-        except OSError as error:
-            raise write_problem(self.path, error) from error
 
     def _open(self, rate: Fraction) -> tuple[Any, Any]:
+        """Open the file; its header waits for the first packet, as finishing a file that has none can crash."""
         import av
 
-        for layout in _LAYOUTS:
-            try:
-                options = {"movflags": layout, "flush_packets": "1"}
-                container = av.open(str(self.path.absolute()), "w", format="mp4", options=options)
-                stream = _add_stream(container, self.size, rate)
-                container.start_encoding()
-                return container, stream
-            except OSError as error:
-                raise write_problem(self.path, error) from error
-            except ValueError:
-                continue
-        raise InputError(self.path, "this build of PyAV cannot write mp4.", "Install a wheel of av from PyPI.")
+        muxing = _MUXING if av.library_versions["libavformat"] >= _MUXING_SINCE else _MUXING_BEFORE
+        with writing(self.path):
+            self.path.open("wb").close()
+            options = {"movflags": muxing, "flush_packets": "1"}
+            container = av.open(f"file:{self.path.absolute()}", "w", format="mp4", options=options)
+        return container, _add_stream(container, self.size, rate)
 
 
 def _add_stream(container: Any, size: tuple[int, int], rate: Fraction) -> Any:

@@ -1,0 +1,22 @@
+"""What every test may use."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve shared cores
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("scenewise", deadline=None)  # a busy machine is no failure
+settings.load_profile("scenewise")
+
+_SHARED_DATA = Path(os.environ.get("SCENEWISE_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of small real files; tests that need it are skipped where it is absent."""
+    if not _SHARED_DATA.is_dir():
+        pytest.skip(f"no real files at {_SHARED_DATA}; set SCENEWISE_TEST_DATA to their folder")
+    return _SHARED_DATA

@@ -1,0 +1,90 @@
+import errno
+
+import numpy as np
+import pytest
+
+from scenewise.errors import InputError
+from scenewise.media import TracksWriter, mask_box, read_video
+
+from .footage import noise, write_video
+
+
+def test_boxes_enclose_their_masks():
+    mask = np.zeros((6, 8), bool)
+    assert mask_box(mask) is None
+    mask[2, 3] = True
+    assert mask_box(mask) == (3, 2, 1, 1)
+    mask[4, 7] = True
+    assert mask_box(mask) == (3, 2, 5, 3)
+
+
+def test_rows_have_ten_columns_and_count_frames_from_one(tmp_path):
+    with TracksWriter(tmp_path / "tracks.csv", (64, 64), (0, 0, 64, 64)) as writer:
+        writer.write_frame(0, {1: (3, 2, 5, 4), 2: (0, 0, 64, 64)}, {2: 0.25})
+        writer.write_frame(1, {})
+        writer.write_frame(9, {1: (4, 2, 5, 4)})
+    assert (tmp_path / "tracks.csv").read_text().splitlines() == [
+        "1,1,3,2,5,4,1,-1,-1,-1",
+        "1,2,0,0,64,64,0.25,-1,-1,-1",
+        "10,1,4,2,5,4,1,-1,-1,-1",
+    ]
+
+
+def test_boxes_are_scaled_back_to_source_pixels(tmp_path):
+    write_video(tmp_path / "clip.mp4", noise(1, 40, 60))
+    reader = read_video(tmp_path / "clip.mp4", crop=(10, 20, 30, 40), size=(15, 16))
+    with TracksWriter.of(tmp_path / "tracks.csv", reader) as writer:
+        writer.write_frame(0, {0: (0, 0, 16, 15), 1: (1, 2, 3, 4)})
+    assert (tmp_path / "tracks.csv").read_text().splitlines() == [
+        "1,0,20,10,40,30,1,-1,-1,-1",
+        "1,1,22.5,14,7.5,8,1,-1,-1,-1",
+    ]
+
+
+def test_without_a_crop_boxes_span_the_source(tmp_path):
+    write_video(tmp_path / "clip.mp4", noise(1, 40, 60))
+    with TracksWriter.of(tmp_path / "tracks.csv", read_video(tmp_path / "clip.mp4", size=8)) as writer:
+        writer.write_frame(0, {0: (0, 0, 8, 8)})
+    assert (tmp_path / "tracks.csv").read_text() == "1,0,0,0,60,40,1,-1,-1,-1\n"
+
+
+def test_rows_reach_the_file_at_once(tmp_path):
+    writer = TracksWriter(tmp_path / "tracks.csv", (8, 8), (0, 0, 8, 8))
+    writer.write_frame(0, {0: (0, 0, 8, 8)})
+    assert (tmp_path / "tracks.csv").read_text().count("\n") == 1
+    writer.close()
+    writer.close()
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 4), (0, 0, 4, -1), (0, 0, float("nan"), 4)])
+def test_a_box_without_area_is_refused(tmp_path, box):
+    writer = TracksWriter(tmp_path / "tracks.csv", (8, 8), (0, 0, 8, 8))
+    with pytest.raises(InputError, match="frame 3, id 5: expected a box with an area"):
+        writer.write_frame(3, {1: (0, 0, 1, 1), 5: box})
+    writer.close()
+    assert (tmp_path / "tracks.csv").read_text() == ""
+
+
+class Nearly:
+    """A file on a disk that has room for five more bytes, or none."""
+
+    def __init__(self, file, room):
+        self._file, self._room = file, room
+
+    def write(self, content):
+        if not self._room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._file.write(content[: self._room])
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+@pytest.mark.parametrize("room", [0, 5])
+def test_a_full_disk_leaves_whole_rows(tmp_path, room):
+    with TracksWriter(tmp_path / "tracks.csv", (8, 8), (0, 0, 8, 8)) as writer:
+        writer.write_frame(0, {0: (0, 0, 8, 8)})
+        writer._file = Nearly(writer._file, room)
+        with pytest.raises(InputError, match=r"no space left for tracks\.csv"):
+            writer.write_frame(1, {0: (0, 0, 8, 8)})
+    assert (tmp_path / "tracks.csv").read_text() == "1,0,0,0,8,8,1,-1,-1,-1\n"
