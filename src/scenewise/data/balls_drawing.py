@@ -23,12 +23,13 @@ def hard_discs(
     """
     channels, size = frames.shape[1:3]
     area = size * size
+    flat_ids, flat_frames = ids.reshape(-1), frames.reshape(-1)  # views
     for ball in range(radii.shape[1]):
         images, pixels = _disc_pixels(centres[:, ball], radii[:, ball], size)
-        np.put(ids, images * area + pixels, ball + 1)
+        flat_ids[images * area + pixels] = ball + 1
         where = images * (channels * area) + pixels
         for channel in range(channels):
-            np.put(frames, where, colours[ball + 1, channel])
+            flat_frames[where] = colours[ball + 1, channel]
             where += area
     for image in _overlapping(centres, radii):
         ids[image] = nearest_disc(centres[image], radii[image], size)
