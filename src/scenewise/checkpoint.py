@@ -25,6 +25,7 @@ from safetensors.torch import save as bytes_of
 import scenewise
 from scenewise.config import build, merge, plain, setting
 from scenewise.errors import InputError, nearest
+from scenewise.media.files import write_atomically, write_problem
 from scenewise.models import MODELS, SceneModel
 
 if TYPE_CHECKING:
@@ -178,23 +179,10 @@ def save_model(model: SceneModel, folder: str | Path, card: Card) -> Path:
             write_atomically(fresh / name, content)
         _swap(fresh, target, previous)
     except OSError as error:
-        raise InputError(target, f"cannot be written: {error.strerror or error}.", "Check space and rights.") from error
+        raise write_problem(target, error) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return target
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that at any moment its name holds the old content or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _contents(model: SceneModel, card: Card) -> dict[str, bytes | str]:
@@ -203,7 +191,7 @@ def _contents(model: SceneModel, card: Card) -> dict[str, bytes | str]:
         "model": model.registered_name,
         "config": plain(model.config),
         "card": plain(card),
-        "versions": {"scenewise": scenewise.__version__, "torch": torch.__version__},
+        "versions": {"scenewise": scenewise.__version__, "torch": str(torch.__version__)},
     }
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,99 @@
+"""What `scenewise train` shows while it runs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from scenewise.training.reporter import Forecast, Reporter
+from scenewise.training.reporter import Progress as Where
+
+if TYPE_CHECKING:
+    from scenewise.training.validation import Validation
+
+_EVERY = 30.0  # seconds between lines where the output is no terminal
+
+
+class ConsoleReporter(Reporter):
+    """A bar on a terminal, a line now and then elsewhere; use it as a context manager."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+        ]
+        self.bar = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self._task: Any = None
+        self._last = 0.0
+
+    def __enter__(self) -> ConsoleReporter:
+        """Show the bar."""
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Take it away."""
+        self.bar.stop()
+
+    def planned(self, forecast: Forecast) -> None:
+        """Print what is about to begin."""
+        first, longest = forecast.cells
+        cells = f"{first:,}" if first == longest else f"{first:,} to {longest:,}"
+        lines = {
+            "recipe": forecast.recipe,
+            "data": f"{forecast.data}, {forecast.videos:,} videos",
+            "model": f"{forecast.parameters:,} parameters",
+            "device": forecast.device,
+            "step": f"{cells} cells (decodes of a frame)",
+            "memory": f"about {forecast.memory_gib:.1f} GiB",
+            "time": f"about {_hours(forecast.hours * 3600)} for {forecast.steps:,} steps",
+            "folder": str(forecast.folder),
+        }
+        for name, text in lines.items():
+            self.console.print(f"{name:>8}  {text}", markup=False, soft_wrap=True)
+        self._task = self.bar.add_task(
+            "training", total=forecast.first + forecast.steps, completed=forecast.first, text=""
+        )
+
+    def progressed(self, progress: Where) -> None:
+        """Move the bar."""
+        text = _line(progress)
+        if self.console.is_terminal and self._task is not None:
+            self.bar.update(self._task, completed=progress.step, text=text)
+        elif time.monotonic() - self._last > _EVERY or progress.step == progress.steps:
+            self._last = time.monotonic()
+            self._print(f"step {progress.step}/{progress.steps}  {text}")
+
+    def validated(self, step: int, validation: Validation, best: bool) -> None:
+        """Print a validation."""
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in validation.row().items())
+        self._print(f"validation at step {step}  {numbers}{'  (best, kept)' if best else ''}")
+
+    def noted(self, text: str) -> None:
+        """Print an event."""
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _line(progress: Where) -> str:
+    terms = "  ".join(f"{name} {value:.1f}" for name, value in progress.terms.items())
+    end = time.strftime("%a %H:%M", time.localtime(time.time() + progress.seconds_left))
+    left = _hours(progress.seconds_left)
+    return (
+        f"{progress.per_second:.2f} steps/s  loss {progress.loss:.1f}  {terms}  T={progress.clip}  {left} left, {end}"
+    )
+
+
+def _hours(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

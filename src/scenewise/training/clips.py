@@ -1,0 +1,141 @@
+"""The clips of every training step, by number: nothing is remembered, so a run can continue anywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from scenewise.errors import InputError
+from scenewise.training import streams
+from scenewise.training.schedule import clip_length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from scenewise.data.contract import Source
+    from scenewise.training.recipes import TrainingPart
+
+
+class Clip(TypedDict):
+    """What one process sees of one part of a step's batch; ground truth is not part of it.
+
+    Attributes:
+        frames: uint8, shape (n, T, C, H, W).
+        noise: Posterior noise, float32, shape (n, ...), or an empty tensor for models that take a seed only.
+        step: The training step, from 0.
+        rows: Rows of the step's batch, n of them.
+        indices: Videos, n of them.
+        seed: A seed for models that take no noise.
+    """
+
+    frames: Tensor
+    noise: Tensor
+    step: int
+    rows: list[int]
+    indices: list[int]
+    seed: int
+
+
+class Clips(Dataset[Clip]):
+    """All parts of all steps from `first` on, for one process.
+
+    Args:
+        source: Training videos.
+        training: The settings.
+        noise_shapes: Shape of one row's posterior noise by clip length; empty for models that take a seed only.
+        first: First step.
+        rank: Number of this process.
+        world: Number of processes.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        training: TrainingPart,
+        noise_shapes: dict[int, tuple[int, ...]],
+        first: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.source, self.training, self.noise_shapes = source, training, noise_shapes
+        self.first, self.rank, self.world = first, rank, world
+
+    def __len__(self) -> int:
+        """Return the number of parts left."""
+        return (self.training.steps - self.first) * self.training.accumulation
+
+    def __getitem__(self, position: int) -> Clip:
+        """Return one part of one step."""
+        step, part = divmod(position, self.training.accumulation)
+        step += self.first
+        rows = self.rows(part)
+        chosen = streams.indices(self.training.seed, step, self.training.batch, rows, len(self.source))
+        length = clip_length(self.training, step)
+        frames = self._frames(step, rows, chosen, length)
+        shape = self.noise_shapes.get(length)
+        noise = np.zeros(0, np.float32) if shape is None else streams.noise(self.training.seed, step, rows, shape)
+        seed = int(streams.stream(self.training.seed, "seed", step, rows[0]).integers(2**31))
+        return Clip(
+            frames=torch.from_numpy(frames),
+            noise=torch.from_numpy(noise),
+            step=step,
+            rows=rows,
+            indices=chosen,
+            seed=seed,
+        )
+
+    def rows(self, part: int) -> list[int]:
+        """Return the rows of the batch that this process computes in one part."""
+        share = self.training.batch // (self.training.accumulation * self.world)
+        begin = (part * self.world + self.rank) * share
+        return list(range(begin, begin + share))
+
+    def _frames(self, step: int, rows: Sequence[int], chosen: Sequence[int], length: int) -> np.ndarray:
+        span = (length - 1) * self.training.frame_step + 1
+        batch: Any = getattr(self.source, "batch", None)
+        if batch is not None and self.source.facts.frames is not None:
+            begin = self._begin(step, 0, self.source.facts.frames, length, span)
+            return np.ascontiguousarray(batch(chosen, begin, span)[0][:, :: self.training.frame_step])
+        return np.stack(
+            [self._sampled(step, row, index, length, span) for row, index in zip(rows, chosen, strict=True)]
+        )
+
+    def _sampled(self, step: int, row: int, index: int, length: int, span: int) -> np.ndarray:
+        begin = self._begin(step, row, self.source.length(index), length, span)
+        return self.source.sample(index, begin, span).frames[:: self.training.frame_step]
+
+    def _begin(self, step: int, row: int, frames: int, length: int, span: int) -> int:
+        """Return the first frame of a clip: anywhere, or at a multiple of the clip's length."""
+        usable = min(frames, self.training.max_frame or frames)
+        if usable < span:
+            raise InputError(
+                "training.curriculum",
+                f"clips of {length} frames with frame_step {self.training.frame_step} need {span} frames; "
+                f"the video has {usable}.",
+                "Use shorter clips or a smaller frame_step.",
+            )
+        random = streams.stream(self.training.seed, "offset", step, row)
+        if self.training.random_offset:
+            return int(random.integers(usable - span + 1))
+        stride = length * self.training.frame_step
+        return int(random.integers((usable - span) // stride + 1)) * stride
+
+
+class InOrder(torch.utils.data.Sampler[int]):
+    """Positions 0, 1, 2 ... without a list of them."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        """Return how many."""
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        """Count."""
+        return iter(range(self.length))

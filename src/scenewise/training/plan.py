@@ -1,0 +1,157 @@
+"""A recipe made concrete: model settings that fit the data, sources, and every error before a device is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from scenewise.checkpoint import load_model, put_weights
+from scenewise.config import build, merge
+from scenewise.data.contract import SOURCES
+from scenewise.errors import InputError, nearest
+from scenewise.models.contract import MODELS, SceneModel
+from scenewise.training.schedule import longest_clip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scenewise.data.contract import Facts, Source
+    from scenewise.training.recipes import ModelPart, Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be trained on what.
+
+    Attributes:
+        recipe: As read.
+        config: The model's effective settings.
+        train: Training videos.
+        validation: Validation videos.
+    """
+
+    recipe: Recipe
+    config: Any
+    train: Source
+    validation: Source
+
+    @property
+    def model_class(self) -> type[SceneModel]:
+        """The model's class."""
+        return MODELS.get(self.recipe.model.name)
+
+    @property
+    def longest(self) -> int:
+        """Frames of the longest clip."""
+        return longest_clip(self.recipe.training)
+
+    @property
+    def validation_frames(self) -> int:
+        """Frames of a validation video."""
+        wanted = self.recipe.training.validation_frames or self.longest
+        step, known = self.recipe.training.frame_step, self.validation.facts.frames
+        return wanted if known is None else min(wanted, (known - 1) // step + 1)
+
+    def make_model(self) -> SceneModel:
+        """Return the untrained model, or the initial one: the same weights every time."""
+        training = self.recipe.training
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(training.seed)
+            model = self.model_class(self.config)
+        if training.initial_model is not None:
+            _warm_start(model, training.initial_model)
+        return model
+
+
+def make_plan(recipe: Recipe) -> Plan:
+    """Make sources and model settings.
+
+    Raises:
+        InputError: With everything that is wrong in the recipe's model and data.
+    """
+    problems: list[str] = []
+    train = _collect(problems, lambda: _source(recipe, "train"))
+    validation = None if train is None else _collect(problems, lambda: _source(recipe, "validation"))
+    config = _collect(problems, lambda: _model_config(recipe, None if train is None else train.facts))
+    if train is not None and config is not None:
+        problems += _misfits(recipe, train, config)
+    if problems or train is None or validation is None or config is None:
+        raise InputError(f"recipe {recipe.name}", " ".join(problems), "Correct these settings.")
+    return Plan(recipe, config, train, validation)
+
+
+def _collect(problems: list[str], make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except InputError as error:
+        problems.append(str(error))
+        return None
+
+
+def _source(recipe: Recipe, split: str) -> Source:
+    make = SOURCES.get(recipe.data.source)
+    return make(split=split, **recipe.data.settings)
+
+
+def _model_config(recipe: Recipe, facts: Facts | None) -> Any:
+    model_class = MODELS.get(recipe.model.name)
+    fields = {f.name for f in dataclasses.fields(model_class.config_class)}
+    values = merge(_preset(model_class, recipe.model), _from_facts(facts, fields))
+    values = merge(values, recipe.model.settings)
+    if recipe.training.precision == "bf16" and "bf16_convolutions" in fields:
+        values["bf16_convolutions"] = True
+    config: Any = build(model_class.config_class, values, "model.settings")
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        model_class(config)  # settings that cannot work together
+    return config
+
+
+def _preset(model_class: type[SceneModel], part: ModelPart) -> Any:
+    if part.preset not in model_class.presets:
+        raise InputError(f"model.preset {part.preset}", "is not known.", nearest(part.preset, model_class.presets))
+    return model_class.presets[part.preset]
+
+
+def _from_facts(facts: Facts | None, fields: set[str]) -> dict[str, Any]:
+    """Return what the data decide: size, channels and K = objects + background."""
+    if facts is None:
+        return {}
+    known: dict[str, Any] = {"size": list(facts.size), "channels": facts.channels}
+    if facts.max_objects is not None:
+        known["slots"] = facts.max_objects + 1
+    return {key: value for key, value in known.items() if key in fields}
+
+
+def _misfits(recipe: Recipe, train: Source, config: Any) -> list[str]:
+    facts, training = train.facts, recipe.training
+    problems = []
+    if getattr(config, "size", facts.size) != facts.size:
+        problems.append(f"model.settings.size is {config.size}; the data have {facts.size}.")
+    if getattr(config, "channels", facts.channels) != facts.channels:
+        problems.append(f"model.settings.channels is {config.channels}; the data have {facts.channels}.")
+    span = (longest_clip(training) - 1) * training.frame_step + 1
+    usable = min(x for x in (facts.frames, training.max_frame, span) if x is not None)
+    if usable < span:
+        problems.append(
+            f"training.curriculum: clips of {longest_clip(training)} frames with frame_step {training.frame_step} need "
+            f"{span} frames; the videos have {usable}."
+        )
+    return problems
+
+
+def _warm_start(model: SceneModel, name_or_path: str) -> None:
+    """Take over weights; counters and schedules (buffers of one number) stay as in a new model."""
+    fresh = {name: t.clone() for name, t in model.named_buffers() if t.ndim == 0}
+    put_weights(model, load_model(name_or_path).model.state_dict(), name_or_path)
+    for name, tensor in model.named_buffers():
+        if name in fresh:
+            tensor.copy_(fresh[name])
+
+
+def describe_data(recipe: Recipe, source: Source) -> str:
+    """Return one line: source, what it is, its settings."""
+    settings = ", ".join(f"{key}={value}" for key, value in recipe.data.settings.items())
+    return f"{recipe.data.source} ({source.facts.origin}{'; ' + settings if settings else ''})"

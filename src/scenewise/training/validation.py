@@ -1,0 +1,148 @@
+"""Validation: the bound that chooses the weights, and scores that are only looked at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scenewise.evaluation.protocols import PROTOCOLS, Accumulator
+from scenewise.observation import Observation
+
+if TYPE_CHECKING:
+    from scenewise.data.contract import Source
+    from scenewise.decomposition import Decomposition
+    from scenewise.evaluation.protocols import Scores
+    from scenewise.models.contract import SceneModel
+    from scenewise.training.plan import Plan
+
+_AT_ONCE = 8  # videos explained together; bounds the memory
+_SEED = 1  # posterior noise: the same at every validation
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a validation found.
+
+    Attributes:
+        bound: log p - (w_KL / w_NLL) KL in nats per frame, with the weights of training: the ELBO that is trained
+            (PROVIDE eq. 3, divided by beta). Chooses the weights; no ground truth enters.
+        elbo: log p - KL in nats per frame.
+        log_likelihood: Nats per frame.
+        kl: Nats per frame.
+        mse: Mean squared error of the reconstruction per frame, shape (frames,).
+        scores: By protocol; empty where the data have no ground truth.
+        videos: How many.
+        frames: Frames of each.
+    """
+
+    bound: float
+    elbo: float
+    log_likelihood: float
+    kl: float
+    mse: np.ndarray
+    scores: tuple[Scores, ...]
+    videos: int
+    frames: int
+
+    def row(self) -> dict[str, float]:
+        """Return the numbers by name, as they are logged."""
+        row = {"bound": self.bound, "elbo": self.elbo, "log_likelihood": self.log_likelihood, "kl": self.kl}
+        row["mse"] = float(self.mse.mean())
+        for scores in self.scores:
+            row |= {f"{scores.protocol} {name}": value for name, value in scores.values.items() if name != "MSE"}
+        return row
+
+
+def validate(model: SceneModel, plan: Plan, device: torch.device) -> Validation:
+    """Explain the first validation videos from their first frame on.
+
+    Args:
+        model: On `device`; its mode and schedules are left as they are.
+        plan: Which videos.
+        device: Where to compute.
+    """
+    source, training = plan.validation, plan.recipe.training
+    videos = min(training.validation_videos, len(source))
+    accumulators = [Accumulator(PROTOCOLS.get(n), source.facts.background_ids) for n in PROTOCOLS.names()]
+    parts, errors = [], []
+    for begin in range(0, videos, _AT_ONCE):
+        chosen = range(begin, min(begin + _AT_ONCE, videos))
+        for frames, ids in clips(source, chosen, plan.validation_frames, training.frame_step):
+            part, error = _explain(model, frames.to(device), ids, accumulators)
+            parts.append(part)
+            errors.append(error)
+    likelihood, kl, bound = np.concatenate(parts, 1).mean(1)
+    scored = tuple(a.result() for a in accumulators) if source.facts.has_ids else ()
+    return Validation(
+        bound=float(bound),
+        elbo=float(likelihood - kl),
+        log_likelihood=float(likelihood),
+        kl=float(kl),
+        mse=np.concatenate(errors),
+        scores=scored,
+        videos=videos,
+        frames=plan.validation_frames,
+    )
+
+
+def clips(source: Source, chosen: range, frames: int, frame_step: int) -> list[tuple[torch.Tensor, np.ndarray | None]]:
+    """Return videos from their first frame on, stacked where their lengths agree.
+
+    Args:
+        source: Where from.
+        chosen: Which videos.
+        frames: Frames of each; fewer where a video is shorter.
+        frame_step: Every how many frames one is used.
+
+    Returns:
+        Pairs of frames in [0, 1], shape (n, T, C, H, W), and ids (n, T, H, W) or None.
+    """
+    span = (frames - 1) * frame_step + 1
+    samples = [source.sample(i, 0, min(span, source.length(i))) for i in chosen]
+    if len({len(s.frames) for s in samples}) == 1:
+        stacks = [samples]
+    else:
+        stacks = [[s] for s in samples]
+    made = []
+    for stack in stacks:
+        shown = torch.from_numpy(np.stack([s.frames[::frame_step] for s in stack])).float() / 255
+        ids = None if stack[0].ids is None else np.stack([s.ids[::frame_step] for s in stack if s.ids is not None])
+        made.append((shown, ids))
+    return made
+
+
+def _explain(
+    model: SceneModel, frames: torch.Tensor, ids: np.ndarray | None, accumulators: list[Accumulator]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log p, KL and bound of each frame, shape (3, n T), and each frame's squared error, shape (n T)."""
+    with torch.no_grad():
+        output = model(Observation(frames), seed=_SEED)
+        decomposition = output.decomposition
+        weight = kl_weight(model, output.terms)
+    likelihood, kl = decomposition.log_likelihood.flatten(), decomposition.kl.flatten()
+    if ids is not None:
+        labels = decomposition.labels.cpu().numpy()
+        for accumulator in accumulators:
+            accumulator.add(labels, ids.astype(np.int64))
+    return torch.stack([likelihood, kl, likelihood - weight * kl]).cpu().numpy(), squared_errors(decomposition, frames)
+
+
+def squared_errors(decomposition: Decomposition, frames: torch.Tensor) -> np.ndarray:
+    """Return the mean squared error of each frame's reconstruction, shape (B T,)."""
+    error = (decomposition.reconstruction - frames).square().mean((2, 3, 4))
+    return error.flatten().cpu().numpy()
+
+
+def kl_weight(model: SceneModel, terms: dict[str, torch.Tensor]) -> float:
+    """Return the weight of a nat of KL in units of a nat of NLL, found by asking the model's loss."""
+    zeros = {name: torch.zeros(1, device=term.device) for name, term in terms.items()}
+    if not {"nll", "kl"} <= zeros.keys():
+        return 1.0
+    one = torch.ones(1, device=zeros["kl"].device)
+    rest = float(model.loss(zeros))
+    nll, kl = (float(model.loss({**zeros, name: one})) - rest for name in ("nll", "kl"))
+    return kl / nll if nll > 0 and math.isfinite(kl / nll) else 1.0
