@@ -191,7 +191,7 @@ class _Job:
     def record(self, summary: Summary) -> dict[str, Any]:
         """Return all that run.json holds."""
         predicted = {"mse": _finite(self.scores.mse), "copy_last_mse": _finite(self.scores.copy_last_mse)}
-        facts = dataclasses.asdict(summary)
+        facts = {key: value for key, value in dataclasses.asdict(summary).items() if key != "folder"}
         seconds = max(summary.seconds, 1e-9)
         facts["mse"], facts["limit"] = _finite([summary.mse])[0], summary.limit
         return {

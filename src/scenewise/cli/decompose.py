@@ -1,0 +1,191 @@
+"""scenewise decompose: take videos apart into their objects."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenewise.cli import options
+from scenewise.cli.progress import Progress, duration
+from scenewise.cli.sources import source_video
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from scenewise.decompose import Decomposer, Result, Summary
+
+EXAMPLE = """examples:
+  scenewise decompose clip.mp4 --out out
+  scenewise decompose a.mp4 b.mov frames/ --out out --model runs/clip/best --slots 7
+  scenewise decompose film.mkv --out out --crop 0,140,360,360 --every 2 --formats overlay,report
+  scenewise decompose videos.npy --layout NTHWC --out out
+  scenewise decompose balls-colour#3 --out out        (video 3 of a data source, scored against its ground truth)
+
+Ctrl-C ends early and leaves complete files of the frames done; a second Ctrl-C leaves nothing.
+Exit code 0: all done; 2: an input could not be used; 130: interrupted."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="mp4, mov, mkv, webm, avi, gif, a folder of frames, npy, npz or h5, or SOURCE#INDEX",
+    )
+    options.add_writing(parser)
+    options.add_model(parser)
+    options.add_reading(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    return process(args, lambda decomposer, video: video.start(decomposer, args))
+
+
+@dataclass
+class Video:
+    """One video to be processed.
+
+    Attributes:
+        label: What the user knows it as.
+        name: Name of its folder of results.
+        content: A reader or a sample.
+        background_ids: True ids that are background.
+    """
+
+    label: str
+    name: str
+    content: Any
+    background_ids: tuple[int, ...] = (0,)
+
+    def start(self, decomposer: Decomposer, args: argparse.Namespace) -> Result:
+        """Return the decomposition, to be computed while it is saved."""
+        result = decomposer.decompose(self.content, args.slots, args.refinements, args.seed, name=self.name)
+        return self.marked(result)
+
+    def marked(self, result: Result) -> Result:
+        """Tell the result where its video comes from."""
+        result.clip.background_ids = self.background_ids
+        if result.clip.origin == "a data source":
+            result.clip.origin = self.label
+        return result
+
+
+def process(args: argparse.Namespace, start: Callable[[Decomposer, Video], Result]) -> int:
+    """Run a model over every input and write the results; an input that fails does not stop the others.
+
+    Args:
+        args: Parsed options: inputs, out, overwrite, formats, and those of model and reading.
+        start: Makes the result of one video.
+
+    Returns:
+        The exit code.
+    """
+    decomposer, reading, formats = prepare(args)
+    from scenewise.decompose.interruption import Interruption
+    from scenewise.decompose.output import distinct
+
+    videos, failures = open_inputs(args.inputs, reading)
+    done: list[Summary] = []
+    with Interruption() as interruption:
+        for video, name in zip(videos, distinct([v.name for v in videos]), strict=True):
+            if interruption():
+                break
+            video.name = name
+            try:
+                result = start(decomposer, video)
+                with Progress(video.label) as progress:
+                    result.save(
+                        Path(args.out) / name, formats, overwrite=args.overwrite, progress=progress, stop=interruption
+                    )
+            except InputError as error:
+                failures.append(video.label)
+                print(f"error: {error}", file=sys.stderr)
+                continue
+            summary = result.summary
+            if summary is not None:
+                tell(video.label, summary)
+                done.append(summary)
+    return _end(done, failures, interruption())
+
+
+def prepare(args: argparse.Namespace) -> tuple[Decomposer, dict[str, object], list[str] | None]:
+    """Check every option and load the model, before any input is opened.
+
+    Raises:
+        InputError: An option is wrong, or there is no such model or device.
+    """
+    import scenewise as sw
+    from scenewise.decompose.decomposer import check_limits
+    from scenewise.decompose.run import choose_formats
+
+    formats = options.words(args.formats)
+    check_limits(slots=args.slots, refinements=args.refinements)
+    if args.seed < 0:
+        raise InputError("--seed", f"must be at least 0; found {args.seed}.")
+    options.reading_checked(args)
+    choose_formats(formats)
+    decomposer = sw.load(args.model, args.device)
+    return decomposer, options.reading(args, decomposer.size), formats
+
+
+def open_inputs(inputs: list[str], reading: dict[str, object]) -> tuple[list[Video], list[str]]:
+    """Open everything that was named; print what cannot be opened.
+
+    Returns:
+        The videos, and the inputs that failed.
+    """
+    videos: list[Video] = []
+    failures = []
+    for text in inputs:
+        try:
+            videos += _open(text, reading)
+        except InputError as error:
+            failures.append(text)
+            print(f"error: {error}", file=sys.stderr)
+    return videos, failures
+
+
+def tell(label: str, summary: Summary) -> None:
+    """Print what was found in one video."""
+    rate = summary.frames / max(summary.seconds, 1e-9)
+    print(f"{label}: {summary.frames} frames in {duration(summary.seconds)} ({rate:.1f} frames/s)", end="")
+    print(", interrupted" if summary.interrupted else "")
+    if summary.message:
+        print(f"  {summary.message}")
+        print(f"  To train a model on this footage: {summary.remedy}")
+    if summary.verdict != "unknown footage":
+        print(f"  {summary.objects} objects, median MSE {summary.mse:.4g}")
+    for problem in summary.problems:
+        print(f"  note: {problem}")
+    for row in summary.scores:
+        value = "-" if row["value"] is None else f"{row['value']:.4f}"
+        print(f"  {row['protocol']:<11}{row['metric']:<11}{value:>8}  {row['note']}".rstrip())
+    shown = "report.html" if "report.html" in summary.files else ""
+    print(f"  {Path(summary.folder) / shown}")
+
+
+def _open(text: str, reading: dict[str, object]) -> list[Video]:
+    from scenewise.media import read_videos
+
+    found = source_video(text)
+    if found is not None:
+        sample, name, background_ids = found
+        return [Video(text, name, sample, background_ids)]
+    readers = read_videos(text, **reading)  # type: ignore[arg-type]
+    labels = [text] if len(readers) == 1 else [f"{text} ({reader.name})" for reader in readers]
+    return [Video(label, reader.name, reader) for label, reader in zip(labels, readers, strict=True)]
+
+
+def _end(done: list[Summary], failures: list[str], interrupted: bool) -> int:
+    if len(done) + len(failures) > 1:
+        print(f"{len(done)} done, {len(failures)} failed{': ' + ', '.join(failures) if failures else ''}")
+    if interrupted:
+        print("interrupted: the files hold the frames done", file=sys.stderr)
+        return 130
+    return 2 if failures else 0

@@ -1,0 +1,87 @@
+"""scenewise demo: see it work from nothing, with scores against the exact truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenewise.cli import options
+from scenewise.cli.progress import Progress, duration
+
+if TYPE_CHECKING:
+    import argparse
+
+    from scenewise.decompose import Summary
+
+EXAMPLE = """example:
+  scenewise demo --out demo
+
+Writes DIR/balls.mp4, the video, and DIR/balls/, what the model found in it: open DIR/balls/report.html."""
+
+_NAME = "balls"
+_SHOWN = ("provide", "savi")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--out", default="demo", metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--overwrite", action="store_true", help="replace a folder that holds files")
+    parser.add_argument("--frames", type=int, default=40, metavar="N", help="length of the video; default: %(default)s")
+    parser.add_argument("--video-seed", type=int, default=1000, metavar="S", help="which video; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the posterior noise; default: %(default)s")
+    options.add_model(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    import scenewise as sw
+    from scenewise.cli.data import write_video
+    from scenewise.decompose.interruption import Interruption
+    from scenewise.decompose.output import OutputFolder
+
+    with OutputFolder(Path(args.out), args.overwrite) as output, Interruption() as interruption:
+        decomposer = sw.load(args.model, args.device)
+        sample = make_video(decomposer.frame_shape, args)
+        print(f"made {args.frames} frames of bouncing balls: seed {args.video_seed}, split test, new to every model")
+        write_video(sample, output.path, _NAME, "mp4")
+        result = decomposer.decompose(sample, args.slots, args.refinements, args.seed, name=_NAME)
+        result.clip.origin = f"balls-colour, split test, seed {args.video_seed}, video 0"
+        with Progress(decomposer.name) as progress:
+            result.save(output.path / _NAME, progress=progress, stop=interruption)
+        output.commit()
+    if result.summary is not None:
+        _tell(result.summary, decomposer.name, Path(args.out))
+    return 130 if interruption() else 0
+
+
+def make_video(frame_shape: tuple[int, int, int], args: argparse.Namespace) -> Any:
+    """Return a video of coloured balls of the model's size that is in no training set: another seed, split test."""
+    from scenewise.data import SOURCES
+
+    kind = "balls-colour" if frame_shape[0] == 3 else "balls-binary"
+    settings = {"channels": frame_shape[0], "size": frame_shape[1], "frames": args.frames, "seed": args.video_seed}
+    return SOURCES.get(kind)(split="test", **settings).sample(0)
+
+
+def _tell(summary: Summary, model: str, out: Path) -> None:
+    from scenewise.decompose.run import peak_memory_mib
+
+    if summary.message:
+        print(f"  {summary.message}")
+    print(f"{model} against the exact truth, {summary.frames} frames:")
+    print(f"  {'measure':<10}" + "".join(f"{name:>12}" for name in _SHOWN) + "   (protocol)")
+    for measure in ("ARI", "F-ARI", "MSE"):
+        cells = [_value(summary, protocol, measure) for protocol in _SHOWN]
+        print(f"  {measure:<10}" + "".join(f"{cell:>12}" for cell in cells))
+    print("  provide: mean over frames; savi: all frames of the video jointly, so a slot must keep its object")
+    rate = summary.frames / max(summary.model_seconds, 1e-9)
+    print(f"{rate:.1f} frames/s (all output written: {summary.frames / max(summary.seconds, 1e-9):.1f}), ", end="")
+    print(f"peak memory {peak_memory_mib()} MiB, {duration(summary.seconds)}")
+    print(f"open {out / _NAME / 'report.html'}")
+
+
+def _value(summary: Summary, protocol: str, measure: str) -> str:
+    for row in summary.scores:
+        if (row["protocol"], row["metric"]) == (protocol, measure) and row["value"] is not None:
+            return f"{row['value']:.4f}"
+    return "-"

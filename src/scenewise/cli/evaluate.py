@@ -1,0 +1,107 @@
+"""scenewise evaluate: score a model on data with ground truth."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenewise.cli import options
+from scenewise.cli.progress import Progress, duration
+from scenewise.cli.sources import add_source_options, open_source
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+EXAMPLE = """examples:
+  scenewise evaluate provide-balls-colour --data balls-colour --frames 20 --samples 200 --json scores.json
+  scenewise evaluate runs/balls/best --data balls4mass64.h5 --protocol savi --seeds 0 1 2
+
+Papers average differently: every number carries the name of the protocol that computed it."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    options.add_model(parser, positional=True)
+    parser.add_argument("--data", required=True, metavar="SOURCE", help="a name from `scenewise data list`, or a file")
+    add_source_options(parser)
+    parser.add_argument("--protocol", action="append", metavar="NAME", help="may be repeated; default: all of them")
+    parser.add_argument("--frames", type=int, metavar="N", help="frames of each video; default: all")
+    parser.add_argument("--samples", type=int, default=200, metavar="N", help="number of videos; default: %(default)s")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="seeds of the posterior noise")
+    parser.add_argument("--batch", type=int, default=16, metavar="B", help="videos side by side; default: %(default)s")
+    parser.add_argument("--json", metavar="FILE", help="write the scores and how they were made")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    for name in ("samples", "batch"):
+        if getattr(args, name) < 1:
+            raise InputError(f"--{name}", f"must be at least 1; found {getattr(args, name)}.")
+    if args.json is not None and not Path(args.json).absolute().parent.is_dir():
+        raise InputError(args.json, "lies in a folder that does not exist.", "Create it first.")
+    import scenewise as sw
+    from scenewise.decompose.decomposer import check_limits
+    from scenewise.evaluation.evaluate import evaluate
+    from scenewise.evaluation.protocols import PROTOCOLS
+
+    check_limits(slots=args.slots, refinements=args.refinements)
+    protocols = [PROTOCOLS.get(name).name for name in args.protocol or PROTOCOLS.names()]
+    source = open_source(args.data, args.split, args.settings)
+    decomposer = sw.load(args.model, args.device)
+    started = time.perf_counter()
+    with Progress(decomposer.name) as progress:
+        rows = evaluate(
+            decomposer.model,
+            source,
+            protocols,
+            videos=args.samples,
+            frames=args.frames,
+            seeds=args.seeds,
+            slots=args.slots,
+            refinements=args.refinements,
+            batch=args.batch,
+            progress=progress,
+        )
+    seconds = time.perf_counter() - started
+    _tell(args, decomposer.name, rows, seconds)
+    if args.json is not None:
+        _write(args, decomposer, source, rows, seconds)
+    return 0
+
+
+def _tell(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], seconds: float) -> None:
+    videos = rows[0]["videos"] if rows else 0
+    print(f"{name} on {videos} videos of {args.data} ({args.split}), {len(args.seeds)} seeds, {duration(seconds)}")
+    for row in rows:
+        value = "-" if row["mean"] is None else f"{row['mean']:.4f}"
+        spread = "" if row["std"] is None else f" ± {row['std']:.4f}"
+        print(f"  {row['protocol']:<10}{row['measure']:<12}{value}{spread}")
+
+
+def _write(args: argparse.Namespace, decomposer: Any, source: Any, rows: list[dict[str, Any]], seconds: float) -> None:
+    from scenewise.decompose.run import versions
+    from scenewise.media import write_atomically
+
+    content = {
+        "model": {"name": decomposer.name, "path": decomposer.path, "fingerprint": decomposer.fingerprint},
+        "data": {
+            "source": args.data,
+            "split": args.split,
+            "settings": args.settings,
+            "fingerprint": source.fingerprint(),
+        },
+        "samples": args.samples,
+        "frames": args.frames,
+        "seeds": args.seeds,
+        "batch": args.batch,
+        "slots": decomposer.slots if args.slots is None else args.slots,
+        "refinements": args.refinements or getattr(decomposer.model.config, "refinements", None),
+        "seconds": round(seconds, 2),
+        "scores": rows,
+        "versions": versions(),
+    }
+    write_atomically(args.json, json.dumps(content, indent=1) + "\n")
+    print(f"  {args.json}")

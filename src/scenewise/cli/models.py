@@ -1,0 +1,81 @@
+"""scenewise models: models, their presets, and the weights that ship."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+EXAMPLE = """example:
+  scenewise models --json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    kinds, weights = _kinds(), _weights()
+    if args.json:
+        print(json.dumps({"models": kinds, "weights": weights}, indent=1))
+        return 0
+    print("models that can be trained")
+    for kind in kinds:
+        print(f"  {kind['name']:<14}{kind['what']}")
+        print(f"  {'':<14}presets: {', '.join(kind['presets'])}")
+    print("weights that ship")
+    for item in weights:
+        _tell(item)
+    if not weights:
+        print("  none in this installation; train some: scenewise train --help")
+    return 0
+
+
+def _tell(item: dict[str, Any]) -> None:
+    card = item["card"]
+    print(f"  {item['name']:<26}{card.get('summary', '')}")
+    height, width = item["size"]
+    print(f"  {'':<26}{item['kind']}, {height} x {width}, {item['slots']} slots, {item['mib']:.1f} MiB")
+    for score in card.get("scores", []):
+        name = f"{score['protocol']} {score['metric']}"
+        print(f"  {'':<26}{name:<20}{score['value']:.4f}  {score['data']}")
+
+
+def _kinds() -> list[dict[str, Any]]:
+    """Return every registered model with the first line of its file."""
+    import sys
+
+    from scenewise.models import MODELS
+
+    found = []
+    for name in MODELS.names():
+        model = MODELS.get(name)
+        text = (sys.modules[model.__module__].__doc__ or model.__doc__ or "").strip()
+        found.append({"name": name, "what": text.splitlines()[0] if text else "", "presets": sorted(model.presets)})
+    return found
+
+
+def _weights() -> list[dict[str, Any]]:
+    """Return every shipped model with its card, without making it."""
+    from scenewise.checkpoint import find, read_config, shipped
+
+    found = []
+    for name in shipped():
+        path = find(name)
+        kept = read_config(path)
+        found.append(
+            {
+                "name": name,
+                "kind": kept["model"],
+                "path": str(path),
+                "size": list(kept["config"].get("size", ("?", "?"))),
+                "slots": kept["config"].get("slots"),
+                "mib": sum(f.stat().st_size for f in path.iterdir()) / (1 << 20),
+                "card": dict(kept["card"]),
+            }
+        )
+    return found

@@ -1,0 +1,113 @@
+"""Options that several verbs share, read and checked before anything is opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+DEFAULT_MODEL = "provide-balls-colour"
+
+
+def add_model(parser: argparse.ArgumentParser, positional: bool = False) -> None:
+    """Add the model, where it runs, and the numbers that may differ from its own."""
+    text = "name of a model that ships (see `scenewise models`) or a folder that `scenewise train` wrote"
+    if positional:
+        parser.add_argument("model", metavar="MODEL", help=text)
+    else:
+        parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"{text}; default: %(default)s")
+    parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
+    parser.add_argument("--slots", type=int, metavar="K", help="number of slots, background included, 1 to 256")
+    parser.add_argument("--refinements", type=int, metavar="R", help="refinements of the first frame, 1 to 64")
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add what part of a video is read, and how."""
+    reading = parser.add_argument_group("which part of the video")
+    reading.add_argument("--crop", metavar="T,L,H,W", help="top, left, height, width in pixels of the source")
+    reading.add_argument("--size", metavar="S|H,W", help="size the frames are scaled to: the model's, which is default")
+    reading.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th frame")
+    reading.add_argument("--start", type=int, default=0, metavar="N", help="first frame, from 0")
+    reading.add_argument("--stop", type=int, metavar="N", help="one past the last frame")
+    reading.add_argument("--layout", help="axes of npy, npz and h5 files, such as THWC, NTHWC or TNHWC; never guessed")
+    reading.add_argument("--key", help="name of the array in npz and h5 files with several")
+
+
+def add_writing(parser: argparse.ArgumentParser) -> None:
+    """Add where results go."""
+    parser.add_argument("--out", required=True, metavar="DIR", help="results go to DIR/<name of the input>/")
+    parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    parser.add_argument(
+        "--formats",
+        metavar="A,B,...",
+        help="what to write, all by default: overlay (mp4), masks (png), coco (json), tracks (csv), labels (npz), "
+        "slots (json), report (html); run.json is always written",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the posterior noise; default: %(default)s")
+
+
+def numbers(text: str | None, option: str, *counts: int) -> tuple[int, ...] | None:
+    """Return whole numbers separated by commas (or x), None where nothing was given.
+
+    Args:
+        text: Such as "0,0,64,64".
+        option: Its name, for messages.
+        *counts: How many there may be.
+
+    Raises:
+        InputError: Something else was given.
+    """
+    if text is None:
+        return None
+    parts = text.replace("x", ",").split(",")
+    wanted = " or ".join(map(str, counts))
+    try:
+        found = tuple(int(part) for part in parts)
+    except ValueError:
+        raise InputError(option, f"expected {wanted} whole numbers with commas; found {text!r}.") from None
+    if len(found) not in counts:
+        raise InputError(option, f"expected {wanted} numbers with commas; found {text!r}.")
+    return found
+
+
+def words(text: str | None) -> list[str] | None:
+    """Return words separated by commas, None where nothing was given."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def reading_checked(args: argparse.Namespace) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """Return size and crop where they were given.
+
+    Raises:
+        InputError: One of the options that say what to read is malformed or out of range.
+    """
+    from scenewise.media import Selection
+
+    size, crop = numbers(args.size, "--size", 1, 2), numbers(args.crop, "--crop", 4)
+    Selection((size * 2)[:2] if size else None, crop, args.every, args.start, args.stop)  # type: ignore[arg-type]
+    return size, crop
+
+
+def reading(args: argparse.Namespace, model_size: tuple[int, int]) -> dict[str, object]:
+    """Return the options of `read_videos` that were given, with the model's size.
+
+    Raises:
+        InputError: An option is malformed, or the size is not the model's.
+    """
+    size, crop = reading_checked(args)
+    if size is not None and (size * 2)[:2] != tuple(model_size):
+        height, width = model_size
+        remedy = "Leave --size out, or train at another size: scenewise train footage --data FILE."
+        raise InputError("--size", f"this model takes frames of {height} x {width}; found {args.size}.", remedy)
+    return {
+        "size": model_size,
+        "crop": crop,
+        "every": args.every,
+        "start": args.start,
+        "stop": args.stop,
+        "layout": args.layout,
+        "key": args.key,
+    }

@@ -1,0 +1,41 @@
+"""scenewise predict: look at the start of a video and predict how it goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scenewise.cli import options
+from scenewise.cli.decompose import Video, process
+
+if TYPE_CHECKING:
+    import argparse
+
+    from scenewise.decompose import Decomposer, Result
+
+EXAMPLE = """example:
+  scenewise predict clip.mp4 --observe 20 --steps 20 --out out
+
+Where the video goes on after the frames observed, the true future stands beside the predicted one and the error by
+horizon is printed, next to that of repeating the last frame."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="as in `scenewise decompose`")
+    parser.add_argument("--observe", type=int, required=True, metavar="N", help="frames to look at")
+    parser.add_argument("--steps", type=int, required=True, metavar="M", help="frames to predict")
+    options.add_writing(parser)
+    options.add_model(parser)
+    options.add_reading(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+
+    def start(decomposer: Decomposer, video: Video) -> Result:
+        result = decomposer.predict(
+            video.content, args.observe, args.steps, args.slots, args.refinements, args.seed, name=video.name
+        )
+        return video.marked(result)
+
+    return process(args, start)

@@ -1,0 +1,83 @@
+"""Progress of a run: a bar on a terminal, now and then a line elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Shows frames done, frames per second and time left on the standard error stream.
+
+    Args:
+        title: What is being done.
+        quiet: Show nothing.
+    """
+
+    def __init__(self, title: str, quiet: bool = False) -> None:
+        self.title, self.quiet = title, quiet
+        self._bar: Any = None
+        self._task: Any = None
+        self._started = self._told = time.perf_counter()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Tell how far it is; `total` may be unknown, and headers of videos err."""
+        if self.quiet:
+            return
+        total = None if total is None else max(total, done)
+        if self._bar is not None:
+            rate = done / max(time.perf_counter() - self._started, 1e-9)
+            self._bar.update(self._task, completed=done, total=total, rate=f"{rate:.1f} frames/s")
+        elif time.perf_counter() - self._told >= _SECONDS_BETWEEN_LINES:
+            self._told = time.perf_counter()
+            print(f"{self.title}: {self._line(done, total)}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        self._started = self._told = time.perf_counter()
+        if not self.quiet and sys.stderr.isatty():
+            self._bar = _bar()
+            self._bar.start()
+            self._task = self._bar.add_task(self.title, total=None, rate="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _line(self, done: int, total: int | None) -> str:
+        rate = done / max(time.perf_counter() - self._started, 1e-9)
+        if total is None:
+            return f"{done} frames, {rate:.1f} frames/s"
+        return f"{done} of {total} frames, {rate:.1f} frames/s, {duration((total - done) / max(rate, 1e-9))} left"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    return Bar(*columns, console=Console(stderr=True))

@@ -1,0 +1,69 @@
+"""From what a user types to a data source or to videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from scenewise.data.contract import Source
+
+_H5 = (".h5", ".hdf5")
+
+
+def add_source_options(parser: argparse.ArgumentParser) -> None:
+    """Add the split and the settings of a data source."""
+    parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="default: %(default)s")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of the source, such as frames=20 max_balls=6",
+    )
+
+
+def open_source(text: str, split: str, settings: Sequence[str] = ()) -> Source:
+    """Return a data source.
+
+    Args:
+        text: A registered name, an HDF5 file of the R-NEM layout, a folder of frame folders, or a video file.
+        split: "train", "validation" or "test".
+        settings: Words `key=value`.
+
+    Raises:
+        InputError: There is no such source, or a setting is wrong.
+    """
+    from scenewise.config import nest
+    from scenewise.data import SOURCES
+
+    values: dict[str, Any] = nest(settings, "--set")
+    path = Path(text)
+    if text in SOURCES.names() or not path.exists():
+        return SOURCES.get(text)(split=split, **values)
+    if path.suffix.lower() in _H5:
+        return SOURCES.get("rnem-h5")(split=split, path=text, **values)
+    if path.is_dir():
+        return SOURCES.get("folders")(split=split, path=text, **values)
+    return SOURCES.get("footage")(split=split, files=[text], **values)
+
+
+def source_video(text: str, split: str = "test") -> tuple[Any, str, tuple[int, ...]] | None:
+    """Return the sample that `SOURCE#INDEX` names, a name for it, and its background ids; None where it names none.
+
+    Raises:
+        InputError: It names a source that is not there, or an index beyond its end.
+    """
+    name, mark, number = text.rpartition("#")
+    if not mark or not number.isdigit() or Path(text).exists():
+        return None
+    source, index = open_source(name, split), int(number)
+    if index >= len(source):
+        raise InputError(text, f"the source has videos 0 to {len(source) - 1}.", "Give a smaller number.")
+    return source.sample(index), f"{Path(name).stem}-{index}", source.facts.background_ids
