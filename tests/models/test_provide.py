@@ -196,6 +196,15 @@ def test_composed_likelihood_hands_over_by_the_schedule() -> None:
     assert tiny().composed_weight == 0
 
 
+def test_area_entropy_enters_by_the_schedule() -> None:
+    model, weights = tiny(area_entropy_weight=2.0, area_entropy_from=(10, 30)), []
+    for step in (0, 10, 20, 30, 99):
+        model.begin_step(step)
+        weights.append(model.weights.area_entropy)
+    assert weights == [0, 0, 1, 2, 2]
+    assert tiny(area_entropy_weight=2.0).weights.area_entropy == 2
+
+
 def test_beta_schedule_follows_the_last_nll() -> None:
     model = tiny(beta_schedule=True)
     output = model(clip())

@@ -113,6 +113,10 @@ class ProvideConfig:
     area_entropy_weight: float = setting(
         0.0, "Weight of the entropy of slot areas: one slot takes what no other needs (ours)", minimum=0
     )
+    area_entropy_from: tuple[int, int] = setting(
+        (0, 0), "The area entropy grows linearly from nothing at the first training step to its weight at the second: "
+        "present from the start it keeps slots at the mean image", minimum=0,
+    )
     pooling: int = setting(
         1, "Explain frames pooled by this factor and draw them back bilinearly (ours): cost falls by its square",
         minimum=1, maximum=8,
@@ -304,14 +308,13 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
     def weights(self) -> Weights:
         """Weights of the step loss in force."""
         config = self.config
-        return Weights(float(self.beta), config.kl_weight, config.entropy_weight, config.area_entropy_weight)
+        area = config.area_entropy_weight * _ramp(int(self.progress), config.area_entropy_from)
+        return Weights(float(self.beta), config.kl_weight, config.entropy_weight, area)
 
     @property
     def composed_weight(self) -> float:
         """Weight of the composed image's likelihood at this point of training."""
-        start, end = self.config.composed_until
-        step = int(self.progress)
-        return 1.0 if step < start else max(0.0, (end - step) / (end - start)) if end > start else 0.0
+        return 1 - _ramp(int(self.progress), self.config.composed_until)
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return beta NLL + psi KL + gamma entropy (+ our area entropy), shape (B,) (PROVIDE eq. 7)."""
@@ -583,6 +586,12 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         return logits.softmax(1), appearance
 
 
+def _ramp(step: int, span: tuple[int, int]) -> float:
+    """Grow from 0 at the first step of a span to 1 at its last."""
+    start, end = span
+    return 0.0 if step < start else min(1.0, (step - start) / (end - start)) if end > start else 1.0
+
+
 def normalise_vector(x: Tensor) -> Tensor:
     """Layer norm without gain over the last axis."""
     return functional.layer_norm(x, x.shape[-1:])
@@ -600,7 +609,8 @@ def _check(config: ProvideConfig) -> None:
         ours = config.decoder == "coarse" if name == "decoder_channels" else config.encoder == "strided"
         if ours and getattr(config, name) % config.groups:
             raise InputError(name, f"must be divisible by groups = {config.groups}; found {getattr(config, name)}.")
-    if config.composed_until[1] < config.composed_until[0]:
-        raise InputError("composed_until", f"must not decrease; found {list(config.composed_until)}.")
+    for name in ("composed_until", "area_entropy_from"):
+        if getattr(config, name)[1] < getattr(config, name)[0]:
+            raise InputError(name, f"must not decrease; found {list(getattr(config, name))}.")
     if config.pretrained_features and config.channels != 3:
         raise InputError("pretrained_features", f"need three channels; found {config.channels}.")
