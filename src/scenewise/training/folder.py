@@ -84,7 +84,7 @@ class RunFolder:
             raise InputError(
                 self.path,
                 "cannot be resumed with another recipe: " + "; ".join(found) + ".",
-                "Resume without these changes, or begin anew with another --out.",
+                "Leave out recipe and settings to go on as it began, or begin anew with another --out.",
             )
 
     def _kept(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Table:
         fresh = self.columns is None
         columns = self.columns = self.columns or list(row)
         with writing(self.path), self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, extrasaction="ignore", restval="")
+            writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
             if fresh:
                 writer.writeheader()
             writer.writerow({key: _cell(value) for key, value in row.items()})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,12 +19,13 @@ from scenewise.training.reporter import Forecast
 from scenewise.training.schedule import clip_length, work
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from torch import Tensor
 
     from scenewise.models.contract import SceneModel
     from scenewise.training.plan import Plan
 
 _CPU_CLIPS = 2  # a trial on a CPU takes so many clips and is scaled up
+_BACKWARD = 1.25  # peak of a step in units of what the forward pass keeps, measured
 _GIB = float(1 << 30)
 
 
@@ -55,7 +59,7 @@ def forecast(plan: Plan, model: SceneModel, device: torch.device, first: int, fo
         parameters=sum(p.numel() for p in model.parameters()),
         device=device_name(device),
         cells=(now * training.batch, longest * training.batch),
-        memory_gib=(base + used * share / tried * longest / now) / _GIB,
+        memory_gib=(base + _BACKWARD * used * share / tried * longest / now) / _GIB,
         hours=left * per_cell * share * training.accumulation / 3600,
         steps=training.steps - first,
         first=first,
@@ -77,26 +81,46 @@ def _try(
     buffers = {name: t.clone() for name, t in model.named_buffers()}
     source = Clips(plan.train, plan.recipe.training, {}, min(first, plan.recipe.training.steps - 1))
     tried = share if device.type == "cuda" else min(share, _CPU_CLIPS)
-    base = _memory(device)
-    for _ in range(2):  # the first one warms up
+    base, saved = _memory_now(device), _Saved()
+    for trial in range(2):  # the first one warms up and is looked at, the second is timed
         begin = time.perf_counter()
         frames = source[0]["frames"][:tried].to(device).float() / 255
-        tried = len(frames)
         getattr(model, "begin_step", lambda step: None)(first)
-        model.loss(model(Observation(frames)).terms).mean().backward()
+        with saved if trial == 0 else contextlib.nullcontext():
+            loss = model.loss(model(Observation(frames)).terms).mean()
+        loss.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - begin
         model.zero_grad(set_to_none=True)
     for name, tensor in model.named_buffers():
         tensor.copy_(buffers[name])
-    adam = 3 * 4 * sum(p.numel() for p in model.parameters())
-    return seconds, base + adam, max(0.0, _memory(device) - base), tried
+    gradients_and_moments = 3 * 4 * sum(p.numel() for p in model.parameters())
+    return seconds, base + gradients_and_moments, float(saved.bytes), len(frames)
 
 
-def _memory(device: torch.device) -> float:
-    """Return the peak memory so far, bytes."""
+class _Saved(torch.autograd.graph.saved_tensors_hooks):
+    """Counts the bytes of all tensors kept for the backward pass, each memory once."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._seen: set[int] = set()
+        super().__init__(self._pack, lambda tensor: tensor)
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        memory = tensor.untyped_storage()
+        if memory.data_ptr() not in self._seen:
+            self._seen.add(memory.data_ptr())
+            self.bytes += memory.nbytes()
+        return tensor
+
+
+def _memory_now(device: torch.device) -> float:
+    """Return the bytes in use: of the GPU, or of this process."""
     if device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(device))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak if sys.platform == "darwin" else peak * 1024)
+        return float(torch.cuda.memory_allocated(device))
+    try:
+        return float(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # not Linux: the most there has been
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return float(peak if sys.platform == "darwin" else peak * 1024)

@@ -41,6 +41,10 @@ class NonFiniteError(InputError):
             "See failure.json in the run's folder; try a lower training.learning_rate or training.precision=float32.",
         )
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        """Let other processes hand it on in words."""
+        return (InputError, (self.subject, self.problem, self.remedy))
+
 
 @dataclass
 class Measured:
@@ -139,9 +143,12 @@ class Learner(lightning.LightningModule):
         """Count a step whose weights are updated, and let the model's and the averaged weights' schedules follow."""
         if self._output is not None:
             getattr(self.model, "end_step", _ignore)(self._output)
-        losses = torch.stack([loss for loss, _ in self._parts]).mean()
-        terms = {name: float(torch.stack([t[name] for _, t in self._parts]).mean()) for name in self._parts[0][1]}
-        self.measured.loss, self.measured.terms = float(losses), terms
+        names = list(self._parts[0][1])
+        values = torch.stack([torch.stack([loss, *(terms[n] for n in names)]) for loss, terms in self._parts]).mean(0)
+        if self.trainer.world_size > 1:
+            values = self.trainer.strategy.reduce(values, reduce_op="mean")  # type: ignore[assignment]
+        self.measured.loss, *rest = values.tolist()
+        self.measured.terms = dict(zip(names, rest, strict=True))
         self._parts, self._output = [], None
         self.done += 1
         self._average()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from scenewise.training.recipes import ModelPart, Recipe
 
 
+_REMEDY = "Correct these settings."
+
+
 @dataclass(frozen=True)
 class Plan:
     """What will be trained on what.
@@ -72,22 +75,28 @@ def make_plan(recipe: Recipe) -> Plan:
     Raises:
         InputError: With everything that is wrong in the recipe's model and data.
     """
-    problems: list[str] = []
-    train = _collect(problems, lambda: _source(recipe, "train"))
+    problems, train, config = examine(recipe)
     validation = None if train is None else _collect(problems, lambda: _source(recipe, "validation"))
-    config = _collect(problems, lambda: _model_config(recipe, None if train is None else train.facts))
     if train is not None and config is not None:
         problems += _misfits(recipe, train, config)
     if problems or train is None or validation is None or config is None:
-        raise InputError(f"recipe {recipe.name}", " ".join(problems), "Correct these settings.")
+        raise InputError(f"recipe {recipe.name}", " ".join(problems), _REMEDY)
     return Plan(recipe, config, train, validation)
+
+
+def examine(recipe: Recipe) -> tuple[list[str], Source | None, Any]:
+    """Return what is wrong with a recipe's data and model, and the training source and model settings if nothing is."""
+    problems: list[str] = []
+    train = _collect(problems, lambda: _source(recipe, "train"))
+    config = _collect(problems, lambda: _model_config(recipe, None if train is None else train.facts))
+    return problems, train, config
 
 
 def _collect(problems: list[str], make: Callable[[], Any]) -> Any:
     try:
         return make()
     except InputError as error:
-        problems.append(str(error))
+        problems.append(str(error).removesuffix(_REMEDY).strip())
         return None
 
 
@@ -101,7 +110,9 @@ def _model_config(recipe: Recipe, facts: Facts | None) -> Any:
     fields = {f.name for f in dataclasses.fields(model_class.config_class)}
     values = merge(_preset(model_class, recipe.model), _from_facts(facts, fields))
     values = merge(values, recipe.model.settings)
-    if recipe.training.precision == "bf16" and "bf16_convolutions" in fields:
+    if recipe.training.precision == "bf16":
+        if "bf16_convolutions" not in fields:
+            raise InputError("training.precision", f"bf16 is not offered by {recipe.model.name}.", "Use float32.")
         values["bf16_convolutions"] = True
     config: Any = build(model_class.config_class, values, "model.settings")
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
@@ -152,6 +163,7 @@ def _warm_start(model: SceneModel, name_or_path: str) -> None:
 
 
 def describe_data(recipe: Recipe, source: Source) -> str:
-    """Return one line: source, what it is, its settings."""
-    settings = ", ".join(f"{key}={value}" for key, value in recipe.data.settings.items())
+    """Return one line: source, what it is, its settings (no paths: cards are passed on)."""
+    shown = (item for item in recipe.data.settings.items() if item[0] not in ("files", "cache"))
+    settings = ", ".join(f"{key}={value}" for key, value in shown)
     return f"{recipe.data.source} ({source.facts.origin}{'; ' + settings if settings else ''})"

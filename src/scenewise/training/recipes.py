@@ -119,11 +119,25 @@ def from_plain(values: Mapping[str, Any], where: str) -> Recipe:
     Raises:
         InputError: With everything that is wrong in them.
     """
-    recipe = build(Recipe, values, where)
+    try:
+        recipe = build(Recipe, values, where)
+    except InputError as error:
+        raise InputError(where, "; ".join([error.problem, *_rest(values)]), error.remedy) from None
     problems = _problems(recipe.training)
     if problems:
-        raise InputError(where, "; ".join(problems), "Correct these settings.")
+        raise InputError(where, "; ".join([*problems, *_rest(values)]), "Correct these settings.")
     return recipe
+
+
+def _rest(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong inside model and data settings, so that it is told along with errors found before."""
+    from scenewise.training.plan import examine
+
+    try:
+        recipe = build(Recipe, {key: values[key] for key in ("model", "data") if key in values}, "")
+    except InputError:
+        return []
+    return examine(recipe)[0]
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:

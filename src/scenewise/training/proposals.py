@@ -1,0 +1,38 @@
+"""What the recipe `footage` proposes for files nobody has described: found by looking at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenewise.data.footage_report import inspect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_CLIPS = ((0, 1), (800, 3), (1600, 6))
+"""Step and clip length: single frames first, which are learned soonest, then motion."""
+
+
+def propose(files: Sequence[str | Path]) -> tuple[dict[str, Any], list[str]]:
+    """Look at files and propose settings to train on them.
+
+    Args:
+        files: What the data source `footage` takes.
+
+    Returns:
+        Recipe settings as nested plain values, and the reasons, line by line.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    report = inspect(files)
+    proposed = dict(report.settings)
+    slots, length = proposed.pop("slots"), proposed["clip_length"]
+    paths = [str(Path(file).absolute()) for file in files]
+    values = {
+        "model": {"settings": {"slots": slots}},
+        "data": {"source": "footage", "settings": {"files": paths, **proposed}},
+        "training": {"curriculum": [[step, clip] for step, clip in _CLIPS if clip <= length]},
+    }
+    return values, report.lines()
