@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scenewise.nn.layers import coordinates
+from scenewise.nn.layers import arranged, coordinates
 
 
 class BroadcastDecoder(nn.Module):
@@ -68,7 +68,7 @@ class CoarseToFineDecoder(nn.Module):
 
     def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Draw (N, Z): appearance before its activation (N, C, H, W) and mask logit (N, 1, H, W)."""
-        x = self.project(vector)[:, :, None, None] + self.place(self.grid.unsqueeze(0))
+        x = arranged(self.project(vector)[:, :, None, None] + self.place(self.grid.unsqueeze(0)))
         x = functional.elu(self.norms[0](x))
         x = functional.elu(self.norms[1](self.first(x)))
         x = functional.elu(self.norms[2](self.second(x)))

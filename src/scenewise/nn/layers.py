@@ -15,6 +15,16 @@ def coordinates(height: int, width: int, device: torch.device | str = "cpu") -> 
     return torch.stack([grid_x, grid_y])
 
 
+def arranged(x: Tensor) -> Tensor:
+    """Return images in the memory layout that convolutions and group norm are quickest in.
+
+    Channels-last in float32 (a third quicker on CPU); under bfloat16 autocast the plain layout, since PyTorch's
+    channels-last group norm is then several times slower on CPU.
+    """
+    plain = torch.is_autocast_enabled(x.device.type) and x.device.type == "cpu"
+    return x.contiguous(memory_format=torch.contiguous_format if plain else torch.channels_last)
+
+
 def normalise(x: Tensor, dims: int, eps: float = 1e-5) -> Tensor:
     """Layer norm without gain over the last `dims` axes, in float32; eps is added to the variance (iodine 4.3)."""
     return functional.layer_norm(x.float(), x.shape[-dims:], eps=eps)
@@ -43,5 +53,6 @@ class SlotConv2d(nn.Module):
         """Take (B, S, H, W) and (B, K, P, H, W); return (B * K, out, H', W')."""
         batch, slots = per_slot.shape[:2]
         once = functional.conv2d(shared, self.weight[:, : self.shared], self.bias, self.stride, self.padding)
-        each = functional.conv2d(per_slot.flatten(0, 1), self.weight[:, self.shared :], None, self.stride, self.padding)
+        own = arranged(per_slot.flatten(0, 1))
+        each = functional.conv2d(own, self.weight[:, self.shared :], None, self.stride, self.padding)
         return (each.unflatten(0, (batch, slots)) + once.unsqueeze(1)).flatten(0, 1)
