@@ -66,8 +66,9 @@ def test_published_parameter_counts() -> None:
 
 
 def test_recomputed_cells_give_the_same_gradients() -> None:
-    stored, recomputed = tiny(entropy_weight=0.1, area_entropy_weight=0.1), tiny(
-        entropy_weight=0.1, area_entropy_weight=0.1, recompute=True
+    stored, recomputed = (
+        tiny(entropy_weight=0.1, area_entropy_weight=0.1),
+        tiny(entropy_weight=0.1, area_entropy_weight=0.1, recompute=True),
     )
     losses = []
     for model in (stored, recomputed):
@@ -150,12 +151,13 @@ def test_shared_first_sample_repeats_the_first_noise_in_every_frame() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"cell": "graves"}, {"prior_scale": "softplus_logvar"}, {"mixture": "channel"}, {"mask_posterior": "softmax_of_lik"},
-        {"leave_one_out": False}, {"mask_gradient": "logit"}, {"prev_frame": True}, {"pretrained_features": True},
+        {"cell": "graves"}, {"prior_scale": "softplus_logvar"}, {"mixture": "channel"}, {"leave_one_out": False},
+        {"mask_posterior": "softmax_of_lik"}, {"mask_gradient": "logit"}, {"prev_frame": True}, {"pretrained_features": True},
         {"conditional_prior": False}, {"conditional_decoder": False}, {"mean_activation": "linear"},
-        {"decoder": "coarse"}, {"encoder": "gap"}, {"encoder": "strided"}, {"grid": "full"}, {"step_weights": "absolute"},
-        {"trailing_refinement": True}, {"first_sample": "shared"}, {"composed_until": (5, 10)},
-        {"area_entropy_weight": 0.5}, {"pooling": 2}, {"pooling": 2, "prev_frame": True, "recompute": True}, {"bf16_convolutions": True}, {"recompute": True, "prev_frame": True},
+        {"decoder": "coarse"}, {"encoder": "gap"}, {"encoder": "strided"}, {"grid": "full"},
+        {"step_weights": "absolute"}, {"trailing_refinement": True}, {"first_sample": "shared"}, {"composed_until": (5, 10)},
+        {"area_entropy_weight": 0.5}, {"pooling": 2}, {"pooling": 2, "prev_frame": True, "recompute": True},
+        {"bf16_convolutions": True}, {"recompute": True, "prev_frame": True},
         {"conditional_prior": False, "conditional_decoder": False, "grid": "full"},
     ],
 )  # fmt: skip
@@ -165,7 +167,8 @@ def test_every_flag_trains_and_streams(settings: dict) -> None:
     loss.backward()
     assert loss.isfinite()
     grads = [p.grad for p in model.parameters() if p.grad is not None]
-    assert grads and all(g.isfinite().all() for g in grads)
+    assert grads
+    assert all(g.isfinite().all() for g in grads)
     _, state = model.step(clip().frames[:, 0], model.initial_state(2))
     assert model.predict(state, 2)[0].masks.isfinite().all()
 
@@ -174,7 +177,8 @@ def test_softplus_prior_never_narrows_below_unit_variance() -> None:
     h = torch.randn(1, 3, TINY.hidden) * 10
     assert bool((tiny(prior_scale="softplus_logvar").prior(h).log_variance >= 0).all())
     free = tiny().prior(h * 100).log_variance
-    assert free.min() >= -10 and free.max() <= 10
+    assert free.min() >= -10
+    assert free.max() <= 10
 
 
 def test_without_conditions_the_prior_is_standard_and_h_does_not_draw() -> None:
@@ -220,7 +224,9 @@ def test_relative_and_absolute_step_weights() -> None:
     relative, absolute = (tiny(refinements=3, step_weights=w)(frame).terms["nll"] for w in ("relative", "absolute"))
     torch.testing.assert_close(relative, absolute)  # frame 1: D_1 = R
     frames = clip(1, 4)
-    assert not torch.allclose(*(tiny(refinements=3, step_weights=w)(frames).terms["nll"] for w in ("relative", "absolute")))
+    assert not torch.allclose(
+        *(tiny(refinements=3, step_weights=w)(frames).terms["nll"] for w in ("relative", "absolute"))
+    )
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,8 @@ def test_batch_size_and_order_change_nothing(model: SceneModel) -> None:
 def test_slots_and_refinements_change_at_test(model: SceneModel) -> None:
     for slots in (1, model.config.slots + 3, 64):
         d = model(video(model, 1, 2), slots=slots).decomposition
-        assert d.slots == slots and bool(d.masks.isfinite().all())
+        assert d.slots == slots
+        assert bool(d.masks.isfinite().all())
     for refinements in (1, model.config.refinements + 2):
         assert model(video(model, 1, 2), refinements=refinements).decomposition.masks.isfinite().all()
     with pytest.raises(InputError, match="slots"):
@@ -150,7 +151,8 @@ def test_prediction_continues_and_can_be_split(model: SceneModel) -> None:
     head, middle = model.predict(state, 2)
     tail, _ = model.predict(middle, 3)
     torch.testing.assert_close(whole.masks, torch.cat([head.masks, tail.masks], 1))
-    assert whole.masks.shape[1] == 5 and not whole.masks.requires_grad
+    assert whole.masks.shape[1] == 5
+    assert not whole.masks.requires_grad
 
 
 def test_decodes_latents(model: SceneModel) -> None:

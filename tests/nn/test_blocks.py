@@ -23,7 +23,7 @@ def test_slot_convolution_equals_the_convolution_of_the_concatenation() -> None:
 def test_coordinates_reach_both_ends() -> None:
     grid = coordinates(4, 6)
     assert grid.shape == (2, 4, 6)
-    assert grid[0, 0, 0] == -1 and grid[0, 0, -1] == 1 and grid[1, -1, 0] == 1
+    assert (grid[0, 0, 0], grid[0, 0, -1], grid[1, -1, 0]) == (-1, 1, 1)
     assert torch.equal(coordinates(1, 1), torch.zeros(2, 1, 1))
 
 

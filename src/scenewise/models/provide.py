@@ -31,9 +31,11 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, SceneModel, State, register_model
-from scenewise.nn.decoders import BroadcastDecoder, CoarseToFineDecoder
-from scenewise.nn.encoders import FlatEncoder, PooledEncoder, StridedEncoder
+from scenewise.nn.decoders import SlotDecoder, make_canvas
+from scenewise.nn.encoders import make_encoder
+from scenewise.nn.layers import coordinates, normalise
 from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
+from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.squeeze import SqueezeFeatures
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.mixture import SpatialMixture
@@ -53,6 +55,13 @@ if TYPE_CHECKING:
     from scenewise.observation import Observation
 
 
+MIXTURES = ("pixel", "channel")
+GRIDS = ("triangular", "full")
+SCALES = ("log_sigma", "softplus_logvar")
+FIRST_SAMPLES = ("per_frame", "shared")
+POSTERIORS = ("exact", "softmax_of_lik")
+
+
 @dataclass(frozen=True)
 class ProvideConfig:
     """Settings of PROVIDE; defaults are the preset `paper`."""
@@ -63,64 +72,40 @@ class ProvideConfig:
     refinements: int = setting(6, "R, refinement budget of the first frame", minimum=1, maximum=64)
     latent: int = setting(64, "M, latent size of a slot", minimum=1, maximum=1024)
     hidden: int = setting(128, "Size of the 2D-LSTM's states", minimum=1, maximum=2048)
-    code: int = setting(128, "Size of the image code the refinement network makes", minimum=1, maximum=2048)
+    code: int = setting(128, "Size of the refinement network's image code", minimum=1, maximum=2048)
     sigma: float = setting(0.3**0.5, "Standard deviation of a pixel (variance 0.3)", minimum=1e-3, maximum=10)
-    mixture: str = setting("pixel", "Mixture joint over channels or per channel (code)", choices=("pixel", "channel"))
+    mixture: str = setting("pixel", "Mixture joint over channels, or per channel (code)", choices=MIXTURES)
     reconstruction_weight: float = setting(100.0, "beta, weight of the reconstruction NLL", minimum=0)
     kl_weight: float = setting(10.0, "psi, weight of the KL", minimum=0)
     entropy_weight: float = setting(0.0, "gamma, weight of the minimised mask entropy (0.1 for binary)", minimum=0)
     beta_schedule: bool = setting(False, "Colour schedule: beta 300 above NLL 600, 100 above 200, else kept")
-    grid: str = setting("triangular", "Refinements per frame: max(R - t, 1) or always R - 1", choices=("triangular", "full"))
+    grid: str = setting("triangular", "max(R - t, 1) refinements in frame t, or always R - 1", choices=GRIDS)
     trailing_refinement: bool = setting(False, "Code: one more refinement after the last decode from frame 2 on")
-    step_weights: str = setting("relative", "r / D_t, or r / R as in the code", choices=("relative", "absolute"))
+    step_weights: str = setting("relative", "r / D_t, or r / R (code)", choices=("relative", "absolute"))
     conditional_prior: bool = setting(True, "Prior from h of the last frame; else N(0, I)")
     conditional_decoder: bool = setting(True, "Decoder sees h of the last frame")
-    prior_scale: str = setting(
-        "log_sigma", "Prior head gives log sigma, or softplus of it is the log-variance (code)",
-        choices=("log_sigma", "softplus_logvar"),
+    prior_scale: str = setting("log_sigma", "Prior head: log sigma, or softplus log-variance (code)", choices=SCALES)
+    first_sample: str = setting("per_frame", "First noise of a frame: fresh, or shared (code)", choices=FIRST_SAMPLES)
+    cell: str = setting(
+        "lambda", "2D-LSTM: gated mix of the cells (code), or Graves 2007", choices=("lambda", "graves")
     )
-    first_sample: str = setting(
-        "per_frame", "Noise of the first decode: fresh per frame or shared by all frames (code)",
-        choices=("per_frame", "shared"),
-    )
-    cell: str = setting("lambda", "2D-LSTM: gated mix of the two cells (code) or Graves 2007", choices=("lambda", "graves"))
-    leave_one_out: bool = setting(True, "Leave-one-out likelihood among the refinement inputs (absent in the code)")
-    mask_posterior: str = setting(
-        "exact", "N_k / sum N_j, or softmax of the likelihood values (code)", choices=("exact", "softmax_of_lik")
-    )
-    mask_gradient: str = setting("mask", "Refinement input: gradient by mask or by its logit", choices=("mask", "logit"))
-    prev_frame: bool = setting(False, "Previous frame and two coordinates more among the refinement inputs (code option)")
+    leave_one_out: bool = setting(True, "Leave-one-out likelihood among the inputs (absent in the code)")
+    mask_posterior: str = setting("exact", "N_k / sum N_j, or softmax of likelihoods (code)", choices=POSTERIORS)
+    mask_gradient: str = setting("mask", "Input: gradient by mask, or by its logit", choices=("mask", "logit"))
+    prev_frame: bool = setting(False, "Previous frame and coordinates once more among the inputs (code option)")
     pretrained_features: bool = setting(False, "Frozen SqueezeNet features of the frame among the inputs (code)")
-    predict_z: str = setting(
-        "initial", "z of a predicted frame", choices=("initial", "prior_sample", "prior_mean")
-    )
-    predict_readout: str = setting(
-        "first", "Output of a predicted frame: its first decode, or one more after refinement", choices=("first", "refined")
-    )
+    predict_z: str = setting("initial", "z of a predicted frame", choices=("initial", "prior_sample", "prior_mean"))
+    predict_readout: str = setting("first", "Predicted frame: first decode, or one more", choices=("first", "refined"))
     mean_activation: str = setting("sigmoid", "Activation of the means", choices=("sigmoid", "linear"))
-    decoder: str = setting("broadcast", "Full-size broadcast, or ours at 1/4 with group norm", choices=("broadcast", "coarse"))
+    decoder: str = setting("broadcast", "Full-size broadcast, or ours from 1/4 on", choices=("broadcast", "coarse"))
     decoder_channels: int = setting(64, "Width of the decoder", minimum=1, maximum=1024)
-    encoder: str = setting(
-        "flat", "Refinement encoder: PROVIDE's, IODINE's pooled, or ours with stride 2 and group norm",
-        choices=("flat", "gap", "strided"),
-    )
+    encoder: str = setting("flat", "PROVIDE's, IODINE's pooled, or ours strided", choices=("flat", "gap", "strided"))
     encoder_channels: int = setting(64, "Width of the refinement encoder", minimum=1, maximum=1024)
     groups: int = setting(4, "Groups of the group norms in our decoder and encoder", minimum=1, maximum=64)
-    composed_until: tuple[int, int] = setting(
-        (0, 0), "Likelihood of the composed image up to the first training step, then blended linearly into the mixture "
-        "until the second (ours; 0, 0 = mixture from the start)", minimum=0,
-    )
-    area_entropy_weight: float = setting(
-        0.0, "Weight of the entropy of slot areas: one slot takes what no other needs (ours)", minimum=0
-    )
-    area_entropy_from: tuple[int, int] = setting(
-        (0, 0), "The area entropy grows linearly from nothing at the first training step to its weight at the second: "
-        "present from the start it keeps slots at the mean image", minimum=0,
-    )
-    pooling: int = setting(
-        1, "Explain frames pooled by this factor and draw them back bilinearly (ours): cost falls by its square",
-        minimum=1, maximum=8,
-    )
+    composed_until: tuple[int, int] = setting((0, 0), "Steps: composed likelihood until, blended out until", minimum=0)
+    area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
+    area_entropy_from: tuple[int, int] = setting((0, 0), "Steps over which that weight grows from 0", minimum=0)
+    pooling: int = setting(1, "Explain frames pooled by this factor, draw back bilinearly (ours)", minimum=1, maximum=8)
     recompute: bool = setting(False, "Recompute each cell in the backward pass: less memory, a third more time")
     bf16_convolutions: bool = setting(False, "Convolutions in bfloat16; everything probabilistic stays float32")
 
@@ -139,9 +124,9 @@ PRESETS: dict[str, Any] = {
         "pretrained_features": True,
     },
     "fast": {
-        "latent": 32, "hidden": 128, "decoder": "coarse", "decoder_channels": 32, "encoder": "strided",
-        "encoder_channels": 32, "refinements": 3, "mask_gradient": "logit", "sigma": 0.3, "reconstruction_weight": 1.0,
-        "kl_weight": 0.1,
+        "latent": 32, "decoder": "coarse", "decoder_channels": 32, "encoder": "strided", "encoder_channels": 32,
+        "pooling": 2, "refinements": 3, "first_sample": "shared", "mask_gradient": "logit", "sigma": 0.55,
+        "reconstruction_weight": 1.0, "kl_weight": 0.02,
     },
     "tiny": {
         "size": [16, 16], "slots": 3, "refinements": 3, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
@@ -155,7 +140,7 @@ class _Cell:
     """One decode: the sample and how it explains the frame."""
 
     latent: Tensor
-    drawn: tuple[Tensor, Tensor]
+    drawn: Pair
     mixture: SpatialMixture
     terms: dict[str, Tensor]
 
@@ -165,7 +150,7 @@ class _Frame:
     """One frame's place on the grid: what all of its cells share."""
 
     frame: Tensor
-    time: tuple[Tensor, Tensor]
+    time: Pair
     prior: Gaussian
     extra: tuple[Tensor, ...]
 
@@ -175,42 +160,9 @@ class _Explained:
     """A frame after its last decode, as yet at the working size."""
 
     frame: Tensor
-    drawn: tuple[Tensor, Tensor]
+    drawn: Pair
     posterior: Gaussian
     prior: Gaussian
-
-
-class RefinementNetwork(nn.Module):
-    """Image inputs and (lambda, gradient by lambda) to an additive update of lambda, through the 2D-LSTM."""
-
-    def __init__(self, config: ProvideConfig, shared: int, per_slot: int) -> None:
-        super().__init__()
-        width, code, size = config.encoder_channels, config.code, config.working_size
-        self.encoder: nn.Module
-        if config.encoder == "flat":
-            self.encoder = FlatEncoder(shared, per_slot, width, code, size)
-        elif config.encoder == "gap":
-            self.encoder = PooledEncoder(shared, per_slot, width, 4, code)
-        else:
-            self.encoder = StridedEncoder(shared, per_slot, width, config.groups, code, size)
-        cell = LambdaLSTM2d if config.cell == "lambda" else GravesLSTM2d
-        self.cell = cell(code + 4 * config.latent, config.hidden)
-        self.update = nn.Linear(config.hidden, 2 * config.latent)
-
-    def forward(
-        self,
-        images: tuple[Tensor, Tensor],
-        vectors: Tensor,
-        time: tuple[Tensor, Tensor],
-        refinement: tuple[Tensor, Tensor],
-        bf16: bool = False,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return the update (B, K, 2M) and the new state, each (B, K, hidden)."""
-        with torch.autocast(vectors.device.type, torch.bfloat16, enabled=bf16):
-            code = self.encoder(*images)
-        u = torch.cat([code.float().unflatten(0, vectors.shape[:2]), vectors], -1)
-        state = self.cell(u, time, refinement)
-        return self.update(state[0]), state
 
 
 class PriorNetwork(nn.Module):
@@ -231,40 +183,6 @@ class PriorNetwork(nn.Module):
         return Gaussian(self.mean(x), log_variance)
 
 
-class SlotDecoder(nn.Module):
-    """g: (z, h of the last frame) to means and mask logits (PROVIDE eq. 1; provide.md 5)."""
-
-    def __init__(self, config: ProvideConfig) -> None:
-        super().__init__()
-        inputs = config.latent
-        self.condition: nn.Module | None = None
-        if config.conditional_decoder:
-            self.condition = nn.Sequential(
-                nn.Linear(config.latent + config.hidden, config.decoder_channels),
-                nn.ELU(),
-                nn.Linear(config.decoder_channels, config.decoder_channels),
-                nn.ELU(),
-            )
-            inputs = config.decoder_channels
-        self.canvas: nn.Module
-        if config.decoder == "broadcast":
-            self.canvas = BroadcastDecoder(inputs, config.decoder_channels, 4, config.channels, config.working_size)
-        else:
-            self.canvas = CoarseToFineDecoder(
-                inputs, config.decoder_channels, config.groups, config.channels, config.working_size
-            )
-        self.sigmoid = config.mean_activation == "sigmoid"
-        self.bf16 = config.bf16_convolutions
-
-    def forward(self, latent: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Take (B, K, M) and (B, K, hidden); return means (B, K, C, H, W) and logits (B, K, 1, H, W)."""
-        vector = latent if self.condition is None else self.condition(torch.cat([latent, h], -1))
-        with torch.autocast(latent.device.type, torch.bfloat16, enabled=self.bf16):
-            means, logits = self.canvas(vector.flatten(0, 1))
-        means, logits = (t.float().unflatten(0, latent.shape[:2]) for t in (means, logits))
-        return means.sigmoid() if self.sigmoid else means, logits
-
-
 @register_model("provide")
 class Provide(SceneModel, Recurrent, Predictor, Decodes):
     """The model; `forward` folds `_frame` over time, `step` is the same fold without a graph."""
@@ -279,13 +197,33 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         self.config = config
         self.inputs = ImageInputs(config.leave_one_out, config.mask_gradient, config.mask_posterior)
         extra = 16 * config.pretrained_features + (config.channels + 2) * config.prev_frame
-        self.refine = RefinementNetwork(config, *self.inputs.channels(config.channels, extra))
-        self.decoder = SlotDecoder(config)
+        self.refine = self._make_refiner(config, self.inputs.channels(config.channels, extra))
+        self.decoder = self._make_decoder(config)
         self.prior = PriorNetwork(config) if config.conditional_prior else None
         self.features = SqueezeFeatures() if config.pretrained_features else None
         self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-0.5, 0.5))
+        self.beta: Tensor
+        self.progress: Tensor
         self.register_buffer("beta", torch.tensor(config.reconstruction_weight))
         self.register_buffer("progress", torch.zeros((), dtype=torch.int64))
+
+    @staticmethod
+    def _make_refiner(config: ProvideConfig, inputs: tuple[int, int]) -> Refiner:
+        width, size = config.encoder_channels, config.working_size
+        encoder = make_encoder(config.encoder, *inputs, width, config.code, size, config.groups)
+        kind = LambdaLSTM2d if config.cell == "lambda" else GravesLSTM2d
+        cell = kind(config.code + 4 * config.latent, config.hidden)
+        return Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)
+
+    @staticmethod
+    def _make_decoder(config: ProvideConfig) -> SlotDecoder:
+        inputs = config.decoder_channels if config.conditional_decoder else config.latent
+        canvas = make_canvas(
+            config.decoder, inputs, config.decoder_channels, config.channels, config.working_size, config.groups
+        )
+        condition = config.hidden if config.conditional_decoder else 0
+        sigmoid = config.mean_activation == "sigmoid"
+        return SlotDecoder(canvas, config.latent, condition, config.decoder_channels, sigmoid, config.bf16_convolutions)
 
     # -- what training asks -------------------------------------------------------------------------------------
 
@@ -349,7 +287,8 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         self.check_frames(frames)
         state = self.initial_state(len(frames), slots, seed)
         state = {name: tensor.to(frames.device) for name, tensor in state.items()}
-        parts, totals = [], {}
+        parts: list[_Explained] = []
+        totals: dict[str, Any] = {}
         for t in range(frames.shape[1]):
             part, terms, state = self._frame(frames[:, t], state, refinements, None if noise is None else noise[:, t])
             parts.append(part)
@@ -390,7 +329,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         posterior = self.initial.expand(*state["hidden"].shape[:2], -1)
         refinement = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["cell"]))
         budget = self.config.refinements if refinements is None else refinements
-        totals: dict[str, Tensor] = {}
+        totals: dict[str, Any] = {}
         cell: _Cell | None = None
         for r in range(decodes):
             eps = self._noise(state, r, noise)
@@ -402,7 +341,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         state = self._next(state, refinement, place, noise)
         return _Explained(frame, cell.drawn, Gaussian(*scored.chunk(2, -1)), place.prior), totals, state  # type: ignore[union-attr]
 
-    def _next(self, state: State, carried: tuple[Tensor, Tensor], place: _Frame, noise: Tensor | None) -> State:
+    def _next(self, state: State, carried: Pair, place: _Frame, noise: Tensor | None) -> State:
         new = {**state, "hidden": carried[0], "cell": carried[1], "frame": state["frame"] + 1}
         if noise is not None and int(state["frame"]) == 0:
             new["first_noise"] = noise[:, 0]
@@ -415,17 +354,11 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         time = (state["hidden"], state["cell"])
         extra: list[Tensor] = []
         if self.config.prev_frame:
-            grid = self._grid(frame)
-            extra += [state["previous"], grid]
+            grid = coordinates(*self.config.working_size, frame.device)
+            extra += [state["previous"], grid.expand(len(frame), -1, -1, -1)]
         if self.features is not None:
             extra.append(self.features(frame))
         return _Frame(frame, time, self._prior(time[0]), tuple(extra))
-
-    @staticmethod
-    def _grid(frame: Tensor) -> Tensor:
-        from scenewise.nn.layers import coordinates
-
-        return coordinates(*frame.shape[-2:], frame.device).expand(len(frame), -1, -1, -1)
 
     def _prior(self, h: Tensor) -> Gaussian:
         if self.prior is not None:
@@ -446,8 +379,8 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
     # -- one cell -----------------------------------------------------------------------------------------------
 
     def _cell(
-        self, place: _Frame, posterior: Tensor, refinement: tuple[Tensor, Tensor], noise: Tensor, refine: bool
-    ) -> tuple[_Cell, Tensor, tuple[Tensor, Tensor]]:
+        self, place: _Frame, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[_Cell, Tensor, Pair]:
         if self.config.recompute and torch.is_grad_enabled():
             return self._recomputed_cell(place, posterior, refinement, noise, refine)
         cell = self._decode(place, posterior, noise, refine)
@@ -465,14 +398,12 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
                 latent, hidden = latent.detach().requires_grad_(refine), hidden.detach()
             drawn = self.decoder(latent, hidden)
         seen = drawn if training else tuple(t.detach() for t in drawn)
-        mixture = SpatialMixture(
-            place.frame, seen[0], seen[1], self.config.sigma, self.config.mixture, self.composed_weight  # type: ignore[arg-type]
-        )
+        mixture = self._mixture(place.frame, seen, self.composed_weight)  # type: ignore[arg-type]
         return _Cell(latent, drawn, mixture, step_terms(mixture, q, place.prior))
 
     def _refine(
-        self, place: _Frame, cell: _Cell, posterior: Tensor, refinement: tuple[Tensor, Tensor], noise: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        self, place: _Frame, cell: _Cell, posterior: Tensor, refinement: Pair, noise: Tensor
+    ) -> tuple[Tensor, Pair]:
         q, w = Gaussian(*posterior.chunk(2, -1)), self.weights
         gradients = image_gradients(cell.mixture, w)
         by_posterior = posterior_gradient(
@@ -487,18 +418,17 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         gradients: ImageGradients,
         posterior: Tensor,
         by_posterior: Tensor,
-        refinement: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        refinement: Pair,
+    ) -> tuple[Tensor, Pair]:
         images = self.inputs.build(mixture, gradients, place.extra)
-        vectors = torch.cat([posterior, normalise_vector(by_posterior)], -1)
-        update, carried = self.refine(images, vectors, place.time, refinement, self.config.bf16_convolutions)
+        vectors = torch.cat([posterior, normalise(by_posterior, 1)], -1)
+        update, carried = self.refine(images, vectors, place.time, refinement)
         return posterior + update, carried
 
     def _recomputed_cell(
-        self, place: _Frame, posterior: Tensor, refinement: tuple[Tensor, Tensor], noise: Tensor, refine: bool
-    ) -> tuple[_Cell, Tensor, tuple[Tensor, Tensor]]:
+        self, place: _Frame, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[_Cell, Tensor, Pair]:
         names = ("nll", "kl", "entropy", "area_entropy")
-        extra = len(place.extra)
 
         def run(*tensors: Tensor) -> tuple[Tensor, ...]:
             frame, h, c, mean, log_variance, lam, h_r, c_r, eps = tensors[:9]
@@ -509,22 +439,24 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
             return (after * 1, carried[0] * 1, carried[1] * 1, *seen, *(cell.terms[n] for n in names))
 
         inputs = (place.frame, *place.time, *place.prior, posterior, *refinement, noise, *place.extra)
-        assert len(inputs) == 9 + extra  # noqa: S101
         parameters = [p for p in self.parameters() if p.requires_grad]
         after, h, c, appearance, logits, *terms = recomputed(run, inputs, parameters)
-        mixture = SpatialMixture(place.frame, appearance.detach(), logits.detach(), self.config.sigma)
+        mixture = self._mixture(place.frame, (appearance.detach(), logits.detach()))
         return _Cell(noise, (appearance, logits), mixture, dict(zip(names, terms, strict=True))), after, (h, c)
+
+    def _mixture(self, frame: Tensor, drawn: Pair, composed_weight: float = 0.0) -> SpatialMixture:
+        return SpatialMixture(frame, *drawn, self.config.sigma, self.config.mixture, composed_weight)
 
     @torch.no_grad()
     def _decomposition(self, part: _Explained) -> Decomposition:
         """Draw a frame at its full size and say how well it explains it; without a graph."""
         appearance, logits = self._enlarge(*part.drawn)
-        mixture = SpatialMixture(part.frame, appearance, logits, self.config.sigma, self.config.mixture)  # type: ignore[arg-type]
+        mixture = self._mixture(part.frame, (appearance, logits))
         log_likelihood, kl = mixture.log_likelihood.sum((1, 2, 3)), part.posterior.kl(part.prior).sum((1, 2))
         parts = (mixture.masks, appearance, *part.posterior, *part.prior, log_likelihood, kl)
         return Decomposition(*(p.detach().unsqueeze(1) for p in parts))
 
-    def _enlarge(self, appearance: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    def _enlarge(self, appearance: Tensor, logits: Tensor) -> Pair:
         """Bring means and mask logits (B, K, ., h, w) to the frame's size."""
         if self.config.pooling == 1:
             return appearance, logits
@@ -551,11 +483,8 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         posterior = self.initial.expand(*hidden.shape[:2], -1)
         first = Gaussian(*posterior.chunk(2, -1))
         noise = self._noise(state, 0, None)
-        latent = {
-            "initial": first.sample(state["first_noise"]),
-            "prior_sample": prior.sample(noise),
-            "prior_mean": prior.mean,
-        }[self.config.predict_z]
+        choices = {"initial": first.sample(state["first_noise"]), "prior_sample": prior.sample(noise)}
+        latent = choices.get(self.config.predict_z, prior.mean)
         place = self._place(blank, state)
         place.frame, mixture = self._imagine(latent, hidden)
         zero = ImageGradients(*(torch.zeros_like(t) for t in (mixture.appearance, mixture.logits, mixture.logits)))
@@ -574,12 +503,12 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         return (logits.softmax(1) * appearance).sum(1)
 
     def _imagine(self, latent: Tensor, hidden: Tensor) -> tuple[Tensor, SpatialMixture]:
-        appearance, logits = self.decoder(latent, hidden)
-        frame = self._compose(appearance, logits)
-        return frame, SpatialMixture(frame, appearance, logits, self.config.sigma, self.config.mixture)  # type: ignore[arg-type]
+        drawn = self.decoder(latent, hidden)
+        frame = self._compose(*drawn)
+        return frame, self._mixture(frame, drawn)
 
     @torch.no_grad()
-    def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
+    def decode(self, latents: Tensor, state: State | None = None) -> Pair:
         """Draw latents given h of `state` (zero where None); see `Decodes.decode`."""
         hidden = latents.new_zeros(*latents.shape[:2], self.config.hidden) if state is None else state["hidden"]
         appearance, logits = self._enlarge(*self.decoder(latents, hidden))
@@ -592,11 +521,6 @@ def _ramp(step: int, span: tuple[int, int]) -> float:
     return 0.0 if step < start else min(1.0, (step - start) / (end - start)) if end > start else 1.0
 
 
-def normalise_vector(x: Tensor) -> Tensor:
-    """Layer norm without gain over the last axis."""
-    return functional.layer_norm(x, x.shape[-1:])
-
-
 def _check(config: ProvideConfig) -> None:
     """Raise InputError for settings that cannot work together."""
     height, width = config.working_size
@@ -604,7 +528,8 @@ def _check(config: ProvideConfig) -> None:
         raise InputError("size", f"must be divisible by pooling = {config.pooling}; found {list(config.size)}.")
     for part, name, multiple in (("coarse", "decoder", 4), ("strided", "encoder", 8), ("flat", "encoder", 4)):
         if getattr(config, name) == part and (height % multiple or width % multiple):
-            raise InputError("size", f"{name} {part!r} needs working sides divisible by {multiple}; found {height} x {width}.")
+            problem = f"{name} {part!r} needs working sides divisible by {multiple}; found {height} x {width}."
+            raise InputError("size", problem)
     for name in ("decoder_channels", "encoder_channels"):
         ours = config.decoder == "coarse" if name == "decoder_channels" else config.encoder == "strided"
         if ours and getattr(config, name) % config.groups:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,9 +26,10 @@ class BroadcastDecoder(nn.Module):
         super().__init__()
         self.size = size
         widths = [inputs + 2, *[channels] * layers]
-        hidden = [nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False)]
+        hidden = [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths)]
         self.hidden = nn.ModuleList(hidden)
         self.output = nn.Conv2d(channels, colours + 1, 3, padding=1)
+        self.grid: Tensor
         self.register_buffer("grid", coordinates(*size), persistent=False)
 
     def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,6 +67,7 @@ class CoarseToFineDecoder(nn.Module):
         self.third = nn.Conv2d(channels, channels, 3, padding=1)
         self.norms = nn.ModuleList(nn.GroupNorm(groups, channels) for _ in range(4))
         self.output = nn.Conv2d(channels, 4 * (colours + 1), 3, padding=1)
+        self.grid: Tensor
         self.register_buffer("grid", coordinates(*self.coarse), persistent=False)
 
     def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,3 +80,44 @@ class CoarseToFineDecoder(nn.Module):
         x = functional.elu(self.norms[3](self.third(x)))
         x = functional.pixel_shuffle(self.output(x), 2)
         return x[:, :-1], x[:, -1:]
+
+
+def make_canvas(
+    kind: str, inputs: int, channels: int, colours: int, size: tuple[int, int], groups: int = 4
+) -> BroadcastDecoder | CoarseToFineDecoder:
+    """Return the decoder called `kind`: "broadcast" at full size or "coarse" at a quarter of it."""
+    if kind == "broadcast":
+        return BroadcastDecoder(inputs, channels, 4, colours, size)
+    return CoarseToFineDecoder(inputs, channels, groups, colours, size)
+
+
+class SlotDecoder(nn.Module):
+    """g: (z, optionally a recurrent state h) to means and mask logits (PROVIDE eq. 1; provide.md 5).
+
+    Args:
+        canvas: Draws one slot from a vector.
+        latent: M, size of z.
+        condition: Size of h; 0 where the decoder sees z alone.
+        channels: Width of the conditioning MLP, the size of the canvas's vector.
+        sigmoid: Whether means go through a sigmoid.
+        bf16: Whether to draw in bfloat16.
+    """
+
+    def __init__(
+        self, canvas: nn.Module, latent: int, condition: int, channels: int, sigmoid: bool, bf16: bool = False
+    ) -> None:
+        super().__init__()
+        self.condition: nn.Module | None = None
+        if condition:
+            self.condition = nn.Sequential(
+                nn.Linear(latent + condition, channels), nn.ELU(), nn.Linear(channels, channels), nn.ELU()
+            )
+        self.canvas, self.sigmoid, self.bf16 = canvas, sigmoid, bf16
+
+    def forward(self, latent: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Take (B, K, M) and (B, K, condition); return means (B, K, C, H, W) and logits (B, K, 1, H, W)."""
+        vector = latent if self.condition is None else self.condition(torch.cat([latent, h], -1))
+        with torch.autocast(latent.device.type, torch.bfloat16, enabled=self.bf16):
+            means, logits = self.canvas(vector.flatten(0, 1))
+        means, logits = (t.float().unflatten(0, latent.shape[:2]) for t in (means, logits))
+        return means.sigmoid() if self.sigmoid else means, logits

@@ -85,3 +85,14 @@ class StridedEncoder(nn.Module):
         for layer, norm in zip(self.rest, list(self.norms)[1:], strict=True):
             x = functional.elu(norm(layer(x)))
         return functional.elu(self.linear(x.flatten(1)))
+
+
+def make_encoder(
+    kind: str, shared: int, per_slot: int, channels: int, code: int, size: tuple[int, int], groups: int = 4
+) -> FlatEncoder | PooledEncoder | StridedEncoder:
+    """Return the encoder called `kind`: "flat" (PROVIDE), "gap" (IODINE) or "strided" (ours)."""
+    if kind == "flat":
+        return FlatEncoder(shared, per_slot, channels, code, size)
+    if kind == "gap":
+        return PooledEncoder(shared, per_slot, channels, 4, code)
+    return StridedEncoder(shared, per_slot, channels, groups, code, size)

@@ -28,8 +28,8 @@ class SqueezeFeatures(nn.Module):
     """The first five modules of SqueezeNet 1.1, frozen, and three trained convolutions (provide.md 13, item 1).
 
     The pretrained part has torchvision's parameter names (`features.0`, `features.3`, `features.4`), so that its
-    published weights can be given to `load_pretrained`; a saved model carries them. The frame is up-sampled to 257 x 257
-    and the features come back at the frame's size.
+    published weights can be given to `load_pretrained`; a saved model has them. The frame is up-sampled to
+    257 x 257 and the features come back at its own size.
     """
 
     def __init__(self) -> None:

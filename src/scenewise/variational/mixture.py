@@ -14,14 +14,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from scenewise.variational.gaussian import log_density
-
-Mixture = Literal["pixel", "channel"]
 
 
 @dataclass(frozen=True)
@@ -41,12 +38,12 @@ class SpatialMixture:
     appearance: Tensor
     logits: Tensor
     sigma: float
-    mixture: Mixture = "pixel"
+    mixture: str = "pixel"
     composed_weight: float = 0.0
 
     @cached_property
     def log_masks(self) -> Tensor:
-        """log m, shape (B, K, 1, H, W)."""
+        """Log m, shape (B, K, 1, H, W)."""
         return self.logits.log_softmax(1)
 
     @cached_property
@@ -61,7 +58,7 @@ class SpatialMixture:
 
     @cached_property
     def log_components(self) -> Tensor:
-        """log N(x; mu_k), shape (B, K, 1, H, W), or (B, K, C, H, W) for one mixture per channel."""
+        """Log N(x; mu_k), shape (B, K, 1, H, W), or (B, K, C, H, W) for one mixture per channel."""
         log_n = log_density(self.frame.unsqueeze(1), self.appearance, self.sigma)
         return log_n.sum(2, keepdim=True) if self.mixture == "pixel" else log_n
 
@@ -102,7 +99,7 @@ class SpatialMixture:
 
     @cached_property
     def leave_one_out(self) -> Tensor:
-        """log p(x_i) under the other slots with their masks renormalised, shape (B, K, 1, H, W); for K = 1 it is 0.
+        """Log p(x_i) under the other slots with their masks renormalised, shape (B, K, 1, H, W); for K = 1 it is 0.
 
         The stable form of iodine section 4.1: LSE_{j != k}(a_j + log N_j) - LSE_{j != k}(a_j).
         """
