@@ -99,7 +99,7 @@ def _make_folder(source: Source, out: Path, kind: str, args: argparse.Namespace)
 
 
 def write_video(sample: Sample, folder: Path, name: str, kind: str, frame_rate: float = 12.0) -> None:
-    """Write one video below a folder: `images/NAME/%05d.png` or `NAME.mp4`, and ids as `masks/NAME/%05d.png`.
+    """Write one video below a folder: `images/NAME/%05d.png` or `NAME.mp4`, and ids as `ids/NAME/%05d.png`.
 
     Args:
         sample: The video.
@@ -124,7 +124,7 @@ def write_video(sample: Sample, folder: Path, name: str, kind: str, frame_rate: 
         for t, image in enumerate(images):
             Image.fromarray(image).save(place / f"{t:05d}.png")
     if sample.ids is not None:
-        _write_ids(sample.ids, folder / "masks" / name)
+        _write_ids(sample.ids, folder / "ids" / name)
 
 
 def _write_ids(ids: np.ndarray, folder: Path) -> None:

@@ -99,6 +99,7 @@ def process(args: argparse.Namespace, start: Callable[[Decomposer, Video], Resul
             video.name = name
             try:
                 result = start(decomposer, video)
+                result.keep_bytes = 0
                 with Progress(video.label) as progress:
                     result.save(
                         Path(args.out) / name, formats, overwrite=args.overwrite, progress=progress, stop=interruption
@@ -158,6 +159,7 @@ def tell(label: str, summary: Summary) -> None:
     print(", interrupted" if summary.interrupted else "")
     if summary.message:
         print(f"  {summary.message}")
+    if summary.remedy:
         print(f"  To train a model on this footage: {summary.remedy}")
     if summary.verdict != "unknown footage":
         print(f"  {summary.objects} objects, median MSE {summary.mse:.4g}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EXAMPLE = """example:
   scenewise demo --out demo
 
-Writes DIR/balls.mp4, the video, and DIR/balls/, what the model found in it: open DIR/balls/report.html."""
+Writes DIR/balls.mp4, the video, DIR/ids/, the truth, and DIR/balls/, what the model found in it: open DIR/balls/report.html."""
 
 _NAME = "balls"
 _SHOWN = ("provide", "savi")

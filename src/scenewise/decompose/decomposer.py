@@ -145,7 +145,8 @@ class Decomposer:
         """Return (B, C, H, W) on the model's device."""
         if not isinstance(frame, torch.Tensor):
             image = as_image(frame, self.frame_shape, resize)
-            frame = torch.from_numpy(image).permute(2, 0, 1)  # (C, H, W)
+            writable = np.require(image, requirements="W")  # torch warns of arrays it could not write to
+            frame = torch.from_numpy(writable).permute(2, 0, 1)  # (C, H, W)
         if frame.ndim not in (3, 4):
             raise InputError("frame", f"expected (C, H, W) or (B, C, H, W); found {tuple(frame.shape)}.")
         frame = frame.to(self.device)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scenewise.decompose.decomposer import Decomposer
     from scenewise.decompose.frame_result import FrameResult
 
-KEPT_BYTES = 256 << 20
+KEPT_BYTES = 64 << 20
 """Frames are kept for a second look up to this many bytes; a longer video is computed again."""
 
 
@@ -52,6 +52,10 @@ class Result:
         decomposer: The model.
         clip: The video.
         settings: How.
+
+    Attributes:
+        keep_bytes: Up to how many bytes frames are kept; 0 where one pass is all that is wanted.
+        summary: What was found in short, after `save`.
     """
 
     def __init__(self, decomposer: Decomposer, clip: Clip, settings: Settings) -> None:
@@ -59,6 +63,7 @@ class Result:
         self.clip = clip
         self.settings = settings
         self.summary: Summary | None = None
+        self.keep_bytes = KEPT_BYTES
         self._kept: list[FrameResult] | None = None
         self._passes = 0
 
@@ -83,7 +88,7 @@ class Result:
         held = 0
         for frame in self.decomposer.stream(self.clip, self.settings):
             held += frame.nbytes
-            if held > KEPT_BYTES:
+            if held > self.keep_bytes:
                 kept = None
             if kept is not None:
                 kept.append(frame)

@@ -146,7 +146,7 @@ class _Job:
             frames=self.statistics.frames,
             verdict=name,
             message=message,
-            remedy=verdict.training_command(clip.origin) if message else "",
+            remedy=verdict.training_command(name, clip.origin),
             roles=["not judged"] * len(roles) if unknown else roles,
             mse=median,
             limit=verdict.limit(validated),

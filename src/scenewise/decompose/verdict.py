@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,16 +77,14 @@ def judge(median: float, validated: Validated, objects: int, model: str) -> tupl
     return KNOWN, ""
 
 
-def training_command(origin: str) -> str:
-    """Return the command that trains a model on this footage."""
-    from pathlib import Path
+def training_command(verdict: str, origin: str) -> str:
+    """Return the command that trains a model on the footage, or nothing where that would not help.
 
-    file = origin if Path(origin).exists() else "FILE"
-    name = Path(origin).stem if Path(origin).exists() else "footage"
-    return f"scenewise train footage --data {_quoted(file)} --out {_quoted(f'runs/{name}')}"
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)
+    Args:
+        verdict: What `judge` found.
+        origin: The file.
+    """
+    if verdict not in (UNKNOWN, NO_OBJECTS) or (verdict == NO_OBJECTS and not Path(origin).exists()):
+        return ""
+    file, name = (origin, Path(origin).stem) if Path(origin).exists() else ("FILE", "footage")
+    return f"scenewise train footage --data {shlex.quote(file)} --out {shlex.quote(f'runs/{name}')}"

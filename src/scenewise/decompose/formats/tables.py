@@ -68,7 +68,7 @@ class Tracks(Exporter):
     def finish(self, summary: Summary) -> None:
         """Write the rows of slots that are no background."""
         self.close()
-        left_out = {str(k + 1) for k in summary.background}
+        left_out = {str(k + 1) for k in self.context.statistics.background()}
         with self._all.open() as rows, (self.context.folder / self.files).open("w") as kept:
             kept.writelines(row for row in rows if row.split(",", 2)[1] not in left_out)
         self._all.unlink()

@@ -1,0 +1,40 @@
+"""A long video needs no more memory than a short one."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from scenewise.media import VideoWriter
+
+ALLOWED_MIB = 24
+
+RUN = """
+import sys
+from scenewise.cli import main
+from scenewise.decompose.run import peak_memory_mib
+assert main(["decompose", sys.argv[1], "--model", sys.argv[2], "--out", sys.argv[3], "--device", "cpu"]) == 0
+print("PEAK", peak_memory_mib())
+"""
+
+
+def peak(path, frames, model, out):
+    with VideoWriter(path, (32, 32), 25) as writer:
+        image = np.zeros((32, 32, 3), np.uint8)
+        for t in range(frames):
+            image[:] = 0
+            image[8:16, t % 24 : t % 24 + 8] = (255, 0, 0)
+            writer.write(image)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(path), str(model), str(out)], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout.split("PEAK")[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frames", [2_000, pytest.param(20_000, marks=pytest.mark.timeout(3600))])
+def test_memory_does_not_grow_with_length(tmp_path, tiny_model, frames):
+    short = peak(tmp_path / "short.mp4", 200, tiny_model, tmp_path / "a")
+    long = peak(tmp_path / "long.mp4", frames, tiny_model, tmp_path / "b")
+    assert long <= short + ALLOWED_MIB, f"{short} MiB for 200 frames, {long} MiB for {frames}"
