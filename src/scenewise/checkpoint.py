@@ -189,13 +189,18 @@ def _contents(model: SceneModel, card: Card) -> dict[str, bytes | str]:
     config = {
         "format": FORMAT,
         "model": model.registered_name,
-        "config": plain(model.config),
+        "config": _settings(model),
         "card": plain(card),
         "versions": {"scenewise": scenewise.__version__, "torch": str(torch.__version__)},
     }
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     return {WEIGHTS: bytes_of(tensors), CONFIG: text, README: readme(model, card)}
+
+
+def _settings(model: SceneModel) -> dict[str, Any]:
+    """Return what the model is; how it happened to be computed stays out."""
+    return {key: value for key, value in plain(model.config).items() if key not in model.runtime_settings}
 
 
 def _recover(target: Path, previous: Path) -> None:
@@ -230,7 +235,7 @@ def readme(model: SceneModel, card: Card) -> str:
         parts.append("## Scores\n\n" + _table(("protocol", "measure", "data", "value"), map(_score_row, card.scores)))
     if card.limitations:
         parts.append("## Limitations\n\n" + "\n".join(f"- {line}" for line in card.limitations))
-    settings = json.dumps(plain(model.config), indent=2)
+    settings = json.dumps(_settings(model), indent=2)
     parts.append(f"## Settings\n\n```json\n{settings}\n```")
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -385,5 +390,5 @@ def put_weights(model: SceneModel, tensors: Mapping[str, Tensor], where: object)
 
 
 def _fingerprint(model: SceneModel, content: bytes) -> str:
-    settings = json.dumps([model.registered_name, plain(model.config)], sort_keys=True)
+    settings = json.dumps([model.registered_name, _settings(model)], sort_keys=True)
     return hashlib.sha256(settings.encode() + content).hexdigest()[:12]

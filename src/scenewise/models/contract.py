@@ -46,11 +46,13 @@ class SceneModel(nn.Module, ABC):
     Class attributes:
         config_class: Its settings dataclass.
         presets: Named settings: at least `paper` and `tiny`.
+        runtime_settings: Settings that say how to compute and not what; a saved model does not keep them.
     """
 
     config_class: ClassVar[type]
     presets: ClassVar[Mapping[str, Any]]
     registered_name: ClassVar[str]
+    runtime_settings: ClassVar[tuple[str, ...]] = ()
 
     config: Any
 

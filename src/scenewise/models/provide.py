@@ -189,6 +189,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
 
     config_class: ClassVar[type] = ProvideConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
+    runtime_settings: ClassVar[tuple[str, ...]] = ("recompute", "bf16_convolutions")
     config: ProvideConfig
 
     def __init__(self, config: ProvideConfig = PAPER) -> None:
