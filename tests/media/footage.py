@@ -35,7 +35,7 @@ def write_video(
 ):
     """Write a video; the default codec is a lossless RGB one. `times` are presentation times in ticks of 1/1000 s."""
     codec = codec or ("ffv1" if str(path).endswith(".mkv") else "png")
-    pixels = pixels or {"png": "rgb24", "libx264": "yuv420p", "ffv1": "bgr0", "libvpx-vp9": "yuv420p"}[codec]
+    pixels = pixels or {"png": "rgb24", "ffv1": "bgr0"}.get(codec, "yuv420p")
     layout = layout or {1: "gray", 3: "rgb24", 4: "rgba"}[frames.shape[-1]]
     muxing = {"movflags": movflags} if movflags and str(path).endswith((".mp4", ".mov")) else {}
     with av.open(str(path), "w", options=muxing) as container:

@@ -91,9 +91,8 @@ import os, signal, sys
 import numpy as np
 from scenewise.media import VideoWriter
 writer = VideoWriter(sys.argv[1], (64, 64), 10)
-noise = np.random.default_rng(0)
-for _ in range(200):
-    writer.write(noise.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+for level in range(200):
+    writer.write(np.full((64, 64, 3), level, np.uint8))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

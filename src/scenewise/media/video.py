@@ -54,7 +54,7 @@ class _Probe:
 
 @dataclass(frozen=True)
 class _Jump:
-    """Where to seek: a keyframe's decoding timestamp, and the constant time from frame to frame, in stream units."""
+    """Where to seek, and the constant time from frame to frame, in the stream's time base."""
 
     timestamp: int
     step: float
@@ -128,7 +128,7 @@ class VideoFileReader(VideoReader):
         with reading(self.path, _EXPECTED, _REMEDY):
             container, stream = _open(self.path)
             with container:
-                return _jump_to(stream, self.selection.start)
+                return _jump_to(stream, self.selection.start, self._probe.first_pts)
 
     def _decoded(self, jump: _Jump | None) -> Iterator[Any]:
         with reading(self.path, _EXPECTED, _REMEDY):
@@ -281,8 +281,8 @@ def _turned(size: tuple[int, int], turns: tuple[str, ...]) -> tuple[int, int]:
     return (size[1], size[0]) if any("transpose" in turn for turn in turns) else size
 
 
-def _jump_to(stream: Any, start: int) -> _Jump | None:
-    """Return the last keyframe at or before `start` where the index lists every frame at one constant rate."""
+def _jump_to(stream: Any, start: int, first_pts: int) -> _Jump | None:
+    """Return the way to frame `start` where the index lists every frame and all are the same time apart."""
     entries = getattr(stream, "index_entries", None)
     if "mp4" not in stream.container.format.name or not entries or len(entries) != stream.frames:
         return None
@@ -290,5 +290,4 @@ def _jump_to(stream: Any, start: int) -> _Jump | None:
     step = (times[-1] - times[0]) / max(1, len(times) - 1)
     if step <= 0 or any(abs(time - times[0] - i * step) > step / 4 for i, time in enumerate(times)):
         return None
-    keyframe = max((i for i in range(min(start + 1, len(times))) if entries[i].is_keyframe), default=0)
-    return _Jump(times[keyframe], step) if keyframe else None
+    return _Jump(round(first_pts + start * step), step)
