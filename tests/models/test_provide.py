@@ -247,6 +247,20 @@ def test_settings_that_cannot_work_are_told_first(settings: dict, named: str) ->
         tiny(**settings)
 
 
+def test_a_full_size_model_starts_where_a_half_size_one_ended() -> None:
+    half = tiny(size=(32, 32), decoder="coarse", encoder="strided", pooling=2)
+    whole = tiny(size=(32, 32), decoder="coarse", encoder="strided", decoder_factor=8, encoder_pooling=2)
+    whole.load_state_dict(whole.adapt(half.state_dict()))
+    latents, hidden = torch.randn(2, 3, TINY.latent), torch.randn(2, 3, TINY.hidden)
+    for coarse, fine in zip(half.decoder(latents, hidden), whole.decoder(latents, hidden), strict=True):
+        torch.testing.assert_close(fine, coarse.repeat_interleave(2, -1).repeat_interleave(2, -2))
+    frames = torch.rand(2, 3, 3, 32, 32)
+    assert whole.loss(whole(Observation(frames)).terms).isfinite().all()
+    assert {k: v.shape for k, v in half.adapt(half.state_dict()).items()} == {
+        k: v.shape for k, v in half.state_dict().items()
+    }
+
+
 @pytest.mark.slow
 def test_overfits_eight_clips_of_four_balls() -> None:
     """Spec smoke check: MSE below 0.005 on eight four-ball clips."""

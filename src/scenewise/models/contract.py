@@ -85,6 +85,10 @@ class SceneModel(nn.Module, ABC):
     def end_step(self, output: Output) -> None:
         """Adapt weights to what a training step gave; training calls it after every optimiser step."""
 
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return a relative's weights as this model can start from them; by default as they are."""
+        return weights
+
     @property
     @abstractmethod
     def frame_shape(self) -> tuple[int, int, int]:

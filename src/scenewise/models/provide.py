@@ -31,7 +31,7 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, SceneModel, State, register_model
-from scenewise.nn.decoders import SlotDecoder, make_canvas
+from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer, make_canvas
 from scenewise.nn.encoders import make_encoder
 from scenewise.nn.layers import coordinates, normalise
 from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
@@ -98,8 +98,10 @@ class ProvideConfig:
     predict_readout: str = setting("first", "Predicted frame: first decode, or one more", choices=("first", "refined"))
     mean_activation: str = setting("sigmoid", "Activation of the means", choices=("sigmoid", "linear"))
     decoder: str = setting("broadcast", "Full-size broadcast, or ours from 1/4 on", choices=("broadcast", "coarse"))
+    decoder_factor: int = setting(4, "Our decoder begins at 1 / factor of the size", choices=(4, 8))
     decoder_channels: int = setting(64, "Width of the decoder", minimum=1, maximum=1024)
     encoder: str = setting("flat", "PROVIDE's, IODINE's pooled, or ours strided", choices=("flat", "gap", "strided"))
+    encoder_pooling: int = setting(1, "Image inputs are pooled by this factor first (ours)", minimum=1, maximum=8)
     encoder_channels: int = setting(64, "Width of the refinement encoder", minimum=1, maximum=1024)
     groups: int = setting(4, "Groups of the group norms in our decoder and encoder", minimum=1, maximum=64)
     composed_until: tuple[int, int] = setting((0, 0), "Steps: composed likelihood until, blended out until", minimum=0)
@@ -210,7 +212,8 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
 
     @staticmethod
     def _make_refiner(config: ProvideConfig, inputs: tuple[int, int]) -> Refiner:
-        width, size = config.encoder_channels, config.working_size
+        width, pooling = config.encoder_channels, config.encoder_pooling
+        size = config.working_size[0] // pooling, config.working_size[1] // pooling
         encoder = make_encoder(config.encoder, *inputs, width, config.code, size, config.groups)
         kind = LambdaLSTM2d if config.cell == "lambda" else GravesLSTM2d
         cell = kind(config.code + 4 * config.latent, config.hidden)
@@ -219,9 +222,8 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
     @staticmethod
     def _make_decoder(config: ProvideConfig) -> SlotDecoder:
         inputs = config.decoder_channels if config.conditional_decoder else config.latent
-        canvas = make_canvas(
-            config.decoder, inputs, config.decoder_channels, config.channels, config.working_size, config.groups
-        )
+        shape = (inputs, config.decoder_channels, config.channels, config.working_size)
+        canvas = make_canvas(config.decoder, *shape, config.groups, config.decoder_factor)
         condition = config.hidden if config.conditional_decoder else 0
         sigmoid = config.mean_activation == "sigmoid"
         return SlotDecoder(canvas, config.latent, condition, config.decoder_channels, sigmoid, config.bf16_convolutions)
@@ -242,6 +244,14 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         if self.config.beta_schedule:
             nll = -float(output.decomposition.log_likelihood[:, -1].mean())
             self.beta.fill_(300.0 if nll > 600 else 100.0 if nll > 200 else float(self.beta))
+
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Let a model that draws at full size start from one that draws at a fraction of it (our decoder)."""
+        canvas = self.decoder.canvas
+        if not isinstance(canvas, CoarseToFineDecoder):
+            return weights
+        planes, last = self.config.channels + 1, "decoder.canvas.output."
+        return {k: finer(w, planes, canvas.shuffle) if k.startswith(last) else w for k, w in weights.items()}
 
     @property
     def weights(self) -> Weights:
@@ -421,9 +431,13 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         by_posterior: Tensor,
         refinement: Pair,
     ) -> tuple[Tensor, Pair]:
-        images = self.inputs.build(mixture, gradients, place.extra)
+        shared, per_slot = self.inputs.build(mixture, gradients, place.extra)
+        pooling = self.config.encoder_pooling
+        if pooling > 1:
+            shared = functional.avg_pool2d(shared, pooling)
+            per_slot = functional.avg_pool2d(per_slot.flatten(0, 1), pooling).unflatten(0, per_slot.shape[:2])
         vectors = torch.cat([posterior, normalise(by_posterior, 1)], -1)
-        update, carried = self.refine(images, vectors, place.time, refinement)
+        update, carried = self.refine((shared, per_slot), vectors, place.time, refinement)
         return posterior + update, carried
 
     def _recomputed_cell(
@@ -527,8 +541,11 @@ def _check(config: ProvideConfig) -> None:
     height, width = config.working_size
     if config.size != (height * config.pooling, width * config.pooling):
         raise InputError("size", f"must be divisible by pooling = {config.pooling}; found {list(config.size)}.")
-    for part, name, multiple in (("coarse", "decoder", 4), ("strided", "encoder", 8), ("flat", "encoder", 4)):
-        if getattr(config, name) == part and (height % multiple or width % multiple):
+    needs = {"coarse": config.decoder_factor, "strided": 8 * config.encoder_pooling, "flat": 4 * config.encoder_pooling}
+    for name in ("decoder", "encoder"):
+        part = getattr(config, name)
+        multiple = needs.get(part, 1)
+        if height % multiple or width % multiple:
             problem = f"{name} {part!r} needs working sides divisible by {multiple}; found {height} x {width}."
             raise InputError("size", problem)
     for name in ("decoder_channels", "encoder_channels"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -45,8 +46,8 @@ class BroadcastDecoder(nn.Module):
 class CoarseToFineDecoder(nn.Module):
     """A normalised decoder that draws at a fraction of the size and refines (ours; the preset `fast` uses it).
 
-    The vector is projected and broadcast at 1/4 of the size together with a learned projection of the coordinates;
-    3x3 convolutions with group norm follow, one nearest up-sampling, and a pixel shuffle at the end. Normalisation is
+    The vector is projected and broadcast on a coarse grid together with a learned projection of the coordinates; 3x3
+    convolutions with group norm follow, one nearest up-sampling by 2, and a pixel shuffle at the end. Normalisation is
     what lets slots leave the mean image within minutes.
 
     Args:
@@ -54,21 +55,24 @@ class CoarseToFineDecoder(nn.Module):
         channels: Width of the hidden layers.
         groups: Groups of the group norms.
         colours: C of the frames.
-        size: (H, W) it draws; both divisible by 4.
+        size: (H, W) it draws; both divisible by `factor`.
+        factor: Size over size of the coarse grid, 4 or 8: the pixel shuffle makes up all but 2 of it.
     """
 
-    def __init__(self, inputs: int, channels: int, groups: int, colours: int, size: tuple[int, int]) -> None:
+    def __init__(
+        self, inputs: int, channels: int, groups: int, colours: int, size: tuple[int, int], factor: int = 4
+    ) -> None:
         super().__init__()
-        self.coarse = (size[0] // 4, size[1] // 4)
+        self.shuffle = factor // 2
         self.project = nn.Linear(inputs, channels)
         self.place = nn.Conv2d(2, channels, 1)
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         self.third = nn.Conv2d(channels, channels, 3, padding=1)
         self.norms = nn.ModuleList(nn.GroupNorm(groups, channels) for _ in range(4))
-        self.output = nn.Conv2d(channels, 4 * (colours + 1), 3, padding=1)
+        self.output = nn.Conv2d(channels, self.shuffle**2 * (colours + 1), 3, padding=1)
         self.grid: Tensor
-        self.register_buffer("grid", coordinates(*self.coarse), persistent=False)
+        self.register_buffer("grid", coordinates(size[0] // factor, size[1] // factor), persistent=False)
 
     def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Draw (N, Z): appearance before its activation (N, C, H, W) and mask logit (N, 1, H, W)."""
@@ -78,17 +82,30 @@ class CoarseToFineDecoder(nn.Module):
         x = functional.elu(self.norms[2](self.second(x)))
         x = functional.interpolate(x, scale_factor=2, mode="nearest")
         x = functional.elu(self.norms[3](self.third(x)))
-        x = functional.pixel_shuffle(self.output(x), 2)
+        x = functional.pixel_shuffle(self.output(x), self.shuffle)
         return x[:, :-1], x[:, -1:]
 
 
+def finer(rows: Tensor, planes: int, shuffle: int) -> Tensor:
+    """Return the last layer of a `CoarseToFineDecoder` for a finer pixel shuffle: every old pixel is repeated.
+
+    Args:
+        rows: Its weight (planes s², ...) or bias (planes s²).
+        planes: Colours and mask logit.
+        shuffle: The new shuffle, a multiple of s.
+    """
+    side = math.isqrt(len(rows) // planes)
+    blocks = rows.unflatten(0, (planes, side, side))
+    return blocks.repeat_interleave(shuffle // side, 1).repeat_interleave(shuffle // side, 2).flatten(0, 2)
+
+
 def make_canvas(
-    kind: str, inputs: int, channels: int, colours: int, size: tuple[int, int], groups: int = 4
+    kind: str, inputs: int, channels: int, colours: int, size: tuple[int, int], groups: int = 4, factor: int = 4
 ) -> BroadcastDecoder | CoarseToFineDecoder:
-    """Return the decoder called `kind`: "broadcast" at full size or "coarse" at a quarter of it."""
+    """Return the decoder called `kind`: "broadcast" at full size or "coarse" at 1 / `factor` of it."""
     if kind == "broadcast":
         return BroadcastDecoder(inputs, channels, 4, colours, size)
-    return CoarseToFineDecoder(inputs, channels, groups, colours, size)
+    return CoarseToFineDecoder(inputs, channels, groups, colours, size, factor)
 
 
 class SlotDecoder(nn.Module):

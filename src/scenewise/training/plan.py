@@ -156,7 +156,7 @@ def _misfits(recipe: Recipe, train: Source, config: Any) -> list[str]:
 def _warm_start(model: SceneModel, name_or_path: str) -> None:
     """Take over weights; counters and schedules (buffers of one number) stay as in a new model."""
     fresh = {name: t.clone() for name, t in model.named_buffers() if t.ndim == 0}
-    put_weights(model, load_model(name_or_path).model.state_dict(), name_or_path)
+    put_weights(model, model.adapt(load_model(name_or_path).model.state_dict()), name_or_path)
     for name, tensor in model.named_buffers():
         if name in fresh:
             tensor.copy_(fresh[name])
