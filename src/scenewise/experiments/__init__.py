@@ -1,0 +1,1 @@
+"""Recipes and the papers' tables as runs that can be repeated."""
