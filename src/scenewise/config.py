@@ -118,9 +118,7 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
         return cls()
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for key in values:
-        if key not in fields:
-            problems.append(f"unknown key {prefix}{key}. {nearest(str(key), fields)}")
+    problems += [f"unknown key {prefix}{key}. {nearest(str(key), fields)}" for key in values if key not in fields]
     made = {}
     for name, field in fields.items():
         if name not in values:
@@ -171,7 +169,9 @@ def _convert_sequence(value: Any, origin: Any, args: tuple[Any, ...], key: str, 
         problems.append(f"{key} must have {len(args)} values, found {list(value)!r}")
         return value
     element_hints = args if fixed else (args[0],) * len(value)
-    return origin(_convert(v, h, f"{key}[{i}]", problems) for i, (v, h) in enumerate(zip(value, element_hints, strict=True)))
+    return origin(
+        _convert(v, h, f"{key}[{i}]", problems) for i, (v, h) in enumerate(zip(value, element_hints, strict=True))
+    )
 
 
 def _check(value: Any, metadata: Mapping[str, Any], key: str, problems: list[str]) -> None:
@@ -185,7 +185,7 @@ def _check(value: Any, metadata: Mapping[str, Any], key: str, problems: list[str
     if choices is not None and value not in choices:
         allowed = ", ".join(map(str, choices))
         problems.append(f"{key} is {value!r}; allowed: {allowed}. {nearest(str(value), map(str, choices))}")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value != value or (low is not None and value < low) or (high is not None and value > high):
-            bounds = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"
-            problems.append(f"{key} is {value!r}; allowed range {bounds}")
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and (value != value or (low is not None and value < low) or (high is not None and value > high)):
+        bounds = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"
+        problems.append(f"{key} is {value!r}; allowed range {bounds}")
