@@ -111,15 +111,13 @@ class VideoFileReader(VideoReader):
         yield from enumerate(self._decoded(None))
 
     def _first_after(self, jump: _Jump, frames: Iterator[Any]) -> Any:
-        """Return frame `start`, or None where the seek landed behind it or on frames that lack their references."""
-        whole = False
+        """Return frame `start`, or None where the seek landed behind it."""
         for frame in frames:
             if frame.pts is None:
                 return None
             index = round((frame.pts - (self._probe.first_pts or 0)) / jump.step)
-            whole = whole or frame.key_frame
             if index >= self.selection.start:
-                return frame if whole and index == self.selection.start else None
+                return frame if index == self.selection.start else None
         return None
 
     def _jump(self) -> _Jump | None:
