@@ -63,6 +63,18 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch, name):
     assert "permissions" in caught.value.remedy
 
 
+def test_a_file_in_a_protected_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.Path, "is_dir", _refuse)
+    with pytest.raises(InputError, match=r"a\.mp4: may not be read"):
+        read_video(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("path", ["x" * 5000 + ".mp4", "a\0b.mp4"], ids=["long", "null"])
+def test_a_name_that_no_file_can_have_is_an_input_error(path):
+    with pytest.raises(InputError, match="expected"):
+        read_video(path)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_protected_file_is_named(tmp_path):
     write_video(tmp_path / "clip.mp4", noise())

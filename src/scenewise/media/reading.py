@@ -90,7 +90,9 @@ def read_videos(
     path = Path(path)
     selection = Selection((size, size) if isinstance(size, int) else size, crop, every, start, stop, channels)
     ending = path.suffix.lower()
-    if path.is_dir():
+    with reading(path, "a path that can be looked at", "Check the path."):
+        is_folder = path.is_dir()
+    if is_folder:
         return _folder(path, selection)
     if ending in ARRAY_ENDINGS:
         return list(open_arrays(path, layout, key, selection))
