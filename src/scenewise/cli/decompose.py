@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,7 @@ def process(args: argparse.Namespace, start: Callable[[Decomposer, Video], Resul
     from scenewise.decompose.interruption import Interruption
     from scenewise.decompose.output import distinct
 
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"scenewise\.media")  # told as notes at the end
     videos, failures = open_inputs(args.inputs, reading)
     done: list[Summary] = []
     with Interruption() as interruption:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 EXAMPLE = """example:
   scenewise demo --out demo
 
-Writes DIR/balls.mp4, the video, DIR/ids/, the truth, and DIR/balls/, what the model found in it: open DIR/balls/report.html."""
+Writes the video (DIR/balls.mp4), its exact ids (DIR/ids/) and what the model found in it (DIR/balls/). Open
+DIR/balls/report.html."""
 
 _NAME = "balls"
 _SHOWN = ("provide", "savi")

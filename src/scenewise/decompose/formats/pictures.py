@@ -8,6 +8,7 @@ import numpy as np
 
 from scenewise.decompose.contract import FORMATS, ExportContext, Exporter, Summary
 from scenewise.media import SLOT_COLOURS, VideoWriter, write_palette_png
+from scenewise.media.pixels import to_grey
 
 if TYPE_CHECKING:
     from scenewise.decompose.frame_result import FrameResult
@@ -19,7 +20,7 @@ _GAP = 8
 _MARK = 4  # height of the bar above predicted frames
 _MARK_COLOUR = (255, 80, 80)
 _PAPER = 24  # grey of gaps and of what is not known
-_STRENGTH = 0.55
+_STRENGTH = 0.75  # of a slot's colour, over the brightness of the image
 
 
 @FORMATS.register("overlay")
@@ -95,5 +96,6 @@ def tinted(image: np.ndarray, masks: np.ndarray, background: int | None = None) 
     if background is not None:
         weights[background] = 0
     colour = np.einsum("khw,kc->hwc", weights, slot_colours(len(masks)))
-    rest = 1 - _STRENGTH * weights.sum(0)[..., None]
-    return np.clip(np.rint(image * rest + _STRENGTH * colour), 0, 255).astype(np.uint8)
+    covered = weights.sum(0)[..., None]
+    grey = to_grey(image) * ((1 - _STRENGTH) * covered)  # its own colour would mix with the slot's
+    return np.clip(np.rint(image * (1 - covered) + grey + _STRENGTH * colour), 0, 255).astype(np.uint8)
