@@ -1,0 +1,118 @@
+"""Recipes and schedules."""
+
+import dataclasses
+
+import pytest
+
+from scenewise.config import plain
+from scenewise.errors import InputError
+from scenewise.training import recipes
+from scenewise.training.plan import make_plan
+from scenewise.training.recipes import TrainingPart
+from scenewise.training.schedule import clip_length, learning_rate, longest_clip, work
+
+
+@pytest.mark.parametrize("name", sorted(set(recipes.names()) - {"footage"}))
+def test_every_recipe_makes_a_plan_that_fits_its_data(name):
+    plan = make_plan(recipes.load(name))
+    assert tuple(plan.config.size) == plan.train.facts.size
+    assert plan.config.slots == plan.train.facts.max_objects + 1
+    assert plan.recipe.name == name
+    assert plan.recipe.summary
+
+
+def test_recipes_round_trip_and_take_overrides():
+    recipe = recipes.load("provide-tiny", ["training.steps=7", "model.settings.sigma=0.2"])
+    assert (recipe.training.steps, recipe.model.settings["sigma"]) == (7, 0.2)
+    assert recipes.from_plain(plain(recipe), "again") == recipe
+
+
+def test_a_recipe_file_is_read(tmp_path):
+    (tmp_path / "mine.yaml").write_text("training: {steps: 3}\n")
+    recipe = recipes.load(tmp_path / "mine.yaml")
+    assert (recipe.name, recipe.training.steps) == ("mine", 3)
+
+
+@pytest.mark.parametrize(("text", "message"), [("[1]", "mapping"), ("a: [", "not YAML"), (None, "cannot be read")])
+def test_a_bad_recipe_file_is_refused(tmp_path, text, message):
+    file = tmp_path / "mine.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(InputError, match=message):
+        recipes.load(file)
+
+
+def test_unknown_recipes_name_the_nearest():
+    with pytest.raises(InputError, match="Did you mean 'provide-tiny'"):
+        recipes.load("provide-tny")
+
+
+def test_all_errors_are_told_at_once():
+    words = ["trainin.x=1", "training.steps=0", "data.settings.sed=1", "model.settings.slts=2"]
+    with pytest.raises(InputError) as caught:
+        recipes.load("provide-tiny", words)
+    for part in ("unknown key trainin", "training.steps is 0", "'seed'", "'slots'"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["training.curriculum=[[1, 2]]"], "curriculum must be"),
+        (["training.curriculum=[]"], "curriculum must be"),
+        (["training.curriculum=[[0, 4], [0, 5]]"], "curriculum must be"),
+        (["training.curriculum=[[0, 0]]"], "curriculum must be"),
+        (["training.batch=5", "training.accumulation=2"], "divisible by devices"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(words, message):
+    with pytest.raises(InputError, match=message):
+        recipes.load("provide-tiny", words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model.name=provid"], "'provide'"),
+        (["model.preset=tin"], "'tiny'"),
+        (["data.source=bals"], "'balls'"),
+        (["model.settings.size=[32, 32]"], "the data have"),
+        (["training.curriculum=[[0, 60]]"], "need 60 frames"),
+        (["training.max_frame=1"], "the videos have 1"),
+        (["training.device=cuda", "training.devices=64", "training.batch=64"], "devices|CUDA"),
+    ],
+)
+def test_plans_that_cannot_work_are_refused_before_anything_is_computed(words, message, tmp_path):
+    from scenewise.training.run import train
+
+    with pytest.raises(InputError, match=message):
+        train(recipes.load("provide-tiny", words), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_differences_name_settings_and_leave_out_what_may_change():
+    old = recipes.load("provide-tiny")
+    new = recipes.load("provide-tiny", ["training.batch=8", "data.settings.seed=1", "training.minutes=3"])
+    assert recipes.differences(old, new) == [
+        "data.settings.seed: None in the run, 1 now",
+        "training.batch: 4 in the run, 8 now",
+    ]
+
+
+def test_learning_rates():
+    training = TrainingPart(steps=100, learning_rate=1.0, warm_up=10)
+    assert [learning_rate(training, s) for s in (0, 4, 9, 50)] == [0.1, 0.5, 1.0, 1.0]
+    cosine = dataclasses.replace(training, schedule="cosine")
+    assert learning_rate(cosine, 10) == 1.0
+    assert learning_rate(cosine, 55) == pytest.approx(0.5)
+    assert learning_rate(cosine, 100) == pytest.approx(0.0)
+    halving = dataclasses.replace(training, schedule="exponential", half_life=20)
+    assert learning_rate(halving, 60) == pytest.approx(0.125)
+
+
+def test_curriculum_and_work():
+    training = TrainingPart(steps=100, curriculum=((0, 1), (10, 3), (200, 9)))
+    assert [clip_length(training, s) for s in (0, 9, 10, 99)] == [1, 1, 3, 3]
+    assert longest_clip(training) == 3
+    assert work(training, lambda n: n) == 10 * 1 + 90 * 3
+    assert work(training, lambda n: n, first=50) == 50 * 3
