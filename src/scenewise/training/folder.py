@@ -169,13 +169,11 @@ class Table:
             writer.writerow({key: _cell(value) for key, value in row.items()})
 
     def _keep(self, step: int) -> None:
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        whole = [
-            line for line in lines[1:] if line.split(",", 1)[0].isdigit() and line.count(",") == lines[0].count(",")
-        ]
-        kept = [line for line in whole if int(line.split(",", 1)[0]) <= step]
-        self.columns = lines[0].split(",") if kept else None
-        write_atomically(self.path, "".join(f"{line}\n" for line in ([lines[0], *kept] if kept else [])))
+        head, *lines = self.path.read_text(encoding="utf-8").split("\n")[:-1] or [""]  # a torn last row has no end
+        rows = [line for line in lines if line.split(",")[0].isdigit() and line.count(",") == head.count(",")]
+        kept = [row for row in rows if int(row.split(",")[0]) <= step]
+        self.columns = head.split(",") if kept else None
+        write_atomically(self.path, "".join(f"{line}\n" for line in ([head, *kept] if kept else [])))
 
 
 def _cell(value: Any) -> Any:

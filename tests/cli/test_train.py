@@ -1,0 +1,72 @@
+"""The words of `scenewise train`."""
+
+import argparse
+
+import pytest
+
+from scenewise.cli import main
+from scenewise.cli.train import _sort, add_arguments
+from scenewise.training import recipes
+
+
+@pytest.fixture
+def parse():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser.add_subparsers().add_parser("train"))
+    return lambda words: _sort(parser.parse_args(["train", *words.split()]))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "provide-tiny a.b=1 c=2 --out there",
+        "provide-tiny --out there a.b=1 c=2",
+        "provide-tiny a.b=1 --out there c=2",
+        "--out there provide-tiny a.b=1 c=2",
+        "provide-tiny --out there --minutes 3 --a.b=1 c=2",
+    ],
+)
+def test_settings_may_stand_anywhere(parse, words):
+    recipe, files, settings = parse(words)
+    assert (recipe, files) == ("provide-tiny", [])
+    assert [word.removeprefix("--") for word in settings] == ["a.b=1", "c=2"]
+
+
+def test_settings_after_files_are_no_files(parse):
+    assert parse("footage --data one.mp4 two.mp4 a=1") == ("footage", ["one.mp4", "two.mp4"], ["a=1"])
+
+
+def test_the_recipe_may_be_left_out(parse):
+    assert parse("--resume --out there a=1") == (None, [], ["a=1"])
+
+
+def test_an_unknown_option_is_refused(parse):
+    with pytest.raises(SystemExit):
+        parse("provide-tiny --nonsense")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train", "RECIPE: is missing"),
+        ("train provide-tny", "Did you mean 'provide-tiny'"),
+        ("train provide-tiny training.stps=3", "'steps'"),
+        ("train footage", "--data: is missing"),
+        ("train footage --data no-such-file.mp4", "no-such-file.mp4"),
+        ("train --resume --out no-such-run", "no run to resume"),
+    ],
+)
+def test_what_cannot_work_is_said_without_a_traceback(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.split()) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_tells_before_during_and_after(capsys, tmp_path):
+    words = ["training.steps=2", "training.batch=2", "training.device=cpu", "training.images_every=9"]
+    assert main(["train", "provide-tiny", "--out", str(tmp_path / "run"), *words]) == 0
+    told = capsys.readouterr().out
+    for part in ("parameters", "GiB", "cells", "step 2/2", "validation at step 2", "Finished 2 steps", "--model"):
+        assert part in told
+    assert "provide-tiny" in recipes.names()
