@@ -35,9 +35,11 @@ def test_closed_form_gradients_equal_autograd(kind: str, mixture: str, composed:
     logits.requires_grad_()
     weights = Weights(3.0, 1.0, 0.2, 0.05)
     m = SpatialMixture(frame, appearance, logits, 0.4, mixture, composed)
-    loss = (3 * -m.log_likelihood.sum() + 0.2 * m.mask_entropy.sum() + 0.05 * area_entropy(m.masks).sum())
+    loss = 3 * -m.log_likelihood.sum() + 0.2 * m.mask_entropy.sum() + 0.05 * area_entropy(m.masks).sum()
     by_appearance, by_logits = torch.autograd.grad(loss, (appearance, logits))
-    closed = image_gradients(SpatialMixture(frame, appearance.detach(), logits.detach(), 0.4, mixture, composed), weights)
+    closed = image_gradients(
+        SpatialMixture(frame, appearance.detach(), logits.detach(), 0.4, mixture, composed), weights
+    )
     torch.testing.assert_close(closed.appearance, by_appearance, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(closed.logits, by_logits, rtol=1e-6, atol=1e-7)
 
