@@ -151,9 +151,11 @@ def test_recomputing_cells_does_not_change_the_result(whole, tmp_path):
         torch.testing.assert_close(other[name], tensor, rtol=1e-4, atol=1e-5)
 
 
-def test_bf16_sets_the_model_s_convolutions(tmp_path):
-    outcome = train(small("training.precision=bf16", "training.steps=2"), tmp_path / "run")
-    assert load_model(outcome.model).model.config.bf16_convolutions
+def test_bf16_sets_the_model_s_convolutions_while_it_trains(tmp_path):
+    recipe = small("training.precision=bf16", "training.steps=2")
+    assert make_plan(recipe).config.bf16_convolutions
+    outcome = train(recipe, tmp_path / "run")
+    assert not load_model(outcome.model).model.config.bf16_convolutions
     assert all(math.isfinite(float(row["loss"])) for row in rows(outcome.folder / "metrics.csv"))
 
 
