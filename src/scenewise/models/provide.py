@@ -19,7 +19,7 @@ Ours: the recipes `provide-balls-colour` and `provide-balls-binary` and the card
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,26 +33,19 @@ from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, SceneModel, State, register_model
 from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer, make_canvas
 from scenewise.nn.encoders import make_encoder
-from scenewise.nn.layers import coordinates, normalise
+from scenewise.nn.layers import coordinates
 from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.squeeze import SqueezeFeatures
+from scenewise.variational.engine import Cell, Engine, Place
 from scenewise.variational.gaussian import Gaussian, seeded_noise
-from scenewise.variational.mixture import SpatialMixture
-from scenewise.variational.recomputation import recomputed
-from scenewise.variational.refinement import (
-    ImageGradients,
-    ImageInputs,
-    Weights,
-    image_gradients,
-    posterior_gradient,
-    step_terms,
-)
+from scenewise.variational.refinement import ImageGradients, ImageInputs, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scenewise.observation import Observation
+    from scenewise.variational.mixture import SpatialMixture
 
 
 MIXTURES = ("pixel", "channel")
@@ -138,26 +131,6 @@ PRESETS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class _Cell:
-    """One decode: the sample and how it explains the frame."""
-
-    latent: Tensor
-    drawn: Pair
-    mixture: SpatialMixture
-    terms: dict[str, Tensor]
-
-
-@dataclass
-class _Frame:
-    """One frame's place on the grid: what all of its cells share."""
-
-    frame: Tensor
-    time: Pair
-    prior: Gaussian
-    extra: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
 class _Explained:
     """A frame after its last decode, as yet at the working size."""
 
@@ -198,10 +171,12 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         super().__init__()
         _check(config)
         self.config = config
-        self.inputs = ImageInputs(config.leave_one_out, config.mask_gradient, config.mask_posterior)
+        inputs = ImageInputs(config.leave_one_out, config.mask_gradient, config.mask_posterior)
         extra = 16 * config.pretrained_features + (config.channels + 2) * config.prev_frame
-        self.refine = self._make_refiner(config, self.inputs.channels(config.channels, extra))
+        self.refine = self._make_refiner(config, inputs.channels(config.channels, extra))
         self.decoder = self._make_decoder(config)
+        likelihood = (config.sigma, config.mixture)
+        self.engine = Engine(self.decoder, self.refine, inputs, *likelihood, config.encoder_pooling, config.recompute)
         self.prior = PriorNetwork(config) if config.conditional_prior else None
         self.features = SqueezeFeatures() if config.pretrained_features else None
         self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-0.5, 0.5))
@@ -341,18 +316,18 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         refinement = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["cell"]))
         budget = self.config.refinements if refinements is None else refinements
         totals: dict[str, Any] = {}
-        cell: _Cell | None = None
+        cell: Cell | None = None
         for r in range(decodes):
             eps = self._noise(state, r, noise)
             refine = r + 1 < decodes or (self.config.trailing_refinement and index > 0)
             scored = posterior
-            cell, posterior, refinement = self._cell(place, posterior, refinement, eps, refine)
+            cell, posterior, refinement = self.engine.cell(place, posterior, refinement, eps, refine)
             weight = (r + 1) / (decodes if self.config.step_weights == "relative" else budget)
             totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
         state = self._next(state, refinement, place, noise)
         return _Explained(frame, cell.drawn, Gaussian(*scored.chunk(2, -1)), place.prior), totals, state  # type: ignore[union-attr]
 
-    def _next(self, state: State, carried: Pair, place: _Frame, noise: Tensor | None) -> State:
+    def _next(self, state: State, carried: Pair, place: Place, noise: Tensor | None) -> State:
         new = {**state, "hidden": carried[0], "cell": carried[1], "frame": state["frame"] + 1}
         if noise is not None and int(state["frame"]) == 0:
             new["first_noise"] = noise[:, 0]
@@ -360,7 +335,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
             new["previous"] = place.frame
         return new
 
-    def _place(self, frame: Tensor, state: State) -> _Frame:
+    def _place(self, frame: Tensor, state: State) -> Place:
         """Gather what all cells of a frame share."""
         time = (state["hidden"], state["cell"])
         extra: list[Tensor] = []
@@ -369,7 +344,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
             extra += [state["previous"], grid.expand(len(frame), -1, -1, -1)]
         if self.features is not None:
             extra.append(self.features(frame))
-        return _Frame(frame, time, self._prior(time[0]), tuple(extra))
+        return Place(frame, time, self._prior(time[0]), self.weights, self.composed_weight, tuple(extra))
 
     def _prior(self, h: Tensor) -> Gaussian:
         if self.prior is not None:
@@ -387,86 +362,13 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         shape = state["first_noise"].shape
         return seeded_noise(tuple(shape), int(state["seed"]), index, r, device=state["hidden"].device)
 
-    # -- one cell -----------------------------------------------------------------------------------------------
-
-    def _cell(
-        self, place: _Frame, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
-    ) -> tuple[_Cell, Tensor, Pair]:
-        if self.config.recompute and torch.is_grad_enabled():
-            return self._recomputed_cell(place, posterior, refinement, noise, refine)
-        cell = self._decode(place, posterior, noise, refine)
-        if not refine:
-            return cell, posterior, refinement
-        return cell, *self._refine(place, cell, posterior, refinement, noise)
-
-    def _decode(self, place: _Frame, posterior: Tensor, noise: Tensor, refine: bool) -> _Cell:
-        """Sample, draw, score. Without a training graph only the decoder's own graph is made, and only to refine."""
-        q = Gaussian(*posterior.chunk(2, -1))
-        latent, hidden = q.sample(noise), place.time[0]
-        training = torch.is_grad_enabled()
-        with torch.set_grad_enabled(training or refine):
-            if not training:
-                latent, hidden = latent.detach().requires_grad_(refine), hidden.detach()
-            drawn = self.decoder(latent, hidden)
-        seen = drawn if training else tuple(t.detach() for t in drawn)
-        mixture = self._mixture(place.frame, seen, self.composed_weight)  # type: ignore[arg-type]
-        return _Cell(latent, drawn, mixture, step_terms(mixture, q, place.prior))
-
-    def _refine(
-        self, place: _Frame, cell: _Cell, posterior: Tensor, refinement: Pair, noise: Tensor
-    ) -> tuple[Tensor, Pair]:
-        q, w = Gaussian(*posterior.chunk(2, -1)), self.weights
-        gradients = image_gradients(cell.mixture, w)
-        by_posterior = posterior_gradient(
-            cell.drawn, cell.latent, noise, q, place.prior, gradients, w, keep_graph=torch.is_grad_enabled()
-        )
-        return self._update(place, cell.mixture, gradients, posterior, by_posterior, refinement)
-
-    def _update(
-        self,
-        place: _Frame,
-        mixture: SpatialMixture,
-        gradients: ImageGradients,
-        posterior: Tensor,
-        by_posterior: Tensor,
-        refinement: Pair,
-    ) -> tuple[Tensor, Pair]:
-        shared, per_slot = self.inputs.build(mixture, gradients, place.extra)
-        pooling = self.config.encoder_pooling
-        if pooling > 1:
-            shared = functional.avg_pool2d(shared, pooling)
-            per_slot = functional.avg_pool2d(per_slot.flatten(0, 1), pooling).unflatten(0, per_slot.shape[:2])
-        vectors = torch.cat([posterior, normalise(by_posterior, 1)], -1)
-        update, carried = self.refine((shared, per_slot), vectors, place.time, refinement)
-        return posterior + update, carried
-
-    def _recomputed_cell(
-        self, place: _Frame, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
-    ) -> tuple[_Cell, Tensor, Pair]:
-        names = ("nll", "kl", "entropy", "area_entropy")
-
-        def run(*tensors: Tensor) -> tuple[Tensor, ...]:
-            frame, h, c, mean, log_variance, lam, h_r, c_r, eps = tensors[:9]
-            here = _Frame(frame, (h, c), Gaussian(mean, log_variance), tensors[9:])
-            cell = self._decode(here, lam, eps, refine)
-            after, carried = (lam, (h_r, c_r)) if not refine else self._refine(here, cell, lam, (h_r, c_r), eps)
-            seen = tuple(t.detach() if not torch.is_grad_enabled() else t for t in cell.drawn)
-            return (after * 1, carried[0] * 1, carried[1] * 1, *seen, *(cell.terms[n] for n in names))
-
-        inputs = (place.frame, *place.time, *place.prior, posterior, *refinement, noise, *place.extra)
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        after, h, c, appearance, logits, *terms = recomputed(run, inputs, parameters)
-        mixture = self._mixture(place.frame, (appearance.detach(), logits.detach()))
-        return _Cell(noise, (appearance, logits), mixture, dict(zip(names, terms, strict=True))), after, (h, c)
-
-    def _mixture(self, frame: Tensor, drawn: Pair, composed_weight: float = 0.0) -> SpatialMixture:
-        return SpatialMixture(frame, *drawn, self.config.sigma, self.config.mixture, composed_weight)
+    # -- drawing ---------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def _decomposition(self, part: _Explained) -> Decomposition:
         """Draw a frame at its full size and say how well it explains it; without a graph."""
         appearance, logits = self._enlarge(*part.drawn)
-        mixture = self._mixture(part.frame, (appearance, logits))
+        mixture = self.engine.explain(part.frame, (appearance, logits))
         log_likelihood, kl = mixture.log_likelihood.sum((1, 2, 3)), part.posterior.kl(part.prior).sum((1, 2))
         parts = (mixture.masks, appearance, *part.posterior, *part.prior, log_likelihood, kl)
         return Decomposition(*(p.detach().unsqueeze(1) for p in parts))
@@ -500,15 +402,17 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         noise = self._noise(state, 0, None)
         choices = {"initial": first.sample(state["first_noise"]), "prior_sample": prior.sample(noise)}
         latent = choices.get(self.config.predict_z, prior.mean)
-        place = self._place(blank, state)
-        place.frame, mixture = self._imagine(latent, hidden)
+        mixture = self._imagine(latent, hidden)
+        place = replace(self._place(blank, state), frame=mixture.frame)
         zero = ImageGradients(*(torch.zeros_like(t) for t in (mixture.appearance, mixture.logits, mixture.logits)))
         start = (torch.zeros_like(hidden), torch.zeros_like(hidden))
-        after, carried = self._update(place, mixture, zero, posterior, torch.zeros_like(posterior), start)
+        found = (mixture, zero, torch.zeros_like(posterior))
+        after, carried = self.engine.update(place, found, posterior, start)
         source = first if self.config.predict_z == "initial" else prior
         if self.config.predict_readout == "refined":
             source = Gaussian(*after.chunk(2, -1))
-            place.frame, mixture = self._imagine(source.sample(self._noise(state, 1, None)), hidden)
+            mixture = self._imagine(source.sample(self._noise(state, 1, None)), hidden)
+            place = replace(place, frame=mixture.frame)
         drawn = (mixture.appearance, mixture.logits)
         frame = mixture.frame if self.config.pooling == 1 else self._compose(*self._enlarge(*drawn))
         return _Explained(frame, drawn, source, prior), self._next(state, carried, place, None)
@@ -517,10 +421,9 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
     def _compose(appearance: Tensor, logits: Tensor) -> Tensor:
         return (logits.softmax(1) * appearance).sum(1)
 
-    def _imagine(self, latent: Tensor, hidden: Tensor) -> tuple[Tensor, SpatialMixture]:
+    def _imagine(self, latent: Tensor, hidden: Tensor) -> SpatialMixture:
         drawn = self.decoder(latent, hidden)
-        frame = self._compose(*drawn)
-        return frame, self._mixture(frame, drawn)
+        return self.engine.explain(self._compose(*drawn), drawn)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: State | None = None) -> Pair:

@@ -1,0 +1,182 @@
+"""One cell of iterative inference: sample, draw, score, refine. Every iterative model runs on it.
+
+A cell makes one decoder graph: the training backward and the posterior gradient share it, and at inference it is gone
+when the cell ends, so memory does not depend on the number of refinements or frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scenewise.nn.layers import normalise
+from scenewise.variational.gaussian import Gaussian
+from scenewise.variational.mixture import SpatialMixture
+from scenewise.variational.recomputation import recomputed
+from scenewise.variational.refinement import (
+    ImageGradients,
+    ImageInputs,
+    Weights,
+    image_gradients,
+    posterior_gradient,
+    step_terms,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Pair = tuple[Tensor, Tensor]
+TERMS = ("nll", "kl", "entropy", "area_entropy")
+"""What `step_terms` names."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What all cells of a frame share.
+
+    Attributes:
+        frame: Shape (B, C, H, W).
+        time: (h, c) left by the last frame, each (B, K, hidden).
+        prior: p(z) of this frame.
+        weights: Of the step loss.
+        composed_weight: Weight of the composed image's likelihood.
+        extra: More image inputs that are the same for all slots, each (B, channels, H, W).
+    """
+
+    frame: Tensor
+    time: Pair
+    prior: Gaussian
+    weights: Weights
+    composed_weight: float = 0.0
+    extra: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One decode.
+
+    Attributes:
+        latent: The sample, shape (B, K, M).
+        drawn: Appearance and mask logits.
+        mixture: How they explain the frame.
+        terms: In nats per sample, each of shape (B,).
+    """
+
+    latent: Tensor
+    drawn: Pair
+    mixture: SpatialMixture
+    terms: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A decoder and a refinement network at work.
+
+    Attributes:
+        decoder: (z, h) to appearance and mask logits.
+        refiner: Image inputs, vectors and states to an update of the posterior and a state.
+        inputs: Which image inputs the refiner sees.
+        sigma: Standard deviation of a pixel.
+        mixture: "pixel" or "channel".
+        pooling: The image inputs are pooled by this factor.
+        recompute: Recompute a cell in the backward pass instead of storing it.
+    """
+
+    decoder: nn.Module
+    refiner: nn.Module
+    inputs: ImageInputs
+    sigma: float
+    mixture: str = "pixel"
+    pooling: int = 1
+    recompute: bool = False
+
+    def cell(
+        self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[Cell, Tensor, Pair]:
+        """Run one cell.
+
+        Args:
+            place: The frame.
+            posterior: lambda, shape (B, K, 2M).
+            refinement: (h, c) of the last refinement.
+            noise: Standard normal, shape (B, K, M).
+            refine: Whether to refine after the decode.
+
+        Returns:
+            The decode, and posterior and state after it (as they were without `refine`).
+        """
+        if self.recompute and torch.is_grad_enabled():
+            return self._recomputed(place, posterior, refinement, noise, refine)
+        cell = self._decode(place, posterior, noise, refine)
+        if not refine:
+            return cell, posterior, refinement
+        return cell, *self._refine(place, cell, posterior, refinement, noise)
+
+    def explain(self, frame: Tensor, drawn: Pair, composed_weight: float = 0.0) -> SpatialMixture:
+        """Return how drawn slots explain a frame."""
+        return SpatialMixture(frame, *drawn, self.sigma, self.mixture, composed_weight)
+
+    def update(
+        self, place: Place, found: tuple[SpatialMixture, ImageGradients, Tensor], posterior: Tensor, refinement: Pair
+    ) -> tuple[Tensor, Pair]:
+        """Return posterior and state after one refinement.
+
+        Args:
+            place: The frame.
+            found: The mixture, the image-space gradients, and the gradient by the posterior (B, K, 2M).
+            posterior: lambda.
+            refinement: (h, c) of the last refinement.
+        """
+        mixture, gradients, by_posterior = found
+        shared, per_slot = self.inputs.build(mixture, gradients, place.extra)
+        if self.pooling > 1:
+            shared = functional.avg_pool2d(shared, self.pooling)
+            per_slot = functional.avg_pool2d(per_slot.flatten(0, 1), self.pooling).unflatten(0, per_slot.shape[:2])
+        vectors = torch.cat([posterior, normalise(by_posterior, 1)], -1)
+        update, carried = self.refiner((shared, per_slot), vectors, place.time, refinement)
+        return posterior + update, carried
+
+    def _decode(self, place: Place, posterior: Tensor, noise: Tensor, refine: bool) -> Cell:
+        """Sample, draw, score. Without a training graph only the decoder's own graph is made, and only to refine."""
+        q = Gaussian(*posterior.chunk(2, -1))
+        latent, hidden = q.sample(noise), place.time[0]
+        training = torch.is_grad_enabled()
+        with torch.set_grad_enabled(training or refine):
+            if not training:
+                latent, hidden = latent.detach().requires_grad_(refine), hidden.detach()
+            drawn = self.decoder(latent, hidden)
+        seen = drawn if training else (drawn[0].detach(), drawn[1].detach())
+        mixture = self.explain(place.frame, seen, place.composed_weight)
+        return Cell(latent, drawn, mixture, step_terms(mixture, q, place.prior))
+
+    def _refine(
+        self, place: Place, cell: Cell, posterior: Tensor, refinement: Pair, noise: Tensor
+    ) -> tuple[Tensor, Pair]:
+        q, w = Gaussian(*posterior.chunk(2, -1)), place.weights
+        gradients = image_gradients(cell.mixture, w)
+        by_posterior = posterior_gradient(
+            cell.drawn, cell.latent, noise, q, place.prior, gradients, w, keep_graph=torch.is_grad_enabled()
+        )
+        return self.update(place, (cell.mixture, gradients, by_posterior), posterior, refinement)
+
+    def _recomputed(
+        self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[Cell, Tensor, Pair]:
+        def run(*tensors: Tensor) -> tuple[Tensor, ...]:
+            frame, h, c, mean, log_variance, lam, h_r, c_r, eps = tensors[:9]
+            prior = Gaussian(mean, log_variance)
+            here = Place(frame, (h, c), prior, place.weights, place.composed_weight, tensors[9:])
+            cell = self._decode(here, lam, eps, refine)
+            after, carried = self._refine(here, cell, lam, (h_r, c_r), eps) if refine else (lam, (h_r, c_r))
+            seen = cell.drawn if torch.is_grad_enabled() else (cell.drawn[0].detach(), cell.drawn[1].detach())
+            return (after * 1, carried[0] * 1, carried[1] * 1, *seen, *(cell.terms[name] for name in TERMS))
+
+        inputs = (place.frame, *place.time, *place.prior, posterior, *refinement, noise, *place.extra)
+        parameters = [*self.decoder.parameters(), *self.refiner.parameters()]
+        after, h, c, appearance, logits, *terms = recomputed(run, inputs, parameters)
+        mixture = self.explain(place.frame, (appearance.detach(), logits.detach()), place.composed_weight)
+        return Cell(noise, (appearance, logits), mixture, dict(zip(TERMS, terms, strict=True))), after, (h, c)
