@@ -1,0 +1,80 @@
+"""Make a trained model ready to ship: its weights as they are, its card with the scores of separate evaluations.
+
+scenewise evaluate RUN/model --data balls-colour --frames 20 --samples 200 --json scores.json
+python -m scenewise.experiments.publish RUN/model provide-balls-colour scores.json --limit "Fails where ..."
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.resources
+import json
+from pathlib import Path
+from typing import Any
+
+from scenewise.checkpoint import Card, Score, load_model, save_model
+from scenewise.errors import InputError
+
+
+def scores_of(evaluation: dict[str, Any]) -> tuple[Score, ...]:
+    """Return the rows of one evaluation, each with what it was computed on.
+
+    Args:
+        evaluation: What `scenewise evaluate --json` wrote.
+    """
+    data, seeds = evaluation["data"], evaluation["seeds"]
+    where = f"{data['source']}, {data['split']} split, {evaluation['frames'] or 'all'} frames, {len(seeds)} seeds"
+    where += f", K {evaluation['slots']}, R {evaluation['refinements']}"
+    return tuple(_score(row, where) for row in evaluation["scores"] if row["mean"] is not None)
+
+
+def _score(row: dict[str, Any], where: str) -> Score:
+    return Score(protocol=row["protocol"], metric=row["measure"], data=where, value=row["mean"], videos=row["videos"])
+
+
+def publish(model: str | Path, name: str, evaluations: list[Path], limits: list[str], hours: float | None) -> Path:
+    """Write the model folder that ships.
+
+    Args:
+        model: The folder of a trained model.
+        name: Name under which it ships.
+        evaluations: Files that `scenewise evaluate --json` wrote for exactly this model.
+        limits: Sentences that say where it fails.
+        hours: Hours of all runs that led to it, where it is more than the last.
+
+    Raises:
+        InputError: An evaluation is of another model.
+    """
+    loaded = load_model(model)
+    scores: tuple[Score, ...] = ()
+    for file in evaluations:
+        evaluation = json.loads(file.read_text(encoding="utf-8"))
+        if evaluation["model"]["fingerprint"] != loaded.fingerprint:
+            raise InputError(file, f"scores {evaluation['model']['fingerprint']}, not {loaded.fingerprint}.")
+        scores += scores_of(evaluation)
+    card: Card = dataclasses.replace(
+        loaded.card,
+        name=name,
+        scores=scores,
+        hours=loaded.card.hours if hours is None else hours,
+        limitations=(*loaded.card.limitations, *limits),
+    )
+    target = Path(str(importlib.resources.files("scenewise"))) / "weights" / name
+    return save_model(loaded.model, target, card)
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m scenewise.experiments.publish", description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("name")
+    parser.add_argument("evaluations", nargs="+", type=Path)
+    parser.add_argument("--limit", action="append", default=[], help="a sentence that says where it fails")
+    parser.add_argument("--hours", type=float, help="hours of all runs that led to it")
+    args = parser.parse_args()
+    publish(args.model, args.name, args.evaluations, args.limit, args.hours)
+
+
+if __name__ == "__main__":
+    main()

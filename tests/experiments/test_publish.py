@@ -1,0 +1,45 @@
+"""Publishing keeps weights and takes only scores of the very model."""
+
+import json
+
+import pytest
+import torch
+
+from scenewise.checkpoint import Card, load_model, save_model
+from scenewise.config import build
+from scenewise.errors import InputError
+from scenewise.experiments import publish as module
+from scenewise.models import MODELS
+
+
+def evaluation(fingerprint: str) -> dict:
+    row = {"protocol": "provide", "measure": "F-ARI", "mean": 0.9, "std": None, "values": [0.9], "videos": 4}
+    return {
+        "model": {"fingerprint": fingerprint},
+        "data": {"source": "balls-colour", "split": "test"},
+        "frames": 20,
+        "seeds": [0],
+        "slots": 3,
+        "refinements": 3,
+        "scores": [row, row | {"measure": "last", "mean": None}],
+    }
+
+
+def test_scores_of_this_model_enter_its_card(tmp_path, monkeypatch):
+    made = MODELS.get("provide")
+    folder = save_model(
+        made(build(made.config_class, made.presets["tiny"], "tiny")), tmp_path / "run", Card(name="run")
+    )
+    monkeypatch.setattr(module.importlib.resources, "files", lambda _: tmp_path)
+    loaded, file = load_model(folder), tmp_path / "scores.json"
+    file.write_text(json.dumps(evaluation(loaded.fingerprint)))
+    published = load_model(module.publish(folder, "ships", [file], ["Fails in fog."], 1.5))
+    assert [(s.metric, s.value, s.videos) for s in published.card.scores] == [("F-ARI", 0.9, 4)]
+    assert "test split, 20 frames" in published.card.scores[0].data
+    assert (published.card.name, published.card.hours) == ("ships", 1.5)
+    assert published.card.limitations == ("Fails in fog.",)
+    for a, b in zip(loaded.model.parameters(), published.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    file.write_text(json.dumps(evaluation("another")))
+    with pytest.raises(InputError, match="another"):
+        module.publish(folder, "ships", [file], [], None)

@@ -1,0 +1,37 @@
+"""The weights that ship, on videos no model was trained or chosen on."""
+
+import pytest
+
+from scenewise.checkpoint import load_model, shipped
+from scenewise.data import SOURCES
+from scenewise.evaluation.evaluate import evaluate
+
+FRESH = 4242  # seed of videos that appear nowhere else
+
+
+def scores(name: str, source: str, videos: int, frames: int) -> dict:
+    loaded = load_model(name)
+    rows = evaluate(
+        loaded.model, SOURCES.get(source)(split="test", seed=FRESH), ["provide", "savi"], videos=videos, frames=frames
+    )
+    return {(row["protocol"], row["measure"]): row["mean"] for row in rows}
+
+
+@pytest.mark.parametrize("kind", ["colour", "binary"])
+def test_shipped_weights_find_the_balls(kind: str) -> None:
+    found = scores(f"provide-balls-{kind}", f"balls-{kind}", 8, 10)
+    assert found["provide", "F-ARI"] > 0.85
+    assert found["savi", "F-ARI"] > 0.75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped())
+def test_cards_tell_what_fresh_videos_give(name: str) -> None:
+    """A card's scores hold on 200 other videos of 20 frames, up to the spread between samples of videos."""
+    card = load_model(name).card
+    source = card.scores[0].data.split(",")[0]
+    found = scores(name, source, 200, 20)
+    told = {(s.protocol, s.metric): s.value for s in card.scores if s.data.startswith(f"{source},")}
+    for key in (("provide", "F-ARI"), ("savi", "F-ARI"), ("provide", "ARI")):
+        assert found[key] == pytest.approx(told[key], abs=0.03)
+    assert found["provide", "MSE"] == pytest.approx(told["provide", "MSE"], rel=0.15)
