@@ -10,7 +10,7 @@ from scenewise.data.footage_report import inspect
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_CLIPS = ((0, 1), (800, 3), (1600, 6))
+_CLIPS = ((0, 1), (500, 3), (2000, 5))
 """Step and clip length: single frames first, which are learned soonest, then motion."""
 
 
