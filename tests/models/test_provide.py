@@ -67,8 +67,8 @@ def test_published_parameter_counts() -> None:
 
 def test_recomputed_cells_give_the_same_gradients() -> None:
     stored, recomputed = (
-        tiny(entropy_weight=0.1, area_entropy_weight=0.1),
-        tiny(entropy_weight=0.1, area_entropy_weight=0.1, recompute=True),
+        tiny(entropy_weight=0.1, area_entropy_weight=0.1, lds_weight=0.1),
+        tiny(entropy_weight=0.1, area_entropy_weight=0.1, lds_weight=0.1, recompute=True),
     )
     losses = []
     for model in (stored, recomputed):
@@ -158,7 +158,8 @@ def test_shared_first_sample_repeats_the_first_noise_in_every_frame() -> None:
         {"decoder": "coarse"}, {"encoder": "gap"}, {"encoder": "strided"}, {"grid": "full"},
         {"step_weights": "absolute"}, {"trailing_refinement": True}, {"first_sample": "shared"},
         {"composed_until": (5, 10)},
-        {"area_entropy_weight": 0.5}, {"pooling": 2}, {"pooling": 2, "prev_frame": True, "recompute": True},
+        {"area_entropy_weight": 0.5}, {"lds_weight": 0.5},
+        {"pooling": 2}, {"pooling": 2, "prev_frame": True, "recompute": True},
         {"bf16_convolutions": True}, {"recompute": True, "prev_frame": True},
         {"conditional_prior": False, "conditional_decoder": False, "grid": "full"},
     ],

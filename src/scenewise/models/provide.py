@@ -100,6 +100,9 @@ class ProvideConfig:
     composed_until: tuple[int, int] = setting((0, 0), "Steps: composed likelihood until, blended out until", minimum=0)
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
     area_entropy_from: tuple[int, int] = setting((0, 0), "Steps over which that weight grows from 0", minimum=0)
+    lds_weight: float = setting(
+        0.0, "Weight of the LDS prior against duplicate slots (BMVC 2021; ours here)", minimum=0
+    )
     pooling: int = setting(1, "Explain frames pooled by this factor, draw back bilinearly (ours)", minimum=1, maximum=8)
     recompute: bool = setting(False, "Recompute each cell in the backward pass: less memory, a third more time")
     bf16_convolutions: bool = setting(False, "Convolutions in bfloat16; everything probabilistic stays float32")
@@ -241,9 +244,9 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         return 1 - _ramp(int(self.progress), self.config.composed_until)
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Return beta NLL + psi KL + gamma entropy (+ our area entropy), shape (B,) (PROVIDE eq. 7)."""
+        """Return beta NLL + psi KL + gamma entropy (PROVIDE eq. 7) and our terms where they weigh, shape (B,)."""
         w = self.weights
-        total = w.reconstruction * terms["nll"] + w.kl * terms["kl"]
+        total = w.reconstruction * terms["nll"] + w.kl * terms["kl"] + self.config.lds_weight * terms["duplicates"]
         return total + w.entropy * terms["entropy"] + w.area_entropy * terms["area_entropy"]
 
     # -- the grid -----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scenewise.nn.layers import normalise
+from scenewise.variational.duplicates import duplicate_log_prior
 from scenewise.variational.gaussian import Gaussian
 from scenewise.variational.mixture import SpatialMixture
 from scenewise.variational.recomputation import recomputed
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Pair = tuple[Tensor, Tensor]
-TERMS = ("nll", "kl", "entropy", "area_entropy")
-"""What `step_terms` names."""
+TERMS = ("nll", "kl", "entropy", "area_entropy", "duplicates")
+"""Terms of one decode; the last is the LDS prior, for training only: no gradient input sees it."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,8 @@ class Engine:
             drawn = self.decoder(latent, hidden)
         seen = drawn if training else (drawn[0].detach(), drawn[1].detach())
         mixture = self.explain(place.frame, seen, place.composed_weight)
-        return Cell(latent, drawn, mixture, step_terms(mixture, q, place.prior))
+        terms = step_terms(mixture, q, place.prior) | {"duplicates": -duplicate_log_prior(latent)}
+        return Cell(latent, drawn, mixture, terms)
 
     def _refine(
         self, place: Place, cell: Cell, posterior: Tensor, refinement: Pair, noise: Tensor
