@@ -271,8 +271,9 @@ def test_overfits_eight_clips_of_four_balls() -> None:
     torch.set_num_threads(2)
     frames, _ = SOURCES.get("balls-colour")(split="train").batch(range(8), 0, 2)
     observation = Observation(torch.from_numpy(frames).float() / 255)
-    model = Provide(build(ProvideConfig, PRESETS["fast"], "fast"))
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    full_size = {"pooling": 1, "decoder_factor": 8, "encoder_pooling": 2, "kl_weight": 0.08}
+    model = Provide(build(ProvideConfig, PRESETS["fast"] | full_size, "fast"))
+    optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
     error = 1.0
     for step in range(3000):
         output = model(observation, seed=step)
