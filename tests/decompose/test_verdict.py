@@ -7,7 +7,7 @@ import pytest
 
 from scenewise.checkpoint import Card, Validated
 from scenewise.decompose import Decomposer, verdict
-from scenewise.decompose.contract import KNOWN, NO_OBJECTS, UNKNOWN, UNVALIDATED
+from scenewise.decompose.contract import KNOWN, NO_OBJECTS, UNDECIDED, UNKNOWN, UNVALIDATED
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.3])
@@ -27,18 +27,19 @@ def test_the_median_of_nothing_and_of_zeros():
 
 
 @pytest.mark.parametrize(
-    ("validated", "objects", "expected"),
+    ("validated", "roles", "expected"),
     [
-        (Validated(mse=0.001, mse_high=0.003), 4, KNOWN),
-        (Validated(mse=0.001, mse_high=0.002), 4, UNKNOWN),
-        (Validated(mse=0.0011), 4, KNOWN),
-        (Validated(mse=0.0009), 4, UNKNOWN),
-        (Validated(), 4, UNVALIDATED),
-        (Validated(mse=0.001, mse_high=0.003), 0, NO_OBJECTS),
+        (Validated(mse=0.001, mse_high=0.003), ["object", "background"], KNOWN),
+        (Validated(mse=0.001, mse_high=0.002), ["object", "background"], UNKNOWN),
+        (Validated(mse=0.0011), ["object", "undecided"], KNOWN),
+        (Validated(mse=0.0009), ["object", "background"], UNKNOWN),
+        (Validated(), ["object", "background"], UNVALIDATED),
+        (Validated(mse=0.001, mse_high=0.003), ["unused", "background"], NO_OBJECTS),
+        (Validated(mse=0.001, mse_high=0.003), ["undecided", "background"], UNDECIDED),
     ],
 )
-def test_the_rule(validated, objects, expected):
-    name, message = verdict.judge(0.01, validated, objects, "model")
+def test_the_rule(validated, roles, expected):
+    name, message = verdict.judge(0.01, validated, roles, "model")
     assert name == expected
     assert bool(message) == (expected != KNOWN)
 

@@ -18,6 +18,7 @@ from scenewise.training.plan import make_plan
 from scenewise.training.reporter import Reporter
 from scenewise.training.run import train
 from scenewise.training.validation import kl_weight, validate
+from scenewise.variational.engine import TERMS
 
 from .runs import last_state, rows, same, small
 
@@ -203,7 +204,7 @@ def test_the_forecast_leaves_the_model_as_it_was(tmp_path):
 def test_the_bound_uses_the_weights_of_training_and_no_ground_truth():
     plan = make_plan(small())
     model = plan.make_model()
-    terms = {name: torch.zeros(1) for name in ("nll", "kl", "entropy", "area_entropy")}
+    terms = {name: torch.zeros(1) for name in TERMS}
     assert kl_weight(model, terms) == pytest.approx(model.config.kl_weight / model.config.reconstruction_weight)
     found = validate(model, plan, torch.device("cpu"))
     assert found.bound == pytest.approx(found.log_likelihood - 0.1 * found.kl, rel=1e-4)

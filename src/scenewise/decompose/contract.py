@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from scenewise.decompose.slots import Geometry, SlotStatistics
 
 KNOWN, UNKNOWN, NO_OBJECTS, UNVALIDATED = "known footage", "unknown footage", "no objects", "not validated"
+UNDECIDED = "undecided"
+NOT_TAKEN_APART = (UNKNOWN, UNDECIDED)
+"""Verdicts under which slots must not be taken for objects."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Summary:
     @property
     def warning(self) -> str:
         """Why slots must not be taken for objects, with the command in backticks; empty where they may."""
-        if self.verdict != UNKNOWN:
+        if self.verdict not in NOT_TAKEN_APART:
             return ""
         return f"{self.message} To train a model on this footage: `{self.remedy}`"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import scenewise
 from scenewise.config import plain
 from scenewise.decompose import verdict
-from scenewise.decompose.contract import FORMATS, UNKNOWN, ExportContext, Exporter, Summary
+from scenewise.decompose.contract import FORMATS, NOT_TAKEN_APART, ExportContext, Exporter, Summary
 from scenewise.decompose.output import OutputFolder
 from scenewise.decompose.scores import VideoScores
 from scenewise.decompose.slots import Geometry, SlotStatistics
@@ -139,8 +139,8 @@ class _Job:
         validated = decomposer.card.validated
         median = self.median.value()
         roles = self.statistics.roles()
-        name, message = verdict.judge(median, validated, roles.count("object"), decomposer.name)
-        unknown = name == UNKNOWN
+        name, message = verdict.judge(median, validated, roles, decomposer.name)
+        unknown = name in NOT_TAKEN_APART
         return Summary(
             model=decomposer.name,
             frames=self.statistics.frames,

@@ -26,12 +26,16 @@ SCATTERED = 0.5
 BORDER_SHARE = 0.1
 """Share of the frame's border from which on a slot that looks like the background is one."""
 
+SURE = 0.5
+"""Mean mask of a slot over the pixels it owns from which on it owns them for sure."""
+
 RULE = (
     "The background is the slot with the largest sum of mean area and mean share of the frame's border. Another slot "
     f"is background too where its mean colour lies within {SAME_COLOUR} (root mean square, frames in [0, 1]) of the "
     f"background's and it is scattered (compactness below {SCATTERED}; a filled disc has 1) or holds at least "
     f"{BORDER_SHARE:.0%} of the border. Of the others, a slot is an object where it owns at least {SMALLEST_AREA:.1%} "
-    "of the pixels in at least a twentieth of the frames; the rest are unused."
+    f"of the pixels in at least a twentieth of the frames with a mean mask of at least {SURE}; one whose mask is lower "
+    "shares its pixels with others and is undecided; the rest are unused."
 )
 """How slots are judged, in words; stands in slots.json."""
 
@@ -76,6 +80,7 @@ class SlotStatistics:
         self._compact = np.zeros(slots)
         self._colour = np.zeros((slots, 3))
         self._pixels = np.zeros(slots)
+        self._mask = np.zeros(slots)
         self._spread = np.zeros(slots)
         self._latents: _Moments | None = None
         self._grid = _grid(geometry.size)
@@ -115,6 +120,8 @@ class SlotStatistics:
             owned = np.bincount(labels, weights=colours[:, channel], minlength=self.slots)
             self._colour[:, channel] += owned[: self.slots]
         self._pixels += counts
+        top = frame.masks.max(axis=0).reshape(-1)
+        self._mask += np.bincount(labels, weights=top, minlength=self.slots)[: self.slots]
         self._spread += frame.std.mean(axis=-1) if frame.std.shape[-1] else 0.0
         if self._latents is None:
             self._latents = _Moments(frame.mean.shape)
@@ -138,6 +145,11 @@ class SlotStatistics:
         return self._area / max(self.frames, 1)
 
     @property
+    def certainty(self) -> np.ndarray:
+        """Mean mask of each slot over the pixels it owns, shape (K,); 0 where it never owned one."""
+        return self._mask / np.maximum(self._pixels, 1)
+
+    @property
     def main_background(self) -> int:
         """The slot with the largest sum of mean area and share of the border."""
         return int((self._area + self._border).argmax())
@@ -153,10 +165,11 @@ class SlotStatistics:
         return [k for k in range(self.slots) if k == main or (self.active[k] and alike[k] and loose[k])]
 
     def roles(self) -> list[str]:
-        """Return "background", "object" or "unused" for each slot; see `RULE`."""
+        """Return "background", "object", "undecided" or "unused" for each slot; see `RULE`."""
         background, needed = self.background(), max(1, self.frames // 20)
+        active = ["object" if sure else "undecided" for sure in self.certainty >= SURE]
         return [
-            "background" if k in background else "object" if self.active[k] >= needed else "unused"
+            "background" if k in background else active[k] if self.active[k] >= needed else "unused"
             for k in range(self.slots)
         ]
 
@@ -173,6 +186,7 @@ class SlotStatistics:
                 "last_frame": None if self.last[k] < 0 else int(self.last[k]),
                 "mean_area": round(float(self.area[k]), 6),
                 "mean_border_share": round(float(self._border[k] / frames), 6),
+                "mean_mask": round(float(self.certainty[k]), 4),
                 "compactness": round(float(self._compact[k] / max(self.active[k], 1)), 4),
                 "mean_colour": [round(float(c), 4) for c in self._colour[k] / max(self._pixels[k], 1)],
                 "centroid_path": [list(point) for point in self._paths[k]],

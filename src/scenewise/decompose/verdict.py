@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.decompose.contract import KNOWN, NO_OBJECTS, UNKNOWN, UNVALIDATED
+from scenewise.decompose.contract import KNOWN, NO_OBJECTS, NOT_TAKEN_APART, UNDECIDED, UNKNOWN, UNVALIDATED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scenewise.checkpoint import Validated
 
 FAR_ABOVE = 4.0
@@ -51,13 +53,13 @@ def limit(validated: Validated) -> float | None:
     return None if validated.mse is None else FAR_ABOVE_MEAN * validated.mse
 
 
-def judge(median: float, validated: Validated, objects: int, model: str) -> tuple[str, str]:
+def judge(median: float, validated: Validated, roles: Sequence[str], model: str) -> tuple[str, str]:
     """Return the verdict and a sentence for the user, empty where all is well.
 
     Args:
         median: Median error over the frames seen.
         validated: What the model reaches on data of its own kind.
-        objects: Number of slots taken for objects.
+        roles: What each slot seems to be.
         model: The model's name.
     """
     bound = limit(validated)
@@ -68,7 +70,12 @@ def judge(median: float, validated: Validated, objects: int, model: str) -> tupl
             f"{times:.0f} times what it reaches on {validated.data or 'data of its own kind'}. "
             "Its slots are not objects."
         )
-    if not objects:
+    if "object" not in roles and "undecided" in roles:
+        return UNDECIDED, (
+            f"The model {model} shares this footage out among its slots without deciding for one: it has not taken it "
+            "apart. Its slots are not objects."
+        )
+    if "object" not in roles:
         return NO_OBJECTS, f"The model {model} found no object, only background."
     if bound is None:
         return UNVALIDATED, (
@@ -84,7 +91,7 @@ def training_command(verdict: str, origin: str) -> str:
         verdict: What `judge` found.
         origin: The file.
     """
-    if verdict not in (UNKNOWN, NO_OBJECTS) or (verdict == NO_OBJECTS and not Path(origin).exists()):
+    if verdict not in (*NOT_TAKEN_APART, NO_OBJECTS) or (verdict == NO_OBJECTS and not Path(origin).exists()):
         return ""
     file, name = (origin, Path(origin).stem) if Path(origin).exists() else ("FILE", "footage")
     return f"scenewise train footage --data {shlex.quote(file)} --out {shlex.quote(f'runs/{name}')}"

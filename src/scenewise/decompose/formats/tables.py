@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from scenewise.decompose.contract import FORMATS, UNKNOWN, ExportContext, Exporter, Summary
+from scenewise.decompose.contract import FORMATS, NOT_TAKEN_APART, ExportContext, Exporter, Summary
 from scenewise.decompose.slots import RULE
 from scenewise.media import MasksWriter, TracksWriter, mask_box, write_atomically
 
@@ -135,7 +135,7 @@ class Slots(Exporter):
         content = {
             "verdict": summary.verdict,
             "message": summary.message,
-            "judged": summary.verdict != UNKNOWN,
+            "judged": summary.verdict not in NOT_TAKEN_APART,
             "rule": RULE,
             "frames": statistics.frames,
             "background": summary.background,
