@@ -1,5 +1,7 @@
 """What slots did, and which of them are objects."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -110,3 +112,16 @@ def test_long_paths_are_thinned():
     path = statistics.rows(statistics.roles())[1]["centroid_path"]
     assert statistics.stride == 4
     assert [point[0] for point in path] == list(range(0, 2 * PATH_POINTS + 500, 4))
+
+
+def test_a_slot_that_shares_its_pixels_is_undecided():
+    labels = np.zeros(SIZE, int)
+    labels[4:9, 4:9] = 1
+    frame = frame_of(labels, np.zeros((*SIZE, 3), np.uint8), 3)
+    for top, role in ((0.9, "object"), (0.4, "undecided")):
+        shared = frame.masks * top + (1 - frame.masks) * (1 - top) / 2
+        statistics = SlotStatistics(3, Geometry(SIZE, (0, 0, *SIZE)))
+        statistics.add(dataclasses.replace(frame, masks=shared))
+        roles = statistics.roles()
+        assert roles == ["background", role, "unused"]
+        assert statistics.rows(roles)[1]["mean_mask"] == pytest.approx(top, abs=1e-3)
