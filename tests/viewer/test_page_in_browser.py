@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -66,7 +67,7 @@ def visit(browser, files):
         page.on("request", lambda request: asked.append(request.url))
         page.goto((files / f"{name}.html").as_uri())
         if name != "none":
-            page.wait_for_function("document.querySelector('#panel-input canvas').width !== 300")
+            until(page, "() => document.querySelector('#panel-input canvas').width !== 300")
         return page
 
     yield go
@@ -93,10 +94,16 @@ def pixels(page, selector):
     return np.array(values[2]).reshape(values[0], values[1], 4)
 
 
+def until(page, expression, arg=None):
+    """Wait up to 30 s, asking from outside: the page's own policy forbids the evaluation Playwright would wait by."""
+    end = time.monotonic() + 30
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(20)
+
+
 def shows(page, frame):
-    page.wait_for_function(
-        "n => document.querySelector('#slider + output .frame-number').textContent === n", arg=str(frame)
-    )
+    until(page, "n => document.querySelector('#slider + output .frame-number').textContent === n", str(frame))
 
 
 def test_keys_move_through_the_frames(visit):
@@ -136,7 +143,7 @@ def test_it_plays_to_the_end_and_stops(visit):
     page.click("#play")
     assert page.get_attribute("#play", "aria-label") == "Pause"
     shows(page, 19)
-    page.wait_for_function("document.querySelector('#play').getAttribute('aria-label') === 'Play'")
+    until(page, "() => document.querySelector('#play').getAttribute('aria-label') === 'Play'")
 
 
 def test_space_plays_and_pauses(visit):
