@@ -119,7 +119,7 @@ class Learner(lightning.LightningModule):
         """Explain one part of a batch and return its mean loss."""
         step = int(clip["step"])
         self._set_rate(step)
-        getattr(self.model, "begin_step", _ignore)(step)
+        self.model.begin_step(step)
         frames = clip["frames"].float() / 255
         noise = clip["noise"] if clip["noise"].numel() else None
         output = self.model(Observation(frames), seed=clip["seed"], noise=noise)
@@ -142,7 +142,7 @@ class Learner(lightning.LightningModule):
     def finish_step(self) -> None:
         """Count a step whose weights are updated, and let the model's and the averaged weights' schedules follow."""
         if self._output is not None:
-            getattr(self.model, "end_step", _ignore)(self._output)
+            self.model.end_step(self._output)
         names = list(self._parts[0][1])
         values = torch.stack([torch.stack([loss, *(terms[n] for n in names)]) for loss, terms in self._parts]).mean(0)
         if self.trainer.world_size > 1:
@@ -194,10 +194,6 @@ def noise_shapes(model: SceneModel, lengths: set[int]) -> dict[int, tuple[int, .
     """Return the shape of one clip's posterior noise for every clip length; empty where the model takes a seed only."""
     shape: Callable[[int, int], tuple[int, ...]] | None = getattr(model, "noise_shape", None)
     return {} if shape is None else {length: tuple(shape(1, length)[1:]) for length in lengths}
-
-
-def _ignore(_: Any) -> None:
-    """Stand in for a hook the model does not have."""
 
 
 def _to_cpu(value: Any) -> Any:
