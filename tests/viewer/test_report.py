@@ -216,6 +216,13 @@ def test_roles_follow_the_summary(tmp_path):
     assert embedded(page, "report-data")["roles"] == ["object", "background", "object", "object", "unused"]
 
 
+def test_roles_that_were_judged_before_are_taken_over(tmp_path):
+    judged = ["undecided", "background", "object", "unused", "unused"]
+    page = page_of(build(4), tmp_path / "report.html", roles=judged, background=[0])
+    assert embedded(page, "report-data")["roles"] == judged
+    assert "undecided" in page
+
+
 def test_true_ids_take_the_colour_of_the_slot_that_covers_them():
     builder = build(4)
     assert builder.matches() == {0: 0, 3: 1, 4: 2, 5: 3}

@@ -59,7 +59,7 @@ class Summary:
             figure to compare with.
         message: The verdict in a sentence, empty for known footage.
         remedy: A command that helps, or empty.
-        roles: For each slot "background", "object" or "unused"; all "not judged" on unknown footage.
+        roles: For each slot "background", "object", "undecided" or "unused"; all "not judged" on unknown footage.
         mse: Median over frames of the reconstruction error; NaN where no frame was seen.
         limit: Error above which footage counts as unknown, or None.
         validated_mse: The card's figure, or None.

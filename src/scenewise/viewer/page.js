@@ -284,7 +284,7 @@ function drawRow(plot, k) {
 function rowName(k) {
   const role = report.roles[k];
   if (!report.judged || rowHeight < 14) return innerWidth < 620 ? `${k + 1}` : `slot ${k + 1}`;
-  return innerWidth < 620 ? `${k + 1} ${{ background: "ground", object: "object", unused: "unused" }[role]}` : `${k + 1}  ${role}`;
+  return innerWidth < 620 ? `${k + 1} ${role === "background" ? "ground" : role}` : `${k + 1}  ${role}`;
 }
 
 function drawPredicted(plot, top, bottom, colour) {

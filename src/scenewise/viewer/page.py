@@ -119,6 +119,8 @@ def _slot_table(report: ReportBuilder, summary: Mapping[str, Any]) -> str:
 def _roles(report: ReportBuilder, summary: Mapping[str, Any]) -> list[str]:
     if summary.get("warning"):
         return ["not judged"] * report.slots
+    if summary.get("roles") is not None:
+        return [str(role) for role in summary["roles"]]
     background = report.background(summary)
     objects = report.statistics.objects(background)
     return ["background" if k in background else "object" if k in objects else "unused" for k in range(report.slots)]

@@ -111,10 +111,10 @@ class ReportBuilder:
 
         Args:
             path: Where to write.
-            summary: What to say, all optional: `objects` and `frames` (counts), `background` (a slot's index or a list
-                of them; the largest slot otherwise), `model` (its name), `warning` (why slots must not be taken for
-                objects; `code` in backticks), `validated_mse` (the model card's level), `scores` (a list of
-                `{protocol, metric, value, note}`).
+            summary: What to say, all optional: `objects` and `frames` (counts), `roles` (what each slot was judged to
+                be) or `background` (a slot's index or a list of them; the largest slot otherwise), `model` (its name),
+                `warning` (why slots must not be taken for objects; `code` in backticks), `validated_mse` (the model
+                card's level), `scores` (a list of `{protocol, metric, value, note}`).
 
         Raises:
             InputError: The disk is full or the folder cannot be written.

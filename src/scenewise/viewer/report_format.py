@@ -57,7 +57,7 @@ class Report(Exporter):
             summary={
                 "objects": summary.objects,
                 "frames": summary.frames,
-                "background": summary.background,
+                "roles": summary.roles,
                 "model": summary.model,
                 "warning": summary.warning,
                 "validated_mse": summary.validated_mse,
