@@ -23,7 +23,7 @@ from scenewise.data.balls_drawing import hard_discs, paint_touching, soft_discs
 from scenewise.data.balls_physics import BOX, Motion, Start, simulate, start
 from scenewise.data.contract import SOURCES, Facts, Sample, Source
 from scenewise.data.palette import palette
-from scenewise.data.splits import SPLITS, check_index, check_span, check_split
+from scenewise.data.splits import check_index, check_span, check_split, stream
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class BallsSource(Source):
     def _motion(self, indices: Sequence[int], frames: int) -> tuple[Start, Motion]:
         config = self.config
         counts = (config.min_balls, config.max_balls)
-        streams = [_stream(config.seed, self.split, index) for index in indices]
+        streams = [stream(config.seed, self.split, index) for index in indices]
         begun = start(streams, counts, config.radii, config.masses, config.speed)
         return begun, simulate(begun, frames, config.substeps, config.sticky)
 
@@ -208,12 +208,6 @@ class BallsSource(Source):
             soft_discs(centres, radii, self._colours, flat_frames)
         if config.curtain:
             _hang_curtain(frames, ids, begun.curtain, round(config.curtain_side * config.size))
-
-
-def _stream(seed: int, split: str, index: int) -> np.random.Generator:
-    """Return the random stream of one video."""
-    key = np.array([seed, (SPLITS.index(split) << 56) | index], np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
 
 
 def _hang_curtain(frames: np.ndarray, ids: np.ndarray, places: np.ndarray, side: int) -> None:

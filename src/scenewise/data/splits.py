@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from scenewise.errors import InputError, nearest
 
 SPLITS = ("train", "validation", "test")
@@ -17,6 +19,18 @@ def check_split(split: str) -> str:
     if split not in SPLITS:
         raise InputError(split, "is not a split.", nearest(str(split), SPLITS))
     return split
+
+
+def stream(seed: int, split: str, index: int) -> np.random.Generator:
+    """Return the random stream of one generated video; no other seed, split or index has it.
+
+    Args:
+        seed: Seed of the generator, below 2 ** 63.
+        split: One of `SPLITS`.
+        index: Number of the video.
+    """
+    key = np.array([seed, (SPLITS.index(split) << 56) | index], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
 
 
 def check_index(index: int, length: int, origin: str) -> int:
