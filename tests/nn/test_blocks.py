@@ -17,7 +17,7 @@ def test_slot_convolution_equals_the_convolution_of_the_concatenation() -> None:
     whole.load_state_dict(split.state_dict())
     shared, per_slot = torch.randn(2, 3, 9, 8), torch.randn(2, 4, 5, 9, 8)
     together = torch.cat([shared.unsqueeze(1).expand(-1, 4, -1, -1, -1), per_slot], 2).flatten(0, 1)
-    torch.testing.assert_close(split(shared, per_slot), whole(together), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(split(shared, per_slot), whole(together).unflatten(0, (2, 4)), rtol=1e-4, atol=1e-5)
 
 
 def test_coordinates_reach_both_ends() -> None:
@@ -68,7 +68,7 @@ def test_encoders_give_one_code_per_slot(encoder: nn.Module) -> None:
 
 
 def test_pooled_encoder_takes_any_size() -> None:
-    encoder = PooledEncoder(3, 5, 8, 4, 6)
+    encoder = PooledEncoder(3, 5, 8, 6, layers=3, mlp=(7,))
     for size in ((16, 16), (35, 21)):
         assert encoder(torch.randn(1, 3, *size), torch.randn(1, 2, 5, *size)).shape == (2, 6)
 

@@ -178,8 +178,15 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         extra = 16 * config.pretrained_features + (config.channels + 2) * config.prev_frame
         self.refine = self._make_refiner(config, inputs.channels(config.channels, extra))
         self.decoder = self._make_decoder(config)
-        likelihood = (config.sigma, config.mixture)
-        self.engine = Engine(self.decoder, self.refine, inputs, *likelihood, config.encoder_pooling, config.recompute)
+        self.engine = Engine(
+            self.decoder,
+            self.refine,
+            inputs,
+            config.sigma,
+            config.mixture,
+            pooling=config.encoder_pooling,
+            recompute=config.recompute,
+        )
         self.prior = PriorNetwork(config) if config.conditional_prior else None
         self.features = SqueezeFeatures() if config.pretrained_features else None
         self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-0.5, 0.5))
@@ -192,7 +199,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
     def _make_refiner(config: ProvideConfig, inputs: tuple[int, int]) -> Refiner:
         width, pooling = config.encoder_channels, config.encoder_pooling
         size = config.working_size[0] // pooling, config.working_size[1] // pooling
-        encoder = make_encoder(config.encoder, *inputs, width, config.code, size, config.groups)
+        encoder = make_encoder(config.encoder, *inputs, width, config.code, size, groups=config.groups)
         kind = LambdaLSTM2d if config.cell == "lambda" else GravesLSTM2d
         cell = kind(config.code + 4 * config.latent, config.hidden)
         return Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)
@@ -201,7 +208,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
     def _make_decoder(config: ProvideConfig) -> SlotDecoder:
         inputs = config.decoder_channels if config.conditional_decoder else config.latent
         shape = (inputs, config.decoder_channels, config.channels, config.working_size)
-        canvas = make_canvas(config.decoder, *shape, config.groups, config.decoder_factor)
+        canvas = make_canvas(config.decoder, *shape, groups=config.groups, factor=config.decoder_factor)
         condition = config.hidden if config.conditional_decoder else 0
         sigmoid = config.mean_activation == "sigmoid"
         return SlotDecoder(canvas, config.latent, condition, config.decoder_channels, sigmoid, config.bf16_convolutions)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scenewise.nn.layers import arranged, coordinates
+from scenewise.nn.layers import BroadcastConv2d, arranged, coordinates
 
 
 class BroadcastDecoder(nn.Module):
@@ -18,27 +18,63 @@ class BroadcastDecoder(nn.Module):
     Args:
         inputs: Size of the vector it draws.
         channels: Width of the hidden layers.
-        layers: Number of hidden 3x3 convolutions.
+        layers: Number of hidden convolutions.
         colours: C of the frames.
         size: (H, W) it draws.
+        kernel: Side of all kernels.
     """
 
-    def __init__(self, inputs: int, channels: int, layers: int, colours: int, size: tuple[int, int]) -> None:
+    def __init__(
+        self, inputs: int, channels: int, layers: int, colours: int, size: tuple[int, int], kernel: int = 3
+    ) -> None:
         super().__init__()
-        self.size = size
-        widths = [inputs + 2, *[channels] * layers]
-        hidden = [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths)]
-        self.hidden = nn.ModuleList(hidden)
-        self.output = nn.Conv2d(channels, colours + 1, 3, padding=1)
-        self.grid: Tensor
-        self.register_buffer("grid", coordinates(*size), persistent=False)
+        rest = [nn.Conv2d(channels, channels, kernel, padding=kernel // 2) for _ in range(layers - 1)]
+        self.hidden = nn.ModuleList([BroadcastConv2d(inputs, channels, kernel, size), *rest])
+        self.output = nn.Conv2d(channels, colours + 1, kernel, padding=kernel // 2)
 
     def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Draw (N, Z): appearance before its activation (N, C, H, W) and mask logit (N, 1, H, W)."""
-        grid = self.grid.expand(len(vector), -1, -1, -1)
-        x = torch.cat([vector[:, :, None, None].expand(-1, -1, *self.size), grid], 1)
+        first, *rest = self.hidden
+        x = first(vector)
+        for layer in rest:
+            x = functional.elu_(layer(x))  # in place: only one of the two images is kept for the backward pass
+        x = self.output(x)
+        return x[:, :-1], x[:, -1:]
+
+
+class DeconvDecoder(nn.Module):
+    """The ablation that does not broadcast: an MLP to a small image, then transposed convolutions (iodine.md 6).
+
+    512 and 512 hidden units, 8 channels at 1/16 of the size, four 5x5 transposed convolutions of stride 2, one 5x5
+    convolution, one 5x5 to the output.
+
+    Args:
+        inputs: Size of the vector it draws.
+        channels: Width of the convolutions.
+        colours: C of the frames.
+        size: (H, W) it draws, each divisible by 16.
+    """
+
+    def __init__(self, inputs: int, channels: int, colours: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.start = (8, size[0] // 16, size[1] // 16)
+        widths = [inputs, 512, 512, math.prod(self.start)]
+        self.mlp = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        up = [
+            nn.ConvTranspose2d(a, channels, 5, stride=2, padding=2, output_padding=1)
+            for a in (8, channels, channels, channels)
+        ]
+        self.hidden = nn.ModuleList([*up, nn.Conv2d(channels, channels, 5, padding=2)])
+        self.output = nn.Conv2d(channels, colours + 1, 5, padding=2)
+
+    def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw (N, Z): appearance before its activation (N, C, H, W) and mask logit (N, 1, H, W)."""
+        x = vector
+        for linear in self.mlp:
+            x = functional.elu_(linear(x))
+        x = arranged(x.unflatten(1, self.start))
         for layer in self.hidden:
-            x = functional.elu(layer(x))
+            x = functional.elu_(layer(x))
         x = self.output(x)
         return x[:, :-1], x[:, -1:]
 
@@ -55,7 +91,7 @@ class CoarseToFineDecoder(nn.Module):
         channels: Width of the hidden layers.
         groups: Groups of the group norms.
         colours: C of the frames.
-        size: (H, W) it draws; both divisible by `factor`.
+        size: (H, W) it draws; where `factor` does not divide it, more is drawn and the rest cut off.
         factor: Size over size of the coarse grid, 4 or 8: the pixel shuffle makes up all but 2 of it.
     """
 
@@ -72,17 +108,19 @@ class CoarseToFineDecoder(nn.Module):
         self.norms = nn.ModuleList(nn.GroupNorm(groups, channels) for _ in range(4))
         self.output = nn.Conv2d(channels, self.shuffle**2 * (colours + 1), 3, padding=1)
         self.grid: Tensor
-        self.register_buffer("grid", coordinates(size[0] // factor, size[1] // factor), persistent=False)
+        self.size = size
+        coarse = (-(-size[0] // factor), -(-size[1] // factor))
+        self.register_buffer("grid", coordinates(*coarse), persistent=False)
 
     def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Draw (N, Z): appearance before its activation (N, C, H, W) and mask logit (N, 1, H, W)."""
         x = arranged(self.project(vector)[:, :, None, None] + self.place(self.grid.unsqueeze(0)))
-        x = functional.elu(self.norms[0](x))
-        x = functional.elu(self.norms[1](self.first(x)))
-        x = functional.elu(self.norms[2](self.second(x)))
+        x = functional.elu_(self.norms[0](x))
+        x = functional.elu_(self.norms[1](self.first(x)))
+        x = functional.elu_(self.norms[2](self.second(x)))
         x = functional.interpolate(x, scale_factor=2, mode="nearest")
-        x = functional.elu(self.norms[3](self.third(x)))
-        x = functional.pixel_shuffle(self.output(x), self.shuffle)
+        x = functional.elu_(self.norms[3](self.third(x)))
+        x = functional.pixel_shuffle(self.output(x), self.shuffle)[..., : self.size[0], : self.size[1]]
         return x[:, :-1], x[:, -1:]
 
 
@@ -100,11 +138,21 @@ def finer(rows: Tensor, planes: int, shuffle: int) -> Tensor:
 
 
 def make_canvas(
-    kind: str, inputs: int, channels: int, colours: int, size: tuple[int, int], groups: int = 4, factor: int = 4
-) -> BroadcastDecoder | CoarseToFineDecoder:
-    """Return the decoder called `kind`: "broadcast" at full size or "coarse" at 1 / `factor` of it."""
+    kind: str,
+    inputs: int,
+    channels: int,
+    colours: int,
+    size: tuple[int, int],
+    *,
+    groups: int = 4,
+    factor: int = 4,
+    kernel: int = 3,
+) -> nn.Module:
+    """Return the decoder called `kind`: "broadcast" at full size, "deconv", or "coarse" at 1 / `factor` of the size."""
     if kind == "broadcast":
-        return BroadcastDecoder(inputs, channels, 4, colours, size)
+        return BroadcastDecoder(inputs, channels, 4, colours, size, kernel)
+    if kind == "deconv":
+        return DeconvDecoder(inputs, channels, colours, size)
     return CoarseToFineDecoder(inputs, channels, groups, colours, size, factor)
 
 

@@ -1,4 +1,4 @@
-"""LSTM cells with two predecessors: the last frame and the last refinement."""
+"""LSTM cells of refinement networks: with one predecessor, the last refinement, or two, the last frame besides."""
 
 from __future__ import annotations
 
@@ -42,4 +42,28 @@ class GravesLSTM2d(LambdaLSTM2d):
         i, f_refinement, o, f_time, candidate = a.chunk(5, -1)
         kept = f_time.sigmoid() * time[1] + f_refinement.sigmoid() * refinement[1]
         c = kept + i.sigmoid() * candidate.tanh()
+        return o.sigmoid() * torch.tanh(c), c
+
+
+class RefinementLSTM(nn.Module):
+    """The plain LSTM along refinements (IODINE); the forget gate starts at 1, as in its public code.
+
+    Args:
+        inputs: Size of the input u.
+        hidden: Size of the states.
+    """
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.by_input = nn.Linear(inputs, 4 * hidden)
+        self.by_refinement = nn.Linear(hidden, 4 * hidden, bias=False)
+        with torch.no_grad():
+            self.by_input.bias[hidden : 2 * hidden] = 1.0
+
+    def forward(
+        self, u: Tensor, time: tuple[Tensor, Tensor], refinement: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Take (N, inputs) and the last refinement's (h, c), each (N, hidden); `time` is not looked at."""
+        i, f, o, candidate = (self.by_input(u) + self.by_refinement(refinement[0])).chunk(4, -1)
+        c = f.sigmoid() * refinement[1] + i.sigmoid() * candidate.tanh()
         return o.sigmoid() * torch.tanh(c), c

@@ -5,23 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from scenewise.nn.lstm2d import LambdaLSTM2d
-
 Pair = tuple[Tensor, Tensor]
 
 
 class Refiner(nn.Module):
-    """Image inputs and (lambda, gradient by lambda) to an additive update of lambda, through a 2D-LSTM.
+    """Image inputs and (lambda, gradient by lambda) to an additive update of lambda, through an LSTM if there is one.
 
     Args:
         encoder: Takes shared and per-slot images, returns one code per slot.
-        cell: Takes code and vectors, and the states of the last frame and of the last refinement.
-        hidden: Size of the cell's states.
+        cell: Takes code and vectors, and the states of the last frame and of the last refinement; may be None.
+        hidden: Size of the cell's states; without a cell, of code and vectors together.
         outputs: Size of lambda.
         bf16: Whether to encode in bfloat16.
     """
 
-    def __init__(self, encoder: nn.Module, cell: LambdaLSTM2d, hidden: int, outputs: int, bf16: bool = False) -> None:
+    def __init__(
+        self, encoder: nn.Module, cell: nn.Module | None, hidden: int, outputs: int, bf16: bool = False
+    ) -> None:
         super().__init__()
         self.encoder, self.cell, self.bf16 = encoder, cell, bf16
         self.update = nn.Linear(hidden, outputs)
@@ -31,5 +31,7 @@ class Refiner(nn.Module):
         with torch.autocast(vectors.device.type, torch.bfloat16, enabled=self.bf16):
             code = self.encoder(*images)
         u = torch.cat([code.float().unflatten(0, vectors.shape[:2]), vectors], -1)
+        if self.cell is None:
+            return self.update(u), refinement
         state = self.cell(u, time, refinement)
         return self.update(state[0]), state

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from scenewise.nn.layers import normalise
 from scenewise.variational.duplicates import duplicate_log_prior
-from scenewise.variational.gaussian import Gaussian
+from scenewise.variational.gaussian import Gaussian, posterior_of, scale_slope
 from scenewise.variational.mixture import SpatialMixture
 from scenewise.variational.recomputation import recomputed
 from scenewise.variational.refinement import (
@@ -83,8 +83,12 @@ class Engine:
         inputs: Which image inputs the refiner sees.
         sigma: Standard deviation of a pixel.
         mixture: "pixel" or "channel".
+        output: "gaussian" or "logistic".
+        scale: How the scale half of lambda gives the variance, one of `gaussian.SCALES`.
         pooling: The image inputs are pooled by this factor.
         recompute: Recompute a cell in the backward pass instead of storing it.
+        cut: Let the training gradient reach earlier refinements through the recurrent state alone, not through lambda
+            and the images (iodine.md 4.4).
     """
 
     decoder: nn.Module
@@ -92,8 +96,11 @@ class Engine:
     inputs: ImageInputs
     sigma: float
     mixture: str = "pixel"
+    output: str = "gaussian"
+    scale: str = "log_variance"
     pooling: int = 1
     recompute: bool = False
+    cut: bool = False
 
     def cell(
         self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
@@ -117,9 +124,13 @@ class Engine:
             return cell, posterior, refinement
         return cell, *self._refine(place, cell, posterior, refinement, noise)
 
+    def posterior(self, raw: Tensor) -> Gaussian:
+        """Return q(z; lambda) of lambda (..., 2M)."""
+        return posterior_of(raw, self.scale)
+
     def explain(self, frame: Tensor, drawn: Pair, composed_weight: float = 0.0) -> SpatialMixture:
         """Return how drawn slots explain a frame."""
-        return SpatialMixture(frame, *drawn, self.sigma, self.mixture, composed_weight)
+        return SpatialMixture(frame, *drawn, self.sigma, self.mixture, composed_weight, self.output)
 
     def update(
         self, place: Place, found: tuple[SpatialMixture, ImageGradients, Tensor], posterior: Tensor, refinement: Pair
@@ -137,13 +148,15 @@ class Engine:
         if self.pooling > 1:
             shared = functional.avg_pool2d(shared, self.pooling)
             per_slot = functional.avg_pool2d(per_slot.flatten(0, 1), self.pooling).unflatten(0, per_slot.shape[:2])
+        if self.cut:
+            shared, per_slot, posterior = shared.detach(), per_slot.detach(), posterior.detach()
         vectors = torch.cat([posterior, normalise(by_posterior, 1)], -1)
         update, carried = self.refiner((shared, per_slot), vectors, place.time, refinement)
         return posterior + update, carried
 
     def _decode(self, place: Place, posterior: Tensor, noise: Tensor, refine: bool) -> Cell:
         """Sample, draw, score. Without a training graph only the decoder's own graph is made, and only to refine."""
-        q = Gaussian(*posterior.chunk(2, -1))
+        q = self.posterior(posterior)
         latent, hidden = q.sample(noise), place.time[0]
         training = torch.is_grad_enabled()
         with torch.set_grad_enabled(training or refine):
@@ -158,10 +171,11 @@ class Engine:
     def _refine(
         self, place: Place, cell: Cell, posterior: Tensor, refinement: Pair, noise: Tensor
     ) -> tuple[Tensor, Pair]:
-        q, w = Gaussian(*posterior.chunk(2, -1)), place.weights
+        q, w = self.posterior(posterior), place.weights
         gradients = image_gradients(cell.mixture, w)
+        slope = scale_slope(posterior.detach(), self.scale)
         by_posterior = posterior_gradient(
-            cell.drawn, cell.latent, noise, q, place.prior, gradients, w, keep_graph=torch.is_grad_enabled()
+            cell.drawn, cell.latent, noise, q, place.prior, gradients, w, torch.is_grad_enabled(), slope
         )
         return self.update(place, (cell.mixture, gradients, by_posterior), posterior, refinement)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 class Gaussian(NamedTuple):
@@ -41,6 +42,24 @@ class Gaussian(NamedTuple):
 def log_density(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
     """Return log N(x; mean, sigma²) in nats per element, constants included; `sigma` is a standard deviation."""
     return -0.5 * ((x - mean) / sigma).square() - math.log(sigma) - 0.5 * math.log(2 * math.pi)
+
+
+SCALES = ("log_variance", "softplus")
+"""How the scale half of lambda gives the variance: exp(raw), or log(1 + exp(raw))."""
+
+
+def posterior_of(raw: Tensor, scale: str = "log_variance") -> Gaussian:
+    """Return the Gaussian that lambda of shape (..., 2Z), mean and scale, stands for."""
+    mean, rest = raw.chunk(2, -1)
+    return Gaussian(mean, rest if scale == "log_variance" else functional.softplus(rest).log())
+
+
+def scale_slope(raw: Tensor, scale: str = "log_variance") -> Tensor | float:
+    """Return the derivative of the log-variance by the scale half of lambda (..., 2Z): 1 or shape (..., Z)."""
+    if scale == "log_variance":
+        return 1.0
+    rest = raw.chunk(2, -1)[1]
+    return rest.sigmoid() / functional.softplus(rest)
 
 
 def seeded_noise(shape: tuple[int, ...], seed: int, *keys: int, device: torch.device | str = "cpu") -> Tensor:

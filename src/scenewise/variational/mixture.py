@@ -6,6 +6,8 @@ A pixel x_i is explained by K slots with mask m_ik = softmax_k(a_ik) and mean mu
   one mixture per channel ("channel", as many public codes have it);
 - composed: p(x_i) = N(x_i; sum_k m_ik mu_ik, sigma²), the likelihood of the image the slots compose.
 
+N is a Gaussian, or a logistic density of the same standard deviation (IODINE's public code).
+
 `composed_weight` w blends the two log-likelihoods, (1 - w) mixture + w composed.
 All of it is float32 and in log space.
 """
@@ -18,7 +20,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scenewise.variational.gaussian import log_density
+from scenewise.variational.likelihood import output_gradient, output_log_density
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class SpatialMixture:
         sigma: Standard deviation of a pixel.
         mixture: "pixel" or "channel".
         composed_weight: w in [0, 1].
+        output: "gaussian" or "logistic".
     """
 
     frame: Tensor
@@ -40,6 +43,7 @@ class SpatialMixture:
     sigma: float
     mixture: str = "pixel"
     composed_weight: float = 0.0
+    output: str = "gaussian"
 
     @cached_property
     def log_masks(self) -> Tensor:
@@ -59,7 +63,7 @@ class SpatialMixture:
     @cached_property
     def log_components(self) -> Tensor:
         """Log N(x; mu_k), shape (B, K, 1, H, W), or (B, K, C, H, W) for one mixture per channel."""
-        log_n = log_density(self.frame.unsqueeze(1), self.appearance, self.sigma)
+        log_n = output_log_density(self.frame.unsqueeze(1), self.appearance, self.sigma, self.output)
         return log_n.sum(2, keepdim=True) if self.mixture == "pixel" else log_n
 
     @cached_property
@@ -75,7 +79,8 @@ class SpatialMixture:
         if weight < 1:
             total = (1 - weight) * self.log_mixture.sum(1, keepdim=True)
         if weight > 0:
-            total = total + weight * log_density(self.frame, self.composed, self.sigma).sum(1, keepdim=True)
+            log_n = output_log_density(self.frame, self.composed, self.sigma, self.output)
+            total = total + weight * log_n.sum(1, keepdim=True)
         return total  # type: ignore[return-value]
 
     @cached_property
@@ -111,38 +116,42 @@ class SpatialMixture:
 
     def appearance_gradient(self) -> Tensor:
         """d(-sum log p)/d mu_k, shape (B, K, C, H, W)."""
-        weight, variance = self.composed_weight, self.sigma**2
+        weight = self.composed_weight
         gradient: Tensor | float = 0.0
         if weight < 1:
-            gradient = self.responsibilities * (self.appearance - self.frame.unsqueeze(1)) * ((1 - weight) / variance)
+            own = output_gradient(self.frame.unsqueeze(1), self.appearance, self.sigma, self.output)
+            gradient = self.responsibilities * own * (1 - weight)
         if weight > 0:
-            gradient = gradient + self.masks * (self.composed - self.frame).unsqueeze(1) * (weight / variance)
+            gradient = gradient + self.masks * self._composed_gradient() * weight
         return gradient  # type: ignore[return-value]
 
     def mask_gradient(self) -> Tensor:
         """d(-sum log p)/d m_k with the masks taken as free, shape (B, K, 1, H, W)."""
-        weight, variance = self.composed_weight, self.sigma**2
+        weight = self.composed_weight
         gradient: Tensor | float = 0.0
         if weight < 1:
             ratio = (self.log_components - self.log_mixture.unsqueeze(1)).clamp(max=60.0).exp()
             gradient = ratio.sum(2, keepdim=True) * (weight - 1)
         if weight > 0:
-            gradient = gradient + self._composed_mask_gradient() * (weight / variance)
+            gradient = gradient + self._composed_mask_gradient() * weight
         return gradient  # type: ignore[return-value]
 
     def logit_gradient(self) -> Tensor:
         """d(-sum log p)/d a_k, shape (B, K, 1, H, W)."""
-        weight, variance = self.composed_weight, self.sigma**2
+        weight = self.composed_weight
         gradient: Tensor | float = 0.0
         if weight < 1:
             gradient = (self.masks - self.responsibilities).sum(2, keepdim=True) * (1 - weight)
         if weight > 0:
-            by_mask = self._composed_mask_gradient() * (weight / variance)
+            by_mask = self._composed_mask_gradient() * weight
             gradient = gradient + self.masks * (by_mask - (self.masks * by_mask).sum(1, keepdim=True))
         return gradient  # type: ignore[return-value]
 
+    def _composed_gradient(self) -> Tensor:
+        return output_gradient(self.frame, self.composed, self.sigma, self.output).unsqueeze(1)
+
     def _composed_mask_gradient(self) -> Tensor:
-        return (self.appearance * (self.composed - self.frame).unsqueeze(1)).sum(2, keepdim=True)
+        return (self.appearance * self._composed_gradient()).sum(2, keepdim=True)
 
 
 def _others_logsumexp(values: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from scenewise.nn.layers import coordinates, normalise
+from scenewise.nn.layers import coordinates, cosines, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,8 +93,9 @@ def posterior_gradient(
     gradients: ImageGradients,
     weights: Weights,
     keep_graph: bool,
+    slope: Tensor | float = 1.0,
 ) -> Tensor:
-    """Return the gradient of the step loss, summed over the batch, with respect to (mean, log-variance).
+    """Return the gradient of the step loss, summed over the batch, with respect to lambda = (mean, scale).
 
     Args:
         drawn: The decoder's appearance and mask logits, with a graph down to `latent`.
@@ -105,6 +106,7 @@ def posterior_gradient(
         gradients: Gradients at the decoder's output.
         weights: Of the step loss.
         keep_graph: Whether the training backward still needs the decoder's graph.
+        slope: Derivative of the log-variance by the scale.
 
     Returns:
         Shape (B, K, 2Z), without a graph.
@@ -114,31 +116,41 @@ def posterior_gradient(
     with torch.no_grad():
         by_mean, by_log_variance = posterior.kl_gradient(prior)
         through_std = 0.5 * by_latent * noise * (0.5 * posterior.log_variance).exp()
-        return torch.cat(
-            [by_latent + weights.kl * by_mean, through_std + weights.kl * by_log_variance.expand_as(by_latent)], -1
-        )
+        by_scale = (through_std + weights.kl * by_log_variance) * slope
+        return torch.cat([by_latent + weights.kl * by_mean, by_scale], -1)
 
 
 @dataclass(frozen=True)
 class ImageInputs:
-    """Which image-shaped inputs the refinement network gets (provide.md 4, iodine.md 4.1)."""
+    """Which image-shaped inputs the refinement network gets (provide.md 4, iodine.md 4.1).
+
+    Attributes:
+        leave_one_out: Whether the likelihood under the other slots is among them.
+        mask_gradient: Gradient by "mask" or by "logit".
+        mask_posterior: "exact", or "softmax_of_lik" as some public code has it.
+        likelihood: "log", "probability", or "ratio": log, and leave-one-out as log P - log P_(-k).
+        coordinates: "linear" in [-1, 1], or "cosine": the 8 lowest cosines (iodine.md 11, row 8).
+    """
 
     leave_one_out: bool = True
     mask_gradient: str = "mask"
     mask_posterior: str = "exact"
+    likelihood: str = "log"
+    coordinates: str = "linear"
 
     def channels(self, colours: int, extra_shared: int = 0) -> tuple[int, int]:
         """Return the numbers of shared and per-slot channels for frames with `colours` channels."""
-        return colours + 3 + extra_shared, 2 * colours + 4 + int(self.leave_one_out)
+        places = 2 if self.coordinates == "linear" else 8
+        return colours + 1 + places + extra_shared, 2 * colours + 4 + int(self.leave_one_out)
 
     def build(
         self, mixture: SpatialMixture, gradients: ImageGradients, extra_shared: Sequence[Tensor] = ()
     ) -> tuple[Tensor, Tensor]:
         """Return shared (B, S, H, W) and per-slot (B, K, P, H, W) inputs; gradient flows through mu, m and logits."""
         height, width = mixture.frame.shape[-2:]
-        grid = coordinates(height, width, mixture.frame.device).expand(len(mixture.frame), -1, -1, -1)
-        likelihood = normalise(mixture.log_likelihood.detach(), 3)
-        shared = torch.cat([mixture.frame, likelihood, grid, *extra_shared], 1)
+        make = coordinates if self.coordinates == "linear" else cosines
+        grid = make(height, width, mixture.frame.device).expand(len(mixture.frame), -1, -1, -1)
+        shared = torch.cat([mixture.frame, self._likelihood(mixture), grid, *extra_shared], 1)
         by_mask = gradients.masks if self.mask_gradient == "mask" else gradients.logits
         per_slot = [
             mixture.appearance,
@@ -149,9 +161,20 @@ class ImageInputs:
             normalise(by_mask, 3),
         ]
         if self.leave_one_out:
-            with torch.no_grad():
-                per_slot.append(normalise(mixture.leave_one_out, 3))
+            per_slot.append(self._others(mixture))
         return shared, torch.cat(per_slot, 2)
+
+    @torch.no_grad()
+    def _likelihood(self, mixture: SpatialMixture) -> Tensor:
+        values = mixture.log_likelihood
+        return normalise(values.exp() if self.likelihood == "probability" else values, 3)
+
+    @torch.no_grad()
+    def _others(self, mixture: SpatialMixture) -> Tensor:
+        values = mixture.leave_one_out
+        if self.likelihood == "ratio":
+            values = mixture.log_likelihood.unsqueeze(1) - values
+        return normalise(values.exp() if self.likelihood == "probability" else values, 3)
 
     def _posterior(self, mixture: SpatialMixture) -> Tensor:
         if self.mask_posterior == "exact":

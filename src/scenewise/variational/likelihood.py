@@ -1,0 +1,34 @@
+"""Densities of a pixel's channel given a slot's mean: Gaussian or logistic, both by their standard deviation."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+from torch.nn import functional
+
+from scenewise.variational.gaussian import log_density
+
+OUTPUTS = ("gaussian", "logistic")
+
+
+def logistic_scale(sigma: float) -> float:
+    """Return the scale s of the logistic distribution with standard deviation `sigma` = s pi / sqrt(3)."""
+    return sigma * math.sqrt(3) / math.pi
+
+
+def output_log_density(x: Tensor, mean: Tensor, sigma: float, output: str) -> Tensor:
+    """Return log p(x | mean) in nats per element, constants included; `sigma` is a standard deviation."""
+    if output == "gaussian":
+        return log_density(x, mean, sigma)
+    scale = logistic_scale(sigma)
+    away = (x - mean) / scale
+    return -away - 2 * functional.softplus(-away) - math.log(scale)
+
+
+def output_gradient(x: Tensor, mean: Tensor, sigma: float, output: str) -> Tensor:
+    """Return the derivative of -log p(x | mean) by the mean, per element."""
+    if output == "gaussian":
+        return (mean - x) / sigma**2
+    scale = logistic_scale(sigma)
+    return ((mean - x) / (2 * scale)).tanh() / scale
