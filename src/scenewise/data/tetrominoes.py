@@ -7,8 +7,9 @@ inside the image, and overlaps no other. Drawing the factors of those records gi
 The public generator is not published. The set is said to hold 17 shapes and orientations; its class numbers run to 19,
 one for each orientation of the one-sided tetrominoes, and 30 pieces looked at show 16 of them. Which two of the other
 three, 1 (the lying I), 4 and 8 (two turns of the J), do not exist there the records do not tell; our choice is to leave
-out the two of one letter, 4 and 8. Set `shapes` to change that. Pieces are placed one after another, each uniformly over
-where it is free; how the public set places them is not known.
+out the two of one letter, 4 and 8. Set `shapes` to change that. Pieces are placed one after another, each uniformly
+over where it is free. How the public set places them is not known; it may keep them further apart: pieces touch in
+one of the ten records and in four of ten images here.
 
 An image is determined by (seed, split, index), whatever batch it is made in.
 """

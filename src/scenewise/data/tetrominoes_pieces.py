@@ -118,8 +118,7 @@ def _meets(pieces: np.ndarray, corners: np.ndarray, others: np.ndarray, places: 
 
 def _place_with_care(pieces: np.ndarray, draws: np.ndarray, size: int) -> np.ndarray:
     """Place the pieces (n,) of one image, each at one of all places free for it; draws of shape (n, tries, 2)."""
-    rows, columns = np.mgrid[:size, :size]
-    everywhere = np.stack([rows, columns], -1).reshape(-1, 2)
+    everywhere = np.argwhere(np.ones((size, size)))
     for attempt in draws[..., 0].T:
         corners = np.zeros((len(pieces), 2), np.int64)
         for at, piece in enumerate(pieces):
@@ -162,7 +161,7 @@ def _extents() -> np.ndarray:
 @functools.cache
 def _pixels() -> np.ndarray:
     """Return (row, column) of the pixels of every piece, block by block, by its number, shape (20, 100, 2)."""
-    inner = np.stack(np.mgrid[:BLOCK, :BLOCK], -1).reshape(1, -1, 2)
+    inner = np.argwhere(np.ones((BLOCK, BLOCK)))
     pixels = [(blocks(piece)[:, None] * BLOCK + inner).reshape(-1, 2) for piece in PIECES]
     return np.stack([np.zeros_like(pixels[0]), *pixels])
 
