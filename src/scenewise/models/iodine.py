@@ -1,8 +1,8 @@
 """IODINE: multi-object representations by iterative variational inference (ICML 2019, arXiv 1903.00450).
 
-An image is explained by K slots with latents z_k. The posterior q(z_k; lambda_k) starts equal for all slots at a trained
-lambda and is refined T times by one network that all slots share; it sees the image, what the slots draw, and gradients
-of the loss (the paper's Algorithm 1 and its table of inputs; iodine.md 4). Slots meet only in the softmax over masks.
+An image is explained by K slots with latents z_k. The posterior q(z_k; lambda_k) starts equal for all slots at a
+trained lambda and is refined T times by one network that all slots share; it sees the image, what the slots draw, and
+gradients of the loss (Algorithm 1 and the table of inputs; iodine.md 4). Slots meet only in the softmax over masks.
 
 Symbols of the paper used here: lambda = (mean, scale) of q; T the number of refinements; f the refinement network.
 
@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition

@@ -49,11 +49,11 @@ def fan_in_normal_(module: nn.Module) -> None:
 
 
 class BroadcastConv2d(nn.Module):
-    """The first convolution of a broadcast decoder and its ELU, collapsed: exact, border included, at a few per cent of the cost.
+    """The first convolution of a broadcast decoder and its ELU, collapsed: exact at a few per cent of the cost.
 
-    Equal to the ELU of a zero-padded `Conv2d` over (a vector repeated at every pixel, x, y). Away from the border that convolution
-    sees the same vector everywhere; near it, part of the kernel sees zeros. A kernel of side k meets k * k such cases,
-    which a k x k image shows all at once; what the coordinates give is the same for every vector.
+    Equal to the ELU of a zero-padded `Conv2d` over (a vector repeated at every pixel, x, y). Away from the border that
+    convolution sees the same vector everywhere; near it, part of the kernel sees zeros. A kernel of side k meets k * k
+    such cases, which a k x k image shows all at once; what the coordinates give is the same for every vector.
 
     Args:
         inputs: Size of the vector.

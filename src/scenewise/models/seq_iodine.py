@@ -1,0 +1,146 @@
+"""SEQ-IODINE: IODINE over a video, one refinement per frame (IODINE appendix A.1; PROVIDE's baseline of that name).
+
+Lambda and the LSTM's state run on from frame to frame: what the slots are after frame t - 1 is drawn and scored against
+frame t, then refined with frame t. So each slot keeps its object, and the objective is the prediction of the next
+frame. A readout "post" draws once more after the refinement and scores that against the same frame.
+
+What differs from the paper by default: nothing is drawn for a frame after the last (the public code scores a final
+decode against one more frame; a clip that is one frame longer does the same). Frame t of T weighs (t - 1) / (T - 1):
+the first frame, drawn before anything was seen, weighs nothing; `step_weights: uniform` lets all frames weigh alike.
+Settings are those of IODINE where `refinements` counts refinements per frame (the papers: 1).
+
+Published (provide.md 12: PROVIDE Table 1): colour balls F-ARI .87 to .89, ARI .12 to .17; its authors note that it
+often does worse than IODINE, having few refinements and no model of dynamics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from scenewise.config import setting
+from scenewise.decomposition import Decomposition
+from scenewise.models.contract import Output, Predictor, Recurrent, State, register_model
+from scenewise.models.iodine import PRESETS as IODINE_PRESETS
+from scenewise.models.iodine import Explained, Iodine, IodineConfig
+from scenewise.variational.refinement import ImageGradients
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scenewise.nn.refiner import Pair
+    from scenewise.observation import Observation
+
+
+@dataclass(frozen=True)
+class SeqIodineConfig(IodineConfig):
+    """Settings of SEQ-IODINE: IODINE's, and how a video is read; defaults are the preset `paper`."""
+
+    size: tuple[int, int] = setting((64, 64), "Height and width of the frames, pixels", minimum=8, maximum=1024)
+    slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
+    refinements: int = setting(1, "Refinements per frame", minimum=1, maximum=64)
+    readout: str = setting("pre", "A frame is what was drawn before it was seen, or after", choices=("pre", "post"))
+    step_weights: str = setting("linear", "Weights of frames: 0 .. 1, or all 1", choices=("linear", "uniform"))
+
+
+PRESETS: dict[str, Any] = {
+    "paper": {},
+    "fast": {**IODINE_PRESETS["fast"], "refinements": 1, "readout": "post", "step_weights": "uniform"},
+    "tiny": {**IODINE_PRESETS["tiny"], "refinements": 1},
+}
+
+
+@register_model("seq-iodine")
+class SeqIodine(Iodine, Recurrent, Predictor):
+    """The model; `forward` folds `_frame` over time, `step` is the same fold without a graph."""
+
+    config_class: ClassVar[type] = SeqIodineConfig
+    presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
+    config: SeqIodineConfig
+
+    def decodes(self, refinements: int | None = None) -> int:
+        """Return the number of decodes of a frame."""
+        steps = self.config.refinements if refinements is None else refinements
+        return steps + (self.config.readout == "post")
+
+    def forward(
+        self,
+        observation: Observation,
+        slots: int | None = None,
+        refinements: int | None = None,
+        seed: int = 0,
+        noise: Tensor | None = None,
+    ) -> Output:
+        """Explain a video; see `SceneModel.forward`. Terms are sums over frames, weighted per frame."""
+        frames = observation.frames
+        self.check_frames(frames)
+        batch, time = frames.shape[:2]
+        state, shown, totals = self.initial_state(batch, slots, seed), list[Explained](), dict[str, Any]()
+        for t in range(time):
+            explained, state = self._frame(frames[:, t], state, refinements, None if noise is None else noise[:, t])
+            shown.append(explained)
+            weight = 1.0 if self.config.step_weights == "uniform" or time == 1 else t / (time - 1)
+            totals = {name: totals.get(name, 0.0) + weight * term for name, term in explained.cell.terms.items()}
+        return Output(lambda: Decomposition.join([part.decomposition() for part in shown]), totals)
+
+    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
+        """Return the state before the first frame: the trained lambda, h = c = 0."""
+        posterior, (hidden, cell) = self.beginning(batch, slots)
+        counts = {"seed": torch.tensor(seed), "frame": torch.tensor(0)}
+        return {"posterior": posterior, "hidden": hidden, "cell": cell, **counts}
+
+    @torch.no_grad()
+    def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame, in memory that does not grow; see `Recurrent.step`."""
+        self.check_frames(frame)
+        explained, state = self._frame(frame, {name: tensor.detach() for name, tensor in state.items()}, refinements)
+        return explained.decomposition(), state
+
+    def _frame(
+        self, frame: Tensor, state: State, refinements: int | None = None, noise: Tensor | None = None
+    ) -> tuple[Explained, State]:
+        """Draw what is known, score it, refine with the frame; and draw again where the readout is "post"."""
+        carried = (state["hidden"], state["cell"])
+        place, posterior, decodes = self.place(frame, carried), state["posterior"], self.decodes(refinements)
+        post, drawn = self.config.readout == "post", list[Any]()
+        for r in range(decodes):
+            eps = self._noise(posterior, int(state["seed"]), int(state["frame"]), r) if noise is None else noise[:, r]
+            scored, refine = posterior, not (post and r + 1 == decodes)
+            cell, posterior, carried = self.engine.cell(place, posterior, carried, eps, refine)
+            drawn.append((cell, scored))
+        read, scored = drawn[-1 if post else 0]
+        explained = Explained(frame, read, self.engine.posterior(scored), place.prior)
+        return explained, self._next(state, posterior, carried)
+
+    @staticmethod
+    def _next(state: State, posterior: Tensor, carried: Pair) -> State:
+        new = {"posterior": posterior, "hidden": carried[0], "cell": carried[1], "frame": state["frame"] + 1}
+        return {**state, **new}
+
+    @torch.no_grad()
+    def predict(self, state: State, steps: int) -> tuple[Decomposition, State]:
+        """Continue the video by `steps` frames: what is drawn is taken for the frame, gradients are zero (ours)."""
+        state, parts = {name: tensor.detach() for name, tensor in state.items()}, list[Decomposition]()
+        for _ in range(steps):
+            explained, state = self._predict_frame(state)
+            parts.append(explained.decomposition())
+        return Decomposition.join(parts), state
+
+    def _predict_frame(self, state: State) -> tuple[Explained, State]:
+        carried, posterior = (state["hidden"], state["cell"]), state["posterior"]
+        eps = self._noise(posterior, int(state["seed"]), int(state["frame"]), 0)
+        blank = posterior.new_zeros(len(posterior), *self.frame_shape)
+        place = self.place(blank, carried)
+        cell, *_ = self.engine.cell(place, posterior, carried, eps, refine=False)
+        place = replace(place, frame=cell.mixture.composed)
+        mixture = self.engine.explain(place.frame, cell.drawn)
+        zero = ImageGradients(*(torch.zeros_like(t) for t in (mixture.appearance, mixture.logits, mixture.logits)))
+        after, carried = self.engine.update(place, (mixture, zero, torch.zeros_like(posterior)), posterior, carried)
+        explained = Explained(
+            place.frame, replace(cell, mixture=mixture), self.engine.posterior(posterior), place.prior
+        )
+        return explained, self._next(state, after, carried)
