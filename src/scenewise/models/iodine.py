@@ -191,9 +191,20 @@ class Iodine(SceneModel, Decodes):
     # -- one frame ----------------------------------------------------------------------------------------------
 
     def decodes(self, refinements: int | None = None) -> int:
-        """Return the number of decodes of a frame."""
+        """Return the number of decodes of a frame.
+
+        Raises:
+            InputError: Fewer than one refinement is asked for.
+        """
         steps = self.config.refinements if refinements is None else refinements
-        return steps + self.config.final_decode
+        if steps < 1:
+            raise InputError("refinements", f"must be at least 1; found {steps}.")
+        return steps + self.decodes_after
+
+    @property
+    def decodes_after(self) -> int:
+        """Whether the state after the last refinement is drawn too, 0 or 1."""
+        return int(self.config.final_decode)
 
     def noise_shape(
         self, batch: int, frames: int, slots: int | None = None, refinements: int | None = None

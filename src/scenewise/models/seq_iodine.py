@@ -62,10 +62,10 @@ class SeqIodine(Iodine, Recurrent, Predictor):
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     config: SeqIodineConfig
 
-    def decodes(self, refinements: int | None = None) -> int:
-        """Return the number of decodes of a frame."""
-        steps = self.config.refinements if refinements is None else refinements
-        return steps + (self.config.readout == "post")
+    @property
+    def decodes_after(self) -> int:
+        """Whether the state after the last refinement of a frame is drawn too, 0 or 1."""
+        return int(self.config.readout == "post")
 
     def forward(
         self,
