@@ -29,6 +29,14 @@ class InputError(ValueError):
         return (type(self), (self.subject, self.problem, self.remedy))
 
 
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out; torch says so in several ways."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a sentence that names the nearest known spelling, or all known words where none is near."""
     words = sorted(known)

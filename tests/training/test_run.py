@@ -160,6 +160,35 @@ def test_bf16_sets_the_model_s_convolutions_while_it_trains(tmp_path):
     assert all(math.isfinite(float(row["loss"])) for row in rows(outcome.folder / "metrics.csv"))
 
 
+def test_bf16_falls_back_where_the_device_has_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("scenewise.training.run._has_bf16", lambda device: False)
+    heard = []
+    listener = Listener()
+    listener.noted = heard.append
+    train(small("training.precision=bf16", "training.steps=2", "training.validate_every=2"), tmp_path, reporter=listener)
+    assert sum("no bf16" in text for text in heard) == 1
+    assert load_model(tmp_path / "model").model.config.bf16_convolutions is False
+
+
+@pytest.mark.parametrize("words", ["CUDA out of memory. Tried", "DefaultCPUAllocator: can't allocate memory: you"])
+def test_out_of_memory_names_what_is_large_and_what_lowers_it(tmp_path, monkeypatch, words):
+    def full(self, *_, **__):
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(Provide, "forward", full)
+    with pytest.raises(InputError, match=r"batch 2, K = \d+, T = 1 frames, R = \d+ refinements.*recompute=true"):
+        train(small(), tmp_path)
+
+
+def test_other_runtime_errors_are_not_taken_for_it(tmp_path, monkeypatch):
+    def broken(self, *_, **__):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(Provide, "forward", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train(small(), tmp_path)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_and_saves_what_was_seen(tmp_path, monkeypatch):
     plain_loss = Provide.loss
 

@@ -190,8 +190,8 @@ class Iodine(SceneModel, Decodes):
 
     # -- one frame ----------------------------------------------------------------------------------------------
 
-    def decodes(self, refinements: int | None = None) -> int:
-        """Return the number of decodes of a frame.
+    def decodes(self, frame: int = 0, refinements: int | None = None) -> int:  # noqa: ARG002
+        """Return the number of decodes of a frame, the same for every frame.
 
         Raises:
             InputError: Fewer than one refinement is asked for.
@@ -210,7 +210,7 @@ class Iodine(SceneModel, Decodes):
         self, batch: int, frames: int, slots: int | None = None, refinements: int | None = None
     ) -> tuple[int, ...]:
         """Return the shape of the `noise` argument of `forward`: (B, T, decodes, K, Z)."""
-        return (batch, frames, self.decodes(refinements), slots or self.config.slots, self.config.latent)
+        return (batch, frames, self.decodes(refinements=refinements), slots or self.config.slots, self.config.latent)
 
     def forward(
         self,
@@ -228,7 +228,7 @@ class Iodine(SceneModel, Decodes):
         state = self.beginning(len(images), slots)
         posterior, carried = state
         place = self.place(images, carried)
-        decodes, totals = self.decodes(refinements), dict[str, Any]()
+        decodes, totals = self.decodes(refinements=refinements), dict[str, Any]()
         for r in range(decodes):
             eps = self._noise(posterior, seed, r) if noise is None else noise[:, :, r].flatten(0, 1)
             scored = posterior

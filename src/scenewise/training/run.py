@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
 import math
 import warnings
@@ -12,7 +14,7 @@ import lightning
 import torch
 
 from scenewise.checkpoint import as_device
-from scenewise.errors import InputError
+from scenewise.errors import InputError, is_out_of_memory
 from scenewise.training.folder import RunFolder
 from scenewise.training.forecast import device_name, forecast
 from scenewise.training.keeper import Keeper
@@ -20,10 +22,11 @@ from scenewise.training.learner import Learner, NonFiniteError, noise_shapes
 from scenewise.training.plan import Plan, make_plan
 from scenewise.training.ranks import is_first
 from scenewise.training.reporter import Reporter
-from scenewise.training.schedule import longest_clip
+from scenewise.training.schedule import clip_length, longest_clip
 from scenewise.training.steward import Steward, save_failure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from scenewise.training.recipes import Recipe, TrainingPart
@@ -71,15 +74,17 @@ def train(
     plan, folder = make_plan(recipe), RunFolder(out)
     device = as_device(recipe.training.device)
     _check_devices(recipe.training, device)
+    plan = _supported(plan, device, reporter)
     state = _begin(folder, plan, resume)
     model = plan.make_model()
     learner = Learner(model, plan, noise_shapes(model, _lengths(recipe.training)), state)
     limit = minutes if minutes is not None else recipe.training.minutes
     keeper = Keeper(folder.model, plan, device_name(device), -math.inf if state is None else float(state["best"]))
     steward = Steward(folder, keeper, reporter, limit, 0.0 if state is None else float(state["seconds"]))
-    if is_first():
-        reporter.planned(forecast(plan, model, device, learner.first, folder.path))
-    _fit(learner, steward, device)
+    with _memory_told(learner):
+        if is_first():
+            reporter.planned(forecast(plan, model, device, learner.first, folder.path))
+        _fit(learner, steward, device)
     return _finish(learner, steward)
 
 
@@ -87,6 +92,21 @@ def _check_devices(training: TrainingPart, device: torch.device) -> None:
     there = torch.cuda.device_count()
     if device.type == "cuda" and training.devices > there:
         raise InputError("training.devices", f"is {training.devices}; this machine has {there} GPUs.", "Ask for fewer.")
+
+
+def _supported(plan: Plan, device: torch.device, reporter: Reporter) -> Plan:
+    """Return the plan in float32 where it wants bf16 and the device has none; one line says so."""
+    if plan.recipe.training.precision != "bf16" or _has_bf16(device):
+        return plan
+    reporter.noted(f"{device_name(device)} has no bf16: convolutions run in float32")
+    return dataclasses.replace(plan, config=dataclasses.replace(plan.config, bf16_convolutions=False))
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    known = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return known is not None and bool(known())
 
 
 def _lengths(training: TrainingPart) -> set[int]:
@@ -119,6 +139,28 @@ def _fit(learner: Learner, steward: Steward, device: torch.device) -> None:
     except NonFiniteError as error:
         save_failure(steward.folder, error)
         raise
+
+
+@contextlib.contextmanager
+def _memory_told(learner: Learner) -> Iterator[None]:
+    """Where memory runs out, say how large a step was and which settings make it smaller."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise _too_large(learner) from error
+        raise
+
+
+def _too_large(learner: Learner) -> InputError:
+    training, config = learner.training_settings, learner.model.config
+    frames, refinements = clip_length(training, learner.done), getattr(config, "refinements", None)
+    size = f"batch {training.batch}, K = {config.slots}, T = {frames} frames"
+    size += f", R = {refinements} refinements" if refinements else ""
+    smaller = "Raise training.accumulation (the batch stays what it is), or lower training.batch"
+    if hasattr(config, "recompute") and not config.recompute:
+        smaller = f"Set model.settings.recompute=true. {smaller}"
+    return InputError("memory", f"ran out at step {learner.done} with {size}.", f"{smaller} or the clip length.")
 
 
 def _trainer(training: TrainingPart, first: int, steward: Steward, device: torch.device) -> lightning.Trainer:
