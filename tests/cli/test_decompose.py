@@ -19,6 +19,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from scenewise.media import read_palette_png
+
 FILES = {"overlay.mp4", "masks", "masks.json", "tracks.csv", "labels.npz", "slots.json", "report.html", "run.json"}
 
 
@@ -55,6 +57,26 @@ def test_options_reach_the_model_and_the_record(decompose, clip, tmp_path):
     assert settings["input"]["every"] == 2
     assert found["frames"] == 4
     assert found["files"] == ["labels.npz", "slots.json", "run.json"]
+
+
+@pytest.mark.parametrize(("text", "size"), [("40", (40, 40)), ("24,30", (24, 30)), ("8x9", (8, 9))])
+def test_results_of_any_size(decompose, clip, tmp_path, text, size):
+    assert decompose(clip, "--size", text)[0] == 0
+    folder = tmp_path / "out" / "clip"
+    assert {p.name for p in folder.iterdir()} == FILES
+    assert read_palette_png(folder / "masks" / "00003.png").shape == size
+    with np.load(folder / "labels.npz") as archive:
+        assert archive["labels"].shape == (8, *size)
+    taken = record(folder)["settings"]["input"]
+    assert (taken["size"], taken["model_size"], taken["source_size"]) == (list(size), [16, 16], [48, 64])
+
+
+def test_the_size_changes_no_error(decompose, tmp_path):
+    for out, words in (("own", ()), ("large", ("--size", 50))):
+        assert decompose("balls#2", "--formats", "slots", *words, out=tmp_path / out)[0] == 0
+    own, large = (record(tmp_path / out / "balls-2") for out in ("own", "large"))
+    assert own["mse"] == large["mse"]
+    assert own["verdict"] == large["verdict"]
 
 
 @pytest.mark.parametrize("slots", [1, 64])
@@ -255,7 +277,9 @@ def test_bad_files_are_named_and_leave_nothing(decompose, tmp_path, kind):
         ("--slots 0", "slots"),
         ("--slots 1000", "slots"),
         ("--refinements 0", "refinements"),
-        ("--size 32", "16 x 16"),
+        ("--size 7", "--size: height and width must be whole numbers in [8, 2048]"),
+        ("--size 64,4000", "[8, 2048]"),
+        ("--size 1,2,3", "--size"),
         ("--size large", "--size"),
         ("--crop 1,2,3", "--crop"),
         ("--crop 0,0,0,5", "crop"),

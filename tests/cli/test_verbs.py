@@ -20,6 +20,14 @@ def test_predict_stands_beside_the_true_future(scenewise, clip, model, tmp_path)
     assert [value is None for value in record["prediction"]["mse"]] == [False] * 4 + [True] * 2
 
 
+def test_predict_gives_results_of_any_size(scenewise, clip, model, tmp_path):
+    words = ("--model", model, "--out", tmp_path / "out", "--observe", 4, "--steps", 2, "--size", "24,40")
+    assert scenewise("predict", clip, *words)[0] == 0
+    masks = sorted((tmp_path / "out" / "clip" / "masks").iterdir())
+    assert [read_palette_png(path).shape for path in masks] == [(24, 40)] * 6
+    assert scenewise("predict", clip, *words[:-1], 3000)[0] == 2
+
+
 def test_predict_needs_frames_to_observe(scenewise, clip, model, tmp_path):
     words = ("predict", clip, "--model", model, "--out", tmp_path / "out", "--observe", 40, "--steps", 6)
     code, _, err = scenewise(*words)

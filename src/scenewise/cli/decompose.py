@@ -23,6 +23,7 @@ EXAMPLE = """examples:
   scenewise decompose clip.mp4 --out out
   scenewise decompose a.mp4 b.mov frames/ --out out --model runs/clip/best --slots 7
   scenewise decompose film.mkv --out out --crop 0,140,360,360 --every 2 --formats overlay,report
+  scenewise decompose clip.mp4 --out out --size 256       (masks, overlay and report of 256 x 256)
   scenewise decompose videos.npy --layout NTHWC --out out
   scenewise decompose balls-colour#3 --out out        (video 3 of a data source, scored against its ground truth)
 
@@ -66,7 +67,8 @@ class Video:
 
     def start(self, decomposer: Decomposer, args: argparse.Namespace) -> Result:
         """Return the decomposition, to be computed while it is saved."""
-        result = decomposer.decompose(self.content, args.slots, args.refinements, args.seed, name=self.name)
+        size = options.result_size(args)
+        result = decomposer.decompose(self.content, args.slots, args.refinements, args.seed, size=size, name=self.name)
         return self.marked(result)
 
     def marked(self, result: Result) -> Result:

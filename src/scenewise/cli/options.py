@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "provide-balls-colour"
 
+_SIZE = "size of the results, 8 to 2048 a side: the model works at its own, what it finds is scaled to this one"
+
 
 def add_model(parser: argparse.ArgumentParser, positional: bool = False) -> None:
     """Add the model, where it runs, and the numbers that may differ from its own."""
@@ -28,7 +30,7 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     """Add what part of a video is read, and how."""
     reading = parser.add_argument_group("which part of the video")
     reading.add_argument("--crop", metavar="T,L,H,W", help="top, left, height, width in pixels of the source")
-    reading.add_argument("--size", metavar="S|H,W", help="size the frames are scaled to: the model's, which is default")
+    reading.add_argument("--size", metavar="S|H,W", help=f"{_SIZE}; default: the model's")
     reading.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th frame")
     reading.add_argument("--start", type=int, default=0, metavar="N", help="first frame, from 0")
     reading.add_argument("--stop", type=int, metavar="N", help="one past the last frame")
@@ -78,32 +80,40 @@ def words(text: str | None) -> list[str] | None:
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
-def reading_checked(args: argparse.Namespace) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
-    """Return size and crop where they were given.
+def result_size(args: argparse.Namespace) -> tuple[int, int] | None:
+    """Return (H, W) of the results, None for the model's own.
+
+    Raises:
+        InputError: The option is malformed or out of range.
+    """
+    from scenewise.decompose.sizes import checked_size
+
+    found = numbers(args.size, "--size", 1, 2)
+    return None if found is None else checked_size((found * 2)[:2], "--size")
+
+
+def reading_checked(args: argparse.Namespace) -> tuple[tuple[int, int] | None, tuple[int, ...] | None]:
+    """Return size of the results and crop where they were given.
 
     Raises:
         InputError: One of the options that say what to read is malformed or out of range.
     """
     from scenewise.media import Selection
 
-    size, crop = numbers(args.size, "--size", 1, 2), numbers(args.crop, "--crop", 4)
-    Selection((size * 2)[:2] if size else None, crop, args.every, args.start, args.stop)  # type: ignore[arg-type]
+    size, crop = result_size(args), numbers(args.crop, "--crop", 4)
+    Selection(None, crop, args.every, args.start, args.stop)  # type: ignore[arg-type]
     return size, crop
 
 
 def reading(args: argparse.Namespace, model_size: tuple[int, int]) -> dict[str, object]:
-    """Return the options of `read_videos` that were given, with the model's size.
+    """Return the options of `read_videos` that were given; frames have the model's size unless results have another.
 
     Raises:
-        InputError: An option is malformed, or the size is not the model's.
+        InputError: An option is malformed.
     """
     size, crop = reading_checked(args)
-    if size is not None and (size * 2)[:2] != tuple(model_size):
-        height, width = model_size
-        remedy = "Leave --size out, or train at another size: scenewise train footage --data FILE."
-        raise InputError("--size", f"this model takes frames of {height} x {width}; found {args.size}.", remedy)
     return {
-        "size": model_size,
+        "size": model_size if size in (None, model_size) else None,  # both are made from the source's pixels
         "crop": crop,
         "every": args.every,
         "start": args.start,

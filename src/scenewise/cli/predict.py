@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
 
     def start(decomposer: Decomposer, video: Video) -> Result:
-        result = decomposer.predict(
-            video.content, args.observe, args.steps, args.slots, args.refinements, args.seed, name=video.name
-        )
+        counts = args.observe, args.steps, args.slots, args.refinements, args.seed
+        size = options.result_size(args)
+        result = decomposer.predict(video.content, *counts, size=size, name=video.name)
         return video.marked(result)
 
     return process(args, start)

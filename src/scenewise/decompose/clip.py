@@ -1,4 +1,4 @@
-"""A video as a model takes it: frames of its size one by one, and where they lie in the source."""
+"""A video as a model takes it: frames of the sizes wanted one by one, and where they lie in the source."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.data.contract import Sample
+from scenewise.decompose.sizes import checked_size
 from scenewise.errors import InputError
 from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
 from scenewise.media.reader import MediaFrame, Selection, VideoReader
@@ -25,14 +26,21 @@ class ClipFrame:
     Attributes:
         index: Its number in the source, from 0.
         time_s: Seconds after the first frame, or None.
-        image: uint8, shape (H, W, C).
+        image: At the size of the results, uint8, shape (H, W, C).
         ids: True ids, int64, shape (H, W), or None.
+        own: At the model's size, uint8, shape (h, w, C); None where the two are the same.
     """
 
     index: int
     time_s: float | None
     image: np.ndarray
     ids: np.ndarray | None = None
+    own: np.ndarray | None = None
+
+    @property
+    def given(self) -> np.ndarray:
+        """What the model takes."""
+        return self.image if self.own is None else self.own
 
 
 @dataclass
@@ -42,7 +50,7 @@ class Clip:
     Attributes:
         frames: What yields the frames; iterated anew each time where that is possible.
         name: For titles and folder names.
-        size: (H, W) of the frames.
+        size: (H, W) of the results.
         source_size: (H, W) of the source before crop and scaling.
         crop: (top, left, height, width) in source pixels that the frames show.
         frame_rate: Frames per second, or None.
@@ -73,31 +81,38 @@ class Clip:
 
 
 def open_clip(
-    video: Any, frame_shape: tuple[int, int, int], *, resize: bool = True, name: str | None = None, **reading: Any
+    video: Any,
+    frame_shape: tuple[int, int, int],
+    *,
+    size: int | tuple[int, int] | None = None,
+    resize: bool = True,
+    name: str | None = None,
+    **reading: Any,
 ) -> Clip:
     """Take whatever holds a video.
 
     Args:
         video: A path; a reader from `read_video`; a `Sample`; an array (T, H, W, C) or (T, H, W) of uint8, or floats
             in [0, 1]; a tensor (T, C, H, W); or an iterable of single such frames or of `MediaFrame`.
-        frame_shape: (C, H, W) of the frames wanted, C 1 or 3.
-        resize: Scale frames of another size by pixel area; otherwise they are an error.
+        frame_shape: (C, h, w) of the frames that the model takes, C 1 or 3.
+        size: (H, W) of the results, or one number for a square; the model's where None.
+        resize: Scale frames of another size to the model's by pixel area; otherwise they are an error.
         name: For titles; taken from the source where None.
         **reading: Options of `read_video`, for a path.
 
     Raises:
-        InputError: It holds no video, or frames of another size where `resize` is off.
+        InputError: It holds no video, or frames of another size where `resize` is off; or the size is out of range.
     """
-    fitting = _Fitting(frame_shape, resize)
+    fitting = _Fitting(frame_shape, resize, checked_size(size) or frame_shape[1:])
     if isinstance(video, Clip):
-        return video
+        return _opened(video, size is not None, fitting)
     if reading and not isinstance(video, (str, Path)):
         raise InputError(", ".join(reading), "can only be chosen for a path.", "Give them to read_video instead.")
     if isinstance(video, (str, Path)):
         from scenewise.media import read_video
 
-        if resize:
-            reading.setdefault("size", fitting.size)
+        if resize and fitting.size == fitting.own_size:
+            reading["size"] = fitting.size  # otherwise both sizes are made from the source's pixels
         video = read_video(video, **reading)
     if isinstance(video, VideoReader):
         return _of_reader(video, fitting, name)
@@ -110,48 +125,75 @@ def open_clip(
     raise InputError("video", f"expected a path, a reader, an array or frames; found {type(video).__name__}.")
 
 
+def _opened(clip: Clip, chosen: bool, fitting: _Fitting) -> Clip:
+    if chosen and clip.size != fitting.size:
+        raise InputError("size", f"this clip was opened at {clip.size}.", "Give the size to open_clip.")
+    return clip
+
+
 @dataclass(frozen=True)
 class _Fitting:
-    """Brings images to a model's shape."""
+    """Brings images to a model's shape, and to the size of the results."""
 
     frame_shape: tuple[int, int, int]
     resize: bool
+    size: tuple[int, int]
 
     @property
-    def size(self) -> tuple[int, int]:
+    def own_size(self) -> tuple[int, int]:
         return self.frame_shape[1:]
 
-    def image(self, image: np.ndarray, where: object) -> np.ndarray:
-        """Return uint8 (H, W, C)."""
-        if image.ndim == 2:
-            image = image[..., None]
-        if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
-            raise InputError(where, f"expected an image of shape (H, W, 1, 3 or 4); found {image.shape}.")
-        rgb = to_rgb(to_uint8(image, where))
-        if rgb.shape[:2] != self.size:
-            rgb = self._scaled(rgb, where)
+    def frame(
+        self, index: int, time_s: float | None, image: np.ndarray, where: object, ids: np.ndarray | None = None
+    ) -> ClipFrame:
+        """Return a frame at both sizes, each made from the image itself."""
+        rgb = _as_rgb(image, where)
+        own = self._own(rgb, where)
+        known = None if ids is None else self._ids(ids)
+        if self.size == self.own_size:
+            return ClipFrame(index, time_s, own, known)
+        return ClipFrame(index, time_s, self._channels(fit(rgb, Selection(size=self.size))), known, own)
+
+    def own(self, image: np.ndarray, where: object) -> np.ndarray:
+        """Return uint8 (h, w, C) as the model takes it."""
+        return self._own(_as_rgb(image, where), where)
+
+    def _own(self, rgb: np.ndarray, where: object) -> np.ndarray:
+        if rgb.shape[:2] != self.own_size:
+            if not self.resize:
+                problem = f"the model takes frames of (H, W) = {self.own_size}; found {rgb.shape[:2]}."
+                remedy = f"Read the video with size={self.own_size}, or pass resize=True."
+                raise InputError(where, problem, remedy)
+            rgb = fit(rgb, Selection(size=self.own_size))
+        return self._channels(rgb)
+
+    def _channels(self, rgb: np.ndarray) -> np.ndarray:
         return to_grey(rgb) if self.frame_shape[0] == 1 else np.ascontiguousarray(rgb)
 
-    def ids(self, ids: np.ndarray) -> np.ndarray:
-        """Return ids at the model's size: the nearest pixel of each."""
+    def _ids(self, ids: np.ndarray) -> np.ndarray:
+        """Return ids at the size of the results: the nearest pixel of each."""
         rows, columns = (
             ((np.arange(wanted) + 0.5) * found / wanted).astype(int)
             for wanted, found in zip(self.size, ids.shape, strict=True)
         )
         return np.asarray(ids[rows[:, None], columns[None, :]])
 
-    def _scaled(self, rgb: np.ndarray, where: object) -> np.ndarray:
-        if not self.resize:
-            problem = f"the model takes frames of (H, W) = {self.size}; found {rgb.shape[:2]}."
-            raise InputError(where, problem, f"Read the video with size={self.size}, or pass resize=True.")
-        return fit(rgb, Selection(size=self.size))
+
+def _as_rgb(image: np.ndarray, where: object) -> np.ndarray:
+    """Return uint8 (H, W, 3) of an image (H, W) or (H, W, C)."""
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+        raise InputError(where, f"expected an image of shape (H, W, 1, 3 or 4); found {image.shape}.")
+    return to_rgb(to_uint8(image, where))
 
 
 def as_image(frame: Any, frame_shape: tuple[int, int, int], resize: bool) -> np.ndarray:
     """Return one frame, a `MediaFrame` or an image (H, W, C) of uint8 or floats in [0, 1], as uint8 (H, W, C)."""
+    fitting = _Fitting(frame_shape, resize, frame_shape[1:])
     if isinstance(frame, MediaFrame):
-        return _Fitting(frame_shape, resize).image(frame.image, f"frame {frame.index}")
-    return _Fitting(frame_shape, resize).image(np.asarray(frame), "frame")
+        return fitting.own(frame.image, f"frame {frame.index}")
+    return fitting.own(np.asarray(frame), "frame")
 
 
 def _of_reader(reader: VideoReader, fitting: _Fitting, name: str | None) -> Clip:
@@ -177,7 +219,7 @@ class _ReaderFrames:
     def __iter__(self) -> Iterator[ClipFrame]:
         for frame in self.reader:
             where = f"{self.reader.path}, frame {frame.index}"
-            yield ClipFrame(frame.index, frame.time_s, self.fitting.image(frame.image, where))
+            yield self.fitting.frame(frame.index, frame.time_s, frame.image, where)
 
 
 def _of_sample(sample: Sample, fitting: _Fitting, name: str) -> Clip:
@@ -201,8 +243,8 @@ class _ArrayFrames:
 
     def __iter__(self) -> Iterator[ClipFrame]:
         for index, image in enumerate(self.images):
-            ids = None if self.ids is None else self.fitting.ids(self.ids[index])
-            yield ClipFrame(index, None, self.fitting.image(image, f"{self.name}, frame {index}"), ids)
+            ids = None if self.ids is None else self.ids[index]
+            yield self.fitting.frame(index, None, image, f"{self.name}, frame {index}", ids)
 
 
 def _as_images(video: np.ndarray | Tensor) -> np.ndarray:
@@ -235,4 +277,4 @@ class _LooseFrames:
             known = isinstance(frame, MediaFrame)
             index, time_s = (frame.index, frame.time_s) if known else (number, None)
             image = np.asarray(frame.image if known else _as_images(frame[None])[0])
-            yield ClipFrame(index, time_s, self.fitting.image(image, f"frame {index}"))
+            yield self.fitting.frame(index, time_s, image, f"frame {index}")

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from scenewise.checkpoint import Card, load_model
-from scenewise.decompose.clip import Clip, ClipFrame, as_image, open_clip
-from scenewise.decompose.frame_result import FrameResult, as_picture
+from scenewise.decompose.clip import ClipFrame, as_image, open_clip
+from scenewise.decompose.frame_result import FrameResult
 from scenewise.decompose.result import Result, Settings
+from scenewise.decompose.sizes import checked_size, draw, scaled
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Predictor, Recurrent, SceneModel, State
 from scenewise.variational.gaussian import seeded_noise
@@ -171,6 +172,7 @@ class Decomposer:
         refinements: int | None = None,
         seed: int = 0,
         *,
+        size: int | tuple[int, int] | None = None,
         resize: bool = True,
         name: str | None = None,
         **reading: Any,
@@ -182,6 +184,8 @@ class Decomposer:
             slots: K, the model's own where None.
             refinements: R, the model's own where None.
             seed: Seed of the posterior noise: the same seed gives the same result on the same machine.
+            size: (H, W) of the results, or one number for a square; the model's own where None. The model works at its
+                own size all the same, and what it finds is brought to this one.
             resize: Scale frames to the model's size; otherwise frames of another size are an error.
             name: For titles, taken from the video where None.
             **reading: Options of `read_video` where `video` is a path: `crop`, `every`, `start`, `stop`, `layout`.
@@ -190,8 +194,8 @@ class Decomposer:
             InputError: The video cannot be read, or an option is out of range.
         """
         check_limits(slots=slots, refinements=refinements)
-        clip = open_clip(video, self.frame_shape, resize=resize, name=name, **reading)
-        return Result(self, clip, Settings(slots, refinements, seed, resize=resize))
+        clip = open_clip(video, self.frame_shape, size=size, resize=resize, name=name, **reading)
+        return Result(self, clip, Settings(slots, refinements, seed, resize=resize, size=checked_size(size)))
 
     def predict(
         self,
@@ -202,6 +206,7 @@ class Decomposer:
         refinements: int | None = None,
         seed: int = 0,
         *,
+        size: int | tuple[int, int] | None = None,
         resize: bool = True,
         name: str | None = None,
         **reading: Any,
@@ -215,6 +220,7 @@ class Decomposer:
             slots: K.
             refinements: R.
             seed: Seed of the posterior noise.
+            size: (H, W) of the results.
             resize: Scale frames to the model's size.
             name: For titles.
             **reading: Options of `read_video`.
@@ -228,30 +234,30 @@ class Decomposer:
         for option, value in (("observe", observe), ("steps", steps)):
             if value < 1:
                 raise InputError(option, f"must be at least 1; found {value}.")
-        clip = open_clip(video, self.frame_shape, resize=resize, name=name, **reading)
+        clip = open_clip(video, self.frame_shape, size=size, resize=resize, name=name, **reading)
         if clip.length_hint is not None:
             clip.length_hint = observe + steps
-        return Result(self, clip, Settings(slots, refinements, seed, observe, steps, resize))
+        return Result(self, clip, Settings(slots, refinements, seed, observe, steps, resize, checked_size(size)))
 
     def stream(self, video: Any, settings: Settings | None = None) -> Iterator[FrameResult]:
         """Yield one result per frame, then the predicted ones, in constant memory.
 
         Args:
             video: As in `decompose`.
-            settings: Slots, refinements, seed, and how much to observe and predict.
+            settings: Slots, refinements, seed, size of the results, and how much to observe and predict.
 
         Raises:
             InputError: The video cannot be read, or ends before the frames to observe.
         """
         chosen = settings or Settings()
-        clip = video if isinstance(video, Clip) else open_clip(video, self.frame_shape, resize=chosen.resize)
+        clip = open_clip(video, self.frame_shape, size=chosen.size, resize=chosen.resize)
         frames = iter(clip)
         state = self.initial_state(1, chosen.slots, chosen.seed)
         last: list[ClipFrame] = []
         for seen, frame in enumerate(frames, 1):
             before = state
-            part, state = self.step(np.asarray(frame.image), before, chosen.refinements)
-            yield self._result(frame, part, self._later(part, before, chosen.seed, frame.index))
+            part, state = self.step(np.asarray(frame.given), before, chosen.refinements)
+            yield self._result(frame, part, self._later(part, before, chosen.seed, frame))
             last = [*last, frame][-2:]
             if seen == chosen.observe:
                 break
@@ -264,7 +270,7 @@ class Decomposer:
             part, state = self.model.predict(before, 1)  # type: ignore[operator]
             truth = next(frames, None)
             here = truth or _following(last)
-            spread = self._later(part, before, chosen.seed, here.index)
+            spread = self._later(part, before, chosen.seed, here)
             yield self._result(here, part, spread, predicted=True, known=truth is not None)
             last = [*last, here][-2:]
 
@@ -276,47 +282,51 @@ class Decomposer:
         predicted: bool = False,
         known: bool = True,
     ) -> FrameResult:
-        masks = part.masks[0, 0, :, 0].cpu().numpy()
-        reconstruction = part.reconstruction[0, 0].permute(1, 2, 0).cpu().numpy()
-        appearance = part.appearance[0, 0].permute(0, 2, 3, 1).cpu().numpy()
-        if not np.isfinite(reconstruction).all() or not np.isfinite(masks).all():
+        own = part.reconstruction[0, 0].permute(1, 2, 0).cpu().numpy()  # (h, w, C)
+        if not np.isfinite(own).all() or not bool(part.masks[0, 0].isfinite().all()):
             problem = f"gave NaN or infinite values at frame {frame.index}."
             raise InputError(self.name, problem, "Use fewer refinements or another model.")
-        image = frame.image if frame.image.shape[2] == 3 else np.repeat(frame.image, 3, axis=2)
-        error = float(np.mean((frame.image / np.float32(255) - reconstruction) ** 2)) if known else float("nan")
+        found = draw(part, _size(frame.image))
+        image = _coloured(frame.image)
         return FrameResult(
             index=frame.index,
             time_s=frame.time_s,
             image=np.zeros_like(image) if predicted else image,
-            labels=part.labels[0, 0].cpu().numpy().astype(np.uint8 if part.slots <= 256 else np.uint16),
-            masks=masks,
-            appearance=as_picture(appearance),
-            reconstruction=reconstruction,
+            labels=found.labels,
+            masks=found.masks,
+            appearance=found.appearance,
+            reconstruction=found.reconstruction,
             mean=part.mean[0, 0].cpu().numpy(),
             std=(0.5 * part.log_variance[0, 0]).exp().cpu().numpy(),
-            mse=error,
+            mse=float(np.mean((frame.given / np.float32(255) - own) ** 2)) if known else float("nan"),
             kl=float(part.kl[0, 0]),
             log_likelihood=float(part.log_likelihood[0, 0]),
             predicted=predicted,
             truth=image if predicted and known else None,
             ids=frame.ids,
             spread=spread,
+            own=None if _size(image) == _size(own) else (_coloured(frame.given) if known else None, own),
         )
 
-    def _later(self, part: Decomposition, before: State, seed: int, index: int) -> Callable[[], np.ndarray] | None:
+    def _later(
+        self, part: Decomposition, before: State, seed: int, frame: ClipFrame
+    ) -> Callable[[], np.ndarray] | None:
         """Return what computes a frame's uncertainty; it holds on to latents and state, not to images."""
         if not isinstance(self.model, Decodes):
             return None
-        return partial(self._spread, part.mean[0, 0], part.log_variance[0, 0], before, seed, index)
+        mean, log_variance = part.mean[0, 0], part.log_variance[0, 0]
+        return partial(self._spread, mean, log_variance, before, seed, frame.index, _size(frame.image))
 
     @torch.no_grad()
-    def _spread(self, mean: Tensor, log_variance: Tensor, before: State, seed: int, index: int) -> np.ndarray:
+    def _spread(
+        self, mean: Tensor, log_variance: Tensor, before: State, seed: int, index: int, size: tuple[int, int]
+    ) -> np.ndarray:
         """Return the standard deviation of the reconstruction over posterior samples, shape (H, W)."""
         noise = seeded_noise((SPREAD_SAMPLES, *mean.shape), seed, index, _SPREAD_KEY, device=mean.device)
         latents = mean + (0.5 * log_variance).exp() * noise  # (S, K, Z)
         masks, appearance = self.model.decode(latents, repeated(before, SPREAD_SAMPLES))  # type: ignore[operator]
         drawn = (masks * appearance).sum(1)  # (S, C, H, W)
-        return drawn.var(0).mean(0).sqrt().cpu().numpy()
+        return scaled(drawn.var(0).mean(0).sqrt(), size).cpu().numpy()
 
 
 def repeated(state: Mapping[str, Tensor], times: int) -> State:
@@ -330,6 +340,15 @@ def check_limits(**options: int | None) -> None:
         low, high = _LIMITS[name]
         if value is not None and not low <= value <= high:
             raise InputError(name, f"must lie in [{low}, {high}]; found {value}.")
+
+
+def _size(image: np.ndarray) -> tuple[int, int]:
+    return int(image.shape[0]), int(image.shape[1])
+
+
+def _coloured(image: np.ndarray) -> np.ndarray:
+    """Return (H, W, 3) of an image (H, W, 1 or 3)."""
+    return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
 
 
 def _following(last: list[ClipFrame]) -> ClipFrame:

@@ -13,26 +13,29 @@ if TYPE_CHECKING:
 
 @dataclass
 class FrameResult:
-    """One frame taken apart.
+    """One frame taken apart, at the size of the results (H, W).
 
     Attributes:
         index: The frame's number in its source, from 0.
         time_s: Seconds after the first frame, or None.
-        image: The frame the model saw, uint8, shape (H, W, 3); black where `predicted`.
+        image: The frame, of which the model saw the content at its own size, uint8, shape (H, W, 3); black where
+            `predicted`.
         labels: The slot that owns each pixel, uint8, or uint16 beyond 256 slots, shape (H, W).
         masks: Float32 in [0, 1], sums to 1 over K, shape (K, H, W).
         appearance: Mean image of each slot, uint8, shape (K, H, W, 3).
         reconstruction: Float32, not clipped, shape (H, W, C).
         mean: Posterior mean of each slot's latent, shape (K, Z).
         std: Posterior standard deviation of each slot's latent, shape (K, Z).
-        mse: Squared error of the reconstruction per pixel and channel, frames in [0, 1]; NaN where there is no frame
-            to compare with.
+        mse: Squared error of the reconstruction per pixel and channel at the model's own size, whatever the size of
+            the results: what the model card's figures mean. Frames in [0, 1]; NaN where there is none to compare with.
         kl: KL(posterior || prior) in nats.
         log_likelihood: log p(frame given slots) in nats.
         predicted: Whether the model did not see this frame but predicted it.
         truth: The true frame beside a predicted one, uint8, shape (H, W, 3).
         ids: True ids, int64, shape (H, W), or None.
         spread: Computes `uncertainty` when it is asked for; None where the model cannot draw samples.
+        own: The true frame, uint8, shape (h, w, 3), or None, and the reconstruction, float32, shape (h, w, C), at the
+            model's own size; None where the results have it.
     """
 
     index: int
@@ -51,6 +54,7 @@ class FrameResult:
     truth: np.ndarray | None = None
     ids: np.ndarray | None = None
     spread: Callable[[], np.ndarray] | None = field(default=None, repr=False)
+    own: tuple[np.ndarray | None, np.ndarray] | None = field(default=None, repr=False)
     _uncertainty: np.ndarray | None = field(default=None, repr=False)
 
     @property
@@ -75,6 +79,11 @@ class FrameResult:
         return self.truth if self.predicted else self.image
 
     @property
+    def compared(self) -> tuple[np.ndarray | None, np.ndarray]:
+        """The true image, None if unknown, and the reconstruction: both at the model's own size, as for `mse`."""
+        return (self.seen, self.reconstruction) if self.own is None else self.own
+
+    @property
     def slots(self) -> int:
         """K."""
         return len(self.masks)
@@ -83,7 +92,7 @@ class FrameResult:
     def nbytes(self) -> int:
         """Bytes its arrays hold."""
         arrays = (self.image, self.labels, self.masks, self.appearance, self.reconstruction, self.truth, self.ids)
-        return sum(a.nbytes for a in arrays if a is not None) + self.mean.nbytes + self.std.nbytes
+        return sum(a.nbytes for a in (*arrays, self.mean, self.std, *(self.own or ())) if a is not None)
 
 
 def as_picture(values: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ class Settings:
         observe: Frames to look at before predicting; all where None.
         steps: Frames to predict.
         resize: Whether frames are scaled to the model's size.
+        size: (H, W) of the results, the model's own where None.
     """
 
     slots: int | None = None
@@ -40,6 +41,7 @@ class Settings:
     observe: int | None = None
     steps: int = 0
     resize: bool = True
+    size: tuple[int, int] | None = None
 
 
 class Result:
@@ -66,6 +68,11 @@ class Result:
         self.keep_bytes = KEPT_BYTES
         self._kept: list[FrameResult] | None = None
         self._passes = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of everything it holds and writes."""
+        return self.clip.size
 
     @property
     def slots(self) -> int:
@@ -115,7 +122,7 @@ class Result:
 
     @property
     def mse(self) -> np.ndarray:
-        """Error of each frame, shape (T,)."""
+        """Error of each frame at the model's own size, shape (T,)."""
         return self.collect("mse")
 
     def save(

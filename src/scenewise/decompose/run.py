@@ -168,6 +168,7 @@ class _Job:
                 "source_size": list(clip.source_size),
                 "crop": list(clip.crop),
                 "size": list(clip.size),
+                "model_size": list(decomposer.size),
                 "frame_rate": clip.frame_rate,
                 **clip.reading,
             },

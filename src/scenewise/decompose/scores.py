@@ -12,9 +12,13 @@ from scenewise.metrics import HORIZONS, adjusted_rand_index, over_horizons, squa
 
 if TYPE_CHECKING:
     from scenewise.decompose.frame_result import FrameResult
+    from scenewise.evaluation.protocols import Protocol
 
 PREDICTION = "prediction"
 """Name that scores of predicted frames carry: means over the first j predicted frames, as PROVIDE Fig. 5."""
+
+LARGEST_SCORED = 256
+"""Longest side, in pixels, at which labels of scaled results are scored; beyond it one pixel in n counts."""
 
 _BASELINE = "the last observed frame, repeated"
 
@@ -23,7 +27,8 @@ class VideoScores:
     """Gathers what scores need; frames without ids and without a future cost nothing.
 
     Videos with ids come from generators and array files and are in memory already, so keeping their labels until the
-    end does not change what a run needs.
+    end does not change what a run needs; results of another size than the model's are thinned to `LARGEST_SCORED`.
+    Errors are those at the model's own size.
 
     Args:
         background_ids: True ids that are background.
@@ -36,16 +41,17 @@ class VideoScores:
         self._seen: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
         self._ahead: list[tuple[np.ndarray, np.ndarray]] = []
         self._last: np.ndarray | None = None
+        self._every = 1
 
     def add(self, frame: FrameResult) -> None:
         """Take in the next frame."""
         if frame.predicted:
             self._add_predicted(frame)
             return
-        self._last = frame.image
-        if frame.ids is not None:
-            channels = frame.reconstruction.shape[-1]
-            self._seen.append((frame.labels, frame.ids, frame.reconstruction, frame.image[..., :channels]))
+        self._last, reconstruction = frame.compared
+        if frame.ids is not None and self._last is not None:
+            channels = reconstruction.shape[-1]
+            self._seen.append((*self._scored(frame, frame.ids), reconstruction, self._last[..., :channels]))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return all scores, each with the name of its protocol."""
@@ -54,23 +60,35 @@ class VideoScores:
     def _add_predicted(self, frame: FrameResult) -> None:
         self.mse.append(frame.mse)
         error = math.nan
-        if frame.truth is not None and self._last is not None:
-            last, truth = (np.moveaxis(image, -1, 0) / 255.0 for image in (self._last, frame.truth))  # (C, H, W)
+        known = frame.compared[0]
+        if known is not None and self._last is not None:
+            last, truth = (np.moveaxis(image, -1, 0) / 255.0 for image in (self._last, known))  # (C, H, W)
             error = float(squared_error(last, truth))
         self.copy_last_mse.append(error)
         if frame.ids is not None:
-            self._ahead.append((frame.labels, frame.ids))
+            self._ahead.append(self._scored(frame, frame.ids))
+
+    def _scored(self, frame: FrameResult, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels and ids that are scored."""
+        self._every = n = 1 if frame.own is None else -(-max(ids.shape) // LARGEST_SCORED)
+        grid = slice(n // 2, None, n), slice(n // 2, None, n)
+        return frame.labels[grid].copy(), ids[grid].copy()  # a view would keep the whole
+
+    def _note(self, *words: str) -> str:
+        thinned = f"one pixel in {self._every} of each row and column" if self._every > 1 else ""
+        return ", ".join(word for word in (*words, thinned) if word)
 
     def _protocols(self) -> list[dict[str, Any]]:
         if not self._seen:
             return []
         labels, ids, reconstruction, frames = (np.stack(parts) for parts in zip(*self._seen, strict=True))
         images = np.moveaxis(reconstruction, -1, 1), np.moveaxis(frames, -1, 1) / np.float32(255)  # (T, C, H, W)
-        note = "observed frames" if self.mse else ""
+        observed = "observed frames" if self.mse else ""
         found = []
         for name in PROTOCOLS.names():
-            scores = PROTOCOLS.get(name).begin(self.background_ids).add(labels, ids, *images).result()
-            found += [_row(name, metric, value, note) for metric, value in scores.values.items()]
+            values = _values(PROTOCOLS.get(name), labels, ids, images, self.background_ids)
+            for metric, value in values.items():
+                found.append(_row(name, metric, value, observed if metric == "MSE" else self._note(observed)))
         return found
 
     def _predictions(self) -> list[dict[str, Any]]:
@@ -83,8 +101,22 @@ class VideoScores:
             labels, ids = (np.stack(parts) for parts in zip(*self._ahead, strict=True))
             for metric, foreground in (("ARI", False), ("F-ARI", True)):
                 each = adjusted_rand_index(labels, ids, foreground=foreground, background_ids=self.background_ids).each
-                rows += _horizons(metric, each)
+                rows += _horizons(metric, each, self._note())
         return rows
+
+
+def _values(
+    protocol: Protocol,
+    labels: np.ndarray,
+    ids: np.ndarray,
+    images: tuple[np.ndarray, np.ndarray],
+    background_ids: tuple[int, ...],
+) -> dict[str, float]:
+    """Return scores of one video by name; reconstructions and frames (T, C, h, w) may differ from labels in size."""
+    if labels.shape[1:] == images[0].shape[2:]:
+        return protocol.score(labels, ids, *images, background_ids)
+    blank = np.zeros((len(labels), *images[0].shape[2:]), np.uint8)  # errors do not depend on labels
+    return {**protocol.score(blank, blank, *images), **protocol.score(labels, ids, background_ids=background_ids)}
 
 
 def _horizons(metric: str, values: np.ndarray, note: str = "") -> list[dict[str, Any]]:
