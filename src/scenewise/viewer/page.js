@@ -9,6 +9,7 @@ const SIZE = W * H;
 const HEAT = [[11, 9, 28], [59, 15, 92], [120, 28, 109], [181, 54, 88], [229, 92, 48], [251, 155, 6], [246, 215, 70], [252, 255, 200]];
 const FAINT = 0.16; // what is left of a pixel outside the chosen slot
 const MEMORY = 96e6; // bytes of decoded frames kept at most
+const FINE = 192; // pixels from which on a picture is shown smaller than it is: single pixels are not to be seen then
 
 const state = { at: 0, slot: null, view: "both", playing: false, decoded: null };
 if (!frames.length) return;
@@ -150,7 +151,7 @@ function describe({ frame, labels }) {
   $("predicted-badge").hidden = !frame.predicted;
   const caption = $("panel-input").querySelector("figcaption");
   caption.querySelector("b").textContent = frame.predicted ? "True future" : "Input";
-  caption.querySelector("span").textContent = frame.predicted ? "not shown to the model" : "what the model sees";
+  caption.querySelector("span").textContent = frame.predicted ? "not shown to the model" : SEEN;
   $("panel-input").querySelector(".unseen").hidden = frame.seen;
   const owned = new Uint32Array(256);
   for (const label of labels) owned[label]++;
@@ -426,6 +427,7 @@ function number(value) {
 /* ---------- Setting up ---------- */
 
 const WIDE = W / H > 2.2;
+const SEEN = report.model ? `the model sees it at ${report.model[1]} × ${report.model[0]}` : "what the model sees";
 const hasIds = frames.some((frame) => frame.truth);
 const largest = Math.max(1, ...timeline.area.flatMap((row, k) => (report.roles[k] === "background" ? [] : [row.reduce((a, b) => Math.max(a, b), 0)])));
 const meanSpread = timeline.mse.map((_, point) => {
@@ -495,6 +497,7 @@ function dress() {
   document.documentElement.style.setProperty("--heat", `linear-gradient(90deg, ${HEAT.map((c) => rgb(c)).join(", ")})`);
   document.body.classList.toggle("one-image", report.frames === 1);
   document.body.classList.toggle("wide", WIDE);
+  document.body.classList.toggle("fine", Math.max(W, H) > FINE);
   $("panel-ids").hidden = !hasIds;
   $("panel-uncertainty").hidden = frames.every((frame) => frame.peak === 0); // none known is not the same as sure
   $("peak").textContent = number(scale);

@@ -82,7 +82,19 @@ def _where(report: ReportBuilder, summary: Mapping[str, Any]) -> str:
 def _facts(report: ReportBuilder, summary: Mapping[str, Any]) -> list[str]:
     height, width = report.size
     model = [f"model {summary['model']}"] if summary.get("model") else []
-    return [*model, f"{width} × {height} pixels", _many(report.slots, "slot")]
+    return [*model, f"{width} × {height} pixels{_scaling(report)}", _many(report.slots, "slot")]
+
+
+def _scaling(report: ReportBuilder) -> str:
+    own = _model_size(report)
+    return f", scaled from the model's {own[1]} × {own[0]}" if own else ""
+
+
+def _model_size(report: ReportBuilder) -> list[int] | None:
+    """Return (H, W) at which the model works, None where that is the size of the results or not known."""
+    taken = report.settings.get("input")
+    own = taken.get("model_size") if isinstance(taken, dict) else None
+    return None if not own or tuple(own) == report.size else [int(side) for side in own]
 
 
 def _kept(report: ReportBuilder) -> str:
@@ -190,6 +202,7 @@ def _data(report: ReportBuilder, summary: Mapping[str, Any]) -> dict[str, Any]:
         "width": width,
         "height": height,
         "tile": padded(height),
+        "model": _model_size(report),
         "frames": report.frames,
         "stride": report.stride,
         "first": [first, start],

@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from scenewise.viewer.report import FrameView
 
-LONGEST_SIDE = 192
+LONGEST_SIDE = 256
 """Pictures with a longer side are shrunk by a whole factor."""
 
 _COLOUR_STEP = 3
