@@ -22,6 +22,7 @@ VERBS = {
     "evaluate": "score a model on data with ground truth",
     "models": "list models, their presets, and the weights that ship",
     "data": "list, make and look at data",
+    "bench": "measure speed, memory and work of models, beside the least their convolutions take",
     "doctor": "check the installation and say what is wrong",
 }
 

@@ -1,0 +1,148 @@
+"""Which models a bench measures, from what the user names."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenewise.bench.subject import Spec
+from scenewise.checkpoint import as_device, shipped
+from scenewise.errors import InputError, nearest
+from scenewise.models import MODELS
+from scenewise.models.contract import Recurrent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Case:
+    """A setting with a name, to be compared over time.
+
+    Attributes:
+        model: A registered model.
+        preset: One of its presets.
+        batch: B.
+        frames: T.
+        overrides: Settings, of which those count that the model has.
+    """
+
+    model: str
+    preset: str
+    batch: int
+    frames: int
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+_IODINE = {"slots": 7, "refinements": 5, "latent": 64, "decoder_channels": 64, "encoder_channels": 64}
+CASES = {
+    "provide-paper": Case("provide", "paper", 2, 4, {"size": [64, 64], "slots": 5, "refinements": 6}),
+    "iodine-64": Case("iodine", "paper", 4, 1, {"size": [64, 64], **_IODINE}),
+    "iodine-128": Case("iodine", "paper", 4, 1, {"size": [128, 128], **_IODINE}),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked for; None leaves a number to the model or the case.
+
+    Attributes:
+        models: Registered models, shipped weights or folders.
+        presets: Of the registered models.
+        cases: Names of cases.
+        batch: B of the training step.
+        frames: T of the training step.
+        slots: K.
+        device: auto, cpu, cuda or cuda:N.
+        threads: Of the CPU.
+        bf16: Convolutions in bfloat16.
+        recompute: Recompute cells in the backward pass.
+    """
+
+    models: Sequence[str] = ()
+    presets: Sequence[str] = ("paper",)
+    cases: Sequence[str] = ()
+    batch: int | None = None
+    frames: int | None = None
+    slots: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    bf16: bool = False
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise InputError where a number cannot be."""
+        for name in ("batch", "frames", "slots", "threads"):
+            at_least_one(f"--{name}", getattr(self, name))
+        if not self.presets:
+            raise InputError("--presets", "names no preset.", "Write for example --presets paper,fast.")
+
+
+def at_least_one(option: str, value: int | None) -> None:
+    """Raise InputError where a number was given that is below 1."""
+    if value is not None and value < 1:
+        raise InputError(option, f"must be at least 1; found {value}.", f"Give a larger number, or leave {option} out.")
+
+
+def specs(asked: Asked) -> tuple[list[Spec], list[str]]:
+    """Return what to measure, and a line for each case whose model is not there.
+
+    Raises:
+        InputError: A model, preset, case or option is not known, or the model cannot do it.
+    """
+    found, skipped = [], []
+    for name in asked.cases:
+        if name not in CASES:
+            raise InputError("--case", f"there is no case {name!r}.", nearest(name, CASES))
+        if CASES[name].model not in MODELS.names():
+            skipped.append(f"{name}: skipped, the model {CASES[name].model!r} is not registered")
+            continue
+        found.append(_of_case(name, asked))
+    everything = [*MODELS.names(), *shipped()]
+    for name in asked.models or ([] if asked.cases else everything):
+        presets = asked.presets if name in MODELS.names() and not _is_weights(name) else (None,)
+        found += [_spec(Spec(name, preset), asked) for preset in presets]
+    return found, skipped
+
+
+def _is_weights(name: str) -> bool:
+    return name in shipped() or ("/" in name and Path(name).is_dir())
+
+
+def _of_case(name: str, asked: Asked) -> Spec:
+    case = CASES[name]
+    known = {f.name for f in dataclasses.fields(MODELS.get(case.model).config_class)}
+    overrides = {key: value for key, value in case.overrides.items() if key in known}
+    return _spec(Spec(case.model, case.preset, overrides, case.batch, case.frames, case=name), asked)
+
+
+def _spec(spec: Spec, asked: Asked) -> Spec:
+    """Return a spec with the numbers that the user gave laid over its own."""
+    kind = spec.model_class()
+    fields = {f.name for f in dataclasses.fields(kind.config_class)}
+    overrides = dict(spec.overrides)
+    for option, key, value in _changes(asked):
+        if key not in fields:
+            raise InputError(option, f"{spec.name} has no setting {key!r}.", f"Leave {option} out.")
+        overrides[key] = value
+    frames = spec.frames if spec.case or issubclass(kind, Recurrent) else 1
+    return dataclasses.replace(
+        spec,
+        overrides=overrides,
+        batch=asked.batch or spec.batch,
+        frames=asked.frames or frames,
+        device=str(as_device(asked.device)),
+        threads=asked.threads,
+    )
+
+
+def _changes(asked: Asked) -> list[tuple[str, str, Any]]:
+    """Return (option, setting, value) of what was asked for."""
+    every = [
+        ("--slots", "slots", asked.slots),
+        ("--bf16", "bf16_convolutions", asked.bf16 or None),
+        ("--recompute", "recompute", asked.recompute or None),
+    ]
+    return [row for row in every if row[2] is not None]

@@ -1,0 +1,163 @@
+"""scenewise bench: speed, memory and work of models, beside the least that their convolutions alone would take."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from scenewise.cli import options
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Sequence
+
+EXAMPLE = """examples:
+  scenewise bench                                   # every model and all weights that ship, a couple of minutes
+  scenewise bench provide --presets paper,fast --batch 2 --frames 4 --json speed.json
+  scenewise bench --case provide-paper --against naive
+  scenewise bench --sweep --json sweep.json         # how it grows with frames, slots and refinements
+
+The floor is the time of the convolutions and large linear layers alone, in the same shapes, on the same machine, timed
+in turn with the model: docs/performance.md says how it is counted."""
+
+_WIDTH = 170
+"""Columns of a table where no terminal says how many there are."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    what = parser.add_argument_group("what is measured")
+    what.add_argument(
+        "models", nargs="*", metavar="MODEL", help="a registered model, shipped weights, or a model folder"
+    )
+    what.add_argument("--presets", default="paper", metavar="A,B", help="of registered models; default: %(default)s")
+    what.add_argument(
+        "--case", action="append", default=[], metavar="NAME", help="provide-paper, iodine-64, iodine-128"
+    )
+    what.add_argument("--sweep", action="store_true", help="sweep frames, slots and refinements of a small provide")
+    what.add_argument("--batch", type=int, metavar="B", help="videos of a training step; default: 1")
+    what.add_argument("--frames", type=int, metavar="T", help="frames of a training step; default: 2, of images 1")
+    what.add_argument("--slots", type=int, metavar="K", help="number of slots; default: the model's")
+    what.add_argument("--bf16", action="store_true", help="convolutions in bfloat16")
+    what.add_argument("--recompute", action="store_true", help="recompute cells in the backward pass")
+    what.add_argument("--against", metavar="naive", help="naive: compare with plain autograd; needs a source checkout")
+    how = parser.add_argument_group("how")
+    how.add_argument("--repeats", type=int, default=5, metavar="N", help="timings of everything; default: %(default)s")
+    how.add_argument("--threads", type=int, metavar="N", help="threads of the CPU; default: torch's own number")
+    how.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
+    how.add_argument("--json", metavar="FILE", help="write all numbers and what they depend on")
+    how.add_argument("--markdown", action="store_true", help="print Markdown instead")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb."""
+    asked = _asked(args)
+    import torch
+
+    from scenewise.bench import machine
+    from scenewise.checkpoint import as_device
+
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    found = machine.facts(as_device(args.device))
+    content = {"format": 1, "machine": found, "repeats": args.repeats}
+    if not args.markdown:
+        print(
+            f"{found['device']}, {found['threads']} threads of {found['cores']} cores, torch {found['torch']}, ", end=""
+        )
+        print(f"{found['date']}, load average {found['load']}")
+    for line in machine.warnings(found):
+        print(f"warning: {line}", file=sys.stderr)
+    content |= _sweep(args, asked) if args.sweep else _bench(args, asked, found)
+    if args.json:
+        from scenewise.media.files import write_atomically
+
+        write_atomically(args.json, json.dumps(content, indent=1) + "\n")
+    return 0
+
+
+def _asked(args: argparse.Namespace) -> Any:
+    """Return what is asked for, checked.
+
+    Raises:
+        InputError: An option cannot be used.
+    """
+    from scenewise.bench import cases, naive
+
+    cases.at_least_one("--repeats", args.repeats)
+    if args.against not in (None, "naive"):
+        raise InputError("--against", f"must be naive; found {args.against!r}.", "Write --against naive.")
+    if args.against:
+        naive.check()
+    presets, named = options.words(args.presets) or [], [n for text in args.case for n in options.words(text) or []]
+    numbers = (args.batch, args.frames, args.slots, args.device, args.threads)
+    asked = cases.Asked(args.models, presets, named, *numbers, args.bf16, args.recompute)
+    given = [args.models, named, args.batch, args.frames, args.slots, args.bf16, args.recompute, args.against]
+    if args.sweep and any(given):
+        remedy = "Leave models, cases and their numbers out."
+        raise InputError("--sweep", "sweeps one model at sizes of its own.", remedy)
+    return asked
+
+
+def _bench(args: argparse.Namespace, asked: Any, found: dict[str, Any]) -> dict[str, Any]:
+    from scenewise.bench import cases, tables
+    from scenewise.bench.measure import measure
+
+    specs, skipped = cases.specs(asked)
+    for line in skipped:
+        print(line, file=sys.stderr)
+    results = [measure(spec, args.repeats, bool(args.against), progress=_progress(spec.name)) for spec in specs]
+    _clear()
+    if args.markdown:
+        print(tables.markdown(results, found))
+    elif results:
+        _print_table("bench", tables.HEAD, tables.rows(results))
+        if args.against:
+            _print_table("the plain version", tables.PLAIN_HEAD, tables.plain_rows(results))
+        for note in tables.notes(results):
+            print(note)
+    return {"results": [result.plain() for result in results], "skipped": skipped}
+
+
+def _sweep(args: argparse.Namespace, asked: Any) -> dict[str, Any]:
+    from scenewise.bench import sweep, tables
+    from scenewise.checkpoint import as_device
+
+    points = sweep.sweep(args.repeats, str(as_device(asked.device)), asked.threads, progress=_progress("sweep"))
+    _clear()
+    fitted = sweep.lines(points)
+    if args.markdown:
+        print(tables.sweep_markdown(points, fitted))
+    else:
+        settings = ", ".join(f"{key} {value}" for key, value in sweep.BASE.items())
+        _print_table(f"training step of provide: batch 1, {settings}", tables.SWEEP_HEAD, tables.sweep_rows(points))
+        _print_table("straight lines", tables.LINE_HEAD, tables.line_rows(fitted))
+    return {"sweep": sweep.plain(points)}
+
+
+def _print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    Console(width=None if console.is_terminal else _WIDTH).print(table)
+
+
+def _progress(name: str) -> Callable[[str], None]:
+    """Return what tells on a terminal what is being done, in one line that is overwritten."""
+
+    def tell(what: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{name}: {what}", end="", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _clear() -> None:
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
