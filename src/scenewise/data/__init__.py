@@ -1,5 +1,5 @@
 """Videos with and without ground truth: generators, readers, and the contract they keep."""
 
-from scenewise.data.contract import SOURCES, Facts, Sample, Source
+from scenewise.data.contract import DESCRIPTIONS, SOURCES, Description, Facts, Sample, Source, register_source
 
-__all__ = ["SOURCES", "Facts", "Sample", "Source"]
+__all__ = ["DESCRIPTIONS", "SOURCES", "Description", "Facts", "Sample", "Source", "register_source"]

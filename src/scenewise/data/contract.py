@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from scenewise.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
 
@@ -78,5 +80,37 @@ class Source(ABC):
         return len(self.sample(index).frames)
 
 
+@dataclass(frozen=True)
+class Description:
+    """What a person wants to know of a source before choosing it; `scenewise data list` shows it.
+
+    Attributes:
+        what: What it shows, in one line.
+        kind: "generated" or "files".
+        paper: Who introduced it or uses it.
+        size: Frames, height and width, in words.
+        factors: What is known of every object beyond its mask.
+        licence: Of the files, or of what is generated.
+        obtain: How to get the files; empty where it is generated.
+    """
+
+    what: str
+    kind: str
+    paper: str = ""
+    size: str = ""
+    factors: tuple[str, ...] = ()
+    licence: str = "none needed"
+    obtain: str = ""
+
+
 SOURCES: Registry[Any] = Registry("data source", "scenewise.data")
 """Makers of sources: callables `(split="train"|"validation"|"test", **settings) -> Source`."""
+
+DESCRIPTIONS: dict[str, Description] = {}
+"""Descriptions by the name of the source."""
+
+
+def register_source(name: str, description: Description) -> Callable[[Any], Any]:
+    """Return a decorator that enters a maker of sources under `name`, with its description."""
+    DESCRIPTIONS[name] = description
+    return SOURCES.register(name)
