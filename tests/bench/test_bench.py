@@ -220,8 +220,8 @@ def test_plain_version_is_timed_in_turn(monkeypatch, tmp_path):
 
 
 def test_a_straight_line_is_recognised():
-    points = [sweep.Point("frames", t, 1.0 + 2 * t, 5.0, float(t * t)) for t in sweep.FRAMES]
-    points.append(sweep.Point("refinements", 2, 1.0, 1.0, 1.0))
+    points = [sweep.Point("frames", t, 1.0 + 2 * t, 1.0, 5.0, float(t * t)) for t in sweep.FRAMES]
+    points.append(sweep.Point("refinements", 2, 1.0, 1.0, 1.0, 1.0))
     found = {line.quantity: line for line in sweep.lines(points)}
     assert found["seconds"].slope == pytest.approx(2)
     assert found["seconds"].r_squared == pytest.approx(1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scenewise.bench import memory
-from scenewise.bench.clock import Spread, lap
+from scenewise.bench.clock import Lap, lap
 from scenewise.bench.subject import Spec, Subject
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ AXES = {
     "slots": ("slots K", SLOTS),
     "refinements": ("refinements R", REFINEMENTS),
 }
-QUANTITIES = ("seconds", "mib", "gflop")
+QUANTITIES = ("seconds", "cpu_seconds", "mib", "gflop")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Point:
         axis: A key of `AXES`.
         value: T, K or R.
         seconds: Median time.
+        cpu_seconds: Median CPU time of all threads.
         mib: Growth of the peak memory.
         gflop: Counted.
     """
@@ -45,6 +47,7 @@ class Point:
     axis: str
     value: int
     seconds: float
+    cpu_seconds: float
     mib: float
     gflop: float
 
@@ -84,15 +87,15 @@ def sweep(
     subjects = [Subject(spec_of(axis, value, device, threads)) for axis, value in places]
     progress("counting")
     gflops = [subject.record(training=True).flops / 1e9 for subject in subjects]
-    times: list[list[float]] = [[] for _ in subjects]
+    laps: list[list[Lap]] = [[] for _ in subjects]
     for number in range(repeats):
         progress(f"repeat {number + 1} of {repeats}")
-        for subject, kept in zip(subjects, times, strict=True):
-            kept.append(lap(subject.train, subject.device).wall)
+        for subject, kept in zip(subjects, laps, strict=True):
+            kept.append(lap(subject.train, subject.device))
     progress("memory")
     found = [memory.measure(subject.spec, training=True).growth for subject in subjects]
-    rows = zip(places, times, found, gflops, strict=True)
-    return [Point(*place, Spread.of(kept).median, mib, gflop) for place, kept, mib, gflop in rows]
+    rows = zip(places, laps, found, gflops, strict=True)
+    return [Point(*place, *_medians(kept), mib, gflop) for place, kept, mib, gflop in rows]
 
 
 def lines(points: Sequence[Point]) -> list[Line]:
@@ -102,6 +105,10 @@ def lines(points: Sequence[Point]) -> list[Line]:
         here = [point for point in points if point.axis == axis]
         found += [_line(axis, quantity, here) for quantity in QUANTITIES]
     return found
+
+
+def _medians(laps: Sequence[Lap]) -> tuple[float, float]:
+    return statistics.median(each.wall for each in laps), statistics.median(each.cpu for each in laps)
 
 
 def _line(axis: str, quantity: str, points: Sequence[Point]) -> Line:

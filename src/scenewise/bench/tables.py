@@ -24,10 +24,16 @@ HEAD = (
     "in CPU time",
 )
 PLAIN_HEAD = ("what", "plain time", "time x", "CPU time x", "GFLOP x", "memory x")
-SWEEP_HEAD = ("axis", "value", "time", "memory growth", "GFLOP")
+SWEEP_HEAD = ("axis", "value", "time", "CPU time", "memory growth", "GFLOP")
 LINE_HEAD = ("axis", "quantity", "line", "R²")
 _DIFFERENT = 0.02
-_UNITS = {"seconds": "s", "mib": "MiB", "gflop": "GFLOP"}
+_LETTERS = {axis: "K" if axis == "slots" else "T" for axis in AXES}
+_QUANTITIES = {
+    "seconds": ("time", "s"),
+    "cpu_seconds": ("CPU time", "s"),
+    "mib": ("memory growth", "MiB"),
+    "gflop": ("work", "GFLOP"),
+}
 
 
 def rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
@@ -84,7 +90,17 @@ def markdown(results: Sequence[Result], machine: dict[str, object]) -> str:
 
 def sweep_rows(points: Iterable[Point]) -> list[tuple[str, ...]]:
     """Return a row per point."""
-    return [(AXES[p.axis][0], str(p.value), duration(p.seconds), f"{p.mib:.0f} MiB", f"{p.gflop:.2f}") for p in points]
+    return [
+        (
+            AXES[p.axis][0],
+            str(p.value),
+            duration(p.seconds),
+            duration(p.cpu_seconds),
+            f"{p.mib:.0f} MiB",
+            f"{p.gflop:.2f}",
+        )
+        for p in points
+    ]
 
 
 def line_rows(lines: Iterable[Line]) -> list[tuple[str, ...]]:
@@ -92,8 +108,8 @@ def line_rows(lines: Iterable[Line]) -> list[tuple[str, ...]]:
     return [
         (
             AXES[line.axis][0],
-            line.quantity,
-            f"{line.start:.3g} + {line.slope:.3g} per step {_UNITS[line.quantity]}",
+            _QUANTITIES[line.quantity][0],
+            f"{line.start:.3g} + {line.slope:.3g} {_LETTERS[line.axis]} {_QUANTITIES[line.quantity][1]}",
             f"{line.r_squared:.4f}",
         )
         for line in lines

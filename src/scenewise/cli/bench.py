@@ -132,7 +132,8 @@ def _sweep(args: argparse.Namespace, asked: Any) -> dict[str, Any]:
         print(tables.sweep_markdown(points, fitted))
     else:
         settings = ", ".join(f"{key} {value}" for key, value in sweep.BASE.items())
-        _print_table(f"training step of provide: batch 1, {settings}", tables.SWEEP_HEAD, tables.sweep_rows(points))
+        print(f"training step of provide: batch 1, 4 frames where they are not swept, {settings}")
+        _print_table("sweep", tables.SWEEP_HEAD, tables.sweep_rows(points))
         _print_table("straight lines", tables.LINE_HEAD, tables.line_rows(fitted))
     return {"sweep": sweep.plain(points)}
 
