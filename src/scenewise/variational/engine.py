@@ -160,8 +160,9 @@ class Engine:
         latent, hidden = q.sample(noise), place.time[0]
         training = torch.is_grad_enabled()
         with torch.set_grad_enabled(training or refine):
-            if not training:
-                latent, hidden = latent.detach().requires_grad_(refine), hidden.detach()
+            if not (training and latent.requires_grad):  # at inference, or with nothing to train above it
+                latent = latent.detach().requires_grad_(refine)
+            hidden = hidden if training else hidden.detach()
             drawn = self.decoder(latent, hidden)
         seen = drawn if training else (drawn[0].detach(), drawn[1].detach())
         mixture = self.explain(place.frame, seen, place.composed_weight)
