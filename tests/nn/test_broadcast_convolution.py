@@ -1,0 +1,41 @@
+"""The collapsed first convolution of a broadcast decoder against the whole one."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from scenewise.nn.layers import BroadcastConv2d
+
+
+def whole(layer: BroadcastConv2d, vector: torch.Tensor) -> torch.Tensor:
+    repeated = vector[:, :, None, None].expand(-1, -1, *layer.size)
+    images = torch.cat([repeated, layer.grid.expand(len(vector), -1, -1, -1)], 1)
+    return functional.elu(functional.conv2d(images, layer.weight, layer.bias, padding=layer.kernel // 2))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 17), (35, 35), (64, 64), (4, 5)])
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_collapsed_convolution_equals_the_whole_one(kernel: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    layer = BroadcastConv2d(6, 4, kernel, size).double()
+    vector = (3 * torch.randn(2, 6).double()).requires_grad_()
+    weighing = torch.randn(2, 4, *size).double()
+    found, expected = layer(vector), whole(layer, vector)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    inputs = (vector, layer.weight, layer.bias)
+    pairs = (torch.autograd.grad((out * weighing).sum(), inputs) for out in (found, expected))
+    for a, b in zip(*pairs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10 * b.abs().max().item())
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_saturated_units_and_large_vectors_stay_exact(kernel: int) -> None:
+    """ELU of -1e4 is -1, that of 1e4 the identity: nothing overflows and gradients are those of the whole one."""
+    torch.manual_seed(0)
+    layer = BroadcastConv2d(3, 4, kernel, (8, 7)).double()
+    vector = (1e4 * torch.randn(2, 3).double()).requires_grad_()
+    found, expected = layer(vector), whole(layer, vector)
+    assert found.isfinite().all()
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    a, b = (torch.autograd.grad(out.sum(), vector)[0] for out in (found, expected))
+    torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
