@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from scenewise.bench import cases, floor, machine, memory, naive, sweep, tables
+from scenewise.bench import measure as measuring
 from scenewise.bench.calls import Layout, Recorder, aten
 from scenewise.bench.clock import Lap, Spread, lap
 from scenewise.bench.measure import measure
@@ -111,7 +112,7 @@ def test_calls_are_timed_in_their_own_layout():
 
 def test_result_as_json(result):
     found = json.loads(json.dumps(result.plain()))
-    assert set(found) == {"name", "spec", "settings", "training", "streaming"}
+    assert set(found) == {"name", "spec", "settings", "repeats", "training", "streaming"}
     assert found["settings"]["size"] == [16, 16]
     for name in ("training", "streaming"):
         phase = found[name]
@@ -217,6 +218,13 @@ def test_plain_version_is_timed_in_turn(monkeypatch, tmp_path):
     assert found.training.naive.gflop_ratio == 1
     assert found.streaming.naive.time_ratio.median > 0
     assert len(tables.plain_rows([found])[0]) == len(tables.PLAIN_HEAD)
+
+
+def test_repeats_end_in_time(monkeypatch):
+    assert list(measuring._rounds(2)) == [1, 2]
+    assert list(measuring._rounds(None))[-1] == measuring.MOST
+    monkeypatch.setattr(measuring, "ENOUGH", 0.0)
+    assert list(measuring._rounds(None))[-1] == measuring.FEWEST
 
 
 def test_a_straight_line_is_recognised():

@@ -20,7 +20,7 @@ def test_numbers_are_printed_and_written(scenewise, quick, model, tmp_path):
     assert "provide tiny, training step" in out
     assert "load average" in out
     found = json.loads(file.read_text())
-    assert set(found) == {"format", "machine", "repeats", "results", "skipped"}
+    assert set(found) == {"format", "machine", "results", "skipped"}
     assert [r["spec"]["model"] for r in found["results"]] == ["provide", model]
     assert found["machine"]["threads"] >= 1
     assert found["results"][0]["training"]["memory"] == {"growth": 100.0, "peak": 300.0}

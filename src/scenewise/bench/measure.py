@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,15 @@ from scenewise.bench.clock import Lap, Spread, lap
 from scenewise.bench.subject import Spec, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from scenewise.bench.calls import Recorder
     from scenewise.bench.memory import Memory
 
 _STREAMED = 4
 """Streamed frames per repeat."""
+FEWEST, MOST, ENOUGH = 3, 15, 20.0
+"""Repeats where none are asked for: at least and at most, and the seconds after which it is enough."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Result:
 
     spec: Spec
     settings: dict[str, Any]
+    repeats: int
     training: Phase
     streaming: Phase
 
@@ -109,7 +113,13 @@ class Result:
             name: asdict(phase) | {"frames_per_second": phase.frames_per_second, "gflop_per_second": phase.gflops}
             for name, phase in (("training", self.training), ("streaming", self.streaming))
         }
-        return {"name": self.spec.name, "spec": self.spec.plain(), "settings": self.settings, **phases}
+        return {
+            "name": self.spec.name,
+            "spec": self.spec.plain(),
+            "settings": self.settings,
+            "repeats": self.repeats,
+            **phases,
+        }
 
 
 @dataclass
@@ -181,7 +191,7 @@ class _Bench:
 
 def measure(
     spec: Spec,
-    repeats: int,
+    repeats: int | None,
     against_naive: bool = False,
     with_memory: bool = True,
     progress: Callable[[str], None] = lambda _: None,
@@ -190,7 +200,7 @@ def measure(
 
     Args:
         spec: What.
-        repeats: How often; everything is timed once per repeat, in turn.
+        repeats: How often; everything is timed once per repeat, in turn. None: as often as fits into some seconds.
         against_naive: Time the plain version too, where the model is one of iterative inference.
         with_memory: Measure memory too, in processes of its own.
         progress: Is told what is being done.
@@ -203,12 +213,12 @@ def measure(
     subject.settle()
     against_naive = against_naive and bool(floor.parts_of(subject.model))
     benches = [_prepare(subject, training, against_naive) for training in (True, False)]
-    for number in range(repeats):
-        progress(f"repeat {number + 1} of {repeats}")
+    for number in _rounds(repeats):
+        progress(f"repeat {number}")
         for bench in benches:
             bench.repeat()
     progress("memory")
-    return Result(spec, subject.settings(), *(bench.phase(with_memory) for bench in benches))
+    return Result(spec, subject.settings(), len(benches[0].laps), *(bench.phase(with_memory) for bench in benches))
 
 
 def _prepare(subject: Subject, training: bool, against_naive: bool) -> _Bench:
@@ -217,6 +227,16 @@ def _prepare(subject: Subject, training: bool, against_naive: bool) -> _Bench:
     bench = _Bench(subject, training, subject.record(training), plain)
     bench.lap(False)
     return bench
+
+
+def _rounds(repeats: int | None) -> Iterator[int]:
+    """Count repeats from 1."""
+    began, number = time.perf_counter(), 0
+    while number < (repeats or MOST):
+        number += 1
+        yield number
+        if repeats is None and number >= FEWEST and time.perf_counter() - began > ENOUGH:
+            return
 
 
 def _ratios(above: list[Lap], below: list[Lap]) -> tuple[Spread, Spread]:

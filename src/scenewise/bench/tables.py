@@ -60,7 +60,7 @@ def notes(results: Iterable[Result]) -> list[str]:
         what = f"{height}x{width}, K {result.settings['slots']}, R {result.settings['refinements']}"
         of = f"batch {result.settings['batch']} of {result.settings['frames']} frames"
         more = f"{result.settings['convolutions']}{', recomputed' * result.settings['recompute']}"
-        told.append(f"{result.spec.name}: {what}, {of}, {more}; streaming: one video")
+        told.append(f"{result.spec.name}: {what}, {of}, {more}; {result.repeats} repeats; streaming: one video")
     for title, phase in _phases(results):
         told += _difference(title, phase)
     return told

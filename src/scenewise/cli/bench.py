@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--recompute", action="store_true", help="recompute cells in the backward pass")
     what.add_argument("--against", metavar="naive", help="naive: compare with plain autograd; needs a source checkout")
     how = parser.add_argument_group("how")
-    how.add_argument("--repeats", type=int, default=5, metavar="N", help="timings of everything; default: %(default)s")
+    how.add_argument(
+        "--repeats", type=int, metavar="N", help="timings of everything; default: 3 to 15, by their length"
+    )
     how.add_argument("--threads", type=int, metavar="N", help="threads of the CPU; default: torch's own number")
     how.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
     how.add_argument("--json", metavar="FILE", help="write all numbers and what they depend on")
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     found = machine.facts(as_device(args.device))
-    content = {"format": 1, "machine": found, "repeats": args.repeats}
+    content = {"format": 1, "machine": found}
     if not args.markdown:
         print(
             f"{found['device']}, {found['threads']} threads of {found['cores']} cores, torch {found['torch']}, ", end=""
@@ -125,7 +127,7 @@ def _sweep(args: argparse.Namespace, asked: Any) -> dict[str, Any]:
     from scenewise.bench import sweep, tables
     from scenewise.checkpoint import as_device
 
-    points = sweep.sweep(args.repeats, str(as_device(asked.device)), asked.threads, progress=_progress("sweep"))
+    points = sweep.sweep(args.repeats or 3, str(as_device(asked.device)), asked.threads, progress=_progress("sweep"))
     _clear()
     fitted = sweep.lines(points)
     if args.markdown:
