@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import scenewise
-from scenewise.errors import InputError
+from scenewise.errors import InputError, is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else 2
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print("error: memory: ran out. Use fewer slots, a smaller size, or close other programs.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -75,7 +75,9 @@ class IodineConfig:
     decoder_channels: int = setting(64, "Width of the decoder", minimum=1, maximum=1024)
     decoder_kernel: int = setting(3, "Side of the broadcast decoder's kernels", choices=(3, 5))
     decoder_factor: int = setting(4, "Our decoder begins at 1 / factor of the size", choices=(4, 8))
+    decoder_profiles: int = setting(0, "Row-times-column profiles in our decoder", minimum=0, maximum=256)
     encoder: str = setting("gap", "IODINE's pooled, or ours strided", choices=("gap", "strided"))
+    encoder_pooling: int = setting(1, "Image inputs are pooled by this factor first (ours)", minimum=1, maximum=8)
     encoder_channels: int = setting(64, "Width of the refinement encoder", minimum=1, maximum=1024)
     encoder_layers: int = setting(4, "Convolutions of the pooled encoder", minimum=1, maximum=16)
     encoder_kernel: int = setting(3, "Side of their kernels", choices=(3, 5))
@@ -105,7 +107,7 @@ PRESETS: dict[str, Any] = {
     },
     "fast": {
         "size": [64, 64], "slots": 5, "refinements": 3, "latent": 32, "decoder": "coarse", "decoder_channels": 32,
-        "encoder": "strided", "encoder_channels": 32, "code": 128, "hidden": 128, "mean_activation": "sigmoid",
+        "decoder_profiles": 16, "encoder": "strided", "encoder_channels": 32, "code": 128, "hidden": 128, "mean_activation": "sigmoid",
         "sigma": 0.55, "kl_weight": 0.02,
     },
     "tiny": {
@@ -163,6 +165,7 @@ class Iodine(SceneModel, Decodes):
             config.mixture,
             config.output,
             config.scale,
+            config.encoder_pooling,
             recompute=config.recompute,
             cut=config.bptt == "detach_lambda",
         )
@@ -276,6 +279,7 @@ def _per_video(flat: Decomposition, batch: int, time: int) -> Decomposition:
 
 def _make_refiner(config: IodineConfig, inputs: tuple[int, int]) -> Refiner:
     encoder: nn.Module
+    size = (config.size[0] // config.encoder_pooling, config.size[1] // config.encoder_pooling)
     if config.encoder == "gap":
         encoder = PooledEncoder(
             *inputs,
@@ -288,7 +292,7 @@ def _make_refiner(config: IodineConfig, inputs: tuple[int, int]) -> Refiner:
             last_linear=config.code_linear,
         )
     else:
-        encoder = StridedEncoder(*inputs, config.encoder_channels, config.groups, config.code, config.size)
+        encoder = StridedEncoder(*inputs, config.encoder_channels, config.groups, config.code, size)
     vector = config.code + 4 * config.latent
     cell = RefinementLSTM(vector, config.hidden) if config.hidden else None
     return Refiner(encoder, cell, config.hidden or vector, 2 * config.latent, config.bf16_convolutions)
@@ -304,6 +308,7 @@ def _make_decoder(config: IodineConfig) -> SlotDecoder:
         groups=config.groups,
         factor=config.decoder_factor,
         kernel=config.decoder_kernel,
+        rank=config.decoder_profiles,
     )
     sigmoid = config.mean_activation == "sigmoid"
     return SlotDecoder(canvas, config.latent, 0, config.decoder_channels, sigmoid, config.bf16_convolutions)

@@ -105,7 +105,11 @@ class SeqIodine(Iodine, Recurrent, Predictor):
     ) -> tuple[Explained, State]:
         """Draw what is known, score it, refine with the frame; and draw again where the readout is "post"."""
         carried = (state["hidden"], state["cell"])
-        place, posterior, decodes = self.place(frame, carried), state["posterior"], self.decodes(refinements=refinements)
+        place, posterior, decodes = (
+            self.place(frame, carried),
+            state["posterior"],
+            self.decodes(refinements=refinements),
+        )
         post, drawn = self.config.readout == "post", list[Any]()
         for r in range(decodes):
             eps = self._noise(posterior, int(state["seed"]), int(state["frame"]), r) if noise is None else noise[:, r]

@@ -79,6 +79,31 @@ class DeconvDecoder(nn.Module):
         return x[:, :-1], x[:, -1:]
 
 
+class Profiles(nn.Module):
+    """A vector's products of a row profile and a column profile, mixed to channels: places and shapes at little cost.
+
+    A few convolutions over broadcast coordinates learn blobs within minutes and corners within hours; with these
+    products an autoencoder of one tetromino reaches the same error in a third of the steps.
+
+    Args:
+        inputs: Size of the vector.
+        rank: Number of products.
+        channels: Of the image.
+        size: (H, W) of the image.
+    """
+
+    def __init__(self, inputs: int, rank: int, channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.rank, self.size = rank, size
+        self.profiles = nn.Linear(inputs, rank * sum(size))
+        self.mix = nn.Conv2d(rank, channels, 1, bias=False)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        """Take (N, inputs); return (N, channels, H, W)."""
+        rows, columns = self.profiles(vector).unflatten(1, (self.rank, -1)).split(self.size, -1)
+        return self.mix(rows.unsqueeze(3) * columns.unsqueeze(2))
+
+
 class CoarseToFineDecoder(nn.Module):
     """A normalised decoder that draws at a fraction of the size and refines (ours; the preset `fast` uses it).
 
@@ -93,10 +118,18 @@ class CoarseToFineDecoder(nn.Module):
         colours: C of the frames.
         size: (H, W) it draws; where `factor` does not divide it, more is drawn and the rest cut off.
         factor: Size over size of the coarse grid, 4 or 8: the pixel shuffle makes up all but 2 of it.
+        rank: Number of `Profiles` added on both grids; 0 for none.
     """
 
     def __init__(
-        self, inputs: int, channels: int, groups: int, colours: int, size: tuple[int, int], factor: int = 4
+        self,
+        inputs: int,
+        channels: int,
+        groups: int,
+        colours: int,
+        size: tuple[int, int],
+        factor: int = 4,
+        rank: int = 0,
     ) -> None:
         super().__init__()
         self.shuffle = factor // 2
@@ -111,14 +144,17 @@ class CoarseToFineDecoder(nn.Module):
         self.size = size
         coarse = (-(-size[0] // factor), -(-size[1] // factor))
         self.register_buffer("grid", coordinates(*coarse), persistent=False)
+        grids = (coarse, (2 * coarse[0], 2 * coarse[1])) if rank else ()
+        self.profiles = nn.ModuleList(Profiles(inputs, rank, channels, grid) for grid in grids)
 
     def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Draw (N, Z): appearance before its activation (N, C, H, W) and mask logit (N, 1, H, W)."""
-        x = arranged(self.project(vector)[:, :, None, None] + self.place(self.grid.unsqueeze(0)))
+        coarse, fine = (profiles(vector) for profiles in self.profiles) if self.profiles else (0.0, 0.0)
+        x = arranged(self.project(vector)[:, :, None, None] + self.place(self.grid.unsqueeze(0)) + coarse)
         x = functional.elu_(self.norms[0](x))
         x = functional.elu_(self.norms[1](self.first(x)))
         x = functional.elu_(self.norms[2](self.second(x)))
-        x = functional.interpolate(x, scale_factor=2, mode="nearest")
+        x = functional.interpolate(x, scale_factor=2, mode="nearest") + fine
         x = functional.elu_(self.norms[3](self.third(x)))
         x = functional.pixel_shuffle(self.output(x), self.shuffle)[..., : self.size[0], : self.size[1]]
         return x[:, :-1], x[:, -1:]
@@ -147,13 +183,14 @@ def make_canvas(
     groups: int = 4,
     factor: int = 4,
     kernel: int = 3,
+    rank: int = 0,
 ) -> nn.Module:
     """Return the decoder called `kind`: "broadcast" at full size, "deconv", or "coarse" at 1 / `factor` of the size."""
     if kind == "broadcast":
         return BroadcastDecoder(inputs, channels, 4, colours, size, kernel)
     if kind == "deconv":
         return DeconvDecoder(inputs, channels, colours, size)
-    return CoarseToFineDecoder(inputs, channels, groups, colours, size, factor)
+    return CoarseToFineDecoder(inputs, channels, groups, colours, size, factor, rank)
 
 
 class SlotDecoder(nn.Module):
