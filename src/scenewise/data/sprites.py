@@ -1,0 +1,241 @@
+"""Multi-dSprites: images of squares, ellipses and hearts that hide each other, made on the fly with exact ground truth.
+
+Three sources after the public set (DeepMind's Multi-Object Datasets; MONet, arXiv 1901.11390; IODINE, 1903.00450):
+
+- `multi-dsprites`: 2 to 5 sprites of random HSV colour on grey of random brightness;
+- `multi-dsprites-binarized`: 2 or 3 white sprites on black, one channel, hard edges;
+- `multi-dsprites-coloured`: 1 to 4 sprites of random RGB colour on a random RGB colour. For GENESIS's set of five
+  levels per channel set `colours=levels background=levels antialias=false` (and `distinct_colours` for its "unique").
+
+What differs from the originals: positions, scales and orientations are continuous (dSprites: 32 x 32, 6 and 40 values);
+edges are soft unless `antialias=false`; shapes are redrawn (see `sprites_drawing`); the ranges of saturation and value
+are ours, the public set says only "HSV". Later sprites lie in front; as in GENESIS's set a sprite may be hidden
+altogether, `min_visible` rejects such images. The public set's `visibility` only says which sprites exist, ours is the
+share of a sprite's pixels that is seen.
+
+An image is determined by (seed, split, index), whatever batch it is made in.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenewise.config import build, merge, plain
+from scenewise.data.contract import Description, Facts, Sample, Source, register_source
+from scenewise.data.fingerprints import of_values
+from scenewise.data.splits import check_index, check_span, check_split, stream
+from scenewise.data.sprites_drawing import SHAPES, SIDE, Sprites, amodal, draw, seen
+from scenewise.data.sprites_settings import DRAWS, SpritesConfig, of_draws
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_VERSION = 1  # raise when the same settings give other bytes
+_LENGTHS = {"train": 60_000, "validation": 10_000, "test": 10_000}  # IODINE trains on 60,000
+_TRIES = 200  # images drawn for one in which enough of every sprite is seen
+
+
+@dataclass(frozen=True)
+class SpritesImages:
+    """N images with all that is known of them; n is the largest number of sprites.
+
+    Attributes:
+        frames: uint8, shape (N, 1, C, H, W).
+        ids: uint8, shape (N, 1, H, W): 0 background, place of the sprite + 1.
+        sprites: What was drawn, back to front.
+    """
+
+    frames: np.ndarray
+    ids: np.ndarray
+    sprites: Sprites
+
+
+class SpritesSource(Source):
+    """Sprites, made when asked for; every video is one frame.
+
+    Args:
+        config: What to make.
+        split: Which random streams to use; splits share no image.
+        name: Name of the source, for messages.
+    """
+
+    def __init__(self, config: SpritesConfig, split: str = "train", name: str = "multi-dsprites") -> None:
+        self.config = config
+        self.split = check_split(split)
+        self.name = name
+        self.facts = Facts(
+            channels=config.channels,
+            size=(config.size, config.size),
+            frames=1,
+            max_objects=config.max_sprites,
+            background_ids=(0,),
+            overlap="top",
+            binary=is_binary(config),
+            origin=f"{name} after arXiv 1903.00450 (IODINE), generated with seed {config.seed}",
+        )
+
+    def __len__(self) -> int:
+        """Return the nominal number of images of the split."""
+        return _LENGTHS[self.split]
+
+    def fingerprint(self) -> str:
+        """Return a hash of settings, split and generator version."""
+        return of_values("sprites", _VERSION, self.split, plain(self.config))
+
+    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
+        """Return one image as a video of one frame.
+
+        Extras hold, of every sprite: shapes (names), x and y (0 to 1 between the margins), scales, orientations
+        (radians), colours (RGB), depths (0 in front), visibility (share of its own pixels that is seen) and amodal
+        (whole masks, shape (n, H, W)); and the background's colour.
+        """
+        check_span(start, frames, 1, self.name)
+        made = self.make([index])
+        extras = still_extras(made.sprites, self.config)
+        masks = amodal(made.sprites, self.config.size)[0]
+        there = made.sprites.shapes[0] >= 0
+        areas = masks.sum((1, 2))
+        extras["visibility"] = (seen(made.ids[:, 0], len(masks))[0] / np.maximum(areas, 1))[there]
+        extras["amodal"] = masks[there]
+        return Sample(made.frames[0], made.ids[0].astype(np.int64), extras)
+
+    def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return many images at once, the fast path for training.
+
+        Args:
+            indices: Which images, N of them.
+            start: First frame, 0.
+            frames: Number of frames, 1 or None.
+
+        Returns:
+            Frames, uint8, shape (N, 1, C, H, W), and ids, uint8, shape (N, 1, H, W).
+
+        Raises:
+            InputError: Other frames than the first are asked for.
+        """
+        check_span(start, frames, 1, self.name)
+        made = self.make(indices)
+        return made.frames, made.ids
+
+    def make(self, indices: Sequence[int]) -> SpritesImages:
+        """Return many images with all that is known of them.
+
+        Raises:
+            IndexError: The split has no such image.
+            InputError: `min_visible` asks for too much.
+        """
+        indices = [check_index(index, len(self), self.name) for index in indices]
+        config = self.config
+        draws = draw_numbers(config, self.split, indices)
+        frames, ids, sprites = self._draw(draws)
+        poor = _hidden(ids, sprites, config.min_visible)
+        for attempt in range(1, _TRIES):
+            if not len(poor):
+                break
+            draws[poor] = draw_numbers(config, self.split, [indices[at] for at in poor], attempt)
+            frames[poor], ids[poor], again = self._draw(draws[poor])
+            poor = poor[_hidden(ids[poor], again, config.min_visible)]
+        if len(poor):
+            raise InputError(
+                "min_visible", f"{config.min_visible} pixels of every sprite are almost never seen.", "Ask for fewer."
+            )
+        return SpritesImages(frames[:, None], ids[:, None], of_draws(config, draws))
+
+    def _draw(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray, Sprites]:
+        config = self.config
+        sprites = of_draws(config, draws)
+        return *draw(sprites, config.size, config.channels, config.antialias), sprites
+
+
+def is_binary(config: SpritesConfig) -> bool:
+    """Return whether frames hold only 0 and 255."""
+    return config.colours == "white" and config.background == "black" and not config.antialias
+
+
+def draw_numbers(config: SpritesConfig, split: str, indices: Sequence[int], attempt: int = 0) -> np.ndarray:
+    """Return the random numbers of images, those of a later attempt after those of earlier ones, shape (N, DRAWS)."""
+    draws = np.empty((len(indices), DRAWS))
+    for row, index in enumerate(indices):
+        numbers = stream(config.seed, split, index)
+        if attempt:
+            numbers.random(attempt * DRAWS)
+        numbers.random(out=draws[row])
+    return draws
+
+
+def still_extras(sprites: Sprites, config: SpritesConfig) -> dict[str, Any]:
+    """Return what is known of the sprites of the first image, the absent ones left out."""
+    there = sprites.shapes[0] >= 0
+    places = (sprites.centres[0, there] / config.size - config.margin) / max(1 - 2 * config.margin, 1e-9)
+    return {
+        "shapes": np.array(SHAPES)[sprites.shapes[0, there]],
+        "x": places[:, 0],
+        "y": places[:, 1],
+        "scales": sprites.sizes[0, there] / (config.size * SIDE),
+        "orientations": sprites.angles[0, there],
+        "colours": sprites.colours[0, there],
+        "depths": np.arange(there.sum())[::-1],
+        "background": sprites.backgrounds[0],
+    }
+
+
+def _hidden(ids: np.ndarray, sprites: Sprites, least: int) -> np.ndarray:
+    """Return which images show fewer than `least` pixels of a sprite."""
+    if not least:
+        return np.zeros(0, np.intp)
+    few = (seen(ids, sprites.shapes.shape[1]) < least) & (sprites.shapes >= 0)
+    return np.flatnonzero(few.any(1))
+
+
+_FACTORS = ("shape", "x", "y", "scale", "orientation", "colour", "depth", "visibility", "whole mask")
+
+READY: dict[str, dict[str, Any]] = {
+    "multi-dsprites": {},
+    "multi-dsprites-binarized": {
+        "max_sprites": 3,
+        "colours": "white",
+        "background": "black",
+        "antialias": False,
+        "channels": 1,
+    },
+    "multi-dsprites-coloured": {"min_sprites": 1, "max_sprites": 4, "colours": "rgb", "background": "rgb"},
+}
+"""Ready settings by the name of the source."""
+
+_WHAT = {
+    "multi-dsprites": "2 to 5 coloured squares, ellipses and hearts on grey, hiding each other",
+    "multi-dsprites-binarized": "2 or 3 white squares, ellipses and hearts on black",
+    "multi-dsprites-coloured": "1 to 4 coloured squares, ellipses and hearts on a random colour",
+}
+
+
+def make_sprites(name: str, split: str = "train", **settings: Any) -> SpritesSource:
+    """Make a source from ready settings and changes to them.
+
+    Args:
+        name: A key of `READY`.
+        split: "train", "validation" or "test".
+        **settings: Fields of `SpritesConfig`.
+
+    Raises:
+        InputError: With every setting that is wrong.
+    """
+    return SpritesSource(build(SpritesConfig, merge(READY[name], settings), f"source {name}"), split, name)
+
+
+for _name, _what in _WHAT.items():
+    register_source(
+        _name,
+        Description(
+            what=_what,
+            kind="generated",
+            paper="MONet (1901.11390), IODINE (1903.00450), Multi-Object Datasets; GENESIS (1907.13052)",
+            size="1 frame of 64 x 64, or 16 to 256",
+            factors=_FACTORS,
+        ),
+    )(functools.partial(make_sprites, _name))
