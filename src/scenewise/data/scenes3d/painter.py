@@ -1,0 +1,70 @@
+"""A picture of a stage: colours smoothed at edges, ids of the centre rays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from scenewise.data.scenes3d.shader import encode, shade
+from scenewise.data.scenes3d.stage import BACKGROUND, OBJECTS, Hits, Stage
+
+if TYPE_CHECKING:
+    from scenewise.data.scenes3d.camera import Camera
+    from scenewise.data.scenes3d.looks import Look
+
+_BOTH = (OBJECTS, BACKGROUND)
+_BEND = 0.9  # cosine between the normals of neighbours below which an edge lies between them
+_STEP = 12.0  # levels of 255 between neighbours above which an edge lies between them
+
+
+class Picture(NamedTuple):
+    """A picture.
+
+    Attributes:
+        frame: uint8, shape (3, H, W).
+        ids: Owner of what the centre ray of every pixel meets, int64, shape (H, W).
+    """
+
+    frame: np.ndarray
+    ids: np.ndarray
+
+
+def paint(stage: Stage, camera: Camera, look: Look, smooth: bool = True) -> Picture:
+    """Return the picture a camera takes.
+
+    Args:
+        stage: What stands before it.
+        camera: The camera.
+        look: Lights and surfaces.
+        smooth: Whether to cast four rays more through every pixel at an edge. Ids stay those of the centre.
+    """
+    rays = camera.rays()
+    hits = stage.cast(camera.place, rays, _BOTH, normals=True)
+    shown = encode(shade(stage, look, camera.place, rays, hits))
+    if smooth:
+        edges = _edges(hits, shown, camera.size)
+        finer = camera.finer_rays(edges)
+        colours = shade(stage, look, camera.place, finer, stage.cast(camera.place, finer, _BOTH, normals=True))
+        shown[edges] = encode(colours).reshape(len(edges), 4, 3).mean(1)
+    frame = (shown + 0.5).astype(np.uint8).T.reshape(3, *camera.size)
+    ids = stage.owners[hits.geoms].astype(np.int64).reshape(camera.size)
+    return Picture(np.ascontiguousarray(frame), ids)
+
+
+def _edges(hits: Hits, shown: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return flat indices of the pixels beside an edge of a body, a face or a shadow."""
+    geoms = hits.geoms.reshape(size)
+    normals = hits.normals.reshape(*size, 3)
+    brightness = shown[:, 1].reshape(size)
+    beside = np.zeros(size, bool)
+    for first, second in (
+        ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
+        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
+    ):
+        between = geoms[first] != geoms[second]
+        between |= np.einsum("ijk,ijk->ij", normals[first], normals[second]) < _BEND
+        between |= np.abs(brightness[first] - brightness[second]) > _STEP
+        beside[first] |= between
+        beside[second] |= between
+    return np.flatnonzero(beside)
