@@ -107,8 +107,8 @@ PRESETS: dict[str, Any] = {
     },
     "fast": {
         "size": [64, 64], "slots": 5, "refinements": 3, "latent": 32, "decoder": "coarse", "decoder_channels": 32,
-        "decoder_profiles": 16, "encoder": "strided", "encoder_channels": 32, "code": 128, "hidden": 128, "mean_activation": "sigmoid",
-        "sigma": 0.55, "kl_weight": 0.02,
+        "decoder_profiles": 16, "mean_activation": "sigmoid", "encoder": "strided", "encoder_channels": 32,
+        "code": 128, "hidden": 128, "sigma": 0.55, "kl_weight": 0.02,
     },
     "tiny": {
         "size": [16, 16], "slots": 3, "refinements": 2, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
@@ -193,7 +193,7 @@ class Iodine(SceneModel, Decodes):
 
     # -- one frame ----------------------------------------------------------------------------------------------
 
-    def decodes(self, frame: int = 0, refinements: int | None = None) -> int:  # noqa: ARG002
+    def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
         """Return the number of decodes of a frame, the same for every frame.
 
         Raises:

@@ -138,6 +138,7 @@ class _Explained:
     """A frame after its last decode, as yet at the working size."""
 
     frame: Tensor
+    mixture: SpatialMixture
     drawn: Pair
     posterior: Gaussian
     prior: Gaussian
@@ -313,14 +314,20 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
     def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame, in memory that does not grow; see `Recurrent.step`."""
         self.check_frames(frame)
-        part, _, state = self._frame(frame, state, refinements)
+        part, _, state = self._frame(frame, state, refinements, scored=False)
         return self._decomposition(part), state
 
     def _frame(
-        self, frame: Tensor, state: State, refinements: int | None = None, noise: Tensor | None = None
+        self,
+        frame: Tensor,
+        state: State,
+        refinements: int | None = None,
+        noise: Tensor | None = None,
+        scored: bool = True,
     ) -> tuple[_Explained, dict[str, Tensor], State]:
-        """Fill one frame's column of the grid."""
-        place, index = self._place(functional.avg_pool2d(frame, self.config.pooling), state), int(state["frame"])
+        """Fill one frame's column of the grid; without terms where nobody scores it."""
+        seen = frame if self.config.pooling == 1 else functional.avg_pool2d(frame, self.config.pooling)
+        place, index = self._place(seen, state), int(state["frame"])
         decodes = self.decodes(index, refinements)
         posterior = self.initial.expand(*state["hidden"].shape[:2], -1)
         refinement = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["cell"]))
@@ -330,12 +337,14 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         for r in range(decodes):
             eps = self._noise(state, r, noise)
             refine = r + 1 < decodes or (self.config.trailing_refinement and index > 0)
-            scored = posterior
+            drawn_from = posterior
             cell, posterior, refinement = self.engine.cell(place, posterior, refinement, eps, refine)
             weight = (r + 1) / (decodes if self.config.step_weights == "relative" else budget)
-            totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
+            if scored:
+                totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
         state = self._next(state, refinement, place, noise)
-        return _Explained(frame, cell.drawn, Gaussian(*scored.chunk(2, -1)), place.prior), totals, state  # type: ignore[union-attr]
+        q = Gaussian(*drawn_from.chunk(2, -1))
+        return _Explained(frame, cell.mixture, cell.drawn, q, place.prior), totals, state  # type: ignore[union-attr]
 
     def _next(self, state: State, carried: Pair, place: Place, noise: Tensor | None) -> State:
         new = {**state, "hidden": carried[0], "cell": carried[1], "frame": state["frame"] + 1}
@@ -377,10 +386,11 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
     @torch.no_grad()
     def _decomposition(self, part: _Explained) -> Decomposition:
         """Draw a frame at its full size and say how well it explains it; without a graph."""
-        appearance, logits = self._enlarge(*part.drawn)
-        mixture = self.engine.explain(part.frame, (appearance, logits))
+        mixture, same = part.mixture, self.config.pooling == 1 and part.mixture.composed_weight == 0
+        if not same:
+            mixture = self.engine.explain(part.frame, self._enlarge(*part.drawn))
         log_likelihood, kl = mixture.log_likelihood.sum((1, 2, 3)), part.posterior.kl(part.prior).sum((1, 2))
-        parts = (mixture.masks, appearance, *part.posterior, *part.prior, log_likelihood, kl)
+        parts = (mixture.masks, mixture.appearance, *part.posterior, *part.prior, log_likelihood, kl)
         return Decomposition(*(p.detach().unsqueeze(1) for p in parts))
 
     def _enlarge(self, appearance: Tensor, logits: Tensor) -> Pair:
@@ -425,7 +435,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
             place = replace(place, frame=mixture.frame)
         drawn = (mixture.appearance, mixture.logits)
         frame = mixture.frame if self.config.pooling == 1 else self._compose(*self._enlarge(*drawn))
-        return _Explained(frame, drawn, source, prior), self._next(state, carried, place, None)
+        return _Explained(frame, mixture, drawn, source, prior), self._next(state, carried, place, None)
 
     @staticmethod
     def _compose(appearance: Tensor, logits: Tensor) -> Tensor:

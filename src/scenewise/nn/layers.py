@@ -32,6 +32,18 @@ def arranged(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.contiguous_format if plain else torch.channels_last)
 
 
+def pooled(x: Tensor, factor: int) -> Tensor:
+    """Return the means over blocks of `factor` x `factor` pixels of (..., H, W); a rest at the border is left out.
+
+    Pairs of rows and columns are added for a factor of 2, several times quicker on CPU than PyTorch's pooling.
+    """
+    if factor != 2:
+        return functional.avg_pool2d(x.flatten(0, -4), factor).unflatten(0, x.shape[:-3])
+    height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
+    rows = torch.lerp(x[..., 0:height:2, :width], x[..., 1:height:2, :width], 0.5)
+    return torch.lerp(rows[..., 0::2], rows[..., 1::2], 0.5)
+
+
 def normalise(x: Tensor, dims: int, eps: float = 1e-5) -> Tensor:
     """Layer norm without gain over the last `dims` axes, in float32; eps is added to the variance (iodine 4.3).
 

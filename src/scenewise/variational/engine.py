@@ -6,14 +6,14 @@ when the cell ends, so memory does not depend on the number of refinements or fr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from scenewise.nn.layers import normalise
+from scenewise.nn.layers import normalise, pooled
 from scenewise.variational.duplicates import duplicate_log_prior
 from scenewise.variational.gaussian import Gaussian, posterior_of, scale_slope
 from scenewise.variational.mixture import SpatialMixture
@@ -56,6 +56,32 @@ class Place:
     extra: tuple[Tensor, ...] = ()
 
 
+class Terms(Mapping[str, Tensor]):
+    """Terms of a decode by name, computed when they are first looked at: streaming never does.
+
+    Args:
+        make: Computes them.
+    """
+
+    def __init__(self, make: Callable[[], dict[str, Tensor]]) -> None:
+        self._make = make
+        self._made: dict[str, Tensor] | None = None
+
+    def _all(self) -> dict[str, Tensor]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TERMS)
+
+    def __len__(self) -> int:
+        return len(TERMS)
+
+
 @dataclass(frozen=True)
 class Cell:
     """One decode.
@@ -70,7 +96,7 @@ class Cell:
     latent: Tensor
     drawn: Pair
     mixture: SpatialMixture
-    terms: dict[str, Tensor]
+    terms: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -146,8 +172,7 @@ class Engine:
         mixture, gradients, by_posterior = found
         shared, per_slot = self.inputs.build(mixture, gradients, place.extra)
         if self.pooling > 1:
-            shared = functional.avg_pool2d(shared, self.pooling)
-            per_slot = functional.avg_pool2d(per_slot.flatten(0, 1), self.pooling).unflatten(0, per_slot.shape[:2])
+            shared, per_slot = pooled(shared, self.pooling), pooled(per_slot, self.pooling)
         if self.cut:
             shared, per_slot, posterior = shared.detach(), per_slot.detach(), posterior.detach()
         vectors = torch.cat([posterior, normalise(by_posterior, 1)], -1)
@@ -166,14 +191,15 @@ class Engine:
             drawn = self.decoder(latent, hidden)
         seen = drawn if training else (drawn[0].detach(), drawn[1].detach())
         mixture = self.explain(place.frame, seen, place.composed_weight)
-        terms = step_terms(mixture, q, place.prior) | {"duplicates": -duplicate_log_prior(latent)}
-        return Cell(latent, drawn, mixture, terms)
+        if training:  # now: what a mixture works out is kept, and must be worked out with a graph first
+            return Cell(latent, drawn, mixture, _terms(mixture, q, place.prior, latent))
+        return Cell(latent, drawn, mixture, Terms(lambda: _terms(mixture, q, place.prior, latent)))
 
     def _refine(
         self, place: Place, cell: Cell, posterior: Tensor, refinement: Pair, noise: Tensor
     ) -> tuple[Tensor, Pair]:
         q, w = self.posterior(posterior), place.weights
-        gradients = image_gradients(cell.mixture, w)
+        gradients = image_gradients(cell.mixture, w, self.inputs.mask_gradient == "mask")
         slope = scale_slope(posterior.detach(), self.scale)
         by_posterior = posterior_gradient(
             cell.drawn, cell.latent, noise, q, place.prior, gradients, w, torch.is_grad_enabled(), slope
@@ -197,3 +223,7 @@ class Engine:
         after, h, c, appearance, logits, *terms = recomputed(run, inputs, parameters)
         mixture = self.explain(place.frame, (appearance.detach(), logits.detach()), place.composed_weight)
         return Cell(noise, (appearance, logits), mixture, dict(zip(TERMS, terms, strict=True))), after, (h, c)
+
+
+def _terms(mixture: SpatialMixture, q: Gaussian, prior: Gaussian, latent: Tensor) -> dict[str, Tensor]:
+    return step_terms(mixture, q, prior) | {"duplicates": -duplicate_log_prior(latent)}

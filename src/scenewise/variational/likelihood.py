@@ -12,6 +12,11 @@ from scenewise.variational.gaussian import log_density
 OUTPUTS = ("gaussian", "logistic")
 
 
+def log_peak(sigma: float) -> float:
+    """Return log N(mean; mean, sigma²), the largest log density of a Gaussian."""
+    return -math.log(sigma) - 0.5 * math.log(2 * math.pi)
+
+
 def logistic_scale(sigma: float) -> float:
     """Return the scale s of the logistic distribution with standard deviation `sigma` = s pi / sqrt(3)."""
     return sigma * math.sqrt(3) / math.pi

@@ -20,7 +20,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from scenewise.variational.likelihood import output_gradient, output_log_density
+from scenewise.variational.likelihood import log_peak, output_gradient, output_log_density
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,29 @@ class SpatialMixture:
     @cached_property
     def log_components(self) -> Tensor:
         """Log N(x; mu_k), shape (B, K, 1, H, W), or (B, K, C, H, W) for one mixture per channel."""
+        if self.output == "gaussian":
+            squares = self.difference.square()
+            joint = self.mixture == "pixel"
+            channels = squares.shape[2] if joint else 1
+            squares = squares.sum(2, keepdim=True) if joint else squares
+            return torch.add(channels * log_peak(self.sigma), squares, alpha=-0.5 / self.sigma**2)
         log_n = output_log_density(self.frame.unsqueeze(1), self.appearance, self.sigma, self.output)
         return log_n.sum(2, keepdim=True) if self.mixture == "pixel" else log_n
 
     @cached_property
+    def difference(self) -> Tensor:
+        """mu_k - x, shape (B, K, C, H, W)."""
+        return self.appearance - self.frame.unsqueeze(1)
+
+    @cached_property
     def log_mixture(self) -> Tensor:
         """Log of the mixture, shape (B, 1 or C, H, W)."""
-        return torch.logsumexp(self.log_masks + self.log_components, 1)
+        return torch.logsumexp(self.joint, 1)
+
+    @cached_property
+    def joint(self) -> Tensor:
+        """Log m_k N(x; mu_k), shape (B, K, 1 or C, H, W)."""
+        return self.log_masks + self.log_components
 
     @cached_property
     def log_likelihood(self) -> Tensor:
@@ -77,7 +93,9 @@ class SpatialMixture:
         weight = self.composed_weight
         total: Tensor | float = 0.0
         if weight < 1:
-            total = (1 - weight) * self.log_mixture.sum(1, keepdim=True)
+            each = self.log_mixture
+            total = each if each.shape[1] == 1 else each.sum(1, keepdim=True)
+            total = total if weight == 0 else (1 - weight) * total
         if weight > 0:
             log_n = output_log_density(self.frame, self.composed, self.sigma, self.output)
             total = total + weight * log_n.sum(1, keepdim=True)
@@ -100,7 +118,7 @@ class SpatialMixture:
     @cached_property
     def responsibilities(self) -> Tensor:
         """rho_k = m_k N_k / P, shape (B, K, 1 or C, H, W)."""
-        return (self.log_masks + self.log_components - self.log_mixture.unsqueeze(1)).exp()
+        return (self.joint - self.log_mixture.unsqueeze(1)).exp()
 
     @cached_property
     def leave_one_out(self) -> Tensor:
@@ -111,19 +129,25 @@ class SpatialMixture:
         slots = self.logits.shape[1]
         if slots == 1:
             return torch.zeros_like(self.logits)
-        joint = self.log_masks + self.log_components
-        return (_others_logsumexp(joint) - _others_logsumexp(self.log_masks)).sum(2, keepdim=True)
+        ratio = _others_logsumexp(self.joint) - _others_logsumexp(self.log_masks)
+        return ratio if ratio.shape[2] == 1 else ratio.sum(2, keepdim=True)
 
     def appearance_gradient(self) -> Tensor:
         """d(-sum log p)/d mu_k, shape (B, K, C, H, W)."""
         weight = self.composed_weight
         gradient: Tensor | float = 0.0
         if weight < 1:
-            own = output_gradient(self.frame.unsqueeze(1), self.appearance, self.sigma, self.output)
-            gradient = self.responsibilities * own * (1 - weight)
+            gradient = self._own_gradient(1 - weight)
         if weight > 0:
             gradient = gradient + self.masks * self._composed_gradient() * weight
         return gradient  # type: ignore[return-value]
+
+    def _own_gradient(self, weight: float) -> Tensor:
+        """Return `weight` times the gradient of the mixture's part."""
+        if self.output == "gaussian":
+            return self.difference * (self.responsibilities * (weight / self.sigma**2))
+        own = output_gradient(self.frame.unsqueeze(1), self.appearance, self.sigma, self.output)
+        return own * (self.responsibilities * weight)
 
     def mask_gradient(self) -> Tensor:
         """d(-sum log p)/d m_k with the masks taken as free, shape (B, K, 1, H, W)."""
@@ -141,7 +165,9 @@ class SpatialMixture:
         weight = self.composed_weight
         gradient: Tensor | float = 0.0
         if weight < 1:
-            gradient = (self.masks - self.responsibilities).sum(2, keepdim=True) * (1 - weight)
+            gradient = self.masks - self.responsibilities
+            gradient = gradient if gradient.shape[2] == 1 else gradient.sum(2, keepdim=True)
+            gradient = gradient if weight == 0 else gradient * (1 - weight)
         if weight > 0:
             by_mask = self._composed_mask_gradient() * weight
             gradient = gradient + self.masks * (by_mask - (self.masks * by_mask).sum(1, keepdim=True))

@@ -7,6 +7,7 @@ latent alone, on the same graph the training loss uses; no second-order graph is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,18 +58,24 @@ class ImageGradients:
 
     Attributes:
         appearance: With respect to mu, shape (B, K, C, H, W).
-        masks: With respect to the masks taken as free, shape (B, K, 1, H, W).
+        masks: With respect to the masks taken as free, shape (B, K, 1, H, W); None where nobody asked.
         logits: With respect to the mask logits, shape (B, K, 1, H, W).
     """
 
     appearance: Tensor
-    masks: Tensor
+    masks: Tensor | None
     logits: Tensor
 
 
 @torch.no_grad()
-def image_gradients(mixture: SpatialMixture, weights: Weights) -> ImageGradients:
-    """Return the closed-form gradients of the weighted step loss."""
+def image_gradients(mixture: SpatialMixture, weights: Weights, masks: bool = True) -> ImageGradients:
+    """Return the closed-form gradients of the weighted step loss.
+
+    Args:
+        mixture: What was drawn.
+        weights: Of the step loss.
+        masks: Whether the gradient by the masks taken as free is wanted.
+    """
     regular: Tensor | None = None
     if weights.entropy:
         regular = -weights.entropy * (mixture.log_masks + 1)
@@ -76,12 +83,16 @@ def image_gradients(mixture: SpatialMixture, weights: Weights) -> ImageGradients
         share = mixture.masks.mean((2, 3, 4), keepdim=True).clamp_min(1e-9)
         by_area = -weights.area_entropy * (share.log() + 1)
         regular = by_area if regular is None else regular + by_area
-    by_mask = weights.reconstruction * mixture.mask_gradient()
-    by_logit = weights.reconstruction * mixture.logit_gradient()
+    by_mask = _scaled(mixture.mask_gradient(), weights.reconstruction) if masks else None
+    by_logit = _scaled(mixture.logit_gradient(), weights.reconstruction)
     if regular is not None:
-        by_mask = by_mask + regular
+        by_mask = None if by_mask is None else by_mask + regular
         by_logit = by_logit + mixture.masks * (regular - (mixture.masks * regular).sum(1, keepdim=True))
-    return ImageGradients(weights.reconstruction * mixture.appearance_gradient(), by_mask, by_logit)
+    return ImageGradients(_scaled(mixture.appearance_gradient(), weights.reconstruction), by_mask, by_logit)
+
+
+def _scaled(values: Tensor, weight: float) -> Tensor:
+    return values if weight == 1 else weight * values
 
 
 def posterior_gradient(
@@ -147,11 +158,12 @@ class ImageInputs:
         self, mixture: SpatialMixture, gradients: ImageGradients, extra_shared: Sequence[Tensor] = ()
     ) -> tuple[Tensor, Tensor]:
         """Return shared (B, S, H, W) and per-slot (B, K, P, H, W) inputs; gradient flows through mu, m and logits."""
-        height, width = mixture.frame.shape[-2:]
-        make = coordinates if self.coordinates == "linear" else cosines
-        grid = make(height, width, mixture.frame.device).expand(len(mixture.frame), -1, -1, -1)
+        grid = _grid(self.coordinates, *mixture.frame.shape[-2:], mixture.frame.device, mixture.frame.dtype)
+        grid = grid.expand(len(mixture.frame), -1, -1, -1)
         shared = torch.cat([mixture.frame, self._likelihood(mixture), grid, *extra_shared], 1)
         by_mask = gradients.masks if self.mask_gradient == "mask" else gradients.logits
+        if by_mask is None:
+            raise ValueError("the gradient by masks was not computed")
         per_slot = [
             mixture.appearance,
             mixture.masks,
@@ -180,3 +192,9 @@ class ImageInputs:
         if self.mask_posterior == "exact":
             return mixture.mask_posterior
         return mixture.log_components.mean(2, keepdim=True).exp().softmax(1)
+
+
+@lru_cache(maxsize=32)
+def _grid(kind: str, height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # what is kept must serve training too
+        return (coordinates if kind == "linear" else cosines)(height, width, device).to(dtype)
