@@ -12,11 +12,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from scenewise.config import build
+from scenewise.errors import InputError
 from scenewise.models.iodine import PRESETS as IODINE_PRESETS
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.provide import PRESETS as PROVIDE_PRESETS
 from scenewise.models.provide import Provide, ProvideConfig
 from scenewise.observation import Observation
+from scenewise.variational.gaussian import posterior_of, scale_slope
 
 TINY = {
     Provide: build(ProvideConfig, PROVIDE_PRESETS["tiny"], "tiny"),
@@ -111,3 +113,18 @@ def test_memory_in_training_grows_unless_cells_are_recomputed() -> None:
     few, many = (peak(lambda r=r: stored(image, refinements=r)) for r in (2, 12))
     assert many > 3 * few
     assert peak(lambda: recomputed(image, refinements=12)) < 0.5 * many
+
+
+def test_inference_mode_is_told_apart_from_no_grad() -> None:
+    torch.manual_seed(0)
+    model = Provide(build(ProvideConfig, Provide.presets["tiny"], "tiny"))
+    with torch.inference_mode(), pytest.raises(InputError, match="no_grad"):
+        model(Observation(torch.rand(1, 1, *model.frame_shape)))
+
+
+@pytest.mark.parametrize("raw", [-1e3, -90.0, 90.0])
+def test_softplus_scales_stay_finite(raw: float) -> None:
+    values = torch.tensor([0.0, raw], requires_grad=True)
+    posterior_of(values, "softplus").log_variance.sum().backward()
+    assert values.grad.isfinite().all()
+    assert torch.as_tensor(scale_slope(values.detach(), "softplus")).isfinite().all()

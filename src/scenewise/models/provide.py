@@ -298,7 +298,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         if count < 1:
             raise InputError("slots", f"must be at least 1; found {count}.")
         device = self.initial.device
-        zeros = torch.zeros(batch, count, self.config.hidden, device=device)
+        zeros = self.initial.new_zeros(batch, count, self.config.hidden)
         state = {
             "hidden": zeros,
             "cell": zeros.clone(),

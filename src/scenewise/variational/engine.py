@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from scenewise.errors import InputError
 from scenewise.nn.layers import normalise, pooled
 from scenewise.variational.duplicates import duplicate_log_prior
 from scenewise.variational.gaussian import Gaussian, posterior_of, scale_slope
@@ -142,7 +143,13 @@ class Engine:
 
         Returns:
             The decode, and posterior and state after it (as they were without `refine`).
+
+        Raises:
+            InputError: It is called in `torch.inference_mode`, where nothing can be differentiated.
         """
+        if torch.is_inference_mode_enabled():
+            problem = "refinement needs gradients of the decoder, which it forbids."
+            raise InputError("torch.inference_mode", problem, "Use torch.no_grad instead.")
         if self.recompute and torch.is_grad_enabled():
             return self._recomputed(place, posterior, refinement, noise, refine)
         cell = self._decode(place, posterior, noise, refine)

@@ -47,18 +47,20 @@ def log_density(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
 SCALES = ("log_variance", "softplus")
 """How the scale half of lambda gives the variance: exp(raw), or log(1 + exp(raw))."""
 
+_LEAST = -80.0  # log(1 + exp(raw)) is 0 in float32 from about -88 on
+
 
 def posterior_of(raw: Tensor, scale: str = "log_variance") -> Gaussian:
     """Return the Gaussian that lambda of shape (..., 2Z), mean and scale, stands for."""
     mean, rest = raw.chunk(2, -1)
-    return Gaussian(mean, rest if scale == "log_variance" else functional.softplus(rest).log())
+    return Gaussian(mean, rest if scale == "log_variance" else functional.softplus(rest.clamp_min(_LEAST)).log())
 
 
 def scale_slope(raw: Tensor, scale: str = "log_variance") -> Tensor | float:
     """Return the derivative of the log-variance by the scale half of lambda (..., 2Z): 1 or shape (..., Z)."""
     if scale == "log_variance":
         return 1.0
-    rest = raw.chunk(2, -1)[1]
+    rest = raw.chunk(2, -1)[1].clamp_min(_LEAST)
     return rest.sigmoid() / functional.softplus(rest)
 
 
