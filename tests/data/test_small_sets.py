@@ -1,0 +1,250 @@
+"""dSprites, and the files of Binding and Tagger: tiny files come back bit for bit, others are refused."""
+
+from __future__ import annotations
+
+import pickle
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+
+from scenewise.data import SOURCES
+from scenewise.errors import InputError
+
+RNG = np.random.default_rng(0)
+
+
+def read(name, path, split="train", **settings):
+    return SOURCES.get(name)(split, path=str(path), **settings)
+
+
+def sprites(count=20):
+    return RNG.integers(0, 2, (count, 8, 8)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("ending", ["npz", "npy", "h5"])
+def test_dsprites_bit_for_bit(tmp_path, ending):
+    images, path = sprites(), tmp_path / f"dsprites.{ending}"
+    if ending == "npz":
+        np.savez_compressed(path, imgs=images, metadata=np.array({"title": "pickled"}, dtype=object))
+    elif ending == "npy":
+        np.save(path, images)
+    else:
+        with h5py.File(path, "w") as file:
+            file["imgs"], file["latents/classes"] = images, np.zeros((20, 6))
+    seen = []
+    for split, count in (("train", 16), ("validation", 2), ("test", 2)):
+        source = read("dsprites-npz", path, split)
+        assert (len(source), source.facts.size, source.facts.channels) == (count, (8, 8), 1)
+        source = pickle.loads(pickle.dumps(source))
+        for index in range(count):
+            sample = source.sample(index)
+            seen.append(sample.extras["record"])
+            assert np.array_equal(sample.frames[0, 0], images[seen[-1]] * 255)
+            assert np.array_equal(sample.ids[0], images[seen[-1]])
+    assert sorted(seen) == list(range(20))
+    assert seen != sorted(seen)
+    assert [read("dsprites-npz", path, seed=1).sample(i).extras["record"] for i in range(16)] != seen[:16]
+    assert len(list(tmp_path.iterdir())) == (2 if ending == "npz" else 1)
+
+
+def test_dsprites_factors_and_memory(tmp_path):
+    """The whole set as a file with holes: 3 GB that take no space."""
+    path = tmp_path / "dsprites.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("imgs", (737_280, 64, 64), np.uint8, chunks=(1, 64, 64))
+    source = read("dsprites-npz", path, "test")
+    assert len(source) == 73_728
+    tracemalloc.start()
+    sample = source.sample(70_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
+    classes, values = sample.extras["classes"], sample.extras["values"]
+    bases = np.array([737_280, 245_760, 40_960, 1024, 32, 1])
+    assert classes @ bases == sample.extras["record"]
+    assert values[1] == classes[1] + 1
+    assert np.isclose(values[2], 0.5 + 0.1 * classes[2])
+    assert np.isclose(values[3], classes[3] * 2 * np.pi / 39)
+    assert np.allclose(values[4:], classes[4:] / 31)
+
+
+def test_dsprites_is_unpacked_in_little_memory(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", imgs=np.zeros((10_000, 64, 64), np.uint8))
+    tracemalloc.start()
+    read("dsprites-npz", tmp_path / "a.npz", cache=str(tmp_path / "cache")).sample(3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6e6
+    assert [place.suffix for place in (tmp_path / "cache").iterdir()] == [".npy"]
+
+
+def test_dsprites_of_other_kinds(tmp_path):
+    np.savez(tmp_path / "a.npz", images=sprites())
+    with pytest.raises(InputError, match=r"expected an array imgs, found images\.npy"):
+        read("dsprites-npz", tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", imgs=np.zeros((3, 8, 8, 3)))
+    with pytest.raises(InputError, match=r"imgs: expected imgs .*found float64"):
+        read("dsprites-npz", tmp_path / "b.npz")
+    np.savez_compressed(tmp_path / "c.npz", imgs=sprites(500))
+    whole = (tmp_path / "c.npz").read_bytes()
+    (tmp_path / "c.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"c\.npz: expected an npz file"):
+        read("dsprites-npz", tmp_path / "c.npz")
+    with pytest.raises(InputError, match="nothing there"):
+        read("dsprites-npz", tmp_path / "absent.npz")
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file["images"] = sprites()
+    with pytest.raises(InputError, match="expected array /imgs, found images"):
+        read("dsprites-npz", tmp_path / "d.h5")
+    assert not list(tmp_path.glob("*.npy"))
+
+
+def shapes(count):
+    """Return images and groups (1, N, H, W, 1): figures 1 and 2 overlap in a row of group 0."""
+    groups = np.zeros((1, count, 6, 7, 1), np.float32)
+    groups[:, :, :2], groups[:, :, 3:5] = 1, 2
+    images = (groups > 0).astype(np.float32)
+    images[:, :, 2, :4] = 1
+    images[:, np.arange(count), 5, np.arange(count) % 7] = 1
+    return images, groups
+
+
+def write_binding(path, **changes):
+    made = {}
+    with h5py.File(path, "w") as file:
+        for group, count in (("train_single", 5), ("train_multi", 10), ("test", 4)):
+            images, groups = made[group] = shapes(count)
+            for name, values in {"default": images, "groups": groups, **changes}.items():
+                if values is not None:
+                    file.create_dataset(f"{group}/{name}", data=values, compression="gzip")
+    return made
+
+
+def test_binding_shapes(tmp_path):
+    made = write_binding(tmp_path / "a.h5")
+    for split, group, start, count in (
+        ("train", "train_multi", 0, 9),
+        ("validation", "train_multi", 9, 1),
+        ("test", "test", 0, 4),
+    ):
+        source = read("shapes-h5", tmp_path / "a.h5", split)
+        assert (len(source), source.facts.max_objects, source.facts.overlap) == (count, 2, "ignore")
+        images, groups = made[group]
+        for index in range(count):
+            sample = source.sample(index)
+            assert np.array_equal(sample.frames[:, 0], images[:, start + index, ..., 0] * 255)
+            stored = groups[:, start + index, ..., 0]
+            unsure = (images[:, start + index, ..., 0] > 0) & (stored == 0)
+            assert np.array_equal(sample.ids, np.where(unsure, -1, stored))
+            assert (sample.ids[0, 2] == [-1] * 4 + [0] * 3).all()
+    assert len(read("shapes-h5", tmp_path / "a.h5", single=True)) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"default": None}, "expected array /train_multi/default, found groups"),
+        ({"groups": None}, "expected array /train_multi/groups"),
+        ({"default": np.zeros((10, 6, 7))}, r"train_multi/default: expected shape \(1, any"),
+        ({"groups": np.zeros((1, 10, 6, 6, 1))}, r"train_multi/groups: expected shape \(1, 10, 6, 7, 1\), found"),
+    ],
+)
+def test_other_shapes_are_refused(tmp_path, changes, says):
+    write_binding(tmp_path / "a.h5", **changes)
+    with pytest.raises(InputError, match=says):
+        read("shapes-h5", tmp_path / "a.h5")
+
+
+def test_files_of_n_em_are_sent_to_their_reader(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["training/features"] = np.zeros((1, 3, 8, 8, 1))
+    with pytest.raises(InputError, match=r"found training. Use source rnem-h5"):
+        read("shapes-h5", tmp_path / "a.h5")
+
+
+def write_tagger(path, textured=False, count=10, table=True, **changes):
+    """Write a file; return images (N, H, W) in 0 to 1 and ids (N, H, W)."""
+    side = 6
+    ids = RNG.integers(0, 3, (count, side, side))
+    if textured:
+        ids = np.where(RNG.random(ids.shape) < 0.6, 0, ids)
+        features = RNG.random((count, 1, side, side)).astype(np.float32)
+        order = np.array([1, 0, 2])  # entity 1 is the background
+        mask = (order[ids][:, None] == np.arange(3)[:, None, None]).astype(np.float32) * 0.6 + 0.1
+        arrays = {"features": features, "mask": mask[:, :, None], "codes": np.ones((count, 3))}
+        expected = np.array([1, 0, 2])[order][ids]
+    else:
+        ids = RNG.integers(-1, 4, (count, side, side))
+        features = (ids != 0).astype(np.float32).reshape(count, -1)
+        mask = (ids[:, None] == np.arange(1, 4)[:, None, None]).astype(np.float32)
+        mask = np.where((ids < 1)[:, None], np.float32(1 / 3), mask)
+        arrays = {"features": features, "mask": mask.reshape(count, 3, -1), "targets": np.zeros((count, 3))}
+        expected = ids
+    with h5py.File(path, "w") as file:
+        for name, values in {**arrays, **changes}.items():
+            if values is not None:
+                file[name] = values
+        if table:
+            kind = [("split", "S6"), ("source", "S8"), ("start", "i8"), ("stop", "i8"), ("available", "?")]
+            rows = [("train", 0, 6), ("valid", 6, 7), ("test", 7, 9), ("single", 9, 10)]
+            sources = ("mask", "features")
+            file.attrs["split"] = np.array([(n, s, a, b, True) for n, a, b in rows for s in sources], kind)
+    return features.reshape(count, side, side), expected
+
+
+@pytest.mark.parametrize("textured", [True, False])
+def test_tagger_files(tmp_path, textured):
+    images, ids = write_tagger(tmp_path / "a.h5", textured)
+    for split, first, count in (("train", 0, 6), ("validation", 6, 1), ("test", 7, 2)):
+        source = read("tagger-h5", tmp_path / "a.h5", split)
+        assert (len(source), source.facts.size, source.facts.binary) == (count, (6, 6), not textured)
+        assert source.facts.max_objects == (2 if textured else 3)
+        for index in range(count):
+            sample = source.sample(index)
+            assert np.array_equal(sample.frames[0, 0], np.rint(images[first + index] * 255))
+            assert np.array_equal(sample.ids[0], ids[first + index])
+    assert read("tagger-h5", tmp_path / "a.h5", single=True).sample(0).extras["record"] == 9
+
+
+def test_tagger_without_a_table(tmp_path):
+    write_tagger(tmp_path / "a.h5", table=False)
+    assert read("tagger-h5", tmp_path / "a.h5").records == range(8)
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_dataset("features", (80_000, 400), np.float32, chunks=(1, 400))
+        file.create_dataset("mask", (80_000, 3, 400), np.float32, chunks=(1, 3, 400))
+    spans = [read("tagger-h5", tmp_path / "b.h5", split).records for split in ("train", "validation", "test")]
+    assert spans == [range(50_000), range(50_000, 60_000), range(60_000, 70_000)]
+    assert read("tagger-h5", tmp_path / "b.h5", single=True).records == range(70_000, 80_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"mask": None}, "expected array /mask, found features, targets"),
+        ({"features": np.zeros((10, 35), np.float32)}, r"mask: expected shape \(10, any, 35\), found"),
+        ({"features": np.zeros((10, 36), np.int32)}, "features: expected floats, found type int32"),
+        ({"features": np.zeros((10, 3, 6, 6), np.float32)}, r"features: expected shape \(any, 1, any, any\)"),
+    ],
+)
+def test_other_tagger_files_are_refused(tmp_path, changes, says):
+    write_tagger(tmp_path / "a.h5", **changes)
+    with pytest.raises(InputError, match=says):
+        read("tagger-h5", tmp_path / "a.h5")
+
+
+def test_truncated_files(tmp_path):
+    for name, write in (("shapes-h5", write_binding), ("tagger-h5", write_tagger)):
+        write(tmp_path / "a.h5")
+        whole = (tmp_path / "a.h5").read_bytes()
+        (tmp_path / "a.h5").write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(InputError, match=r"a\.h5: expected an HDF5 file"):
+            read(name, tmp_path / "a.h5")
+
+
+def test_crop_and_size_keep_ids_whole(tmp_path):
+    _, ids = write_tagger(tmp_path / "a.h5")
+    sample = read("tagger-h5", tmp_path / "a.h5", crop=[0, 1, 4, 4], size=[2, 2], channels=3).sample(1)
+    assert np.array_equal(sample.ids[0], ids[1][1:4:2, 2:5:2])
+    assert sample.frames.shape == (1, 3, 2, 2)
