@@ -98,7 +98,7 @@ def views(stage: Stage, camera: Camera, ids: np.ndarray, first_id: int = 1) -> d
     """
     amodal = stage.silhouettes(camera)
     seen = np.array([(ids == first_id + row).sum() for row in range(len(amodal))])
-    areas = amodal.reshape(len(amodal), -1).sum(1)
+    areas = amodal.sum((1, 2))
     visibility = seen / np.maximum(areas, 1)
     return {"pixel_coords": camera.project(stage.places), "visibility": visibility, "amodal": amodal}
 

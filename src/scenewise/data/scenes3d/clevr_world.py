@@ -68,7 +68,7 @@ class Thing:
 
 
 def cropped_camera(place: Sequence[float] | np.ndarray, side: int) -> Camera:
-    """Return the camera of IODINE's crop of 192 x 192 pixels, scaled to `side` pixels (iodine.md 9)."""
+    """Return the camera of IODINE's crop of 192 x 192 pixels, scaled to `side` pixels (arXiv 1903.00450)."""
     top, left, crop = _CROP
     scale = side / crop
     centre = ((_FULL[1] / 2 - left) * scale, (_FULL[0] / 2 - top) * scale)

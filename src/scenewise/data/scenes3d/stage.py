@@ -19,7 +19,14 @@ MATTE, RUBBER, METAL = 0, 1, 2
 """Kinds of surface; backgrounds are matte."""
 
 OBJECTS, BACKGROUND, ALONE = 0, 1, 2  # groups of geoms: rays may be told which to meet
-_TYPES = {"cube": "mjGEOM_BOX", "box": "mjGEOM_BOX", "sphere": "mjGEOM_SPHERE", "cylinder": "mjGEOM_CYLINDER"}
+_TYPES = {
+    "cube": "mjGEOM_BOX",
+    "box": "mjGEOM_BOX",
+    "sphere": "mjGEOM_SPHERE",
+    "cylinder": "mjGEOM_CYLINDER",
+    "capsule": "mjGEOM_CAPSULE",
+}
+_ROUND = ("cylinder", "capsule")
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,9 @@ class Body:
     """One body.
 
     Attributes:
-        shape: "cube", "box", "sphere", "cylinder", "plane" or the name of a mesh.
-        size: Half extents along its axes, world units; spheres use the first, cylinders radius and half height.
+        shape: "cube", "box", "sphere", "cylinder", "capsule", "plane" or the name of a mesh.
+        size: Half extents along its axes, world units; spheres use the first, cylinders the first (radius) and the
+            last (half height), capsules the same (half length of the straight part); factors of a mesh.
         colour: Linear RGB, 0 to 1.
         surface: `MATTE`, `RUBBER` or `METAL`.
         owner: Id in the mask.
@@ -88,7 +96,6 @@ class Stage:
         self.moving = np.flatnonzero([not body.background for body in self.bodies])
         self.convex = np.array([body.shape in _TYPES or body.shape == "plane" for body in self.bodies] + [True])
         self.edged = [i for i, body in enumerate(self.bodies) if body.shape in ("cube", "cylinder")]
-        self.reaches = np.array([_reach(body) for body in self.bodies])
         self.cores = np.array([_core(body) for body in self.bodies], np.float32)
         self.settle()
 
@@ -104,7 +111,7 @@ class Stage:
     @property
     def places(self) -> np.ndarray:
         """Centres of the bodies that are not background, shape (n, 3)."""
-        return np.asarray(self.data.geom_xpos[self.moving])
+        return np.asarray(self.data.xpos[self.model.geom_bodyid[self.moving]])
 
     def cast(self, origin: Sequence[float], rays: np.ndarray, groups: Sequence[int], normals: bool = False) -> Hits:
         """Return the first surface on every ray.
@@ -143,11 +150,11 @@ class Stage:
         rays = camera.rays()
         shown = np.zeros((len(self.moving), len(rays)), bool)
         for row, geom in enumerate(self.moving):
-            near = _near(camera, rays, self.data.geom_xpos[geom], self.reaches[geom])
+            near = _near(camera, rays, self.data.geom_xpos[geom], 1.01 * self.model.geom_rbound[geom])
             self.model.geom_group[geom] = ALONE
             shown[row, near] = self.cast(camera.place, rays[near], (ALONE,)).geoms >= 0
             self.model.geom_group[geom] = OBJECTS
-        return shown.reshape(-1, *camera.size)
+        return shown.reshape(len(shown), *camera.size)
 
 
 def _near(camera: Camera, rays: np.ndarray, centre: np.ndarray, reach: float) -> np.ndarray:
@@ -155,13 +162,6 @@ def _near(camera: Camera, rays: np.ndarray, centre: np.ndarray, reach: float) ->
     way = centre - camera.place
     along = rays @ way
     return np.flatnonzero((along > 0) & ((way @ way - reach**2) * (rays * rays).sum(1) <= along**2))
-
-
-def _reach(body: Body) -> float:
-    """Return the radius of a ball about the centre that holds the body."""
-    if body.shape == "sphere":
-        return body.size[0]
-    return float(np.linalg.norm(body.size)) * 1.01
 
 
 def _core(body: Body) -> float:
@@ -187,5 +187,19 @@ def _form(mujoco: Any, spec: Any, body: Body, meshes: dict[str, tuple[np.ndarray
     if body.shape == "plane":
         return {"type": mujoco.mjtGeom.mjGEOM_PLANE, "size": body.size}
     if body.shape in _TYPES:
-        return {"type": getattr(mujoco.mjtGeom, _TYPES[body.shape]), "size": body.size}
+        first, _, last = body.size
+        size = (first, last, last) if body.shape in _ROUND else body.size
+        return {"type": getattr(mujoco.mjtGeom, _TYPES[body.shape]), "size": size}
+    if body.shape in meshes:
+        name = f"{body.shape} {body.size}"
+        if spec.mesh(name) is None:
+            vertices, faces = meshes[body.shape]
+            scaled = (vertices * body.size).reshape(-1)
+            spec.add_mesh(
+                name=name,
+                uservert=scaled,
+                userface=faces.reshape(-1),
+                inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,
+            )
+        return {"type": mujoco.mjtGeom.mjGEOM_MESH, "meshname": name}
     raise InputError(body.shape, "is no shape that can be shown.", nearest(body.shape, [*_TYPES, "plane", *meshes]))
