@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--threads", type=int, metavar="N", help="threads of the CPU; default: torch's own number")
     how.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
     how.add_argument("--json", metavar="FILE", help="write all numbers and what they depend on")
+    how.add_argument("--plot", metavar="SVG", help="with --sweep: draw it")
     how.add_argument("--markdown", action="store_true", help="print Markdown instead")
 
 
@@ -97,6 +98,8 @@ def _asked(args: argparse.Namespace) -> Any:
     numbers = (args.batch, args.frames, args.slots, args.device, args.threads)
     asked = cases.Asked(args.models, presets, named, *numbers, args.bf16, args.recompute)
     given = [args.models, named, args.batch, args.frames, args.slots, args.bf16, args.recompute, args.against]
+    if args.plot and not args.sweep:
+        raise InputError("--plot", "draws a sweep only.", "Add --sweep.")
     if args.sweep and any(given):
         remedy = "Leave models, cases and their numbers out."
         raise InputError("--sweep", "sweeps one model at sizes of its own.", remedy)
@@ -130,6 +133,11 @@ def _sweep(args: argparse.Namespace, asked: Any) -> dict[str, Any]:
     points = sweep.sweep(args.repeats or 3, str(as_device(asked.device)), asked.threads, progress=_progress("sweep"))
     _clear()
     fitted = sweep.lines(points)
+    if args.plot:
+        from scenewise.bench.plot import svg
+        from scenewise.media.files import write_atomically
+
+        write_atomically(args.plot, svg(points))
     if args.markdown:
         print(tables.sweep_markdown(points, fitted))
     else:
