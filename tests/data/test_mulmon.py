@@ -1,0 +1,256 @@
+"""Multi-view scenes: packaged, raw and Jaco files come back bit for bit, ids hold across views."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from scenewise.data import SOURCES
+from scenewise.data.mulmon import viewpoints
+from scenewise.errors import InputError
+
+RNG = np.random.default_rng(0)
+VIEWS, SIZE = 4, (8, 10)
+
+
+def read(path, split="train", **settings):
+    return SOURCES.get("mulmon")(split, path=str(path), **settings)
+
+
+def scene(objects=3, size=SIZE):
+    """Return images (V, H, W, 4), masks (V, H, W, 1 + N), ids (V, H, W) and the JSON entry; object 0 is away once."""
+    images = RNG.integers(0, 256, (VIEWS, *size, 4)).astype(np.uint8)
+    ids = RNG.integers(0, objects + 1, (VIEWS, *size))
+    ids[2][ids[2] == 1] = 0
+    orders = [RNG.permutation(objects).tolist() for _ in range(VIEWS)]
+    if objects:
+        orders[2] = [*(number for number in orders[2] if number), 0]  # hidden and farthest: its label is absent
+    masks = np.zeros((VIEWS, *size, 1 + objects), np.uint8)
+    for view, order in enumerate(orders):
+        for rank, number in enumerate(order, 1):
+            masks[view, ..., 0][ids[view] == number + 1] = rank
+            masks[view, ..., 1 + number] = (ids[view] == number + 1) | (ids[view] == 0)
+    entry = {
+        "image_index": 0,
+        "camera": {"location": (RNG.random((VIEWS, 3)) + 1).tolist()},
+        "depth_orders": orders,
+        "objects": [{"shape": "cube", "size": "large", "3d_coords": [1, 2, n]} for n in range(objects)],
+    }
+    return images, masks, ids, entry
+
+
+def write_packed(folder, splits=("train", "test"), counts=(3, 0, 2), form="npz", **changes):
+    made = {}
+    (folder / "data").mkdir()
+    for split in splits:
+        made[split], entries = [], []
+        for number, objects in enumerate(counts):
+            images, masks, ids, entry = scene(objects)
+            arrays = {k: v for k, v in {"images": images, "masks": masks, **changes}.items() if v is not None}
+            name = f"data/CLEVR_new_{split}{number}.npy"
+            with (folder / name).open("wb") as file:
+                if form == "npz":
+                    np.savez(file, **arrays)
+                else:
+                    np.save(file, arrays, allow_pickle=True)
+            entries.append({**entry, "data_path": name})
+            made[split].append((images, masks, ids, entry))
+        index = {"info": {}, "num_views": VIEWS, "shape_gallery": [], "scenes": entries}
+        (folder / f"clevr_mv_{split}.json").write_text(json.dumps(index))
+    return made
+
+
+def write_raw(folder, counts=(3, 1, 2, 3)):
+    made = []
+    for name in ("images", "masks", "scenes"):
+        (folder / name).mkdir()
+    for number, objects in enumerate(counts):
+        images, masks, ids, entry = scene(objects)
+        images[..., 3] = 255
+        stem = f"CLEVR_new_{number:06d}"
+        for view in range(VIEWS):
+            Image.fromarray(images[view]).save(folder / "images" / f"{stem}_{view:02d}.png")
+            np.save(folder / "masks" / f"{stem}_{view:02d}.npy", masks[view])
+        (folder / "scenes" / f"{stem}.json").write_text(json.dumps(entry))
+        made.append((images, masks, ids, entry))
+    return made
+
+
+def check(source, index, images, masks, ids, entry):
+    sample = source.sample(index)
+    assert np.array_equal(sample.frames, np.moveaxis(images[..., :3], -1, 1))
+    assert np.array_equal(sample.ids, ids)
+    assert np.array_equal(sample.extras["cameras"], entry["camera"]["location"])
+    assert sample.extras["count"] == len(entry["objects"])
+    part = source.sample(index, 1, 2)
+    assert np.array_equal(part.frames, sample.frames[1:3])
+    assert np.array_equal(part.ids, ids[1:3])
+    assert np.array_equal(part.extras["viewpoints"], sample.extras["viewpoints"][1:3])
+    return sample
+
+
+def test_packaged_scenes(tmp_path):
+    made = write_packed(tmp_path)
+    for split in ("train", "test"):
+        for path in (tmp_path, tmp_path / f"clevr_mv_{split}.json"):
+            source = read(path, split)
+            assert (len(source), source.facts.frames, source.facts.size, source.facts.max_objects) == (3, 4, SIZE, 3)
+            for index in range(3):
+                check(source, index, *made[split][index])
+    extras = read(tmp_path).sample(0).extras
+    assert extras["shape"] == ["cube"] * 3
+    assert extras["3d_coords"][2] == [1, 2, 2]
+    with pytest.raises(InputError, match=r"\*_val\*\.json, or a folder .*; found clevr_mv_test\.json, clevr_mv_train"):
+        read(tmp_path, "validation")
+    with pytest.raises(InputError, match="is the train file; test was asked for"):
+        read(tmp_path / "clevr_mv_train.json", "test")
+
+
+def test_the_label_is_a_rank_and_the_id_is_not(tmp_path):
+    """The trap: a label stands for another object in another view."""
+    _images, masks, _ids, entry = write_packed(tmp_path)["train"][0]
+    sample = read(tmp_path, silhouettes=True).sample(0)
+    for view in range(VIEWS):
+        for number in range(3):
+            rank = entry["depth_orders"][view].index(number) + 1
+            assert np.array_equal(sample.ids[view] == number + 1, masks[view, ..., 0] == rank)
+            assert not (sample.ids[view] == number + 1)[~sample.extras["silhouettes"][view, number]].any()
+    assert not np.array_equal(sample.ids, masks[..., 0])
+    assert 1 not in sample.ids[2]
+
+
+def test_viewpoints():
+    found = viewpoints(np.array([[2.0, 0, 5], [0, 3, 5], [-3, -4, 1]]))
+    assert np.allclose(found, [[0, 0, 0], [-1, 1, 0], [-1.6, -0.8, 0]])
+
+
+def test_pickled_scenes_only_on_request(tmp_path):
+    made = write_packed(tmp_path, form="pickle")
+    with pytest.raises(InputError, match=r"may be a pickled mapping. Set allow_pickle=true if you trust"):
+        read(tmp_path)
+    check(read(tmp_path, allow_pickle=True), 2, *made["train"][2])
+
+
+def test_raw_scenes(tmp_path):
+    made = write_raw(tmp_path)
+    source = read(tmp_path)
+    assert len(source) == 3
+    for index in range(3):
+        check(source, index, *made[index])
+    check(read(tmp_path, "test", train=[0, 2], test=[2, 4]), 1, *made[3])
+    (tmp_path / "masks" / "CLEVR_new_000001_02.npy").unlink()
+    with pytest.raises(InputError, match=r"CLEVR_new_000001_02\.npy: expected a file"):
+        source.sample(1)
+    for file in (tmp_path / "images").glob("CLEVR_new_000002_*"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"expected images CLEVR_new_000002_00\.png and so on, found none"):
+        source.sample(2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"masks": None}, "expected masks, found images"),
+        ({"images": None}, "expected images, found masks"),
+        ({"images": np.zeros((VIEWS, *SIZE), np.uint8)}, r"images: expected shape .*found \(4, 8, 10\)"),
+        ({"images": np.zeros((VIEWS, *SIZE, 3), np.float32)}, "images: expected whole numbers, found type float32"),
+        ({"images": np.zeros((VIEWS, *SIZE, 1), np.uint8)}, "expected 3 or more channels"),
+        (
+            {"masks": np.zeros((VIEWS, 8, 9, 4), np.uint8)},
+            r"masks: expected shape \(4, 8, 10, any\), found \(4, 8, 9, 4",
+        ),
+        ({"masks": np.zeros((VIEWS, *SIZE, 3), np.uint8)}, r"masks of 1 \+ 3 channels as the JSON file has objects"),
+        ({"masks": np.full((VIEWS, *SIZE, 4), 9, np.uint8)}, "expected labels 0 to 3, found 9 to 9"),
+    ],
+)
+def test_other_scene_files_are_refused(tmp_path, changes, says):
+    write_packed(tmp_path, **changes)
+    with pytest.raises(InputError, match=says):
+        read(tmp_path).sample(0)
+
+
+def test_json_files_that_do_not_fit(tmp_path):
+    write_packed(tmp_path)
+    place = tmp_path / "clevr_mv_train.json"
+    whole = json.loads(place.read_text())
+
+    def changed(**keys):
+        return json.dumps({**whole, "scenes": [{**whole["scenes"][0], **keys}]})
+
+    short = [order[:1] for order in whole["scenes"][0]["depth_orders"]]
+    cases = [
+        (place.read_text()[:500], "expected a JSON file of scenes"),
+        (json.dumps({"scenes": []}), "expected a list of scenes"),
+        (json.dumps({"scenes": [{"objects": []}]}), "scene 0: expected data_path, found objects"),
+        (changed(data_path="data/absent.npy"), "absent.npy: expected a file"),
+        (changed(camera={}), "expected a scene with camera.location"),
+        (changed(depth_orders=[[0, 0, 1]] * VIEWS), "expected every object once, found .0, 0, 1"),
+        (changed(depth_orders=short), "found 2 to|labels 0 to 1"),
+        (changed(depth_orders=[[0, 1, 2]]), "4 images, 1 depth orders and 4 cameras"),
+    ]
+    for text, says in cases:
+        place.write_text(text)
+        with pytest.raises(InputError, match=says):
+            read(tmp_path).sample(0)
+
+
+def test_truncated_scene(tmp_path):
+    write_packed(tmp_path)
+    place = tmp_path / "data" / "CLEVR_new_train0.npy"
+    place.write_bytes(place.read_bytes()[:300])
+    with pytest.raises(InputError, match=r"CLEVR_new_train0\.npy: expected a scene file"):
+        read(tmp_path)
+    with pytest.raises(InputError, match="found no JSON file"):
+        read(tmp_path / "data")
+
+
+def test_crop_and_size_keep_ids_whole(tmp_path):
+    ids = write_packed(tmp_path)["train"][0][2]
+    sample = read(tmp_path, crop=[0, 2, 8, 8], size=[4, 4]).sample(0)
+    assert np.array_equal(sample.ids, ids[:, 1::2, 3::2])
+    assert sample.frames.shape == (VIEWS, 3, 4, 4)
+
+
+def test_workers_and_fingerprint(tmp_path):
+    made = write_packed(tmp_path)
+    source = read(tmp_path)
+    check(pickle.loads(pickle.dumps(source)), 2, *made["train"][2])
+    assert source.fingerprint() != read(tmp_path, "test").fingerprint()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_jaco(tmp_path, dtype):
+    images = RNG.integers(0, 2, (5, 3, 8, 8, 3)) * 255
+    views = RNG.random((5, 3, 7)).astype(np.float32)
+    with h5py.File(tmp_path / "gqn_jaco_train.h5", "w") as file:
+        file["images"] = images.astype(dtype) if dtype == np.uint8 else (images / 255).astype(dtype)
+        file["viewpoints"] = views
+    source = read(tmp_path / "gqn_jaco_train.h5")
+    assert (len(source), source.facts.frames, source.facts.has_ids) == (5, 3, False)
+    sample = source.sample(4, 1, 2)
+    assert np.array_equal(sample.frames, np.moveaxis(images[4, 1:3], -1, 1))
+    assert sample.ids is None
+    assert np.array_equal(sample.extras["viewpoints"], views[4, 1:3])
+    with pytest.raises(InputError, match="is the train file"):
+        read(tmp_path / "gqn_jaco_train.h5", "test")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["images"] = images.astype(np.uint8)
+    with pytest.raises(InputError, match="expected array /viewpoints, found images"):
+        read(tmp_path / "other.h5")
+
+
+def test_one_scene_of_many_takes_little_memory(tmp_path):
+    with h5py.File(tmp_path / "jaco_train.h5", "w") as file:
+        file.create_dataset("images", (8000, 11, 64, 64, 3), np.uint8, chunks=(1, 11, 64, 64, 3))
+        file["viewpoints"] = np.zeros((8000, 11, 7), np.float32)
+    tracemalloc.start()
+    sample = read(tmp_path / "jaco_train.h5").sample(7000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * sample.frames.nbytes
