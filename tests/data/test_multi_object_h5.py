@@ -123,6 +123,19 @@ def test_genesis_folder(tmp_path, kind):
     check(read(tmp_path / f"test_images_rand4{kind}.npy", "test"), 1, made["test"][0][1], made["test"][1][1])
 
 
+def test_masks_are_named_or_found(tmp_path):
+    images, ids, _ = scenes()
+    np.save(tmp_path / "a.npy", images)
+    np.save(tmp_path / "b.npy", ids[..., None])
+    with pytest.raises(InputError, match="needs masks"):
+        read(tmp_path / "a.npy")
+    source = read(tmp_path / "a.npy", masks=str(tmp_path / "b.npy"))
+    check(source, 3, images[3], ids[3])
+    before = source.fingerprint()
+    np.save(tmp_path / "b.npy", ids[..., None] + 1)
+    assert read(tmp_path / "a.npy", masks=str(tmp_path / "b.npy")).fingerprint() != before
+
+
 def test_genesis_folder_that_is_not_whole(tmp_path):
     write_genesis(tmp_path, splits=("training",))
     with pytest.raises(InputError, match=r"expected one test_images_rand4\*\.npy; of npy files it has training"):

@@ -107,7 +107,9 @@ class MultiObjectH5Source(FilesSource):
         return Stored(_bytes(image, where)[None], _ids(mask), {**extras, "record": record})
 
     def _files(self) -> list[Path]:
-        return sorted(self.path.glob("*_rand4*.npy")) if self.path.is_dir() else [self.path]
+        if self.path.is_dir():
+            return sorted(self.path.glob("*_rand4*.npy"))
+        return [self.path, _twin(self.path, self.config.masks)] if self.path.suffix == ".npy" else [self.path]
 
 
 def _open(path: str, masks: str | None, split: str) -> _Arrays:
@@ -166,11 +168,9 @@ def _open_npy(path: Path, masks: str | None, split: str) -> _Arrays:
             names = ", ".join(sorted(file.name for file in path.glob("*.npy"))) or "none"
             problem = f"expected one {_PREFIXES[split]}_images_rand4*.npy; of npy files it has {names}."
             raise InputError(path, problem, "Choose another split, or keep one kind of files in the folder.")
-        images, twin = found[0], found[0].with_name(found[0].name.replace("_images_", "_masks_"))
+        images, twin = found[0], _twin(found[0], None)
     else:
-        images, twin = path, Path(masks or path.with_name(path.name.replace("_images_", "_masks_")))
-        if images == twin:
-            raise InputError(path, "needs masks.", "Give masks=FILE.npy.")
+        images, twin = path, _twin(path, masks)
     arrays = []
     for file in (images, twin):
         if not file.is_file():
@@ -180,6 +180,14 @@ def _open_npy(path: Path, masks: str | None, split: str) -> _Arrays:
     total, height, width = _image_shape(images, "images", arrays[0], _GENESIS)
     check_array(twin, "masks", arrays[1], (total, height, width, 1), "bui", _GENESIS)
     return _Arrays(arrays[0], arrays[1], {})
+
+
+def _twin(images: Path, masks: str | None) -> Path:
+    """Return the file of masks that belongs to a file of images."""
+    twin = Path(masks or images.with_name(images.name.replace("_images_", "_masks_")))
+    if images == twin:
+        raise InputError(images, "needs masks.", "Give masks=FILE.npy.")
+    return twin
 
 
 def _is_library(arrays: _Arrays) -> bool:
