@@ -46,6 +46,10 @@ def clip(rng, size=SIZE, count=COUNT):
         "forward_flow": rng.integers(0, 65536, (TIME, *size, 2)),
         "metadata/num_instances": np.array([count]),
         "metadata/num_frames": np.array([TIME]),
+        "metadata/video_name": [b"clip 7"],
+        "instances/bboxes_3d": rng.random((count, TIME, 8, 3)).astype(np.float32),
+        "events/collisions/frame": np.array([2, 3]),
+        "events/collisions/instances": np.array([[0, 1], [1, 65535]]),
         "metadata/depth_range": np.array([1.0, 11.0], np.float32),
         "metadata/forward_flow_range": np.array([-2.0, 2.0], np.float32),
         "camera/positions": rng.random((TIME, 3)).astype(np.float32),
@@ -104,6 +108,10 @@ def test_instances_and_camera(tmp_path):
     assert np.array_equal(extras["camera_positions"], features["camera/positions"])
     assert extras["camera_focal_length"].tolist() == [35]
     assert extras["instances"] == COUNT
+    assert np.array_equal(extras["bboxes_3d"], np.moveaxis(features["instances/bboxes_3d"], 1, 0))
+    assert extras["collisions"]["instances"].tolist() == [[0, 1], [1, 65535]]
+    assert extras["collisions"]["frame"].tolist() == [2, 3]
+    assert extras["video"] == "clip 7"
     boxes, flat = extras["boxes"], features["instances/bboxes/ragged_flat_values"]
     assert np.isnan(boxes[1:4, 1]).all()
     assert not np.isnan(boxes[:, [0, 2]]).any()

@@ -3,7 +3,8 @@
 A folder holds `movi_a-train.tfrecord-00000-of-00xxx` and so on; a split is made of the files whose names say so.
 Segmentation id i + 1 is instance i. What is known of instances and of the camera is in `extras`: per frame with T
 first, e.g. `positions` (T, k, 3), else one row per instance. `boxes` (T, k, 4) are top, left, bottom, right as parts
-of the whole image, NaN where an instance is not seen. Optional layers are in `extras` in their stored size.
+of the whole image, NaN where an instance is not seen; `collisions` are those of the whole video. Optional layers are in
+`extras` in their stored size.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _NAME = "movi"
 _SHARD = re.compile(r"(.+)-(train|validation|test)\.tfrecord-(\d+)-of-(\d+)$")
 _LAYERS = ("depth", "forward_flow", "backward_flow")
 _PER_FRAME = {"positions": 3, "velocities": 3, "angular_velocities": 3, "quaternions": 4, "image_positions": 2}
+_CORNERS = (8, 3)  # of bboxes_3d
 _PER_FRAME_FLAT = ("visibility",)
 _CAMERA = {"positions": 3, "quaternions": 4}
 _MOST = {"movi_a": 10, "movi_b": 10, "movi_c": 10, "movi_d": 23, "movi_e": 23}  # instances, as published
@@ -104,6 +106,8 @@ class MoviSource(FilesSource):
         extras = _known(example, int(self.facts.frames or 0), first, stop)
         for layer in self.config.layers:
             extras[layer] = _layer(example, layer, first, stop, int(self.facts.frames or 0), stored[:2])
+        if "metadata/video_name" in example:
+            extras["video"] = bytes(example.strings("metadata/video_name")[0]).decode("utf-8", "replace")
         return Stored(images, ids, {**extras, "record": record})
 
 
@@ -177,6 +181,8 @@ def _known(example: Example, time: int, first: int, stop: int) -> dict[str, Any]
             known[name] = _of_instances(example, key, name, count, time, first, stop)
         elif group == "camera":
             known[f"camera_{name}"] = _of_camera(example, key, name, time, first, stop)
+        elif key.startswith("events/collisions/"):
+            known.setdefault("collisions", {})[key.rpartition("/")[2]] = _of_collisions(example, key)
     if count and "instances/bboxes/ragged_flat_values" in example:
         known["boxes"] = _boxes(example, count, time)[first:stop]
     if count is not None:
@@ -190,6 +196,8 @@ def _of_instances(example: Example, key: str, name: str, count: int, time: int, 
     if isinstance(values, list):
         return values
     width = _PER_FRAME.get(name, 1 if name in _PER_FRAME_FLAT else 0)
+    if name == "bboxes_3d" and len(values) == count * time * _CORNERS[0] * _CORNERS[1]:
+        return np.moveaxis(values.reshape(count, time, *_CORNERS), 1, 0)[first:stop]
     if width and len(values) == count * time * width:
         moving = np.moveaxis(values.reshape(count, time, width), 1, 0)[first:stop]
         return moving if name in _PER_FRAME else moving[..., 0]
@@ -200,6 +208,12 @@ def _of_camera(example: Example, key: str, name: str, time: int, first: int, sto
     values = example.array(key)
     width = _CAMERA.get(name)
     return values.reshape(time, width)[first:stop] if width and len(values) == time * width else values
+
+
+def _of_collisions(example: Example, key: str) -> np.ndarray:
+    """Return one row per collision; instance 65535 is the floor."""
+    values, count = example.array(key), len(example.array("events/collisions/frame"))
+    return values.reshape(count, -1) if count and len(values) > count and len(values) % count == 0 else values
 
 
 def _values(example: Example, key: str) -> Any:
