@@ -1,4 +1,4 @@
-"""CLEVRER as published: mp4 files, annotations, and the masks that a frame parser predicted (datasets.md 3).
+"""CLEVRER as published: mp4 files, annotations, and the masks that a frame parser predicted.
 
 `path` is the folder that holds `video_train` and so on (as unzipped) or `videos/train` (as SlotFormer has it);
 annotations are looked for in `annotation_train` or `annotations/train` beside. Video 0 to 9999 are for training, 10000

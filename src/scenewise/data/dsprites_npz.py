@@ -1,4 +1,4 @@
-"""The dSprites file: one white sprite per image, all combinations of six factors (datasets.md 6).
+"""The dSprites file: one white sprite per image, all combinations of six factors.
 
 The images in the npz file are compressed as a whole (3 GB unpacked), so they are unpacked once into an npy file that
 can be read anywhere. The HDF5 twin is read as it is. Records lie in the order of their factors; a split by blocks would

@@ -1,4 +1,4 @@
-"""VMDS, SpMOT, VOR and texVMDS of the object-centric representation benchmark (datasets.md 7).
+"""VMDS, SpMOT, VOR and texVMDS of the object-centric representation benchmark.
 
 Videos lie in HDF5 files (one array per split, more in groups for the challenge sets) or in npy files, one per split;
 all are (N, T, 3, 64, 64). Ground truth lies in JSON files next to them or in a folder `gt_jsons`: per video and frame

@@ -1,4 +1,4 @@
-"""HDF5 files of the grouping papers: Shapes of Binding and Tagger, textured MNIST of Tagger (datasets.md 6).
+"""HDF5 files of the grouping papers: Shapes of Binding and Tagger, textured MNIST of Tagger.
 
 Shapes are unions of three black and white figures; where figures overlap no id is right, and ids are -1. The file of
 Binding has groups `train_single`, `train_multi` and `test`; a tenth of the training group is for validation. The flat

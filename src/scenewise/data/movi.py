@@ -1,4 +1,4 @@
-"""MOVi-A to E as TensorFlow Datasets stores them, without TensorFlow (Kubric; datasets.md 8).
+"""MOVi-A to E as TensorFlow Datasets stores them, without TensorFlow.
 
 A folder holds `movi_a-train.tfrecord-00000-of-00xxx` and so on; a split is made of the files whose names say so.
 Segmentation id i + 1 is instance i. What is known of instances and of the camera is in `extras`: per frame with T

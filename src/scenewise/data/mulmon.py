@@ -1,4 +1,4 @@
-"""Multi-view scenes of MulMON: CLE-MV, CLE-Aug and the like, packaged or as the generator writes them (mulmon.md 5).
+"""Multi-view scenes of MulMON: CLE-MV, CLE-Aug and the like, packaged or as the generator writes them.
 
 A video is one scene; its frames are the views. Three layouts are told apart by what `path` is:
 
@@ -254,7 +254,11 @@ def _packed_scenes(index: Path) -> list[dict[str, Any]]:
         missing = [key for key in ("data_path", "depth_orders", "objects") if key not in scene]
         if missing:
             found = ", ".join(scene)
-            raise InputError(f"{index}, scene {number}", f"expected {missing[0]}, found {found}.", "See mulmon.md 5.3.")
+            raise InputError(
+                f"{index}, scene {number}",
+                f"expected {missing[0]}, found {found}.",
+                f"Expected is {_PACKED} per scene.",
+            )
     return scenes
 
 

@@ -1,4 +1,4 @@
-"""The Multi-Object Datasets in their published TFRecord files, without TensorFlow (datasets.md 1).
+"""The Multi-Object Datasets in their published TFRecord files, without TensorFlow.
 
 CLEVR (with masks), Multi-dSprites (three kinds), Objects Room and Tetrominoes; CATER with masks lies in files of the
 same kind. Which of them a file is, is told from its first record. Every record is a video of one frame (33 in CATER).

@@ -1,4 +1,4 @@
-"""The Multi-Object Datasets as others have converted them: HDF5 files and folders of npy files (datasets.md 1.4).
+"""The Multi-Object Datasets as others have converted them: HDF5 files and folders of npy files.
 
 Three layouts are told apart by what is there:
 

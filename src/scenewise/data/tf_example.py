@@ -1,4 +1,4 @@
-"""tf.train.Example messages without TensorFlow: named lists of bytes, floats or whole numbers (datasets.md 1.1).
+"""tf.train.Example messages without TensorFlow: named lists of bytes, floats or whole numbers.
 
 Byte arrays in the Multi-Object Datasets are lists of one-byte strings. They are read by a strided view; going through
 them one by one would make a million Python objects of a single CLEVR image.
