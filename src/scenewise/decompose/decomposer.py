@@ -156,12 +156,16 @@ class Decomposer:
 
     @torch.no_grad()
     def _alone(self, frame: Tensor, state: State, refinements: int | None) -> tuple[Decomposition, State]:
-        """Explain a frame with a model that carries nothing from frame to frame."""
+        """Explain a frame with a model that carries nothing from frame to frame; slots are linked to those before."""
+        from scenewise.decompose.linking import contributions, link
         from scenewise.observation import Observation
 
         seed = int(state["seed"]) + int(state["frame"])
         output = self.model(Observation(frame[:, None]), int(state["slots"]), refinements, seed)
-        return output.decomposition.detach(), {**state, "frame": state["frame"] + 1}
+        part = output.decomposition.detach()
+        if "shown" in state:
+            part = link(part, state["shown"])
+        return part, {**state, "frame": state["frame"] + 1, "shown": contributions(part)}
 
     # -- videos -----------------------------------------------------------------------------------------------------
 

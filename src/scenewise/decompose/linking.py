@@ -1,0 +1,50 @@
+"""Slots that keep their objects, for models that explain every frame from scratch and number slots anew each time."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+import torch
+from scipy.optimize import linear_sum_assignment
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scenewise.decomposition import Decomposition
+
+_PER_FRAME = ("log_likelihood", "kl")
+
+
+def contributions(decomposition: Decomposition) -> Tensor:
+    """Return what each slot puts into the picture, mask times appearance, shape (B, K, C, H, W), of a T = 1 result."""
+    return (decomposition.masks * decomposition.appearance)[:, 0]
+
+
+def link(decomposition: Decomposition, before: Tensor) -> Decomposition:
+    """Reorder the slots of a frame so that each goes on with what it showed in the frame before.
+
+    Slots are matched one to one so that the squared difference of their contributions is least. An empty background
+    that slots share at no cost weighs nothing then, whereas overlap of masks would follow it.
+
+    Args:
+        decomposition: Of one frame, T = 1.
+        before: `contributions` of the frame before, as linked, shape (B, K, C, H, W).
+    """
+    now, then = contributions(decomposition).flatten(2), before.flatten(2)
+    cost = torch.cdist(then.float(), now.float()).square().cpu().numpy()  # (B, K, K)
+    order = torch.tensor(
+        [linear_sum_assignment(each)[1].tolist() for each in cost], device=decomposition.masks.device
+    )  # (B, K)
+    moved = {
+        field.name: _taken(getattr(decomposition, field.name), order)
+        for field in fields(decomposition)
+        if field.name not in _PER_FRAME
+    }
+    return replace(decomposition, **moved)
+
+
+def _taken(values: Tensor, order: Tensor) -> Tensor:
+    """Return (B, 1, K, ...) with slots in the order given for each of B."""
+    index = order[:, None].reshape(*order.shape[:1], 1, order.shape[1], *(1,) * (values.ndim - 3))
+    return values.gather(2, index.expand_as(values))
