@@ -66,6 +66,7 @@ class IodineConfig:
     reconstruction_weight: float = setting(1.0, "Weight of the reconstruction NLL", minimum=0)
     kl_weight: float = setting(1.0, "Weight of the KL", minimum=0)
     lds_weight: float = setting(0.0, "Weight of the LDS prior against duplicate slots (BMVC 2021)", minimum=0)
+    area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
     bptt: str = setting("full", "Gradient through lambda over steps, or cut", choices=("full", "detach_lambda"))
     mask_gradient: str = setting("logit", "Input: gradient by mask logit, or by mask", choices=("logit", "mask"))
     likelihood_inputs: str = setting("ratio", "log P and log P / P_(-k); log P_(-k); P, P_(-k)", choices=LIKELIHOODS)
@@ -184,12 +185,14 @@ class Iodine(SceneModel, Decodes):
     @property
     def weights(self) -> Weights:
         """Weights of the step loss."""
-        return Weights(self.config.reconstruction_weight, self.config.kl_weight)
+        config = self.config
+        return Weights(config.reconstruction_weight, config.kl_weight, area_entropy=config.area_entropy_weight)
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Return NLL + KL (IODINE eq. 3) as weighted, and the LDS prior where it weighs, shape (B,)."""
+        """Return NLL + KL (IODINE eq. 3) as weighted, and what else weighs, shape (B,)."""
         w = self.weights
-        return w.reconstruction * terms["nll"] + w.kl * terms["kl"] + self.config.lds_weight * terms["duplicates"]
+        total = w.reconstruction * terms["nll"] + w.kl * terms["kl"] + self.config.lds_weight * terms["duplicates"]
+        return total + w.area_entropy * terms["area_entropy"]
 
     # -- one frame ----------------------------------------------------------------------------------------------
 
