@@ -169,6 +169,13 @@ def test_checksums_are_compared_when_asked_for(tmp_path):
         list(records(tmp_path / "a", check=True))
 
 
+def test_a_copy_made_unchecked_does_not_count_as_checked(tmp_path):
+    path = writer.write(tmp_path / "a", [writer.example(FEATURES)])
+    assert len(RecordFile(path)) == 1
+    with pytest.raises(InputError, match="checksum"):
+        RecordFile(path, check=True)
+
+
 def test_a_file_cut_after_its_index_was_made(tmp_path):
     path = writer.write(tmp_path / "a", [writer.example(FEATURES)], packed=False)
     file = RecordFile(path)

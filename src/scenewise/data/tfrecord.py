@@ -65,7 +65,7 @@ class RecordFile:
         self.packed = is_gzip(self.path)
         self._check = check
         self._folder = cache_folder(self.path, cache)
-        self._key = _key(self.path, most)
+        self._key = _key(self.path, most, check and self.packed)  # a copy made unchecked does not count as checked
         place = self._cached("records" if self.packed else "index")
         kept = _packed_spans(place) if self.packed else _load(place, 2)
         if kept is None and self.packed:
@@ -267,9 +267,9 @@ def _open(path: str) -> IO[bytes]:
         return Path(path).open("rb", buffering=0)
 
 
-def _key(path: Path, most: int | None) -> str:
+def _key(path: Path, most: int | None, checked: bool) -> str:
     state = path.stat()
-    return fingerprints.of_values(_VERSION, state.st_size, state.st_mtime_ns, most)
+    return fingerprints.of_values(_VERSION, state.st_size, state.st_mtime_ns, most, checked)
 
 
 def _load(place: Path, axes: int) -> np.ndarray | None:
