@@ -100,4 +100,4 @@ def test_golden_videos():
     check_golden(ready(seed=3), GOLDEN, "4.0.0")
 
 
-GOLDEN = ["60874c4bb066", "ee8501120937", "809bb058f226"]
+GOLDEN = ["f7acb2a13ab2", "ee8501120937", "809bb058f226"]

@@ -80,15 +80,16 @@ def full_camera(place: Sequence[float] | np.ndarray, size: tuple[int, int]) -> C
     return Camera(_three(place), (0.0, 0.0, 0.0), FOCAL * size[1], (size[1] / 2, size[0] / 2), size)
 
 
-def lamps(jitter: np.ndarray, samples: tuple[int, int, int] = (2, 2, 1)) -> Look:
+def lamps(jitter: np.ndarray, samples: tuple[int, int, int] = (2, 2, 1), scale: float = 1.0) -> Look:
     """Return CLEVR's lamps, moved.
 
     Args:
         jitter: By how much key, back and fill lamp are moved, shape (3, 3).
         samples: Of the shadows of each, along a side.
+        scale: How large the world is, 1 for CLEVR's; the light on the floor stays.
     """
     lights = tuple(
-        Light(_three(np.add(place, by)), strength, 2.0 * side, count)
+        Light(_three(np.add(place, by) * scale), _three(np.multiply(strength, scale**2)), 2.0 * side * scale, count)
         for (place, strength, side), by, count in zip((_KEY, _BACK, _FILL), jitter, samples, strict=True)
     )
     return Look(

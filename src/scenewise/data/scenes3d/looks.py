@@ -46,6 +46,11 @@ class Light:
         grid = at[:, None, None] * across + at[None, :, None] * up
         return np.asarray(grid.reshape(-1, 3) + self.place)
 
+    @property
+    def spread(self) -> float:
+        """How far from its centre the farthest point lies from which shadow is cast."""
+        return self.side * (1 - 1 / self.samples) / 2**0.5 if self.samples else 0.0
+
 
 @dataclass(frozen=True)
 class Look:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _TOUCH = 1e-4  # share of the way to a lamp within which a surface is the one that is lit
 _BUMP = 0.03  # world units within which a hollow body does not shade itself
+_NEAR = 4.0  # radii of a body within which it keeps ambient light off
 _FAR = 60.0  # world units beyond which the floor that metal mirrors is taken as that far
 
 
@@ -49,6 +50,20 @@ def shade(stage: Stage, look: Look, origin: tuple[float, float, float], rays: np
     if len(met):
         colours[met] = _surfaces(stage, look, _points(stage, look, origin, rays[met], hits, met))
     return colours
+
+
+def touched(stage: Stage, look: Look, places: np.ndarray) -> np.ndarray:
+    """Return whether bodies change the light at places of the background, bool, shape (N,).
+
+    A body far away keeps less than half a hundredth of the ambient light off, which no display value shows.
+    """
+    bodies, cores = stage.data.geom_xpos[stage.moving].astype(np.float32), stage.cores[stage.moving]
+    squares = _dot(places, places)[:, None] - 2 * places @ bodies.T + (bodies * bodies).sum(1)
+    changed = (squares < (_NEAR * cores) ** 2).any(1)
+    for lamp in look.lights:
+        if lamp.samples:
+            changed |= _behind(stage, lamp, places)
+    return np.asarray(changed)
 
 
 def sky(look: Look, rays: np.ndarray) -> np.ndarray:
@@ -157,29 +172,46 @@ def _unshaded(stage: Stage, lamp: Light, points: Points) -> np.ndarray:
 
     Rays begin at the lamp, since a batch shares one origin; that also rids convex bodies of shading themselves.
     """
-    seen = np.zeros(len(points.geoms), np.float32)
-    hollow = ~stage.convex[points.geoms]
+    seen = np.ones(len(points.geoms), np.float32)
+    doubtful = np.flatnonzero(_behind(stage, lamp, points.places))
+    places, geoms = points.places[doubtful], points.geoms[doubtful]
+    hollow = ~stage.convex[geoms]
+    free = np.zeros(len(doubtful), np.float32)
     for point in lamp.points:
-        ways = points.places - point
+        ways = places - point
         hits = stage.cast(point, ways, (OBJECTS,))
-        open_way = (hits.geoms < 0) | (hits.geoms == points.geoms) | (hits.reach > 1 - _TOUCH)
+        open_way = (hits.geoms < 0) | (hits.geoms == geoms) | (hits.reach > 1 - _TOUCH)
         if hollow.any():
             open_way[hollow] &= hits.reach[hollow] > 1 - _BUMP / np.linalg.norm(ways[hollow], axis=1)
-        seen += open_way
-    return np.asarray(seen / len(lamp.points))
+        free += open_way
+    seen[doubtful] = free / len(lamp.points)
+    return seen
+
+
+def _behind(stage: Stage, lamp: Light, places: np.ndarray) -> np.ndarray:
+    """Return whether the way from a lamp to places comes near any body, bool, shape (N,); saves most shadow rays."""
+    start = _single(lamp.place)
+    ways = places - start
+    bodies = stage.data.geom_xpos[stage.moving].astype(np.float32) - start
+    reach = 1.01 * stage.model.geom_rbound[stage.moving] + lamp.spread
+    squares = (bodies * bodies).sum(1)
+    narrow = np.maximum(squares - reach**2, 0).astype(np.float32)
+    nearest = np.maximum(squares - reach * np.sqrt(squares), 0).astype(np.float32)
+    along = ways @ bodies.T
+    return np.asarray(((along > nearest) & (along * along >= _dot(ways, ways)[:, None] * narrow)).any(1))
 
 
 def _openness(stage: Stage, look: Look, points: Points) -> np.ndarray:
     """Return the share of the ambient light that other bodies, taken as balls, let through to points."""
-    hidden = np.zeros(len(points.geoms), np.float32)
-    for geom in stage.moving if look.occlusion else ():
-        ways = stage.data.geom_xpos[geom].astype(np.float32) - points.places
-        squares = np.maximum(_dot(ways, ways), stage.cores[geom] ** 2)
-        part = np.maximum(_dot(points.normals, ways), 0) * stage.cores[geom] ** 2 / (squares * np.sqrt(squares))
-        hidden += np.where(points.geoms == geom, 0, part)
-    # Under a body the floor throws back little: what faces down is darker, more so close to the floor.
+    bodies, cores = stage.data.geom_xpos[stage.moving].astype(np.float32), stage.cores[stage.moving]
+    towards = points.normals @ bodies.T - _dot(points.normals, points.places)[:, None]  # (N, n)
+    squares = _dot(points.places, points.places)[:, None] - 2 * points.places @ bodies.T + (bodies * bodies).sum(1)
+    squares = np.maximum(squares, cores**2)
+    part = np.maximum(towards, 0) * cores**2 / (squares * np.sqrt(squares))
+    part[points.geoms[:, None] == stage.moving] = 0
+    # Under a body the floor throws back little: what faces down is darker.
     down = 0.3 * np.maximum(-points.normals[:, 2], 0)
-    return np.asarray(1 - np.clip(look.occlusion * hidden + down, 0, 0.9))
+    return np.asarray(1 - np.clip(look.occlusion * part.sum(1) + down, 0, 0.9))
 
 
 def _mirrored(look: Look, points: Points) -> np.ndarray:

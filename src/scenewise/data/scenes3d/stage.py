@@ -93,6 +93,7 @@ class Stage:
         self.owners = np.array([body.owner for body in self.bodies] + [0])  # the last one answers for -1
         self.colours = np.array([body.colour for body in self.bodies] + [(0, 0, 0)], np.float32)
         self.surfaces = np.array([body.surface for body in self.bodies] + [MATTE])
+        self.foreground = np.array([not body.background for body in self.bodies] + [False])
         self.moving = np.flatnonzero([not body.background for body in self.bodies])
         self.convex = np.array([body.shape in _TYPES or body.shape == "plane" for body in self.bodies] + [True])
         self.edged = [i for i, body in enumerate(self.bodies) if body.shape in ("cube", "cylinder")]
@@ -103,9 +104,11 @@ class Stage:
         """Bring the geoms where the bodies are."""
         self._mujoco.mj_kinematics(self.model, self.data)
 
-    def move(self, places: np.ndarray) -> None:
-        """Put the bodies that are not background at other places, shape (n, 3)."""
+    def move(self, places: np.ndarray, turns: np.ndarray | None = None) -> None:
+        """Put the bodies that are not background elsewhere: places of shape (n, 3), quaternions (n, 4)."""
         self.data.mocap_pos[:] = places
+        if turns is not None:
+            self.data.mocap_quat[:] = turns
         self.settle()
 
     @property
