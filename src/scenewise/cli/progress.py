@@ -18,10 +18,11 @@ class Progress:
     Args:
         title: What is being done.
         quiet: Show nothing.
+        unit: What is counted.
     """
 
-    def __init__(self, title: str, quiet: bool = False) -> None:
-        self.title, self.quiet = title, quiet
+    def __init__(self, title: str, quiet: bool = False, unit: str = "frames") -> None:
+        self.title, self.quiet, self.unit = title, quiet, unit
         self._bar: Any = None
         self._task: Any = None
         self._started = self._told = time.perf_counter()
@@ -33,7 +34,7 @@ class Progress:
         total = None if total is None else max(total, done)
         if self._bar is not None:
             rate = done / max(time.perf_counter() - self._started, 1e-9)
-            self._bar.update(self._task, completed=done, total=total, rate=f"{rate:.1f} frames/s")
+            self._bar.update(self._task, completed=done, total=total, rate=f"{rate:.1f} {self.unit}/s")
         elif time.perf_counter() - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = time.perf_counter()
             print(f"{self.title}: {self._line(done, total)}", file=sys.stderr, flush=True)
@@ -56,8 +57,9 @@ class Progress:
     def _line(self, done: int, total: int | None) -> str:
         rate = done / max(time.perf_counter() - self._started, 1e-9)
         if total is None:
-            return f"{done} frames, {rate:.1f} frames/s"
-        return f"{done} of {total} frames, {rate:.1f} frames/s, {duration((total - done) / max(rate, 1e-9))} left"
+            return f"{done} {self.unit}, {rate:.1f} {self.unit}/s"
+        left = duration((total - done) / max(rate, 1e-9))
+        return f"{done} of {total} {self.unit}, {rate:.1f} {self.unit}/s, {left} left"
 
 
 def duration(seconds: float) -> str:

@@ -29,41 +29,65 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def named_source(text: str, settings: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
+    """Return the registered name of a data source and its settings.
+
+    Args:
+        text: A registered name, an HDF5 file of the R-NEM layout, a folder that `scenewise data make` wrote, a folder
+            of frame folders, or a video file.
+        settings: Words `key=value`.
+
+    Raises:
+        InputError: There is no such source.
+    """
+    from scenewise.config import nest
+    from scenewise.data import SOURCES
+    from scenewise.data.made import is_made_folder
+
+    values: dict[str, Any] = nest(settings, "--set")
+    path = Path(text)
+    if text in SOURCES.names() or not path.exists():
+        SOURCES.get(text)
+        return text, values
+    if path.suffix.lower() in _H5:
+        return "rnem-h5", {"path": text, **values}
+    if path.is_dir():
+        return "made" if is_made_folder(path) else "folders", {"path": text, **values}
+    return "footage", {"files": [text], **values}
+
+
 def open_source(text: str, split: str, settings: Sequence[str] = ()) -> Source:
     """Return a data source.
 
     Args:
-        text: A registered name, an HDF5 file of the R-NEM layout, a folder of frame folders, or a video file.
+        text: As of `named_source`.
         split: "train", "validation" or "test".
         settings: Words `key=value`.
 
     Raises:
         InputError: There is no such source, or a setting is wrong.
     """
-    from scenewise.config import nest
     from scenewise.data import SOURCES
 
-    values: dict[str, Any] = nest(settings, "--set")
-    path = Path(text)
-    if text in SOURCES.names() or not path.exists():
-        return SOURCES.get(text)(split=split, **values)
-    if path.suffix.lower() in _H5:
-        return SOURCES.get("rnem-h5")(split=split, path=text, **values)
-    if path.is_dir():
-        return SOURCES.get("folders")(split=split, path=text, **values)
-    return SOURCES.get("footage")(split=split, files=[text], **values)
+    name, values = named_source(text, settings)
+    source: Source = SOURCES.get(name)(split=split, **values)
+    return source
 
 
-def source_video(text: str, split: str = "test") -> tuple[Any, str, tuple[int, ...]] | None:
+def source_video(text: str, split: str | None = None) -> tuple[Any, str, tuple[int, ...]] | None:
     """Return the sample that `SOURCE#INDEX` names, a name for it, and its background ids; None where it names none.
+
+    Without a split it is that of the folder where SOURCE is the folder of one split, else "test".
 
     Raises:
         InputError: It names a source that is not there, or an index beyond its end.
     """
+    from scenewise.data.made import made_split
+
     name, mark, number = text.rpartition("#")
     if not mark or not number.isdigit() or Path(text).exists():
         return None
-    source, index = open_source(name, split), int(number)
+    source, index = open_source(name, split or made_split(Path(name)) or "test"), int(number)
     if index >= len(source):
         raise InputError(text, f"the source has videos 0 to {len(source) - 1}.", "Give a smaller number.")
     return source.sample(index), f"{Path(name).stem}-{index}", source.facts.background_ids

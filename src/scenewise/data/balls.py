@@ -21,7 +21,7 @@ import numpy as np
 from scenewise.config import build, merge, plain, setting
 from scenewise.data.balls_drawing import hard_discs, paint_touching, soft_discs
 from scenewise.data.balls_physics import BOX, Motion, Start, simulate, start
-from scenewise.data.contract import SOURCES, Facts, Sample, Source
+from scenewise.data.contract import Description, Facts, Sample, Source, register_source
 from scenewise.data.palette import palette
 from scenewise.data.splits import check_index, check_span, check_split, stream
 from scenewise.errors import InputError
@@ -253,5 +253,22 @@ def make_balls(name: str, split: str = "train", **settings: Any) -> BallsSource:
     return BallsSource(build(BallsConfig, merge(_READY[name], settings), f"source {name}"), split)
 
 
+_WHAT = {
+    "balls": "bouncing balls with every setting open; unless set, as balls-colour",
+    "balls-binary": "4 white balls that bounce off each other and the walls, on black",
+    "balls-binary-678": "6 to 8 white bouncing balls, on black",
+    "balls-colour": "4 bouncing balls in 4 colours, on black",
+    "balls-colour8": "4 bouncing balls in 4 of 8 colours, on black",
+    "balls-colour-678": "6 to 8 bouncing balls in 8 colours, on black",
+    "balls-curtain": "3 white bouncing balls of one size that pass behind a black square",
+}
+
 for _name in _READY:
-    SOURCES.register(_name)(functools.partial(make_balls, _name))
+    _description = Description(
+        what=_WHAT[_name],
+        kind="generated",
+        paper="R-NEM (van Steenkiste et al. 2018); PROVIDE (Zablotskaia et al. 2021)",
+        size="51 frames of 64 x 64, or any number of 8 to 1024",
+        factors=("position", "velocity", "contact", "radius", "mass"),
+    )
+    register_source(_name, _description)(functools.partial(make_balls, _name))

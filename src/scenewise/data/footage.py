@@ -15,7 +15,7 @@ import numpy as np
 
 from scenewise.config import build, plain, setting
 from scenewise.data import fingerprints, footage_cache
-from scenewise.data.contract import SOURCES, Facts, Sample, Source
+from scenewise.data.contract import Description, Facts, Sample, Source, register_source
 from scenewise.data.footage_report import FootageReport, inspect
 from scenewise.data.splits import SPLITS, check_index, check_span, check_split, time_block
 from scenewise.errors import InputError
@@ -161,7 +161,16 @@ def _readers(config: FootageConfig) -> list[VideoReader]:
     return readers
 
 
-@SOURCES.register("footage")
+@register_source(
+    "footage",
+    Description(
+        what="clips of your own videos, split by time, without ground truth",
+        kind="files",
+        size="clips of 20 frames of 64 x 64, or as set",
+        licence="yours",
+        obtain="files=[clip.mp4]; see docs/footage.md",
+    ),
+)
 def make_footage(
     split: str = "train", progress: Callable[[str, int, int | None], None] | None = None, **settings: Any
 ) -> FootageSource:

@@ -143,6 +143,11 @@ def _folder_of(path: Path, split: str) -> Path:
     raise InputError(path, "is not a folder of made data.", "Make one with `scenewise data make`.")
 
 
+def is_made_folder(path: Path) -> bool:
+    """Return whether a folder is one that was made or is being made, or the folder of one of its splits."""
+    return made.is_made(path) or bool(made.made_splits(path))
+
+
 def made_split(path: Path) -> str | None:
     """Return which split a folder itself is, None where it is no split's folder that is whole."""
     return made.read_manifest(path).plan.split if (path / made.MANIFEST).is_file() else None

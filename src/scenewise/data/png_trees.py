@@ -14,7 +14,7 @@ import numpy as np
 
 from scenewise.config import build, plain, setting
 from scenewise.data import fingerprints
-from scenewise.data.contract import SOURCES, Facts, Sample, Source
+from scenewise.data.contract import Description, Facts, Sample, Source, register_source
 from scenewise.data.palette import palette
 from scenewise.data.splits import check_index, check_span, check_split, time_block
 from scenewise.errors import InputError
@@ -278,7 +278,17 @@ def _distinct_colours(files: list[Path]) -> np.ndarray:
     return np.array(sorted(found - {0}), np.int64)
 
 
-@SOURCES.register("folders")
+@register_source(
+    "folders",
+    Description(
+        what="folders of frame images, with a twin tree of masks where there is one",
+        kind="files",
+        paper="PROVIDE's PNG trees (Zablotskaia et al. 2021), DAVIS-like folders, your own",
+        size="any",
+        licence="as the files'",
+        obtain="path=ROOT with ROOT/video/00000.png, masks=TWIN",
+    ),
+)
 def make_folders(split: str = "train", **settings: Any) -> FoldersSource:
     """Make a reader; settings are the fields of `FoldersConfig`.
 

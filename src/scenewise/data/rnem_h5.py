@@ -18,7 +18,7 @@ import numpy as np
 
 from scenewise.config import build, plain, setting
 from scenewise.data import fingerprints
-from scenewise.data.contract import SOURCES, Facts, Sample, Source
+from scenewise.data.contract import Description, Facts, Sample, Source, register_source
 from scenewise.data.palette import paint
 from scenewise.data.splits import check_index, check_span, check_split
 from scenewise.errors import InputError
@@ -268,7 +268,18 @@ def _squeeze(name: str, values: np.ndarray) -> np.ndarray:
     return values.reshape(len(values)) if name == "events" and values.size == len(values) else values
 
 
-@SOURCES.register("rnem-h5")
+@register_source(
+    "rnem-h5",
+    Description(
+        what="bouncing balls and others in R-NEM's HDF5 layout, as published or by `scenewise data make --out X.h5`",
+        kind="files",
+        paper="R-NEM (van Steenkiste et al. 2018); PROVIDE (Zablotskaia et al. 2021)",
+        size="51 frames of 64 x 64, or others",
+        factors=("position", "velocity", "event", "collision"),
+        licence="as the file's; none is stated for R-NEM's",
+        obtain="links in the README of github.com/sjoerdvansteenkiste/Relational-NEM, then path=FILE.h5",
+    ),
+)
 def make_rnem(split: str = "test", **settings: Any) -> RnemSource:
     """Make a reader; settings are the fields of `RnemConfig`.
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.config import build, plain, setting
-from scenewise.data.contract import SOURCES, Facts, Sample, Source
+from scenewise.data.contract import Description, Facts, Sample, Source, register_source
 from scenewise.data.fingerprints import of_values
 from scenewise.data.splits import check_index, check_span, check_split, stream
 from scenewise.data.tetrominoes_pieces import PIECES, SIDES, draw, place
@@ -189,7 +189,16 @@ class TetrominoesSource(Source):
         return shapes, self._colours[chosen[:, :most]], places[:, :most]
 
 
-@SOURCES.register("tetrominoes")
+@register_source(
+    "tetrominoes",
+    Description(
+        what="three shaded tetrominoes in six colours, on black",
+        kind="generated",
+        paper="IODINE (1903.00450), Multi-Object Datasets; Slot Attention, EfficientMORL",
+        size="1 frame of 35 x 35, or 20 to 256",
+        factors=("shape", "row", "column", "colour"),
+    ),
+)
 def make_tetrominoes(split: str = "train", **settings: Any) -> TetrominoesSource:
     """Make a source.
 

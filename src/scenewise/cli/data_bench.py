@@ -1,0 +1,98 @@
+"""scenewise data bench: how fast sources make videos."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from scenewise.data.making.speed import Speed
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print a table, write the numbers."""
+    from scenewise.config import nest
+    from scenewise.data import SOURCES
+    from scenewise.data.making.speed import Bench, generated
+
+    _check(args)
+    settings = nest(args.settings, "--set")
+    names = args.sources or generated()
+    for name in names:
+        SOURCES.get(name)
+    found = []
+    with Bench(args.workers) as bench:
+        for name in names:
+            try:
+                found.append(bench.measure(name, settings, args.seconds, args.rounds, _tell(name)))
+            except InputError as error:
+                if args.sources:
+                    raise
+                print(f"{name} is left out: {error}", file=sys.stderr)
+    _clear()
+    _print(found, args.workers)
+    if args.json:
+        _write(args.json, found, args)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    for name, low, high in (("rounds", 1, 1000), ("seconds", 0.0, 3600.0)):
+        if not low <= getattr(args, name) <= high:
+            raise InputError(f"--{name}", f"must lie in [{low}, {high}]; found {getattr(args, name)}.")
+    if not all(1 <= many <= 256 for many in args.workers):
+        raise InputError("--workers", f"must lie in [1, 256]; found {args.workers}.")
+
+
+def _tell(name: str) -> Callable[[str], None]:
+    def tell(what: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{name}: {what}", end="", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _clear() -> None:
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _print(found: Sequence[Speed], workers: Sequence[int]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    heads = [f"samples/s, {many} process{'es' * (many > 1)}" for many in workers]
+    table = Table("source", "frames", "size", "samples/s of CPU time", *heads)
+    for speed in found:
+        rates = [f"{speed.rates[many]:.4g}" for many in workers]
+        size = f"{speed.size[0]} x {speed.size[1]}"
+        table.add_row(speed.source, str(speed.frames or "varies"), size, f"{speed.per_core:.4g}", *rates)
+    console = Console()
+    Console(width=None if console.is_terminal else 140).print(table)
+    print(f"medians; {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
+
+
+def _write(path: str, found: Sequence[Speed], args: argparse.Namespace) -> None:
+    from scenewise.data.making.maker import versions
+    from scenewise.media.files import write_atomically
+
+    content = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "versions": versions(),
+        "settings": args.settings,
+        "seconds": args.seconds,
+        "rounds": args.rounds,
+        "sources": [dataclasses.asdict(speed) for speed in found],
+    }
+    write_atomically(path, json.dumps(content, indent=1) + "\n")

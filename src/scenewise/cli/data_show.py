@@ -1,0 +1,150 @@
+"""scenewise data show: facts, a contact sheet and a film of a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenewise.cli.sources import open_source
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from scenewise.data.contract import Sample, Source
+
+_IMAGES = 12
+_FRAME_RATE = 8.0
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print facts and write what is asked for."""
+    source = open_source(args.source, args.split, args.settings)
+    for name, value in _facts(source, args).items():
+        _tell(name, value)
+    if not 0 <= args.index < len(source):
+        raise InputError("--index", f"must lie in [0, {len(source) - 1}]; found {args.index}.")
+    if args.out is None:
+        return 0
+    if Path(args.out).suffix.lower() == ".png":
+        from scenewise.data.sheets import frames_and_ids
+
+        _write_png(Path(args.out), frames_and_ids(source.sample(args.index)))
+        _tell("contact sheet", args.out)
+    else:
+        _show_in(Path(args.out), source, args)
+    return 0
+
+
+def _tell(name: str, value: object) -> None:
+    print(f"{name:<18}{value}")
+
+
+def _facts(source: Source, args: argparse.Namespace) -> dict[str, Any]:
+    facts = source.facts
+    height, width = facts.size
+    return {
+        "source": f"{args.source} ({args.split})",
+        "origin": facts.origin,
+        "videos": len(source),
+        "frames": "varies" if facts.frames is None else facts.frames,
+        "size": f"{height} x {width}, {facts.channels} channels",
+        "most objects": "unknown" if facts.max_objects is None else facts.max_objects,
+        "ground truth": f"ids, background {', '.join(map(str, facts.background_ids))}" if facts.has_ids else "none",
+        "overlaps": {"top": "the visible object", "ignore": "ignored"}.get(facts.overlap, facts.overlap),
+        "fingerprint": source.fingerprint(),
+    }
+
+
+def _show_in(folder: Path, source: Source, args: argparse.Namespace) -> None:
+    """Write a sheet with objects and, of what moves, a film into a folder."""
+    from scenewise.data.sheets import with_objects
+    from scenewise.media.files import writing
+
+    with writing(folder / "sheet.png"):
+        folder.mkdir(parents=True, exist_ok=True)
+    samples = [source.sample(args.index)]
+    if len(samples[0].frames) == 1:
+        samples += [source.sample(n) for n in range(args.index + 1, min(args.index + _IMAGES, len(source)))]
+    name = f"{Path(args.source).stem}-{args.index}"
+    _write_png(folder / f"{name}.png", with_objects(samples, source.facts.background_ids))
+    _tell("contact sheet", folder / f"{name}.png")
+    for key, value in samples[0].extras.items():
+        _tell(f"  {key}", _words(value))
+    if len(samples[0].frames) > 1 and "viewpoints" not in samples[0].extras:
+        _film(samples[0], folder / f"{name}.mp4")
+        _tell("film", folder / f"{name}.mp4")
+
+
+def _words(value: Any) -> str:
+    """Return what an extra is: its type and shape, or itself where it is short."""
+    if isinstance(value, np.ndarray):
+        return f"{'texts' if value.dtype.kind == 'U' else value.dtype.name} {value.shape}"
+    text = str(value)
+    return text if len(text) <= 60 else f"{type(value).__name__} of {len(value)}"
+
+
+def _film(sample: Sample, path: Path) -> None:
+    """Write frames and, beside them, ids as an mp4."""
+    from scenewise.data.sheets import as_colours, as_palette, enlarged
+    from scenewise.media import VideoWriter
+
+    parts = [enlarged(as_colours(sample.frames))]
+    if sample.ids is not None:
+        parts.append(enlarged(as_palette(sample.ids)))
+    images = np.concatenate(parts, axis=2)
+    with VideoWriter(path, images.shape[1:3], _FRAME_RATE) as writer:
+        for image in images:
+            writer.write(image)
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    from PIL import Image
+
+    from scenewise.media import atomic_file
+
+    with atomic_file(path) as file:
+        Image.fromarray(image).save(file, "PNG")
+
+
+def write_video(sample: Sample, folder: Path, name: str, kind: str, frame_rate: float = 12.0) -> None:
+    """Write one video below a folder: `images/NAME/%05d.png` or `NAME.mp4`, and ids as `ids/NAME/%05d.png`.
+
+    Args:
+        sample: The video.
+        folder: Where to; exists.
+        name: Its name.
+        kind: "png" or "mp4".
+        frame_rate: Of an mp4, frames per second.
+    """
+    images = np.moveaxis(sample.frames, 1, -1)  # (T, H, W, C)
+    images = np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
+    if kind == "mp4":
+        from scenewise.media import VideoWriter
+
+        with VideoWriter(folder / f"{name}.mp4", images.shape[1:3], frame_rate) as writer:
+            for image in images:
+                writer.write(image)
+    else:
+        _write_images(images, folder / "images" / name)
+    if sample.ids is not None:
+        _write_ids(sample.ids, folder / "ids" / name)
+
+
+def _write_images(images: Sequence[np.ndarray] | np.ndarray, folder: Path) -> None:
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    for t, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{t:05d}.png")
+
+
+def _write_ids(ids: np.ndarray, folder: Path) -> None:
+    from scenewise.media import write_palette_png
+
+    folder.mkdir(parents=True)
+    for t, frame in enumerate(ids):
+        write_palette_png(folder / f"{t:05d}.png", np.where(frame < 0, 255, frame))

@@ -1,0 +1,205 @@
+"""The verbs of `scenewise data`: list, show, make, check and bench."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from scenewise.cli import main
+from scenewise.cli.sources import open_source
+from scenewise.data import SOURCES
+from scenewise.data.made import MadeSource
+from scenewise.data.making.check import same
+from scenewise.media import read_video
+
+SETTINGS = ("frames=4", "size=16")
+MAKE = ("--samples", 6, "--shard", 2, "--workers", 1, "--set", *SETTINGS)
+
+
+@pytest.fixture
+def folder(scenewise, tmp_path):
+    assert scenewise("data", "make", "balls", "--out", tmp_path / "made", *MAKE)[0] == 0
+    return tmp_path / "made"
+
+
+def test_every_source_is_listed_in_every_form(scenewise, monkeypatch):
+    code, out, _ = scenewise("data", "list")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == SOURCES.names()
+    assert all(line.split()[1] in ("generated", "files") for line in out.splitlines())
+    long = scenewise("data", "list", "--long")[1]
+    for head in ("paper: ", "size: ", "known per object: ", "licence: ", "to get it: "):
+        assert head in long
+    rows = json.loads(scenewise("data", "list", "--json")[1])
+    assert [row["name"] for row in rows] == SOURCES.names()
+    assert all(row["what"] for row in rows)
+    monkeypatch.setitem(SOURCES._items, "bare", main)
+    assert "The command `scenewise`" in scenewise("data", "list")[1]
+
+
+def test_a_terminal_shows_a_table():
+    leader, follower = pty.openpty()
+    words = [sys.executable, "-m", "scenewise.cli", "data", "list"]
+    process = subprocess.Popen(words, stdout=follower, env={**os.environ, "COLUMNS": "100", "TERM": "xterm"})
+    os.close(follower)
+    told = b""
+    while True:
+        try:
+            part = os.read(leader, 4096)
+        except OSError:
+            break
+        told += part
+        if not part:
+            break
+    assert process.wait() == 0
+    assert "━" in told.decode()
+    assert "tetrominoes" in told.decode()
+
+
+def test_a_folder_takes_sheet_and_film(scenewise, tmp_path):
+    out = tmp_path / "look"
+    code, told, _ = scenewise("data", "show", "balls", "--index", 3, "--out", out, "--set", *SETTINGS)
+    assert code == 0
+    assert "positions" in told
+    assert {path.name for path in out.iterdir()} == {"balls-3.png", "balls-3.mp4"}
+    assert read_video(out / "balls-3.png").size == ((2 + 4) * 128, 4 * 128)
+    film = list(read_video(out / "balls-3.mp4"))
+    assert len(film) == 4
+    assert film[0].image.shape == (128, 256, 3)
+
+
+def test_images_are_shown_side_by_side_and_views_without_a_film(scenewise, tmp_path, monkeypatch):
+    scenewise("data", "show", "tetrominoes", "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["tetrominoes-0.png"]
+    assert read_video(tmp_path / "tetrominoes-0.png").size == ((2 + 3) * 105, 12 * 105)
+    kind = type(open_source("balls", "test"))
+    original = kind.sample
+
+    def with_views(self, *words):
+        found = original(self, *words)
+        found.extras["viewpoints"] = found.extras["positions"]
+        return found
+
+    monkeypatch.setattr(kind, "sample", with_views)
+    scenewise("data", "show", "balls", "--out", tmp_path, "--set", *SETTINGS)
+    assert {path.name for path in tmp_path.iterdir()} == {"tetrominoes-0.png", "balls-0.png"}
+
+
+@pytest.mark.parametrize("format", ["npy", "hdf5", "webdataset"])
+def test_a_made_folder_is_a_source_everywhere(scenewise, model, tmp_path, format):
+    out = tmp_path / "made"
+    assert scenewise("data", "make", "balls", "--out", out, "--format", format, *MAKE)[0] == 0
+    there, source = open_source(str(out), "test"), open_source("balls", "test", SETTINGS)
+    assert isinstance(there, MadeSource)
+    assert same(there.sample(5), source.sample(5))
+    scores = []
+    for data in (("--data", out), ("--data", "balls", "--set", *SETTINGS)):
+        file = tmp_path / "scores.json"
+        words = ("--samples", 4, "--batch", 2, "--protocol", "savi", "--json", file)
+        assert scenewise("evaluate", model, *data, *words)[0] == 0
+        scores.append(json.loads(file.read_text())["scores"])
+    assert scores[0] == scores[1]
+    if format == "npy":
+        code, told, _ = scenewise("data", "show", out / "test", "--index", 5)
+        assert code == 0
+        assert "bouncing balls" in told
+        for name in (out, out / "test"):
+            words = ("--model", model, "--out", tmp_path / "out", "--overwrite", "--formats", "slots")
+            assert scenewise("decompose", f"{name}#5", *words)[0] == 0
+        assert scenewise("data", "show", out, "--split", "train")[0] == 2
+
+
+@pytest.mark.slow
+def test_a_recipe_names_a_made_folder(scenewise, tmp_path):
+    out = tmp_path / "made"
+    for split in ("train", "validation"):
+        assert scenewise("data", "make", "balls", "--split", split, "--out", out, *MAKE)[0] == 0
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"model: {{name: provide, preset: tiny}}\ndata: {{source: made, settings: {{path: {out}}}}}\n"
+        "training: {steps: 2, batch: 2, curriculum: [[0, 2]], validate_every: 2, validation_videos: 2,\n"
+        "  images_every: 1000, device: cpu}\n"
+    )
+    code, _, err = scenewise("train", recipe, "--out", tmp_path / "run")
+    assert code == 0, err
+    assert (tmp_path / "run" / "model").is_dir()
+
+
+def test_a_second_run_continues_or_is_refused(scenewise, folder):
+    words = ("data", "make", "balls", "--out", folder, *MAKE)
+    (folder / "test" / "00001.npz").unlink()
+    code, told, _ = scenewise(*words)
+    assert code == 0
+    assert "2 of 3 shards were there already" in told
+    code, _, err = scenewise(*words, "seed=4")
+    assert code == 2
+    assert "seed is 0 there, 4 asked for" in err
+    code, _, err = scenewise("data", "make", "balls", "--out", folder / "png", "--format", "png", "--workers", 2)
+    assert code == 2
+    assert "--workers" in err
+
+
+def test_check_names_what_is_broken_and_the_remedy(scenewise, folder):
+    code, told, _ = scenewise("data", "check", folder)
+    assert code == 0
+    assert "3 of 3 shards whole, 6 videos, 6 made again" in told
+    path = folder / "test" / "00002.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+    code, told, err = scenewise("data", "check", folder)
+    assert code == 2
+    assert "shard 00002: 00002.npy has" in err
+    assert "data make" in err
+    assert scenewise("data", "check", folder.parent)[0] == 2
+    assert scenewise("data", "check", folder, "--again", -1)[0] == 2
+
+
+def test_ctrl_c_leaves_a_folder_that_goes_on(scenewise, tmp_path):
+    words = ["data", "make", "balls", "--samples", 4000, "--shard", 10, "--workers", 1, "--out", tmp_path / "made"]
+    command = [sys.executable, "-m", "scenewise.cli", *map(str, words)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "made" / "test" / ".making" / "00000.json").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    err = process.communicate()[1]
+    assert process.returncode == 130
+    assert "of 400 shards are whole and stay" in err
+    assert "the same command continues" in err
+    assert not list((tmp_path / "made" / "test").glob(".*.part"))
+    assert scenewise("data", "show", tmp_path / "made")[0] == 2
+
+
+@pytest.mark.slow
+def test_bench_times_sources(scenewise, tmp_path):
+    file = tmp_path / "speed.json"
+    words = ("--seconds", 0.05, "--rounds", 2, "--json", file, "--set", "seed=1")
+    code, told, _ = scenewise("data", "bench", "shapes", "tetrominoes", *words)
+    assert code == 0
+    assert "samples/s" in told
+    rows = json.loads(file.read_text())["sources"]
+    assert [row["source"] for row in rows] == ["shapes", "tetrominoes"]
+    assert all(row["per_core"] > 0 and set(row["rates"]) == {"1", "2"} for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("bench", "shaps"), "shapes"),
+        (("bench", "--rounds", 0), "--rounds"),
+        (("check", "nowhere"), "manifest.json"),
+        (("make", "balls", "--out", "x", "--workers", 0), "--workers"),
+        (("make", "balls", "--out", "x", "--shard", 0), "--shard"),
+        (("make", "tetrominoes", "--out", "x.h5"), "R-NEM"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_written(scenewise, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = scenewise("data", *words)
+    assert code == 2
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
