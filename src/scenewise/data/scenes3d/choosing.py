@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.data.scenes3d.clevr_world import COLOURS, MATERIALS, SHAPES, SIZES, Thing, half, height
+from scenewise.data.scenes3d.clevr_world import COLOURS, MATERIALS, SHAPES, SIZES, Thing
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 WORDS = (*SHAPES, *SIZES, *MATERIALS, *COLOURS)
 """What a combination of factors is made of."""
@@ -33,12 +33,20 @@ class Rules:
         distance: Smallest gap between two objects.
         margin: Smallest distance of two centres along each of the directions.
         directions: Unit vectors of the ground, shape (2, 2): right and behind as the camera sees them.
+        sizes: Radius by the name of a size.
+        cube: Half the side of a cube of radius 1.
     """
 
     extent: float
     distance: float
     margin: float
     directions: np.ndarray
+    sizes: Mapping[str, float] = field(default_factory=lambda: SIZES)
+    cube: float = 2**-0.5
+
+    def half(self, shape: str, size: str) -> float:
+        """Return half the side of a cube, the radius of others; it is the height of the centre, too."""
+        return self.sizes[size] * (self.cube if shape == "cube" else 1.0)
 
 
 def kinds(hold_out: Combinations = (), only: Combinations = (), shapes: Sequence[str] = SHAPES) -> list[Kind]:
@@ -91,7 +99,7 @@ def choose(
         if places is None:
             continue
         things = [
-            Thing(shape, size, material, colour, (x, y, height(shape, size)), float(turn))
+            Thing(shape, size, material, colour, (x, y, rules.half(shape, size)), float(turn))
             for (shape, size, material, colour), (x, y), turn in zip(chosen, places.tolist(), turns, strict=True)
         ]
         if accept(things):
@@ -105,12 +113,12 @@ def place(rng: np.random.Generator, forms: Sequence[tuple[str, str]], rules: Rul
     for row, (shape, size) in enumerate(forms):
         tries = rng.uniform(-rules.extent, rules.extent, (_TRIES, 2))
         apart = tries[:, None] - places[:row]  # (tries, row, 2)
-        free = np.linalg.norm(apart, axis=2) - radii[:row] - SIZES[size] >= rules.distance
+        free = np.linalg.norm(apart, axis=2) - radii[:row] - rules.sizes[size] >= rules.distance
         free &= (np.abs(apart @ rules.directions.T) >= rules.margin).all(2)
         good = np.flatnonzero(free.all(1))
         if not len(good):
             return None
-        places[row], radii[row] = tries[good[0]], half(shape, size)
+        places[row], radii[row] = tries[good[0]], rules.half(shape, size)
     return places
 
 
