@@ -52,6 +52,8 @@ def test_videos_are_those_made_on_the_fly(tmp_path, format):
             assert same(there.sample(index), source.sample(index))
         if source.facts.frames > 1:
             assert same(there.sample(5, 1, 2), source.sample(5, 1, 2))
+        if hasattr(source, "samples"):
+            assert all(same(one, source.sample(n)) for n, one in zip((5, 2), source.samples([5, 2]), strict=True))
         for one, other in zip(there.batch([6, 2]), source.batch([6, 2]), strict=True):
             np.testing.assert_array_equal(one, other)
         with pytest.raises(IndexError):

@@ -131,18 +131,12 @@ class BallsSource(Source):
 
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return one video; extras hold positions, velocities, contacts, events, collisions, radii and masses."""
-        made = self.make([index], start, frames)
-        there = made.radii[0] > 0
-        extras = {
-            "positions": made.positions[0][:, there],
-            "velocities": made.velocities[0][:, there],
-            "contacts": made.contacts[0][:, there],
-            "events": made.events[0],
-            "collisions": made.collisions[0],
-            "radii": made.radii[0][there],
-            "masses": made.masses[0][there],
-        }
-        return Sample(made.frames[0], made.ids[0].astype(np.int64), extras)
+        return _one(self.make([index], start, frames), 0)
+
+    def samples(self, indices: Sequence[int]) -> list[Sample]:
+        """Return many whole videos with all that is known of them, several times faster than one by one."""
+        made = self.make(indices)
+        return [_one(made, row) for row in range(len(indices))]
 
     def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return many videos at once, the fast path for training.
@@ -208,6 +202,21 @@ class BallsSource(Source):
             soft_discs(centres, radii, self._colours, flat_frames)
         if config.curtain:
             _hang_curtain(frames, ids, begun.curtain, round(config.curtain_side * config.size))
+
+
+def _one(made: BallsVideos, row: int) -> Sample:
+    """Return one of many videos; extras are of the balls that are there."""
+    there = made.radii[row] > 0
+    extras = {
+        "positions": made.positions[row][:, there],
+        "velocities": made.velocities[row][:, there],
+        "contacts": made.contacts[row][:, there],
+        "events": made.events[row],
+        "collisions": made.collisions[row],
+        "radii": made.radii[row][there],
+        "masses": made.masses[row][there],
+    }
+    return Sample(made.frames[row], made.ids[row].astype(np.int64), extras)
 
 
 def _hang_curtain(frames: np.ndarray, ids: np.ndarray, places: np.ndarray, side: int) -> None:

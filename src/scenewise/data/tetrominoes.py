@@ -132,15 +132,12 @@ class TetrominoesSource(Source):
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return one image as a video of one frame; extras hold shapes, rows, columns and colours of its pieces."""
         check_span(start, frames, 1, "tetrominoes")
-        made = self.make([index])
-        there = made.shapes[0] > 0
-        extras = {
-            "shapes": made.shapes[0][there],
-            "rows": made.corners[0][there, 0],
-            "columns": made.corners[0][there, 1],
-            "colours": made.colours[0][there],
-        }
-        return Sample(made.frames[0], made.ids[0].astype(np.int64), extras)
+        return _one(self.make([index]), 0)
+
+    def samples(self, indices: Sequence[int]) -> list[Sample]:
+        """Return many images with all that is known of them, several times faster than one by one."""
+        made = self.make(indices)
+        return [_one(made, row) for row in range(len(indices))]
 
     def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return many images at once, the fast path for training.
@@ -187,6 +184,18 @@ class TetrominoesSource(Source):
         chosen = keys[:, :known].argsort(1) if config.distinct_colours else (keys * known).astype(np.int64)
         places = draws[:, 1 + 2 * _MOST :].reshape(len(indices), _MOST, _TRIES, 2)
         return shapes, self._colours[chosen[:, :most]], places[:, :most]
+
+
+def _one(made: TetrominoesImages, row: int) -> Sample:
+    """Return one of many images; extras are of the pieces that are there."""
+    there = made.shapes[row] > 0
+    extras = {
+        "shapes": made.shapes[row][there],
+        "rows": made.corners[row][there, 0],
+        "columns": made.corners[row][there, 1],
+        "colours": made.colours[row][there],
+    }
+    return Sample(made.frames[row], made.ids[row].astype(np.int64), extras)
 
 
 @register_source(
