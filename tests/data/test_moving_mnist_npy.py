@@ -90,6 +90,7 @@ def test_one_sample_of_a_large_file_needs_little_memory(tmp_path):
     file = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (20, 12_500, 64, 64))
     file[3, 9_000] = 7
     del file
+    SOURCES.names()  # which imports all readers
     tracemalloc.start()
     sample = read(tmp_path / "a.npy").sample(9_000)
     peak = tracemalloc.get_traced_memory()[1]

@@ -337,6 +337,7 @@ def test_one_sample_of_a_large_shard_needs_little_memory(tmp_path):
         file.write(bytes(1024))
     with tarfile.open(shard) as archive:
         assert archive.getnames()[-1] == "1.depth.npy"
+    SOURCES.names()  # which imports all readers
     tracemalloc.start()
     sample = read(tmp_path, train=[0, 1]).sample(0)
     peak = tracemalloc.get_traced_memory()[1]

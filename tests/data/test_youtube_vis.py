@@ -267,6 +267,7 @@ def test_a_large_file_is_never_held_whole(root):
             file.write("," + json.dumps(padding))
         file.write("".join("," + json.dumps(entry) for entry in known["annotations"]))
         file.write('], "videos": ' + json.dumps(known["videos"]) + "}")
+    SOURCES.names()  # which imports all readers
     tracemalloc.start()
     index_videos(root / "train" / "instances.json")
     ids = read(root).sample(0).ids
