@@ -12,14 +12,15 @@ from scenewise.data.making.manifest import Shard, hashed, shard_name, sync, writ
 from scenewise.media.files import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from scenewise.data.contract import Sample
+    from scenewise.data.contract import Sample, Source
     from scenewise.data.making.manifest import Plan
 
 PART = ".part"
-_AT_ONCE = 16  # videos; more would make balls little faster, and progress and Ctrl-C coarser
+AT_ONCE = 16
+"""Videos made together; more would make balls little faster, and progress and Ctrl-C coarser."""
 
 
 class Maker:
@@ -45,7 +46,7 @@ class Maker:
         rows = self.plan.rows(number)
         name = shard_name(number)
         parts = {suffix: self.folder / f".{name}{suffix}.{os.getpid()}{PART}" for suffix in self.layout.SUFFIXES}
-        samples = [sample for at in range(0, len(rows), _AT_ONCE) for sample in self._samples(rows[at : at + _AT_ONCE])]
+        samples = [sample for at in range(0, len(rows), AT_ONCE) for sample in self._samples(rows[at : at + AT_ONCE])]
         with writing(next(iter(parts.values()))):
             self.layout.write(parts, samples, rows.start, self.plan.facts["frames"] is None)
         files = {suffix: hashed(part) for suffix, part in parts.items()}
@@ -58,11 +59,16 @@ class Maker:
         return shard
 
     def _samples(self, indices: range) -> Iterator[Sample]:
-        """Make videos, all at once where the source knows how."""
-        together: Any = getattr(self.source, "samples", None)
-        for sample in map(self.source.sample, indices) if together is None else together(indices):
+        """Make videos and count them."""
+        for sample in samples_of(self.source, indices):
             self.tick()
             yield sample
+
+
+def samples_of(source: Source, indices: range) -> Iterable[Sample]:
+    """Return whole videos, made together where the source has a method `samples` for that."""
+    together: Any = getattr(source, "samples", None)
+    return map(source.sample, indices) if together is None else together(indices)
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How fast sources make videos, with one process and with several."""
+"""How fast sources make videos as folders have them made, with one process and with several."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scenewise.data.contract import DESCRIPTIONS, SOURCES
+from scenewise.data.making.maker import AT_ONCE, samples_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,11 +121,12 @@ def _turn(name: str, settings: dict[str, Any], seconds: float, begin: float) -> 
         _SOURCES[key] = SOURCES.get(name)(split="train", **settings)
         _SOURCES[key].sample(0)
     source = _SOURCES[key]
+    most = min(AT_ONCE, len(source)) if hasattr(source, "samples") else 1
     time.sleep(max(0.0, begin - time.time()))
     wall, cpu, done = time.perf_counter(), time.process_time(), 0
     while True:
-        source.sample(done % len(source))
-        done += 1
+        first = done % (len(source) - most + 1)
+        done += len(list(samples_of(source, range(first, first + most))))
         taken = time.perf_counter() - wall
         if taken >= seconds:
             return Turn(done, taken, time.process_time() - cpu)
