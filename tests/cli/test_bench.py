@@ -62,3 +62,8 @@ def test_comparing_needs_a_checkout(scenewise, monkeypatch, tmp_path):
     code, _, errors = scenewise("bench", "provide", "--against", "naive")
     assert code == 2
     assert "checkout of the source" in errors
+
+
+def test_data_is_handed_to_the_bench_of_sources(capsys) -> None:
+    assert main(["bench", "data", "no-such-source"]) == 2
+    assert "no-such-source" in capsys.readouterr().err

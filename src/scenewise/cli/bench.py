@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     what = parser.add_argument_group("what is measured")
     what.add_argument(
-        "models", nargs="*", metavar="MODEL", help="a registered model, shipped weights, or a model folder"
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="a registered model, shipped weights, a model folder; `data` for sources",
     )
     what.add_argument("--presets", default="paper", metavar="A,B", help="of registered models; default: %(default)s")
     what.add_argument(
@@ -55,7 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb."""
+    """Run the verb; `bench data` is `data bench`."""
+    if args.models[:1] == ["data"]:
+        from scenewise.cli import main
+
+        return main(["data", "bench", *args.models[1:], *(["--json", args.json] if args.json else [])])
     asked = _asked(args)
     import torch
 
