@@ -5,6 +5,7 @@ import json
 import pytest
 
 from scenewise.bench import memory, naive
+from scenewise.cli import main
 
 
 @pytest.fixture
