@@ -165,7 +165,9 @@ def test_bf16_falls_back_where_the_device_has_none(tmp_path, monkeypatch):
     heard = []
     listener = Listener()
     listener.noted = heard.append
-    train(small("training.precision=bf16", "training.steps=2", "training.validate_every=2"), tmp_path, reporter=listener)
+    train(
+        small("training.precision=bf16", "training.steps=2", "training.validate_every=2"), tmp_path, reporter=listener
+    )
     assert sum("no bf16" in text for text in heard) == 1
     assert load_model(tmp_path / "model").model.config.bf16_convolutions is False
 
