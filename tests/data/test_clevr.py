@@ -157,4 +157,4 @@ def test_golden_images():
     check_golden(ready(seed=3), GOLDEN, "4.0.0")
 
 
-GOLDEN = ["eb89d73b6090", "f34736853a14", "f593f2575f31"]
+GOLDEN = ["f9be68f24f28", "7e15779bb0e4", "062d2b0a0bdb"]

@@ -158,4 +158,4 @@ def test_golden_clips():
     check_golden(ready(seed=3, frames=12), GOLDEN, "4.0.0")
 
 
-GOLDEN = ["269926fffc7f", "1d9df4f0264d", "cbe97c6eb076"]
+GOLDEN = ["07629f04962e", "29648f253058", "3d65ea76f096"]

@@ -105,8 +105,30 @@ def test_settings_that_cannot_be_met_are_refused():
         ready(min_objects=5, max_objects=4)
 
 
+def test_forms_from_the_library_equal_compiled_ones():
+    from scenewise.data import multi_view
+    from scenewise.data.scenes3d import clevr_world as world
+    from scenewise.data.scenes3d.stage import Stage
+
+    shapes = (*world.SHAPES, *ANIMALS)
+    things = [
+        world.Thing(shape, ("large", "small")[row % 2], "metal", "red", (row % 3 * 2 - 2, row // 3 * 2 - 2, 0.9), row)
+        for row, shape in enumerate(shapes)
+    ]
+    bodies = [world.floor(), *(multi_view._body(thing, row + 1) for row, thing in enumerate(things))]
+    compiled, ready_made = Stage(bodies, animals()), Stage(bodies, library=multi_view._library(shapes))
+    camera = multi_view.ring(1, 64)[0]
+    np.testing.assert_array_equal(ready_made.ids(camera), compiled.ids(camera))
+    np.testing.assert_array_equal(ready_made.silhouettes(camera), compiled.silhouettes(camera))
+
+
+def test_every_mesh_is_shown_by_enough_pixels_to_occur_in_both_sizes():
+    source = ready("dolphin", shapes=["dolphin"], min_objects=1, max_objects=1, frames=1)
+    assert {source.sample(index).extras["size"][0] for index in range(12)} == {"large", "small"}
+
+
 def test_golden_scenes():
     check_golden(ready(seed=3), GOLDEN, "4.0.0")
 
 
-GOLDEN = ["7fbf0e1e8429", "80994b111951", "813b644f9cea"]
+GOLDEN = ["9fd952230da7", "cf3194f4150e", "802384126136"]

@@ -100,4 +100,4 @@ def test_golden_videos():
     check_golden(ready(seed=3), GOLDEN, "4.0.0")
 
 
-GOLDEN = ["f7acb2a13ab2", "ee8501120937", "809bb058f226"]
+GOLDEN = ["ad8099122685", "8be034e84a0a", "4ab0145af1af"]

@@ -24,6 +24,7 @@ from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.scenes3d import clevr_world as world
 from scenewise.data.scenes3d.base import SceneSource, factors, stacked, views
 from scenewise.data.scenes3d.choosing import WORDS, Rules, choose, ground_directions, kinds, matches
+from scenewise.data.scenes3d.library import Library
 from scenewise.data.scenes3d.painter import paint
 from scenewise.data.scenes3d.stage import Stage
 from scenewise.errors import InputError
@@ -71,7 +72,7 @@ class ClevrSource(SceneSource):
     """
 
     name = "clevr"
-    version = 1
+    version = 2
 
     def __init__(self, config: ClevrConfig, split: str = "train") -> None:
         facts = Facts(
@@ -103,19 +104,28 @@ class ClevrSource(SceneSource):
         config: ClevrConfig = self.config
         full = world.full_camera(place, _COARSE)
         rules = Rules(3.0, config.distance, config.margin, ground_directions(full.axes[2]))
+        library = _library()
         ready: list[Stage] = []
 
         def accept(things: list[world.Thing]) -> bool:
             factors_of = [(thing.shape, thing.size, thing.material, thing.colour) for thing in things]
             if config.include and not any(matches(kind, config.include) for kind in factors_of):
                 return False
-            stage = Stage([world.floor(), *(world.body(thing, row + 1) for row, thing in enumerate(things))])
+            bodies = [world.body(thing, row + 1) for row, thing in enumerate(things)]
+            stage = Stage([world.floor(), *bodies], library=library)
             seen = np.bincount(stage.ids(full).reshape(-1), minlength=len(things) + 1)[1:]
             ready[:] = [stage]
             return bool((seen * _FULL_PIXELS >= config.min_pixels).all())
 
         things = choose(rng, (config.min_objects, config.max_objects), self._allowed, rules, accept)
         return things, ready[0]
+
+
+@functools.lru_cache(maxsize=1)
+def _library() -> Library:
+    """Return all forms that objects may have."""
+    forms = [(shape, (float(world.half(shape, size)),) * 3) for shape in world.SHAPES for size in world.SIZES]
+    return Library([world.floor()], forms)
 
 
 def grey(frame: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ class ClevrerSource(SceneSource):
     """
 
     name = "clevrer"
-    version = 1
+    version = 2
     lengths: ClassVar[dict[str, int]] = {"train": 10_000, "validation": 5_000, "test": 5_000}
 
     def __init__(self, config: ClevrerConfig, split: str = "train") -> None:

@@ -29,6 +29,7 @@ from scenewise.data.scenes3d.animals import animals
 from scenewise.data.scenes3d.base import SceneSource, factors, stacked, views
 from scenewise.data.scenes3d.camera import Camera
 from scenewise.data.scenes3d.choosing import Rules, choose, ground_directions, kinds
+from scenewise.data.scenes3d.library import Library
 from scenewise.data.scenes3d.painter import paint
 from scenewise.data.scenes3d.stage import Body, Stage
 from scenewise.errors import InputError
@@ -36,6 +37,8 @@ from scenewise.errors import InputError
 ANIMALS = ("dolphin", "duck", "horse", "mug", "teapot", "torus")
 SIZES = {"large": 0.95, "small": 0.7}
 """Radius by name, half the side of a cube; world units."""
+SCALES = {"dolphin": 1.5, "duck": 1.2, "horse": 1.4, "teapot": 1.4, "torus": 1.15}
+"""Half the largest extent of slender meshes, where the radius is 1: as many pixels show them as show primitives."""
 _SHADOWS = (2, 1, 1)  # samples along a side of key, back and fill lamp
 _HEIGHT, _RADIUS, _FIRST = 3.507568, 9.915461, np.deg2rad(-41.0185)  # of the cameras; angle of the first one
 _FOCAL = 35 / 32  # widths of the picture
@@ -74,7 +77,7 @@ class MultiViewSource(SceneSource):
         split: Which random streams to use.
     """
 
-    version = 1
+    version = 2
     lengths: ClassVar[dict[str, int]] = {"train": 3_000, "validation": 200, "test": 200}
 
     def __init__(self, name: str, config: MultiViewConfig, split: str = "train") -> None:
@@ -108,18 +111,26 @@ class MultiViewSource(SceneSource):
         """Return objects that can be seen in the first view, standing."""
         config: MultiViewConfig = self.config
         view = ring(1, 64)[0]
-        rules = Rules(3.0, config.distance, config.margin, ground_directions(view.axes[2]), SIZES, cube=1.0)
+        rules = Rules(3.0, config.distance, config.margin, ground_directions(view.axes[2]), SIZES, SCALES)
+        library = _library(config.shapes)
         ready: list[Stage] = []
 
         def accept(things: list[world.Thing]) -> bool:
             bodies = [_body(thing, row + 1) for row, thing in enumerate(things)]
-            stage = Stage([world.floor(), *bodies], animals() if set(config.shapes) & set(ANIMALS) else None)
+            stage = Stage([world.floor(), *bodies], library=library)
             ready[:] = [stage]
             seen = np.bincount(stage.ids(view).reshape(-1), minlength=len(things) + 1)[1:]
             return bool((seen >= config.min_pixels).all())
 
         things = choose(rng, (config.min_objects, config.max_objects), self._allowed, rules, accept)
         return things, ready[0]
+
+
+@functools.lru_cache(maxsize=8)
+def _library(shapes: tuple[str, ...]) -> Library:
+    """Return all forms that objects of some shapes may have."""
+    forms = [(shape, _extents(shape, size)) for shape in shapes for size in SIZES]
+    return Library([world.floor()], forms, animals() if set(shapes) & set(ANIMALS) else None)
 
 
 def ring(count: int, size: int) -> list[Camera]:
@@ -135,10 +146,14 @@ def viewpoints(places: np.ndarray) -> np.ndarray:
     return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True) - (1.0, 0.0, 0.0))
 
 
+def _extents(shape: str, size: str) -> tuple[float, float, float]:
+    return (SIZES[size] * SCALES.get(shape, 1.0),) * 3
+
+
 def _body(thing: world.Thing, owner: int) -> Body:
     """Return the body of an object; meshes fill a cube of the same size."""
     plain = world.body(thing, owner)
-    return dataclasses.replace(plain, size=(SIZES[thing.size],) * 3)
+    return dataclasses.replace(plain, size=_extents(thing.shape, thing.size))
 
 
 _READY: dict[str, dict[str, Any]] = {"cle-mv": {}, "dolphin": {"shapes": [*world.SHAPES, *ANIMALS]}}

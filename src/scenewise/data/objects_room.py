@@ -69,7 +69,7 @@ class ObjectsRoomSource(SceneSource):
     """
 
     name = "objects-room"
-    version = 1
+    version = 2
 
     def __init__(self, config: ObjectsRoomConfig, split: str = "train") -> None:
         facts = Facts(

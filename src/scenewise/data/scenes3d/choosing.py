@@ -34,7 +34,7 @@ class Rules:
         margin: Smallest distance of two centres along each of the directions.
         directions: Unit vectors of the ground, shape (2, 2): right and behind as the camera sees them.
         sizes: Radius by the name of a size.
-        cube: Half the side of a cube of radius 1.
+        scales: Half extents by shape, where the radius is 1; those not named have 1, too.
     """
 
     extent: float
@@ -42,11 +42,15 @@ class Rules:
     margin: float
     directions: np.ndarray
     sizes: Mapping[str, float] = field(default_factory=lambda: SIZES)
-    cube: float = 2**-0.5
+    scales: Mapping[str, float] = field(default_factory=lambda: {"cube": 2**-0.5})
 
     def half(self, shape: str, size: str) -> float:
         """Return half the side of a cube, the radius of others; it is the height of the centre, too."""
-        return self.sizes[size] * (self.cube if shape == "cube" else 1.0)
+        return self.sizes[size] * self.scales.get(shape, 1.0)
+
+    def room(self, shape: str, size: str) -> float:
+        """Return the radius within which a newcomer may touch nothing."""
+        return self.sizes[size] * max(self.scales.get(shape, 1.0), 1.0)
 
 
 def kinds(hold_out: Combinations = (), only: Combinations = (), shapes: Sequence[str] = SHAPES) -> list[Kind]:
@@ -113,7 +117,7 @@ def place(rng: np.random.Generator, forms: Sequence[tuple[str, str]], rules: Rul
     for row, (shape, size) in enumerate(forms):
         tries = rng.uniform(-rules.extent, rules.extent, (_TRIES, 2))
         apart = tries[:, None] - places[:row]  # (tries, row, 2)
-        free = np.linalg.norm(apart, axis=2) - radii[:row] - rules.sizes[size] >= rules.distance
+        free = np.linalg.norm(apart, axis=2) - radii[:row] - rules.room(shape, size) >= rules.distance
         free &= (np.abs(apart @ rules.directions.T) >= rules.margin).all(2)
         good = np.flatnonzero(free.all(1))
         if not len(good):

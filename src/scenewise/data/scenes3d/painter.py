@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from scenewise.data.scenes3d.stage import Body
 
 _BOTH = (OBJECTS, BACKGROUND)
-_BEND = 0.9  # cosine between the normals of neighbours below which an edge lies between them
-_STEP = 12.0  # levels of 255 between neighbours above which an edge lies between them
+_STEP = 10.0  # levels of 255 in any colour between neighbours above which an edge lies between them
 
 
 class Picture(NamedTuple):
@@ -88,18 +87,15 @@ def _shown(stage: Stage, camera: Camera, look: Look, rays: np.ndarray, hits: Hit
 
 
 def _edges(hits: Hits, shown: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return flat indices of the pixels beside an edge of a body, a face or a shadow."""
-    geoms = hits.geoms.reshape(size)
-    normals = hits.normals.reshape(*size, 3)
-    brightness = shown[:, 1].reshape(size)
+    """Return flat indices of the pixels beside an edge of a body, or of a face or a shadow where it shows."""
+    geoms, colours = hits.geoms.reshape(size), shown.reshape(*size, 3)
     beside = np.zeros(size, bool)
     for first, second in (
         ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),
         ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
     ):
         between = geoms[first] != geoms[second]
-        between |= np.einsum("ijk,ijk->ij", normals[first], normals[second]) < _BEND
-        between |= np.abs(brightness[first] - brightness[second]) > _STEP
+        between |= (np.abs(colours[first] - colours[second]) > _STEP).any(2)
         beside[first] |= between
         beside[second] |= between
     return np.flatnonzero(beside)

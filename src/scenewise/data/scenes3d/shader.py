@@ -170,22 +170,31 @@ def _falling(lamp: Light, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _unshaded(stage: Stage, lamp: Light, points: Points) -> np.ndarray:
     """Return the share of a lamp that points see.
 
-    Rays begin at the lamp, since a batch shares one origin; that also rids convex bodies of shading themselves.
+    Rays begin at the lamp, since a batch shares one origin; that also rids convex bodies of shading themselves. Where
+    two corners of the lamp that face each other are both seen or both hidden, so is the rest of it.
     """
     seen = np.ones(len(points.geoms), np.float32)
     doubtful = np.flatnonzero(_behind(stage, lamp, points.places))
-    places, geoms = points.places[doubtful], points.geoms[doubtful]
-    hollow = ~stage.convex[geoms]
-    free = np.zeros(len(doubtful), np.float32)
-    for point in lamp.points:
-        ways = places - point
-        hits = stage.cast(point, ways, (OBJECTS,))
-        open_way = (hits.geoms < 0) | (hits.geoms == geoms) | (hits.reach > 1 - _TOUCH)
-        if hollow.any():
-            open_way[hollow] &= hits.reach[hollow] > 1 - _BUMP / np.linalg.norm(ways[hollow], axis=1)
-        free += open_way
-    seen[doubtful] = free / len(lamp.points)
+    some = points.take(doubtful)
+    first = _free(stage, lamp.points[0], some).astype(np.float32)
+    if len(lamp.points) > 1:
+        last = _free(stage, lamp.points[-1], some)
+        parted = np.flatnonzero(first != last)
+        rest = some.take(parted)
+        first[parted] = (1 + sum(_free(stage, point, rest) for point in lamp.points[1:-1])) / len(lamp.points)
+    seen[doubtful] = first
     return seen
+
+
+def _free(stage: Stage, start: np.ndarray, points: Points) -> np.ndarray:
+    """Return whether nothing lies between a point of a lamp and points, bool, shape (N,)."""
+    ways = points.places - start
+    hits = stage.cast(start, ways, (OBJECTS,))
+    free = (hits.geoms < 0) | (hits.geoms == points.geoms) | (hits.reach > 1 - _TOUCH)
+    hollow = ~stage.convex[points.geoms]
+    if hollow.any():
+        free[hollow] &= hits.reach[hollow] > 1 - _BUMP / np.linalg.norm(ways[hollow], axis=1)
+    return np.asarray(free)
 
 
 def _behind(stage: Stage, lamp: Light, places: np.ndarray) -> np.ndarray:

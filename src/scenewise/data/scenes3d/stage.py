@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scenewise.data.scenes3d.camera import Camera
+    from scenewise.data.scenes3d.library import Library
+    from scenewise.data.scenes3d.solids import Mesh
 
 MATTE, RUBBER, METAL = 0, 1, 2
 """Kinds of surface; backgrounds are matte."""
@@ -80,15 +82,18 @@ class Stage:
     Args:
         bodies: What stands on it.
         meshes: Vertices (V, 3) and faces (F, 3) by name, for the bodies whose shape is a mesh.
+        library: Where the forms of all bodies are ready, which saves compiling them.
 
     Raises:
         InputError: MuJoCo is not installed.
     """
 
-    def __init__(self, bodies: Sequence[Body], meshes: dict[str, tuple[np.ndarray, np.ndarray]] | None = None) -> None:
+    def __init__(
+        self, bodies: Sequence[Body], meshes: dict[str, Mesh] | None = None, library: Library | None = None
+    ) -> None:
         self.bodies = sorted(bodies, key=lambda body: not body.background)  # MuJoCo numbers what is fixed first
         self._mujoco = engine()
-        self.model = _compile(self._mujoco, self.bodies, meshes or {})
+        self.model = library.model(self.bodies) if library else compiled(self.bodies, meshes or {})
         self.data = self._mujoco.MjData(self.model)
         self.owners = np.array([body.owner for body in self.bodies] + [0])  # the last one answers for -1
         self.colours = np.array([body.colour for body in self.bodies] + [(0, 0, 0)], np.float32)
@@ -172,8 +177,18 @@ def _core(body: Body) -> float:
     return float(np.prod(body.size)) ** (1 / 3) * (1.0 if body.shape == "sphere" else 1.1)
 
 
-def _compile(mujoco: Any, bodies: list[Body], meshes: dict[str, tuple[np.ndarray, np.ndarray]]) -> Any:
+def compiled(
+    bodies: Sequence[Body], meshes: dict[str, Mesh], forms: Sequence[tuple[str, tuple[float, float, float]]] = ()
+) -> Any:
+    """Return MuJoCo's model of bodies, and of the meshes of further forms (shape, size) in their order.
+
+    Raises:
+        InputError: MuJoCo is not installed, or a shape is unknown.
+    """
+    mujoco = engine()
     spec = mujoco.MjSpec()
+    for shape, size in forms:
+        _form(mujoco, spec, shape, size, meshes)
     for body in bodies:
         parent = spec.worldbody if body.background else spec.worldbody.add_body(mocap=True)
         frame = {"pos": body.place, "quat": body.turn}
@@ -181,23 +196,25 @@ def _compile(mujoco: Any, bodies: list[Body], meshes: dict[str, tuple[np.ndarray
             parent.pos, parent.quat = body.place, body.turn
             frame = {}
         group = BACKGROUND if body.background else OBJECTS
-        parent.add_geom(group=group, contype=0, conaffinity=0, **frame, **_form(mujoco, spec, body, meshes))
+        form = _form(mujoco, spec, body.shape, body.size, meshes)
+        parent.add_geom(group=group, contype=0, conaffinity=0, **frame, **form)
     return spec.compile()
 
 
-def _form(mujoco: Any, spec: Any, body: Body, meshes: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+def _form(
+    mujoco: Any, spec: Any, shape: str, size: tuple[float, float, float], meshes: dict[str, Mesh]
+) -> dict[str, Any]:
     """Return what tells MuJoCo the form of a geom."""
-    if body.shape == "plane":
-        return {"type": mujoco.mjtGeom.mjGEOM_PLANE, "size": body.size}
-    if body.shape in _TYPES:
-        first, _, last = body.size
-        size = (first, last, last) if body.shape in _ROUND else body.size
-        return {"type": getattr(mujoco.mjtGeom, _TYPES[body.shape]), "size": size}
-    if body.shape in meshes:
-        name = f"{body.shape} {body.size}"
+    if shape == "plane":
+        return {"type": mujoco.mjtGeom.mjGEOM_PLANE, "size": size}
+    if shape in _TYPES:
+        extents = (size[0], size[2], size[2]) if shape in _ROUND else size
+        return {"type": getattr(mujoco.mjtGeom, _TYPES[shape]), "size": extents}
+    if shape in meshes:
+        name = f"{shape} {size}"
         if spec.mesh(name) is None:
-            vertices, faces = meshes[body.shape]
-            scaled = (vertices * body.size).reshape(-1)
+            vertices, faces = meshes[shape]
+            scaled = (vertices * size).reshape(-1)
             spec.add_mesh(
                 name=name,
                 uservert=scaled,
@@ -205,4 +222,4 @@ def _form(mujoco: Any, spec: Any, body: Body, meshes: dict[str, tuple[np.ndarray
                 inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,
             )
         return {"type": mujoco.mjtGeom.mjGEOM_MESH, "meshname": name}
-    raise InputError(body.shape, "is no shape that can be shown.", nearest(body.shape, [*_TYPES, "plane", *meshes]))
+    raise InputError(shape, "is no shape that can be shown.", nearest(shape, [*_TYPES, "plane", *meshes]))
