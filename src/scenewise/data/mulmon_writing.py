@@ -1,0 +1,118 @@
+"""Writes scenes seen from several places in the layout that MulMON reads, for its code and for the reader `mulmon`.
+
+Stored labels are what they are in the published sets, the rank of an object by nearness in that view, so that one
+label is another object in another view; `depth_orders` tells which.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenewise.errors import InputError
+from scenewise.media.files import atomic_file, write_atomically, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scenewise.data.contract import Sample, Source
+
+_NEEDED = ("shape", "size", "material", "colour", "positions", "rotation", "camera", "pixel_coords", "amodal")
+
+
+def write_mulmon(
+    source: Source, folder: str | Path, split: str, indices: Sequence[int], name: str = "clevr_mv"
+) -> Path:
+    """Write scenes as `NAME_SPLIT.json` and one file of images and masks each in `data`.
+
+    Args:
+        source: Of static scenes with what `cle-mv` and `dolphin` know of them.
+        folder: Where to write; made if missing.
+        split: "train", "validation" or "test", for the name of the JSON file.
+        indices: Which scenes.
+        name: Of the set.
+
+    Returns:
+        The JSON file, written last.
+
+    Raises:
+        InputError: The source does not know what the layout holds, or there is nothing to write.
+    """
+    if not indices:
+        raise InputError("indices", "names no scene to write.")
+    data = Path(folder) / "data"
+    with writing(data):
+        data.mkdir(parents=True, exist_ok=True)
+    scenes = []
+    for number, index in enumerate(indices):
+        sample = source.sample(index)
+        images, masks, scene = packed(sample, split, number)
+        scene["data_path"] = f"data/CLEVR_new_{split}_{number:06d}.npy"
+        with atomic_file(data.parent / scene["data_path"]) as file:  # an npz archive, whatever the name says
+            np.savez_compressed(file, images=images, masks=masks)
+        scenes.append(scene)
+    shapes = sorted({thing["shape"] for scene in scenes for thing in scene["objects"]})
+    info = {"split": split, "origin": source.facts.origin}
+    index_file = {"info": info, "num_views": len(images), "shape_gallery": shapes, "scenes": scenes}
+    path = data.parent / f"{name}_{split}.json"
+    write_atomically(path, json.dumps(index_file))
+    return path
+
+
+def packed(sample: Sample, split: str = "train", number: int = 0) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Return a scene as it is stored.
+
+    Args:
+        sample: A scene with V views of N objects.
+        split: Of the scene.
+        number: Of the scene in the split.
+
+    Returns:
+        Images, uint8 (V, H, W, 3); masks, uint8 (V, H, W, 1 + N), channel 0 with ranks by nearness (0 background) and
+        the others with whole silhouettes; and the entry of the JSON file.
+
+    Raises:
+        InputError: Something the layout holds is not known of the scene.
+    """
+    known = sample.extras
+    missing = [key for key in _NEEDED if key not in known]
+    if missing or sample.ids is None:
+        raise InputError("source", f"does not know {missing[0] if missing else 'ids'} of its scenes.", "Try cle-mv.")
+    ids = np.asarray(sample.ids)
+    count = len(known["shape"])
+    orders = np.argsort(known["pixel_coords"][:, :, 2], axis=1, kind="stable")  # (V, N), nearest first
+    ranks = np.zeros((len(ids), count + 1), np.uint8)
+    np.put_along_axis(ranks, orders + 1, np.arange(1, count + 1, dtype=np.uint8)[None], 1)
+    labels = np.take_along_axis(ranks, ids.reshape(len(ids), -1), 1).reshape(ids.shape)
+    silhouettes = np.moveaxis(known["amodal"], 1, 3).astype(np.uint8)
+    scene = {
+        "split": split,
+        "image_index": number,
+        "image_filename": f"CLEVR_new_{number:06d}",
+        "camera": {"location": known["camera"].tolist()},
+        "depth_orders": orders.tolist(),
+        "objects": [_object(known, row) for row in range(count)],
+    }
+    images = np.ascontiguousarray(np.moveaxis(sample.frames, 1, 3))
+    return images, np.concatenate([labels[..., None], silhouettes], 3), scene
+
+
+def _object(known: dict[str, Any], row: int) -> dict[str, Any]:
+    """Return what the JSON file holds of an object; the box is that of its whole outline in the first view."""
+    rows, columns = np.nonzero(known["amodal"][0, row])
+    box = [0, 0, 0, 0]
+    if len(rows):
+        box = [int(value) for value in (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)]
+    return {
+        "shape": str(known["shape"][row]),
+        "size": str(known["size"][row]),
+        "color": str(known["colour"][row]),
+        "material": str(known["material"][row]),
+        "rotation": float(np.rad2deg(known["rotation"][row])),
+        "3d_coords": known["positions"][row].tolist(),
+        "pixel_coords": known["pixel_coords"][:, row].tolist(),
+        "bbox": box,
+    }
