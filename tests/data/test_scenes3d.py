@@ -1,13 +1,10 @@
-"""The renderer: rays, ids, silhouettes, shadows, and what happens without MuJoCo."""
+"""The renderer: rays, ids, silhouettes and shadows."""
 
 from __future__ import annotations
-
-import sys
 
 import numpy as np
 import pytest
 
-from scenewise.data import DESCRIPTIONS, SOURCES
 from scenewise.errors import InputError
 
 pytest.importorskip("mujoco", reason="needs mujoco: pip install 'scenewise[scenes3d]'")
@@ -34,15 +31,6 @@ SCENE = (
     thing("cylinder", (-1.5, 1.0), "small", colour="cyan"),
     thing("cylinder", (1.2, 1.2), "large", "metal", "yellow"),
 )
-
-
-@pytest.mark.parametrize("name", ["clevr", "clevr6"])
-def test_names_the_remedy_where_mujoco_is_missing(monkeypatch, name):
-    source = SOURCES.get(name)()
-    monkeypatch.setitem(sys.modules, "mujoco", None)
-    with pytest.raises(InputError, match=r'pip install "scenewise\[scenes3d\]"'):
-        source.sample(0)
-    assert DESCRIPTIONS[name].kind == "generated"
 
 
 def test_points_project_to_the_pixel_whose_ray_leads_to_them():
