@@ -121,7 +121,9 @@ class Stage:
         """Centres of the bodies that are not background, shape (n, 3)."""
         return np.asarray(self.data.xpos[self.model.geom_bodyid[self.moving]])
 
-    def cast(self, origin: Sequence[float], rays: np.ndarray, groups: Sequence[int], normals: bool = False) -> Hits:
+    def cast(
+        self, origin: Sequence[float] | np.ndarray, rays: np.ndarray, groups: Sequence[int], normals: bool = False
+    ) -> Hits:
         """Return the first surface on every ray.
 
         Args:
