@@ -8,7 +8,8 @@ public generator (NanboLi/CLEVR-Object-Centric) and its example scene. Views lie
 same id in all of them, unlike in the published masks, which number objects by nearness.
 
 What differs from the original: pictures are shaded by plain formulas, not path traced; animals and vessels are simple
-meshes of our own, slender ones larger so that they have enough pixels. Masks are exact. Name results "CLE-MV-like" and "Dolphin-like".
+meshes of our own, slender ones larger so that they have enough pixels. Masks are exact. Name results "CLE-MV-like"
+and "Dolphin-like".
 
 A scene is determined by (seed, split, index).
 """
