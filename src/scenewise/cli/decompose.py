@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli import options
+from scenewise.cli import options, threads
 from scenewise.cli.progress import Progress, duration
 from scenewise.cli.sources import source_video
 from scenewise.errors import InputError
@@ -136,6 +136,7 @@ def prepare(args: argparse.Namespace) -> tuple[Decomposer, dict[str, object], li
     options.reading_checked(args)
     choose_formats(formats)
     decomposer = sw.load(args.model, args.device)
+    threads.choose(decomposer)
     return decomposer, options.reading(args, decomposer.size), formats
 
 

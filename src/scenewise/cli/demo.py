@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli import options
+from scenewise.cli import options, threads
 from scenewise.cli.progress import Progress, duration
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     with OutputFolder(Path(args.out), args.overwrite) as output, Interruption() as interruption:
         decomposer = sw.load(args.model, args.device)
+        threads.choose(decomposer)
         sample = make_video(decomposer.frame_shape, args)
         print(f"made {args.frames} frames of bouncing balls: seed {args.video_seed}, split test, new to every model")
         write_video(sample, output.path, _NAME, "mp4")

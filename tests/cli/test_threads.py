@@ -1,0 +1,37 @@
+"""Threads follow the model's work."""
+
+import pytest
+import torch
+
+from scenewise.cli import threads
+from scenewise.config import build
+from scenewise.decompose import Decomposer
+from scenewise.models.iodine import Iodine, IodineConfig
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def decomposer() -> Decomposer:
+    return Decomposer(Iodine(build(IodineConfig, Iodine.presets["tiny"], "tiny")))
+
+
+def test_a_small_model_gets_one_thread(two_threads):
+    threads.choose(decomposer())
+    assert torch.get_num_threads() == 1
+
+
+def test_a_large_one_and_a_user_s_choice_are_left_alone(two_threads, monkeypatch):
+    monkeypatch.setattr(threads, "WORTH_SHARING", 0.0)
+    threads.choose(decomposer())
+    assert torch.get_num_threads() == 2
+    monkeypatch.setattr(threads, "WORTH_SHARING", 1e18)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    threads.choose(decomposer())
+    assert torch.get_num_threads() == 2
