@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", default="demo", metavar="DIR", help="default: %(default)s")
     parser.add_argument("--overwrite", action="store_true", help="replace a folder that holds files")
     parser.add_argument("--frames", type=int, default=40, metavar="N", help="length of the video; default: %(default)s")
+    parser.add_argument("--data", metavar="SOURCE", help="a generated source, such as tetrominoes; default: balls")
     parser.add_argument("--video-seed", type=int, default=7, metavar="S", help="which video; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="seed of the posterior noise; default: %(default)s")
     options.add_model(parser)
@@ -43,11 +44,11 @@ def run(args: argparse.Namespace) -> int:
     with OutputFolder(Path(args.out), args.overwrite) as output, Interruption() as interruption:
         decomposer = sw.load(args.model, args.device)
         threads.choose(decomposer)
-        sample = make_video(decomposer.frame_shape, args)
-        print(f"made {args.frames} frames of bouncing balls: seed {args.video_seed}, split test, new to every model")
+        name, sample = make_video(decomposer.frame_shape, args)
+        print(f"made {len(sample.frames)} frames of {name}: seed {args.video_seed}, split test, new to every model")
         write_video(sample, output.path, _NAME, "mp4")
         result = decomposer.decompose(sample, args.slots, args.refinements, args.seed, name=_NAME)
-        result.clip.origin = f"balls-colour, split test, seed {args.video_seed}, video 0"
+        result.clip.origin = f"{name}, split test, seed {args.video_seed}, video 0"
         with Progress(decomposer.name) as progress:
             result.save(output.path / _NAME, progress=progress, stop=interruption)
         output.commit()
@@ -56,13 +57,23 @@ def run(args: argparse.Namespace) -> int:
     return 130 if interruption() else 0
 
 
-def make_video(frame_shape: tuple[int, int, int], args: argparse.Namespace) -> Any:
-    """Return a video of coloured balls of the model's size that is in no training set: another seed, split test."""
+def make_video(frame_shape: tuple[int, int, int], args: argparse.Namespace) -> tuple[str, Any]:
+    """Return a source's name and a video of it that is in no training set: another seed, split test.
+
+    Without `--data` it is coloured or binary balls of the model's size.
+
+    Raises:
+        InputError: There is no such source, it takes no seed, or its videos are shorter than asked for.
+    """
     from scenewise.data import SOURCES
 
-    kind = "balls-colour" if frame_shape[0] == 3 else "balls-binary"
-    settings = {"channels": frame_shape[0], "size": frame_shape[1], "frames": args.frames, "seed": args.video_seed}
-    return SOURCES.get(kind)(split="test", **settings).sample(0)
+    if args.data is None:
+        name = "balls-colour" if frame_shape[0] == 3 else "balls-binary"
+        settings = {"channels": frame_shape[0], "size": frame_shape[1], "frames": args.frames}
+        return name, SOURCES.get(name)(split="test", seed=args.video_seed, **settings).sample(0)
+    source = SOURCES.get(args.data)(split="test", seed=args.video_seed)
+    longest = source.facts.frames or args.frames
+    return args.data, source.sample(0, frames=min(longest, args.frames))
 
 
 def _tell(summary: Summary, model: str, out: Path) -> None:
