@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scenewise.decompose import Decomposer
 
-WORTH_SHARING = 2e9
-"""Operations of one frame from which on a second thread gains more than waking it costs, measured on two cores."""
+WORTH_SHARING = 1e9
+"""Operations of one frame's layers from which on a second thread gains more than waking it costs (on two cores)."""
 
 
 def choose(decomposer: Decomposer) -> None:
@@ -20,13 +20,26 @@ def choose(decomposer: Decomposer) -> None:
     """
     import torch
 
-    from scenewise.bench.calls import Recorder
-
     if decomposer.device.type != "cpu" or "OMP_NUM_THREADS" in os.environ or torch.get_num_threads() == 1:
         return
-    blank = torch.zeros(1, *decomposer.frame_shape)
-    recorder = Recorder()
-    with recorder.recording():
-        decomposer.step(blank)
-    if recorder.flops < WORTH_SHARING:
+    if work(decomposer) < WORTH_SHARING:
         torch.set_num_threads(1)
+
+
+def work(decomposer: Decomposer) -> float:
+    """Return the operations that the layers of a model spend on one frame, forward passes alone."""
+    import torch
+
+    counts: list[float] = []
+
+    def count(module: Any, _: Any, output: Any) -> None:
+        counts.append(2.0 * output.numel() * module.weight[0].numel())
+
+    layers = [m for m in decomposer.model.modules() if getattr(getattr(m, "weight", None), "ndim", 0) > 1]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        decomposer.step(torch.zeros(1, *decomposer.frame_shape))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(counts)
