@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.config import build, plain, setting
-from scenewise.data.contract import Description, Facts, Sample, Source, register_source
+from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.fingerprints import of_values
-from scenewise.data.splits import check_index, check_span, check_split, stream
+from scenewise.data.generated_images import GeneratedImages
+from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class ShapesImages:
     masks: np.ndarray
 
 
-class ShapesSource(Source):
+class ShapesSource(GeneratedImages):
     """Squares and triangles, made when asked for; every video is one frame.
 
     Args:
@@ -86,9 +87,11 @@ class ShapesSource(Source):
         split: Which random streams to use; splits share none.
     """
 
+    lengths = _LENGTHS
+
     def __init__(self, config: ShapesConfig, split: str = "train") -> None:
+        super().__init__(split, "shapes")
         self.config = config
-        self.split = check_split(split)
         self.facts = Facts(
             channels=1,
             size=(config.size, config.size),
@@ -100,10 +103,6 @@ class ShapesSource(Source):
             origin=f"shapes after arXiv 1312.6115 (Reichert & Serre), generated with seed {config.seed}",
         )
 
-    def __len__(self) -> int:
-        """Return the nominal number of images of the split."""
-        return _LENGTHS[self.split]
-
     def fingerprint(self) -> str:
         """Return a hash of settings, split and generator version."""
         return of_values("shapes", _VERSION, self.split, plain(self.config))
@@ -114,7 +113,7 @@ class ShapesSource(Source):
         Extras hold, of every shape: shapes (names), rows and columns (of the top left corner, in pixels), visibility
         (share of its pixels that no other covers) and amodal (whole masks, shape (n, H, W)).
         """
-        check_span(start, frames, 1, "shapes")
+        self.check_only_frame(start, frames)
         made = self.make([index])
         there = made.forms[0] >= 0
         masks = made.masks[0, there]
@@ -128,35 +127,15 @@ class ShapesSource(Source):
         }
         return Sample(made.frames[0], made.ids[0].astype(np.int64), extras)
 
-    def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return many images at once, the fast path for training.
-
-        Args:
-            indices: Which images, N of them.
-            start: First frame, 0.
-            frames: Number of frames, 1 or None.
-
-        Returns:
-            Frames, uint8, shape (N, 1, 1, H, W), and ids, int8, shape (N, 1, H, W).
-
-        Raises:
-            InputError: Other frames than the first are asked for.
-        """
-        check_span(start, frames, 1, "shapes")
-        made = self.make(indices)
-        return made.frames, made.ids
-
     def make(self, indices: Sequence[int]) -> ShapesImages:
         """Return many images with all that is known of them.
 
         Raises:
             IndexError: The split has no such image.
         """
-        indices = [check_index(index, len(self), "shapes") for index in indices]
+        indices = self.checked(indices)
         config = self.config
-        draws = np.empty((len(indices), 1 + 3 * _MOST))
-        for row, index in enumerate(indices):
-            stream(config.seed, self.split, index).random(out=draws[row])
+        draws = uniform(config.seed, self.split, indices, 1 + 3 * _MOST)
         counts = config.min_shapes + (draws[:, 0] * (config.max_shapes - config.min_shapes + 1)).astype(np.int64)
         each = draws[:, 1:].reshape(-1, 3, _MOST)[:, :, : config.max_shapes]
         known = np.array([list(FORMS).index(name) for name in config.forms])

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from scenewise.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SPLITS = ("train", "validation", "test")
 """Names of the splits, in the order in which one recording is divided."""
@@ -31,6 +36,25 @@ def stream(seed: int, split: str, index: int) -> np.random.Generator:
     """
     key = np.array([seed, (SPLITS.index(split) << 56) | index], np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
+
+
+def uniform(seed: int, split: str, indices: Sequence[int], width: int, skip: int = 0) -> np.ndarray:
+    """Return numbers in [0, 1) from the streams of generated videos, shape (N, width).
+
+    Args:
+        seed: As of `stream`, like `split`.
+        split: One of `SPLITS`.
+        indices: Numbers of N videos.
+        width: Numbers per video.
+        skip: Numbers at the start of each stream that are passed over, such as those of earlier attempts.
+    """
+    draws = np.empty((len(indices), width))
+    for row, index in enumerate(indices):
+        numbers = stream(seed, split, index)
+        if skip:
+            numbers.random(skip)
+        numbers.random(out=draws[row])
+    return draws
 
 
 def check_index(index: int, length: int, origin: str) -> int:

@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.config import build, merge, plain
-from scenewise.data.contract import Description, Facts, Sample, Source, register_source
+from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.fingerprints import of_values
-from scenewise.data.splits import check_index, check_span, check_split, stream
+from scenewise.data.generated_images import GeneratedImages
+from scenewise.data.splits import uniform
 from scenewise.data.sprites_drawing import SHAPES, SIDE, Sprites, amodal, draw, seen
 from scenewise.data.sprites_settings import DRAWS, SpritesConfig, of_draws
 from scenewise.errors import InputError
@@ -55,7 +56,7 @@ class SpritesImages:
     sprites: Sprites
 
 
-class SpritesSource(Source):
+class SpritesSource(GeneratedImages):
     """Sprites, made when asked for; every video is one frame.
 
     Args:
@@ -64,10 +65,11 @@ class SpritesSource(Source):
         name: Name of the source, for messages.
     """
 
+    lengths = _LENGTHS
+
     def __init__(self, config: SpritesConfig, split: str = "train", name: str = "multi-dsprites") -> None:
+        super().__init__(split, name)
         self.config = config
-        self.split = check_split(split)
-        self.name = name
         self.facts = Facts(
             channels=config.channels,
             size=(config.size, config.size),
@@ -78,10 +80,6 @@ class SpritesSource(Source):
             binary=is_binary(config),
             origin=f"{name} after arXiv 1903.00450 (IODINE), generated with seed {config.seed}",
         )
-
-    def __len__(self) -> int:
-        """Return the nominal number of images of the split."""
-        return _LENGTHS[self.split]
 
     def fingerprint(self) -> str:
         """Return a hash of settings, split and generator version."""
@@ -94,7 +92,7 @@ class SpritesSource(Source):
         (radians), colours (RGB), depths (0 in front), visibility (share of its own pixels that is seen) and amodal
         (whole masks, shape (n, H, W)); and the background's colour.
         """
-        check_span(start, frames, 1, self.name)
+        self.check_only_frame(start, frames)
         made = self.make([index])
         extras = still_extras(made.sprites, self.config)
         masks = amodal(made.sprites, self.config.size)[0]
@@ -104,24 +102,6 @@ class SpritesSource(Source):
         extras["amodal"] = masks[there]
         return Sample(made.frames[0], made.ids[0].astype(np.int64), extras)
 
-    def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return many images at once, the fast path for training.
-
-        Args:
-            indices: Which images, N of them.
-            start: First frame, 0.
-            frames: Number of frames, 1 or None.
-
-        Returns:
-            Frames, uint8, shape (N, 1, C, H, W), and ids, uint8, shape (N, 1, H, W).
-
-        Raises:
-            InputError: Other frames than the first are asked for.
-        """
-        check_span(start, frames, 1, self.name)
-        made = self.make(indices)
-        return made.frames, made.ids
-
     def make(self, indices: Sequence[int]) -> SpritesImages:
         """Return many images with all that is known of them.
 
@@ -129,7 +109,7 @@ class SpritesSource(Source):
             IndexError: The split has no such image.
             InputError: `min_visible` asks for too much.
         """
-        indices = [check_index(index, len(self), self.name) for index in indices]
+        indices = self.checked(indices)
         config = self.config
         draws = draw_numbers(config, self.split, indices)
         frames, ids, sprites = self._draw(draws)
@@ -159,13 +139,7 @@ def is_binary(config: SpritesConfig) -> bool:
 
 def draw_numbers(config: SpritesConfig, split: str, indices: Sequence[int], attempt: int = 0) -> np.ndarray:
     """Return the random numbers of images, those of a later attempt after those of earlier ones, shape (N, DRAWS)."""
-    draws = np.empty((len(indices), DRAWS))
-    for row, index in enumerate(indices):
-        numbers = stream(config.seed, split, index)
-        if attempt:
-            numbers.random(attempt * DRAWS)
-        numbers.random(out=draws[row])
-    return draws
+    return uniform(config.seed, split, indices, DRAWS, attempt * DRAWS)
 
 
 def still_extras(sprites: Sprites, config: SpritesConfig) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import numpy as np
 from scenewise.config import build, merge, plain, setting
 from scenewise.data.contract import Description, Facts, Sample, Source, register_source
 from scenewise.data.fingerprints import of_values
-from scenewise.data.splits import check_index, check_span, check_split, stream
+from scenewise.data.splits import check_index, check_span, check_split, uniform
 from scenewise.data.sprites import is_binary, still_extras
 from scenewise.data.sprites_drawing import Sprites, amodal, draw, seen
 from scenewise.data.sprites_settings import DRAWS, MOST, SpritesConfig, of_draws
@@ -166,20 +166,20 @@ class MovingSpritesSource(Source):
 
     def _numbers(self, indices: Sequence[int]) -> np.ndarray:
         """Return random numbers of videos that show enough of every sprite, shape (N, DRAWS + _MOTION)."""
-        draws = np.stack([self._drawn(index, 0) for index in indices])
+        draws = self._drawn(indices, 0)
         poor = self._poor(draws)
         for attempt in range(1, _TRIES):
             if not len(poor):
                 return draws
-            draws[poor] = [self._drawn(indices[at], attempt) for at in poor]
+            draws[poor] = self._drawn([indices[at] for at in poor], attempt)
             poor = poor[self._poor(draws[poor])]
         raise InputError(
             "min_visible", f"{self.config.min_visible} pixels of every sprite are almost never seen.", "Ask for fewer."
         )
 
-    def _drawn(self, index: int, attempt: int) -> np.ndarray:
-        numbers = stream(self.config.seed, self.split, index).random((attempt + 1) * (DRAWS + _MOTION))
-        return np.asarray(numbers[-(DRAWS + _MOTION) :])
+    def _drawn(self, indices: Sequence[int], attempt: int) -> np.ndarray:
+        width = DRAWS + _MOTION
+        return uniform(self.config.seed, self.split, indices, width, attempt * width)
 
     def _poor(self, draws: np.ndarray) -> np.ndarray:
         """Return which videos show fewer than `min_visible` pixels of a sprite in every frame."""

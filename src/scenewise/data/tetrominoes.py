@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.config import build, plain, setting
-from scenewise.data.contract import Description, Facts, Sample, Source, register_source
+from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.fingerprints import of_values
-from scenewise.data.splits import check_index, check_span, check_split, stream
+from scenewise.data.generated_images import GeneratedImages
+from scenewise.data.splits import uniform
 from scenewise.data.tetrominoes_pieces import PIECES, SIDES, draw, place
 from scenewise.errors import InputError
 
@@ -99,7 +100,7 @@ class TetrominoesImages:
     colours: np.ndarray
 
 
-class TetrominoesSource(Source):
+class TetrominoesSource(GeneratedImages):
     """Tetrominoes on black, made when asked for; every video is one frame.
 
     Args:
@@ -107,9 +108,11 @@ class TetrominoesSource(Source):
         split: Which random streams to use; splits share no image.
     """
 
+    lengths = _LENGTHS
+
     def __init__(self, config: TetrominoesConfig, split: str = "train") -> None:
+        super().__init__(split, "tetrominoes")
         self.config = config
-        self.split = check_split(split)
         self.facts = Facts(
             channels=3,
             size=(config.size, config.size),
@@ -121,17 +124,13 @@ class TetrominoesSource(Source):
         )
         self._colours = np.array([COLOURS[name] for name in config.colours], np.uint8)
 
-    def __len__(self) -> int:
-        """Return the nominal number of images of the split."""
-        return _LENGTHS[self.split]
-
     def fingerprint(self) -> str:
         """Return a hash of settings, split and generator version."""
         return of_values("tetrominoes", _VERSION, self.split, plain(self.config))
 
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return one image as a video of one frame; extras hold shapes, rows, columns and colours of its pieces."""
-        check_span(start, frames, 1, "tetrominoes")
+        self.check_only_frame(start, frames)
         return _one(self.make([index]), 0)
 
     def samples(self, indices: Sequence[int]) -> list[Sample]:
@@ -139,31 +138,13 @@ class TetrominoesSource(Source):
         made = self.make(indices)
         return [_one(made, row) for row in range(len(indices))]
 
-    def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return many images at once, the fast path for training.
-
-        Args:
-            indices: Which images, N of them.
-            start: First frame, 0.
-            frames: Number of frames, 1 or None.
-
-        Returns:
-            Frames, uint8, shape (N, 1, 3, H, W), and ids, uint8, shape (N, 1, H, W).
-
-        Raises:
-            InputError: Other frames than the first are asked for.
-        """
-        check_span(start, frames, 1, "tetrominoes")
-        made = self.make(indices)
-        return made.frames, made.ids
-
     def make(self, indices: Sequence[int]) -> TetrominoesImages:
         """Return many images with all that is known of them.
 
         Raises:
             IndexError: The split has no such image.
         """
-        indices = [check_index(index, len(self), "tetrominoes") for index in indices]
+        indices = self.checked(indices)
         shapes, colours, draws = self._choose(indices)
         corners = place(shapes, draws, self.config.size)
         frames, ids = draw(shapes, corners, colours, self.config.size, self.config.shaded)
@@ -174,9 +155,7 @@ class TetrominoesSource(Source):
         config = self.config
         most, known = config.max_pieces, len(self._colours)
         # As many draws for few pieces as for many, so that the settings do not shift what a draw stands for.
-        draws = np.empty((len(indices), 1 + 2 * _MOST + _MOST * _TRIES * 2))
-        for row, index in enumerate(indices):
-            stream(config.seed, self.split, index).random(out=draws[row])
+        draws = uniform(config.seed, self.split, indices, 1 + 2 * _MOST + _MOST * _TRIES * 2)
         counts = config.min_pieces + (draws[:, 0] * (most - config.min_pieces + 1)).astype(np.int64)
         shapes = np.array(config.shapes)[(draws[:, 1 : 1 + most] * len(config.shapes)).astype(np.int64)]
         shapes[np.arange(most) >= counts[:, None]] = 0

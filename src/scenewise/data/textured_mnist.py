@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.config import build, merge, plain, setting
-from scenewise.data.contract import Description, Facts, Sample, Source, register_source
+from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.fingerprints import of_values
-from scenewise.data.splits import check_index, check_span, check_split, stream
+from scenewise.data.generated_images import GeneratedImages
+from scenewise.data.splits import uniform
 from scenewise.data.sprites_colours import pick
 from scenewise.data.sprites_drawing import seen
 from scenewise.data.textured_mnist_digits import SIDE, DigitFiles, load
@@ -98,7 +99,7 @@ class TexturedMnistImages:
     textures: np.ndarray
 
 
-class TexturedMnistSource(Source):
+class TexturedMnistSource(GeneratedImages):
     """Textured digits, made when asked for; every video is one frame.
 
     Args:
@@ -110,10 +111,11 @@ class TexturedMnistSource(Source):
         InputError: The digits' files are wrong, or there are neither files nor scikit-learn.
     """
 
+    lengths = _LENGTHS
+
     def __init__(self, config: TexturedMnistConfig, split: str = "train", name: str = "textured-mnist") -> None:
+        super().__init__(split, name)
         self.config = config
-        self.split = check_split(split)
-        self.name = name
         load(config.files, split)  # now, so that a wrong file is told at once
         self.facts = Facts(
             channels=1,
@@ -124,10 +126,6 @@ class TexturedMnistSource(Source):
             overlap="top",
             origin=f"{name} after arXiv 1606.06724 (Tagger), seed {config.seed}, from {config.files.origin}",
         )
-
-    def __len__(self) -> int:
-        """Return the nominal number of images of the split."""
-        return _LENGTHS[self.split]
 
     def fingerprint(self) -> str:
         """Return a hash of settings, split, generator version and the contents of the digits' files."""
@@ -141,7 +139,7 @@ class TexturedMnistSource(Source):
         front), visibility (share of its pixels that is seen) and amodal (whole masks, shape (n, H, W)); and the
         background's texture.
         """
-        check_span(start, frames, 1, self.name)
+        self.check_only_frame(start, frames)
         made = self.make([index])
         there = made.labels[0] >= 0
         masks = made.masks[0, there]
@@ -158,31 +156,13 @@ class TexturedMnistSource(Source):
         }
         return Sample(made.frames[0], made.ids[0].astype(np.int64), extras)
 
-    def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return many images at once, the fast path for training.
-
-        Args:
-            indices: Which images, N of them.
-            start: First frame, 0.
-            frames: Number of frames, 1 or None.
-
-        Returns:
-            Frames, uint8, shape (N, 1, 1, H, W), and ids, uint8, shape (N, 1, H, W).
-
-        Raises:
-            InputError: Other frames than the first are asked for.
-        """
-        check_span(start, frames, 1, self.name)
-        made = self.make(indices)
-        return made.frames, made.ids
-
     def make(self, indices: Sequence[int]) -> TexturedMnistImages:
         """Return many images with all that is known of them.
 
         Raises:
             IndexError: The split has no such image.
         """
-        indices = [check_index(index, len(self), self.name) for index in indices]
+        indices = self.checked(indices)
         parts = [self._make(indices[at : at + _AT_ONCE]) for at in range(0, max(len(indices), 1), _AT_ONCE)]
         return TexturedMnistImages(
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
@@ -192,9 +172,7 @@ class TexturedMnistSource(Source):
         config = self.config
         most, layers = config.max_digits, 1 + config.max_digits
         images, labels = load(config.files, self.split)
-        draws = np.empty((len(indices), 1 + _MOST * 4 + _LAYERS * (8 + GRID**2)))
-        for row, index in enumerate(indices):
-            stream(config.seed, self.split, index).random(out=draws[row])
+        draws = uniform(config.seed, self.split, indices, 1 + _MOST * 4 + _LAYERS * (8 + GRID**2))
         counts = config.min_digits + (draws[:, 0] * (most - config.min_digits + 1)).astype(np.int64)
         absent = np.arange(most) >= counts[:, None]
         each = draws[:, 1 : 1 + 4 * _MOST].reshape(-1, 4, _MOST)[:, :, :most]
