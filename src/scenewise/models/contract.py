@@ -107,6 +107,31 @@ class SceneModel(nn.Module, ABC):
             raise InputError("frames", "contain NaN or infinite values.", "Repair the input or drop those frames.")
 
 
+class Refining(SceneModel):
+    """A model that refines the posterior of every frame, decode by decode."""
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return (self.config.channels, *self.config.size)
+
+    @abstractmethod
+    def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
+        """Return the number of decodes of a frame, counted from 0; the first has at least as many as any other.
+
+        Args:
+            frame: Number of the frame.
+            refinements: R; the settings' value where None.
+        """
+
+    def noise_shape(
+        self, batch: int, frames: int, slots: int | None = None, refinements: int | None = None
+    ) -> tuple[int, ...]:
+        """Return the shape of the `noise` argument of `forward`: (B, T, decodes of the first frame, K, Z)."""
+        decodes = self.decodes(refinements=refinements)
+        return (batch, frames, decodes, slots or self.config.slots, self.config.latent)
+
+
 class Recurrent(ABC):
     """A model that carries a state from frame to frame; `forward` is the fold of `step`."""
 

@@ -27,13 +27,13 @@ from torch import Tensor, nn
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, SceneModel, register_model
+from scenewise.models.contract import Decodes, Output, Refining, register_model
 from scenewise.nn.decoders import SlotDecoder, make_canvas
 from scenewise.nn.encoders import PooledEncoder, StridedEncoder
 from scenewise.nn.layers import fan_in_normal_
 from scenewise.nn.lstm2d import RefinementLSTM
 from scenewise.nn.refiner import Pair, Refiner
-from scenewise.variational.engine import Cell, Engine, Place
+from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import SCALES, Gaussian, seeded_noise
 from scenewise.variational.likelihood import OUTPUTS
 from scenewise.variational.refinement import ImageInputs, Weights
@@ -127,18 +127,13 @@ class Explained:
     posterior: Gaussian
     prior: Gaussian
 
-    @torch.no_grad()
     def decomposition(self) -> Decomposition:
         """Return it as a decomposition with T = 1, without a graph."""
-        mixture = self.cell.mixture
-        likelihood, kl = mixture.log_likelihood.sum((1, 2, 3)), self.posterior.kl(self.prior).sum((1, 2))
-        prior = (p.expand_as(self.posterior.mean) for p in self.prior)
-        parts = (mixture.masks, mixture.appearance, *self.posterior, *prior, likelihood, kl)
-        return Decomposition(*(p.detach().unsqueeze(1) for p in parts))
+        return decomposed(self.cell.mixture, self.posterior, self.prior)
 
 
 @register_model("iodine")
-class Iodine(SceneModel, Decodes):
+class Iodine(Refining, Decodes):
     """The model; frames of a video are explained one by one, each from the start."""
 
     config_class: ClassVar[type] = IodineConfig
@@ -178,11 +173,6 @@ class Iodine(SceneModel, Decodes):
     # -- what training asks -------------------------------------------------------------------------------------
 
     @property
-    def frame_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        return (self.config.channels, *self.config.size)
-
-    @property
     def weights(self) -> Weights:
         """Weights of the step loss."""
         config = self.config
@@ -212,12 +202,6 @@ class Iodine(SceneModel, Decodes):
         """Whether the state after the last refinement is drawn too, 0 or 1."""
         return int(self.config.final_decode)
 
-    def noise_shape(
-        self, batch: int, frames: int, slots: int | None = None, refinements: int | None = None
-    ) -> tuple[int, ...]:
-        """Return the shape of the `noise` argument of `forward`: (B, T, decodes, K, Z)."""
-        return (batch, frames, self.decodes(refinements=refinements), slots or self.config.slots, self.config.latent)
-
     def forward(
         self,
         observation: Observation,
@@ -231,8 +215,7 @@ class Iodine(SceneModel, Decodes):
         self.check_frames(frames)
         batch, time = frames.shape[:2]
         images = frames.flatten(0, 1)  # (B * T, C, H, W)
-        state = self.beginning(len(images), slots)
-        posterior, carried = state
+        posterior, carried = self.beginning(len(images), slots)
         place = self.place(images, carried)
         decodes, totals = self.decodes(refinements=refinements), dict[str, Any]()
         for r in range(decodes):

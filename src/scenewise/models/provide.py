@@ -30,14 +30,14 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, SceneModel, State, register_model
+from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, Refining, State, register_model
 from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer, make_canvas
 from scenewise.nn.encoders import make_encoder
 from scenewise.nn.layers import coordinates
 from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.squeeze import SqueezeFeatures
-from scenewise.variational.engine import Cell, Engine, Place
+from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.refinement import ImageGradients, ImageInputs, Weights
 
@@ -163,7 +163,7 @@ class PriorNetwork(nn.Module):
 
 
 @register_model("provide")
-class Provide(SceneModel, Recurrent, Predictor, Decodes):
+class Provide(Refining, Recurrent, Predictor, Decodes):
     """The model; `forward` folds `_frame` over time, `step` is the same fold without a graph."""
 
     config_class: ClassVar[type] = ProvideConfig
@@ -216,11 +216,6 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
 
     # -- what training asks -------------------------------------------------------------------------------------
 
-    @property
-    def frame_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        return (self.config.channels, *self.config.size)
-
     def begin_step(self, step: int) -> None:
         """Set the schedules to a training step; training calls it before every forward pass."""
         self.progress.fill_(step)
@@ -259,17 +254,11 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
 
     # -- the grid -----------------------------------------------------------------------------------------------
 
-    def decodes(self, frame: int, refinements: int | None = None) -> int:
+    def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
         """Return the number of decodes in frame `frame`, counted from 0: refinements + 1 (provide.md 2)."""
         budget = self.config.refinements if refinements is None else refinements
         full = self.config.grid == "full"
         return max(budget - 1 - (0 if full else frame), 1) + 1
-
-    def noise_shape(
-        self, batch: int, frames: int, slots: int | None = None, refinements: int | None = None
-    ) -> tuple[int, ...]:
-        """Return the shape of the `noise` argument of `forward`: (B, T, decodes of frame 1, K, M)."""
-        return (batch, frames, self.decodes(0, refinements), slots or self.config.slots, self.config.latent)
 
     def forward(
         self,
@@ -389,9 +378,7 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         mixture, same = part.mixture, self.config.pooling == 1 and part.mixture.composed_weight == 0
         if not same:
             mixture = self.engine.explain(part.frame, self._enlarge(*part.drawn))
-        log_likelihood, kl = mixture.log_likelihood.sum((1, 2, 3)), part.posterior.kl(part.prior).sum((1, 2))
-        parts = (mixture.masks, mixture.appearance, *part.posterior, *part.prior, log_likelihood, kl)
-        return Decomposition(*(p.detach().unsqueeze(1) for p in parts))
+        return decomposed(mixture, part.posterior, part.prior)
 
     def _enlarge(self, appearance: Tensor, logits: Tensor) -> Pair:
         """Bring means and mask logits (B, K, ., h, w) to the frame's size."""
@@ -424,9 +411,8 @@ class Provide(SceneModel, Recurrent, Predictor, Decodes):
         latent = choices.get(self.config.predict_z, prior.mean)
         mixture = self._imagine(latent, hidden)
         place = replace(self._place(blank, state), frame=mixture.frame)
-        zero = ImageGradients(*(torch.zeros_like(t) for t in (mixture.appearance, mixture.logits, mixture.logits)))
         start = (torch.zeros_like(hidden), torch.zeros_like(hidden))
-        found = (mixture, zero, torch.zeros_like(posterior))
+        found = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
         after, carried = self.engine.update(place, found, posterior, start)
         source = first if self.config.predict_z == "initial" else prior
         if self.config.predict_readout == "refined":

@@ -105,19 +105,15 @@ class SeqIodine(Iodine, Recurrent, Predictor):
     ) -> tuple[Explained, State]:
         """Draw what is known, score it, refine with the frame; and draw again where the readout is "post"."""
         carried = (state["hidden"], state["cell"])
-        place, posterior, decodes = (
-            self.place(frame, carried),
-            state["posterior"],
-            self.decodes(refinements=refinements),
-        )
-        post, drawn = self.config.readout == "post", list[Any]()
+        place, posterior = self.place(frame, carried), state["posterior"]
+        decodes = self.decodes(refinements=refinements)
+        read_at = decodes - 1 if self.decodes_after else 0
         for r in range(decodes):
             eps = self._noise(posterior, int(state["seed"]), int(state["frame"]), r) if noise is None else noise[:, r]
-            scored, refine = posterior, not (post and r + 1 == decodes)
+            scored, refine = posterior, not (self.decodes_after and r + 1 == decodes)
             cell, posterior, carried = self.engine.cell(place, posterior, carried, eps, refine)
-            drawn.append((cell, scored))
-        read, scored = drawn[-1 if post else 0]
-        explained = Explained(frame, read, self.engine.posterior(scored), place.prior)
+            if r == read_at:
+                explained = Explained(frame, cell, self.engine.posterior(scored), place.prior)
         return explained, self._next(state, posterior, carried)
 
     @staticmethod
@@ -142,9 +138,8 @@ class SeqIodine(Iodine, Recurrent, Predictor):
         cell, *_ = self.engine.cell(place, posterior, carried, eps, refine=False)
         place = replace(place, frame=cell.mixture.composed)
         mixture = self.engine.explain(place.frame, cell.drawn)
-        zero = ImageGradients(*(torch.zeros_like(t) for t in (mixture.appearance, mixture.logits, mixture.logits)))
-        after, carried = self.engine.update(place, (mixture, zero, torch.zeros_like(posterior)), posterior, carried)
-        explained = Explained(
-            place.frame, replace(cell, mixture=mixture), self.engine.posterior(posterior), place.prior
-        )
+        found = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
+        after, carried = self.engine.update(place, found, posterior, carried)
+        shown = replace(cell, mixture=mixture)
+        explained = Explained(place.frame, shown, self.engine.posterior(posterior), place.prior)
         return explained, self._next(state, after, carried)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.nn.layers import normalise, pooled
 from scenewise.variational.duplicates import duplicate_log_prior
@@ -234,3 +235,17 @@ class Engine:
 
 def _terms(mixture: SpatialMixture, q: Gaussian, prior: Gaussian, latent: Tensor) -> dict[str, Tensor]:
     return step_terms(mixture, q, prior) | {"duplicates": -duplicate_log_prior(latent)}
+
+
+@torch.no_grad()
+def decomposed(mixture: SpatialMixture, posterior: Gaussian, prior: Gaussian) -> Decomposition:
+    """Return one explained frame of each of B videos as a decomposition with T = 1, without a graph.
+
+    Args:
+        mixture: How the slots explain the frame.
+        posterior: q of the latents they were drawn from, (B, K, Z).
+        prior: p(z), (B, K, Z).
+    """
+    likelihood, kl = mixture.log_likelihood.sum((1, 2, 3)), posterior.kl(prior).sum((1, 2))
+    parts = (mixture.masks, mixture.appearance, *posterior, *prior, likelihood, kl)
+    return Decomposition(*(p.detach().unsqueeze(1) for p in parts))

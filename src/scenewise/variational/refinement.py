@@ -66,6 +66,12 @@ class ImageGradients:
     masks: Tensor | None
     logits: Tensor
 
+    @classmethod
+    def none(cls, mixture: SpatialMixture) -> ImageGradients:
+        """Return gradients that are 0 everywhere: of a frame that nobody saw."""
+        appearance, logits = torch.zeros_like(mixture.appearance), torch.zeros_like(mixture.logits)
+        return cls(appearance, logits, logits)
+
 
 @torch.no_grad()
 def image_gradients(mixture: SpatialMixture, weights: Weights, masks: bool = True) -> ImageGradients:
