@@ -7,11 +7,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options
+from scenewise.cli.progress import clear_status, status
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 EXAMPLE = """examples:
   scenewise bench                                   # every model and all weights that ship, a couple of minutes
@@ -120,8 +121,8 @@ def _bench(args: argparse.Namespace, asked: Any, found: dict[str, Any]) -> dict[
     specs, skipped = cases.specs(asked)
     for line in skipped:
         print(line, file=sys.stderr)
-    results = [measure(spec, args.repeats, bool(args.against), progress=_progress(spec.name)) for spec in specs]
-    _clear()
+    results = [measure(spec, args.repeats, bool(args.against), progress=status(spec.name)) for spec in specs]
+    clear_status()
     if args.markdown:
         print(tables.markdown(results, found))
     elif results:
@@ -137,8 +138,8 @@ def _sweep(args: argparse.Namespace, asked: Any) -> dict[str, Any]:
     from scenewise.bench import sweep, tables
     from scenewise.checkpoint import as_device
 
-    points = sweep.sweep(args.repeats or 3, str(as_device(asked.device)), asked.threads, progress=_progress("sweep"))
-    _clear()
+    points = sweep.sweep(args.repeats or 3, str(as_device(asked.device)), asked.threads, progress=status("sweep"))
+    clear_status()
     fitted = sweep.lines(points)
     if args.plot:
         from scenewise.bench.plot import svg
@@ -164,18 +165,3 @@ def _print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]])
         table.add_row(*row)
     console = Console()
     Console(width=None if console.is_terminal else _WIDTH).print(table)
-
-
-def _progress(name: str) -> Callable[[str], None]:
-    """Return what tells on a terminal what is being done, in one line that is overwritten."""
-
-    def tell(what: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r\033[K{name}: {what}", end="", file=sys.stderr, flush=True)
-
-    return tell
-
-
-def _clear() -> None:
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)

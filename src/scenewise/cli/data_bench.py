@@ -9,11 +9,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from scenewise.cli.progress import clear_status, status
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from scenewise.data.making.speed import Speed
 
@@ -33,12 +34,12 @@ def run(args: argparse.Namespace) -> int:
     with Bench(args.workers) as bench:
         for name in names:
             try:
-                found.append(bench.measure(name, settings, args.seconds, args.rounds, _tell(name)))
+                found.append(bench.measure(name, settings, args.seconds, args.rounds, status(name)))
             except InputError as error:
                 if args.sources:
                     raise
                 print(f"{name} is left out: {error}", file=sys.stderr)
-    _clear()
+    clear_status()
     _print(found, args.workers)
     if args.json:
         _write(args.json, found, args)
@@ -51,19 +52,6 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(f"--{name}", f"must lie in [{low}, {high}]; found {getattr(args, name)}.")
     if not all(1 <= many <= 256 for many in args.workers):
         raise InputError("--workers", f"must lie in [1, 256]; found {args.workers}.")
-
-
-def _tell(name: str) -> Callable[[str], None]:
-    def tell(what: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r\033[K{name}: {what}", end="", file=sys.stderr, flush=True)
-
-    return tell
-
-
-def _clear() -> None:
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def _print(found: Sequence[Speed], workers: Sequence[int]) -> None:

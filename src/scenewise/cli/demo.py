@@ -63,7 +63,7 @@ def make_video(frame_shape: tuple[int, int, int], args: argparse.Namespace) -> t
     Without `--data` it is coloured or binary balls of the model's size.
 
     Raises:
-        InputError: There is no such source, it takes no seed, or its videos are shorter than asked for.
+        InputError: There is no such source, or it takes no seed.
     """
     from scenewise.data import SOURCES
 

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -60,6 +61,22 @@ class Progress:
             return f"{done} {self.unit}, {rate:.1f} {self.unit}/s"
         left = duration((total - done) / max(rate, 1e-9))
         return f"{done} of {total} {self.unit}, {rate:.1f} {self.unit}/s, {left} left"
+
+
+def status(name: str) -> Callable[[str], None]:
+    """Return what tells on a terminal what is being done, in one line that is overwritten; elsewhere it is silent."""
+
+    def tell(what: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{name}: {what}", end="", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def clear_status() -> None:
+    """Take the line of `status` off a terminal."""
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:
