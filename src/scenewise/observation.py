@@ -32,6 +32,9 @@ class Observation:
         if self.frames.ndim != 5:
             raise InputError("frames", f"must have shape (B, T, C, H, W); found {tuple(self.frames.shape)}.")
         batch, time, _, height, width = self.frames.shape
+        if self.viewpoints is not None and (self.viewpoints.ndim != 3 or self.viewpoints.shape[:2] != (batch, time)):
+            problem = f"must have shape (B, T, D) = {(batch, time, 'D')}; found {tuple(self.viewpoints.shape)}."
+            raise InputError("viewpoints", problem, "Give one viewpoint for each frame.")
         if self.ids is not None and tuple(self.ids.shape) != (batch, time, height, width):
             raise InputError("ids", f"must have shape {(batch, time, height, width)}; found {tuple(self.ids.shape)}.")
 

@@ -21,7 +21,14 @@ def model(request: pytest.FixtureRequest) -> SceneModel:
 
 def video(model: SceneModel, batch: int = 2, frames: int = 4, seed: int = 5) -> Observation:
     generator = torch.Generator().manual_seed(seed)
-    return Observation(torch.rand(batch, frames, *model.frame_shape, generator=generator))
+    images = torch.rand(batch, frames, *model.frame_shape, generator=generator)
+    size = model.viewpoint_size
+    return Observation(images, None, None if size is None else torch.randn(batch, frames, size, generator=generator))
+
+
+def part(observation: Observation, rows: slice) -> Observation:
+    cameras = observation.viewpoints
+    return Observation(observation.frames[rows], None, None if cameras is None else cameras[rows])
 
 
 def test_presets_build_and_settings_round_trip(model: SceneModel) -> None:
@@ -68,6 +75,8 @@ def test_all_parameters_learn(model: SceneModel) -> None:
 
 
 def test_permuting_slot_noise_permutes_slots(model: SceneModel) -> None:
+    if not model.slot_symmetric:
+        pytest.skip("slots have an order")
     observation, k = video(model), model.config.slots
     noise = torch.randn(model.noise_shape(2, 4), generator=torch.Generator().manual_seed(1))
     order = torch.arange(k).roll(1)
@@ -82,19 +91,31 @@ def test_batch_size_and_order_change_nothing(model: SceneModel) -> None:
     noise = torch.randn(model.noise_shape(3, 4), generator=torch.Generator().manual_seed(1))
     whole = model(observation, noise=noise).decomposition
     for i in (2, 0):
-        one = model(Observation(observation.frames[i : i + 1]), noise=noise[i : i + 1]).decomposition
+        one = model(part(observation, slice(i, i + 1)), noise=noise[i : i + 1]).decomposition
         torch.testing.assert_close(one.masks, whole.masks[i : i + 1], rtol=1e-3, atol=1e-4)
 
 
-def test_slots_and_refinements_change_at_test(model: SceneModel) -> None:
-    for slots in (1, model.config.slots + 3, 64):
+def test_slots_change_at_test(model: SceneModel) -> None:
+    others = (1, model.config.slots + 3, 64)
+    for slots in others:
+        if model.fixed_slots and slots != model.config.slots:
+            with pytest.raises(InputError, match="slots"):
+                model(video(model, 1, 2), slots=slots)
+            continue
         d = model(video(model, 1, 2), slots=slots).decomposition
         assert d.slots == slots
         assert bool(d.masks.isfinite().all())
-    for refinements in (1, model.config.refinements + 2):
-        assert model(video(model, 1, 2), refinements=refinements).decomposition.masks.isfinite().all()
     with pytest.raises(InputError, match="slots"):
         model(video(model, 1, 1), slots=0)
+
+
+def test_refinements_change_at_test_or_are_refused(model: SceneModel) -> None:
+    if not hasattr(model.config, "refinements"):
+        with pytest.raises(InputError, match="does not refine"):
+            model(video(model, 1, 2), refinements=2)
+        return
+    for refinements in (1, model.config.refinements + 2):
+        assert model(video(model, 1, 2), refinements=refinements).decomposition.masks.isfinite().all()
 
 
 def test_forward_is_the_fold_of_step(model: SceneModel) -> None:
@@ -163,14 +184,43 @@ def test_decodes_latents(model: SceneModel) -> None:
     assert appearance.shape[2:] == model.frame_shape
 
 
+def test_missing_or_wrong_viewpoints_are_told(model: SceneModel) -> None:
+    size, frames = model.viewpoint_size, video(model).frames
+    if size is None:
+        pytest.skip("takes no viewpoints")
+    for given in (None, torch.zeros(2, 4, size + 1)):
+        with pytest.raises(InputError, match="viewpoints"):
+            model(Observation(frames, None, given))
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS.names() if hasattr(MODELS.get(n).config_class, "lds_weight")])
+@pytest.mark.parametrize("on", ["sample", "mean"])
+def test_prior_against_duplicates_weighs_in_training_alone(name: str, on: str) -> None:
+    cls = MODELS.get(name)
+    losses, masks = [], []
+    for settings in ({}, {"lds_on": on}, {"lds_on": on, "lds_weight": 0.5}):
+        torch.manual_seed(0)
+        model = cls(build(cls.config_class, {**cls.presets["tiny"], **settings}, "tiny"))
+        output = model(video(model), seed=3)
+        losses.append(model.loss(output.terms).detach())
+        masks.append(output.decomposition.masks)
+        weighted = losses[-1] - losses[0]
+        model.loss(output.terms).mean().backward()
+        assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert torch.equal(losses[0], losses[1])
+    torch.testing.assert_close(weighted, 0.5 * output.terms["duplicates"].detach(), rtol=1e-3, atol=1e-2)
+    assert torch.equal(masks[0], masks[1])
+    assert torch.equal(masks[0], masks[2])
+
+
 def test_bad_frames_are_told(model: SceneModel) -> None:
     channels, height, width = model.frame_shape
     with pytest.raises(InputError, match="model takes"):
         model(Observation(torch.rand(1, 1, channels, height, width + 8)))
-    broken = video(model).frames.clone()
-    broken[0, 1, 0, 0, 0] = torch.nan
+    broken = video(model)
+    broken.frames[0, 1, 0, 0, 0] = torch.nan
     with pytest.raises(InputError, match="NaN"):
-        model(Observation(broken))
+        model(broken)
     with pytest.raises(InputError, match=r"\(B, T, C, H, W\)"):
         Observation(torch.rand(3, 8, 8))
 

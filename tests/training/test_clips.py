@@ -73,7 +73,31 @@ def test_clips_have_the_curriculum_s_length_and_no_ground_truth(balls):
     assert [clips[step]["frames"].shape[1] for step in (0, 5, 6, 11)] == [2, 2, 3, 3]
     assert clips[0]["frames"].dtype == torch.uint8
     assert clips[0]["noise"].numel() == 0
-    assert set(clips[0]) == {"frames", "noise", "step", "rows", "indices", "seed"}
+    assert set(clips[0]) == {"frames", "noise", "step", "rows", "indices", "seed", "viewpoints"}
+    assert clips[0]["viewpoints"].numel() == 0
+
+
+class Ring(Uneven):
+    """The same videos, each frame with a viewpoint that names video and frame."""
+
+    def viewpoints(self, index, start=0, frames=None):
+        numbers = np.arange(start, 10 + index if frames is None else start + frames)
+        return np.stack([np.full(len(numbers), index), numbers], 1).astype(np.float32)
+
+
+def test_viewpoints_are_those_of_the_frames_shown():
+    training = dataclasses.replace(TRAINING, frame_step=2)
+    for step in (0, 7):
+        clip = Clips(Ring(), training, {}, viewpoints=True)[step]
+        assert clip["viewpoints"].dtype == torch.float32
+        assert clip["viewpoints"].shape == (*clip["frames"].shape[:2], 2)
+        assert torch.equal(clip["viewpoints"][..., 0], clip["frames"][:, :, 0, 0, 0].float())
+        assert torch.equal(clip["viewpoints"][..., 1], clip["frames"][:, :, 0, 1, 1].float())
+
+
+def test_a_source_without_cameras_says_so():
+    with pytest.raises(InputError, match="viewpoints"):
+        Clips(Uneven(), TRAINING, {}, viewpoints=True)[0]
 
 
 def test_every_video_is_shown_once_per_epoch():

@@ -108,6 +108,8 @@ def test_learning_rates():
     assert learning_rate(cosine, 100) == pytest.approx(0.0)
     halving = dataclasses.replace(training, schedule="exponential", half_life=20)
     assert learning_rate(halving, 60) == pytest.approx(0.125)
+    falling = dataclasses.replace(training, schedule="linear", decay_steps=1000)
+    assert [learning_rate(falling, s) for s in (500, 1000, 5000)] == pytest.approx([0.55, 0.1, 0.1])
 
 
 def test_curriculum_and_work():

@@ -1,9 +1,11 @@
 """The LDS prior against the numbers of its specification."""
 
+import math
+
 import pytest
 import torch
 
-from scenewise.variational.duplicates import duplicate_log_prior
+from scenewise.variational.duplicates import DuplicatePrior, duplicate_log_prior
 
 
 def test_orthogonal_and_identical_slots() -> None:
@@ -23,6 +25,28 @@ def test_one_slot_has_no_pairs_and_empty_slots_no_trouble() -> None:
     z = torch.zeros(1, 3, 8, requires_grad=True)
     duplicate_log_prior(z).sum().backward()
     assert z.grad.isfinite().all()
+
+
+def test_lengths_and_order_of_slots_change_nothing() -> None:
+    z = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([0.1, 1, 2, 5, 30]).view(1, 5, 1)
+    torch.testing.assert_close(duplicate_log_prior(z * lengths), duplicate_log_prior(z))
+    torch.testing.assert_close(duplicate_log_prior(z[:, [4, 2, 0, 1, 3]]), duplicate_log_prior(z))
+
+
+def test_more_slots_than_dimensions_reach_the_optimum_of_the_specification_only() -> None:
+    """Mean squared cosine (K / D - 1) / (K - 1): three directions 120 degrees apart in a plane."""
+    angles = torch.tensor([0.0, 2 * math.pi / 3, 4 * math.pi / 3])
+    z = torch.stack([angles.cos(), angles.sin()], -1).unsqueeze(0)
+    expected = 6 * (-math.log(0.1) - 0.5 * math.log(2 * math.pi) - 50 * (3 / 2 - 1) / 2)
+    assert duplicate_log_prior(z).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_settings_choose_what_it_is_put_on_and_how_wide_it_is() -> None:
+    sample, mean = torch.eye(3).unsqueeze(0), torch.ones(1, 3, 3)
+    assert DuplicatePrior().loss(sample, mean).item() == pytest.approx(-duplicate_log_prior(sample).item())
+    on_mean = DuplicatePrior("mean", sigma=10.0).loss(sample, mean).item()
+    assert on_mean == pytest.approx(-6 * (-math.log(10) - 0.5 * math.log(2 * math.pi) - 0.005), rel=1e-5)
 
 
 def test_optimising_it_drives_slots_apart() -> None:

@@ -16,6 +16,7 @@ _EPILOG = """\
 examples:
   scenewise train provide-balls-colour --out runs/balls
   scenewise train provide-balls-colour --out runs/balls training.steps=2000 model.settings.sigma=0.2
+  scenewise train provide-balls-colour --lds 1
   scenewise train --resume --out runs/balls
   scenewise train footage --data clip1.mp4 clip2.mp4 --minutes 60
 """
@@ -30,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", nargs="+", metavar="FILE", default=[], help="your own videos (recipe footage)")
     parser.add_argument("--out", type=Path, help="the run's folder (default: runs/RECIPE)")
     parser.add_argument("--minutes", type=float, help="stop cleanly after that many minutes")
+    parser.add_argument(
+        "--lds", type=float, metavar="WEIGHT", help="weight of the prior against duplicate slots (lds_weight)"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
     _admit_settings_anywhere(parser)
 
@@ -42,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.training.run import train
 
     recipe, files, words = _sort(args)
+    if args.lds is not None:
+        words = [*words, f"model.settings.lds_weight={args.lds}"]
     first = is_first()
     chosen, reasons = _recipe(recipe, files, words, args)
     out = args.out or Path("runs") / chosen.name

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from scenewise.errors import InputError
 from scenewise.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,18 @@ class Source(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Return a short hash that changes when the data change (settings, seed, file contents)."""
+
+    def viewpoints(self, index: int, start: int = 0, frames: int | None = None) -> np.ndarray:
+        """Return what describes the camera of each view of scene `index`, float, shape (V, D).
+
+        Raises:
+            InputError: The source does not know its cameras.
+        """
+        known = self.sample(index, start, frames).extras.get("viewpoints")
+        if known is None:
+            problem = "does not know its viewpoints, which the model takes."
+            raise InputError(self.facts.origin, problem, "Use a multi-view source, such as cle-mv.")
+        return np.asarray(known, np.float32)
 
     def length(self, index: int) -> int:
         """Return the number of frames of video `index`."""

@@ -93,6 +93,13 @@ class MultiViewSource(SceneSource):
         super().__init__(config, split, facts)
         self._allowed = kinds(shapes=config.shapes)
 
+    def viewpoints(self, index: int, start: int = 0, frames: int | None = None) -> np.ndarray:
+        """Return the viewpoints, which are those of every scene; see `Source.viewpoints`."""
+        config: MultiViewConfig = self.config
+        stop = config.frames if frames is None else start + frames
+        places = np.array([camera.place for camera in ring(config.frames, config.size)[start:stop]])
+        return viewpoints(places).astype(np.float32)
+
     def _make(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
         config: MultiViewConfig = self.config
         look = world.lamps(rng.uniform(-1, 1, (3, 3)) * config.light_jitter, _SHADOWS)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scenewise.data.contract import Source
 
-    Batch = tuple[np.ndarray, np.ndarray]
+    Batch = tuple[list[int], np.ndarray, np.ndarray]
 
 
 def evaluate(
@@ -66,8 +66,9 @@ def evaluate(
     results: list[list[Accumulator]] = []
     for seed in seeds:
         tallies = [protocol.begin(source.facts.background_ids) for protocol in chosen]
-        for drawn, ids in _batches(source, count, length, batch):
-            labels, reconstruction = explain(model, drawn, slots, refinements, seed, meter)
+        for chosen_videos, drawn, ids in _batches(source, count, length, batch):
+            cameras = viewpoints(model, source, chosen_videos, length)
+            labels, reconstruction = explain(model, drawn, slots, refinements, seed, meter, cameras)
             for tally in tallies:
                 tally.add(labels, ids, reconstruction, drawn.astype(np.float32) / 255)
         results.append(tallies)
@@ -82,6 +83,7 @@ def explain(
     refinements: int | None = None,
     seed: int = 0,
     meter: Callable[[int], None] | None = None,
+    cameras: torch.Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take whole videos apart, keeping labels and reconstructions only.
 
@@ -92,6 +94,7 @@ def explain(
         refinements: R.
         seed: Seed of the posterior noise.
         meter: Called with the number of video frames just done.
+        cameras: Viewpoints, shape (B, T, D), for models that take them.
 
     Returns:
         Labels (B, T, H, W) and reconstructions (B, T, C, H, W), float32.
@@ -99,7 +102,8 @@ def explain(
     device = next(model.parameters()).device
     videos = torch.from_numpy(np.ascontiguousarray(drawn))
     if not isinstance(model, Recurrent):
-        part = model(Observation(videos.to(device).float() / 255), slots, refinements, seed).decomposition
+        observation = Observation(videos.float() / 255, viewpoints=cameras).to(device)
+        part = model(observation, slots, refinements, seed).decomposition
         if meter is not None:
             meter(videos.shape[0] * videos.shape[1])
         return part.labels.cpu().numpy(), part.reconstruction.cpu().numpy()
@@ -112,6 +116,27 @@ def explain(
         if meter is not None:
             meter(len(videos))
     return np.stack(labels, 1), np.stack(reconstructions, 1)
+
+
+def viewpoints(
+    model: SceneModel, source: Source, indices: Sequence[int], frames: int, frame_step: int = 1
+) -> torch.Tensor | None:
+    """Return the viewpoints of some scenes, shape (B, T, D), or None for models that take none.
+
+    Args:
+        model: Who is to explain them.
+        source: Where from.
+        indices: Which scenes.
+        frames: Views of each from the first on.
+        frame_step: Every how many views one is used.
+
+    Raises:
+        InputError: The source does not know its viewpoints.
+    """
+    if model.viewpoint_size is None:
+        return None
+    known = [source.viewpoints(i, 0, frames)[::frame_step] for i in indices]
+    return torch.from_numpy(np.stack(known).astype(np.float32))
 
 
 class _Meter:
@@ -134,14 +159,14 @@ def _length(source: Source, frames: int | None) -> int:
 
 
 def _batches(source: Source, count: int, length: int, batch: int) -> Iterator[Batch]:
-    """Yield frames, uint8 (B, T, C, H, W), and ids (B, T, H, W)."""
+    """Yield numbers of videos, frames, uint8 (B, T, C, H, W), and ids (B, T, H, W)."""
     for first in range(0, count, batch):
-        indices = range(first, min(first + batch, count))
+        indices = list(range(first, min(first + batch, count)))
         if hasattr(source, "batch"):
-            yield source.batch(list(indices), 0, length)
+            yield indices, *source.batch(indices, 0, length)
             continue
         samples = [source.sample(index, 0, length) for index in indices]
-        yield np.stack([s.frames for s in samples]), np.stack([np.asarray(s.ids) for s in samples])
+        yield indices, np.stack([s.frames for s in samples]), np.stack([np.asarray(s.ids) for s in samples])
 
 
 def _rows(results: list[list[Accumulator]]) -> list[dict[str, Any]]:

@@ -47,12 +47,16 @@ class SceneModel(nn.Module, ABC):
         config_class: Its settings dataclass.
         presets: Named settings: at least `paper` and `tiny`.
         runtime_settings: Settings that say how to compute and not what; a saved model does not keep them.
+        slot_symmetric: Whether slots that swap their noise swap their places; not where one is drawn after another.
+        fixed_slots: Whether K is part of what was trained and cannot be changed.
     """
 
     config_class: ClassVar[type]
     presets: ClassVar[Mapping[str, Any]]
     registered_name: ClassVar[str]
     runtime_settings: ClassVar[tuple[str, ...]] = ()
+    slot_symmetric: ClassVar[bool] = True
+    fixed_slots: ClassVar[bool] = False
 
     config: Any
 
@@ -68,9 +72,9 @@ class SceneModel(nn.Module, ABC):
         """Explain an observation.
 
         Args:
-            observation: Frames of shape (B, T, C, H, W).
+            observation: Frames of shape (B, T, C, H, W); multi-view models take its viewpoints too.
             slots: K; the settings' value where None.
-            refinements: R; the settings' value where None.
+            refinements: R; the settings' value where None. Models that do not refine refuse any other.
             seed: Seed of the posterior noise: the same seed gives the same output on the same machine.
             noise: The posterior noise itself in place of a seed; the shape is `noise_shape`.
         """
@@ -90,9 +94,50 @@ class SceneModel(nn.Module, ABC):
         return weights
 
     @property
-    @abstractmethod
     def frame_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the frames it was made for."""
+        return (self.config.channels, *self.config.size)
+
+    @property
+    def viewpoint_size(self) -> int | None:
+        """Length of a viewpoint, for models that take viewpoints; None for all others."""
+        return None
+
+    def noise_shape(
+        self, batch: int, frames: int, slots: int | None = None, refinements: int | None = None
+    ) -> tuple[int, ...]:
+        """Return the shape of the `noise` argument of `forward`: (B, T, draws of a frame, K, Z)."""
+        return (batch, frames, 1, slots or self.config.slots, self.config.latent)
+
+    def refuse(self, refinements: int | None) -> None:
+        """Raise InputError where a model that does not refine is asked for refinements."""
+        if refinements is not None:
+            problem = f"{self.registered_name} does not refine; found {refinements}."
+            raise InputError("refinements", problem, "Leave it out, or use a model that refines.")
+
+    def count_slots(self, slots: int | None) -> int:
+        """Return K, the settings' value where None.
+
+        Raises:
+            InputError: It is below 1, or another than the model was made for and that cannot be changed.
+        """
+        made_for = int(self.config.slots)
+        count = made_for if slots is None else slots
+        if count < 1:
+            raise InputError("slots", f"must be at least 1; found {count}.")
+        if self.fixed_slots and count != made_for:
+            problem = f"{self.registered_name} was made for {made_for}; found {count}."
+            raise InputError("slots", problem, "Leave it out, or train another model.")
+        return count
+
+    def check(self, observation: Observation) -> None:
+        """Raise InputError where an observation cannot be used."""
+        self.check_frames(observation.frames)
+        size, given = self.viewpoint_size, observation.viewpoints
+        if size is not None and (given is None or given.shape[-1] != size):
+            found = "none" if given is None else f"viewpoints of {given.shape[-1]} numbers"
+            problem = f"the model takes {size} numbers for each view; found {found}."
+            raise InputError("viewpoints", problem, "Use data with the cameras the model was made for.")
 
     def check_frames(self, frames: Tensor) -> None:
         """Raise InputError where frames of shape (..., C, H, W) cannot be used."""
@@ -109,11 +154,6 @@ class SceneModel(nn.Module, ABC):
 
 class Refining(SceneModel):
     """A model that refines the posterior of every frame, decode by decode."""
-
-    @property
-    def frame_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        return (self.config.channels, *self.config.size)
 
     @abstractmethod
     def decodes(self, frame: int = 0, refinements: int | None = None) -> int:

@@ -33,6 +33,7 @@ from scenewise.nn.encoders import PooledEncoder, StridedEncoder
 from scenewise.nn.layers import fan_in_normal_
 from scenewise.nn.lstm2d import RefinementLSTM
 from scenewise.nn.refiner import Pair, Refiner
+from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import SCALES, Gaussian, seeded_noise
 from scenewise.variational.likelihood import OUTPUTS
@@ -66,6 +67,8 @@ class IodineConfig:
     reconstruction_weight: float = setting(1.0, "Weight of the reconstruction NLL", minimum=0)
     kl_weight: float = setting(1.0, "Weight of the KL", minimum=0)
     lds_weight: float = setting(0.0, "Weight of the LDS prior against duplicate slots (BMVC 2021)", minimum=0)
+    lds_on: str = setting("sample", "What it is put on: the latents drawn, or their means", choices=CARRIERS)
+    lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
     bptt: str = setting("full", "Gradient through lambda over steps, or cut", choices=("full", "detach_lambda"))
     mask_gradient: str = setting("logit", "Input: gradient by mask logit, or by mask", choices=("logit", "mask"))
@@ -164,6 +167,7 @@ class Iodine(Refining, Decodes):
             config.encoder_pooling,
             recompute=config.recompute,
             cut=config.bptt == "detach_lambda",
+            duplicates=DuplicatePrior(config.lds_on, config.lds_sigma),
         )
         reach = (6 / (4 * config.latent)) ** 0.5  # Glorot
         self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-reach, reach))
@@ -234,9 +238,7 @@ class Iodine(Refining, Decodes):
         Raises:
             InputError: Fewer than one slot is asked for.
         """
-        count = self.config.slots if slots is None else slots
-        if count < 1:
-            raise InputError("slots", f"must be at least 1; found {count}.")
+        count = self.count_slots(slots)
         zeros = self.initial.new_zeros(batch, count, self.config.hidden)
         return self.initial.expand(batch, count, -1), (zeros, zeros.clone())
 

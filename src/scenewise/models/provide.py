@@ -37,6 +37,7 @@ from scenewise.nn.layers import coordinates
 from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.squeeze import SqueezeFeatures
+from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.refinement import ImageGradients, ImageInputs, Weights
@@ -100,9 +101,9 @@ class ProvideConfig:
     composed_until: tuple[int, int] = setting((0, 0), "Steps: composed likelihood until, blended out until", minimum=0)
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
     area_entropy_from: tuple[int, int] = setting((0, 0), "Steps over which that weight grows from 0", minimum=0)
-    lds_weight: float = setting(
-        0.0, "Weight of the LDS prior against duplicate slots (BMVC 2021; ours here)", minimum=0
-    )
+    lds_weight: float = setting(0.0, "Weight of the LDS prior against duplicates (BMVC 2021; ours here)", minimum=0)
+    lds_on: str = setting("sample", "What it is put on: the latents drawn, or their means", choices=CARRIERS)
+    lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
     pooling: int = setting(1, "Explain frames pooled by this factor, draw back bilinearly (ours)", minimum=1, maximum=8)
     recompute: bool = setting(False, "Recompute each cell in the backward pass: less memory, a third more time")
     bf16_convolutions: bool = setting(False, "Convolutions in bfloat16; everything probabilistic stays float32")
@@ -187,6 +188,7 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
             config.mixture,
             pooling=config.encoder_pooling,
             recompute=config.recompute,
+            duplicates=DuplicatePrior(config.lds_on, config.lds_sigma),
         )
         self.prior = PriorNetwork(config) if config.conditional_prior else None
         self.features = SqueezeFeatures() if config.pretrained_features else None
@@ -283,9 +285,7 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
 
     def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
         """Return the state before the first frame: h = c = 0."""
-        count = self.config.slots if slots is None else slots
-        if count < 1:
-            raise InputError("slots", f"must be at least 1; found {count}.")
+        count = self.count_slots(slots)
         device = self.initial.device
         zeros = self.initial.new_zeros(batch, count, self.config.hidden)
         state = {

@@ -31,6 +31,7 @@ class Clip(TypedDict):
         rows: Rows of the step's batch, n of them.
         indices: Videos, n of them.
         seed: A seed for models that take no noise.
+        viewpoints: Float32, shape (n, T, D), or an empty tensor for models that take none.
     """
 
     frames: Tensor
@@ -39,6 +40,7 @@ class Clip(TypedDict):
     rows: list[int]
     indices: list[int]
     seed: int
+    viewpoints: Tensor
 
 
 class Clips(Dataset[Clip]):
@@ -51,6 +53,7 @@ class Clips(Dataset[Clip]):
         first: First step.
         rank: Number of this process.
         world: Number of processes.
+        viewpoints: Whether the model takes viewpoints.
     """
 
     def __init__(
@@ -61,9 +64,10 @@ class Clips(Dataset[Clip]):
         first: int = 0,
         rank: int = 0,
         world: int = 1,
+        viewpoints: bool = False,
     ) -> None:
         self.source, self.training, self.noise_shapes = source, training, noise_shapes
-        self.first, self.rank, self.world = first, rank, world
+        self.first, self.rank, self.world, self.viewpoints = first, rank, world, viewpoints
 
     def __len__(self) -> int:
         """Return the number of parts left."""
@@ -87,6 +91,7 @@ class Clips(Dataset[Clip]):
             rows=rows,
             indices=chosen,
             seed=seed,
+            viewpoints=self._viewpoints(step, rows, chosen, length),
         )
 
     def rows(self, part: int) -> list[int]:
@@ -94,6 +99,18 @@ class Clips(Dataset[Clip]):
         share = self.training.batch // (self.training.accumulation * self.world)
         begin = (part * self.world + self.rank) * share
         return list(range(begin, begin + share))
+
+    def _viewpoints(self, step: int, rows: Sequence[int], chosen: Sequence[int], length: int) -> Tensor:
+        """Return the viewpoints of the views that `_frames` shows."""
+        if not self.viewpoints:
+            return torch.empty(0)
+        span = (length - 1) * self.training.frame_step + 1
+        shared = hasattr(self.source, "batch")
+        shown = []
+        for row, index in zip(rows, chosen, strict=True):
+            begin = self._begin(step, 0 if shared else row, self.source.length(index), length, span)
+            shown.append(self.source.viewpoints(index, begin, span)[:: self.training.frame_step])
+        return torch.from_numpy(np.stack(shown).astype(np.float32))
 
     def _frames(self, step: int, rows: Sequence[int], chosen: Sequence[int], length: int) -> np.ndarray:
         span = (length - 1) * self.training.frame_step + 1

@@ -58,7 +58,7 @@ class Measured:
 
 
 class Learner(lightning.LightningModule):
-    """A scene model in training: stateless but for weights, Adam's moments and averaged weights.
+    """A scene model in training: stateless but for weights, the optimiser's moments and averaged weights.
 
     Args:
         model: What is trained.
@@ -94,9 +94,10 @@ class Learner(lightning.LightningModule):
     # -- what Lightning asks ------------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return Adam, as it was where the run goes on."""
+        """Return the optimiser, as it was where the run goes on."""
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(trained, lr=self.training_settings.learning_rate)
+        kind = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}[self.training_settings.optimizer]
+        optimizer = kind(trained, lr=self.training_settings.learning_rate)
         if self._optimizer_state is not None:
             optimizer.load_state_dict(self._optimizer_state)
             self._optimizer_state = None
@@ -105,7 +106,8 @@ class Learner(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Clip]:
         """Return the clips of this process."""
         world, rank = self.trainer.world_size, self.trainer.global_rank
-        clips = Clips(self.plan.train, self.training_settings, self.noise_shapes, self.first, rank, world)
+        cameras = self.model.viewpoint_size is not None
+        clips = Clips(self.plan.train, self.training_settings, self.noise_shapes, self.first, rank, world, cameras)
         return DataLoader(
             clips,
             batch_size=None,
@@ -122,7 +124,8 @@ class Learner(lightning.LightningModule):
         self.model.begin_step(step)
         frames = clip["frames"].float() / 255
         noise = clip["noise"] if clip["noise"].numel() else None
-        output = self.model(Observation(frames), seed=clip["seed"], noise=noise)
+        viewpoints = clip["viewpoints"] if clip["viewpoints"].numel() else None
+        output = self.model(Observation(frames, viewpoints=viewpoints), seed=clip["seed"], noise=noise)
         loss = self.model.loss(output.terms).mean()
         self._check(step, loss, output, clip)
         self._parts.append((loss.detach(), {name: term.detach().mean() for name, term in output.terms.items()}))

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from scenewise.media.palette import SLOT_COLOURS
-from scenewise.observation import Observation
 from scenewise.training.validation import clips
 
 if TYPE_CHECKING:
@@ -26,12 +25,12 @@ def panel(model: SceneModel, plan: Plan, device: torch.device) -> np.ndarray:
     Rows are frames spread over the clip, one video after another; columns are input, masks, reconstruction, slots.
     """
     count = min(_VIDEOS, len(plan.validation))
-    shown = clips(plan.validation, range(count), plan.validation_frames, plan.recipe.training.frame_step)
+    shown = clips(model, plan.validation, range(count), plan.validation_frames, plan.recipe.training.frame_step)
     rows = []
-    for frames, _ in shown:
+    for observation in shown:
         with torch.no_grad():
-            made = model(Observation(frames.to(device)), seed=1).decomposition
-        rows += _rows(frames, made)
+            made = model(observation.to(device), seed=1).decomposition
+        rows += _rows(observation.frames, made)
     return np.kron(_grid(rows), np.ones((_SCALE, _SCALE, 1), np.uint8))
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+OPTIMIZERS = ("adam", "rmsprop")
+
+
 @dataclass(frozen=True)
 class ModelPart:
     """Which model."""
@@ -40,10 +43,14 @@ class TrainingPart:
 
     steps: int = setting(10_000, "Optimiser steps", minimum=1, maximum=100_000_000)
     batch: int = setting(16, "Clips per step, over all devices and accumulations together", minimum=1, maximum=65_536)
-    learning_rate: float = setting(1e-3, "Adam's learning rate after the warm-up", minimum=0, maximum=1)
+    optimizer: str = setting("adam", "adam, or rmsprop with a smoothing constant of 0.99", choices=OPTIMIZERS)
+    learning_rate: float = setting(1e-3, "Learning rate after the warm-up", minimum=0, maximum=1)
     warm_up: int = setting(200, "Steps over which the rate rises linearly from 0", minimum=0)
-    schedule: str = setting("constant", "Rate afterwards", choices=("constant", "cosine", "exponential"))
+    schedule: str = setting(
+        "constant", "Rate afterwards; linear: to a tenth", choices=("constant", "cosine", "exponential", "linear")
+    )
     half_life: int = setting(10_000, "Steps in which an exponential rate halves", minimum=1)
+    decay_steps: int = setting(1_000_000, "Steps in which a linear rate would reach a tenth", minimum=1)
     gradient_clip: float = setting(5.0, "Largest L2 norm of the gradient; 0 for no limit", minimum=0)
     curriculum: tuple[tuple[int, int], ...] = setting(
         ((0, 4),), "[step, clip length in frames] pairs: from that step on, clips have that length", minimum=0

@@ -19,6 +19,8 @@ def learning_rate(training: TrainingPart, step: int) -> float:
         return training.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
     if training.schedule == "exponential":
         return training.learning_rate * warm * 0.5 ** (step / training.half_life)
+    if training.schedule == "linear":
+        return training.learning_rate * warm * max(0.1, 1 - 0.9 * step / training.decay_steps)
     return training.learning_rate * warm
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from scenewise.evaluation.evaluate import viewpoints
 from scenewise.evaluation.protocols import PROTOCOLS, Accumulator
 from scenewise.observation import Observation
 
@@ -71,8 +72,8 @@ def validate(model: SceneModel, plan: Plan, device: torch.device) -> Validation:
     parts, errors = [], []
     for begin in range(0, videos, _AT_ONCE):
         chosen = range(begin, min(begin + _AT_ONCE, videos))
-        for frames, ids in clips(source, chosen, plan.validation_frames, training.frame_step):
-            part, error = _explain(model, frames.to(device), ids, accumulators)
+        for observation in clips(model, source, chosen, plan.validation_frames, training.frame_step):
+            part, error = _explain(model, observation.to(device), accumulators)
             parts.append(part)
             errors.append(error)
     likelihood, kl, bound = np.concatenate(parts, 1).mean(1)
@@ -89,46 +90,44 @@ def validate(model: SceneModel, plan: Plan, device: torch.device) -> Validation:
     )
 
 
-def clips(source: Source, chosen: range, frames: int, frame_step: int) -> list[tuple[torch.Tensor, np.ndarray | None]]:
+def clips(model: SceneModel, source: Source, chosen: range, frames: int, frame_step: int) -> list[Observation]:
     """Return videos from their first frame on, stacked where their lengths agree.
 
     Args:
+        model: Who is to explain them; it says whether it takes viewpoints.
         source: Where from.
         chosen: Which videos.
         frames: Frames of each; fewer where a video is shorter.
         frame_step: Every how many frames one is used.
-
-    Returns:
-        Pairs of frames in [0, 1], shape (n, T, C, H, W), and ids (n, T, H, W) or None.
     """
     span = (frames - 1) * frame_step + 1
-    samples = [source.sample(i, 0, min(span, source.length(i))) for i in chosen]
-    if len({len(s.frames) for s in samples}) == 1:
-        stacks = [samples]
-    else:
-        stacks = [[s] for s in samples]
+    samples = {i: source.sample(i, 0, min(span, source.length(i))) for i in chosen}
+    together = len({len(s.frames) for s in samples.values()}) == 1
     made = []
-    for stack in stacks:
-        shown = torch.from_numpy(np.stack([s.frames[::frame_step] for s in stack])).float() / 255
-        ids = None if stack[0].ids is None else np.stack([s.ids[::frame_step] for s in stack if s.ids is not None])
-        made.append((shown, ids))
+    for stack in [list(chosen)] if together else [[i] for i in chosen]:
+        shown = [samples[i] for i in stack]
+        images = torch.from_numpy(np.stack([s.frames[::frame_step] for s in shown])).float() / 255
+        ids = [torch.from_numpy(s.ids[::frame_step].astype(np.int64)) for s in shown if s.ids is not None]
+        cameras = viewpoints(model, source, stack, len(shown[0].frames), frame_step)
+        made.append(Observation(images, torch.stack(ids) if ids else None, cameras))
     return made
 
 
 def _explain(
-    model: SceneModel, frames: torch.Tensor, ids: np.ndarray | None, accumulators: list[Accumulator]
+    model: SceneModel, observation: Observation, accumulators: list[Accumulator]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return log p, KL and bound of each frame, shape (3, n T), and each frame's squared error, shape (n T)."""
     with torch.no_grad():
-        output = model(Observation(frames), seed=_SEED)
+        output = model(observation, seed=_SEED)
         decomposition = output.decomposition
         weight = kl_weight(model, output.terms)
     likelihood, kl = decomposition.log_likelihood.flatten(), decomposition.kl.flatten()
-    if ids is not None:
-        labels = decomposition.labels.cpu().numpy()
+    if observation.ids is not None:
+        labels, ids = decomposition.labels.cpu().numpy(), observation.ids.cpu().numpy()
         for accumulator in accumulators:
-            accumulator.add(labels, ids.astype(np.int64))
-    return torch.stack([likelihood, kl, likelihood - weight * kl]).cpu().numpy(), squared_errors(decomposition, frames)
+            accumulator.add(labels, ids)
+    errors = squared_errors(decomposition, observation.frames)
+    return torch.stack([likelihood, kl, likelihood - weight * kl]).cpu().numpy(), errors
 
 
 def squared_errors(decomposition: Decomposition, frames: torch.Tensor) -> np.ndarray:

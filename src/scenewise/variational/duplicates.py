@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 SIGMA = 0.1
 """Standard deviation of the prior over cosines."""
+
+CARRIERS = ("sample", "mean")
+"""What the prior can be put on."""
 
 
 def cosines(latents: Tensor) -> Tensor:
@@ -17,9 +21,31 @@ def cosines(latents: Tensor) -> Tensor:
     return unit @ unit.transpose(-1, -2)
 
 
-def duplicate_log_prior(latents: Tensor) -> Tensor:
-    """Return sum over ordered pairs h != j of log N(S_hj; 0, 0.1²), S the cosines of latents (B, K, Z); shape (B,)."""
+def duplicate_log_prior(latents: Tensor, sigma: float = SIGMA) -> Tensor:
+    """Return sum over pairs h != j, each twice, of log N(S_hj; 0, sigma²), S cosines of latents (B, K, Z); shape (B,)."""
     slots = latents.shape[1]
     others = 1 - torch.eye(slots, device=latents.device)
-    constant = -math.log(SIGMA) - 0.5 * math.log(2 * math.pi)
-    return ((constant - 0.5 * (cosines(latents) / SIGMA).square()) * others).sum((1, 2))
+    constant = -math.log(sigma) - 0.5 * math.log(2 * math.pi)
+    return ((constant - 0.5 * (cosines(latents) / sigma).square()) * others).sum((1, 2))
+
+
+@dataclass(frozen=True)
+class DuplicatePrior:
+    """The prior as a model's settings want it.
+
+    Attributes:
+        on: "sample", the latents that were drawn, or "mean", the posterior's (lds.md 2).
+        sigma: Standard deviation over cosines.
+    """
+
+    on: str = "sample"
+    sigma: float = SIGMA
+
+    def loss(self, latents: Tensor, mean: Tensor) -> Tensor:
+        """Return minus the log prior in nats per sample, shape (B,).
+
+        Args:
+            latents: The sample, shape (B, K, Z).
+            mean: The posterior's mean, shape (B, K, Z).
+        """
+        return -duplicate_log_prior(latents if self.on == "sample" else mean, self.sigma)

@@ -7,7 +7,7 @@ when the cell ends, so memory does not depend on the number of refinements or fr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.nn.layers import normalise, pooled
-from scenewise.variational.duplicates import duplicate_log_prior
+from scenewise.variational.duplicates import DuplicatePrior
 from scenewise.variational.gaussian import Gaussian, posterior_of, scale_slope
 from scenewise.variational.mixture import SpatialMixture
 from scenewise.variational.recomputation import recomputed
@@ -117,6 +117,7 @@ class Engine:
         recompute: Recompute a cell in the backward pass instead of storing it.
         cut: Let the training gradient reach earlier refinements through the recurrent state alone, not through lambda
             and the images (iodine.md 4.4).
+        duplicates: The prior against duplicate slots, a term of training.
     """
 
     decoder: nn.Module
@@ -129,6 +130,7 @@ class Engine:
     pooling: int = 1
     recompute: bool = False
     cut: bool = False
+    duplicates: DuplicatePrior = field(default_factory=DuplicatePrior)
 
     def cell(
         self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
@@ -200,8 +202,11 @@ class Engine:
         seen = drawn if training else (drawn[0].detach(), drawn[1].detach())
         mixture = self.explain(place.frame, seen, place.composed_weight)
         if training:  # now: what a mixture works out is kept, and must be worked out with a graph first
-            return Cell(latent, drawn, mixture, _terms(mixture, q, place.prior, latent))
-        return Cell(latent, drawn, mixture, Terms(lambda: _terms(mixture, q, place.prior, latent)))
+            return Cell(latent, drawn, mixture, self._terms(mixture, q, place.prior, latent))
+        return Cell(latent, drawn, mixture, Terms(lambda: self._terms(mixture, q, place.prior, latent)))
+
+    def _terms(self, mixture: SpatialMixture, q: Gaussian, prior: Gaussian, latent: Tensor) -> dict[str, Tensor]:
+        return step_terms(mixture, q, prior) | {"duplicates": self.duplicates.loss(latent, q.mean)}
 
     def _refine(
         self, place: Place, cell: Cell, posterior: Tensor, refinement: Pair, noise: Tensor
@@ -231,10 +236,6 @@ class Engine:
         after, h, c, appearance, logits, *terms = recomputed(run, inputs, parameters)
         mixture = self.explain(place.frame, (appearance.detach(), logits.detach()), place.composed_weight)
         return Cell(noise, (appearance, logits), mixture, dict(zip(TERMS, terms, strict=True))), after, (h, c)
-
-
-def _terms(mixture: SpatialMixture, q: Gaussian, prior: Gaussian, latent: Tensor) -> dict[str, Tensor]:
-    return step_terms(mixture, q, prior) | {"duplicates": -duplicate_log_prior(latent)}
 
 
 @torch.no_grad()
