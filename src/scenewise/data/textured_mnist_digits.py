@@ -1,4 +1,4 @@
-"""The digits of textured MNIST: from a user's MNIST files, or else the small ones that scikit-learn brings along."""
+"""The digits of textured and of moving MNIST: from a user's MNIST files, or else the small ones that scikit-learn brings along."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ def _of_sklearn() -> tuple[np.ndarray, np.ndarray]:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise InputError(
-            "textured-mnist",
-            "has no digits: no MNIST files are given and scikit-learn is not there.",
+            "images",
+            "names no MNIST file, and scikit-learn with its small digits is not there.",
             "Set images=t10k-images-idx3-ubyte.gz labels=t10k-labels-idx1-ubyte.gz, or install scikit-learn.",
         ) from error
     from scipy.ndimage import zoom
