@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from scenewise.data import DESCRIPTIONS, SOURCES
 from scenewise.data.sprites_colours import LEVELS, NAMED, hsv, pick
-from scenewise.data.sprites_drawing import SHAPES, SIDE, Sprites, amodal, draw, seen
+from scenewise.data.sprites_drawing import SHAPES, SIDE, Sprites, draw, seen
 from scenewise.errors import InputError
 
 NAMES = ("multi-dsprites", "multi-dsprites-binarized", "multi-dsprites-coloured")
@@ -52,7 +53,7 @@ def digest(source, indices=(0, 1, 2)):
 
 @pytest.fixture(scope="module")
 def many():
-    return ready(seed=5).make(range(3000))
+    return ready(seed=5).make(range(3000), whole=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,7 +140,7 @@ def test_sprites_may_stick_out_of_the_image():
 
 
 def test_ids_are_those_of_the_sprite_in_front(many):
-    masks = amodal(many.sprites, 64)
+    masks = many.masks
     expected = np.zeros(many.ids[:, 0].shape, np.uint8)
     for at in range(masks.shape[1]):
         expected[masks[:, at]] = at + 1
@@ -147,6 +148,14 @@ def test_ids_are_those_of_the_sprite_in_front(many):
     absent = many.sprites.shapes < 0
     assert not masks[absent].any()
     assert masks[~absent].any((1, 2)).all()
+
+
+def test_whole_masks_are_those_of_sprites_drawn_alone(many):
+    for image, at in zip(*np.nonzero(many.sprites.shapes[:20] >= 0), strict=True):
+        alone = Sprites(**{name: values[image : image + 1] for name, values in vars(many.sprites).items()})
+        shapes = np.where(np.arange(alone.shapes.shape[1]) == at, alone.shapes, -1)
+        _, ids = draw(replace(alone, shapes=shapes), 64)
+        assert np.array_equal(many.masks[image, at], ids[0] > 0)
 
 
 def test_frames_show_the_colours_of_the_ids_without_soft_edges():

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenewise.data import DESCRIPTIONS, SOURCES
-from scenewise.data.sprites_drawing import amodal
 from scenewise.errors import InputError
 
 
@@ -74,8 +73,8 @@ def test_extras_agree_with_the_frames():
 
 
 def test_ids_are_those_of_the_sprite_in_front():
-    made = ready().make(range(20))
-    masks = amodal(made.sprites, 64)
+    made = ready().make(range(20), whole=True)
+    masks = made.masks
     expected = np.zeros(masks[:, 0].shape, np.uint8)
     for at in range(masks.shape[1]):
         expected[masks[:, at]] = at + 1

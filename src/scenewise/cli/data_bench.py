@@ -59,11 +59,12 @@ def _print(found: Sequence[Speed], workers: Sequence[int]) -> None:
     from rich.table import Table
 
     heads = [f"samples/s, {many} process{'es' * (many > 1)}" for many in workers]
-    table = Table("source", "frames", "size", "samples/s of CPU time", *heads)
+    table = Table("source", "frames", "size", "samples/s of CPU time", "frames/s of CPU time", *heads)
     for speed in found:
         rates = [f"{speed.rates[many]:.4g}" for many in workers]
         size = f"{speed.size[0]} x {speed.size[1]}"
-        table.add_row(speed.source, str(speed.frames or "varies"), size, f"{speed.per_core:.4g}", *rates)
+        frames = f"{speed.per_core * speed.frames:.4g}" if speed.frames else "varies"
+        table.add_row(speed.source, str(speed.frames or "varies"), size, f"{speed.per_core:.4g}", frames, *rates)
     console = Console()
     Console(width=None if console.is_terminal else 140).print(table)
     print(f"medians; {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scenewise.data.contract import Source
+from scenewise.data.contract import Sample, Source
 from scenewise.data.splits import check_index, check_span, check_split
 
 if TYPE_CHECKING:
@@ -42,6 +42,24 @@ class GeneratedImages(Source):
         Raises:
             IndexError: The split has no such image.
         """
+
+    @abstractmethod
+    def samples(self, indices: Sequence[int]) -> list[Sample]:
+        """Return many images as `sample` does, several times faster than one by one.
+
+        Raises:
+            IndexError: The split has no such image.
+        """
+
+    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
+        """Return one image as a video of one frame; what its extras hold is told where the source is defined.
+
+        Raises:
+            IndexError: The split has no such image.
+            InputError: Other frames than the first are asked for.
+        """
+        self.check_only_frame(start, frames)
+        return self.samples([index])[0]
 
     def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return many images at once, the fast path for training.

@@ -35,6 +35,7 @@ FORMS = {
 }
 """Pictures of the shapes by name."""
 
+_NAMES = np.array(list(FORMS))
 _MASKS = [np.array([[mark == "#" for mark in row] for row in picture]) for picture in FORMS.values()]
 _EXTENTS = np.array([mask.shape for mask in _MASKS])  # rows and columns
 _VERSION = 1  # raise when the same settings give other bytes
@@ -107,25 +108,16 @@ class ShapesSource(GeneratedImages):
         """Return a hash of settings, split and generator version."""
         return of_values("shapes", _VERSION, self.split, plain(self.config))
 
-    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
-        """Return one image as a video of one frame.
+    def samples(self, indices: Sequence[int]) -> list[Sample]:
+        """Return many images as videos of one frame, several times faster than one by one.
 
         Extras hold, of every shape: shapes (names), rows and columns (of the top left corner, in pixels), visibility
         (share of its pixels that no other covers) and amodal (whole masks, shape (n, H, W)).
         """
-        self.check_only_frame(start, frames)
-        made = self.make([index])
-        there = made.forms[0] >= 0
-        masks = made.masks[0, there]
-        own = masks & (made.ids[0] >= 0)
-        extras = {
-            "shapes": np.array(list(FORMS))[made.forms[0, there]],
-            "rows": made.corners[0, there, 0],
-            "columns": made.corners[0, there, 1],
-            "visibility": own.sum((1, 2)) / masks.sum((1, 2)),
-            "amodal": masks,
-        }
-        return Sample(made.frames[0], made.ids[0].astype(np.int64), extras)
+        made = self.make(indices)
+        own = np.count_nonzero(made.masks & (made.ids >= 0), (2, 3))
+        visibility = own / np.maximum(np.count_nonzero(made.masks, (2, 3)), 1)
+        return [_one(made, row, visibility[row]) for row in range(len(made.ids))]
 
     def make(self, indices: Sequence[int]) -> ShapesImages:
         """Return many images with all that is known of them.
@@ -146,6 +138,19 @@ class ShapesSource(GeneratedImages):
         masks = _stamp(forms, corners, config.size)
         frames, ids = _compose(masks)
         return ShapesImages(frames, ids, forms, corners, masks)
+
+
+def _one(made: ShapesImages, row: int, visibility: np.ndarray) -> Sample:
+    """Return one of many images; extras are of the shapes that are there."""
+    there = made.forms[row] >= 0
+    extras = {
+        "shapes": _NAMES[made.forms[row, there]],
+        "rows": made.corners[row, there, 0],
+        "columns": made.corners[row, there, 1],
+        "visibility": visibility[there],
+        "amodal": made.masks[row, there],
+    }
+    return Sample(made.frames[row], made.ids[row].astype(np.int64), extras)
 
 
 def _stamp(forms: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:

@@ -79,7 +79,9 @@ class _Touched:
     inside: np.ndarray
 
 
-def draw(sprites: Sprites, size: int, channels: int = 3, soft: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def draw(
+    sprites: Sprites, size: int, channels: int = 3, soft: bool = True, masks: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw sprites, later ones in front.
 
     Args:
@@ -87,6 +89,8 @@ def draw(sprites: Sprites, size: int, channels: int = 3, soft: bool = True) -> t
         size: Height and width in pixels.
         channels: 3, or 1 for the first channel of the colours alone.
         soft: Soften the edges.
+        masks: Where to lay the whole masks of all sprites, hidden parts included, in place: bool, all false, shape
+            (N, n, size, size).
 
     Returns:
         Frames, uint8, shape (N, channels, size, size), and ids, uint8, shape (N, size, size): 0 background, place of
@@ -95,6 +99,7 @@ def draw(sprites: Sprites, size: int, channels: int = 3, soft: bool = True) -> t
     number, most = sprites.shapes.shape
     frames = np.empty((number, channels, size * size), np.uint8)
     ids = np.zeros((number, size * size), np.uint8)
+    whole = None if masks is None else masks.reshape(number, most, size * size)
     for first in range(0, number, _AT_ONCE):
         part = slice(first, min(first + _AT_ONCE, number))
         planes = np.empty((channels, part.stop - first, size * size), np.float32)
@@ -102,27 +107,18 @@ def draw(sprites: Sprites, size: int, channels: int = 3, soft: bool = True) -> t
         for at in range(most):
             touched = _touch(sprites, part, at, size)
             _paint(planes, touched, sprites.colours[part, at], soft)
-            ids[part][touched.images[touched.inside], touched.pixels[touched.inside]] = at + 1
+            images, pixels = touched.images[touched.inside], touched.pixels[touched.inside]
+            ids[part][images, pixels] = at + 1
+            if whole is not None:
+                whole[part][images, at, pixels] = True
         frames[part] = np.rint(planes, out=planes).transpose(1, 0, 2)
     return frames.reshape(number, channels, size, size), ids.reshape(number, size, size)
-
-
-def amodal(sprites: Sprites, size: int) -> np.ndarray:
-    """Return the whole masks of all sprites, hidden parts included, bool, shape (N, n, size, size)."""
-    number, most = sprites.shapes.shape
-    masks = np.zeros((number, most, size * size), bool)
-    for at in range(most):
-        for first in range(0, number, _AT_ONCE):
-            part = slice(first, first + _AT_ONCE)
-            touched = _touch(sprites, part, at, size)
-            masks[part][touched.images[touched.inside], at, touched.pixels[touched.inside]] = True
-    return masks.reshape(number, most, size, size)
 
 
 def seen(ids: np.ndarray, most: int) -> np.ndarray:
     """Return how many pixels of every sprite are seen, shape (N, n), in ids of shape (N, H, W)."""
     offsets = np.arange(len(ids))[:, None] * (most + 1)
-    flat = (ids.reshape(len(ids), -1) + offsets).ravel()
+    flat = (ids.reshape(len(ids), math.prod(ids.shape[1:])) + offsets).ravel()
     return np.bincount(flat, minlength=len(ids) * (most + 1)).reshape(-1, most + 1)[:, 1:]
 
 

@@ -27,8 +27,8 @@ from scenewise.config import build, merge, plain, setting
 from scenewise.data.contract import Description, Facts, Sample, Source, register_source
 from scenewise.data.fingerprints import of_values
 from scenewise.data.splits import check_index, check_span, check_split, uniform
-from scenewise.data.sprites import is_binary, still_extras
-from scenewise.data.sprites_drawing import Sprites, amodal, draw, seen
+from scenewise.data.sprites import is_binary, still_extras, visible
+from scenewise.data.sprites_drawing import Sprites, draw, seen
 from scenewise.data.sprites_settings import DRAWS, MOST, SpritesConfig, of_draws
 from scenewise.errors import InputError
 
@@ -71,12 +71,14 @@ class MovingSpritesVideos:
         ids: uint8, shape (N, T, H, W): 0 background, place of the sprite + 1.
         sprites: Sprites of every frame, video by video, shapes (N * T, ...).
         velocities: Columns and rows per frame in pixels, shape (N, T, n, 2).
+        masks: Whole sprites of every frame, bool, shape (N * T, n, H, W); None where they were not asked for.
     """
 
     frames: np.ndarray
     ids: np.ndarray
     sprites: Sprites
     velocities: np.ndarray
+    masks: np.ndarray | None = None
 
 
 class MovingSpritesSource(Source):
@@ -117,18 +119,29 @@ class MovingSpritesSource(Source):
         outside) and amodal (whole masks, shape (T, n, H, W)); per sprite: shapes, scales, colours and depths (0 in
         front); and the background's colour.
         """
-        made = self.make([index], start, frames)
-        there = made.sprites.shapes[0] >= 0
-        masks = amodal(made.sprites, self.config.size)[:, there]
-        shown = seen(made.ids[0], len(there))[:, there]
-        still = still_extras(made.sprites, self.config)
-        extras = {name: still[name] for name in ("shapes", "scales", "colours", "depths", "background")}
-        extras["positions"] = made.sprites.centres[:, there]
-        extras["velocities"] = made.velocities[0][:, there]
-        extras["orientations"] = made.sprites.angles[:, there]
-        extras["visibility"] = shown / np.maximum(masks.sum((2, 3)), 1)
-        extras["amodal"] = masks
-        return Sample(made.frames[0], made.ids[0].astype(np.int64), extras)
+        return self._known(self.make([index], start, frames, whole=True))[0]
+
+    def samples(self, indices: Sequence[int]) -> list[Sample]:
+        """Return many whole videos as `sample` does, faster than one by one."""
+        return self._known(self.make(indices, whole=True))
+
+    def _known(self, made: MovingSpritesVideos) -> list[Sample]:
+        """Return videos with extras, which leave absent sprites out."""
+        masks, time = np.asarray(made.masks), made.frames.shape[1]
+        visibility = visible(made.ids.reshape(-1, *made.ids.shape[2:]), masks)
+        found = []
+        for row, ids in enumerate(made.ids):
+            there = made.sprites.shapes[row * time] >= 0
+            part = (slice(row * time, (row + 1) * time), there)
+            still = still_extras(made.sprites, self.config, row * time)
+            extras = {name: still[name] for name in ("shapes", "scales", "colours", "depths", "background")}
+            extras["positions"] = made.sprites.centres[part]
+            extras["velocities"] = made.velocities[row][:, there]
+            extras["orientations"] = made.sprites.angles[part]
+            extras["visibility"] = visibility[part]
+            extras["amodal"] = masks[part]
+            found.append(Sample(made.frames[row], ids.astype(np.int64), extras))
+        return found
 
     def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return many videos at once, the fast path for training.
@@ -144,8 +157,10 @@ class MovingSpritesSource(Source):
         made = self.make(indices, start, frames)
         return made.frames, made.ids
 
-    def make(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> MovingSpritesVideos:
-        """Return many videos with all that is known of them; arguments as of `batch`.
+    def make(
+        self, indices: Sequence[int], start: int = 0, frames: int | None = None, whole: bool = False
+    ) -> MovingSpritesVideos:
+        """Return many videos with all that is known of them, with whole masks if `whole`; arguments as of `batch`.
 
         Raises:
             IndexError: The split has no such video.
@@ -155,13 +170,15 @@ class MovingSpritesSource(Source):
         span = check_span(start, frames, config.frames, "moving-sprites")
         indices = [check_index(index, len(self), "moving-sprites") for index in indices]
         moving, velocities = move(config, self._numbers(indices), *span)
-        drawn, ids = draw(moving, config.size, config.channels, config.antialias)
+        masks = np.zeros((*moving.shapes.shape, config.size, config.size), bool) if whole else None
+        drawn, ids = draw(moving, config.size, config.channels, config.antialias, masks)
         shape = (len(indices), span[1] - span[0])
         return MovingSpritesVideos(
             frames=drawn.reshape(*shape, *drawn.shape[1:]),
             ids=ids.reshape(*shape, *ids.shape[1:]),
             sprites=moving,
             velocities=velocities,
+            masks=masks,
         )
 
     def _numbers(self, indices: Sequence[int]) -> np.ndarray:
@@ -188,7 +205,7 @@ class MovingSpritesSource(Source):
             return np.zeros(0, np.intp)
         moving, _ = move(config, draws, 0, config.frames)
         _, ids = draw(moving, config.size, 1, False)
-        most = seen(ids, config.max_sprites).reshape(len(draws), config.frames, -1).max(1)
+        most = seen(ids, config.max_sprites).reshape(len(draws), config.frames, config.max_sprites).max(1)
         few = (most < config.min_visible) & (moving.shapes[:: config.frames] >= 0)
         return np.flatnonzero(few.any(1))
 

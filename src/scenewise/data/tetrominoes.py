@@ -128,13 +128,11 @@ class TetrominoesSource(GeneratedImages):
         """Return a hash of settings, split and generator version."""
         return of_values("tetrominoes", _VERSION, self.split, plain(self.config))
 
-    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
-        """Return one image as a video of one frame; extras hold shapes, rows, columns and colours of its pieces."""
-        self.check_only_frame(start, frames)
-        return _one(self.make([index]), 0)
-
     def samples(self, indices: Sequence[int]) -> list[Sample]:
-        """Return many images with all that is known of them, several times faster than one by one."""
+        """Return many images as videos of one frame, several times faster than one by one.
+
+        Extras hold shapes, rows, columns and colours of the pieces.
+        """
         made = self.make(indices)
         return [_one(made, row) for row in range(len(indices))]
 

@@ -43,6 +43,7 @@ _MOST = 3  # digits
 _LAYERS = 1 + _MOST
 _SHIFT = 2  # pixels between the middle and a digit
 _SHIFTS = {1: (0,), 2: (-_SHIFT, _SHIFT), 3: (-_SHIFT, 0, _SHIFT)}  # by the number of digits
+_NAMES = np.array(KINDS)
 _HALF = 127  # alpha above which a pixel belongs to a digit
 _AT_ONCE = 64  # images drawn together; bounds the memory
 
@@ -132,29 +133,17 @@ class TexturedMnistSource(GeneratedImages):
         known = {name: value for name, value in plain(self.config).items() if not name.endswith(("images", "labels"))}
         return of_values("textured-mnist", _VERSION, self.split, known, self.config.files.fingerprint())
 
-    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
-        """Return one image as a video of one frame.
+    def samples(self, indices: Sequence[int]) -> list[Sample]:
+        """Return many images as videos of one frame, several times faster than one by one.
 
         Extras hold, of every digit: labels, rows and columns (of its 28 x 28 pixels), textures (names), depths (0 in
         front), visibility (share of its pixels that is seen) and amodal (whole masks, shape (n, H, W)); and the
         background's texture.
         """
-        self.check_only_frame(start, frames)
-        made = self.make([index])
-        there = made.labels[0] >= 0
-        masks = made.masks[0, there]
-        names = np.array(KINDS)[made.textures[0]]
-        extras = {
-            "labels": made.labels[0, there],
-            "rows": made.corners[0, there, 0],
-            "columns": made.corners[0, there, 1],
-            "textures": names[1:][there],
-            "background": str(names[0]),
-            "depths": np.arange(there.sum())[::-1],
-            "visibility": seen(made.ids[0], len(there))[0, there] / np.maximum(masks.sum((1, 2)), 1),
-            "amodal": masks,
-        }
-        return Sample(made.frames[0], made.ids[0].astype(np.int64), extras)
+        made = self.make(indices)
+        shown = seen(made.ids[:, 0], made.masks.shape[1])
+        visibility = shown / np.maximum(np.count_nonzero(made.masks, (2, 3)), 1)
+        return [_one(made, row, visibility[row]) for row in range(len(made.ids))]
 
     def make(self, indices: Sequence[int]) -> TexturedMnistImages:
         """Return many images with all that is known of them.
@@ -190,6 +179,23 @@ class TexturedMnistSource(GeneratedImages):
             corners=corners,
             textures=textures.kinds.reshape(len(indices), layers),
         )
+
+
+def _one(made: TexturedMnistImages, row: int, visibility: np.ndarray) -> Sample:
+    """Return one of many images; extras are of the digits that are there."""
+    there = made.labels[row] >= 0
+    names = _NAMES[made.textures[row]]
+    extras = {
+        "labels": made.labels[row, there],
+        "rows": made.corners[row, there, 0],
+        "columns": made.corners[row, there, 1],
+        "textures": names[1:][there],
+        "background": str(names[0]),
+        "depths": np.arange(there.sum())[::-1],
+        "visibility": visibility[there],
+        "amodal": made.masks[row, there],
+    }
+    return Sample(made.frames[row], made.ids[row].astype(np.int64), extras)
 
 
 def _corners(config: TexturedMnistConfig, counts: np.ndarray, draws: np.ndarray) -> np.ndarray:
