@@ -11,6 +11,17 @@ from typing import TYPE_CHECKING, Any
 from scenewise.metrics.ari import RandIndex, adjusted_rand_index
 from scenewise.metrics.confidence import confidence
 from scenewise.metrics.horizon import HORIZONS, Horizons, over_horizons
+from scenewise.metrics.latent_correlation import block_contrast, latent_correlation
+from scenewise.metrics.mutual_information import (
+    NEIGHBOURS,
+    Transfer,
+    best_partition,
+    gaussian_bias,
+    gaussian_information,
+    mutual_information,
+    random_partitions,
+    transfer,
+)
 from scenewise.metrics.overlap import ids_from_masks
 from scenewise.metrics.prediction import prediction_ari
 from scenewise.metrics.reconstruction import binary_cross_entropy, copy_last_mse, mse, prediction_mse, squared_error
@@ -21,21 +32,31 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HORIZONS",
+    "NEIGHBOURS",
     "AdjustedRandIndex",
     "Horizons",
     "MeanSquaredError",
     "RandIndex",
+    "Transfer",
     "VelocitySimilarity",
     "adjusted_rand_index",
+    "best_partition",
     "binary_cross_entropy",
+    "block_contrast",
     "confidence",
     "copy_last_mse",
+    "gaussian_bias",
+    "gaussian_information",
     "ids_from_masks",
+    "latent_correlation",
     "mse",
+    "mutual_information",
     "over_horizons",
     "prediction_ari",
     "prediction_mse",
+    "random_partitions",
     "squared_error",
+    "transfer",
     "velocity_similarity",
     "velocity_similarity_of_positions",
 ]
