@@ -174,6 +174,23 @@ def test_ctrl_c_leaves_a_folder_that_goes_on(scenewise, tmp_path):
     assert scenewise("data", "show", tmp_path / "made")[0] == 2
 
 
+@pytest.mark.parametrize("format", ["mulmon", "mulmon-raw"])
+def test_scenes_are_made_in_the_layouts_of_mulmon(scenewise, tmp_path, format):
+    pytest.importorskip("mujoco", reason="needs mujoco: pip install 'scenewise[scenes3d]'")
+    few = ("--samples", 2, "--format", format, "--set", "size=16", "frames=2")
+    words = ("data", "make", "cle-mv", "--out", tmp_path / "made", *few)
+    assert scenewise(*words)[0] == 0
+    back = open_source("mulmon", "test", (f"path={tmp_path / 'made'}", "test=[0,2]"))
+    source = open_source("cle-mv", "test", ("size=16", "frames=2"))
+    for index in range(2):
+        assert (back.sample(index).ids == source.sample(index).ids).all()
+        assert (back.sample(index).frames == source.sample(index).frames).all()
+    code, _, err = scenewise(*words)
+    assert code == 2
+    assert "made" in err
+    assert scenewise(*words, "--overwrite")[0] == 0
+
+
 @pytest.mark.slow
 def test_bench_times_sources(scenewise, tmp_path):
     file = tmp_path / "speed.json"
@@ -195,6 +212,8 @@ def test_bench_times_sources(scenewise, tmp_path):
         (("make", "balls", "--out", "x", "--workers", 0), "--workers"),
         (("make", "balls", "--out", "x", "--shard", 0), "--shard"),
         (("make", "tetrominoes", "--out", "x.h5"), "R-NEM"),
+        (("make", "tetrominoes", "--out", "x", "--format", "mulmon"), "Try cle-mv"),
+        (("make", "tetrominoes", "--out", "x", "--format", "mulmon-raw"), "Try cle-mv"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_written(scenewise, tmp_path, monkeypatch, words, message):

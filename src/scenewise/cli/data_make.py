@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--samples", f"must be at least 1; found {args.samples}.")
     out = Path(args.out)
     kind = args.format or ("h5" if out.suffix.lower() in (".h5", ".hdf5") else "npy")
-    if kind not in ("h5", "png", "mp4"):
+    if kind not in ("h5", "png", "mp4", "mulmon", "mulmon-raw"):
         return _make_shards(out, kind, args)
     for option in ("workers", "shard"):
         if getattr(args, option) is not None:
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(args.source, args.split, args.settings)
     if kind == "h5":
         _make_h5(source, out, args)
+    elif kind.startswith("mulmon"):
+        _make_mulmon(source, out, kind, args)
     else:
         _make_folder(source, out, kind, args)
     print(f"{args.samples} videos of {args.source} ({args.split}): {out}")
@@ -77,9 +79,29 @@ def _make_h5(source: Source, out: Path, args: argparse.Namespace) -> None:
 def _make_folder(source: Source, out: Path, kind: str, args: argparse.Namespace) -> None:
     from scenewise.decompose.output import OutputFolder
 
-    if args.samples > len(source):
-        raise InputError("--samples", f"{args.source} has {len(source)} videos; found {args.samples}.")
+    _check_samples(source, args)
     with OutputFolder(out, args.overwrite) as output:
         for index in range(args.samples):
             write_video(source.sample(index), output.path, f"{index:05d}", kind)
         output.commit()
+
+
+def _make_mulmon(source: Source, out: Path, kind: str, args: argparse.Namespace) -> None:
+    from scenewise.data.mulmon_writing import write_mulmon, write_mulmon_raw
+    from scenewise.decompose.output import OutputFolder
+
+    _check_samples(source, args)
+    scenes = range(args.samples)
+    with Progress(f"{args.source} ({args.split})", unit="scenes") as progress:
+        if kind == "mulmon":  # splits share a folder
+            name = "clevr_mv" if args.source == "cle-mv" else f"clevr_{Path(args.source).stem}"
+            write_mulmon(source, out, args.split, scenes, name, args.overwrite, progress)
+            return
+        with OutputFolder(out, args.overwrite) as output:
+            write_mulmon_raw(source, output.path, args.split, scenes, progress)
+            output.commit()
+
+
+def _check_samples(source: Source, args: argparse.Namespace) -> None:
+    if args.samples > len(source):
+        raise InputError("--samples", f"{args.source} has {len(source)} videos; found {args.samples}.")

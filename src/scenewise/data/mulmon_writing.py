@@ -1,7 +1,9 @@
-"""Writes scenes seen from several places in the layout that MulMON reads, for its code and for the reader `mulmon`.
+"""Writes scenes seen from several places in both layouts of MulMON, for its code and for the reader `mulmon`.
 
-Stored labels are what they are in the published sets, the rank of an object by nearness in that view, so that one
-label is another object in another view; `depth_orders` tells which.
+Packaged, as its model reads them: a JSON file per split and a file of images and masks per scene. Raw, as its generator
+leaves them: a PNG and an npy file of masks per view, and a JSON file per scene. Stored labels are what they are in the
+published sets, the rank of an object by nearness in that view, so that one label is another object in another view;
+`depth_orders` tells which.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from scenewise.errors import InputError
 from scenewise.media.files import atomic_file, write_atomically, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    _Progress = Callable[[int, int], None]
 
     from scenewise.data.contract import Sample, Source
 
@@ -24,7 +28,13 @@ _NEEDED = ("shape", "size", "material", "colour", "positions", "rotation", "came
 
 
 def write_mulmon(
-    source: Source, folder: str | Path, split: str, indices: Sequence[int], name: str = "clevr_mv"
+    source: Source,
+    folder: str | Path,
+    split: str,
+    indices: Sequence[int],
+    name: str = "clevr_mv",
+    overwrite: bool = False,
+    progress: _Progress | None = None,
 ) -> Path:
     """Write scenes as `NAME_SPLIT.json` and one file of images and masks each in `data`.
 
@@ -34,32 +44,96 @@ def write_mulmon(
         split: "train", "validation" or "test", for the name of the JSON file.
         indices: Which scenes.
         name: Of the set.
+        overwrite: Replace the split where it is there.
+        progress: Called after every scene with how many are written and how many there are to write.
 
     Returns:
         The JSON file, written last.
 
     Raises:
-        InputError: The source does not know what the layout holds, or there is nothing to write.
+        InputError: The source does not know what the layout holds, there is nothing to write, or the split is there.
     """
-    if not indices:
-        raise InputError("indices", "names no scene to write.")
     data = Path(folder) / "data"
-    with writing(data):
-        data.mkdir(parents=True, exist_ok=True)
+    path = data.parent / f"{name}_{split}.json"
     scenes = []
-    for number, index in enumerate(indices):
-        sample = source.sample(index)
-        images, masks, scene = packed(sample, split, number)
+    for number, (images, masks, scene) in enumerate(_packed(source, split, indices)):
+        if number == 0:
+            _clear(path, [*data.glob(f"CLEVR_new_{split}_*.npy")], overwrite)
+            _make_folders(data)
         scene["data_path"] = f"data/CLEVR_new_{split}_{number:06d}.npy"
         with atomic_file(data.parent / scene["data_path"]) as file:  # an npz archive, whatever the name says
             np.savez_compressed(file, images=images, masks=masks)
         scenes.append(scene)
+        if progress is not None:
+            progress(number + 1, len(indices))
     shapes = sorted({thing["shape"] for scene in scenes for thing in scene["objects"]})
     info = {"split": split, "origin": source.facts.origin}
     index_file = {"info": info, "num_views": len(images), "shape_gallery": shapes, "scenes": scenes}
-    path = data.parent / f"{name}_{split}.json"
     write_atomically(path, json.dumps(index_file))
     return path
+
+
+def write_mulmon_raw(
+    source: Source, folder: str | Path, split: str, indices: Sequence[int], progress: _Progress | None = None
+) -> Path:
+    """Write scenes as MulMON's generator does: `images`, `masks` and `scenes` of one set, without splits.
+
+    Args:
+        source: As of `write_mulmon`.
+        folder: Where to write; made if missing.
+        split: What the JSON files say of the scenes.
+        indices: Which scenes.
+        progress: As of `write_mulmon`.
+
+    Returns:
+        The folder; the JSON file of every scene is written after its images and masks.
+
+    Raises:
+        InputError: The source does not know what the layout holds, there is nothing to write, or scenes are there.
+    """
+    from PIL import Image
+
+    folder = Path(folder)
+    for number, (images, masks, scene) in enumerate(_packed(source, split, indices)):
+        if number == 0:
+            _clear(folder / "scenes", [], False)
+            _make_folders(*(folder / part for part in ("images", "masks", "scenes")))
+        for view, (image, mask) in enumerate(zip(images, masks, strict=True)):
+            stem = f"{scene['image_filename']}_{view:02d}"
+            with writing(folder / "images" / stem):
+                Image.fromarray(image).save(folder / "images" / f"{stem}.png")
+                np.save(folder / "masks" / f"{stem}.npy", mask)
+        write_atomically(folder / "scenes" / f"{scene['image_filename']}.json", json.dumps(scene))
+        if progress is not None:
+            progress(number + 1, len(indices))
+    return folder
+
+
+def _packed(source: Source, split: str, indices: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
+    """Yield scenes as they are stored, numbered from 0."""
+    if not indices:
+        raise InputError("indices", "names no scene to write.")
+    for number, index in enumerate(indices):
+        yield packed(source.sample(index), split, number)
+
+
+def _make_folders(*folders: Path) -> None:
+    for folder in folders:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def _clear(last: Path, others: Sequence[Path], overwrite: bool) -> None:
+    """Make place: what tells that scenes are whole goes before them.
+
+    Raises:
+        InputError: There is something, and it may not be replaced.
+    """
+    if last.exists() and not overwrite:
+        raise InputError(last, "is there already.", "Choose another folder, or allow overwriting.")
+    with writing(last):
+        for path in (last, *others):
+            path.unlink(missing_ok=True)
 
 
 def packed(sample: Sample, split: str = "train", number: int = 0) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
