@@ -117,14 +117,17 @@ class SlotConv2d(nn.Module):
         shared: Channels that do not depend on the slot.
         per_slot: Channels that do.
         out: Output channels.
-        kernel: Side of the kernel; padding keeps the size at stride 1.
+        kernel: Side of the kernel.
         stride: Stride.
+        padding: Zeros around; as many as keep the size at stride 1 where None.
     """
 
-    def __init__(self, shared: int, per_slot: int, out: int, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(
+        self, shared: int, per_slot: int, out: int, kernel: int = 3, stride: int = 1, padding: int | None = None
+    ) -> None:
         super().__init__()
-        self.shared, self.stride, self.padding = shared, stride, kernel // 2
-        whole = nn.Conv2d(shared + per_slot, out, kernel, stride=stride, padding=kernel // 2)
+        self.shared, self.stride, self.padding = shared, stride, kernel // 2 if padding is None else padding
+        whole = nn.Conv2d(shared + per_slot, out, kernel, stride=stride, padding=self.padding)
         self.weight, self.bias = whole.weight, whole.bias
 
     def forward(self, shared: Tensor, per_slot: Tensor) -> Tensor:

@@ -64,6 +64,16 @@ def scale_slope(raw: Tensor, scale: str = "log_variance") -> Tensor | float:
     return rest.sigmoid() / functional.softplus(rest)
 
 
+SPREADS = ("softplus", "exp")
+"""How a network's output gives a standard deviation: softplus(raw + 0.5) + 1e-8, or exp(raw) (monet_genesis.md 1.3)."""
+
+
+def gaussian_by_spread(raw: Tensor, spread: str = "softplus") -> Gaussian:
+    """Return the Gaussian that an output of shape (..., 2Z), mean and standard deviation, stands for."""
+    mean, rest = raw.float().chunk(2, -1)
+    return Gaussian(mean, 2 * (rest if spread == "exp" else (functional.softplus(rest + 0.5) + 1e-8).log()))
+
+
 def seeded_noise(shape: tuple[int, ...], seed: int, *keys: int, device: torch.device | str = "cpu") -> Tensor:
     """Return standard normal noise that depends on nothing but `shape`, `seed` and `keys`.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,3 +38,25 @@ def output_gradient(x: Tensor, mean: Tensor, sigma: float, output: str) -> Tenso
         return (mean - x) / sigma**2
     scale = logistic_scale(sigma)
     return ((mean - x) / (2 * scale)).tanh() / scale
+
+
+def masked_log_likelihood(
+    frame: Tensor, appearance: Tensor, log_masks: Tensor, sigmas: Tensor, mixture: str = "channel"
+) -> Tensor:
+    """Return log sum_k m_k N(x; mu_k, sigma_k²) summed over pixels, in nats per sample (monet_genesis.md 1.4).
+
+    Args:
+        frame: x, shape (B, C, H, W).
+        appearance: mu, shape (B, K, C, H, W).
+        log_masks: log m, shape (B, K, 1, H, W).
+        sigmas: Standard deviation of a pixel in each slot, shape (K,).
+        mixture: "pixel", one mixture for all channels; or "channel", one each.
+
+    Returns:
+        Shape (B,).
+    """
+    sigma = sigmas.float()[:, None, None, None]
+    squares = ((appearance.float() - frame.float().unsqueeze(1)) / sigma).square()
+    log_n = -0.5 * squares - sigma.log() - 0.5 * math.log(2 * math.pi)
+    log_n = log_n.sum(2, keepdim=True) if mixture == "pixel" else log_n
+    return torch.logsumexp(log_masks.float() + log_n, 1).sum((1, 2, 3))

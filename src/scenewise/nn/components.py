@@ -1,0 +1,111 @@
+"""MONet's autoencoder of one masked slot, which GENESIS shares (monet_genesis.md 1.3)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scenewise.nn.layers import SlotConv2d, arranged, coordinates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": functional.relu_, "elu": functional.elu_}
+"""In place: only one of the two images is kept for the backward pass."""
+
+
+class ComponentEncoder(nn.Module):
+    """3x3 convolutions of stride 2 over image and log mask, a hidden layer, a linear layer.
+
+    The image is the same for all slots; its part of the first convolution is computed once.
+
+    Args:
+        shared: Channels of the image.
+        per_slot: Channels per slot: 1 for the log mask.
+        outputs: Size of the output.
+        size: (H, W) of the input.
+        widths: Channels of the convolutions.
+        hidden: Width of the hidden layer.
+        activation: "relu" or "elu".
+        padding: Of the convolutions, 0 or 1.
+    """
+
+    def __init__(
+        self,
+        shared: int,
+        per_slot: int,
+        outputs: int,
+        size: tuple[int, int],
+        *,
+        widths: Sequence[int] = (32, 32, 64, 64),
+        hidden: int = 256,
+        activation: str = "relu",
+        padding: int = 1,
+    ) -> None:
+        super().__init__()
+        self.first = SlotConv2d(shared, per_slot, widths[0], stride=2, padding=padding)
+        self.rest = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=padding) for a, b in pairwise(widths))
+        height, width = size
+        for _ in widths:
+            height, width = ((side + 2 * padding - 3) // 2 + 1 for side in (height, width))
+        self.hidden = nn.Linear(widths[-1] * height * width, hidden)
+        self.output = nn.Linear(hidden, outputs)
+        self.activation = activation
+
+    def forward(self, shared: Tensor, per_slot: Tensor) -> Tensor:
+        """Take (B, S, H, W) and (B, K, P, H, W); return (B * K, outputs)."""
+        activate = ACTIVATIONS[self.activation]
+        x = activate(self.first(shared, per_slot).flatten(0, 1))
+        for layer in self.rest:
+            x = activate(layer(x))
+        return self.output(activate(self.hidden(x.flatten(1))))  # type: ignore[no-any-return]
+
+
+class UnpaddedBroadcastDecoder(nn.Module):
+    """Spatial broadcast decoder on a canvas so large that four 3x3 convolutions without padding leave the frame.
+
+    The first convolution sees the same vector everywhere: it is a linear map of the vector plus a fixed image, the
+    response to the coordinates. So it is computed, exactly, at a thousandth of the cost.
+
+    Args:
+        inputs: Size of the vector it draws.
+        colours: C of the frames.
+        size: (H, W) it draws.
+        widths: Channels of the convolutions, as many as there are.
+        activation: "relu" or "elu".
+        logit: Whether to draw a mask logit too.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        colours: int,
+        size: tuple[int, int],
+        *,
+        widths: Sequence[int] = (32, 32, 32, 32),
+        activation: str = "relu",
+        logit: bool = True,
+    ) -> None:
+        super().__init__()
+        self.inputs, self.colours, self.activation = inputs, colours, activation
+        self.first = nn.Conv2d(inputs + 2, widths[0], 3)
+        self.rest = nn.ModuleList(nn.Conv2d(a, b, 3) for a, b in pairwise(widths))
+        self.output = nn.Conv2d(widths[-1], colours + logit, 1)
+        self.grid: Tensor
+        border = 2 * len(widths)
+        self.register_buffer("grid", coordinates(size[0] + border, size[1] + border), persistent=False)
+
+    def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw (N, Z): appearance before its activation (N, C, H, W) and mask logit (N, 1 or 0, H, W)."""
+        activate = ACTIVATIONS[self.activation]
+        by_vector, by_place = self.first.weight.split([self.inputs, 2], 1)
+        place = functional.conv2d(self.grid.unsqueeze(0), by_place, self.first.bias)
+        x = functional.linear(vector, by_vector.sum((2, 3)))[:, :, None, None]
+        x = activate(arranged(x + place))
+        for layer in self.rest:
+            x = activate(layer(x))
+        x = self.output(x)
+        return x[:, : self.colours], x[:, self.colours :]
