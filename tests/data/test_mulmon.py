@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import pickle
 import tracemalloc
 
@@ -45,13 +47,13 @@ def scene(objects=3, size=SIZE):
     return images, masks, ids, entry
 
 
-def write_packed(folder, splits=("train", "test"), counts=(3, 0, 2), form="npz", **changes):
+def write_packed(folder, splits=("train", "test"), counts=(3, 0, 2), form="npz", size=SIZE, **changes):
     made = {}
     (folder / "data").mkdir()
     for split in splits:
         made[split], entries = [], []
         for number, objects in enumerate(counts):
-            images, masks, ids, entry = scene(objects)
+            images, masks, ids, entry = scene(objects, size)
             arrays = {k: v for k, v in {"images": images, "masks": masks, **changes}.items() if v is not None}
             name = f"data/CLEVR_new_{split}{number}.npy"
             with (folder / name).open("wb") as file:
@@ -66,12 +68,12 @@ def write_packed(folder, splits=("train", "test"), counts=(3, 0, 2), form="npz",
     return made
 
 
-def write_raw(folder, counts=(3, 1, 2, 3)):
+def write_raw(folder, counts=(3, 1, 2, 3), size=SIZE):
     made = []
     for name in ("images", "masks", "scenes"):
         (folder / name).mkdir()
     for number, objects in enumerate(counts):
-        images, masks, ids, entry = scene(objects)
+        images, masks, ids, entry = scene(objects, size)
         images[..., 3] = 255
         stem = f"CLEVR_new_{number:06d}"
         for view in range(VIEWS):
@@ -245,12 +247,39 @@ def test_jaco(tmp_path, dtype):
         read(tmp_path / "other.h5")
 
 
+def peak_of(read_it):
+    """Return what `read_it` returns and the most memory that was allocated meanwhile."""
+    tracemalloc.start()
+    found = read_it()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return found, peak
+
+
+@pytest.mark.parametrize("layout", ["packaged", "raw"])
+def test_one_scene_of_a_large_set_takes_little_memory(tmp_path, layout):
+    """1 GB of scenes that share the files of one, so that they take no space."""
+    write, many = (write_packed, write_raw)[layout == "raw"], 400
+    write(tmp_path, counts=(6,), size=(256, 256))
+    if layout == "packaged":
+        place = tmp_path / "clevr_mv_train.json"
+        index = json.loads(place.read_text())
+        place.write_text(json.dumps({**index, "scenes": index["scenes"] * many}))
+        total = many * (tmp_path / "data" / "CLEVR_new_train0.npy").stat().st_size
+    else:
+        files = [path for path in tmp_path.rglob("CLEVR*") if path.is_file()]
+        for path, number in itertools.product(files, range(1, many)):
+            os.link(path, path.with_name(path.name.replace("_000000", f"_{number:06d}")))
+        total = sum(path.stat().st_size for path in tmp_path.rglob("CLEVR*"))
+    assert total > 1e9
+    source = read(tmp_path)
+    sample, peak = peak_of(lambda: source.sample(len(source) - 1))
+    assert peak < 4 * (sample.frames.nbytes + sample.ids.nbytes)
+
+
 def test_one_scene_of_many_takes_little_memory(tmp_path):
     with h5py.File(tmp_path / "jaco_train.h5", "w") as file:
         file.create_dataset("images", (8000, 11, 64, 64, 3), np.uint8, chunks=(1, 11, 64, 64, 3))
         file["viewpoints"] = np.zeros((8000, 11, 7), np.float32)
-    tracemalloc.start()
-    sample = read(tmp_path / "jaco_train.h5").sample(7000)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    sample, peak = peak_of(lambda: read(tmp_path / "jaco_train.h5").sample(7000))
     assert peak < 6 * sample.frames.nbytes

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import tracemalloc
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from scenewise.data import SOURCES
 from scenewise.errors import InputError
@@ -248,3 +250,71 @@ def test_crop_and_size_keep_ids_whole(tmp_path):
     sample = read("tagger-h5", tmp_path / "a.h5", crop=[0, 1, 4, 4], size=[2, 2], channels=3).sample(1)
     assert np.array_equal(sample.ids[0], ids[1][1:4:2, 2:5:2])
     assert sample.frames.shape == (1, 3, 2, 2)
+
+
+def write_large(path, kind):
+    """Write a file of more than 1 GB whose chunks are never filled, so that it takes no space."""
+    many, side = 3000, 256
+    arrays = {
+        "binding": {"train_multi/default": (1, many, side, side, 1), "train_multi/groups": (1, many, side, side, 1)},
+        "shapes": {"features": (many, side * side), "mask": (many, 3, side * side)},
+        "textured": {"features": (many, 1, side, side), "mask": (many, 3, 1, side, side)},
+    }[kind]
+    with h5py.File(path, "w") as file:
+        for name, shape in arrays.items():
+            record = (1, 1, *shape[2:]) if kind == "binding" else (1, *shape[1:])
+            file.create_dataset(name, shape, np.float32, chunks=record)
+    return sum(4 * math.prod(shape) for shape in arrays.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "looked_at"),
+    [("shapes-h5", "binding", 1), ("tagger-h5", "shapes", 0), ("tagger-h5", "textured", 3)],
+)
+def test_one_image_of_a_large_file_takes_little_memory(tmp_path, name, kind, looked_at):
+    total = write_large(tmp_path / "a.h5", kind)
+    assert total > 1e9
+    tracemalloc.start()
+    source = read(name, tmp_path / "a.h5")
+    opening = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    sample = source.sample(2000)
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert opening < 1e6 + looked_at * 64 * 256 * 256 * 4  # of 64 images, to see which mask is the background
+    assert peak < 4 * (sample.frames.nbytes + sample.ids.nbytes)
+
+
+class Samples(torch.utils.data.Dataset):
+    """Frames and ids of a source, for a loader."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, index):
+        sample = self.source.sample(index)
+        return sample.frames, sample.ids
+
+
+@pytest.mark.parametrize(("name", "write"), [("shapes-h5", write_binding), ("tagger-h5", write_tagger)])
+def test_workers_open_the_file_anew(tmp_path, name, write):
+    """Also where the process that begins them has it open already."""
+    write(tmp_path / "a.h5")
+    source = read(name, tmp_path / "a.h5")
+    expected = [source.sample(index) for index in range(len(source))]
+    again = pickle.loads(pickle.dumps(source))
+    assert again.facts == source.facts
+    assert again.fingerprint() == source.fingerprint()
+    assert np.array_equal(again.sample(3).frames, expected[3].frames)
+    loader = torch.utils.data.DataLoader(
+        Samples(source), batch_size=None, num_workers=2, multiprocessing_context="fork"
+    )
+    made = list(loader)
+    assert len(made) == len(expected)
+    for (frames, ids), sample in zip(made, expected, strict=True):
+        assert np.array_equal(frames, sample.frames)
+        assert np.array_equal(ids, sample.ids)

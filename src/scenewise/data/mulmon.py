@@ -14,8 +14,8 @@ the model is fed ((cx, cy, 0) / |(cx, cy)| - (1, 0, 0)), `cameras` (V, 3) and th
 
 from __future__ import annotations
 
+import itertools
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,6 @@ _PACKED = "a scene file with images (V, H, W, 3 or more) and masks (V, H, W, 1 +
 _RAW = "a folder with images/CLEVR_new_%06d_%02d.png, masks and scenes"
 _JACO = "images (N, V, H, W, 3) and viewpoints (N, V, 7)"
 _REMEDY = "Get or copy the file again."
-_VIEW = re.compile(r"(.+)_(\d+)$")
 _PER_VIEW = ("cameras", "viewpoints")
 _FACTORS = ("shape", "size", "color", "material", "rotation", "3d_coords")
 
@@ -276,15 +275,17 @@ def _raw_scenes(path: Path) -> list[Path]:
 
 
 def _views(root: Path, scene: Path) -> list[tuple[Path, Path]]:
-    """Return image and mask of every view of a raw scene in order."""
+    """Return image and mask of every view of a raw scene in order, without looking at those of other scenes."""
     views = []
-    for image in (root / "images").glob(f"{scene.stem}_*.png"):
-        named = _VIEW.match(image.stem)
-        if named and named[1] == scene.stem:
-            views.append((int(named[2]), image, root / "masks" / f"{image.stem}.npy"))
+    for view in itertools.count():
+        name = f"{scene.stem}_{view:02d}"
+        image = root / "images" / f"{name}.png"
+        if not image.is_file():
+            break
+        views.append((image, root / "masks" / f"{name}.npy"))
     if not views:
         raise InputError(scene, f"expected images {scene.stem}_00.png and so on, found none.", f"Expected is {_RAW}.")
-    return [(image, mask) for _, image, mask in sorted(views)]
+    return views
 
 
 def _raw_mask(path: Path) -> np.ndarray:
