@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.metrics.ari import RandIndex, adjusted_rand_index
 from scenewise.metrics.confidence import confidence
+from scenewise.metrics.correlation import pearson, rescaled
+from scenewise.metrics.covering import segmentation_covering
+from scenewise.metrics.duplicates import Duplicates, Takeover, duplicates, takeover
 from scenewise.metrics.horizon import HORIZONS, Horizons, over_horizons
+from scenewise.metrics.inference_gap import InferenceGap, inference_gap
+from scenewise.metrics.iou import MeanIou, mean_iou
 from scenewise.metrics.latent_correlation import block_contrast, latent_correlation
 from scenewise.metrics.mutual_information import (
     NEIGHBOURS,
@@ -25,6 +30,8 @@ from scenewise.metrics.mutual_information import (
 from scenewise.metrics.overlap import ids_from_masks
 from scenewise.metrics.prediction import prediction_ari
 from scenewise.metrics.reconstruction import binary_cross_entropy, copy_last_mse, mse, prediction_mse, squared_error
+from scenewise.metrics.similarity import Similarity, similarity
+from scenewise.metrics.splitting import Splits, similar_pairs, splits
 from scenewise.metrics.velocity import VelocitySimilarity, velocity_similarity, velocity_similarity_of_positions
 
 if TYPE_CHECKING:
@@ -34,9 +41,15 @@ __all__ = [
     "HORIZONS",
     "NEIGHBOURS",
     "AdjustedRandIndex",
+    "Duplicates",
     "Horizons",
+    "InferenceGap",
+    "MeanIou",
     "MeanSquaredError",
     "RandIndex",
+    "Similarity",
+    "Splits",
+    "Takeover",
     "Transfer",
     "VelocitySimilarity",
     "adjusted_rand_index",
@@ -45,17 +58,27 @@ __all__ = [
     "block_contrast",
     "confidence",
     "copy_last_mse",
+    "duplicates",
     "gaussian_bias",
     "gaussian_information",
     "ids_from_masks",
+    "inference_gap",
     "latent_correlation",
+    "mean_iou",
     "mse",
     "mutual_information",
     "over_horizons",
+    "pearson",
     "prediction_ari",
     "prediction_mse",
     "random_partitions",
+    "rescaled",
+    "segmentation_covering",
+    "similar_pairs",
+    "similarity",
+    "splits",
     "squared_error",
+    "takeover",
     "transfer",
     "velocity_similarity",
     "velocity_similarity_of_positions",

@@ -1,0 +1,120 @@
+"""Duplicate slots, found by taking one away: does another slot show the same in its place?
+
+The LDS papers count duplicates by eye. The test here (lds.md 4.2) looks at masks and appearance only, never at
+latents, which the LDS prior optimises directly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scenewise.errors import InputError
+from scenewise.metrics.arrays import reals
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+TAKE, DISTANCE, PIXELS = 0.7, 0.03, 20
+"""Thresholds of lds.md 4.2: share taken over, squared RGB distance, and pixels at 64 x 64."""
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """What happens to the pixels of slot j of each of N frames when it is removed.
+
+    Attributes:
+        area: Pixels that slot j wins, shape (N, K).
+        share: Share of them that slot h wins without j, by [h, j], shape (N, K, K); 0 where j wins none.
+        distance: Mean over them of the squared RGB distance of the appearances of h and j, shape (N, K, K).
+        pixels: H W.
+    """
+
+    area: np.ndarray
+    share: np.ndarray
+    distance: np.ndarray
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Pairs of slots that show the same thing.
+
+    Attributes:
+        pairs: Whether h duplicates j, by [h, j], shape (N, K, K).
+        objects: Whether a frame has a pair without the background winner, shape (N,).
+        background: Whether it has a pair with the background winner, the slot that wins most pixels, shape (N,).
+    """
+
+    pairs: np.ndarray
+    objects: np.ndarray
+    background: np.ndarray
+
+    @property
+    def any(self) -> np.ndarray:
+        """Whether a frame has any pair, shape (N,)."""
+        return np.asarray(self.objects | self.background)
+
+
+def takeover(scores: ArrayLike, appearance: ArrayLike) -> Takeover:
+    """Remove every slot in turn and see who takes over.
+
+    Args:
+        scores: Masks, or better their logits or logarithms, which do not underflow; shape (N, K, H, W). Ties go to the
+            lowest index. Masks that are carved one after another do not tell: give those of the decoder.
+        appearance: Mean image of each slot, shape (N, K, C, H, W).
+
+    Raises:
+        InputError: Shapes do not fit, or values are not finite floats.
+    """
+    soft, shown = reals(scores, "scores"), reals(appearance, "appearance")
+    if soft.ndim != 4 or shown.ndim != 5 or shown.shape[:2] + shown.shape[3:] != soft.shape:
+        problem = f"must be (N, K, H, W) with appearance (N, K, C, H, W); found {soft.shape} and {shown.shape}."
+        raise InputError("scores", problem)
+    count, slots = soft.shape[:2]
+    area = np.zeros((count, slots), int)
+    share, distance = np.zeros((count, slots, slots)), np.full((count, slots, slots), np.inf)
+    for n in range(count):
+        flat = soft[n].reshape(slots, -1)  # (K, HW)
+        first, second = _two_best(flat)
+        area[n] = np.bincount(first, minlength=slots)
+        colours = shown[n].reshape(slots, shown.shape[2], -1)  # (K, C, HW)
+        for j in np.flatnonzero(area[n]):
+            won = first == j
+            if slots > 1:
+                share[n, :, j] = np.bincount(second[won], minlength=slots) / area[n, j]
+            apart = colours[:, :, won].astype(np.float64) - colours[j, :, won].T
+            distance[n, :, j] = np.square(apart).sum(1).mean(1)
+    return Takeover(area, share, distance, soft.shape[2] * soft.shape[3])
+
+
+def _two_best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the winner of each pixel and who wins without it, each (HW,)."""
+    first = scores.argmax(0)
+    rest = scores.astype(np.float64)
+    np.put_along_axis(rest, first[None], -np.inf, axis=0)
+    return first, rest.argmax(0)
+
+
+def duplicates(
+    found: Takeover, *, take: float = TAKE, distance: float = DISTANCE, least_area: float = PIXELS / 4096
+) -> Duplicates:
+    """Return the pairs (h, j) in which h takes over from j and looks the same there.
+
+    Args:
+        found: Of `takeover`.
+        take: Smallest share of j's pixels that h takes over.
+        distance: Largest mean squared RGB distance, on [0, 1].
+        least_area: Smallest share of the frame that j wins; 20 pixels of 64 x 64.
+    """
+    large = found.area >= least_area * found.pixels
+    pairs = large[:, None, :] & (found.share >= take) & (found.distance <= distance)
+    pairs &= ~np.eye(pairs.shape[-1], dtype=bool)
+    background = np.zeros_like(pairs)
+    rows = np.arange(len(pairs))
+    winner = found.area.argmax(1)
+    background[rows, winner, :] = True
+    background[rows, :, winner] = True
+    return Duplicates(pairs, (pairs & ~background).any((1, 2)), (pairs & background).any((1, 2)))

@@ -1,0 +1,137 @@
+"""Mean intersection over union of true segments with slots, one to one or each with its best.
+
+Source: the LDS papers (Hungarian matching, the background is a segment; metrics.md 3); MulMON's public evaluation
+gives every segment its best slot, so that one slot can serve two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scenewise.metrics.arrays import integers, mean, one_of, same_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from numpy.typing import ArrayLike
+
+MATCHINGS = ("hungarian", "greedy")
+
+
+@dataclass(frozen=True)
+class MeanIou:
+    """Mean IoU of many frames or videos.
+
+    Attributes:
+        mean: Mean over everything scored, equal weight each; NaN where nothing could be scored.
+        each: The score of each frame, shape (...), or of each video; NaN where there is no true segment.
+        empty: How many frames or videos have no true segment.
+    """
+
+    mean: float
+    each: np.ndarray
+    empty: int
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """How the true segments of one frame or video overlap with slots.
+
+    Attributes:
+        iou: |p and g| / |p or g|, shape (G, K).
+        area: Pixels of each segment, shape (G,).
+        background: The row that is background, or None where it has no pixel.
+    """
+
+    iou: np.ndarray
+    area: np.ndarray
+    background: int | None
+
+    def without_background(self) -> Overlaps:
+        """Return the objects' rows only; what slots own of the background stays in their unions."""
+        if self.background is None:
+            return self
+        kept = np.arange(len(self.area)) != self.background
+        return Overlaps(self.iou[kept], self.area[kept], None)
+
+
+def mean_iou(
+    labels: ArrayLike,
+    ids: ArrayLike,
+    *,
+    matching: str = "hungarian",
+    include_background: bool = True,
+    min_iou: float = 0.0,
+    scope: str = "frame",
+    background_ids: Collection[int] = (0,),
+) -> MeanIou:
+    """Return the sum of the IoU of matched pairs divided by the number of true segments.
+
+    Segments without a slot count 0, slots without a segment do not count.
+
+    Args:
+        labels: The slot that owns each pixel, -1 for nobody, shape (..., H, W), or (..., T, H, W) for scope "video".
+        ids: The truth, same shape: -1 for pixels to ignore.
+        matching: "hungarian" matches one to one so that the mean is highest; "greedy" gives each segment its best slot.
+        include_background: Whether the background is a segment.
+        min_iou: An IoU that is not above it counts 0 (MulMON: 0.05).
+        scope: "frame" matches anew in each frame; "video" matches once by the pixels of all T frames.
+        background_ids: The true ids that are background; together they are one segment.
+
+    Raises:
+        InputError: Shapes differ, labels or ids lie below -1, or a flag is unknown.
+    """
+    one_of(matching, "matching", MATCHINGS)
+    one_of(scope, "scope", ("frame", "video"))
+    sets, shape = labelled_sets(labels, ids, scope)
+    scores = []
+    for found in overlaps_of(*sets, background_ids):
+        chosen = found if include_background else found.without_background()
+        iou = np.where(chosen.iou > min_iou, chosen.iou, 0.0)
+        scores.append(_best(iou, matching) / len(iou) if len(iou) else np.nan)
+    each = np.array(scores, float).reshape(shape)
+    return MeanIou(mean(each), each, int(np.isnan(each).sum()))
+
+
+def labelled_sets(
+    labels: ArrayLike, ids: ArrayLike, scope: str = "frame"
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[int, ...]]:
+    """Return checked labels and ids as rows of (S, n) pixels, and the shape of the S frames or videos.
+
+    Raises:
+        InputError: Shapes differ, or labels or ids lie below -1.
+    """
+    predicted, truth = integers(labels, "labels", minimum=-1), integers(ids, "ids", minimum=-1)
+    axes, kept = ("(..., H, W)", -2) if scope == "frame" else ("(..., T, H, W)", -3)
+    same_shape(predicted, truth, ("labels", "ids"), axes, rank=-kept)
+    shape = truth.shape[:kept]
+    rows = (int(np.prod(shape)), int(np.prod(truth.shape[kept:])))
+    return (predicted.reshape(rows).astype(np.int64), truth.reshape(rows).astype(np.int64)), shape
+
+
+def overlaps_of(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int] = (0,)) -> Iterator[Overlaps]:
+    """Yield the overlaps of each row of (S, n) labellings. Segments without a pixel do not arise."""
+    background = np.array(sorted(background_ids), dtype=np.int64)
+    for predicted, truth in zip(labels, ids, strict=True):
+        yield _overlaps(predicted[truth != -1], truth[truth != -1], background)
+
+
+def _overlaps(labels: np.ndarray, ids: np.ndarray, background: np.ndarray) -> Overlaps:
+    joined = np.where(np.isin(ids, background), -1, ids)  # several background ids are one segment
+    names, segment = np.unique(joined, return_inverse=True)
+    slots = int(labels.max(initial=-1)) + 2  # one more for pixels nobody owns
+    counts = np.bincount(segment * slots + labels + 1, minlength=len(names) * slots).reshape(len(names), slots)
+    area, owned, both = counts.sum(1), counts.sum(0)[1:], counts[:, 1:]
+    union = area[:, None] + owned - both
+    return Overlaps(both / union, area, 0 if len(names) and names[0] == -1 else None)
+
+
+def _best(iou: np.ndarray, matching: str) -> float:
+    if matching == "greedy":
+        return float(iou.max(axis=1, initial=0.0).sum())
+    from scipy.optimize import linear_sum_assignment
+
+    return float(iou[linear_sum_assignment(iou, maximize=True)].sum())
