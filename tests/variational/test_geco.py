@@ -1,6 +1,7 @@
 """GECO against the numbers of its specification (monet_genesis.md 2.4)."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -40,8 +41,8 @@ def test_the_goal_is_the_nll_of_a_frame_that_is_off_by_the_target(sigma: float) 
 def test_beta_falls_above_the_goal_and_rises_below(update: str) -> None:
     above, below = geco(update=update), geco(update=update)
     falls, rises = betas(above, above.goal + 100), betas(below, below.goal - 100)
-    assert all(b < a for a, b in zip(falls, falls[1:], strict=False))
-    assert all(b > a for a, b in zip(rises, rises[1:], strict=False))
+    assert all(b < a for a, b in pairwise(falls))
+    assert all(b > a for a, b in pairwise(rises))
 
 
 def test_it_rises_ten_times_faster_than_it_falls_in_log_scale() -> None:
@@ -76,7 +77,7 @@ def test_softplus_moves_additively_and_both_forms_keep_their_limits() -> None:
 def test_it_can_move_now_and_then_or_not_at_all() -> None:
     slow = geco(every=3)
     found = betas(slow, slow.goal + 100, 6)
-    assert [a == b for a, b in zip(found, found[1:], strict=False)] == [True, True, False] * 2
+    assert [a == b for a, b in pairwise(found)] == [True, True, False] * 2
     assert set(betas(geco(on=False, start=0.5), 1e6)) == {0.5}
 
 
