@@ -79,15 +79,19 @@ def _try(
 ) -> tuple[float, float, float, int]:
     """Return seconds of a step, bytes before it, bytes it added, and how many clips it had."""
     buffers = {name: t.clone() for name, t in model.named_buffers()}
-    source = Clips(plan.train, plan.recipe.training, {}, min(first, plan.recipe.training.steps - 1))
+    cameras = model.viewpoint_size is not None
+    begin_at = min(first, plan.recipe.training.steps - 1)
+    source = Clips(plan.train, plan.recipe.training, {}, begin_at, viewpoints=cameras)
     tried = share if device.type == "cuda" else min(share, _CPU_CLIPS)
     base, saved = _memory_now(device), _Saved()
     for trial in range(2):  # the first one warms up and is looked at, the second is timed
         begin = time.perf_counter()
-        frames = source[0]["frames"][:tried].to(device).float() / 255
+        clip = source[0]
+        frames = clip["frames"][:tried].to(device).float() / 255
+        viewpoints = clip["viewpoints"][:tried].to(device) if cameras else None
         getattr(model, "begin_step", lambda step: None)(first)
         with saved if trial == 0 else contextlib.nullcontext():
-            loss = model.loss(model(Observation(frames)).terms).mean()
+            loss = model.loss(model(Observation(frames, viewpoints=viewpoints)).terms).mean()
         loss.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
