@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.registry import Registry
+from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scenewise.observation import Observation
+    from scenewise.variational.explained import Explained
 
 State = dict[str, Tensor]
 """A recurrent model's memory: plain tensors by name, that can be saved, sent to a device and continued."""
@@ -94,6 +97,11 @@ class SceneModel(nn.Module, ABC):
         return weights
 
     @property
+    def adapts_kl_weight(self) -> bool:
+        """Whether training moves the weight of the KL: bounds of different steps then compare by weight 1 alone."""
+        return False
+
+    @property
     def frame_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the frames it was made for."""
         return (self.config.channels, *self.config.size)
@@ -152,6 +160,43 @@ class SceneModel(nn.Module, ABC):
             raise InputError("frames", "contain NaN or infinite values.", "Repair the input or drop those frames.")
 
 
+class ImageModel(SceneModel):
+    """A model that explains every frame by itself, in one go."""
+
+    def forward(
+        self,
+        observation: Observation,
+        slots: int | None = None,
+        refinements: int | None = None,
+        seed: int = 0,
+        noise: Tensor | None = None,
+    ) -> Output:
+        """Explain every frame by itself; see `SceneModel.forward`. Terms are sums over frames."""
+        self.check(observation)
+        self.refuse(refinements)
+        count = self.count_slots(slots)
+        batch, time = observation.frames.shape[:2]
+        images = observation.frames.flatten(0, 1)  # (B * T, C, H, W)
+        if noise is None:
+            noise = seeded_noise(self.noise_shape(batch, time, count), seed, device=images.device)
+        explained = self.explain(images, noise.flatten(0, 1))
+        terms = {name: term.unflatten(0, (batch, time)).sum(1) for name, term in self.terms(explained).items()}
+        return Output(lambda: explained.decomposition(batch, time), terms)
+
+    @abstractmethod
+    def explain(self, images: Tensor, noise: Tensor) -> Explained:
+        """Explain images.
+
+        Args:
+            images: Shape (N, C, H, W) in [0, 1].
+            noise: Standard normal, shape (N, draws, K, Z), see `noise_shape`; it says what K is.
+        """
+
+    @abstractmethod
+    def terms(self, explained: Explained) -> dict[str, Tensor]:
+        """Return named losses in nats per image, each of shape (N,)."""
+
+
 class Refining(SceneModel):
     """A model that refines the posterior of every frame, decode by decode."""
 
@@ -193,8 +238,30 @@ class Recurrent(ABC):
         """
 
 
+class Observes(ABC):
+    """A model that explains a clip as a whole, and can go on from its end; one that is `Recurrent` needs no clip."""
+
+    @property
+    @abstractmethod
+    def clip_frames(self) -> int:
+        """How many frames it was made to observe together; another number is admitted."""
+
+    @abstractmethod
+    def observe(self, frames: Tensor, slots: int | None = None, seed: int = 0) -> tuple[Decomposition, State]:
+        """Explain a clip.
+
+        Args:
+            frames: Shape (B, T, C, H, W) in [0, 1].
+            slots: K; the settings' value where None.
+            seed: Seed of the posterior noise.
+
+        Returns:
+            A decomposition of T frames, without a graph, and the state after them, which `Predictor.predict` takes.
+        """
+
+
 class Predictor(ABC):
-    """A model that can continue a video by itself."""
+    """A model that can continue a video by itself, from the state that `Recurrent.step` or `Observes.observe` gave."""
 
     @abstractmethod
     def predict(self, state: State, steps: int) -> tuple[Decomposition, State]:
@@ -207,6 +274,40 @@ class Decodes(ABC):
     @abstractmethod
     def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
         """Draw latents of shape (B, K, Z): masks (B, K, 1, H, W) and appearance (B, K, C, H, W)."""
+
+
+_TOGETHER = 16  # scenes drawn at once; bounds the memory
+
+
+class Samples(SceneModel):
+    """A model that can make up scenes: its prior knows how slots go together."""
+
+    @abstractmethod
+    def imagine(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn standard normal noise (N, K, Z) into masks (N, K, 1, H, W) and appearance (N, K, C, H, W)."""
+
+    @torch.no_grad()
+    def sample(self, count: int, slots: int | None = None, seed: int = 0) -> tuple[Tensor, Tensor]:
+        """Draw new scenes from the prior.
+
+        Args:
+            count: N, how many.
+            slots: K; the settings' value where None.
+            seed: Scene i of a seed is the same however many are drawn.
+
+        Returns:
+            Masks (N, K, 1, H, W) that sum to 1 over K, and appearance (N, K, C, H, W).
+
+        Raises:
+            InputError: A number is below 1, or the model cannot have that many slots.
+        """
+        if count < 1:
+            raise InputError("count", f"must be at least 1; found {count}.")
+        shape = (self.count_slots(slots), self.noise_shape(1, 1)[-1])
+        device = next(self.parameters()).device
+        noise = torch.stack([seeded_noise(shape, seed, i, device=device) for i in range(count)])
+        masks, appearance = zip(*(self.imagine(part) for part in noise.split(_TOGETHER)), strict=True)
+        return torch.cat(masks), torch.cat(appearance)
 
 
 MODELS: Registry[type[SceneModel]] = Registry("model", "scenewise.models")

@@ -1,0 +1,83 @@
+"""Encoder and decoder of square images by 4x4 convolutions of stride 2, after DCGAN (ddpae.md 4)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+NORMS = ("batch", "group")
+"""Batch norm; or group norm, for which a video is the same alone and in a batch (ours)."""
+
+_GROUPS = 4
+_SLOPE = 0.2  # of the leaky ReLU
+_LEAST = 8  # sides of images: one convolution to 4 x 4 at least
+
+
+def fits(side: int) -> bool:
+    """Return whether images of a side can be encoded and decoded: a power of two from 8 on."""
+    return side >= _LEAST and side & (side - 1) == 0
+
+
+class DcganEncoder(nn.Sequential):
+    """Halve the side and double the channels until it is 4, then one vector, linear.
+
+    Args:
+        side: S of the images, see `fits`.
+        channels: C of the images.
+        width: Channels after the first convolution, divisible by 4 for group norm.
+        out: Size of the vector.
+        norm: One of `NORMS`; none follows the first convolution.
+    """
+
+    def __init__(self, side: int, channels: int, width: int, out: int, norm: str = "batch") -> None:
+        layers: list[nn.Module] = [_down(channels, width), nn.LeakyReLU(_SLOPE)]
+        for _ in range(_doublings(side)):
+            layers += [_down(width, 2 * width), _norm(norm, 2 * width), nn.LeakyReLU(_SLOPE)]
+            width *= 2
+        super().__init__(*layers, nn.Conv2d(width, out, 4, bias=False))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Take (N, C, S, S); return (N, out)."""
+        found: Tensor = super().forward(images)
+        return found.flatten(1)
+
+
+class DcganDecoder(nn.Sequential):
+    """The way back: 4 x 4 pixels from a vector, then twice the side and half the channels each time, sigmoid.
+
+    Args:
+        inputs: Size of the vector.
+        width: Channels before the last convolution, divisible by 4 for group norm.
+        channels: C of the images.
+        side: S of the images, see `fits`.
+        norm: One of `NORMS`; none follows the last convolution.
+    """
+
+    def __init__(self, inputs: int, width: int, channels: int, side: int, norm: str = "batch") -> None:
+        wide = width << _doublings(side)
+        layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, wide, 4, bias=False), _norm(norm, wide), nn.ReLU()]
+        while wide > width:
+            layers += [_up(wide, wide // 2), _norm(norm, wide // 2), nn.ReLU()]
+            wide //= 2
+        super().__init__(*layers, _up(width, channels), nn.Sigmoid())
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Take (N, inputs); return (N, C, S, S) in [0, 1]."""
+        found: Tensor = super().forward(vectors[:, :, None, None])
+        return found
+
+
+def _doublings(side: int) -> int:
+    """Return how often channels double between the first convolution and 4 x 4 pixels."""
+    return side.bit_length() - _LEAST.bit_length()
+
+
+def _norm(kind: str, channels: int) -> nn.Module:
+    return nn.BatchNorm2d(channels) if kind == "batch" else nn.GroupNorm(_GROUPS, channels)
+
+
+def _down(inputs: int, out: int) -> nn.Module:
+    return nn.Conv2d(inputs, out, 4, stride=2, padding=1, bias=False)
+
+
+def _up(inputs: int, out: int) -> nn.Module:
+    return nn.ConvTranspose2d(inputs, out, 4, stride=2, padding=1, bias=False)
