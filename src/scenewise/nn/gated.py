@@ -1,0 +1,120 @@
+"""Gated convolutional encoder and decoder of GENESIS's masks and of its baseline VAEs (monet_genesis.md 2.2, 4)."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scenewise.errors import InputError
+from scenewise.nn.layers import arranged
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LAYERS = 5
+"""Layers of the encoder before the one that leaves a single pixel."""
+
+NORMS = ("batch", "group")
+"""Norms of the layers; a group norm is ours: it needs no batch."""
+
+_KERNEL = 5
+
+
+class Gated(nn.Module):
+    """A convolution to 2n channels, a norm, then the first half times the sigmoid of the second.
+
+    Args:
+        convolution: The convolution, with 2n output channels.
+        norm: "batch" or "group"; group norms have 8 groups, 4 in each half.
+    """
+
+    def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d, norm: str) -> None:
+        super().__init__()
+        self.convolution = convolution
+        channels = convolution.out_channels
+        self.norm: nn.Module = nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(8, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take (N, inputs, H, W); return (N, n, H', W')."""
+        return functional.glu(self.norm(self.convolution(x)), 1)
+
+
+class GatedEncoder(nn.Module):
+    """Five gated 5x5 convolutions and one as large as the map they leave.
+
+    Args:
+        inputs: Channels of the images.
+        channels: c: the layers have c, c, 2c, 2c, 2c channels.
+        outputs: Size of the output.
+        size: (H, W) of the images, divisible by the product of the strides.
+        strides: Of the five layers.
+        norm: "batch" or "group".
+    """
+
+    def __init__(
+        self, inputs: int, channels: int, outputs: int, size: tuple[int, int], strides: Sequence[int], norm: str
+    ) -> None:
+        super().__init__()
+        widths = [inputs, channels, channels, *[2 * channels] * 3]
+        layers = [
+            nn.Conv2d(a, 2 * b, _KERNEL, stride, _KERNEL // 2)
+            for (a, b), stride in zip(pairwise(widths), strides, strict=True)
+        ]
+        last = nn.Conv2d(widths[-1], 2 * outputs, bottom_of(size, strides))
+        self.layers = nn.Sequential(*(Gated(layer, norm) for layer in [*layers, last]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Take (N, C, H, W); return (N, outputs)."""
+        return self.layers(arranged(images)).flatten(1)  # type: ignore[no-any-return]
+
+
+class GatedDecoder(nn.Module):
+    """The encoder's mirror: transposed gated convolutions, then a 1x1 convolution.
+
+    Args:
+        inputs: Size of the vector it draws.
+        channels: c: the layers have 2c, 2c, c, c, c, c channels.
+        outputs: Channels of the image.
+        size: (H, W) it draws.
+        strides: Of the encoder's five layers; here they come in reverse.
+        norm: "batch" or "group".
+    """
+
+    def __init__(
+        self, inputs: int, channels: int, outputs: int, size: tuple[int, int], strides: Sequence[int], norm: str
+    ) -> None:
+        super().__init__()
+        widths = [*[2 * channels] * 2, *[channels] * 4]
+        first = nn.ConvTranspose2d(inputs, 2 * widths[0], bottom_of(size, strides))
+        layers = [
+            nn.ConvTranspose2d(a, 2 * b, _KERNEL, stride, _KERNEL // 2, stride - 1)
+            for (a, b), stride in zip(pairwise(widths), reversed(strides), strict=True)
+        ]
+        self.layers = nn.Sequential(*(Gated(layer, norm) for layer in [first, *layers]))
+        self.output = nn.Conv2d(channels, outputs, 1)
+
+    def forward(self, vector: Tensor) -> Tensor:
+        """Take (N, inputs); return (N, outputs, H, W)."""
+        return self.output(self.layers(vector[:, :, None, None]))  # type: ignore[no-any-return]
+
+
+def bottom_of(size: tuple[int, int], strides: Sequence[int]) -> tuple[int, int]:
+    """Return (height, width) of the map that strided layers leave."""
+    factor = math.prod(strides)
+    return size[0] // factor, size[1] // factor
+
+
+def check_gated(size: tuple[int, int], channels: int, strides: Sequence[int], norm: str) -> None:
+    """Raise InputError where gated layers cannot be made for frames of (H, W); the names are those of settings."""
+    factor = math.prod(strides)
+    if len(strides) != LAYERS:
+        raise InputError("gated_strides", f"needs {LAYERS} numbers; found {list(strides)}.")
+    if size[0] % factor or size[1] % factor:
+        problem = f"must be divisible by the product of gated_strides, {factor}; found {size[0]} x {size[1]}."
+        raise InputError("size", problem)
+    if norm == "group" and channels % 4:
+        raise InputError("gated_channels", f"must be divisible by 4 for group norms; found {channels}.")
