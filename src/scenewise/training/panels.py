@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from scenewise.media.palette import SLOT_COLOURS
-from scenewise.training.validation import clips
+from scenewise.training.validation import clips, evaluating
 
 if TYPE_CHECKING:
     from scenewise.decomposition import Decomposition
@@ -28,7 +28,7 @@ def panel(model: SceneModel, plan: Plan, device: torch.device) -> np.ndarray:
     shown = clips(model, plan.validation, range(count), plan.validation_frames, plan.recipe.training.frame_step)
     rows = []
     for observation in shown:
-        with torch.no_grad():
+        with evaluating(model):
             made = model(observation.to(device), seed=1).decomposition
         rows += _rows(observation.frames, made)
     return np.kron(_grid(rows), np.ones((_SCALE, _SCALE, 1), np.uint8))

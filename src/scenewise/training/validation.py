@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from scenewise.evaluation.protocols import PROTOCOLS, Accumulator
 from scenewise.observation import Observation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scenewise.data.contract import Source
     from scenewise.decomposition import Decomposition
     from scenewise.evaluation.protocols import Scores
@@ -62,7 +65,7 @@ def validate(model: SceneModel, plan: Plan, device: torch.device) -> Validation:
     """Explain the first validation videos from their first frame on.
 
     Args:
-        model: On `device`; its mode and schedules are left as they are.
+        model: On `device`; it is looked at in evaluation mode, and left as it was.
         plan: Which videos.
         device: Where to compute.
     """
@@ -88,6 +91,18 @@ def validate(model: SceneModel, plan: Plan, device: torch.device) -> Validation:
         videos=videos,
         frames=plan.validation_frames,
     )
+
+
+@contextmanager
+def evaluating(model: SceneModel) -> Iterator[None]:
+    """Have a model in evaluation mode, without a graph, and put its mode back: batch norms keep running statistics."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
 
 
 def clips(model: SceneModel, source: Source, chosen: range, frames: int, frame_step: int) -> list[Observation]:
@@ -117,7 +132,7 @@ def _explain(
     model: SceneModel, observation: Observation, accumulators: list[Accumulator]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return log p, KL and bound of each frame, shape (3, n T), and each frame's squared error, shape (n T)."""
-    with torch.no_grad():
+    with evaluating(model):
         output = model(observation, seed=_SEED)
         decomposition = output.decomposition
         weight = kl_weight(model, output.terms)
@@ -137,9 +152,9 @@ def squared_errors(decomposition: Decomposition, frames: torch.Tensor) -> np.nda
 
 
 def kl_weight(model: SceneModel, terms: dict[str, torch.Tensor]) -> float:
-    """Return the weight of a nat of KL in units of a nat of NLL, found by asking the model's loss."""
+    """Return the weight of a nat of KL in units of a nat of NLL, as the model's loss has it; 1 where it adapts."""
     zeros = {name: torch.zeros(1, device=term.device) for name, term in terms.items()}
-    if not {"nll", "kl"} <= zeros.keys():
+    if model.adapts_kl_weight or not {"nll", "kl"} <= zeros.keys():
         return 1.0
     one = torch.ones(1, device=zeros["kl"].device)
     rest = float(model.loss(zeros))
