@@ -7,7 +7,7 @@ import pytest
 from scenewise.config import plain
 from scenewise.errors import InputError
 from scenewise.training import recipes
-from scenewise.training.plan import make_plan
+from scenewise.training.plan import make_plan, warnings
 from scenewise.training.recipes import TrainingPart
 from scenewise.training.schedule import clip_length, learning_rate, longest_clip, work
 
@@ -118,3 +118,12 @@ def test_curriculum_and_work():
     assert longest_clip(training) == 3
     assert work(training, lambda n: n) == 10 * 1 + 90 * 3
     assert work(training, lambda n: n, first=50) == 50 * 3
+
+
+def test_more_slots_than_latents_are_told_where_the_prior_cannot_part_them():
+    words = ["model.settings.slots=10", "model.settings.latent=8", "model.settings.lds_weight=1"]
+    (told,) = warnings(make_plan(recipes.load("provide-tiny", words)).config)
+    assert "10 slots of 8 latents" in told
+    assert f"{(10 / 8 - 1) / 9:.3f}" in told
+    assert warnings(make_plan(recipes.load("provide-tiny", words[:2])).config) == []
+    assert warnings(make_plan(recipes.load("provide-tiny", ["model.settings.latent=10", *words[::2]])).config) == []

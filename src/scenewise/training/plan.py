@@ -162,6 +162,19 @@ def _warm_start(model: SceneModel, name_or_path: str) -> None:
             tensor.copy_(fresh[name])
 
 
+def warnings(config: Any) -> list[str]:
+    """Return what model settings allow but a person should know before a run, one sentence each.
+
+    The prior against duplicate slots wants all cosines at 0, which more slots than latent dimensions cannot reach: the
+    least mean square of theirs is (K / Z - 1) / (K - 1) (lds.md 1).
+    """
+    slots, latent = getattr(config, "slots", 1), getattr(config, "latent", 1)
+    if not getattr(config, "lds_weight", 0.0) or slots <= latent:
+        return []
+    least = (slots / latent - 1) / (slots - 1)
+    return [f"lds_weight: {slots} slots of {latent} latents cannot all differ; their least mean cosine² is {least:.3f}"]
+
+
 def describe_data(recipe: Recipe, source: Source) -> str:
     """Return one line: source, what it is, its settings (no paths: cards are passed on)."""
     shown = (item for item in recipe.data.settings.items() if item[0] not in ("files", "cache"))
