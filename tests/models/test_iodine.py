@@ -165,3 +165,23 @@ def test_prediction_shows_what_the_next_frame_would_be_scored_against() -> None:
     predicted, _ = model.predict(state, 1)
     seen, _ = model.step(frames()[:, 1], state)
     torch.testing.assert_close(predicted.masks, seen.masks)
+
+
+@pytest.mark.parametrize("changes", [{}, {"mixture": "channel", "output": "logistic", "prior_std": 0.5}])
+def test_importance_weights_average_to_the_bound(changes: dict[str, object]) -> None:
+    """The mean of log w is E[log p(x|z)] - KL, whatever the weights of training."""
+    model = iodine(kl_weight=0.02, reconstruction_weight=3.0, **changes)
+    video = Observation(frames(1, 2))
+    weights = model.log_weights(video, 400, seed=4)[""]
+    assert weights.shape == (1, 2, 400)
+    part = model(video, seed=4).decomposition
+    std = (0.5 * part.log_variance[0]).exp()
+    likelihoods = []
+    for t in range(2):
+        noise = torch.randn(400, 3, 8, generator=torch.Generator().manual_seed(t))
+        drawn = model.decoder(part.mean[0, t] + std[t] * noise, noise[..., :0])
+        mixture = model.engine.explain(video.frames[0, t].expand(400, -1, -1, -1), drawn)
+        likelihoods.append(mixture.log_likelihood.sum((1, 2, 3)).mean().item())
+    expected = torch.tensor(likelihoods) - part.kl[0]
+    error = 4 * weights[0].std(1) / 20 + 0.1
+    assert ((weights[0].mean(1) - expected).abs() < error).all()

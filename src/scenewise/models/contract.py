@@ -310,6 +310,32 @@ class Samples(SceneModel):
         return torch.cat(masks), torch.cat(appearance)
 
 
+class Weighs(ABC):
+    """A model that weighs samples of its posterior, so that log p(x) can be estimated."""
+
+    @abstractmethod
+    def log_weights(
+        self,
+        observation: Observation,
+        samples: int,
+        seed: int = 0,
+        slots: int | None = None,
+        refinements: int | None = None,
+    ) -> dict[str, Tensor]:
+        """Return log p(x | z) + log p(z) - log q(z | x) in nats, z from the final posterior of all slots jointly.
+
+        Args:
+            observation: As of `SceneModel.forward`.
+            samples: S.
+            seed: Seed of everything random.
+            slots: K; the settings' value where None.
+            refinements: R; the settings' value where None.
+
+        Returns:
+            Shape (B, T, S), float64, by name of a variant; the plain one is named "".
+        """
+
+
 MODELS: Registry[type[SceneModel]] = Registry("model", "scenewise.models")
 
 

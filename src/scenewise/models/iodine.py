@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Refining, register_model
+from scenewise.models.contract import Decodes, Output, Refining, Weighs, register_model
 from scenewise.nn.decoders import SlotDecoder, make_canvas
 from scenewise.nn.encoders import PooledEncoder, StridedEncoder
 from scenewise.nn.layers import fan_in_normal_
@@ -36,6 +36,7 @@ from scenewise.nn.refiner import Pair, Refiner
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import SCALES, Gaussian, seeded_noise
+from scenewise.variational.importance import importance_log_weights
 from scenewise.variational.likelihood import OUTPUTS
 from scenewise.variational.refinement import ImageInputs, Weights
 
@@ -136,7 +137,7 @@ class Explained:
 
 
 @register_model("iodine")
-class Iodine(Refining, Decodes):
+class Iodine(Refining, Decodes, Weighs):
     """The model; frames of a video are explained one by one, each from the start."""
 
     config_class: ClassVar[type] = IodineConfig
@@ -257,6 +258,28 @@ class Iodine(Refining, Decodes):
         """Draw latents; see `Decodes.decode`. Nothing of `state` is needed."""
         appearance, logits = self.decoder(latents, latents[..., :0])
         return logits.softmax(1), appearance
+
+    @torch.no_grad()
+    def log_weights(
+        self,
+        observation: Observation,
+        samples: int,
+        seed: int = 0,
+        slots: int | None = None,
+        refinements: int | None = None,
+    ) -> dict[str, Tensor]:
+        """Weigh samples of the posterior after the last refinement; see `Weighs.log_weights`."""
+        part = self(observation, slots, refinements, seed).decomposition
+        images = observation.frames.flatten(0, 1)  # (B * T, C, H, W)
+
+        def log_likelihood(n: int, latents: Tensor) -> dict[str, Tensor]:
+            drawn = self.decoder(latents, latents[..., :0])
+            return {"": self.engine.explain(images[n : n + 1], drawn).log_likelihood.double().sum((1, 2, 3))}
+
+        q = Gaussian(part.mean.flatten(0, 1), part.log_variance.flatten(0, 1))
+        p = Gaussian(part.prior_mean.flatten(0, 1), part.prior_log_variance.flatten(0, 1))
+        weights = importance_log_weights(q, p, log_likelihood, samples, seed)
+        return {name: w.unflatten(0, observation.frames.shape[:2]) for name, w in weights.items()}
 
 
 def _per_video(flat: Decomposition, batch: int, time: int) -> Decomposition:
