@@ -1,0 +1,399 @@
+"""DVIP: Disentangling Video with Independent Prediction (Whitney and Fergus), a sequential variational autoencoder.
+
+The latent of a frame, Z_t, has K parts z_t^i of d units. The prior predicts each from its own past alone,
+p(Z_t | Z_t-1) = prod_i p_i(z_t^i | z_t-1^i), so the KL rewards parts that do not need each other: separate objects.
+Posterior q(Z_t | Z_t-1, x_t) and generator G mix all parts freely; p(x_t | Z_t) = N(G(Z_t), v). The entangled baseline
+is the same model with one part (preset `entangled`). The paper calls parts factors; here they are slots.
+
+Symbols of the paper: k factors of size d (`num_factors`, `latent`), z_dim = k d, v the variance of a pixel (sigma^2).
+
+The model defines no masks: parts are decoded together. What is shown of slot k is where the picture changes if only its
+part goes back to the mean of its posteriors so far (the prior's mean 0 counts as one frame more); the changes of all
+slots, with 1/1000 added, are divided by their sum, and every slot's appearance is the whole picture, so that the
+reconstruction is G(Z_t) exactly. Where nothing moves slots share a pixel evenly.
+
+What differs from the paper by default (dvip.md 9 has every gap): five transition layers as in Appendix A, not three;
+no activation on the heads of mean and log-variance nor on the generator's output (preset `literal` has them);
+log-variances are clamped to [-10, 10], and the term `clamped` counts how many are. Batch norm pools over videos and
+frames in training steps, which `begin_step` announces, and uses running statistics everywhere else, so that no frame
+changes another's explanation. The loss is the sum over frames, not their mean: Adam takes the same steps.
+
+Published (Table 2, moving MNIST, nats per frame): ELBO -2902 factored, -2896 entangled; information same 4.61 and 4.66,
+cross 0.75 and 2.61. A perfect reconstruction without KL has -2774.5. Ours: recipes `dvip-moving-mnist` and
+`dvip-moving-mnist-entangled`, at 32 x 32.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scenewise.config import setting
+from scenewise.decomposition import Decomposition
+from scenewise.errors import InputError
+from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, SceneModel, State, register_model
+from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
+from scenewise.variational.likelihood import log_peak
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from scenewise.observation import Observation
+
+_LIMIT = 10.0  # largest size of a log-variance
+_LEAST = 1e-3  # change of the picture that counts as none
+
+
+@dataclass(frozen=True)
+class DvipConfig:
+    """Settings of DVIP; defaults are the preset `paper`."""
+
+    size: tuple[int, int] = setting((64, 64), "Height and width, equal powers of 2", minimum=8, maximum=512)
+    channels: int = setting(3, "Channels of the frames", minimum=1, maximum=4)
+    num_factors: int = setting(2, "k, parts of the latent, predicted alone; 1: entangled", minimum=1, maximum=64)
+    latent: int = setting(10, "d, size of a part (the paper names none)", minimum=1, maximum=1024)
+    width: int = setting(64, "Channels of the first convolution; each further one has twice as many", minimum=1)
+    features: int = setting(32, "Size of the encoder's output", minimum=1, maximum=4096)
+    sigma: float = setting(0.5, "Standard deviation of a pixel (variance 0.25)", minimum=1e-3, maximum=10)
+    transition_layers: int = setting(5, "Layers of a part's transition; 2 for the correlations", minimum=1, maximum=16)
+    transition_hidden: int = setting(128, "Width of a transition's hidden layers", minimum=1, maximum=4096)
+    mean_activation: str = setting("linear", "Of the pixels' means", choices=("linear", "relu", "sigmoid"))
+    literal_activations: bool = setting(False, "Activations on the heads too, as the text says")
+    slope: float = setting(0.2, "Of the leaky ReLU (DCGAN's; the paper names none)", minimum=0, maximum=1)
+    kl_warmup: int = setting(0, "Steps over which the KL's weight grows from 0 (ours)", minimum=0)
+    predict_z: str = setting("prior_mean", "z of a predicted frame", choices=("prior_mean", "prior_sample"))
+
+    @property
+    def slots(self) -> int:
+        """K."""
+        return self.num_factors
+
+
+PAPER = DvipConfig()
+PRESETS: dict[str, Any] = {
+    "paper": {},
+    "entangled": {"num_factors": 1, "latent": 20},
+    "literal": {"literal_activations": True, "mean_activation": "relu"},
+    "correlation": {"transition_layers": 2},
+    "avenue": {"num_factors": 8, "sigma": 0.05**0.5},
+    "avenue-entangled": {"num_factors": 1, "latent": 80, "sigma": 0.05**0.5},
+    "small": {"size": [32, 32], "width": 32},
+    "tiny": {"size": [16, 16], "width": 8, "features": 16, "latent": 4, "transition_hidden": 16},
+}
+
+
+class Encoder(nn.Module):
+    """DCGAN's discriminator: frames to features (Appendix A)."""
+
+    def __init__(self, config: DvipConfig) -> None:
+        super().__init__()
+        widths = [config.channels, *_widths(config)]
+        self.hidden = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(widths))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
+        self.output = nn.Conv2d(widths[-1], config.features, 4)
+        self.slope = config.slope
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Take (N, C, H, W); return (N, features)."""
+        x = frames
+        for layer, norm in zip(self.hidden, self.norms, strict=True):
+            x = functional.leaky_relu(norm(layer(x)), self.slope)
+        return functional.leaky_relu(self.output(x), self.slope).flatten(1)
+
+
+class Generator(nn.Module):
+    """DCGAN's generator: a latent to the pixels' means (Appendix A)."""
+
+    def __init__(self, config: DvipConfig) -> None:
+        super().__init__()
+        units, widths = config.num_factors * config.latent, _widths(config)[::-1]
+        self.project = nn.Linear(units, units)
+        first = nn.ConvTranspose2d(units, widths[0], 4)
+        self.hidden = nn.ModuleList([first, *(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(widths))])
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
+        self.output = nn.ConvTranspose2d(widths[-1], config.channels, 4, 2, 1)
+        self.activation = {"linear": nn.Identity, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}[config.mean_activation]()
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Take (N, z_dim); return (N, C, H, W)."""
+        x = self.project(latent).relu()[:, :, None, None]
+        for layer, norm in zip(self.hidden, self.norms, strict=True):
+            x = norm(layer(x)).relu()
+        mean: Tensor = self.activation(self.output(x))
+        return mean
+
+
+class Combination(nn.Module):
+    """q(Z_t | Z_t-1, x_t): features of the frame and what the prior predicts, which gets no gradient from here."""
+
+    def __init__(self, config: DvipConfig) -> None:
+        super().__init__()
+        units = config.num_factors * config.latent
+        self.frame = nn.Linear(config.features, units)
+        self.prior_mean, self.prior_scale = nn.Linear(units, units), nn.Linear(units, units)
+        self.joint = nn.Linear(3 * units, units)
+        self.mean, self.scale = nn.Linear(units, units), nn.Linear(units, units)
+        self.slope, self.literal = config.slope, config.literal_activations
+
+    def forward(self, features: Tensor, prior: Gaussian) -> Gaussian:
+        """Take (B, features) and a prior of shape (B, z_dim); return a posterior of that shape."""
+        shielded = Gaussian(prior.mean.detach(), prior.log_variance.detach())
+        seen = [self.frame(features), self.prior_mean(shielded.mean), self.prior_scale(shielded.log_variance)]
+        x = self._active(self.joint(self._active(torch.cat(seen, -1))))
+        mean, scale = self.mean(x), self.scale(x)
+        if self.literal:
+            mean, scale = self._active(mean), self._active(scale)
+        return Gaussian(mean, scale.clamp(-_LIMIT, _LIMIT))
+
+    def _active(self, x: Tensor) -> Tensor:
+        return functional.leaky_relu(x, self.slope)
+
+
+class Transition(nn.Module):
+    """p(z_t | z_t-1) of one part (Appendix A)."""
+
+    def __init__(self, config: DvipConfig) -> None:
+        super().__init__()
+        hidden = [config.transition_hidden] * (config.transition_layers - 1)
+        widths = [config.latent, *hidden, 2 * config.latent]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.literal = config.literal_activations
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Take (B, d); return mean and log-variance, (B, 2d)."""
+        *hidden, output = self.layers
+        x = latent
+        for layer in hidden:
+            x = functional.selu(layer(x))
+        x = output(x)
+        return functional.selu(x) if self.literal else x
+
+
+class _Inferred(NamedTuple):
+    """What a frame's inference gives; all of shape (B, K, d).
+
+    Attributes:
+        posterior: q.
+        prior: p.
+        latent: The sample of q.
+        usual: Mean of the posterior means so far, what a slot is compared with.
+    """
+
+    posterior: Gaussian
+    prior: Gaussian
+    latent: Tensor
+    usual: Tensor
+
+
+@register_model("dvip")
+class Dvip(SceneModel, Recurrent, Predictor, Decodes):
+    """The model; `forward` folds `_infer` over time, `step` is the same fold without a graph."""
+
+    config_class: ClassVar[type] = DvipConfig
+    presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
+    slot_symmetric: ClassVar[bool] = False
+    fixed_slots: ClassVar[bool] = True
+    config: DvipConfig
+
+    def __init__(self, config: DvipConfig = PAPER) -> None:
+        super().__init__()
+        _check(config)
+        self.config = config
+        self.encoder, self.combine, self.generator = Encoder(config), Combination(config), Generator(config)
+        self.transitions = nn.ModuleList(Transition(config) for _ in range(config.num_factors))
+        self.progress: Tensor
+        self.register_buffer("progress", torch.zeros((), dtype=torch.int64))
+        self._announced = False
+        self.train(self.training)
+
+    # -- what training asks -------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Dvip:
+        """Set the mode; batch norm pools over the batch in announced training steps alone."""
+        super().train(mode)
+        for norm in (*self.encoder.norms, *self.generator.norms):
+            norm.train(False)
+        return self
+
+    def begin_step(self, step: int) -> None:
+        """Set the KL's weight to a training step, and let the next forward pass pool batch norm over the batch."""
+        self.progress.fill_(step)
+        self._announced = True
+
+    @property
+    def kl_weight(self) -> float:
+        """Weight of the KL at this point of training."""
+        return min(1.0, (int(self.progress) + 1) / (self.config.kl_warmup + 1))
+
+    def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Return the negative ELBO of all frames, shape (B,)."""
+        return terms["nll"] + self.kl_weight * terms["kl"]
+
+    # -- inference ----------------------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        observation: Observation,
+        slots: int | None = None,
+        refinements: int | None = None,
+        seed: int = 0,
+        noise: Tensor | None = None,
+    ) -> Output:
+        """Explain a video; see `SceneModel.forward`. Terms are sums over frames; `clamped` is a mere count."""
+        self.refuse(refinements)
+        self.check(observation)
+        frames = observation.frames
+        state = self.initial_state(len(frames), slots, seed)
+        parts = []
+        with self._pooling():
+            features = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # (B, T, features)
+            for t in range(frames.shape[1]):
+                part, state = self._infer(features[:, t], state, None if noise is None else noise[:, t, 0])
+                parts.append(part)
+            means = self.draw(torch.stack([part.latent for part in parts], 1))
+        return Output(lambda: self._decomposition(frames, parts), self._terms(frames, means, parts))
+
+    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
+        """Return the state before the first frame."""
+        shape = (batch, self.count_slots(slots), self.config.latent)
+        zeros = torch.zeros(shape, device=self.generator.project.weight.device)
+        return {
+            "latent": zeros,
+            "total": zeros.clone(),
+            "seed": torch.tensor(seed),
+            "frame": torch.tensor(0),
+        }
+
+    @torch.no_grad()
+    def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame, in memory that does not grow; see `Recurrent.step`."""
+        self.refuse(refinements)
+        self.check_frames(frame)
+        part, state = self._infer(self.encoder(frame), state)
+        return self._decomposition(frame[:, None], [part]), state
+
+    def predicted(self, latent: Tensor) -> Gaussian:
+        """Return p(Z_t | Z_t-1 = latent), each part from its own past: latent and result of shape (B, K, d)."""
+        raw = torch.stack([move(part) for move, part in zip(self.transitions, latent.unbind(1), strict=True)], 1)
+        mean, log_variance = raw.chunk(2, -1)
+        return Gaussian(mean, log_variance.clamp(-_LIMIT, _LIMIT))
+
+    def _infer(self, features: Tensor, state: State, noise: Tensor | None = None) -> tuple[_Inferred, State]:
+        """Take the features of one frame (B, features)."""
+        prior = self._prior(state)
+        found = self.combine(features, Gaussian(*(part.flatten(1) for part in prior)))
+        posterior = Gaussian(*(part.unflatten(1, state["latent"].shape[1:]) for part in found))  # (B, K, d)
+        return self._next(state, posterior, prior, posterior.sample(self._noise(state) if noise is None else noise))
+
+    def _prior(self, state: State) -> Gaussian:
+        if int(state["frame"]):
+            return self.predicted(state["latent"])
+        zeros = torch.zeros_like(state["latent"])
+        return Gaussian(zeros, zeros)
+
+    def _noise(self, state: State) -> Tensor:
+        latent = state["latent"]
+        return seeded_noise(tuple(latent.shape), int(state["seed"]), int(state["frame"]), device=latent.device)
+
+    @staticmethod
+    def _next(state: State, posterior: Gaussian, prior: Gaussian, latent: Tensor) -> tuple[_Inferred, State]:
+        frame, total = state["frame"] + 1, state["total"] + posterior.mean.detach()
+        part = _Inferred(posterior, prior, latent, total / (int(frame) + 1))
+        return part, {**state, "latent": latent, "total": total, "frame": frame}
+
+    def _terms(self, frames: Tensor, means: Tensor, parts: list[_Inferred]) -> dict[str, Tensor]:
+        posterior, prior = (_joined([getattr(part, name) for part in parts]) for name in ("posterior", "prior"))
+        widths = torch.stack([posterior.log_variance, prior.log_variance], 1).detach()
+        return {
+            "nll": -log_density(frames, means, self.config.sigma).sum((1, 2, 3, 4)),
+            "kl": posterior.kl(prior).sum((1, 2, 3)),
+            "clamped": (widths.abs() >= _LIMIT).float().sum((1, 2, 3, 4)),
+        }
+
+    @contextmanager
+    def _pooling(self) -> Iterator[None]:
+        """Let batch norm pool over the batch if a training step was announced."""
+        pooling, self._announced = self._announced, False
+        norms = [*self.encoder.norms, *self.generator.norms]
+        for norm in norms:
+            norm.train(pooling)
+        try:
+            yield
+        finally:
+            for norm in norms:
+                norm.train(False)
+
+    # -- drawing ------------------------------------------------------------------------------------------------
+
+    def draw(self, latents: Tensor) -> Tensor:
+        """Return the pixels' means (..., C, H, W) of latents (..., K, d)."""
+        drawn: Tensor = self.generator(latents.flatten(-2).flatten(0, -2))
+        return drawn.unflatten(0, latents.shape[:-2])
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
+        """Draw latents (B, K, d); slots are compared with the means of the state, or else with the prior's mean 0."""
+        if state is None:
+            return self._compared(latents, torch.zeros_like(latents))
+        return self._compared(latents, state["total"] / (int(state["frame"]) + 1))
+
+    def _compared(self, latents: Tensor, usual: Tensor) -> tuple[Tensor, Tensor]:
+        """Return masks (N, K, 1, H, W) and appearance (N, K, C, H, W) of latents (N, K, d)."""
+        own = torch.eye(latents.shape[1], dtype=torch.bool, device=latents.device)[..., None]
+        without = torch.where(own, usual[:, None], latents[:, None])  # (N, K, K, d): part k as usual
+        image, *_ = whole = self.draw(torch.cat([latents[:, None], without], 1)).split([1, latents.shape[1]], 1)
+        change = (whole[1] - image).abs().sum(2, keepdim=True) + _LEAST
+        return change / change.sum(1, keepdim=True), image.expand_as(whole[1])
+
+    @torch.no_grad()
+    def _decomposition(self, frames: Tensor, parts: list[_Inferred]) -> Decomposition:
+        """Draw what was inferred of frames (B, T, C, H, W), or of frames nobody saw where they are empty."""
+        latents, usual = (torch.stack([getattr(part, name) for part in parts], 1) for name in ("latent", "usual"))
+        drawn = self._compared(latents.flatten(0, 1), usual.flatten(0, 1))
+        masks, appearance = (part.unflatten(0, latents.shape[:2]) for part in drawn)
+        posterior, prior = (_joined([getattr(part, name) for part in parts]) for name in ("posterior", "prior"))
+        kl = posterior.kl(prior).sum((2, 3))
+        seen = log_density(frames, appearance[:, :, 0], self.config.sigma).sum((2, 3, 4)) if frames.numel() else None
+        best = log_peak(self.config.sigma) * math.prod(self.frame_shape)
+        likelihood = torch.full_like(kl, best) if seen is None else seen
+        return Decomposition(masks, appearance, *posterior, *prior, likelihood, kl).detach()
+
+    # -- prediction ---------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def predict(self, state: State, steps: int) -> tuple[Decomposition, State]:
+        """Continue the video by `steps` frames: each part from its own past, the posterior is the prior."""
+        parts = []
+        for _ in range(steps):
+            prior = self._prior(state)
+            sampled = self.config.predict_z == "prior_sample"
+            latent = prior.sample(self._noise(state)) if sampled else prior.mean
+            part, state = self._next(state, prior, prior, latent)
+            parts.append(part)
+        return self._decomposition(state["latent"].new_empty(0), parts), state
+
+
+def _widths(config: DvipConfig) -> list[int]:
+    """Return the channels of the convolutions that halve the frame down to 4 x 4."""
+    return [config.width * 2**i for i in range(config.size[0].bit_length() - 3)]
+
+
+def _joined(parts: list[Gaussian]) -> Gaussian:
+    """Stack Gaussians (B, K, d) of T frames to (B, T, K, d)."""
+    return Gaussian(*(torch.stack(values, 1) for values in zip(*parts, strict=True)))
+
+
+def _check(config: DvipConfig) -> None:
+    height, width = config.size
+    if height != width or height & (height - 1):
+        raise InputError(
+            "size", f"must be two equal powers of 2, at least 8; found {config.size}.", "Resize the frames."
+        )
