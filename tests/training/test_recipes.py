@@ -7,16 +7,21 @@ import pytest
 from scenewise.config import plain
 from scenewise.errors import InputError
 from scenewise.training import recipes
-from scenewise.training.plan import make_plan, warnings
+from scenewise.training.plan import cautions, make_plan
 from scenewise.training.recipes import TrainingPart
 from scenewise.training.schedule import clip_length, learning_rate, longest_clip, work
 
 
 @pytest.mark.parametrize("name", sorted(set(recipes.names()) - {"footage"}))
 def test_every_recipe_makes_a_plan_that_fits_its_data(name):
-    plan = make_plan(recipes.load(name))
+    recipe = recipes.load(name)
+    if recipe.data.source == "made":
+        with pytest.raises(InputError, match=recipe.data.settings["path"]):
+            make_plan(recipe)
+        return
+    plan = make_plan(recipe)
     assert tuple(plan.config.size) == plan.train.facts.size
-    assert plan.config.slots == plan.train.facts.max_objects + 1
+    assert plan.config.slots == recipe.model.settings.get("slots", plan.train.facts.max_objects + 1)
     assert plan.recipe.name == name
     assert plan.recipe.summary
 
@@ -122,8 +127,8 @@ def test_curriculum_and_work():
 
 def test_more_slots_than_latents_are_told_where_the_prior_cannot_part_them():
     words = ["model.settings.slots=10", "model.settings.latent=8", "model.settings.lds_weight=1"]
-    (told,) = warnings(make_plan(recipes.load("provide-tiny", words)).config)
+    (told,) = cautions(make_plan(recipes.load("provide-tiny", words)).config)
     assert "10 slots of 8 latents" in told
     assert f"{(10 / 8 - 1) / 9:.3f}" in told
-    assert warnings(make_plan(recipes.load("provide-tiny", words[:2])).config) == []
-    assert warnings(make_plan(recipes.load("provide-tiny", ["model.settings.latent=10", *words[::2]])).config) == []
+    assert cautions(make_plan(recipes.load("provide-tiny", words[:2])).config) == []
+    assert cautions(make_plan(recipes.load("provide-tiny", ["model.settings.latent=10", *words[::2]])).config) == []

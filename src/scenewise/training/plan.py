@@ -162,7 +162,7 @@ def _warm_start(model: SceneModel, name_or_path: str) -> None:
             tensor.copy_(fresh[name])
 
 
-def warnings(config: Any) -> list[str]:
+def cautions(config: Any) -> list[str]:
     """Return what model settings allow but a person should know before a run, one sentence each.
 
     The prior against duplicate slots wants all cosines at 0, which more slots than latent dimensions cannot reach: the

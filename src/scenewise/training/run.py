@@ -19,7 +19,7 @@ from scenewise.training.folder import RunFolder
 from scenewise.training.forecast import device_name, forecast
 from scenewise.training.keeper import Keeper
 from scenewise.training.learner import Learner, NonFiniteError, noise_shapes
-from scenewise.training.plan import Plan, make_plan, warnings
+from scenewise.training.plan import Plan, cautions, make_plan
 from scenewise.training.ranks import is_first
 from scenewise.training.reporter import Reporter
 from scenewise.training.schedule import clip_length, longest_clip
@@ -75,8 +75,8 @@ def train(
     device = as_device(recipe.training.device)
     _check_devices(recipe.training, device)
     plan = _supported(plan, device, reporter)
-    for warning in warnings(plan.config):
-        reporter.noted(warning)
+    for caution in cautions(plan.config):
+        reporter.noted(caution)
     state = _begin(folder, plan, resume)
     model = plan.make_model()
     learner = Learner(model, plan, noise_shapes(model, _lengths(recipe.training)), state)
