@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,6 +32,7 @@ class ComponentEncoder(nn.Module):
         hidden: Width of the hidden layer.
         activation: "relu" or "elu".
         padding: Of the convolutions, 0 or 1.
+        groups: Groups of group norms after the convolutions; 0 for none (ours: with them it learns sooner).
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class ComponentEncoder(nn.Module):
         hidden: int = 256,
         activation: str = "relu",
         padding: int = 1,
+        groups: int = 0,
     ) -> None:
         super().__init__()
         self.first = SlotConv2d(shared, per_slot, widths[0], stride=2, padding=padding)
         self.rest = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=padding) for a, b in pairwise(widths))
+        self.norms = nn.ModuleList(nn.GroupNorm(groups, width) if groups else nn.Identity() for width in widths)
         height, width = size
         for _ in widths:
             height, width = ((side + 2 * padding - 3) // 2 + 1 for side in (height, width))
@@ -58,10 +62,13 @@ class ComponentEncoder(nn.Module):
     def forward(self, shared: Tensor, per_slot: Tensor) -> Tensor:
         """Take (B, S, H, W) and (B, K, P, H, W); return (B * K, outputs)."""
         activate = ACTIVATIONS[self.activation]
-        x = activate(self.first(shared, per_slot).flatten(0, 1))
-        for layer in self.rest:
-            x = activate(layer(x))
-        return self.output(activate(self.hidden(x.flatten(1))))  # type: ignore[no-any-return]
+        first, *norms = self.norms
+        x = activate(first(self.first(shared, per_slot).flatten(0, 1)))
+        for layer, norm in zip(self.rest, norms, strict=True):
+            x = activate(norm(layer(x)))
+        x = activate(self.hidden(x.flatten(1)))
+        with torch.autocast(x.device.type, enabled=False):  # a posterior's mean needs more digits than bfloat16 has
+            return self.output(x.float())  # type: ignore[no-any-return]
 
 
 class UnpaddedBroadcastDecoder(nn.Module):

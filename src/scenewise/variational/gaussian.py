@@ -31,6 +31,11 @@ class Gaussian(NamedTuple):
         ratio = (self.log_variance - prior.log_variance).exp()
         return 0.5 * (ratio + difference * (-prior.log_variance).exp() - 1 + prior.log_variance - self.log_variance)
 
+    def log_density(self, x: Tensor) -> Tensor:
+        """Return log N(x) of x (..., Z) in nats per dimension, constants included, shape (..., Z)."""
+        squares = (x - self.mean).square() * (-self.log_variance).exp()
+        return -0.5 * (squares + self.log_variance + math.log(2 * math.pi))
+
     def kl_gradient(self, prior: Gaussian) -> tuple[Tensor, Tensor]:
         """Return the derivatives of `kl` with respect to this mean and log-variance, each (..., Z)."""
         precision = (-prior.log_variance).exp()
