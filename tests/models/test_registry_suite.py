@@ -8,7 +8,7 @@ import torch
 from scenewise.config import build, plain
 from scenewise.errors import InputError
 from scenewise.models import MODELS
-from scenewise.models.contract import Decodes, Predictor, Recurrent, SceneModel
+from scenewise.models.contract import Decodes, Predictor, Recurrent, Samples, SceneModel
 from scenewise.observation import Observation
 
 
@@ -87,6 +87,7 @@ def test_permuting_slot_noise_permutes_slots(model: SceneModel) -> None:
 
 
 def test_batch_size_and_order_change_nothing(model: SceneModel) -> None:
+    model.eval()  # batch norms look at a batch together in training
     observation = video(model, batch=3)
     noise = torch.randn(model.noise_shape(3, 4), generator=torch.Generator().manual_seed(1))
     whole = model(observation, noise=noise).decomposition
@@ -144,10 +145,12 @@ def test_state_can_be_saved_and_continued(model: SceneModel, tmp_path) -> None:
 
 
 def test_same_seed_same_bytes_whatever_the_global_generator(model: SceneModel) -> None:
-    first = model(video(model), seed=4).decomposition.masks
+    first = model(video(model), seed=4).decomposition
     torch.manual_seed(99)
-    assert torch.equal(first, model(video(model), seed=4).decomposition.masks)
-    assert not torch.equal(first, model(video(model), seed=5).decomposition.masks)
+    again, other = (model(video(model), seed=seed).decomposition for seed in (4, 5))
+    assert torch.equal(first.masks, again.masks)
+    assert torch.equal(first.appearance, again.appearance)
+    assert not torch.equal(first.appearance, other.appearance)  # masks need not depend on noise
 
 
 def test_works_under_no_grad_and_gives_the_same(model: SceneModel) -> None:
@@ -179,9 +182,26 @@ def test_prediction_continues_and_can_be_split(model: SceneModel) -> None:
 def test_decodes_latents(model: SceneModel) -> None:
     if not isinstance(model, Decodes):
         pytest.skip("does not draw latents")
+    model.eval()
     masks, appearance = model.decode(model(video(model, 1, 1)).decomposition.mean[:, 0])
     torch.testing.assert_close(masks.sum(1), torch.ones_like(masks[:, 0]))
     assert appearance.shape[2:] == model.frame_shape
+
+
+def test_samples_are_scenes_and_depend_on_seed_and_place_alone(model: SceneModel) -> None:
+    if not isinstance(model, Samples):
+        pytest.skip("does not make up scenes")
+    model.eval()
+    masks, appearance = model.sample(3, seed=7)
+    assert masks.shape[:3] == (3, model.config.slots, 1)
+    assert appearance.shape == (3, model.config.slots, *model.frame_shape)
+    torch.testing.assert_close(masks.sum(1), torch.ones_like(masks[:, 0]))
+    torch.testing.assert_close(model.sample(2, seed=7)[1], appearance[:2])
+    assert not torch.allclose(model.sample(1, seed=8)[1], appearance[:1])
+    assert not torch.allclose(appearance[0], appearance[1])
+    assert not appearance.requires_grad
+    with pytest.raises(InputError, match="count"):
+        model.sample(0)
 
 
 def test_missing_or_wrong_viewpoints_are_told(model: SceneModel) -> None:

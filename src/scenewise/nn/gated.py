@@ -118,3 +118,11 @@ def check_gated(size: tuple[int, int], channels: int, strides: Sequence[int], no
         raise InputError("size", problem)
     if norm == "group" and channels % 4:
         raise InputError("gated_channels", f"must be divisible by 4 for group norms; found {channels}.")
+
+
+def check_batch(module: nn.Module, images: Tensor, norm: str) -> None:
+    """Raise InputError where batch norms are to be trained on a single image (monet_genesis.md 2.6)."""
+    if norm == "batch" and module.training and len(images) < 2:
+        problem = "a batch norm cannot be trained on one frame at a time; found a batch of 1."
+        remedy = "Use a larger batch or less accumulation, set norm=group, or put the model in evaluation mode."
+        raise InputError("training.batch", problem, remedy)
