@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser, positional=True)
     parser.add_argument("--data", required=True, metavar="SOURCE", help="a name from `scenewise data list`, or a file")
     add_source_options(parser)
-    parser.add_argument("--protocol", action="append", metavar="NAME", help="may be repeated; default: all of them")
+    protocol_help = "may be repeated; default: provide, rnem, savi; on request: lds, lds-gap"
+    parser.add_argument("--protocol", action="append", metavar="NAME", help=protocol_help)
     parser.add_argument("--frames", type=int, metavar="N", help="frames of each video; default: all")
     parser.add_argument("--samples", type=int, default=200, metavar="N", help="number of videos; default: %(default)s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="seeds of the posterior noise")
@@ -45,10 +46,12 @@ def run(args: argparse.Namespace) -> int:
     import scenewise as sw
     from scenewise.decompose.decomposer import check_limits
     from scenewise.evaluation.evaluate import evaluate
+    from scenewise.evaluation.on_request import check_protocols
     from scenewise.evaluation.protocols import PROTOCOLS
 
     check_limits(slots=args.slots, refinements=args.refinements)
-    protocols = [PROTOCOLS.get(name).name for name in args.protocol or PROTOCOLS.names()]
+    protocols = args.protocol or PROTOCOLS.names()
+    check_protocols(protocols)
     source = open_source(args.data, args.split, args.settings)
     decomposer = sw.load(args.model, args.device)
     started = time.perf_counter()
@@ -75,10 +78,11 @@ def run(args: argparse.Namespace) -> int:
 def _tell(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], seconds: float) -> None:
     videos = rows[0]["videos"] if rows else 0
     print(f"{name} on {videos} videos of {args.data} ({args.split}), {len(args.seeds)} seeds, {duration(seconds)}")
+    width = max((len(row["measure"]) for row in rows), default=0)
     for row in rows:
-        value = "-" if row["mean"] is None else f"{row['mean']:.4f}"
+        value = row.get("note", "-") if row["mean"] is None else f"{row['mean']:.4f}"
         spread = "" if row["std"] is None else f" ± {row['std']:.4f}"
-        print(f"  {row['protocol']:<10}{row['measure']:<12}{value}{spread}")
+        print(f"  {row['protocol']:<10}{row['measure']:<{max(width + 1, 12)}}{value}{spread}")
 
 
 def _write(args: argparse.Namespace, decomposer: Any, source: Any, rows: list[dict[str, Any]], seconds: float) -> None:

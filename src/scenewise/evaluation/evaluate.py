@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from scenewise.errors import InputError
+from scenewise.evaluation.on_request import ON_REQUEST, Request, check_protocols
 from scenewise.evaluation.protocols import PROTOCOLS, Accumulator
 from scenewise.models.contract import Recurrent, SceneModel
 from scenewise.observation import Observation
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scenewise.data.contract import Source
+    from scenewise.evaluation.protocols import Protocol
 
     Batch = tuple[list[int], np.ndarray, np.ndarray]
 
@@ -39,7 +41,7 @@ def evaluate(
     Args:
         model: In evaluation mode, on its device.
         source: Videos with ids.
-        protocols: Names of protocols.
+        protocols: Names of protocols, those on request too.
         videos: How many videos; all where the source has fewer.
         frames: Frames of each from its start; all where None.
         seeds: Seeds of the posterior noise; every seed sees the same videos.
@@ -55,20 +57,32 @@ def evaluate(
     Raises:
         InputError: The source has no ids, its frames do not fit the model, or a protocol is unknown.
     """
-    chosen = [PROTOCOLS.get(name) for name in protocols]
+    check_protocols(protocols)
+    plain = [PROTOCOLS.get(name) for name in protocols if name in PROTOCOLS.names()]
+    others = [ON_REQUEST.get(name) for name in protocols if name in ON_REQUEST.names()]
     count = min(videos, len(source))
     length = _length(source, frames)
     if not source.facts.has_ids:
         raise InputError(source.facts.origin, "has no ground truth to score against.", "Use a source with ids.")
     if not seeds or count < 1:
         raise InputError("seeds" if count else "videos", "must name at least one.")
-    meter = _Meter(count * length * len(seeds), progress)
+    meter = _Meter(count * length * len(seeds) * (bool(plain) + len(others)), progress)
+    request = Request(model, source, count, length, seeds, slots, refinements, batch, meter)
+    rows = _label_rows(request, plain) if plain else []
+    return rows + [row for score in others for row in score(request)]
+
+
+def _label_rows(request: Request, protocols: Sequence[Protocol]) -> list[dict[str, Any]]:
+    """Score labels and reconstructions, which are all that is kept of a video."""
+    model, source = request.model, request.source
     results: list[list[Accumulator]] = []
-    for seed in seeds:
-        tallies = [protocol.begin(source.facts.background_ids) for protocol in chosen]
-        for chosen_videos, drawn, ids in _batches(source, count, length, batch):
-            cameras = viewpoints(model, source, chosen_videos, length)
-            labels, reconstruction = explain(model, drawn, slots, refinements, seed, meter, cameras)
+    for seed in request.seeds:
+        tallies = [protocol.begin(source.facts.background_ids) for protocol in protocols]
+        for chosen, drawn, ids in batches(source, request.videos, request.frames, request.batch):
+            cameras = viewpoints(model, source, chosen, request.frames)
+            labels, reconstruction = explain(
+                model, drawn, request.slots, request.refinements, seed, request.meter, cameras
+            )
             for tally in tallies:
                 tally.add(labels, ids, reconstruction, drawn.astype(np.float32) / 255)
         results.append(tallies)
@@ -158,7 +172,7 @@ def _length(source: Source, frames: int | None) -> int:
     return frames or known
 
 
-def _batches(source: Source, count: int, length: int, batch: int) -> Iterator[Batch]:
+def batches(source: Source, count: int, length: int, batch: int) -> Iterator[Batch]:
     """Yield numbers of videos, frames, uint8 (B, T, C, H, W), and ids (B, T, H, W)."""
     for first in range(0, count, batch):
         indices = list(range(first, min(first + batch, count)))

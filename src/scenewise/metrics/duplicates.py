@@ -117,4 +117,5 @@ def duplicates(
     winner = found.area.argmax(1)
     background[rows, winner, :] = True
     background[rows, :, winner] = True
-    return Duplicates(pairs, (pairs & ~background).any((1, 2)), (pairs & background).any((1, 2)))
+    objects, split = ((pairs & where).reshape(len(pairs), -1).any(1) for where in (~background, background))
+    return Duplicates(pairs, np.asarray(objects), np.asarray(split))
