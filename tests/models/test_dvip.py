@@ -54,7 +54,7 @@ def test_elbo_of_a_perfect_frame_without_kl(preset, constant):
     assert log_peak(config.sigma) * 3 * 64 * 64 == pytest.approx(constant, abs=0.1)
     model = make(sigma=config.sigma)
     with torch.no_grad():
-        for parameter in (*model.generator.output.parameters(), *model.combine.parameters()):
+        for parameter in (*model.generator[2][-2].parameters(), *model.combine.parameters()):
             parameter.zero_()  # draws black; q = N(0, I) as p is at the first frame
     output = model(Observation(torch.zeros(2, 1, 3, 16, 16)))
     assert output.terms["kl"].abs().max() < 1e-5
@@ -109,7 +109,7 @@ def test_only_the_kl_teaches_the_transitions():
 def test_batch_norm_pools_over_the_batch_in_announced_steps_alone():
     model = make()
     observation = frames(model)
-    norm = model.encoder.norms[0]
+    norm = model.encoder[1]
     before = norm.running_mean.clone()
     quiet = model.train()(observation).terms["nll"]
     assert torch.equal(norm.running_mean, before)
@@ -117,7 +117,7 @@ def test_batch_norm_pools_over_the_batch_in_announced_steps_alone():
     taught = model(observation).terms["nll"]
     assert not torch.equal(norm.running_mean, before)
     assert not torch.allclose(taught, quiet)
-    hidden = model.encoder.hidden[0](observation.frames.flatten(0, 1))
+    hidden = model.encoder[0](observation.frames.flatten(0, 1))
     torch.testing.assert_close(norm.running_mean, 0.1 * hidden.mean((0, 2, 3)), rtol=1e-4, atol=1e-6)
     after = norm.running_mean.clone()
     model(observation)
@@ -130,7 +130,7 @@ def test_frozen_parts_draw_one_picture_and_slots_show_what_moves():
     drawn = model.draw(latents)
     assert torch.equal(drawn, drawn[:, :1].expand_as(drawn))
     with torch.no_grad():
-        model.generator.project.weight[:, 4:] = 0  # the second part is not drawn
+        model.generator[0].weight[:, 4:] = 0  # the second part is not drawn
     masks, appearance = model.decode(latents[:, 0])
     assert bool((masks[:, 0] >= masks[:, 1]).all())
     assert masks[:, 0].max() > 0.9
@@ -198,10 +198,17 @@ def test_warm_up_of_the_kl():
         assert model.loss(terms).item() == pytest.approx(1 + weight)
 
 
-@pytest.mark.parametrize("size", [[16, 32], [24, 24]])
-def test_sizes_it_cannot_halve_are_told(size):
-    with pytest.raises(InputError, match="equal powers of 2"):
-        make(size=size)
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"size": [16, 32]}, "equal powers of 2"),
+        ({"size": [24, 24]}, "equal powers of 2"),
+        ({"norm": "group", "width": 6}, "by 4"),
+    ],
+)
+def test_settings_that_cannot_work_together_are_told(wrong, says):
+    with pytest.raises(InputError, match=says):
+        make(**wrong)
 
 
 @pytest.mark.slow

@@ -40,6 +40,7 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, SceneModel, State, register_model
+from scenewise.nn.dcgan import NORMS, OUTPUTS, DcganDecoder, DcganEncoder, fits
 from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
 from scenewise.variational.likelihood import log_peak
 
@@ -65,9 +66,9 @@ class DvipConfig:
     sigma: float = setting(0.5, "Standard deviation of a pixel (variance 0.25)", minimum=1e-3, maximum=10)
     transition_layers: int = setting(5, "Layers of a part's transition; 2 for the correlations", minimum=1, maximum=16)
     transition_hidden: int = setting(128, "Width of a transition's hidden layers", minimum=1, maximum=4096)
-    mean_activation: str = setting("linear", "Of the pixels' means", choices=("linear", "relu", "sigmoid"))
+    mean_activation: str = setting("linear", "Of the pixels' means", choices=OUTPUTS)
     literal_activations: bool = setting(False, "Activations on the heads too, as the text says")
-    slope: float = setting(0.2, "Of the leaky ReLU (DCGAN's; the paper names none)", minimum=0, maximum=1)
+    norm: str = setting("batch", "Norm between convolutions; group is ours", choices=NORMS)
     kl_warmup: int = setting(0, "Steps over which the KL's weight grows from 0 (ours)", minimum=0)
     predict_z: str = setting("prior_mean", "z of a predicted frame", choices=("prior_mean", "prior_sample"))
 
@@ -90,45 +91,14 @@ PRESETS: dict[str, Any] = {
 }
 
 
-class Encoder(nn.Module):
-    """DCGAN's discriminator: frames to features (Appendix A)."""
+class Generator(nn.Sequential):
+    """A latent to the pixels' means (Appendix A)."""
 
     def __init__(self, config: DvipConfig) -> None:
-        super().__init__()
-        widths = [config.channels, *_widths(config)]
-        self.hidden = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(widths))
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[1:])
-        self.output = nn.Conv2d(widths[-1], config.features, 4)
-        self.slope = config.slope
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Take (N, C, H, W); return (N, features)."""
-        x = frames
-        for layer, norm in zip(self.hidden, self.norms, strict=True):
-            x = functional.leaky_relu(norm(layer(x)), self.slope)
-        return functional.leaky_relu(self.output(x), self.slope).flatten(1)
-
-
-class Generator(nn.Module):
-    """DCGAN's generator: a latent to the pixels' means (Appendix A)."""
-
-    def __init__(self, config: DvipConfig) -> None:
-        super().__init__()
-        units, widths = config.num_factors * config.latent, _widths(config)[::-1]
-        self.project = nn.Linear(units, units)
-        first = nn.ConvTranspose2d(units, widths[0], 4)
-        self.hidden = nn.ModuleList([first, *(nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(widths))])
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
-        self.output = nn.ConvTranspose2d(widths[-1], config.channels, 4, 2, 1)
-        self.activation = {"linear": nn.Identity, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}[config.mean_activation]()
-
-    def forward(self, latent: Tensor) -> Tensor:
-        """Take (N, z_dim); return (N, C, H, W)."""
-        x = self.project(latent).relu()[:, :, None, None]
-        for layer, norm in zip(self.hidden, self.norms, strict=True):
-            x = norm(layer(x)).relu()
-        mean: Tensor = self.activation(self.output(x))
-        return mean
+        units, output = config.num_factors * config.latent, config.mean_activation
+        sizes = (config.width, config.channels, config.size[0])
+        draw = DcganDecoder(units, *sizes, config.norm, bias=True, output=output)
+        super().__init__(nn.Linear(units, units), nn.ReLU(), draw)
 
 
 class Combination(nn.Module):
@@ -141,20 +111,17 @@ class Combination(nn.Module):
         self.prior_mean, self.prior_scale = nn.Linear(units, units), nn.Linear(units, units)
         self.joint = nn.Linear(3 * units, units)
         self.mean, self.scale = nn.Linear(units, units), nn.Linear(units, units)
-        self.slope, self.literal = config.slope, config.literal_activations
+        self.literal = config.literal_activations
 
     def forward(self, features: Tensor, prior: Gaussian) -> Gaussian:
         """Take (B, features) and a prior of shape (B, z_dim); return a posterior of that shape."""
         shielded = Gaussian(prior.mean.detach(), prior.log_variance.detach())
-        seen = [self.frame(features), self.prior_mean(shielded.mean), self.prior_scale(shielded.log_variance)]
-        x = self._active(self.joint(self._active(torch.cat(seen, -1))))
+        seen = [self.frame(_active(features)), self.prior_mean(shielded.mean), self.prior_scale(shielded.log_variance)]
+        x = _active(self.joint(_active(torch.cat(seen, -1))))
         mean, scale = self.mean(x), self.scale(x)
         if self.literal:
-            mean, scale = self._active(mean), self._active(scale)
+            mean, scale = _active(mean), _active(scale)
         return Gaussian(mean, scale.clamp(-_LIMIT, _LIMIT))
-
-    def _active(self, x: Tensor) -> Tensor:
-        return functional.leaky_relu(x, self.slope)
 
 
 class Transition(nn.Module):
@@ -207,7 +174,9 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         super().__init__()
         _check(config)
         self.config = config
-        self.encoder, self.combine, self.generator = Encoder(config), Combination(config), Generator(config)
+        sizes = (config.size[0], config.channels, config.width, config.features)
+        self.encoder = DcganEncoder(*sizes, config.norm, norm_first=True, bias=True)
+        self.combine, self.generator = Combination(config), Generator(config)
         self.transitions = nn.ModuleList(Transition(config) for _ in range(config.num_factors))
         self.progress: Tensor
         self.register_buffer("progress", torch.zeros((), dtype=torch.int64))
@@ -219,9 +188,13 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
     def train(self, mode: bool = True) -> Dvip:
         """Set the mode; batch norm pools over the batch in announced training steps alone."""
         super().train(mode)
-        for norm in (*self.encoder.norms, *self.generator.norms):
-            norm.train(False)
+        self._pool(False)
         return self
+
+    def _pool(self, on: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.train(on)
 
     def begin_step(self, step: int) -> None:
         """Set the KL's weight to a training step, and let the next forward pass pool batch norm over the batch."""
@@ -264,7 +237,7 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
     def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
         """Return the state before the first frame."""
         shape = (batch, self.count_slots(slots), self.config.latent)
-        zeros = torch.zeros(shape, device=self.generator.project.weight.device)
+        zeros = torch.zeros(shape, device=self.progress.device)
         return {
             "latent": zeros,
             "total": zeros.clone(),
@@ -321,15 +294,12 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
     @contextmanager
     def _pooling(self) -> Iterator[None]:
         """Let batch norm pool over the batch if a training step was announced."""
-        pooling, self._announced = self._announced, False
-        norms = [*self.encoder.norms, *self.generator.norms]
-        for norm in norms:
-            norm.train(pooling)
+        self._pool(self._announced)
+        self._announced = False
         try:
             yield
         finally:
-            for norm in norms:
-                norm.train(False)
+            self._pool(False)
 
     # -- drawing ------------------------------------------------------------------------------------------------
 
@@ -381,9 +351,8 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         return self._decomposition(state["latent"].new_empty(0), parts), state
 
 
-def _widths(config: DvipConfig) -> list[int]:
-    """Return the channels of the convolutions that halve the frame down to 4 x 4."""
-    return [config.width * 2**i for i in range(config.size[0].bit_length() - 3)]
+def _active(x: Tensor) -> Tensor:
+    return functional.leaky_relu(x, 0.2)  # DCGAN's slope
 
 
 def _joined(parts: list[Gaussian]) -> Gaussian:
@@ -393,7 +362,8 @@ def _joined(parts: list[Gaussian]) -> Gaussian:
 
 def _check(config: DvipConfig) -> None:
     height, width = config.size
-    if height != width or height & (height - 1):
-        raise InputError(
-            "size", f"must be two equal powers of 2, at least 8; found {config.size}.", "Resize the frames."
-        )
+    if height != width or not fits(height):
+        problem = f"must be two equal powers of 2, at least 8; found {config.size}."
+        raise InputError("size", problem, "Resize the frames.")
+    if config.norm == "group" and config.width % 4:
+        raise InputError("width", f"must be divisible by 4 for group norm; found {config.width}.")

@@ -1,4 +1,4 @@
-"""Encoder and decoder of square images by 4x4 convolutions of stride 2, after DCGAN (ddpae.md 4)."""
+"""Encoder and decoder of square images by 4x4 convolutions of stride 2, after DCGAN (ddpae.md 4, dvip.md 3)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from torch import Tensor, nn
 
 NORMS = ("batch", "group")
 """Batch norm; or group norm, for which a video is the same alone and in a batch (ours)."""
+
+OUTPUTS = ("sigmoid", "linear", "relu")
+"""Activations of a decoder's images."""
 
 _GROUPS = 4
 _SLOPE = 0.2  # of the leaky ReLU
@@ -25,15 +28,27 @@ class DcganEncoder(nn.Sequential):
         channels: C of the images.
         width: Channels after the first convolution, divisible by 4 for group norm.
         out: Size of the vector.
-        norm: One of `NORMS`; none follows the first convolution.
+        norm: One of `NORMS`.
+        norm_first: Whether a norm follows the first convolution too.
+        bias: Whether convolutions have one.
     """
 
-    def __init__(self, side: int, channels: int, width: int, out: int, norm: str = "batch") -> None:
-        layers: list[nn.Module] = [_down(channels, width), nn.LeakyReLU(_SLOPE)]
+    def __init__(
+        self,
+        side: int,
+        channels: int,
+        width: int,
+        out: int,
+        norm: str = "batch",
+        norm_first: bool = False,
+        bias: bool = False,
+    ) -> None:
+        first = [_norm(norm, width)] if norm_first else []
+        layers: list[nn.Module] = [_down(channels, width, bias), *first, nn.LeakyReLU(_SLOPE)]
         for _ in range(_doublings(side)):
-            layers += [_down(width, 2 * width), _norm(norm, 2 * width), nn.LeakyReLU(_SLOPE)]
+            layers += [_down(width, 2 * width, bias), _norm(norm, 2 * width), nn.LeakyReLU(_SLOPE)]
             width *= 2
-        super().__init__(*layers, nn.Conv2d(width, out, 4, bias=False))
+        super().__init__(*layers, nn.Conv2d(width, out, 4, bias=bias))
 
     def forward(self, images: Tensor) -> Tensor:
         """Take (N, C, S, S); return (N, out)."""
@@ -42,7 +57,7 @@ class DcganEncoder(nn.Sequential):
 
 
 class DcganDecoder(nn.Sequential):
-    """The way back: 4 x 4 pixels from a vector, then twice the side and half the channels each time, sigmoid.
+    """The way back: 4 x 4 pixels from a vector, then twice the side and half the channels each time.
 
     Args:
         inputs: Size of the vector.
@@ -50,18 +65,30 @@ class DcganDecoder(nn.Sequential):
         channels: C of the images.
         side: S of the images, see `fits`.
         norm: One of `NORMS`; none follows the last convolution.
+        bias: Whether convolutions have one.
+        output: Activation of the images, one of `OUTPUTS`.
     """
 
-    def __init__(self, inputs: int, width: int, channels: int, side: int, norm: str = "batch") -> None:
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        channels: int,
+        side: int,
+        norm: str = "batch",
+        bias: bool = False,
+        output: str = "sigmoid",
+    ) -> None:
         wide = width << _doublings(side)
-        layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, wide, 4, bias=False), _norm(norm, wide), nn.ReLU()]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, wide, 4, bias=bias), _norm(norm, wide), nn.ReLU()]
         while wide > width:
-            layers += [_up(wide, wide // 2), _norm(norm, wide // 2), nn.ReLU()]
+            layers += [_up(wide, wide // 2, bias), _norm(norm, wide // 2), nn.ReLU()]
             wide //= 2
-        super().__init__(*layers, _up(width, channels), nn.Sigmoid())
+        activation = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "linear": nn.Identity}[output]
+        super().__init__(*layers, _up(width, channels, bias), activation())
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Take (N, inputs); return (N, C, S, S) in [0, 1]."""
+        """Take (N, inputs); return (N, C, S, S)."""
         found: Tensor = super().forward(vectors[:, :, None, None])
         return found
 
@@ -75,9 +102,9 @@ def _norm(kind: str, channels: int) -> nn.Module:
     return nn.BatchNorm2d(channels) if kind == "batch" else nn.GroupNorm(_GROUPS, channels)
 
 
-def _down(inputs: int, out: int) -> nn.Module:
-    return nn.Conv2d(inputs, out, 4, stride=2, padding=1, bias=False)
+def _down(inputs: int, out: int, bias: bool) -> nn.Module:
+    return nn.Conv2d(inputs, out, 4, stride=2, padding=1, bias=bias)
 
 
-def _up(inputs: int, out: int) -> nn.Module:
-    return nn.ConvTranspose2d(inputs, out, 4, stride=2, padding=1, bias=False)
+def _up(inputs: int, out: int, bias: bool) -> nn.Module:
+    return nn.ConvTranspose2d(inputs, out, 4, stride=2, padding=1, bias=bias)
