@@ -45,7 +45,7 @@ def _parts(report: ReportBuilder, summary: Mapping[str, Any]) -> dict[str, str]:
         "settings": _settings(report.settings),
         "data": embed(_data(report, summary)),
         "css": _source("page.css"),
-        "js": _source("page.js"),
+        "js": "(() => {\n" + _source("pictures.js") + "\n" + _source("page.js") + "})();\n",
     }
 
 
