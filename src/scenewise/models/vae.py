@@ -3,11 +3,11 @@
 It keeps the contract with K = 1: one slot, whose mask is 1 everywhere. It shows what an autoencoder of the same make
 reaches without slots: reconstruction, likelihood, and what a linear map reads from its code.
 
-Two families, both from monet_genesis.md 4 and iodine.md 6. IODINE says only that its VAE has the broadcast decoder; ours
+Two families (monet_genesis.md 4, iodine.md 6). IODINE says only that its VAE has the broadcast decoder; ours
 (`paper`) has IODINE's encoder over colours and coordinates, pooled by the mean, Z = 64 and sigma 0.1; `paper-448` has
-Z = 7 * 64, as many numbers as seven slots. GENESIS's are gated convolutional VAEs with Z = 64 and sigma 0.7: `dc-vae`
-draws by transposed convolutions, `bd-vae` by a broadcast decoder of four ELU convolutions; that they are trained by GECO,
-as GENESIS is, is our reading. `deconv` has IODINE's ablation decoder. `fast` is ours and learns soonest on small
+Z = 7 * 64, as many numbers as seven slots; `deconv` has IODINE's ablation decoder. GENESIS's are gated convolutional
+VAEs with Z = 64 and sigma 0.7: `dc-vae` draws by transposed convolutions, `bd-vae` by a broadcast decoder of four ELU
+convolutions. That they are trained by GECO, as GENESIS is, is our reading. `fast` is ours and learns soonest on small
 hardware.
 
 Expected: no number is published in text for either family.
@@ -142,7 +142,7 @@ class Vae(ImageModel, Samples, Decodes):
         log_masks, appearance = self._draw(latents)
         sigmas = latents.new_full((1,), self.config.sigma)
         likelihood = masked_log_likelihood(images, appearance, log_masks, sigmas)
-        return Explained(log_masks, appearance, latents, posterior, _standard(latents), likelihood)
+        return Explained(log_masks, appearance, latents, posterior, Gaussian.standard(latents), likelihood)
 
     def infer(self, images: Tensor) -> Gaussian:
         """Return q(z | x) of images (N, C, H, W), each part (N, 1, Z)."""
@@ -170,10 +170,6 @@ class Vae(ImageModel, Samples, Decodes):
     def imagine(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Draw new images from N(0, 1); see `Samples`."""
         return self.decode(noise)
-
-
-def _standard(like: Tensor) -> Gaussian:
-    return Gaussian(torch.zeros_like(like), torch.zeros_like(like))
 
 
 def _make_encoder(config: VaeConfig) -> nn.Module:

@@ -33,7 +33,7 @@ class AutoregressivePrior(nn.Module):
 
     def forward(self, latents: Tensor) -> Gaussian:
         """Return p of each slot of latents (N, K, Z) given those before it, each part (N, K, Z)."""
-        found, state = [_standard(latents[:, 0])], None
+        found, state = [Gaussian.standard(latents[:, 0])], None
         for latent in latents.unbind(1)[:-1]:
             part, state = self._next(latent, state)
             found.append(part)
@@ -70,7 +70,3 @@ class ConditionalPrior(nn.Module):
         """Take (..., given); return p, each part (..., latent)."""
         x = functional.elu(self.second(functional.elu(self.first(given))))
         return prior_gaussian(self.output(x))
-
-
-def _standard(like: Tensor) -> Gaussian:
-    return Gaussian(torch.zeros_like(like), torch.zeros_like(like))

@@ -21,6 +21,11 @@ class Gaussian(NamedTuple):
     mean: Tensor
     log_variance: Tensor
 
+    @classmethod
+    def standard(cls, like: Tensor) -> Gaussian:
+        """Return N(0, 1) of the shape of a tensor."""
+        return cls(torch.zeros_like(like), torch.zeros_like(like))
+
     def sample(self, noise: Tensor) -> Tensor:
         """Return the reparameterised sample mean + std * noise, `noise` standard normal of shape (..., Z)."""
         return self.mean + (0.5 * self.log_variance).exp() * noise
