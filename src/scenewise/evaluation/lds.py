@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from scenewise.evaluation.evaluate import batches, viewpoints
-from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows
+from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows, Values, joined, rows_of
 from scenewise.metrics import (
     adjusted_rand_index,
     duplicates,
@@ -26,17 +26,14 @@ from scenewise.metrics import (
     squared_error,
     takeover,
 )
-from scenewise.metrics.arrays import mean
 from scenewise.models.contract import Decodes, SceneModel, Weighs
 from scenewise.observation import Observation
 from scenewise.variational.gaussian import Gaussian
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from scenewise.decomposition import Decomposition
-
-    Values = dict[str, np.ndarray]
 
 SAMPLES, FEW = 500, 50
 """Importance samples of an image: the paper's number, and one that shows how far the estimate has settled."""
@@ -142,11 +139,11 @@ def score(request: Request) -> Rows:
             found = _explain(request, observation, ids, seed)
             parts.append({name: v for measure in _MEASURES for name, v in measure(found).items()})
             request.meter(len(ids))
-        by_seed.append(_joined(parts))
-    rows = _rows("lds", by_seed, request)
+        by_seed.append(joined(parts))
+    rows = rows_of("lds", by_seed, request)
     chosen = drawn_images(len(by_seed[0]["MSE"]))
     few = [{f"{name} of {DRAWN}": values[name][chosen] for name in _COUNTED} for values in by_seed]
-    return rows + ([] if chosen is None else _rows("lds", few, request, keep=False))
+    return rows + ([] if chosen is None else rows_of("lds", few, request, keep=False))
 
 
 _COUNTED = ("duplicates", "object duplicates", "background split")
@@ -178,8 +175,8 @@ def score_gap(request: Request) -> Rows:
             weights = request.model.log_weights(observation, SAMPLES, seed, request.slots, request.refinements)
             parts.append(_gaps({name: w.flatten(0, 1).cpu().numpy() for name, w in weights.items()}))
             request.meter(len(ids))
-        by_seed.append(_joined(parts))
-    return _rows("lds-gap", by_seed, request)
+        by_seed.append(joined(parts))
+    return rows_of("lds-gap", by_seed, request)
 
 
 def _gaps(weights: dict[str, np.ndarray]) -> Values:
@@ -228,32 +225,3 @@ def _drawn_masks(model: SceneModel, part: Decomposition) -> torch.Tensor:
 def _as_images(part: Decomposition) -> Decomposition:
     """Return a decomposition of (B, T) frames as that of B T images."""
     return type(part)(*(getattr(part, name).flatten(0, 1).unsqueeze(1) for name in part.__dataclass_fields__))
-
-
-def _joined(parts: Sequence[Values]) -> Values:
-    return {name: np.concatenate([part[name] for part in parts]).astype(np.float64) for name in parts[0]}
-
-
-def _rows(protocol: str, by_seed: Sequence[Values], request: Request, keep: bool = True) -> Rows:
-    """Return one row per measure; where `keep`, with the value of each image (`each`), by seed."""
-    rows = []
-    for name in by_seed[0]:
-        each = [values[name] for values in by_seed]
-        means = [mean(values) for values in each]
-        row: dict[str, Any] = {
-            "protocol": protocol,
-            "measure": name,
-            "mean": _plain(float(np.mean(means))),
-            "std": _plain(float(np.std(means, ddof=1))) if len(means) > 1 else None,
-            "values": [_plain(value) for value in means],
-            "videos": request.videos,
-            "frames": len(each[0]),
-            "empty": int(np.isnan(each[0]).sum()),
-        }
-        rows.append(row | ({"each": [[_plain(v) for v in values] for values in each]} if keep else {}))
-    return rows
-
-
-def _plain(value: float) -> float | None:
-    """Return six digits, None for NaN."""
-    return float(f"{value:.6g}") if np.isfinite(value) else None

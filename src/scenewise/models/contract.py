@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from scenewise.observation import Observation
     from scenewise.variational.explained import Explained
+    from scenewise.variational.gaussian import Gaussian
 
 State = dict[str, Tensor]
 """A recurrent model's memory: plain tensors by name, that can be saved, sent to a device and continued."""
@@ -274,6 +275,50 @@ class Decodes(ABC):
     @abstractmethod
     def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
         """Draw latents of shape (B, K, Z): masks (B, K, 1, H, W) and appearance (B, K, C, H, W)."""
+
+
+class Renders(ABC):
+    """A model that observes some views of a scene and draws it from any viewpoint."""
+
+    @abstractmethod
+    def observe(
+        self,
+        frames: Tensor,
+        viewpoints: Tensor,
+        slots: int | None = None,
+        refinements: int | None = None,
+        seed: int = 0,
+        posterior: Gaussian | None = None,
+    ) -> Gaussian:
+        """Return the posterior (B, K, Z) after views of a scene, without a graph, in memory that does not grow.
+
+        Args:
+            frames: Views, shape (B, V, C, H, W) in [0, 1], taken in their order.
+            viewpoints: Shape (B, V, D).
+            slots: K; the settings' value where None.
+            refinements: R; the settings' value where None.
+            seed: Seed of the posterior noise.
+            posterior: What earlier views of the scene left, to go on from; `slots` is not looked at then.
+
+        Raises:
+            InputError: There is no view, or views and viewpoints are not what the model takes.
+        """
+
+    @abstractmethod
+    def render(self, posterior: Gaussian, viewpoints: Tensor, seed: int | None = 0) -> Decomposition:
+        """Draw a scene from viewpoints nobody may have seen; one sample of the posterior for all of them.
+
+        Args:
+            posterior: What `observe` returned, (B, K, Z).
+            viewpoints: Shape (B, V, D).
+            seed: Seed of the sample; the posterior's mean where None.
+
+        Returns:
+            V views; `log_likelihood` is that of the drawn image itself, since there is no other.
+
+        Raises:
+            InputError: The viewpoints are not what the model takes.
+        """
 
 
 _TOGETHER = 16  # scenes drawn at once; bounds the memory

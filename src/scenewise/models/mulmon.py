@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Refining, register_model
+from scenewise.models.contract import Decodes, Output, Refining, Renders, register_model
 from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import SlotDecoder, make_canvas
 from scenewise.nn.encoders import PooledEncoder, StridedEncoder
@@ -151,7 +151,7 @@ class ViewDecoder(nn.Module):
 
 
 @register_model("mulmon")
-class Mulmon(Refining, Decodes):
+class Mulmon(Refining, Renders, Decodes):
     """The model."""
 
     config_class: ClassVar[type] = MulmonConfig
@@ -280,19 +280,7 @@ class Mulmon(Refining, Decodes):
         seed: int = 0,
         posterior: Gaussian | None = None,
     ) -> Gaussian:
-        """Return the posterior after views of a scene, without a graph, in memory that does not grow with views.
-
-        Args:
-            frames: Views, shape (B, V, C, H, W) in [0, 1], taken in their order.
-            viewpoints: Shape (B, V, D).
-            slots: K; the settings' value where None.
-            refinements: R; the settings' value where None.
-            seed: Seed of the posterior noise.
-            posterior: What earlier views of the scene left, to go on from; `slots` is not looked at then.
-
-        Raises:
-            InputError: There is no view, or views and viewpoints are not what the model takes.
-        """
+        """Return the posterior after views of a scene; see `Renders.observe`."""
         observation = Observation(frames, None, viewpoints)
         self.check(observation)
         views = frames.shape[1]
@@ -308,19 +296,7 @@ class Mulmon(Refining, Decodes):
 
     @torch.no_grad()
     def render(self, posterior: Gaussian, viewpoints: Tensor, seed: int | None = 0) -> Decomposition:
-        """Draw a scene from viewpoints nobody may have seen; one sample of the posterior for all of them.
-
-        Args:
-            posterior: What `observe` returned, (B, K, Z).
-            viewpoints: Shape (B, V, D).
-            seed: Seed of the sample; the posterior's mean where None.
-
-        Returns:
-            V views; `log_likelihood` is that of the drawn image itself, since there is no other.
-
-        Raises:
-            InputError: The viewpoints are not what the model takes.
-        """
+        """Draw a scene from viewpoints; see `Renders.render`."""
         batch = len(posterior.mean)
         if viewpoints.ndim != 3 or viewpoints.shape[0] != batch or viewpoints.shape[2] != self.config.viewpoint:
             problem = f"must have shape (B, V, D) = {(batch, 'V', self.config.viewpoint)}; "
