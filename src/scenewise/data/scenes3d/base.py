@@ -97,8 +97,8 @@ def views(stage: Stage, camera: Camera, ids: np.ndarray, first_id: int = 1) -> d
         would show were it alone. `visibility` (n,): the share of that which is seen, 0 outside of the picture.
     """
     amodal = stage.silhouettes(camera)
-    seen = np.array([(ids == first_id + row).sum() for row in range(len(amodal))])
-    areas = amodal.sum((1, 2))
+    seen = np.bincount(ids.reshape(-1), minlength=first_id + len(amodal))[first_id : first_id + len(amodal)]
+    areas = np.array([np.count_nonzero(mask) for mask in amodal], np.int64)
     visibility = seen / np.maximum(areas, 1)
     return {"pixel_coords": camera.project(stage.places), "visibility": visibility, "amodal": amodal}
 

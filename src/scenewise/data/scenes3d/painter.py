@@ -95,7 +95,8 @@ def _edges(hits: Hits, shown: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
     ):
         between = geoms[first] != geoms[second]
-        between |= (np.abs(colours[first] - colours[second]) > _STEP).any(2)
+        red, green, blue = np.moveaxis(np.abs(colours[first] - colours[second]) > _STEP, 2, 0)
+        between |= red | green | blue  # faster than `any` along so short an axis
         beside[first] |= between
         beside[second] |= between
     return np.flatnonzero(beside)

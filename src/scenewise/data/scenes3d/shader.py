@@ -40,13 +40,14 @@ class Points:
 
     def take(self, which: np.ndarray) -> Points:
         """Return some of the points."""
-        return Points(self.geoms[which], self.places[which], self.normals[which], self.rays[which])
+        return Points(*(values.take(which, 0) for values in (self.geoms, self.places, self.normals, self.rays)))
 
 
 def shade(stage: Stage, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> np.ndarray:
     """Return the colours that come along rays, linear RGB, float32, shape (N, 3)."""
-    colours = sky(look, _unit(rays.astype(np.float32)))
-    met = np.flatnonzero(hits.geoms >= 0)
+    colours = np.empty((len(rays), 3), np.float32)
+    away, met = np.flatnonzero(hits.geoms < 0), np.flatnonzero(hits.geoms >= 0)
+    colours[away] = sky(look, _unit(rays[away].astype(np.float32)))
     if len(met):
         colours[met] = _surfaces(stage, look, _points(stage, look, origin, rays[met], hits, met))
     return colours
@@ -58,8 +59,8 @@ def touched(stage: Stage, look: Look, places: np.ndarray) -> np.ndarray:
     A body far away keeps less than half a hundredth of the ambient light off, which no display value shows.
     """
     bodies, cores = stage.data.geom_xpos[stage.moving].astype(np.float32), stage.cores[stage.moving]
-    squares = _dot(places, places)[:, None] - 2 * places @ bodies.T + (bodies * bodies).sum(1)
-    changed = (squares < (_NEAR * cores) ** 2).any(1)
+    squares = _dot(places, places) - 2 * bodies @ places.T + _dot(bodies, bodies)[:, None]  # (n, N)
+    changed = (squares < ((_NEAR * cores) ** 2)[:, None]).any(0)
     for lamp in look.lights:
         if lamp.samples:
             changed |= _behind(stage, lamp, places)
@@ -147,12 +148,12 @@ def _lit(stage: Stage, look: Look, points: Points, kinds: np.ndarray) -> tuple[n
         seen = np.flatnonzero((facing > 0) & (strength > 0))
         share = strength[seen]
         if lamp.samples:
-            share = share * _unshaded(stage, lamp, points.take(seen))
+            share = share * _unshaded(stage, lamp, points.geoms[seen], points.places.take(seen, 0))
         light[seen] += (share * facing[seen])[:, None] * _single(lamp.strength)
         glossy = np.flatnonzero(kinds[seen] != MATTE)
         at = seen[glossy]
-        back = ways[at] - 2 * facing[at, None] * points.normals[at]  # the lamp's light after the bounce
-        glint = np.clip(_dot(back, points.rays[at]), 0, 1) ** polish[at]
+        back = ways.take(at, 0) - 2 * facing[at, None] * points.normals.take(at, 0)  # the lamp's light after the bounce
+        glint = np.clip(_dot(back, points.rays.take(at, 0)), 0, 1) ** polish[at]
         shine[at] += (share[glossy] * glint)[:, None] * _single(lamp.strength)
     return light, shine
 
@@ -167,31 +168,31 @@ def _falling(lamp: Light, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(-(ways @ lamp.axis.astype(np.float32)), 0) / squares, ways
 
 
-def _unshaded(stage: Stage, lamp: Light, points: Points) -> np.ndarray:
-    """Return the share of a lamp that points see.
+def _unshaded(stage: Stage, lamp: Light, geoms: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the share of a lamp that places on geoms see, shape (N,).
 
     Rays begin at the lamp, since a batch shares one origin; that also rids convex bodies of shading themselves. Where
     two corners of the lamp that face each other are both seen or both hidden, so is the rest of it.
     """
-    seen = np.ones(len(points.geoms), np.float32)
-    doubtful = np.flatnonzero(_behind(stage, lamp, points.places))
-    some = points.take(doubtful)
-    first = _free(stage, lamp.points[0], some).astype(np.float32)
+    seen = np.ones(len(geoms), np.float32)
+    doubtful = np.flatnonzero(_behind(stage, lamp, places))
+    some = (geoms[doubtful], places.take(doubtful, 0))
+    first = _free(stage, lamp.points[0], *some).astype(np.float32)
     if len(lamp.points) > 1:
-        last = _free(stage, lamp.points[-1], some)
+        last = _free(stage, lamp.points[-1], *some)
         parted = np.flatnonzero(first != last)
-        rest = some.take(parted)
-        first[parted] = (1 + sum(_free(stage, point, rest) for point in lamp.points[1:-1])) / len(lamp.points)
+        rest = (some[0][parted], some[1].take(parted, 0))
+        first[parted] = (1 + sum(_free(stage, point, *rest) for point in lamp.points[1:-1])) / len(lamp.points)
     seen[doubtful] = first
     return seen
 
 
-def _free(stage: Stage, start: np.ndarray, points: Points) -> np.ndarray:
-    """Return whether nothing lies between a point of a lamp and points, bool, shape (N,)."""
-    ways = points.places - start
+def _free(stage: Stage, start: np.ndarray, geoms: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return whether nothing lies between a point of a lamp and places on geoms, bool, shape (N,)."""
+    ways = places - start
     hits = stage.cast(start, ways, (OBJECTS,))
-    free = (hits.geoms < 0) | (hits.geoms == points.geoms) | (hits.reach > 1 - _TOUCH)
-    hollow = ~stage.convex[points.geoms]
+    free = (hits.geoms < 0) | (hits.geoms == geoms) | (hits.reach > 1 - _TOUCH)
+    hollow = ~stage.convex[geoms]
     if hollow.any():
         free[hollow] &= hits.reach[hollow] > 1 - _BUMP / np.linalg.norm(ways[hollow], axis=1)
     return np.asarray(free)
@@ -206,8 +207,8 @@ def _behind(stage: Stage, lamp: Light, places: np.ndarray) -> np.ndarray:
     squares = (bodies * bodies).sum(1)
     narrow = np.maximum(squares - reach**2, 0).astype(np.float32)
     nearest = np.maximum(squares - reach * np.sqrt(squares), 0).astype(np.float32)
-    along = ways @ bodies.T
-    return np.asarray(((along > nearest) & (along * along >= _dot(ways, ways)[:, None] * narrow)).any(1))
+    along = bodies @ ways.T  # (n, N): numpy is quick along the longer axis
+    return np.asarray(((along > nearest[:, None]) & (along * along >= _dot(ways, ways) * narrow[:, None])).any(0))
 
 
 def _openness(stage: Stage, look: Look, points: Points) -> np.ndarray:

@@ -158,20 +158,20 @@ class Stage:
     def silhouettes(self, camera: Camera) -> np.ndarray:
         """Return what each body would show were it alone, bool, shape (n, H, W)."""
         rays = camera.rays()
-        shown = np.zeros((len(self.moving), len(rays)), bool)
+        shown, squares = np.zeros((len(self.moving), len(rays)), bool), (rays * rays).sum(1)
         for row, geom in enumerate(self.moving):
-            near = _near(camera, rays, self.data.geom_xpos[geom], 1.01 * self.model.geom_rbound[geom])
+            near = _near(camera, rays, squares, self.data.geom_xpos[geom], 1.01 * self.model.geom_rbound[geom])
             self.model.geom_group[geom] = ALONE
             shown[row, near] = self.cast(camera.place, rays[near], (ALONE,)).geoms >= 0
             self.model.geom_group[geom] = OBJECTS
         return shown.reshape(len(shown), *camera.size)
 
 
-def _near(camera: Camera, rays: np.ndarray, centre: np.ndarray, reach: float) -> np.ndarray:
-    """Return flat indices of the pixels whose ray passes a ball; saves nine in ten of the rays."""
+def _near(camera: Camera, rays: np.ndarray, squares: np.ndarray, centre: np.ndarray, reach: float) -> np.ndarray:
+    """Return flat indices of the pixels whose ray, of that squared length, passes a ball; saves nine rays in ten."""
     way = centre - camera.place
     along = rays @ way
-    return np.flatnonzero((along > 0) & ((way @ way - reach**2) * (rays * rays).sum(1) <= along**2))
+    return np.flatnonzero((along > 0) & ((way @ way - reach**2) * squares <= along * along))
 
 
 def _core(body: Body) -> float:
