@@ -41,6 +41,7 @@ CASES = {
     "provide-paper": Case("provide", "paper", 2, 4, {"size": [64, 64], "slots": 5, "refinements": 6}),
     "iodine-64": Case("iodine", "paper", 4, 1, {"size": [64, 64], **_IODINE}),
     "iodine-128": Case("iodine", "paper", 4, 1, {"size": [128, 128], **_IODINE}),
+    "mulmon-64": Case("mulmon", "paper", 2, 10),
 }
 
 

@@ -20,6 +20,7 @@ from scenewise.errors import InputError, nearest
 from scenewise.models import MODELS
 from scenewise.models.contract import Recurrent
 from scenewise.observation import Observation
+from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -126,11 +127,17 @@ class Subject:
         """Return a context in which the model computes as it is, or the plain way."""
         return naive.engaged(self.model) if plain or self.spec.naive else contextlib.nullcontext()
 
+    def seen_as(self, frames: Tensor) -> Observation:
+        """Return frames (B, T, C, H, W) as the model is given them: with some viewpoints where it takes any."""
+        size = self.model.viewpoint_size
+        cameras = None if size is None else seeded_noise((*frames.shape[:2], size), 0, device=frames.device)
+        return Observation(frames, None, cameras)
+
     def train(self, recorder: Recorder | None = None) -> None:
         """Make one training step: forward, loss, backward, clip to norm, Adam."""
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.model.loss(self.model(Observation(self.clips)).terms).mean()
+        loss = self.model.loss(self.model(self.seen_as(self.clips)).terms).mean()
         if recorder is not None:
             recorder.watching = False
         loss.backward()
@@ -144,7 +151,7 @@ class Subject:
         frame = self.video[:, self.seen % _VIDEO]
         self.seen += 1
         if not isinstance(self.model, Recurrent):
-            _ = self.model(Observation(frame.unsqueeze(1))).decomposition
+            _ = self.model(self.seen_as(frame.unsqueeze(1))).decomposition
             return
         state = self.model.initial_state() if self.state is None else self.state
         _, self.state = self.model.step(frame, state)
