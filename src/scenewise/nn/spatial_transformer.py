@@ -1,8 +1,8 @@
 """A spatial transformer of scale and shift: draw a small image into a frame, or crop it out again (ddpae.md 3).
 
-A pose is (s, tx, ty). Where the frame has coordinates u in [-1, 1]^2, the small image is looked up at s u + t, bilinear,
-with zeros outside: it covers 1 / s of the frame's side, about u = -t / s. Both ends of a side are the centres of its
-first and last pixel (`align_corners=True` elsewhere). Since nothing turns, rows and columns are two matrix products.
+A pose is (s, tx, ty). Where the frame has coordinates u in [-1, 1]^2, the small image is looked up at s u + t,
+bilinear, with zeros outside: it covers 1 / s of the frame's side, about u = -t / s. Both ends of a side are the centres
+of its first and last pixel (`align_corners=True` elsewhere). As nothing turns, rows and columns are two products.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def centres(pose: Tensor) -> Tensor:
 
 
 def _weights(scale: Tensor, shift: Tensor, outer: int, inner: int) -> Tensor:
-    """Return the weight of each of `inner` pixels at each of `outer`, shape (..., 1, outer, inner); arguments (..., 1)."""
+    """Return weights of `inner` pixels at each of `outer`, shape (..., 1, outer, inner); arguments (..., 1)."""
     u = torch.linspace(-1, 1, outer, device=scale.device)
     place = (scale * u + shift + 1) * ((inner - 1) / 2)  # (..., outer), in pixels of the inner side
     pixels = torch.arange(inner, device=scale.device)
