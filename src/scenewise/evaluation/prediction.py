@@ -1,0 +1,126 @@
+"""How well a model continues a video by itself: protocol `prediction` (PROVIDE Fig. 5; metrics.md 1.5 and 2).
+
+A model looks at the first 20 frames and predicts 10 more; it looks at fewer where videos are shorter. ARI, F-ARI and
+MSE of the predicted frames are means over the first 3, 5, 7 and 10 of them; those of the frames observed stand beside
+them. The baseline repeats the last observed frame: its image, and the labels that the model gave it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from scenewise.errors import InputError
+from scenewise.evaluation.evaluate import batches
+from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows, Values, rows_of
+from scenewise.metrics import HORIZONS, adjusted_rand_index, squared_error
+from scenewise.metrics.arrays import mean
+from scenewise.models.contract import Predictor, Recurrent
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+OBSERVED = 20
+"""Frames that a model looks at, as in PROVIDE Fig. 5."""
+STEPS = HORIZONS[-1]
+"""Frames that it predicts."""
+MEASURES = ("ARI", "F-ARI", "MSE")
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """Scores of N videos, frame by frame; NaN where nothing can be scored.
+
+    Attributes:
+        observed: T_0.
+        model: By measure, shape (N, T_0 + T'): of the frames observed, then of those predicted.
+        copied: The same of repeating the last observed frame, shape (N, T').
+    """
+
+    observed: int
+    model: Values
+    copied: Values
+
+    def curve(self, measure: str) -> np.ndarray:
+        """Return the mean over videos at each frame, shape (T_0 + T',)."""
+        return mean(self.model[measure], axis=0)
+
+    def copied_curve(self, measure: str) -> np.ndarray:
+        """Return that of the baseline, shape (T',)."""
+        return mean(self.copied[measure], axis=0)
+
+    def values(self) -> Values:
+        """Return the numbers of the protocol, one per video, by name."""
+        found: Values = {}
+        for name in MEASURES:
+            ahead = self.model[name][:, self.observed :]
+            found[f"{name} observed"] = mean(self.model[name][:, : self.observed], axis=1)
+            for j in (j for j in HORIZONS if j <= ahead.shape[1]):
+                found[f"{name} first {j}"] = mean(ahead[:, :j], axis=1)
+                found[f"{name} first {j} of last frame"] = mean(self.copied[name][:, :j], axis=1)
+        return found
+
+
+@ON_REQUEST.register("prediction")
+def score(request: Request) -> Rows:
+    """Measure predicted frames against the true future (PROVIDE Fig. 5)."""
+    return rows_of("prediction", [foresee(request, seed).values() for seed in request.seeds], request)
+
+
+def foresee(request: Request, seed: int) -> Foreseen:
+    """Let a model observe and predict all videos of a request under one seed of its noise.
+
+    Raises:
+        InputError: The model does not predict, or the videos are shorter than 11 frames.
+    """
+    model = request.model
+    if not isinstance(model, Predictor) or not isinstance(model, Recurrent):
+        problem = f"{model.registered_name} does not predict."
+        raise InputError("prediction", problem, "Use a model that does, such as provide or rnem.")
+    observed = min(OBSERVED, request.frames - STEPS)
+    if observed < 1:
+        problem = f"must be at least {STEPS + 1} for this protocol; found {request.frames}."
+        raise InputError("frames", problem, "Use longer videos.")
+    parts = []
+    for _, drawn, ids in batches(request.source, request.videos, observed + STEPS, request.batch):
+        parts.append(_foresee(request, drawn, ids, observed, seed))
+        request.meter(len(drawn) * request.frames)
+    shown, copied = ([part[i] for part in parts] for i in range(2))
+    return Foreseen(observed, _together(shown), _together(copied))
+
+
+def _together(parts: Sequence[Values]) -> Values:
+    return {name: np.concatenate([part[name] for part in parts]) for name in MEASURES}
+
+
+@torch.no_grad()
+def _foresee(request: Request, drawn: np.ndarray, ids: np.ndarray, observed: int, seed: int) -> tuple[Values, Values]:
+    """Return scores of one batch of videos: the model's and the baseline's."""
+    model: Any = request.model
+    frames = torch.from_numpy(np.ascontiguousarray(drawn)).to(next(model.parameters()).device).float() / 255
+    state = model.initial_state(len(frames), request.slots, seed)
+    parts = []
+    for t in range(observed):
+        part, state = model.step(frames[:, t], state, request.refinements)
+        parts.append((part.labels.cpu().numpy(), part.reconstruction.cpu().numpy()))
+    for _ in range(STEPS):  # one at a time, so that no more than labels and images are kept
+        part, state = model.predict(state, 1)
+        parts.append((part.labels.cpu().numpy(), part.reconstruction.cpu().numpy()))
+    labels, images = (np.concatenate(kept, 1) for kept in zip(*parts, strict=True))
+    truth, background = frames.cpu().numpy(), request.source.facts.background_ids
+    still = [np.repeat(shown[:, observed - 1, None], STEPS, 1) for shown in (labels, truth)]
+    ahead = [shown[:, observed:] for shown in (ids, truth)]
+    return _scores(labels, images, ids, truth, background), _scores(*still, *ahead, background)
+
+
+def _scores(
+    labels: np.ndarray, images: np.ndarray, ids: np.ndarray, truth: np.ndarray, background_ids: Collection[int]
+) -> Values:
+    found = {
+        name: adjusted_rand_index(labels, ids, foreground=name == "F-ARI", background_ids=background_ids).each
+        for name in ("ARI", "F-ARI")
+    }
+    return {**found, "MSE": squared_error(images, truth)}

@@ -1,0 +1,112 @@
+"""The protocol `prediction`: what is observed, what is scored, against models that know the answer (metrics.md 1.5)."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from scenewise.config import build
+from scenewise.data.contract import Facts, Sample, Source
+from scenewise.decomposition import Decomposition
+from scenewise.errors import InputError
+from scenewise.evaluation.evaluate import evaluate
+from scenewise.evaluation.on_request import Request
+from scenewise.evaluation.prediction import foresee
+from scenewise.models.iodine import Iodine, IodineConfig
+from scenewise.models.rnem import Rnem, RnemConfig
+
+
+class Walk(Source):
+    """One white square that moves one pixel to the right every frame, above a resting one."""
+
+    def __init__(self, frames: int = 32) -> None:
+        self.facts = Facts(channels=1, size=(16, 48), frames=frames, max_objects=2, binary=True, origin="a walk")
+
+    def __len__(self) -> int:
+        return 3
+
+    def fingerprint(self) -> str:
+        return "walk"
+
+    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
+        ids = np.stack([ids_of(t) for t in range(int(self.facts.frames or 0))])[start:][:frames]
+        return Sample(((ids > 0) * 255).astype(np.uint8)[:, None], ids)
+
+
+def ids_of(t: int) -> np.ndarray:
+    ids = np.zeros((16, 48), np.int64)
+    ids[2:6, t : t + 4], ids[10:14, 2:6] = 1, 2
+    return ids
+
+
+class Knowing(Rnem):
+    """Knows where the squares are at every frame, but predicts them where they were `late` frames ago."""
+
+    def __init__(self, late: int = 0) -> None:
+        super().__init__(build(RnemConfig, {**Rnem.presets["tiny"], "size": [16, 48]}, "test"))
+        self.late, self.seen = late, list[Any]()
+
+    def step(self, frame, state, refinements=None):  # type: ignore[no-untyped-def]
+        self.seen.append(int(state["frame"]))
+        return shown(len(frame), int(state["frame"])), {**state, "frame": state["frame"] + 1}
+
+    def predict(self, state, steps):  # type: ignore[no-untyped-def]
+        first, batch = int(state["frame"]), len(state["psi"])
+        parts = [shown(batch, max(0, first + s - self.late)) for s in range(steps)]
+        return Decomposition.join(parts), {**state, "frame": state["frame"] + steps}
+
+
+def shown(batch: int, t: int) -> Decomposition:
+    ids = torch.from_numpy(ids_of(t))
+    masks = torch.stack([ids == k for k in range(3)]).float()[None, None, :, None].expand(batch, 1, 3, 1, 16, 48)
+    white = torch.tensor([0.0, 1.0, 1.0]).view(1, 1, 3, 1, 1, 1).expand_as(masks)
+    nothing = torch.zeros(batch, 1, 3, 1)
+    return Decomposition(masks, white, *(nothing,) * 4, *(torch.zeros(batch, 1),) * 2)
+
+
+def rows(model: Rnem, source: Source | None = None, **settings: Any) -> dict[str, dict[str, Any]]:
+    found = evaluate(model.eval(), source or Walk(), ["prediction"], videos=2, **settings)
+    return {row["measure"]: row for row in found}
+
+
+def test_who_knows_the_future_scores_one_and_standing_still_less() -> None:
+    model = Knowing()
+    found = rows(model)
+    assert model.seen == list(range(20))
+    for j in (3, 5, 7, 10):
+        assert found[f"ARI first {j}"]["mean"] == found[f"F-ARI first {j}"]["mean"] == 1
+        assert found[f"MSE first {j}"]["mean"] == 0
+        # after s <= 4 frames 2 s of the columns of four pixels differ, then all eight
+        wrong = np.mean([2 * min(s, 4) * 4 for s in range(1, j + 1)]) / (16 * 48)
+        assert found[f"MSE first {j} of last frame"]["mean"] == pytest.approx(wrong, rel=1e-4)
+        assert found[f"ARI first {j} of last frame"]["mean"] < 0.99
+    assert found["F-ARI observed"]["mean"] == 1
+    assert found["ARI first 3"]["videos"] == 2
+    assert len(found["ARI first 3"]["each"][0]) == 2
+
+
+def test_curves_show_how_far_ahead_a_prediction_holds() -> None:
+    model = Knowing(late=2)
+    request = Request(model.eval(), Walk(), 3, 30, (0,), None, None, 2, lambda _: None)
+    found = foresee(request, 0)
+    assert found.observed == 20
+    assert found.curve("MSE").shape == (30,)
+    np.testing.assert_allclose(found.curve("MSE")[:20], 0)
+    np.testing.assert_allclose(found.curve("MSE")[20:], 4 * 4 / (16 * 48))
+    assert found.copied_curve("MSE").shape == (10,)
+    assert found.copied_curve("MSE")[0] < found.curve("MSE")[20] == pytest.approx(found.copied_curve("MSE")[1])
+
+
+def test_short_videos_are_observed_for_less() -> None:
+    model = Knowing()
+    rows(model, Walk(14))
+    assert model.seen == list(range(4))
+    with pytest.raises(InputError, match="at least 11"):
+        rows(model, Walk(10))
+
+
+def test_who_does_not_predict_is_told() -> None:
+    model = Iodine(build(IodineConfig, {**Iodine.presets["tiny"], "channels": 1}, "test"))
+    with pytest.raises(InputError, match="does not predict"):
+        evaluate(model.eval(), Walk(), ["prediction"], videos=1)
