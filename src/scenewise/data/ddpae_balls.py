@@ -33,7 +33,9 @@ _NAME = "ddpae-balls-npy"
 _FILE = "dataset_info.npy"
 _SPLITS = {50_000: "train", 2_000: "test"}  # by the number of clips in the folder's name
 _CLIPS = re.compile(r"_ex(\d+)$")
-_WORLD, _RADIUS = 800.0, 60.0
+WORLD, RADIUS = 800.0, 60.0
+"""Side of the world and radius of a ball, in its units."""
+
 _LAYOUT = "dataset_info.npy, numbers (clips, frames, balls, 4): x, y, mass, size"
 
 
@@ -100,12 +102,12 @@ def draw(states: np.ndarray, side: int) -> np.ndarray:
     Returns:
         Ids, int64, shape (T, S, S): 0 background, later balls on top.
     """
-    scale = side / _WORLD
+    scale = side / WORLD
     places = np.arange(side)
     ids = np.zeros((len(states), side, side), np.int64)
     for ball in range(states.shape[1]):
         x, y = (np.rint(states[:, ball, axis] * scale)[:, None] for axis in (0, 1))
-        radius = np.trunc(_RADIUS * scale * states[:, ball, 3])
+        radius = np.trunc(RADIUS * scale * states[:, ball, 3])
         across, down = (places - x) ** 2, (places - y) ** 2  # (T, S)
         ids[down[:, :, None] + across[:, None, :] <= radius[:, None, None] ** 2] = ball + 1
     return ids
