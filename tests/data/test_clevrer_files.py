@@ -232,3 +232,32 @@ def test_workers_and_memory(root):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20 * part.frames.nbytes
+
+
+def test_a_video_without_objects(root):
+    place = root / "annotation_train" / "annotation_00000-01000" / "annotation_00000.json"
+    motion = [{"frame_id": frame, "objects": []} for frame in range(TIME)]
+    place.write_text(json.dumps({"object_property": [], "motion_trajectory": motion, "collision": []}))
+    folder = root / "processed_proposals"
+    frames = [{"frame_index": frame, "objects": []} for frame in range(TIME)]
+    (folder / "sim_00000.json").write_text(json.dumps({"frames": frames}))
+    sample = read(root, proposals=str(folder), predictions_as_ids=True).sample(0)
+    assert sample.ids.shape == (TIME, *SIZE)
+    assert not sample.ids.any()
+    assert sample.extras["objects"] == []
+    assert sample.extras["seen"].shape == (TIME, 0)
+
+
+def test_annotations_of_look_alikes(root):
+    """Some generators write `collisions`, and leave out what CLEVRER has of motion."""
+    place = root / "annotation_train" / "annotation_00000-01000" / "annotation_00000.json"
+    known = annotation()
+    known["collisions"] = known.pop("collision")
+    for frame in known["motion_trajectory"]:
+        for thing in frame["objects"]:
+            del thing["velocity"]
+    place.write_text(json.dumps(known))
+    extras = read(root).sample(0).extras
+    assert extras["collisions"][0]["frame_id"] == 3
+    assert "velocity" not in extras
+    assert extras["location"].shape == (TIME, 3, 3)

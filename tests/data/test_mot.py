@@ -236,3 +236,15 @@ def test_workers_read_the_same(root, method):
     assert pickle.loads(pickle.dumps(source)).fingerprint() == before
     (root / "train" / "MOT17-02" / "gt" / "gt.txt").write_text(rows().replace(",4,", ",5,"))
     assert read(root).fingerprint() != before
+
+
+def test_a_sequence_in_which_nobody_is_tracked(root):
+    (root / "train" / "MOT17-02" / "gt" / "gt.txt").write_text("2,99,20,15,4,4,0,8,1\n")
+    source = read(root)
+    sample = source.sample(0)
+    assert sample.ids.shape == (TIME, *SIZE)
+    assert set(np.unique(sample.ids)) == {-1, 0}
+    assert (sample.ids[1] == -1).sum() == 16
+    assert sample.extras["tracks"] == []
+    assert sample.extras["boxes"].shape == (TIME, 0, 4)
+    assert np.array_equal(source.sample(1).ids, expected())

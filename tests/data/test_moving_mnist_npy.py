@@ -97,3 +97,12 @@ def test_one_sample_of_a_large_file_needs_little_memory(tmp_path):
     tracemalloc.stop()
     assert sample.frames[3].min() == 7
     assert peak < 4 * sample.frames.nbytes + (1 << 20)
+
+
+def test_black_clips_are_clips(tmp_path, clips):
+    clips[:, 3] = 0
+    np.save(tmp_path / "a.npy", clips)
+    sample = read(tmp_path / "a.npy").sample(3)
+    assert sample.frames.shape == (20, 1, 64, 64)
+    assert not sample.frames.any()
+    assert sample.ids is None

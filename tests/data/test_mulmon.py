@@ -283,3 +283,84 @@ def test_one_scene_of_many_takes_little_memory(tmp_path):
         file["viewpoints"] = np.zeros((8000, 11, 7), np.float32)
     sample, peak = peak_of(lambda: read(tmp_path / "jaco_train.h5").sample(7000))
     assert peak < 6 * sample.frames.nbytes
+
+
+def test_raw_scenes_without_objects(tmp_path):
+    made = write_raw(tmp_path, counts=(0, 2))
+    source = read(tmp_path, train=(0, 2))
+    check(source, 0, *made[0])
+    assert not source.sample(0).ids.any()
+    check(source, 1, *made[1])
+
+
+def raw_changed(folder, view, change):
+    """Change the mask of a view of the first raw scene."""
+    place = folder / "masks" / f"CLEVR_new_000000_0{view}.npy"
+    np.save(place, change(np.load(place)))
+
+
+@pytest.mark.parametrize(
+    ("view", "change", "says"),
+    [
+        (1, lambda mask: mask[..., 0], r"000000_01\.npy: expected masks \(H, W, 1 \+ N\), found \(8, 10\)"),
+        (1, lambda mask: mask[:, :9], "000000.json: expected images and masks of one shape in all views"),
+        (1, lambda mask: mask[..., :3], "000000.json: expected images and masks of one shape in all views"),
+        (2, lambda mask: np.full_like(mask, 9), "expected labels 0 to 3, found 9 to 9"),
+        (3, lambda mask: np.array([{}], object), "expected a plain npy array"),
+    ],
+)
+def test_raw_masks_that_do_not_fit(tmp_path, view, change, says):
+    write_raw(tmp_path)
+    raw_changed(tmp_path, view, change)
+    with pytest.raises(InputError, match=says):
+        read(tmp_path).sample(0)
+
+
+def test_damaged_raw_files(tmp_path):
+    write_raw(tmp_path)
+    for name in ("images/CLEVR_new_000001_02.png", "masks/CLEVR_new_000002_01.npy", "scenes/CLEVR_new_000003.json"):
+        place = tmp_path / name
+        place.write_bytes(place.read_bytes()[: place.stat().st_size // 2])
+    source = read(tmp_path, train=(0, 3))
+    for number, name in ((1, r"000001_02\.png"), (2, r"000002_01\.npy: expected a plain npy array")):
+        with pytest.raises(InputError, match=name):
+            source.sample(number)
+    with pytest.raises(InputError, match=r"000003\.json: expected a JSON file of scenes"):
+        read(tmp_path, "test", train=(0, 3), test=(3, 4))
+    place = tmp_path / "scenes" / "CLEVR_new_000000.json"
+    known = json.loads(place.read_text())
+    del known["depth_orders"]
+    place.write_text(json.dumps(known))
+    with pytest.raises(InputError, match=r"000000\.json: expected a scene with camera.location, depth_orders"):
+        read(tmp_path, train=(0, 3))
+    (tmp_path / "images" / "CLEVR_new_000001_02.png").unlink()
+    with pytest.raises(InputError, match="expected one each, found 2 images"):
+        source.sample(1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"images": None}, "expected array /images, found viewpoints"),
+        ({"images": np.zeros((5, 3, 8, 8), np.uint8)}, r"images: expected shape .*found \(5, 3, 8, 8\)"),
+        ({"viewpoints": np.zeros((5, 4, 7))}, r"viewpoints: expected shape \(5, 3, any\), found \(5, 4, 7\)"),
+        ({"viewpoints": np.zeros((5, 3, 7), int)}, "viewpoints: expected floats"),
+    ],
+)
+def test_other_jaco_files_are_refused(tmp_path, changes, says):
+    arrays = {"images": np.zeros((5, 3, 8, 8, 3), np.uint8), "viewpoints": np.zeros((5, 3, 7)), **changes}
+    with h5py.File(tmp_path / "gqn_jaco_train.h5", "w") as file:
+        for name, values in arrays.items():
+            if values is not None:
+                file[name] = values
+    with pytest.raises(InputError, match=says):
+        read(tmp_path / "gqn_jaco_train.h5")
+
+
+def test_a_truncated_jaco_file(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"] = np.zeros((5, 3, 8, 8, 3), np.uint8)
+    content = (tmp_path / "a.h5").read_bytes()
+    (tmp_path / "a.h5").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"a\.h5: expected an HDF5 file"):
+        read(tmp_path / "a.h5")

@@ -289,3 +289,12 @@ def test_real_file(shared_data, tmp_path):
             colour = sample.frames[0][:, rows, columns].max(1)
             assert np.array_equal(colour == 255, sample.extras["color"][entity] == 1)
     assert "multi_object_datasets" in DESCRIPTIONS["multi-object-tfrecords"].obtain
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_truncated_files(tmp_path, packed):
+    write(tmp_path / "a.tfrecords", packed=packed)
+    content = (tmp_path / "a.tfrecords").read_bytes()
+    (tmp_path / "a.tfrecords").write_bytes(content[: len(content) // 2 + 9])  # not between two records
+    with pytest.raises(InputError, match=r"a\.tfrecords.*incomplete"):
+        read(tmp_path / "a.tfrecords")

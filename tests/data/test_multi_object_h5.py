@@ -220,3 +220,37 @@ def test_one_sample_of_a_large_file_takes_little_memory(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * 240 * 320 * 14
+
+
+def test_scenes_without_objects(tmp_path):
+    nothing = np.zeros((4, 4, 12, 16, 1), np.uint8)
+    nothing[:, 0] = 255
+    write_morl(tmp_path / "morl.h5", masks=nothing)
+    write_library(tmp_path / "library.h5", mask=np.zeros((10, 12, 16, 1), np.uint8), visibility=None)
+    for name in ("morl", "library"):
+        sample = read(tmp_path / f"{name}.h5").sample(0)
+        assert sample.ids.shape == (1, 12, 16)
+        assert not sample.ids.any()
+
+
+def test_fields_that_a_file_may_lack(tmp_path):
+    images, ids = write_library(tmp_path / "a.h5", num_actual_objects=None, visibility=None, x=None)
+    sample = check(read(tmp_path / "a.h5"), 1, images[1], ids[1])
+    assert set(sample.extras) == {"record"}
+    made = write_morl(tmp_path / "b.h5", factors=None)
+    assert "factors" not in check(read(tmp_path / "b.h5"), 1, made["train"][0][1], made["train"][1][1]).extras
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"mask": None}, "expected .*mask"),
+        ({"mask": np.zeros((10, 12, 16), np.uint8)}, r"mask: expected shape .*found \(10, 12, 16\)"),
+        ({"mask": np.zeros((9, 12, 16, 1), np.uint8)}, r"mask: expected shape \(10, .*found \(9, 12, 16, 1\)"),
+        ({"image": np.zeros((10, 12, 16), np.uint8)}, r"image: expected shape .*found \(10, 12, 16\)"),
+    ],
+)
+def test_other_files_of_the_library_are_refused(tmp_path, changes, says):
+    write_library(tmp_path / "a.h5", **changes)
+    with pytest.raises(InputError, match=says):
+        read(tmp_path / "a.h5")

@@ -194,3 +194,18 @@ def test_fingerprint_follows_contents(tree):
     assert read(root / "bb_color").fingerprint() == before
     save(root / "bb_color" / "test" / "0" / "0.png", np.zeros((32, 32, 3), np.uint8))
     assert read(root / "bb_color").fingerprint() != before
+
+
+def test_videos_without_objects_and_broken_masks(tmp_path):
+    for frame in range(3):
+        for top in ("i", "m"):
+            save(tmp_path / top / "v" / f"{frame}.png", np.zeros((40, 40, 3), np.uint8))
+    for masks_are in ("palette", "colours"):
+        source = read(tmp_path / "i", masks=str(tmp_path / "m"), masks_are=masks_are, shares=[0, 0, 1])
+        ids = source.sample(0).ids
+        assert ids.shape == (3, 40, 40)
+        assert not ids.any()
+    place = tmp_path / "m" / "v" / "1.png"
+    place.write_bytes(place.read_bytes()[:40])
+    with pytest.raises(InputError, match=r"1\.png"):
+        source.sample(0)

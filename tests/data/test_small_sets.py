@@ -318,3 +318,37 @@ def test_workers_open_the_file_anew(tmp_path, name, write):
     for (frames, ids), sample in zip(made, expected, strict=True):
         assert np.array_equal(frames, sample.frames)
         assert np.array_equal(ids, sample.ids)
+
+
+def test_images_without_figures(tmp_path):
+    np.save(tmp_path / "dsprites.npy", np.zeros((20, 8, 8), np.uint8))
+    nothing = np.zeros((1, 10, 6, 7, 1), np.float32)
+    with h5py.File(tmp_path / "binding.h5", "w") as file:
+        file["train_multi/default"], file["train_multi/groups"] = nothing, nothing
+    write_tagger(tmp_path / "a.h5", features=np.zeros((10, 36), np.float32))
+    clear = np.zeros((10, 3, 1, 6, 6), np.float32)
+    clear[:, 1] = 1
+    write_tagger(tmp_path / "b.h5", True, mask=clear)
+    for name, file in (
+        ("dsprites-npz", "dsprites.npy"),
+        ("shapes-h5", "binding.h5"),
+        ("tagger-h5", "a.h5"),
+        ("tagger-h5", "b.h5"),
+    ):
+        sample = read(name, tmp_path / file).sample(0)
+        assert sample.ids.shape == (1, *sample.frames.shape[2:])
+        assert not sample.ids.any()
+
+
+def test_fields_that_a_file_may_lack(tmp_path):
+    write_tagger(tmp_path / "a.h5", targets=None)
+    assert set(read("tagger-h5", tmp_path / "a.h5").sample(0).extras) == {"record"}
+
+
+def test_files_of_binding_and_tagger_are_told_apart(tmp_path):
+    write_binding(tmp_path / "binding.h5")
+    write_tagger(tmp_path / "tagger.h5")
+    with pytest.raises(InputError, match="expected array /features, found test, train_multi, train_single"):
+        read("tagger-h5", tmp_path / "binding.h5")
+    with pytest.raises(InputError, match="expected group 'train_multi', found features, mask, targets"):
+        read("shapes-h5", tmp_path / "tagger.h5")

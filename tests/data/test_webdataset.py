@@ -343,3 +343,12 @@ def test_one_sample_of_a_large_shard_needs_little_memory(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3 * (sample.frames.nbytes + sample.ids.nbytes) + (1 << 20)
+
+
+def test_a_sample_without_objects(tmp_path):
+    empty = npy(np.zeros((TIME, *SIZE, 1), np.uint8))
+    samples = {"0": {**movi(0, False), "segmentations.npy": empty}, "1": movi(1, False)}
+    write_shard(tmp_path / "train" / "shard-000000.tar", samples)
+    source = read(tmp_path)
+    assert not source.sample(0).ids.any()
+    assert np.array_equal(source.sample(1).ids, ids_of(1))

@@ -275,3 +275,16 @@ def test_a_large_file_is_never_held_whole(root):
     tracemalloc.stop()
     assert np.array_equal(ids, expected(4))
     assert peak < 12 << 20, "of 40 MB"
+
+
+def test_a_video_without_objects(root):
+    known = instances()
+    known["annotations"] = [entry for entry in known["annotations"] if entry["video_id"] != 2]
+    (root / "train" / "instances.json").write_text(json.dumps(known))
+    source = read(root)
+    assert source.facts.has_ids
+    sample = source.sample(1)
+    assert sample.ids.shape == (3, *SIZE)
+    assert not sample.ids.any()
+    assert sample.extras["annotation_ids"] == []
+    assert np.array_equal(source.sample(2).ids, expected(5))

@@ -133,8 +133,8 @@ class MulmonSource(FilesSource):
         path = self._where(record)
         if self._raw:
             views = _views(self.path, path)[first:stop]
-            images = np.stack([load_image(view) for view, _ in views])
-            masks = np.stack([_raw_mask(mask) for _, mask in views])
+            images = _stacked(path, [load_image(view) for view, _ in views])
+            masks = _stacked(path, [_raw_mask(mask) for _, mask in views])
         else:
             images, masks = (values[first:stop] for values in _load(path, self.config.allow_pickle))
         check_array(path, "images", images, (None, None, None, None), "u", _PACKED)
@@ -286,6 +286,14 @@ def _views(root: Path, scene: Path) -> list[tuple[Path, Path]]:
     if not views:
         raise InputError(scene, f"expected images {scene.stem}_00.png and so on, found none.", f"Expected is {_RAW}.")
     return views
+
+
+def _stacked(scene: Path, views: list[np.ndarray]) -> np.ndarray:
+    shapes = dict.fromkeys(view.shape for view in views)
+    if len(shapes) > 1:
+        found = " and ".join(str(shape) for shape in shapes)
+        raise InputError(scene, f"expected images and masks of one shape in all views, found {found}.", _REMEDY)
+    return np.stack(views)
 
 
 def _raw_mask(path: Path) -> np.ndarray:
