@@ -86,7 +86,7 @@ PRESETS: dict[str, Any] = {
     "correlation": {"transition_layers": 2},
     "avenue": {"num_factors": 8, "sigma": 0.05**0.5},
     "avenue-entangled": {"num_factors": 1, "latent": 80, "sigma": 0.05**0.5},
-    "small": {"size": [32, 32], "width": 32},
+    "small": {"size": [32, 32], "width": 16, "sigma": 0.25},
     "tiny": {"size": [16, 16], "width": 8, "features": 16, "latent": 4, "transition_hidden": 16},
 }
 
