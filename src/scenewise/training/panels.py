@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from scenewise.media.contact_sheet import contact_sheet, png
 from scenewise.media.palette import SLOT_COLOURS
 from scenewise.training.validation import clips, evaluating
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from scenewise.models.contract import SceneModel
     from scenewise.training.plan import Plan
 
-_VIDEOS, _FRAMES, _GAP, _SCALE = 4, 3, 2, 2
+__all__ = ["panel", "png"]
+
+_VIDEOS, _FRAMES = 4, 3
 
 
 def panel(model: SceneModel, plan: Plan, device: torch.device) -> np.ndarray:
@@ -31,16 +33,7 @@ def panel(model: SceneModel, plan: Plan, device: torch.device) -> np.ndarray:
         with evaluating(model):
             made = model(observation.to(device), seed=1).decomposition
         rows += _rows(observation.frames, made)
-    return np.kron(_grid(rows), np.ones((_SCALE, _SCALE, 1), np.uint8))
-
-
-def png(image: np.ndarray) -> bytes:
-    """Encode a picture."""
-    from PIL import Image
-
-    with io.BytesIO() as buffer:
-        Image.fromarray(image).save(buffer, "PNG")
-        return buffer.getvalue()
+    return contact_sheet(rows)
 
 
 def _rows(frames: torch.Tensor, made: Decomposition) -> list[list[np.ndarray]]:
@@ -50,19 +43,4 @@ def _rows(frames: torch.Tensor, made: Decomposition) -> list[list[np.ndarray]]:
     slots = masks * appearance + (1 - masks)  # white where the slot owns nothing
     columns = [frames, painted, made.reconstruction.cpu(), *slots.unbind(2)]
     times = sorted({round(t) for t in np.linspace(0, frames.shape[1] - 1, _FRAMES)})
-    return [[_tile(column[b, t]) for column in columns] for b in range(len(frames)) for t in times]
-
-
-def _tile(image: torch.Tensor) -> np.ndarray:
-    """Turn (C, H, W) in [0, 1] into uint8 (H, W, 3)."""
-    rgb = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)
-    return (rgb.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-
-
-def _grid(rows: list[list[np.ndarray]]) -> np.ndarray:
-    height, width, _ = rows[0][0].shape
-    sheet = np.full((len(rows) * (height + _GAP), len(rows[0]) * (width + _GAP), 3), 255, np.uint8)
-    for y, row in enumerate(rows):
-        for x, tile in enumerate(row):
-            sheet[y * (height + _GAP) :, x * (width + _GAP) :][:height, :width] = tile
-    return sheet
+    return [[column[b, t].permute(1, 2, 0).numpy() for column in columns] for b in range(len(frames)) for t in times]

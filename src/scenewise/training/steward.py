@@ -13,9 +13,10 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 from torch.utils.tensorboard import SummaryWriter
 
+from scenewise.media.contact_sheet import png
 from scenewise.media.files import write_atomically
 from scenewise.training.forecast import cells_of
-from scenewise.training.panels import panel, png
+from scenewise.training.panels import panel
 from scenewise.training.reporter import Progress
 from scenewise.training.schedule import clip_length, work
 from scenewise.training.validation import validate
