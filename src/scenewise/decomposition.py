@@ -55,6 +55,10 @@ class Decomposition:
         """Return the same decomposition without a graph."""
         return Decomposition(*(getattr(self, f.name).detach() for f in fields(self)))
 
+    def frame(self, t: int) -> Decomposition:
+        """Return what it says of frame `t`, with T = 1."""
+        return Decomposition(*(getattr(self, f.name)[:, t : t + 1] for f in fields(self)))
+
     def to(self, device: torch.device | str) -> Decomposition:
         """Return the decomposition on another device."""
         return Decomposition(*(getattr(self, f.name).to(device) for f in fields(self)))

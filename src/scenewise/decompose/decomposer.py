@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from scenewise.checkpoint import Card, load_model
 from scenewise.decompose.clip import ClipFrame, as_image, open_clip
@@ -15,13 +17,11 @@ from scenewise.decompose.frame_result import FrameResult
 from scenewise.decompose.result import Result, Settings
 from scenewise.decompose.sizes import checked_size, draw, scaled
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Predictor, Recurrent, SceneModel, State
+from scenewise.models.contract import Decodes, Observes, Predictor, Recurrent, SceneModel, State
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from torch import Tensor
 
     from scenewise.decomposition import Decomposition
 
@@ -98,7 +98,7 @@ class Decomposer:
     @property
     def recurrent(self) -> bool:
         """Whether slots keep their objects from frame to frame; otherwise each frame is taken apart by itself."""
-        return isinstance(self.model, Recurrent)
+        return isinstance(self.model, (Recurrent, Observes))
 
     # -- one frame at a time ----------------------------------------------------------------------------------------
 
@@ -246,6 +246,8 @@ class Decomposer:
     def stream(self, video: Any, settings: Settings | None = None) -> Iterator[FrameResult]:
         """Yield one result per frame, then the predicted ones, in constant memory.
 
+        A model that explains clips as wholes is shown the frames to observe together, or else clips of its own length.
+
         Args:
             video: As in `decompose`.
             settings: Slots, refinements, seed, size of the results, and how much to observe and predict.
@@ -256,19 +258,12 @@ class Decomposer:
         chosen = settings or Settings()
         clip = open_clip(video, self.frame_shape, size=chosen.size, resize=chosen.resize)
         frames = iter(clip)
-        state = self.initial_state(1, chosen.slots, chosen.seed)
-        last: list[ClipFrame] = []
-        for seen, frame in enumerate(frames, 1):
-            before = state
-            part, state = self.step(np.asarray(frame.given), before, chosen.refinements)
-            yield self._result(frame, part, self._later(part, before, chosen.seed, frame))
-            last = [*last, frame][-2:]
-            if seen == chosen.observe:
-                break
-        else:
-            if chosen.observe is not None:
-                problem = f"has fewer than the {chosen.observe} frames to observe."
-                raise InputError(clip.origin or clip.name, problem, "Observe fewer.")
+        seen = _Seen(itertools.islice(frames, chosen.observe))
+        state = yield from (self._clips(seen, chosen) if isinstance(self.model, Observes) else self._one(seen, chosen))
+        if chosen.observe is not None and seen.count < chosen.observe:
+            problem = f"has fewer than the {chosen.observe} frames to observe."
+            raise InputError(clip.origin or clip.name, problem, "Observe fewer.")
+        last = seen.last
         for _ in range(chosen.steps):
             before = state
             part, state = self.model.predict(before, 1)  # type: ignore[operator]
@@ -277,6 +272,35 @@ class Decomposer:
             spread = self._later(part, before, chosen.seed, here)
             yield self._result(here, part, spread, predicted=True, known=truth is not None)
             last = [*last, here][-2:]
+
+    def _one(self, frames: Iterable[ClipFrame], chosen: Settings) -> Generator[FrameResult, None, State]:
+        """Explain frames one by one; returns the state after the last."""
+        state = self.initial_state(1, chosen.slots, chosen.seed)
+        for frame in frames:
+            before = state
+            part, state = self.step(np.asarray(frame.given), before, chosen.refinements)
+            yield self._result(frame, part, self._later(part, before, chosen.seed, frame))
+        return state
+
+    def _clips(self, frames: Iterable[ClipFrame], chosen: Settings) -> Generator[FrameResult, None, State]:
+        """Explain clips as wholes, those to observe as one, and link each to the one before; as `_one` otherwise."""
+        from scenewise.decompose.linking import contributions, link
+
+        model: Any = self.model
+        model.refuse(chosen.refinements)
+        length, rest = chosen.observe or model.clip_frames, iter(frames)
+        state, before = dict[str, Tensor](), None
+        while clip := list(itertools.islice(rest, length)):
+            shown = torch.stack([self._tensor(np.asarray(frame.given), False) for frame in clip], 1)  # (1, T, C, H, W)
+            found, state = model.observe(shown, chosen.slots, chosen.seed)
+            linked = found if before is None else link(found, before)
+            for t, frame in enumerate(clip):
+                spread = self._later(
+                    found.frame(t), state, chosen.seed, frame
+                )  # which needs slots in the model's order
+                yield self._result(frame, linked.frame(t), spread)
+            before = contributions(linked.frame(len(clip) - 1))
+        return state
 
     def _result(
         self,
@@ -331,6 +355,28 @@ class Decomposer:
         masks, appearance = self.model.decode(latents, repeated(before, SPREAD_SAMPLES))  # type: ignore[operator]
         drawn = (masks * appearance).sum(1)  # (S, C, H, W)
         return scaled(drawn.var(0).mean(0).sqrt(), size).cpu().numpy()
+
+
+class _Seen:
+    """Frames that are looked at, once.
+
+    Args:
+        frames: The frames.
+
+    Attributes:
+        count: How many there were so far.
+        last: Up to two, the newest last.
+    """
+
+    def __init__(self, frames: Iterable[ClipFrame]) -> None:
+        self._frames = frames
+        self.count, self.last = 0, list[ClipFrame]()
+
+    def __iter__(self) -> Iterator[ClipFrame]:
+        """Yield them in order."""
+        for frame in self._frames:
+            self.count, self.last = self.count + 1, [*self.last, frame][-2:]
+            yield frame
 
 
 def repeated(state: Mapping[str, Tensor], times: int) -> State:

@@ -17,18 +17,18 @@ _PER_FRAME = ("log_likelihood", "kl")
 
 
 def contributions(decomposition: Decomposition) -> Tensor:
-    """Return what each slot puts into the picture, mask times appearance, shape (B, K, C, H, W), of a T = 1 result."""
+    """Return what each slot puts into the first frame, mask times appearance, shape (B, K, C, H, W)."""
     return (decomposition.masks * decomposition.appearance)[:, 0]
 
 
 def link(decomposition: Decomposition, before: Tensor) -> Decomposition:
-    """Reorder the slots of a frame so that each goes on with what it showed in the frame before.
+    """Reorder the slots of a frame, or of a clip, so that each goes on with what it showed in the frame before.
 
     Slots are matched one to one so that the squared difference of their contributions is least. An empty background
     that slots share at no cost weighs nothing then, whereas overlap of masks would follow it.
 
     Args:
-        decomposition: Of one frame, T = 1.
+        decomposition: Of one frame, T = 1, or of a clip of which the first frame decides.
         before: `contributions` of the frame before, as linked, shape (B, K, C, H, W).
     """
     now, then = contributions(decomposition).flatten(2), before.flatten(2)
@@ -45,6 +45,6 @@ def link(decomposition: Decomposition, before: Tensor) -> Decomposition:
 
 
 def _taken(values: Tensor, order: Tensor) -> Tensor:
-    """Return (B, 1, K, ...) with slots in the order given for each of B."""
+    """Return (B, T, K, ...) with slots in the order given for each of B."""
     index = order[:, None].reshape(*order.shape[:1], 1, order.shape[1], *(1,) * (values.ndim - 3))
     return values.gather(2, index.expand_as(values))
