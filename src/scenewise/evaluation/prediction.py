@@ -44,14 +44,6 @@ class Foreseen:
     model: Values
     copied: Values
 
-    def curve(self, measure: str) -> np.ndarray:
-        """Return the mean over videos at each frame, shape (T_0 + T',)."""
-        return mean(self.model[measure], axis=0)
-
-    def copied_curve(self, measure: str) -> np.ndarray:
-        """Return that of the baseline, shape (T',)."""
-        return mean(self.copied[measure], axis=0)
-
     def values(self) -> Values:
         """Return the numbers of the protocol, one per video, by name."""
         found: Values = {}
