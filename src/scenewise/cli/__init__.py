@@ -20,6 +20,7 @@ VERBS = {
     "predict": "look at the start of a video and predict how it goes on",
     "train": "train a model by a recipe, or on your own footage",
     "evaluate": "score a model on data with ground truth",
+    "experiment": "run a paper's table: train, evaluate, and show it beside the printed numbers",
     "models": "list models, their presets, and the weights that ship",
     "data": "list, make and look at data",
     "bench": "measure speed, memory and work of models, beside the least their convolutions take",

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 DEFAULT_MODEL = "provide-balls-colour"
 
 _SIZE = "size of the results, 8 to 2048 a side: the model works at its own, what it finds is scaled to this one"
 
 
-def add_model(parser: argparse.ArgumentParser, positional: bool = False) -> None:
-    """Add the model, where it runs, and the numbers that may differ from its own."""
+def add_model(parser: argparse.ArgumentParser, positional: bool = False, default: str | None = DEFAULT_MODEL) -> None:
+    """Add the model, which must be named where there is no default, where it runs, and numbers that may differ."""
     text = "name of a model that ships (see `scenewise models`) or a folder that `scenewise train` wrote"
     if positional:
         parser.add_argument("model", metavar="MODEL", help=text)
     else:
-        parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"{text}; default: %(default)s")
+        text = text if default is None else f"{text}; default: %(default)s"
+        parser.add_argument("--model", default=default, required=default is None, metavar="NAME|PATH", help=text)
     parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
     parser.add_argument("--slots", type=int, metavar="K", help="number of slots, background included, 1 to 256")
     parser.add_argument("--refinements", type=int, metavar="R", help="refinements of the first frame, 1 to 64")
@@ -49,6 +51,19 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
         "slots (json), report (html); run.json is always written",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the posterior noise; default: %(default)s")
+
+
+def admit_settings_anywhere(parser: argparse.ArgumentParser) -> None:
+    """Take `key=value` words after options too, which argparse would refuse."""
+    parse = parser.parse_known_args
+
+    def parse_known_args(args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        namespace, extra = parse(args, namespace)
+        settings = [word for word in extra if "=" in word]
+        namespace.overrides = [*namespace.overrides, *settings]
+        return namespace, [word for word in extra if word not in settings]
+
+    parser.parse_known_args = parse_known_args  # type: ignore[method-assign, assignment]
 
 
 def numbers(text: str | None, option: str, *counts: int) -> tuple[int, ...] | None:

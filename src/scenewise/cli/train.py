@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from scenewise.cli.options import admit_settings_anywhere
 
+if TYPE_CHECKING:
     from scenewise.training.recipes import Recipe
     from scenewise.training.run import Outcome
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lds", type=float, metavar="WEIGHT", help="weight of the prior against duplicate slots (lds_weight)"
     )
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    _admit_settings_anywhere(parser)
+    admit_settings_anywhere(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,19 +67,6 @@ class _Nothing:
 
     def __exit__(self, *_: Any) -> None:
         """End."""
-
-
-def _admit_settings_anywhere(parser: argparse.ArgumentParser) -> None:
-    """Take `key=value` words after options too, which argparse would refuse."""
-    parse = parser.parse_known_args
-
-    def parse_known_args(args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
-        namespace, extra = parse(args, namespace)
-        settings = [word for word in extra if "=" in word]
-        namespace.overrides = [*namespace.overrides, *settings]
-        return namespace, [word for word in extra if word not in settings]
-
-    parser.parse_known_args = parse_known_args  # type: ignore[method-assign, assignment]
 
 
 def _sort(args: argparse.Namespace) -> tuple[str | None, list[str], list[str]]:

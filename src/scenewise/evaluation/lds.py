@@ -93,8 +93,8 @@ def likeness(found: Explained) -> Values:
     return {
         "Sim": drawn.signed,
         "Sim of means": centre.signed,
-        "|Sim|": drawn.absolute,
-        "|Sim| of means": centre.absolute,
+        "unsigned Sim": drawn.absolute,
+        "unsigned Sim of means": centre.absolute,
         "LDS": drawn.prior,
         "LDS of means": centre.prior,
         "slots without direction": centre.left_out,

@@ -129,6 +129,11 @@ class RunFolder:
             raise InputError(self.checkpoints, "holds no checkpoint that can be read.", "Begin the run anew.")
         return None
 
+    def steps_done(self) -> int:
+        """Return the step of the newest checkpoint by its name, 0 where none was written yet."""
+        saved = self._saved()
+        return int(saved[-1].stem.removeprefix("step_")) if saved else 0
+
     def _saved(self) -> list[Path]:
         return sorted(self.checkpoints.glob("step_*.pt"))
 

@@ -116,7 +116,7 @@ def load(name_or_path: str | Path, overrides: Sequence[str] = (), values: Mappin
         InputError: There is no such recipe, or with everything that is wrong in it.
     """
     path = _find(name_or_path)
-    read = merge(merge({"name": path.stem}, _read(path)), values or {})
+    read = merge(merge({"name": path.stem}, read_yaml(path, "model, data and training")), values or {})
     return from_plain(merge(read, nest(overrides)), str(name_or_path))
 
 
@@ -166,7 +166,12 @@ def _find(name_or_path: str | Path) -> Path:
     raise InputError(name_or_path, "is neither a recipe nor a YAML file.", nearest(str(name_or_path), names()))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, holds: str) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        InputError: It cannot be read, or is something else; the message says what it must hold.
+    """
     import yaml
 
     try:
@@ -176,7 +181,7 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise InputError(path, f"is not YAML: {' '.join(str(error).split())}.", "Correct the file.") from error
     if not isinstance(read, dict):
-        raise InputError(path, "must hold a mapping with model, data and training.", "See `scenewise train --help`.")
+        raise InputError(path, f"must hold a mapping with {holds}.", "See the examples of `scenewise train --help`.")
     return read
 
 

@@ -1,0 +1,233 @@
+"""Experiments: one YAML file each, that names trainings (cells) and the protocols that score them.
+
+A cell is a model on data in a variant with a seed: a recipe and settings laid over it. The file names its cells for
+each size: `smoke` takes minutes on a CPU, `small` hours, `paper` what the paper took. A module beside this one, which
+the file names, shows the results (`show`) and may measure more than protocols do (`measure`):
+
+    show(experiment: Experiment, results: Sequence[Result]) -> Shown
+    measure(folder: Path, cell: Cell) -> dict[str, Any]          # optional; plain values, kept as `measured`
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.resources
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenewise.config import build, merge, nest, plain, setting
+from scenewise.errors import InputError, nearest
+from scenewise.training import recipes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import ModuleType
+
+KEYS = ("model", "data", "variant", "seed")
+"""What names a cell, and what a subset is chosen by."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """One evaluation of every cell's model."""
+
+    protocol: str = setting("", "Name of the protocol")
+    source: str | None = setting(None, "Data source; that of the recipe where null")
+    settings: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Settings of that source"})
+    split: str = setting("test", "Its split", choices=("train", "validation", "test"))
+    samples: int = setting(200, "Videos or scenes", minimum=1)
+    frames: int | None = setting(None, "Frames or views of each from the start; all where null", minimum=1)
+    seeds: tuple[int, ...] = setting((0,), "Seeds of the posterior noise", minimum=0)
+    slots: int | None = setting(None, "K; the model's own where null", minimum=1, maximum=256)
+    batch: int = setting(16, "Videos side by side", minimum=1)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that share a recipe: one for each variant and seed."""
+
+    model: str = setting("", "What cells call the model")
+    data: str = setting("", "What cells call the data")
+    recipe: str = setting("", "Recipe by name")
+    source: dict[str, Any] | None = field(
+        default=None, metadata={"meaning": "The data part of the recipe in place of its own"}
+    )
+    settings: dict[str, Any] = field(
+        default_factory=dict, metadata={"meaning": "Settings laid over the recipe; keys may have dots"}
+    )
+    variants: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Further settings, by variant"})
+    seeds: tuple[int, ...] = setting((0,), "Seeds of the training", minimum=0)
+    scoring: tuple[Scoring, ...] = setting((), "Evaluations in place of the size's")
+
+
+@dataclass(frozen=True)
+class Size:
+    """An experiment at one size."""
+
+    summary: str = setting("", "How long it takes, on what")
+    cells: tuple[Group, ...] = setting((), "Groups of cells")
+    scoring: tuple[Scoring, ...] = setting((), "Evaluations of every cell")
+
+
+@dataclass(frozen=True)
+class File:
+    """What the YAML file holds."""
+
+    summary: str = setting("", "What it shows, in one sentence")
+    module: str = setting("plain", "Module of scenewise.experiments that shows it")
+    published: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Numbers of the papers"})
+    sizes: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Cells by size"})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and its evaluations.
+
+    Attributes:
+        model: What it is called in names and tables, like `data`, `variant` and `seed`.
+        group: Where its recipe, data and settings come from.
+        scoring: Its evaluations.
+    """
+
+    model: str
+    data: str
+    variant: str
+    seed: int
+    group: Group
+    scoring: tuple[Scoring, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"{self.model}.{self.data}.{self.variant}.seed{self.seed}"
+
+    def recipe(self, words: Sequence[str] = ()) -> recipes.Recipe:
+        """Return what is trained.
+
+        Args:
+            words: Settings `key=value` laid over everything.
+
+        Raises:
+            InputError: The recipe is not there, or with everything that is wrong in it.
+        """
+        values = plain(recipes.load(self.group.recipe))
+        if self.group.source is not None:
+            values["data"] = self.group.source
+        for settings in (self.group.settings, self.group.variants[self.variant] or {}):
+            values = merge(values, _undotted(settings))
+        values = merge(values, {"training": {"seed": self.seed}})
+        return recipes.from_plain(merge(values, nest(words)), f"cell {self.name}")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment at one size.
+
+    Attributes:
+        name: Its name.
+        summary: What it shows.
+        module: Who shows it.
+        published: Numbers of the papers, as the file has them.
+        size: Name of the size.
+        cells: All its cells.
+    """
+
+    name: str
+    summary: str
+    module: str
+    published: Mapping[str, Any]
+    size: str
+    cells: tuple[Cell, ...]
+
+    def hooks(self) -> ModuleType:
+        """Return the module that shows it.
+
+        Raises:
+            InputError: There is none.
+        """
+        name = f"scenewise.experiments.{self.module}"
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise InputError(self.name, f"names the module {self.module!r}, which is not there.") from None
+
+
+def names() -> list[str]:
+    """Return the names of the experiments that come with the package, sorted."""
+    return sorted(path.stem for path in _folder().glob("*.yaml"))
+
+
+def read(name_or_path: str | Path) -> File:
+    """Return what an experiment's file holds.
+
+    Raises:
+        InputError: There is no such experiment, or with everything that is wrong in its file.
+    """
+    path = _folder() / f"{name_or_path}.yaml" if str(name_or_path) in names() else Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        raise InputError(name_or_path, "is neither an experiment nor a YAML file.", nearest(str(name_or_path), names()))
+    return build(File, recipes.read_yaml(path, "sizes"), str(name_or_path))
+
+
+def load(name_or_path: str | Path, size: str = "small") -> Experiment:
+    """Return an experiment at one size.
+
+    Raises:
+        InputError: There is no such experiment or size, or with everything that is wrong in its file.
+    """
+    file = read(name_or_path)
+    if size not in file.sizes:
+        raise InputError("size", f"{size!r} is not one of {name_or_path}.", nearest(size, file.sizes))
+    built = build(Size, file.sizes[size] or {}, f"{name_or_path}, size {size}")
+    cells = tuple(
+        Cell(group.model, group.data, variant, seed, group, group.scoring or built.scoring)
+        for group in built.cells
+        for variant in group.variants
+        for seed in group.seeds
+    )
+    known = [cell.name for cell in cells]
+    twice = sorted({name for name in known if known.count(name) > 1})
+    if twice or not cells:
+        problem = f"names {twice[0]} twice." if twice else "has no cells."
+        raise InputError(f"{name_or_path}, size {size}", problem, "Correct the file.")
+    return Experiment(Path(name_or_path).stem, file.summary, file.module, file.published, size, cells)
+
+
+def choose(cells: Sequence[Cell], only: str | None) -> list[Cell]:
+    """Return the cells that a text such as "model=iodine,seed=0,seed=1" names; a key named twice admits either.
+
+    Raises:
+        InputError: A key is unknown, a value belongs to no cell, or nothing is left.
+    """
+    wanted: dict[str, set[str]] = {}
+    for word in filter(None, (part.strip() for part in (only or "").split(","))):
+        key, equals, value = word.partition("=")
+        if not equals or key not in KEYS:
+            remedy = nearest(key, KEYS) if equals else "Write for example model=iodine,seed=0."
+            raise InputError("--only", f"{word!r} is not of the form key=value with a known key.", remedy)
+        known = {str(getattr(cell, key)) for cell in cells}
+        if value not in known:
+            raise InputError("--only", f"no cell has {word}.", nearest(value, known))
+        wanted.setdefault(key, set()).add(value)
+    found = [c for c in cells if all(str(getattr(c, key)) in values for key, values in wanted.items())]
+    if not found:
+        raise InputError("--only", f"no cell has {only}.", "See the cells with --list.")
+    return found
+
+
+def _folder() -> Path:
+    return Path(str(importlib.resources.files("scenewise"))) / "experiments" / "tables"
+
+
+def _undotted(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings whose keys may have dots as nested ones."""
+    nested: dict[str, Any] = {}
+    for key, value in settings.items():
+        inner = _undotted(value) if isinstance(value, dict) else value
+        for part in reversed(str(key).split(".")):
+            inner = {part: inner}
+        nested = merge(nested, inner)
+    return nested
