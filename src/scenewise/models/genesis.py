@@ -101,7 +101,8 @@ PRESETS: dict[str, Any] = {
     "fast": {
         "sigma": 0.3, "mixture": "pixel", "kl": "analytic", "norm": "group", "mask_latent": 32, "gated_channels": 16,
         "gated_strides": [2, 2, 2, 1, 1], "features": 128, "encoder_channels": [16, 32, 32], "code": 128,
-        "decoder_channels": [16, 16, 16, 16], "geco": {"mse_target": 0.002},
+        "decoder_channels": [16, 16, 16, 16],
+        "geco": {"mse_target": 0.002, "step": 3e-6, "limits": [1e-2, 1e3]},
     },
     "tiny": {
         "size": [16, 16], "slots": 3, "mask_latent": 8, "component_latent": 4, "gated_channels": 4, "features": 16,
@@ -187,7 +188,8 @@ class Genesis(ImageModel, Samples, Decodes):
     def __init__(self, config: GenesisConfig | None = None) -> None:
         super().__init__()
         config = config or self.config_class()
-        check_gated(config.size, config.gated_channels, config.gated_strides, config.norm)
+        widths = {"gated_channels": config.gated_channels, "features": config.features}
+        check_gated(config.size, widths, config.gated_strides, config.norm)
         self.config = config
         planes = 1 if config.stages == "two" else 1 + config.channels
         self.inference = MaskInference(config)

@@ -203,7 +203,8 @@ def _check(config: VaeConfig) -> None:
     """Raise InputError for settings that cannot work together."""
     height, width = config.size
     if "gated" in (config.encoder, config.decoder):
-        check_gated(config.size, config.gated_channels, config.gated_strides, config.norm)
+        widths = {"gated_channels": config.gated_channels, "code": config.code}
+        check_gated(config.size, widths, config.gated_strides, config.norm)
     if config.decoder == "deconv" and (height % 16 or width % 16):
         raise InputError("size", f"decoder 'deconv' needs sides divisible by 16; found {height} x {width}.")
     if config.decoder == "coarse" and config.decoder_channels % config.decoder_groups:

@@ -108,16 +108,24 @@ def bottom_of(size: tuple[int, int], strides: Sequence[int]) -> tuple[int, int]:
     return size[0] // factor, size[1] // factor
 
 
-def check_gated(size: tuple[int, int], channels: int, strides: Sequence[int], norm: str) -> None:
-    """Raise InputError where gated layers cannot be made for frames of (H, W); the names are those of settings."""
+def check_gated(size: tuple[int, int], widths: dict[str, int], strides: Sequence[int], norm: str) -> None:
+    """Raise InputError where gated layers cannot be made.
+
+    Args:
+        size: (H, W) of the frames.
+        widths: Channels of layers by the setting they come from.
+        strides: Of the five layers, the setting `gated_strides`.
+        norm: One of `NORMS`.
+    """
     factor = math.prod(strides)
     if len(strides) != LAYERS:
         raise InputError("gated_strides", f"needs {LAYERS} numbers; found {list(strides)}.")
     if size[0] % factor or size[1] % factor:
         problem = f"must be divisible by the product of gated_strides, {factor}; found {size[0]} x {size[1]}."
         raise InputError("size", problem)
-    if norm == "group" and channels % 4:
-        raise InputError("gated_channels", f"must be divisible by 4 for group norms; found {channels}.")
+    for name, width in widths.items():
+        if norm == "group" and width % 4:
+            raise InputError(name, f"must be divisible by 4 for group norms; found {width}.")
 
 
 def check_batch(module: nn.Module, images: Tensor, norm: str) -> None:
