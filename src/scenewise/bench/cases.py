@@ -42,6 +42,7 @@ CASES = {
     "iodine-64": Case("iodine", "paper", 4, 1, {"size": [64, 64], **_IODINE}),
     "iodine-128": Case("iodine", "paper", 4, 1, {"size": [128, 128], **_IODINE}),
     "mulmon-64": Case("mulmon", "paper", 2, 10),
+    "ddpae-64": Case("ddpae", "paper", 8, 20),
 }
 
 
