@@ -18,6 +18,8 @@ VERBS = {
     "demo": "make a video of bouncing balls, take it apart, and score the result",
     "decompose": "take videos apart into their objects",
     "predict": "look at the start of a video and predict how it goes on",
+    "sample": "make up new scenes with a model that has a prior over them",
+    "render": "observe a few views of a scene and draw it from any viewpoint",
     "train": "train a model by a recipe, or on your own footage",
     "evaluate": "score a model on data with ground truth",
     "experiment": "run a paper's table: train, evaluate, and show it beside the printed numbers",

@@ -33,8 +33,8 @@ def named_source(text: str, settings: Sequence[str] = ()) -> tuple[str, dict[str
     """Return the registered name of a data source and its settings.
 
     Args:
-        text: A registered name, an HDF5 file of the R-NEM layout, a folder that `scenewise data make` wrote, a folder
-            of frame folders, or a video file.
+        text: A registered name, an HDF5 file of the R-NEM layout, a folder that `scenewise data make` wrote, MulMON's
+            packaged or raw folder or its JSON file, a folder of frame folders, or a video file.
         settings: Words `key=value`.
 
     Raises:
@@ -43,6 +43,7 @@ def named_source(text: str, settings: Sequence[str] = ()) -> tuple[str, dict[str
     from scenewise.config import nest
     from scenewise.data import SOURCES
     from scenewise.data.made import is_made_folder
+    from scenewise.data.mulmon import is_mulmon
 
     values: dict[str, Any] = nest(settings, "--set")
     path = Path(text)
@@ -51,6 +52,8 @@ def named_source(text: str, settings: Sequence[str] = ()) -> tuple[str, dict[str
         return text, values
     if path.suffix.lower() in _H5:
         return "rnem-h5", {"path": text, **values}
+    if not is_made_folder(path) and is_mulmon(path):
+        return "mulmon", {"path": text, **values}
     if path.is_dir():
         return "made" if is_made_folder(path) else "folders", {"path": text, **values}
     return "footage", {"files": [text], **values}
@@ -74,6 +77,12 @@ def open_source(text: str, split: str, settings: Sequence[str] = ()) -> Source:
     return source
 
 
+def numbered(text: str) -> tuple[str, int] | None:
+    """Return SOURCE and INDEX of `SOURCE#INDEX`, None where it is nothing of the kind."""
+    name, mark, number = text.rpartition("#")
+    return None if not mark or not number.isdigit() or Path(text).exists() else (name, int(number))
+
+
 def source_video(text: str, split: str | None = None) -> tuple[Any, str, tuple[int, ...]] | None:
     """Return the sample that `SOURCE#INDEX` names, a name for it, and its background ids; None where it names none.
 
@@ -84,10 +93,11 @@ def source_video(text: str, split: str | None = None) -> tuple[Any, str, tuple[i
     """
     from scenewise.data.made import made_split
 
-    name, mark, number = text.rpartition("#")
-    if not mark or not number.isdigit() or Path(text).exists():
+    found = numbered(text)
+    if found is None:
         return None
-    source, index = open_source(name, split or made_split(Path(name)) or "test"), int(number)
+    name, index = found
+    source = open_source(name, split or made_split(Path(name)) or "test")
     if index >= len(source):
         raise InputError(text, f"the source has videos 0 to {len(source) - 1}.", "Give a smaller number.")
     return source.sample(index), f"{Path(name).stem}-{index}", source.facts.background_ids

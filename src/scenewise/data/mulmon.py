@@ -226,6 +226,14 @@ def _ids(labels: np.ndarray, order: list[int], where: object) -> np.ndarray:
     return table[labels]
 
 
+def is_mulmon(path: Path) -> bool:
+    """Return whether a folder or a JSON file looks like one of these layouts."""
+    if path.is_file():
+        return path.suffix == ".json"
+    raw = (path / "images").is_dir() and (path / "scenes").is_dir()
+    return raw or any(any(path.glob(f"*_{name}.json")) for name in ("train", "val*", "test"))
+
+
 def _index_file(path: Path, split: str) -> Path:
     """Return the JSON file of a split."""
     if path.is_file():

@@ -42,10 +42,10 @@ def _parts(report: ReportBuilder, summary: Mapping[str, Any]) -> dict[str, str]:
         "kept": escape(_kept(report)),
         "slots": _slot_table(report, summary),
         "scores": _scores(summary.get("scores") or []),
-        "settings": _settings(report.settings),
+        "settings": settings_table(report.settings),
         "data": embed(_data(report, summary)),
-        "css": _source("page.css"),
-        "js": "(() => {\n" + _source("pictures.js") + "\n" + _source("page.js") + "})();\n",
+        "css": source("page.css"),
+        "js": "(() => {\n" + source("pictures.js") + "\n" + source("page.js") + "})();\n",
     }
 
 
@@ -120,12 +120,12 @@ def _slot_table(report: ReportBuilder, summary: Mapping[str, Any]) -> str:
             roles[k],
             f"{numbers.active[k]:,} of {numbers.frames:,}",
             f"{numbers.area[k]:.1%}",
-            _number(numbers.spread[k], 2),
-            _number(numbers.movement[k], 2),
+            number(numbers.spread[k], 2),
+            number(numbers.movement[k], 2),
         ]
         for k in range(report.slots if report.frames else 0)
     ]
-    return _table(["Slot", "What it is", "Frames active", "Mean area", "Latent spread", "Latent movement"], rows)
+    return table(["Slot", "What it is", "Frames active", "Mean area", "Latent spread", "Latent movement"], rows)
 
 
 def _roles(report: ReportBuilder, summary: Mapping[str, Any]) -> list[str]:
@@ -140,14 +140,14 @@ def _roles(report: ReportBuilder, summary: Mapping[str, Any]) -> list[str]:
 
 def _scores(scores: Iterable[Mapping[str, Any]]) -> str:
     rows = [
-        [escape(str(s.get("metric", ""))), _number(s.get("value")), escape(str(s.get("protocol", ""))), _note(s)]
+        [escape(str(s.get("metric", ""))), number(s.get("value")), escape(str(s.get("protocol", ""))), _note(s)]
         for s in scores
     ]
     if not rows:
         return ""
-    table = _table(["Score", "Value", "Protocol", "Note"], rows)
+    shown = table(["Score", "Value", "Protocol", "Note"], rows)
     return (
-        f'<section class="card" aria-labelledby="scores-heading"><h2 id="scores-heading">Scores</h2>{table}</section>'
+        f'<section class="card" aria-labelledby="scores-heading"><h2 id="scores-heading">Scores</h2>{shown}</section>'
     )
 
 
@@ -155,9 +155,10 @@ def _note(score: Mapping[str, Any]) -> str:
     return escape(str(score.get("note") or ""))
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
+def settings_table(settings: Mapping[str, Any]) -> str:
+    """Return nested settings as a table of HTML."""
     rows = [[f"<code>{escape(k)}</code>", f"<code>{escape(v)}</code>"] for k, v in flatten(settings)]
-    return _table(["Setting", "Value"], rows, "settings") if rows else "<p>None given.</p>"
+    return table(["Setting", "Value"], rows, "settings") if rows else "<p>None given.</p>"
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -169,7 +170,8 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield f"{prefix}{key}", value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _table(head: list[str], rows: list[list[str]], kind: str = "") -> str:
+def table(head: list[str], rows: list[list[str]], kind: str = "") -> str:
+    """Return cells of HTML as a table that narrow screens turn into cards."""
     heading = "".join(f'<th scope="col">{h}</th>' for h in head)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>'
@@ -180,7 +182,8 @@ def _table(head: list[str], rows: list[list[str]], kind: str = "") -> str:
     return f'<table class="{kind}"><thead><tr>{heading}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def _number(value: Any, digits: int = 4) -> str:
+def number(value: Any, digits: int = 4) -> str:
+    """Return a number as text, a dash where there is none."""
     if isinstance(value, str):
         return escape(value)
     if value is None or not np.isfinite(value):
@@ -259,10 +262,11 @@ def _frames(kept: list[Sheets]) -> Iterator[str]:
 
 def _template() -> list[tuple[str, str]]:
     """Return the page cut at its `<!--=name-->` marks as (text before the mark, name); the last name is empty."""
-    cut = re.split(r"<!--=(\w+)-->", _source("page.html"))
+    cut = re.split(r"<!--=(\w+)-->", source("page.html"))
     return list(zip(cut[0::2], [*cut[1::2], ""], strict=True))
 
 
 @cache
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """Return a file of the page's parts."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
