@@ -1,0 +1,107 @@
+import pytest
+
+from scenewise.errors import InputError
+from scenewise.experiments import experiment as experiments
+from scenewise.training.plan import examine
+
+
+def cells(table):
+    return experiments.load(table(), "smoke").cells
+
+
+def test_cells_are_every_variant_with_every_seed(table):
+    names = [cell.name for cell in cells(table)]
+    assert names == [f"provide.balls.{v}.seed{s}" for v in ("lds0", "lds1") for s in (0, 1)]
+
+
+def test_settings_lie_over_the_recipe_in_order(table, content):
+    group = content["sizes"]["smoke"]["cells"][0]
+    group["settings"]["model.settings.lds_weight"] = 9
+    group["settings"]["training"]["seed"] = 9
+    last = cells(table)[-1]
+    recipe = last.recipe()
+    assert (recipe.model.settings["lds_weight"], recipe.training.seed, recipe.training.steps) == (0.5, 1, 4)
+    assert recipe.data.settings["max_balls"] == 2
+    assert last.recipe(["training.steps=7", "training.seed=3"]).training.steps == 7
+    assert last.recipe(["training.seed=3"]).training.seed == 3
+
+
+def test_a_source_takes_the_place_of_the_recipes(table, content):
+    content["sizes"]["smoke"]["cells"][0] |= {"source": {"source": "tetrominoes"}, "settings": {}}
+    data = cells(table)[0].recipe().data
+    assert (data.source, data.settings) == ("tetrominoes", {})
+
+
+def test_groups_may_be_scored_in_their_own_way(table, content):
+    content["sizes"]["smoke"]["cells"][0]["scoring"] = [{"protocol": "rnem"}]
+    assert [scoring.protocol for scoring in cells(table)[0].scoring] == ["rnem"]
+
+
+@pytest.mark.parametrize(
+    ("only", "count"), [(None, 4), ("", 4), ("seed=1", 2), ("variant=lds1,seed=0", 1), ("seed=0, seed=1", 4)]
+)
+def test_a_subset_is_chosen_by_keys(table, only, count):
+    found = experiments.choose(cells(table), only)
+    assert len(found) == count
+    if only == "variant=lds1,seed=0":
+        assert found[0].name == "provide.balls.lds1.seed0"
+
+
+@pytest.mark.parametrize(
+    ("only", "words"),
+    [
+        ("sed=1", "Did you mean 'seed'"),
+        ("model", "Write for example"),
+        ("variant=lds2", "no cell has variant=lds2. Did you mean 'lds1'"),
+        ("seed=7", "Known: 0, 1"),
+    ],
+)
+def test_a_subset_that_is_none_is_told(table, only, words):
+    with pytest.raises(InputError) as error:
+        experiments.choose(cells(table), only)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c.update(summry=""), "Did you mean 'summary'"),
+        (lambda c: c["sizes"]["smoke"].update(cels=[]), "Did you mean 'cells'"),
+        (lambda c: c["sizes"]["smoke"]["cells"][0].update(varants={}), "Did you mean 'variants'"),
+        (lambda c: c["sizes"]["smoke"]["scoring"][0].update(split="tset"), "split is 'tset'"),
+        (lambda c: c["sizes"]["smoke"]["scoring"][0].update(samples=0), "samples is 0"),
+        (lambda c: c["sizes"]["smoke"]["cells"].append(c["sizes"]["smoke"]["cells"][0]), "twice"),
+        (lambda c: c["sizes"]["smoke"].update(cells=[]), "has no cells"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told(table, content, change, words):
+    change(content)
+    with pytest.raises(InputError, match=words):
+        experiments.load(table(content), "smoke")
+
+
+def test_unknown_names_are_told(table, content):
+    with pytest.raises(InputError, match="Did you mean 'smoke'"):
+        experiments.load(table(), "smok")
+    with pytest.raises(InputError, match=r"lsd: is neither an experiment nor a YAML file\. Did you mean 'lds'"):
+        experiments.load("lsd")
+    with pytest.raises(InputError, match="cannot be read"):
+        experiments.load("nowhere.yaml")
+    content["module"] = "nonsense"
+    with pytest.raises(InputError, match="'nonsense', which is not there"):
+        experiments.load(table(content), "smoke").hooks()
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_every_cell_of_every_experiment_can_be_built(name):
+    pytest.importorskip("mujoco")
+    checked = set()
+    for size in experiments.read(name).sizes:
+        loaded = experiments.load(name, size)
+        assert loaded.hooks().show
+        for cell in loaded.cells:
+            recipe = cell.recipe()
+            assert recipe.training.seed == cell.seed
+            if recipe.data.source != "made" and (size, cell.model, cell.variant) not in checked:
+                checked.add((size, cell.model, cell.variant))
+                assert examine(recipe)[0] == []
