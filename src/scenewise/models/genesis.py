@@ -18,8 +18,8 @@ drawn from its prior, so that the bound holds and the attention is skipped.
 What differs from the official code: the last slot's unused mask logit is not drawn; GENESIS-S draws its appearance
 with the mask decoder, as nothing else is said; the prior against duplicates (LDS), where it is wanted, is put on the
 whole latent of a slot. Batch norms want more than one frame in training; `norm: group` (ours) does not. `fast` is
-ours and learns soonest on small hardware: narrower, group norms, early strides, a smaller sigma and goal
-(monet_genesis.md 2.6).
+ours and learns soonest on small hardware: narrower, group norms, early strides, MONet's fast decoder, a smaller sigma
+and goal (monet_genesis.md 2.6).
 
 Published: Multi-dSprites of 1 to 4 sprites, foreground ARI 0.57 and FID 25.0; ShapeStacks 0.71. It fails on CLE-MV.
 Results vary between runs. Ours: the recipe `genesis-multi-dsprites`.
@@ -36,8 +36,10 @@ import torch
 from torch import Tensor, nn
 
 from scenewise.config import setting
+from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, ImageModel, Output, Samples, register_model
 from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
+from scenewise.nn.decoders import CoarseToFineDecoder
 from scenewise.nn.gated import NORMS, GatedDecoder, GatedEncoder, check_batch, check_gated
 from scenewise.variational.autoregressive import AutoregressivePrior, ConditionalPrior
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STAGES = ("two", "one")
+DECODERS = ("broadcast", "coarse")
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,12 @@ class GenesisConfig:
         (32, 32, 64, 64), "Widths of the component encoder's convolutions", minimum=1, maximum=1024
     )
     code: int = setting(256, "Width of its hidden layer", minimum=1, maximum=4096)
+    decoder: str = setting("broadcast", "Of components: unpadded broadcast, or ours from 1/4 on", choices=DECODERS)
     decoder_channels: tuple[int, ...] = setting(
-        (32, 32, 32, 32), "Widths of the component decoder's convolutions", minimum=1, maximum=1024
+        (32, 32, 32, 32), "Widths of the component decoder's convolutions; ours takes one", minimum=1, maximum=1024
     )
+    decoder_profiles: int = setting(0, "Row-times-column profiles in our decoder", minimum=0, maximum=256)
+    decoder_groups: int = setting(4, "Groups of the group norms in our decoder", minimum=1, maximum=64)
     lds_weight: float = setting(0.0, "Weight of the LDS prior against duplicate slots (BMVC 2021)", minimum=0)
     lds_on: str = setting("sample", "What it is put on: the latents drawn, or their means", choices=CARRIERS)
     lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
@@ -101,7 +107,7 @@ PRESETS: dict[str, Any] = {
     "fast": {
         "sigma": 0.3, "mixture": "pixel", "kl": "analytic", "norm": "group", "mask_latent": 32, "gated_channels": 16,
         "gated_strides": [2, 2, 2, 1, 1], "features": 128, "encoder_channels": [16, 32, 32], "code": 128,
-        "decoder_channels": [16, 16, 16, 16],
+        "decoder": "coarse", "decoder_channels": [16], "decoder_profiles": 8,
         "geco": {"mse_target": 0.002, "step": 3e-6, "limits": [1e-2, 1e3]},
     },
     "tiny": {
@@ -161,9 +167,7 @@ class Components(nn.Module):
             hidden=config.code,
             activation="elu",
         )
-        self.decoder = UnpaddedBroadcastDecoder(
-            latent, config.channels, config.size, widths=config.decoder_channels, activation="elu", logit=False
-        )
+        self.decoder = _make_canvas(config)
 
     def infer(self, images: Tensor, log_masks: Tensor) -> Gaussian:
         """Return q(z^c_k | x, m_k) of images (N, C, H, W) and log masks (N, K, 1, H, W), each part (N, K, Z)."""
@@ -172,8 +176,8 @@ class Components(nn.Module):
 
     def draw(self, latents: Tensor) -> Tensor:
         """Return the appearance (N, K, C, H, W) that latents (N, K, Z) draw."""
-        image, _ = self.decoder(latents.flatten(0, 1))
-        return image.float().sigmoid().unflatten(0, latents.shape[:2])  # type: ignore[no-any-return]
+        image = torch.cat(self.decoder(latents.flatten(0, 1)), 1).float()
+        return image.sigmoid().unflatten(0, latents.shape[:2])
 
 
 @register_model("genesis")
@@ -190,6 +194,10 @@ class Genesis(ImageModel, Samples, Decodes):
         config = config or self.config_class()
         widths = {"gated_channels": config.gated_channels, "features": config.features}
         check_gated(config.size, widths, config.gated_strides, config.norm)
+        groups = config.decoder_groups if config.decoder == "coarse" else 1
+        if not config.decoder_channels or config.decoder_channels[0] % groups:
+            problem = f"must begin with a multiple of decoder_groups = {groups}; found {list(config.decoder_channels)}."
+            raise InputError("decoder_channels", problem)
         self.config = config
         planes = 1 if config.stages == "two" else 1 + config.channels
         self.inference = MaskInference(config)
@@ -279,6 +287,20 @@ class Genesis(ImageModel, Samples, Decodes):
         if self.components is not None:
             latents = torch.cat([latents, self.components.prior(latents).sample(for_components)], -1)
         return self.decode(latents)
+
+
+def _make_canvas(config: GenesisConfig) -> nn.Module:
+    latent, colours, widths = config.component_latent, config.channels, config.decoder_channels
+    if config.decoder == "broadcast":
+        return UnpaddedBroadcastDecoder(latent, colours, config.size, widths=widths, activation="elu", logit=False)
+    return CoarseToFineDecoder(
+        latent,
+        widths[0],
+        config.decoder_groups,
+        colours - 1,  # what is a mask logit elsewhere is the last colour here
+        config.size,
+        rank=config.decoder_profiles,
+    )
 
 
 def _joined(one: Gaussian, other: Gaussian) -> Gaussian:

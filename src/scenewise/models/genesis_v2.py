@@ -94,7 +94,7 @@ PRESETS: dict[str, Any] = {
     "shapestacks": {"slots": 9},
     "fast": {
         "sigma": 0.3, "mixture": "pixel", "kl": "analytic", "latent": 32, "encoder_channels": 16, "features": 64,
-        "decoder_channels": 32, "geco": {"mse_target": 0.002, "step": 3e-6, "limits": [1e-2, 1e3]},
+        "decoder_channels": 24, "geco": {"mse_target": 0.002, "step": 3e-6, "limits": [1e-2, 1e3]},
     },
     "tiny": {
         "size": [16, 16], "slots": 3, "latent": 8, "encoder_channels": 8, "code": 16, "gate": 0.1, "features": 16,
