@@ -13,6 +13,7 @@ from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.on_request import Request
 from scenewise.evaluation.prediction import foresee
+from scenewise.models.contract import Observes
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.rnem import Rnem, RnemConfig
 
@@ -57,6 +58,17 @@ class Knowing(Rnem):
         return Decomposition.join(parts), {**state, "frame": state["frame"] + steps}
 
 
+class KnowingWhole(Knowing, Observes):
+    """The same, but looks at all frames together."""
+
+    clip_frames = 5
+
+    def observe(self, frames, slots=None, seed=0):  # type: ignore[no-untyped-def]
+        state = {"psi": frames[:, 0], "frame": torch.tensor(frames.shape[1])}
+        self.seen.append(frames.shape[1])
+        return Decomposition.join([shown(len(frames), t) for t in range(frames.shape[1])]), state
+
+
 def shown(batch: int, t: int) -> Decomposition:
     ids = torch.from_numpy(ids_of(t))
     masks = torch.stack([ids == k for k in range(3)]).float()[None, None, :, None].expand(batch, 1, 3, 1, 16, 48)
@@ -84,6 +96,12 @@ def test_who_knows_the_future_scores_one_and_standing_still_less() -> None:
     assert found["F-ARI observed"]["mean"] == 1
     assert found["ARI first 3"]["videos"] == 2
     assert len(found["ARI first 3"]["each"][0]) == 2
+
+
+def test_a_model_that_looks_at_whole_clips_is_scored_alike() -> None:
+    one, whole = Knowing(late=2), KnowingWhole(late=2)
+    assert rows(whole) == rows(one)
+    assert whole.seen == [20]
 
 
 def test_scores_are_kept_frame_by_frame() -> None:

@@ -18,10 +18,13 @@ from scenewise.evaluation.evaluate import batches
 from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows, Values, rows_of
 from scenewise.metrics import HORIZONS, adjusted_rand_index, squared_error
 from scenewise.metrics.arrays import mean
-from scenewise.models.contract import Predictor, Recurrent
+from scenewise.models.contract import Observes, Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from scenewise.decomposition import Decomposition
+    from scenewise.models.contract import State
 
 OBSERVED = 20
 """Frames that a model looks at, as in PROVIDE Fig. 5."""
@@ -69,7 +72,7 @@ def foresee(request: Request, seed: int) -> Foreseen:
         InputError: The model does not predict, or the videos are shorter than 11 frames.
     """
     model = request.model
-    if not isinstance(model, Predictor) or not isinstance(model, Recurrent):
+    if not isinstance(model, Predictor):
         problem = f"{model.registered_name} does not predict."
         raise InputError("prediction", problem, "Use a model that does, such as provide or rnem.")
     observed = min(OBSERVED, request.frames - STEPS)
@@ -93,19 +96,33 @@ def _foresee(request: Request, drawn: np.ndarray, ids: np.ndarray, observed: int
     """Return scores of one batch of videos: the model's and the baseline's."""
     model: Any = request.model
     frames = torch.from_numpy(np.ascontiguousarray(drawn)).to(next(model.parameters()).device).float() / 255
-    state = model.initial_state(len(frames), request.slots, seed)
-    parts = []
-    for t in range(observed):
-        part, state = model.step(frames[:, t], state, request.refinements)
-        parts.append((part.labels.cpu().numpy(), part.reconstruction.cpu().numpy()))
+    parts, state = _look(request, frames[:, :observed], seed)
     for _ in range(STEPS):  # one at a time, so that no more than labels and images are kept
         part, state = model.predict(state, 1)
-        parts.append((part.labels.cpu().numpy(), part.reconstruction.cpu().numpy()))
+        parts.append(_kept(part))
     labels, images = (np.concatenate(kept, 1) for kept in zip(*parts, strict=True))
     truth, background = frames.cpu().numpy(), request.source.facts.background_ids
     still = [np.repeat(shown[:, observed - 1, None], STEPS, 1) for shown in (labels, truth)]
     ahead = [shown[:, observed:] for shown in (ids, truth)]
     return _scores(labels, images, ids, truth, background), _scores(*still, *ahead, background)
+
+
+def _look(request: Request, frames: torch.Tensor, seed: int) -> tuple[list[tuple[np.ndarray, np.ndarray]], State]:
+    """Return what a model keeps of the frames it observes, one by one or as a whole, and its state after them."""
+    model: Any = request.model
+    if isinstance(model, Observes):
+        request.model.refuse(request.refinements)
+        part, state = model.observe(frames, request.slots, seed)
+        return [_kept(part)], state
+    state, parts = model.initial_state(len(frames), request.slots, seed), []
+    for t in range(frames.shape[1]):
+        part, state = model.step(frames[:, t], state, request.refinements)
+        parts.append(_kept(part))
+    return parts, state
+
+
+def _kept(part: Decomposition) -> tuple[np.ndarray, np.ndarray]:
+    return part.labels.cpu().numpy(), part.reconstruction.cpu().numpy()
 
 
 def _scores(
