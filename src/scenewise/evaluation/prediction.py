@@ -104,7 +104,7 @@ def _foresee(request: Request, drawn: np.ndarray, ids: np.ndarray, observed: int
     truth, background = frames.cpu().numpy(), request.source.facts.background_ids
     still = [np.repeat(shown[:, observed - 1, None], STEPS, 1) for shown in (labels, truth)]
     ahead = [shown[:, observed:] for shown in (ids, truth)]
-    return _scores(labels, images, ids, truth, background), _scores(*still, *ahead, background)
+    return _scores(labels, images, ids, truth, background), _scores(still[0], still[1], ahead[0], ahead[1], background)
 
 
 def _look(request: Request, frames: torch.Tensor, seed: int) -> tuple[list[tuple[np.ndarray, np.ndarray]], State]:
