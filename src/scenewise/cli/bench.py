@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--presets", default="paper", metavar="A,B", help="of registered models; default: %(default)s")
     what.add_argument(
-        "--case", action="append", default=[], metavar="NAME", help="provide-paper, iodine-64, iodine-128"
+        "--case", action="append", default=[], metavar="NAME", help="provide-paper, iodine-64, iodine-128, mulmon-64"
     )
     what.add_argument("--sweep", action="store_true", help="sweep frames, slots and refinements of a small provide")
     what.add_argument("--batch", type=int, metavar="B", help="videos of a training step; default: 1")

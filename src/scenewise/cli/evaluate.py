@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser, positional=True)
     parser.add_argument("--data", required=True, metavar="SOURCE", help="a name from `scenewise data list`, or a file")
     add_source_options(parser)
-    protocol_help = "may be repeated; default: provide, rnem, savi; on request: lds, lds-gap"
+    protocol_help = "may be repeated; default: provide, rnem, savi; on request: lds, lds-gap, novel-views"
     parser.add_argument("--protocol", action="append", metavar="NAME", help=protocol_help)
     parser.add_argument("--frames", type=int, metavar="N", help="frames of each video; default: all")
     parser.add_argument("--samples", type=int, default=200, metavar="N", help="number of videos; default: %(default)s")
@@ -79,10 +79,11 @@ def _tell(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], secon
     videos = rows[0]["videos"] if rows else 0
     print(f"{name} on {videos} videos of {args.data} ({args.split}), {len(args.seeds)} seeds, {duration(seconds)}")
     width = max((len(row["measure"]) for row in rows), default=0)
+    wide = max((len(row["protocol"]) for row in rows), default=0)
     for row in rows:
         value = row.get("note", "-") if row["mean"] is None else f"{row['mean']:.4f}"
         spread = "" if row["std"] is None else f" ± {row['std']:.4f}"
-        print(f"  {row['protocol']:<10}{row['measure']:<{max(width + 1, 12)}}{value}{spread}")
+        print(f"  {row['protocol']:<{max(wide + 1, 10)}}{row['measure']:<{max(width + 1, 12)}}{value}{spread}")
 
 
 def _write(args: argparse.Namespace, decomposer: Any, source: Any, rows: list[dict[str, Any]], seconds: float) -> None:
