@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from scenewise.data.making.manifest import Plan
 
 PART = ".part"
-AT_ONCE = 16
-"""Videos made together; more would make balls little faster, and progress and Ctrl-C coarser."""
+_VIDEOS, _IMAGES = 16, 64  # more would make them little faster, and progress and Ctrl-C coarser
 
 
 class Maker:
@@ -46,7 +45,8 @@ class Maker:
         rows = self.plan.rows(number)
         name = shard_name(number)
         parts = {suffix: self.folder / f".{name}{suffix}.{os.getpid()}{PART}" for suffix in self.layout.SUFFIXES}
-        samples = [sample for at in range(0, len(rows), AT_ONCE) for sample in self._samples(rows[at : at + AT_ONCE])]
+        step = at_once(self.source)
+        samples = [sample for at in range(0, len(rows), step) for sample in self._samples(rows[at : at + step])]
         with writing(next(iter(parts.values()))):
             self.layout.write(parts, samples, rows.start, self.plan.facts["frames"] is None)
         files = {suffix: hashed(part) for suffix, part in parts.items()}
@@ -63,6 +63,13 @@ class Maker:
         for sample in samples_of(self.source, indices):
             self.tick()
             yield sample
+
+
+def at_once(source: Source) -> int:
+    """Return how many videos of a source are best made together, 1 where it makes them one by one."""
+    if not hasattr(source, "samples"):
+        return 1
+    return _IMAGES if source.facts.frames == 1 else _VIDEOS
 
 
 def samples_of(source: Source, indices: range) -> Iterable[Sample]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scenewise.data.contract import DESCRIPTIONS, SOURCES
-from scenewise.data.making.maker import AT_ONCE, samples_of
+from scenewise.data.making.maker import at_once, samples_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,7 +121,7 @@ def _turn(name: str, settings: dict[str, Any], seconds: float, begin: float) -> 
         _SOURCES[key] = SOURCES.get(name)(split="train", **settings)
         _SOURCES[key].sample(0)
     source = _SOURCES[key]
-    most = min(AT_ONCE, len(source)) if hasattr(source, "samples") else 1
+    most = min(at_once(source), len(source))
     time.sleep(max(0.0, begin - time.time()))
     wall, cpu, done = time.perf_counter(), time.process_time(), 0
     while True:
