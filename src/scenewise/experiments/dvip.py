@@ -1,0 +1,367 @@
+"""DVIP's Table 2 and its figures on moving digits: does a latent whose parts are predicted alone take digits apart?
+
+Every model is measured on unseen clips: ELBO per frame, information between consecutive frames within and across parts
+(Kraskov), correlations of units (Fig. 2), pictures in which one part moves at a time (Fig. 3). An entangled latent has
+no parts: as in the paper 20 random divisions of its units are tried and the one with the largest difference of the two
+is reported; beside it their mean.
+
+The paper gives neither the size of a part nor the number of samples or neighbours of its estimates, and the estimator
+is far too low in many dimensions: compare factored with entangled, not either with the paper. The last lines of the
+table show how low it is on Gaussians of the same sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from scenewise.checkpoint import load_model
+from scenewise.data.contract import SOURCES
+from scenewise.errors import InputError
+from scenewise.experiments.results import Shown, Spread, markdown, over_seeds
+from scenewise.media.contact_sheet import contact_sheet, png
+from scenewise.media.files import write_atomically
+from scenewise.metrics import (
+    NEIGHBOURS,
+    best_partition,
+    block_contrast,
+    gaussian_bias,
+    gaussian_information,
+    latent_correlation,
+    random_partitions,
+    transfer,
+)
+from scenewise.models.dvip import Dvip
+from scenewise.observation import Observation
+from scenewise.variational.gaussian import Gaussian, seeded_noise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from scenewise.data.contract import Source
+    from scenewise.experiments.experiment import Cell, Experiment
+    from scenewise.experiments.results import Draw, Result
+
+CLIPS, FRAMES = 5000, 10
+"""Unseen clips that are measured, N of the estimates: one pair of frames from each."""
+
+DEAD = 0.05
+"""Share of a clip's KL below which a part is dead: its run takes nothing apart, whatever its cross information."""
+
+APART = 0.8
+"""Share of the pictures' change in the right channels from which on digits count as taken apart; 1 / K is chance."""
+
+_AT_ONCE = 50  # clips explained together; bounds the memory
+_SHOWN = 200  # clips of which parts are moved one at a time
+_DRAWN = 4  # clips in the picture
+_FIRST = 1  # frame from which on velocities are known, counted from 0: the paper freezes parts at its t = 2
+_SEED = 1  # posterior noise, pairs, divisions
+_TRUTHS = (gaussian_information(0.9), 2.0, 4.6)  # nats, of the controls
+
+
+class Latents(NamedTuple):
+    """What a model infers of N clips of T frames.
+
+    Attributes:
+        samples: Of q, float32, shape (N, T, K, d).
+        kl: Of each part, nats, shape (N, T, K).
+        log_likelihood: Shape (N, T).
+    """
+
+    samples: np.ndarray
+    kl: np.ndarray
+    log_likelihood: np.ndarray
+
+
+def measure(folder: Path, cell: Cell) -> dict[str, Any]:
+    """Measure a cell's model on test clips and draw `correlation.png` and `independent.png` into its folder.
+
+    Raises:
+        InputError: The model is no DVIP.
+    """
+    model, data = load_model(folder / "model", "auto").model, cell.recipe().data
+    if not isinstance(model, Dvip):
+        raise InputError(cell.name, f"is a model of kind {model.registered_name}; expected dvip.")
+    source: Source = SOURCES.get(data.source)("test", **data.settings)
+    found = infer(model, source, CLIPS, FRAMES)
+    told = measured(model, source, found)
+    write_atomically(
+        folder / "correlation.png", png(heat_map(np.array(told["correlation"], float), model.config.slots))
+    )
+    write_atomically(folder / "independent.png", png(picture(independent(model, found.samples[:_DRAWN])[:-1])))
+    return told
+
+
+def measured(model: Dvip, source: Source, found: Latents, neighbours: int = NEIGHBOURS) -> dict[str, Any]:
+    """Return what a model shows, as plain values; what is not known, such as the split without parts, is None.
+
+    Keys: elbo (nats per frame, constants included) and elbo_error (its standard error over clips), log_likelihood,
+    kl_first and kl_later (of the first and of a later frame), kl_parts (share of each part in a clip's KL), dead
+    (parts that are), information (same, cross, same_mean and cross_mean over the divisions tried, same_low and
+    cross_low of two principal components of each part), correlation (of units, Z x Z) and contrast (mean size inside
+    parts over outside), split (see `split`), explained (see `explained`), d, samples and neighbours.
+    """
+    clips, frames, parts, _ = found.samples.shape
+    units = found.samples[0, 0].size
+    bound = (found.log_likelihood - found.kl.sum(2)).mean(1)
+    shares = found.kl.sum((0, 1)) / found.kl.sum()
+    flat = found.samples[:, _FIRST:].reshape(clips, -1, units)
+    correlation = latent_correlation(*(half.reshape(-1, units) for half in (flat[:, :-1], flat[:, 1:])))
+    division = max(parts, source.facts.max_objects or 2)
+    return {
+        "elbo": float(bound.mean()),
+        "elbo_error": float(bound.std(ddof=1) / math.sqrt(clips)),
+        "log_likelihood": float(found.log_likelihood.mean()),
+        "kl_first": float(found.kl[:, 0].sum(1).mean()),
+        "kl_later": float(found.kl[:, 1:].sum(2).mean()),
+        "kl_parts": shares.tolist(),
+        "dead": [part for part, share in enumerate(shares) if share < DEAD],
+        "information": information(*pairs(found.samples), parts if parts > 1 else None, division, neighbours),
+        "correlation": [[None if math.isnan(v) else float(v) for v in row] for row in correlation],
+        "contrast": block_contrast(correlation, parts) if parts > 1 else None,
+        "split": split(model, found.samples[:_SHOWN]) if parts > 1 else None,
+        "explained": explained(found.samples[:, _FIRST:], _positions(source, clips, frames)[:, _FIRST:]).tolist(),
+        "d": units // division,
+        "samples": clips,
+        "neighbours": neighbours,
+    }
+
+
+def infer(model: Dvip, source: Source, clips: int, frames: int) -> Latents:
+    """Return what a model infers of the first clips of a source; noise depends on the clip alone."""
+    device, found = model.progress.device, []
+    for at in range(0, clips, _AT_ONCE):
+        chosen = range(at, min(at + _AT_ONCE, clips))
+        shown = torch.from_numpy(np.stack([source.sample(i, 0, frames).frames for i in chosen])).to(device)
+        noise = torch.cat([seeded_noise(model.noise_shape(1, frames), _SEED, i, device=device) for i in chosen])
+        with torch.no_grad():
+            d = model(Observation(shown.float() / 255), noise=noise).decomposition
+        posterior = Gaussian(d.mean, d.log_variance)
+        kl = posterior.kl(Gaussian(d.prior_mean, d.prior_log_variance)).sum(-1)
+        found.append([x.cpu().numpy() for x in (posterior.sample(noise[:, :, 0]), kl, d.log_likelihood)])
+    return Latents(*(np.concatenate(values) for values in zip(*found, strict=True)))
+
+
+def pairs(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return one pair of consecutive frames of each clip, so that pairs are independent.
+
+    The first frame takes no part: its posterior knows no velocity.
+
+    Args:
+        samples: Latents, shape (N, T, K, d).
+
+    Returns:
+        The earlier and the later frame's, each (N, K d).
+
+    Raises:
+        InputError: Clips are too short.
+    """
+    clips, frames = samples.shape[:2]
+    if frames < _FIRST + 2:
+        raise InputError("frames", f"must be at least {_FIRST + 2}; found {frames}.")
+    at = np.random.default_rng(_SEED).integers(_FIRST, frames - 1, clips)
+    flat = samples.reshape(clips, frames, -1)
+    return flat[np.arange(clips), at], flat[np.arange(clips), at + 1]
+
+
+def information(
+    earlier: np.ndarray, later: np.ndarray, parts: int | None, division: int, neighbours: int = NEIGHBOURS
+) -> dict[str, float]:
+    """Return what parts tell of their own and of others' future, in nats; see `measured`.
+
+    Args:
+        earlier: Latents at t, shape (N, Z).
+        later: At t + 1.
+        parts: K, or None for a latent without parts.
+        division: Number of parts that such a latent is divided into.
+        neighbours: k of the estimator.
+    """
+    units = earlier.shape[1]
+    tried = random_partitions(units, division, seed=_SEED) if parts is None else np.arange(units).reshape(1, parts, -1)
+    found = [transfer(earlier, later, divided, neighbours) for divided in tried]
+    best = best_partition(found)
+    two = [components(earlier[:, part], later[:, part]) for part in best.parts]
+    before, after = (np.concatenate([sides[at] for sides in two], 1) for at in (0, 1))
+    low = transfer(before, after, np.arange(before.shape[1]).reshape(len(two), -1), neighbours)
+    means = {f"{name}_mean": float(np.mean([getattr(one, name) for one in found])) for name in ("same", "cross")}
+    return {"same": best.same, "cross": best.cross, **means, "same_low": low.same, "cross_low": low.cross}
+
+
+def components(earlier: np.ndarray, later: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first two principal components, of both frames together, of (N, d) and (N, d): two arrays (N, 2)."""
+    both = np.concatenate([earlier, later]).astype(np.float64)
+    both = (both - both.mean(0)) / np.maximum(both.std(0), 1e-12)
+    axes = np.linalg.svd(both, full_matrices=False)[2][:2]
+    first, second = np.split(both @ axes.T, 2)
+    return first, second
+
+
+def independent(model: Dvip, samples: np.ndarray) -> torch.Tensor:
+    """Draw clips with one part moving and all others frozen at the second frame (dvip.md 8).
+
+    Args:
+        model: The model.
+        samples: Latents, shape (N, T, K, d).
+
+    Returns:
+        Pixels' means: everything moves, then each part alone, last nothing; shape (K + 2, N, T - 1, C, H, W).
+    """
+    moving = torch.from_numpy(samples[:, _FIRST:]).to(model.progress.device)
+    frozen = moving[:, :1].expand_as(moving)
+    own = torch.eye(moving.shape[2], dtype=torch.bool, device=moving.device)[:, None, None, :, None]
+    latents = torch.cat([moving[None], torch.where(own, moving, frozen), frozen[None]])
+    with torch.no_grad():
+        return torch.stack([model.draw(row) for row in latents]).cpu()
+
+
+def split(model: Dvip, samples: np.ndarray) -> float:
+    """Return the share of squared change in the right channel when parts move alone, best assignment: 1.0 is perfect.
+
+    Needs objects on channels of their own; 1 / K is chance.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    drawn = independent(model, samples)
+    change = (drawn[1:-1] - drawn[-1]).square().sum((1, 2, 4, 5)).numpy()  # (K, C)
+    chosen = linear_sum_assignment(change, maximize=True)
+    return float(change[chosen].sum() / change.sum())
+
+
+def explained(samples: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Return how much of the digits' places each part tells: R² of a quadratic regression on clips it never saw.
+
+    Args:
+        samples: Latents, shape (N, T, K, d).
+        positions: Shape (N, T, n, 2).
+
+    Returns:
+        Shape (K, n, 2); 1 is all, 0 or below nothing.
+    """
+    half, found = len(samples) // 2, []
+    target = positions.reshape(*positions.shape[:2], -1)
+    fit, held = (clips.reshape(-1, target.shape[-1]) for clips in (target[:half], target[half:]))
+    for part in range(samples.shape[2]):
+        z = samples[:, :, part].astype(np.float64)
+        inputs = np.concatenate([z, z**2, np.ones_like(z[..., :1])], -1)
+        weights = np.linalg.lstsq(inputs[:half].reshape(-1, inputs.shape[-1]), fit, rcond=None)[0]
+        missed = held - inputs[half:].reshape(-1, inputs.shape[-1]) @ weights
+        found.append(1 - missed.var(0) / held.var(0))
+    return np.array(found).reshape(samples.shape[2], *positions.shape[2:])
+
+
+def _positions(source: Source, clips: int, frames: int) -> np.ndarray:
+    return np.stack([source.sample(i, 0, frames).extras["positions"] for i in range(clips)])
+
+
+# -- what is shown --------------------------------------------------------------------------------------------------
+
+
+def show(experiment: Experiment, results: Sequence[Result]) -> Shown:
+    """Show the table, one row per run and one per model, and the correlations of every model's first seed."""
+    there = [result for result in results if "measured" in result.scores]
+    rows = [{"model": r.cell.model, "seed": r.cell.seed, **r.scores["measured"]} for r in there]
+    controls = _controls(rows[0]) if rows else {}
+    head = (
+        *("model", "seed", "ELBO", "log p", "KL 1", "KL later", "KL by part", "same", "cross", "cross/same"),
+        *("two components", "contrast", "split", "note"),
+    )
+    lines = [*map(_line, rows), *_means(experiment, there)]
+    text = markdown(head, lines) + "".join(f"\n{line}\n" for line in (*_notes(rows), *_told(controls)))
+    figures = {f"correlation-{row['model']}": _drawn(row) for row in rows if row["seed"] == rows[0]["seed"]}
+    return Shown(text, {"rows": rows, "controls": controls}, figures)
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    known = row["information"]
+    note = f"part {row['dead']} is dead" if row["dead"] else "apart" if _apart(row) else ""
+    if row["split"] is None:
+        note = f"mean of 20 divisions {known['same_mean']:.2f}, {known['cross_mean']:.2f}"
+    return (
+        row["model"],
+        str(row["seed"]),
+        f"{row['elbo']:.1f} ± {row['elbo_error']:.1f}",
+        *(f"{row[name]:.1f}" for name in ("log_likelihood", "kl_first", "kl_later")),
+        " ".join(f"{share:.2f}" for share in row["kl_parts"]),
+        f"{known['same']:.2f}",
+        f"{known['cross']:.2f}",
+        f"{known['cross'] / known['same']:.2f}",
+        f"{known['same_low']:.2f}, {known['cross_low']:.2f}",
+        *("" if row[name] is None else f"{row[name]:.2f}" for name in ("contrast", "split")),
+        note,
+    )
+
+
+def _apart(row: dict[str, Any]) -> bool:
+    return not row["dead"] and row["split"] is not None and row["split"] >= APART
+
+
+def _means(experiment: Experiment, results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
+    """Give a row per model: means over the runs without a dead part, then the paper's own."""
+    for (model, *_), together in over_seeds(results).items():
+        rows = [result.scores["measured"] for result in together]
+        alive = [row for row in rows if not row["dead"]]
+        elbo = Spread.of(row["elbo"] for row in alive)
+        same, cross = (Spread.of(row["information"][name] for row in alive) for name in ("same", "cross"))
+        apart = f"{sum(map(_apart, rows))} of {len(rows)} apart" if rows[0]["split"] is not None else ""
+        ratio = f"{cross.mean / same.mean:.2f}"
+        shown = (elbo.text(1), "", "", "", "", same.text(2), cross.text(2), ratio, "", "", "", apart)
+        yield (model, "all", *shown)
+        if model in experiment.published:
+            known = experiment.published[model]
+            numbers = [f"{known[name]:g}" for name in ("elbo", "same", "cross")]
+            ratio = f"{known['cross'] / known['same']:.2f}"
+            yield (model, "paper", numbers[0], "", "", "", "", *numbers[1:], ratio, "", "", "", "64 x 64")
+
+
+def _controls(row: dict[str, Any]) -> dict[str, float]:
+    """Return estimates on Gaussians of the size of a row's parts, by their true information."""
+    size = (row["d"], row["samples"], row["neighbours"])
+    return {f"{true:.2f}": true + gaussian_bias(true, *size) for true in _TRUTHS}
+
+
+def _notes(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for size in dict.fromkeys((row["d"], row["samples"], row["neighbours"]) for row in rows):
+        yield (
+            f"ELBO, log p and KL in nats per frame; information in nats, parts of {size[0]} units, {size[1]} pairs of "
+            f"frames, {size[2]} neighbours. Split: share of change in the right channel when one part moves."
+        )
+
+
+def _told(controls: dict[str, float]) -> Iterator[str]:
+    if controls:
+        values = ", ".join(f"{found:.2f} where the truth is {true}" for true, found in controls.items())
+        yield f"The same estimator on Gaussians of the same sizes: {values}."
+
+
+def _drawn(row: dict[str, Any]) -> Draw:
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        shown = axes.imshow(np.abs(np.array(row["correlation"], float)), vmin=0, vmax=1, cmap="viridis")
+        for border in range(1, len(row["kl_parts"])):
+            at = border * len(row["correlation"]) / len(row["kl_parts"]) - 0.5
+            axes.axhline(at, color="white")
+            axes.axvline(at, color="white")
+        axes.set(title=f"{row['model']}, |correlation|", xlabel="unit at t + 1", ylabel="unit at t")
+        figure.colorbar(shown)
+
+    return draw
+
+
+def heat_map(correlations: np.ndarray, parts: int, side: int = 12) -> np.ndarray:
+    """Return a picture of |correlation|, white is 1, red borders between parts, grey where there is none."""
+    grey = np.where(np.isnan(correlations), 0.5, np.abs(correlations))
+    image = np.kron((255 * grey).astype(np.uint8), np.ones((side, side), np.uint8))[..., None].repeat(3, 2)
+    for border in range(1, parts):
+        at = border * len(image) // parts
+        image[at - 1 : at + 1], image[:, at - 1 : at + 1] = (220, 40, 40), (220, 40, 40)
+    return image
+
+
+def picture(drawn: torch.Tensor) -> np.ndarray:
+    """Return clips (rows, N, T, C, H, W) as one picture: clips below each other, each with its rows, frames along."""
+    images = drawn.permute(1, 0, 2, 4, 5, 3).flatten(0, 1).numpy()  # (N rows, T, H, W, C)
+    return contact_sheet([list(row) for row in images])
