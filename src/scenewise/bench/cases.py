@@ -133,7 +133,7 @@ def _spec(spec: Spec, asked: Asked) -> Spec:
     return dataclasses.replace(
         spec,
         overrides=overrides,
-        batch=asked.batch or spec.batch,
+        batch=asked.batch or max(spec.batch, kind.least_batch),
         frames=asked.frames or frames,
         device=str(as_device(asked.device)),
         threads=asked.threads,

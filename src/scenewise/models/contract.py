@@ -53,6 +53,7 @@ class SceneModel(nn.Module, ABC):
         runtime_settings: Settings that say how to compute and not what; a saved model does not keep them.
         slot_symmetric: Whether slots that swap their noise swap their places; not where one is drawn after another.
         fixed_slots: Whether K is part of what was trained and cannot be changed.
+        least_batch: Smallest batch of frames that all presets can be trained on; 2 with batch norms.
     """
 
     config_class: ClassVar[type]
@@ -61,6 +62,7 @@ class SceneModel(nn.Module, ABC):
     runtime_settings: ClassVar[tuple[str, ...]] = ()
     slot_symmetric: ClassVar[bool] = True
     fixed_slots: ClassVar[bool] = False
+    least_batch: ClassVar[int] = 1
 
     config: Any
 

@@ -186,6 +186,7 @@ class Genesis(ImageModel, Samples, Decodes):
 
     config_class: ClassVar[type] = GenesisConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
+    least_batch: ClassVar[int] = 2
     slot_symmetric: ClassVar[bool] = False
     config: GenesisConfig
 

@@ -97,6 +97,7 @@ class Vae(ImageModel, Samples, Decodes):
 
     config_class: ClassVar[type] = VaeConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
+    least_batch: ClassVar[int] = 2
     fixed_slots: ClassVar[bool] = True
     config: VaeConfig
 
