@@ -36,6 +36,7 @@ from scenewise.metrics import (
 )
 from scenewise.models.dvip import Dvip
 from scenewise.observation import Observation
+from scenewise.training.folder import RunFolder
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def measure(folder: Path, cell: Cell) -> dict[str, Any]:
     Raises:
         InputError: The model is no DVIP.
     """
-    model, data = load_model(folder / "model", "auto").model, cell.recipe().data
+    model, data = load_model(folder / "model", "auto").model, RunFolder(folder).recipe().data
     if not isinstance(model, Dvip):
         raise InputError(cell.name, f"is a model of kind {model.registered_name}; expected dvip.")
     source: Source = SOURCES.get(data.source)("test", **data.settings)
