@@ -323,3 +323,34 @@ def test_settings_that_cannot_work_are_told() -> None:
         mulmon(encoder="unpadded")
     with pytest.raises(InputError, match="groups"):
         mulmon(decoder="coarse", decoder_channels=6)
+
+
+def test_ours_starts_from_iodine_and_draws_like_it_from_the_viewpoint_of_zeros() -> None:
+    shared = {"size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "code": 16}
+    shared |= {"decoder_channels": 8, "encoder_channels": 8}
+    model = mulmon("fast", **shared)
+    relative = Iodine(build(IodineConfig, {**Iodine.presets["fast"], **shared}, "relative"))
+    model.load_state_dict(model.adapt(relative.state_dict()))
+    torch.testing.assert_close(model.initial, relative.initial)
+    torch.nn.init.zeros_(model.decoder.projected.weight)
+    torch.nn.init.zeros_(model.decoder.projected.bias)
+    latents = torch.randn(1, 3, 8)
+    torch.testing.assert_close(model.decode(latents), relative.decode(latents))
+    assert model.adapt(model.state_dict()).keys() == model.state_dict().keys()
+
+
+def test_a_linear_turn_can_turn_latents_exactly() -> None:
+    """With v = (cos - 1, sin, 0), u = z + (cos - 1) P z + sin J z turns two numbers of z by the camera's angle."""
+    model = mulmon("fast", size=[16, 16], slots=2, latent=4)
+    with torch.no_grad():
+        for parameter in (model.decoder.projected.weight, model.decoder.projected.bias, model.decoder.turns):
+            parameter.zero_()
+        model.decoder.turns[0, 0, 0] = model.decoder.turns[0, 1, 1] = 1
+        model.decoder.turns[1, 0, 1], model.decoder.turns[1, 1, 0] = -1, 1
+    angle = torch.tensor(0.7)
+    latent = torch.randn(1, 2, 4)
+    view = torch.stack([angle.cos() - 1, angle.sin(), torch.tensor(0.0)]).expand(1, 2, 3)
+    turned = model.decoder.project_slots(latent, view)
+    turn = torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
+    torch.testing.assert_close(turned[..., :2], latent[..., :2] @ turn.T)
+    torch.testing.assert_close(turned[..., 2:], latent[..., 2:])

@@ -20,9 +20,10 @@ noise. `mixture: channel` (paper) mixes per colour channel; `pixel` is IODINE's 
 same for all scenes of a batch. Where fewer than 7 views are given, one is left to be a query.
 
 The preset `paper` has the public code's layers and numbers, `lds` the changes of the LDS papers, `fast` is ours: a
-coarse decoder and products of latent and viewpoint in the projection (a turn of the camera is linear in these) learn
-on a CPU. Published (section 7): CLE-MV mIoU .783 and .791 with LDS, squared error summed over channels .0019, RMSE of
-novel views .046. Ours, on scenes like these: the recipe `mulmon-cle-mv`.
+coarse decoder, and a projection that begins as u_k = z_k and knows products of latent and viewpoint (a turn of the
+camera is linear in these), learn on a CPU; training may start from IODINE's weights. Published (section 7): CLE-MV
+mIoU .783 and .791 with LDS, squared error summed over channels .0019, RMSE of novel views .046. Ours, on
+scenes like these: the recipe `mulmon-cle-mv`.
 """
 
 from __future__ import annotations
@@ -54,9 +55,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+LIKELIHOODS = ("ratio", "log", "probability")
 DECODERS = ("unpadded", "broadcast", "coarse")
 ENCODERS = ("unpadded", "gap", "strided")
-_ORDER, _JITTER = 1 << 20, 1 << 21  # keys of the random streams of views and of viewpoint noise
+_ORDER, _NUMBER, _JITTER = 1 << 20, 1 << 21, 1 << 22  # keys of random streams, beyond those of views
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class MulmonConfig:
     viewpoint_noise: float = setting(0.015, "Std of the noise on viewpoints in training", minimum=0, maximum=10)
     projection: int = setting(512, "Width of the slot projection's hidden layer", minimum=1, maximum=8192)
     products: bool = setting(False, "Latent times viewpoint code among the projection's inputs (ours)")
+    residual: bool = setting(False, "Projection adds the latent, turned linearly by the viewpoint (ours)")
     first_prior: str = setting("lam0", "Prior of the first view", choices=("lam0", "standard_normal"))
     min_observed: int = setting(1, "Fewest views observed in training", minimum=1, maximum=64)
     max_observed: int = setting(6, "Most views observed in training", minimum=1, maximum=64)
@@ -89,6 +92,7 @@ class MulmonConfig:
     lds_on: str = setting("sample", "What it is put on: the latents drawn, or their means", choices=CARRIERS)
     lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
+    likelihood_inputs: str = setting("log", "log P and log P / P_(-k); log P_(-k); P, P_(-k)", choices=LIKELIHOODS)
     mean_activation: str = setting("linear", "Activation of the means", choices=("linear", "sigmoid"))
     decoder: str = setting("unpadded", "Paper's, padded, or ours from 1/4 on", choices=DECODERS)
     decoder_channels: int = setting(32, "Width of the decoder", minimum=1, maximum=1024)
@@ -110,7 +114,7 @@ PRESETS: dict[str, Any] = {
     "fast": {
         "refinements": 2, "latent": 32, "projection": 128, "products": True, "max_observed": 3, "queries": 3,
         "decoder": "coarse", "decoder_profiles": 16, "mean_activation": "sigmoid", "encoder": "strided",
-        "mixture": "pixel", "sigma": 0.3, "kl_weight": 0.02,
+        "residual": True, "likelihood_inputs": "ratio", "mixture": "pixel", "sigma": 0.3, "kl_weight": 0.02,
     },
     "tiny": {
         "size": [16, 16], "slots": 3, "refinements": 2, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
@@ -135,6 +139,10 @@ class ViewDecoder(nn.Module):
         self.view = nn.Sequential(nn.Linear(config.viewpoint, 128), nn.ReLU(), nn.Linear(128, code))
         self.project = nn.Sequential(nn.Linear(inputs, config.projection), nn.ReLU())
         self.projected = nn.Linear(config.projection, latent)
+        self.turns = nn.Parameter(torch.zeros(config.viewpoint, latent, latent)) if config.residual else None
+        if config.residual:
+            with torch.no_grad():
+                self.projected.weight.mul_(0.1)  # so that u_k is nearly z_k at first
         self.slot = slot
 
     def project_slots(self, latent: Tensor, viewpoint: Tensor) -> Tensor:
@@ -143,7 +151,10 @@ class ViewDecoder(nn.Module):
         parts = [latent, code]
         if self.products:
             parts.append((latent.unsqueeze(-1) * code.unsqueeze(-2)).flatten(-2))
-        return self.projected(self.project(torch.cat(parts, -1)))
+        found: Tensor = self.projected(self.project(torch.cat(parts, -1)))
+        if self.turns is None:
+            return found
+        return latent + torch.einsum("bkd,dzy,bky->bkz", viewpoint, self.turns, latent) + found
 
     def forward(self, latent: Tensor, viewpoint: Tensor) -> Pair:
         """Take (B, K, Z) and (B, K, D); return means (B, K, C, H, W) and logits (B, K, 1, H, W)."""
@@ -164,7 +175,7 @@ class Mulmon(Refining, Renders, Decodes):
         config = config or MulmonConfig()
         _check(config)
         self.config = config
-        inputs = ImageInputs(mask_gradient="logit", likelihood="log")
+        inputs = ImageInputs(mask_gradient="logit", likelihood=config.likelihood_inputs)
         self.refine = _make_refiner(config, inputs.channels(config.channels))
         self.decoder = ViewDecoder(_make_slot_decoder(config), config)
         self.engine = Engine(
@@ -236,11 +247,16 @@ class Mulmon(Refining, Renders, Decodes):
         config = self.config
         most = max(1, min(config.max_observed, views - 1))
         least = min(config.min_observed, most)
-        order = seeded_noise((views + 1,), seed, _ORDER)
-        observed = least + int(order[-1].div(2**0.5).erf().add(1).div(2).mul(most - least + 1))
-        shuffled: list[int] = order[:-1].argsort().tolist()
-        observed = min(observed, most)  # where the last number rounds to 1
+        observed = least + int(seeded_noise((most - least + 1,), seed, _NUMBER).argmax())  # each as likely as any
+        shuffled: list[int] = seeded_noise((views,), seed, _ORDER).argsort().tolist()
         return shuffled[:observed], shuffled[observed:][: config.queries or views]
+
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Let the model start from IODINE, which draws what is left of a slot once its viewpoint is taken care of."""
+        if not any(name.startswith("decoder.canvas.") for name in weights):
+            return weights
+        moved = {name.replace("decoder.canvas.", "decoder.slot.canvas."): w for name, w in weights.items()}
+        return {name: w.clone() for name, w in self.state_dict().items()} | moved
 
     # -- a scene ------------------------------------------------------------------------------------------------
 
