@@ -43,6 +43,7 @@ CASES = {
     "iodine-128": Case("iodine", "paper", 4, 1, {"size": [128, 128], **_IODINE}),
     "mulmon-64": Case("mulmon", "paper", 2, 10),
     "ddpae-64": Case("ddpae", "paper", 8, 20),
+    "rnem-64": Case("rnem", "paper", 2, 10),
 }
 
 
