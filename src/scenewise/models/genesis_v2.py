@@ -118,7 +118,7 @@ class Segmenter(nn.Module):
         self.gate = nn.Parameter(torch.tensor(config.gate))
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.slots * math.log(2))))
         self.place: Tensor
-        place = torch.cat([torch.zeros(config.embedding - 2, *config.size), coordinates(*config.size)])
+        place = functional.pad(coordinates(*config.size), (0, 0, 0, 0, config.embedding - 2, 0))  # (E, H, W)
         self.register_buffer("place", place, persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
