@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
+from scenewise.nn.components import ComponentEncoder, MaskedMeansEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.layers import coordinates
 
 
@@ -53,3 +53,30 @@ def test_encoder_equals_plain_convolutions(activation: str, padding: int, places
         x = activate(functional.conv2d(x, layer.weight, layer.bias, 2, padding))
     expected = net.output(activate(net.hidden(x.flatten(1))))
     torch.testing.assert_close(net(image, masks), expected)
+
+
+def test_means_under_masks_know_colour_place_and_area() -> None:
+    """The MLP is given the mean colour and place of what a mask shows, whatever lies outside."""
+    torch.manual_seed(0)
+    net, seen = MaskedMeansEncoder(3, 6, (16, 16), widths=(4,), hidden=8).double(), []
+    net.hidden.register_forward_hook(lambda *args: seen.append(args[1][0]))
+    image, log_masks = torch.rand(1, 3, 16, 16).double(), torch.full((1, 2, 1, 16, 16), -60.0).double()
+    image[:, :, 4:8, 10:12] = torch.tensor([0.2, 0.4, 0.9]).double()[:, None, None]
+    log_masks[:, 0, :, 4:8, 10:12] = 0
+    assert net(image, log_masks).shape == (2, 6)
+    colour, place, area = seen[0][0, 4:7], seen[0][0, 7:9], seen[0][0, -1]
+    torch.testing.assert_close(colour, torch.tensor([0.2, 0.4, 0.9]).double())
+    torch.testing.assert_close(place, torch.tensor([5 / 7 * 2 - 1, 2.5 / 7 * 2 - 1]).double(), rtol=1e-5, atol=1e-5)
+    assert area.exp().item() == pytest.approx(2)  # of 8 x 8 places at half the size
+    assert seen[0].isfinite().all()
+
+
+@pytest.mark.parametrize("groups", [0, 4])
+def test_encoders_learn_in_all_their_parts(groups: int) -> None:
+    image, masks = torch.rand(2, 3, 16, 16), torch.randn(2, 2, 1, 16, 16).log_softmax(1)
+    for net in (
+        ComponentEncoder(3, 1, 6, (16, 16), widths=(8, 8), groups=groups),
+        MaskedMeansEncoder(3, 6, (16, 16), widths=(8, 8), groups=groups),
+    ):
+        net(image, masks).square().sum().backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scenewise.nn.layers import SlotConv2d, arranged, coordinates
+from scenewise.nn.layers import SlotConv2d, arranged, coordinates, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +68,57 @@ class ComponentEncoder(nn.Module):
             x = activate(norm(layer(x)))
         x = activate(self.hidden(x.flatten(1)))
         with torch.autocast(x.device.type, enabled=False):  # a posterior's mean needs more digits than bfloat16 has
-            return self.output(x.float())  # type: ignore[no-any-return]
+            return self.output(x.to(self.output.weight.dtype))  # type: ignore[no-any-return]
+
+
+class MaskedMeansEncoder(nn.Module):
+    """Means of an image's features under every slot's mask, and an MLP (ours, after GENESIS-V2's slot features).
+
+    Colours and coordinates are among the features: where a slot is and what colour it has need not be learned. The
+    convolutions see the image once, not once per slot.
+
+    Args:
+        shared: Channels of the image.
+        outputs: Size of the output.
+        size: (H, W) of the input, each divisible by 2.
+        widths: Channels of the convolutions, all at half the size.
+        hidden: Width of the hidden layer.
+        groups: Groups of the group norms; 0 for none.
+    """
+
+    def __init__(
+        self,
+        shared: int,
+        outputs: int,
+        size: tuple[int, int],
+        *,
+        widths: Sequence[int] = (16, 32),
+        hidden: int = 128,
+        groups: int = 4,
+    ) -> None:
+        super().__init__()
+        strides = [2] + [1] * (len(widths) - 1)
+        layers = zip(pairwise([shared, *widths]), strides, strict=True)
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, stride=stride, padding=1) for (a, b), stride in layers)
+        self.norms = nn.ModuleList(nn.GroupNorm(groups, width) if groups else nn.Identity() for width in widths)
+        place = coordinates(size[0] // 2, size[1] // 2)
+        self.place: Tensor
+        self.register_buffer("place", torch.cat([place, place.square(), place[:1] * place[1:]]), persistent=False)
+        self.hidden = nn.Linear(widths[-1] + shared + len(self.place) + 1, hidden)
+        self.output = nn.Linear(hidden, outputs)
+
+    def forward(self, shared: Tensor, per_slot: Tensor) -> Tensor:
+        """Take the image (B, S, H, W) and log masks (B, K, 1, H, W); return (B * K, outputs)."""
+        x = shared
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = functional.elu_(norm(layer(x)))
+        with torch.autocast(x.device.type, enabled=False):
+            places = self.place.expand(len(x), -1, -1, -1)
+            features = torch.cat([x.to(shared.dtype), pooled(shared, 2), places], 1).flatten(2)
+            masks = pooled(per_slot.exp(), 2).flatten(2)  # (B, K, H/2 * W/2)
+            area = masks.sum(2, keepdim=True)
+            means = torch.cat([(masks / area) @ features.transpose(1, 2), area.log()], 2).flatten(0, 1)
+            return self.output(functional.elu_(self.hidden(means)))  # type: ignore[no-any-return]
 
 
 class UnpaddedBroadcastDecoder(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -40,6 +41,20 @@ def block_channels(blocks: int, channels: int) -> tuple[list[int], list[int]]:
     down = ([channels] * (blocks - 3) + [2 * channels] * 3)[-blocks:]
     up = ([2 * channels] * 2)[: blocks - 1] + [channels] * max(1, blocks - 2)
     return down, up
+
+
+def shown_finer(weight: Tensor, planes: int, shuffle: int) -> Tensor:
+    """Return a first convolution for images whose pixels are unshuffled finer: it sees means of the new pixels.
+
+    Args:
+        weight: Of the convolution over `pixel_unshuffle(images, s)`, shape (out, planes s², k, k).
+        planes: Channels of the images.
+        shuffle: The new s, a multiple of the old.
+    """
+    side = math.isqrt(weight.shape[1] // planes)
+    factor = shuffle // side
+    blocks = weight.unflatten(1, (planes, side, side)) / factor**2
+    return blocks.repeat_interleave(factor, 2).repeat_interleave(factor, 3).flatten(1, 3)
 
 
 class Block(nn.Module):
