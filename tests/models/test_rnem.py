@@ -206,6 +206,8 @@ def test_settings_that_cannot_work_are_told() -> None:
         rnem("fast", size=[40, 40])
     with pytest.raises(InputError, match="one per step, 3"):
         rnem("tiny", weights=[1.0, 2.0])(bits())
+    with torch.no_grad():
+        assert rnem("tiny", weights=[1.0, 2.0])(bits()).terms["intra"].isfinite().all()
     with pytest.raises(InputError, match="nothing to predict"):
         rnem("tiny")(bits(1, 1))
     model = rnem("tiny", cell="plain")

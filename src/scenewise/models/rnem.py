@@ -340,7 +340,9 @@ class Rnem(SceneModel, Recurrent, Predictor):
     def _step_weights(self, steps: int, like: Tensor) -> Tensor:
         given = self.config.weights
         if given and len(given) != steps:
-            raise InputError("weights", f"must be one per step, {steps}; found {len(given)}.")
+            if torch.is_grad_enabled():
+                raise InputError("weights", f"must be one per step, {steps}; found {len(given)}.")
+            given = ()  # videos to be explained may have any length
         weights = like.new_tensor(given) if given else like.new_ones(steps)
         if not given and self.config.step_weights == "last":
             weights[:-1] = 0
