@@ -1,0 +1,43 @@
+"""A run of a model that takes viewpoints, on scenes that have them."""
+
+import pytest
+
+from scenewise.checkpoint import load_model
+from scenewise.training import recipes
+from scenewise.training.run import train
+
+from .runs import last_state, rows, same
+
+pytest.importorskip("mujoco", reason="multi-view scenes need mujoco")
+
+MODEL = {"name": "mulmon", "preset": "tiny"}
+SOURCE = {"source": "cle-mv", "settings": {"size": 16, "frames": 4, "smooth": False, "min_objects": 1}}
+TRAINING = {
+    "steps": 4, "batch": 2, "curriculum": [[0, 4]], "validate_every": 2, "validation_videos": 2, "images_every": 4,
+    "checkpoint_every": 2, "device": "cpu", "log_every": 1,
+}  # fmt: skip
+
+
+def recipe(**training: object) -> recipes.Recipe:
+    values = {"name": "views", "model": MODEL, "data": SOURCE, "training": TRAINING | training}
+    return recipes.from_plain(values, "views")
+
+
+def test_a_run_over_views_leaves_a_model_that_renders_and_can_be_resumed(tmp_path) -> None:
+    whole = train(recipe(), tmp_path / "whole")
+    assert whole.steps == 4
+    terms = rows(tmp_path / "whole" / "metrics.csv")[-1]
+    assert float(terms["query"]) != 0
+    model = load_model(tmp_path / "whole" / "model").model
+    assert (model.config.slots, model.viewpoint_size) == (7, 3)
+    train(recipe(), tmp_path / "broken", minutes=1e-9)
+    train(recipe(), tmp_path / "broken", resume=True)
+    assert same(last_state(tmp_path / "whole"), last_state(tmp_path / "broken"))
+
+
+def test_the_recipe_and_its_stage_fit_together() -> None:
+    """IODINE's settings are those that the model that starts from it has."""
+    first, then = (recipes.load(name) for name in ("iodine-cle-mv", "mulmon-cle-mv"))
+    assert then.training.initial_model == "runs/iodine-cle-mv/model"
+    for key in ("latent", "encoder_pooling"):
+        assert first.model.settings[key] == then.model.settings[key]
