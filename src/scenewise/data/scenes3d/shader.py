@@ -45,11 +45,15 @@ class Points:
 
 def shade(stage: Stage, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> np.ndarray:
     """Return the colours that come along rays, linear RGB, float32, shape (N, 3)."""
+    away = np.flatnonzero(hits.geoms < 0)
+    if not len(away):
+        return _surfaces(stage, look, _points(stage, look, origin, rays, hits))
     colours = np.empty((len(rays), 3), np.float32)
-    away, met = np.flatnonzero(hits.geoms < 0), np.flatnonzero(hits.geoms >= 0)
     colours[away] = sky(look, _unit(rays[away].astype(np.float32)))
+    met = np.flatnonzero(hits.geoms >= 0)
     if len(met):
-        colours[met] = _surfaces(stage, look, _points(stage, look, origin, rays[met], hits, met))
+        some = Hits(*(values[met] for values in hits))
+        colours[met] = _surfaces(stage, look, _points(stage, look, origin, rays[met], some))
     return colours
 
 
@@ -75,7 +79,7 @@ def sky(look: Look, rays: np.ndarray) -> np.ndarray:
 
 def encode(linear: np.ndarray) -> np.ndarray:
     """Return display values 0 to 255 (sRGB curve), float32, of linear values."""
-    return np.asarray(_CURVE[(np.clip(linear, 0, 1) * (len(_CURVE) - 1)).astype(np.int32)])
+    return _CURVE.take((np.clip(linear, 0, 1) * (len(_CURVE) - 1)).astype(np.int32))
 
 
 def _curve() -> np.ndarray:
@@ -87,13 +91,11 @@ def _curve() -> np.ndarray:
 _CURVE = _curve()  # in 8192 steps the darkest value shown is off by less than half a level
 
 
-def _points(
-    stage: Stage, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits, met: np.ndarray
-) -> Points:
-    """Return the points met, with edges rounded."""
+def _points(stage: Stage, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> Points:
+    """Return the points that rays meet, with edges rounded."""
     ways = rays.astype(np.float32)
-    places = _single(origin) + ways * hits.reach[met, None].astype(np.float32)
-    points = Points(hits.geoms[met], places, hits.normals[met].astype(np.float32), _unit(ways))
+    places = _single(origin) + ways * hits.reach[:, None].astype(np.float32)
+    points = Points(hits.geoms, places, hits.normals.astype(np.float32), _unit(ways))
     if look.rounding:
         _round_edges(stage, look.rounding, points)
     return points
@@ -127,7 +129,7 @@ def _surfaces(stage: Stage, look: Look, points: Points) -> np.ndarray:
     kinds = stage.surfaces[points.geoms]
     light, shine = _lit(stage, look, points, kinds)
     light += _single(look.ambient) * _openness(stage, look, points)[:, None]
-    colours = stage.colours[points.geoms]
+    colours = stage.colours.take(points.geoms, 0)
     shares = np.array([1.0, look.rubber, 0.15 * look.rubber], np.float32)[kinds]
     shown = colours * light * shares[:, None]
     rubber, metal = np.flatnonzero(kinds == RUBBER), np.flatnonzero(kinds == METAL)
@@ -149,7 +151,9 @@ def _lit(stage: Stage, look: Look, points: Points, kinds: np.ndarray) -> tuple[n
         share = strength[seen]
         if lamp.samples:
             share = share * _unshaded(stage, lamp, points.geoms[seen], points.places.take(seen, 0))
-        light[seen] += (share * facing[seen])[:, None] * _single(lamp.strength)
+        falls = np.zeros(len(light), np.float32)
+        falls[seen] = share * facing[seen]
+        light += falls[:, None] * _single(lamp.strength)  # of all points: quicker than picking rows
         glossy = np.flatnonzero(kinds[seen] != MATTE)
         at = seen[glossy]
         back = ways.take(at, 0) - 2 * facing[at, None] * points.normals.take(at, 0)  # the lamp's light after the bounce
