@@ -41,6 +41,7 @@ CASES = {
     "provide-paper": Case("provide", "paper", 2, 4, {"size": [64, 64], "slots": 5, "refinements": 6}),
     "iodine-64": Case("iodine", "paper", 4, 1, {"size": [64, 64], **_IODINE}),
     "iodine-128": Case("iodine", "paper", 4, 1, {"size": [128, 128], **_IODINE}),
+    "monet-64": Case("monet", "paper", 4, 1, {"slots": 7}),
     "mulmon-64": Case("mulmon", "paper", 2, 10),
     "ddpae-64": Case("ddpae", "paper", 8, 20),
     "rnem-64": Case("rnem", "paper", 2, 10),
