@@ -379,7 +379,8 @@ class Weighs(ABC):
             refinements: R; the settings' value where None.
 
         Returns:
-            Shape (B, T, S), float64, by name of a variant; the plain one is named "".
+            Shape (B, T, S), or (B, 1, S) where frames are not explained by themselves; float64, by name of a variant,
+            of which the plain one is named "".
         """
 
 

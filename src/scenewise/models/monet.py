@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, SceneModel, register_model
+from scenewise.models.contract import Decodes, Output, SceneModel, Weighs, register_model
 from scenewise.nn.components import ACTIVATIONS, ComponentEncoder, MaskedMeansEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer
 from scenewise.nn.layers import pooled
@@ -39,6 +39,7 @@ from scenewise.nn.unet import AttentionUNet, count_blocks, shown_finer
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.explained import KL_FORMS, Explained
 from scenewise.variational.gaussian import SPREADS, Gaussian, gaussian_by_spread, seeded_noise
+from scenewise.variational.importance import importance_log_weights
 from scenewise.variational.likelihood import masked_log_likelihood
 from scenewise.variational.stick_breaking import LEAST_LOG, broken_stick, carved, mask_divergence
 
@@ -105,7 +106,7 @@ PRESETS: dict[str, Any] = {
     },
     "lds": {"slots": 7, "lds_weight": 0.5},
     "fast": {
-        "mixture": "pixel", "spread": "softplus", "attention_channels": 16, "attention_shuffle": 4, "encoder": "means",
+        "mixture": "pixel", "spread": "softplus", "attention_channels": 16, "attention_shuffle": 2, "encoder": "means",
         "encoder_channels": [16, 16], "encoder_pooling": 2, "encoder_groups": 4, "code": 128, "decoder": "coarse",
         "decoder_channels": [16], "decoder_profiles": 8, "decoder_factor": 8, "decoder_colour": "flat",
     },
@@ -117,7 +118,7 @@ PRESETS: dict[str, Any] = {
 
 
 @register_model("monet")
-class Monet(SceneModel, Decodes):
+class Monet(SceneModel, Decodes, Weighs):
     """The model; frames of a video are explained one by one."""
 
     config_class: ClassVar[type] = MonetConfig
@@ -239,6 +240,33 @@ class Monet(SceneModel, Decodes):
         """Draw latents with the decoder's masks; see `Decodes.decode`. Nothing of `state` is needed."""
         appearance, logits = self.decoder(latents, latents[..., :0])
         return self.drawn_log_masks(logits).exp(), appearance
+
+    @torch.no_grad()
+    def log_weights(
+        self,
+        observation: Observation,
+        samples: int,
+        seed: int = 0,
+        slots: int | None = None,
+        refinements: int | None = None,
+    ) -> dict[str, Tensor]:
+        """Weigh samples with the attention's masks as given (lds.md 4.4), and less the KL of the masks."""
+        self.check(observation)
+        self.refuse(refinements)
+        images = observation.frames.flatten(0, 1)  # (B * T, C, H, W)
+        log_masks = self.attend(images, self.count_slots(slots))
+        q, sigmas = self.infer(images, log_masks), self.sigmas(log_masks.shape[1], images.device)
+
+        def log_likelihood(n: int, latents: Tensor) -> dict[str, Tensor]:
+            appearance, logits = self.decoder(latents, latents[..., :0])
+            given = images[n : n + 1], appearance, log_masks[n : n + 1], sigmas
+            plain = masked_log_likelihood(*given, self.config.mixture).double()
+            divergence = mask_divergence(log_masks[n : n + 1].expand_as(logits), self.drawn_log_masks(logits))
+            return {"": plain, "with mask KL": plain - divergence}
+
+        prior = Gaussian(torch.zeros_like(q.mean), torch.zeros_like(q.mean))
+        weights = importance_log_weights(q, prior, log_likelihood, samples, seed)
+        return {name: w.unflatten(0, observation.frames.shape[:2]) for name, w in weights.items()}
 
     def _narrow(self, like: Tensor) -> torch.autocast:
         return torch.autocast(like.device.type, torch.bfloat16, enabled=self.config.bf16_convolutions)

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Refining, Renders, register_model
+from scenewise.models.contract import Decodes, Output, Refining, Renders, Weighs, register_model
 from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import SlotDecoder, make_canvas
 from scenewise.nn.encoders import PooledEncoder, StridedEncoder
@@ -49,6 +49,7 @@ from scenewise.observation import Observation
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
+from scenewise.variational.importance import importance_log_weights
 from scenewise.variational.refinement import ImageInputs, Weights
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class ViewDecoder(nn.Module):
 
 
 @register_model("mulmon")
-class Mulmon(Refining, Renders, Decodes):
+class Mulmon(Refining, Renders, Decodes, Weighs):
     """The model."""
 
     config_class: ClassVar[type] = MulmonConfig
@@ -335,6 +336,33 @@ class Mulmon(Refining, Renders, Decodes):
         viewpoint = latents.new_zeros(batch, self.config.viewpoint) if state is None else state["viewpoint"]
         appearance, logits = self.decoder(latents, viewpoint.unsqueeze(1).expand(-1, slots, -1))
         return logits.softmax(1), appearance
+
+    @torch.no_grad()
+    def log_weights(
+        self,
+        observation: Observation,
+        samples: int,
+        seed: int = 0,
+        slots: int | None = None,
+        refinements: int | None = None,
+    ) -> dict[str, Tensor]:
+        """Weigh samples of the posterior after the last view, by that view and its prior alone; shape (B, 1, S)."""
+        self.check(observation)
+        frames, cameras = observation.frames, self._cameras(observation, seed)
+        asked = (slots, refinements, seed)
+        q = self.observe(frames, cameras, *asked)
+        single = frames.shape[1] == 1
+        prior = (
+            self._first_prior(torch.cat([*q], -1)) if single else self.observe(frames[:, :-1], cameras[:, :-1], *asked)
+        )
+
+        def log_likelihood(n: int, latents: Tensor) -> dict[str, Tensor]:
+            viewpoint = cameras[n, -1].expand(*latents.shape[:2], -1)
+            mixture = self.engine.explain(frames[n : n + 1, -1], self.decoder(latents, viewpoint))
+            return {"": mixture.log_likelihood.double().sum((1, 2, 3))}
+
+        weights = importance_log_weights(q, prior, log_likelihood, samples, seed)
+        return {name: w.unsqueeze(1) for name, w in weights.items()}
 
     # -- parts of it --------------------------------------------------------------------------------------------
 
