@@ -10,15 +10,22 @@ from scenewise.experiments.results import Result, Spread, markdown, write
 PUBLISHED = {"Paper": {"iodine.cle-mv.lds0": {"mIoU": [0.2, 0.1]}, "iodine.cle-mv.lds1": {"mIoU": [0.7, 0.1]}}}
 
 
-def result(variant, seed, protocols, slots=None):
-    """Return the result of a cell: {protocol: {measure: values of images}}."""
+def result(variant, seed, protocols, slots=None, **views):
+    """Return the result of a cell: {protocol: {measure: values of images}}, with so many views of each scene."""
     cell = Cell("iodine", "cle-mv", variant, seed, Group(variants={variant: {}}), (Scoring("lds"),))
     keys = {"source": None, "settings": {}, "split": "test", "frames": None, "slots": slots}
     scores = [
         {
             "scoring": {"protocol": protocol, **keys},
             "rows": [
-                {"protocol": protocol, "measure": name, "mean": float(np.mean(each)), "each": [list(each)]}
+                {
+                    "protocol": protocol,
+                    "measure": name,
+                    "mean": float(np.mean(each)),
+                    "each": [list(each)],
+                    "videos": len(each) // views.get(protocol, 1),
+                    "frames": len(each),
+                }
                 for name, each in measures.items()
             ],
         }
@@ -86,6 +93,14 @@ def test_correlations_are_those_of_drops_and_of_rises(results):
     assert drop == pytest.approx(np.corrcoef(gaps[0] - gaps[1], plus.each("lds", "mIoU")[:20])[0, 1])
     changes = [plus.each("lds", name) - zero.each("lds", name) for name in ("ELBO", "mIoU")]
     assert rise == pytest.approx(np.corrcoef(*changes)[0, 1])
+
+
+def test_gaps_of_scenes_are_not_paired_with_scores_of_views():
+    values, gaps = {"mIoU": np.arange(40.0), "ELBO": np.arange(40.0)}, {"gap": np.arange(20.0)}
+    for views, known in ((1, True), (2, False)):
+        zero, plus = (result(v, 0, {"lds": values, "lds-gap": gaps}, lds=views) for v in ("lds0", "lds1"))
+        zero.scores["scores"][1]["rows"][0]["each"] = [[0.0] * 20]
+        assert np.isfinite(lds.correlation(zero, plus, "mIoU")[0]) == known
 
 
 def test_without_gaps_there_is_no_correlation_with_them():

@@ -225,14 +225,14 @@ def correlation(zero: Result, plus: Result, measure: str) -> tuple[float, float]
 
 def _same_images(zero: Result, plus: Result) -> bool:
     """Return whether gaps and scores are of the same images, in the same order, as far as both go."""
-    keys = ("source", "settings", "split", "frames")
-    told = [
-        tuple(str(done["scoring"][key]) for key in keys)
-        for side in (zero, plus)
-        for done in side.scores["scores"]
-        if done["scoring"]["protocol"] in ("lds", "lds-gap")
-    ]
-    return len(set(told)) == 1
+    keys, told = ("source", "settings", "split", "frames"), set[tuple[str, ...]]()
+    for side in (zero, plus):
+        for done in side.scores["scores"]:
+            row = done["rows"][0]
+            if row["protocol"] in ("lds", "lds-gap"):
+                each_video = row["frames"] // row["videos"]  # one where a scene is explained as a whole
+                told.add((*(str(done["scoring"][key]) for key in keys), str(each_video)))
+    return len(told) == 1
 
 
 # -- numbers --------------------------------------------------------------------------------------------------------
