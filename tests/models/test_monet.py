@@ -187,7 +187,7 @@ def test_settings_that_cannot_work_are_told(changes: dict[str, object], word: st
 
 
 def halves() -> tuple[Monet, Monet]:
-    half = monet("fast", size=[32, 32], attention_shuffle=2, encoder_pooling=1, decoder_factor=4)
+    half = monet("fast", size=[32, 32], attention_shuffle=1, encoder_pooling=1, decoder_factor=4)
     whole = monet("fast")
     whole.load_state_dict(whole.adapt(half.state_dict()))
     return half, whole
