@@ -1,6 +1,11 @@
 """The words of `scenewise experiment`, on the smallest experiment there is."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import yaml
@@ -99,3 +104,24 @@ def test_unknown_experiments_are_said(scenewise):
     code, _, told = scenewise("experiment", "ldss")
     assert code == 2
     assert "Did you mean 'lds'" in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_an_experiment_that_was_stopped_goes_on(scenewise, words, number, code):
+    command, out = words
+    command = [*map(str, command), "training.steps=60", "training.checkpoint_every=5"]
+    start = [sys.executable, "-c", "import sys; from scenewise.cli import main; sys.exit(main(sys.argv[1:]))"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([*start, *command], env=environment, stdout=subprocess.PIPE, text=True)
+    checkpoints = out / "iodine.balls.lds0.seed0" / "checkpoints"
+    while not list(checkpoints.glob("step_*.pt")) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(number)
+    told = process.communicate()[0]
+    assert process.returncode == code
+    assert code < 0 or "goes on from here" in told
+    code, told, _ = scenewise(*command)
+    assert code == 0
+    assert "resumed at step" in (checkpoints.parent / "events.log").read_text()
+    assert "2 of 2 cells" in told
