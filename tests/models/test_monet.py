@@ -128,10 +128,17 @@ def test_masks_learn_from_likelihood_and_from_the_mask_kl() -> None:
 
 
 def test_loss_weighs_its_terms() -> None:
-    model = monet(kl_weight=0.3, mask_kl_weight=0.7, lds_weight=0.2)
-    values = {"nll": 1.0, "kl": 10.0, "mask_kl": 100.0, "duplicates": 1000.0}
+    model = monet(kl_weight=0.3, mask_kl_weight=0.7, lds_weight=0.2, mask_entropy_weight=0.1)
+    values = {"nll": 1.0, "kl": 10.0, "mask_kl": 100.0, "duplicates": 1000.0, "mask_entropy": 1e4}
     terms = {name: torch.tensor([value]) for name, value in values.items()}
-    assert model.loss(terms).item() == pytest.approx(1 + 3 + 70 + 200)
+    assert model.loss(terms).item() == pytest.approx(1 + 3 + 70 + 200 + 1000)
+
+
+def test_entropy_of_masks_is_that_of_torch() -> None:
+    output = monet()(images())
+    masks = output.decomposition.masks[:, 0, :, 0].movedim(1, -1)
+    expected = torch.distributions.Categorical(masks).entropy().sum((1, 2))
+    torch.testing.assert_close(output.terms["mask_entropy"].detach(), expected, rtol=1e-4, atol=1e-3)
 
 
 def test_kl_at_the_sample_is_that_of_torch_and_closed_form_on_average() -> None:

@@ -65,6 +65,7 @@ class MonetConfig:
     mixture: str = setting("channel", "Mixture joint over channels, or per channel", choices=("pixel", "channel"))
     kl_weight: float = setting(0.5, "beta, weight of the KL of the latents", minimum=0)
     mask_kl_weight: float = setting(0.5, "gamma, weight of the KL of the masks", minimum=0)
+    mask_entropy_weight: float = setting(0.0, "Weight of the entropy of a pixel's masks (ours)", minimum=0)
     kl: str = setting("analytic", "KL of the latents in closed form, or at the sample", choices=KL_FORMS)
     prior_mode: str = setting("softmax", "What mask logits make mhat: softmax, or scope", choices=("softmax", "scope"))
     spread: str = setting("exp", "What the scale half of the encoder's output is", choices=SPREADS)
@@ -162,9 +163,10 @@ class Monet(SceneModel, Decodes, Weighs):
         return adapted
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Return NLL + beta KL + gamma KL of the masks, and the LDS prior as weighted, shape (B,)."""
+        """Return NLL + beta KL + gamma KL of the masks, and what else weighs, shape (B,)."""
         config = self.config
         total = terms["nll"] + config.kl_weight * terms["kl"] + config.mask_kl_weight * terms["mask_kl"]
+        total = total + config.mask_entropy_weight * terms["mask_entropy"]
         return total + config.lds_weight * terms["duplicates"]
 
     def forward(
@@ -204,6 +206,7 @@ class Monet(SceneModel, Decodes, Weighs):
             "nll": -explained.log_likelihood,
             "kl": explained.kl(self.config.kl).sum((1, 2)),
             "mask_kl": mask_divergence(explained.log_masks, self.drawn_log_masks(logits)),
+            "mask_entropy": -(explained.log_masks.exp() * explained.log_masks).sum((1, 2, 3, 4)),
             "duplicates": self.duplicates.loss(explained.latents, explained.posterior.mean),
         }
 
