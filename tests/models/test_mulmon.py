@@ -354,3 +354,15 @@ def test_a_linear_turn_can_turn_latents_exactly() -> None:
     turn = torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
     torch.testing.assert_close(turned[..., :2], latent[..., :2] @ turn.T)
     torch.testing.assert_close(turned[..., 2:], latent[..., 2:])
+
+
+def test_the_refinement_network_sees_the_viewpoint_where_asked_to() -> None:
+    observation = scene(batch=1, views=1)
+    assert observation.viewpoints is not None
+    for seen in (False, True):
+        model = mulmon(refine_viewpoint=seen).eval()
+        for parameter in model.decoder.view.parameters():
+            torch.nn.init.zeros_(parameter)  # the decoder does not know where it looks from
+        other = Observation(observation.frames, None, observation.viewpoints + 1)
+        same = torch.equal(*(model(o, seed=1).decomposition.mean for o in (observation, other)))
+        assert same != seen

@@ -20,10 +20,11 @@ noise. `mixture: channel` (paper) mixes per colour channel; `pixel` is IODINE's 
 same for all scenes of a batch. Where fewer than 7 views are given, one is left to be a query.
 
 The preset `paper` has the public code's layers and numbers, `lds` the changes of the LDS papers, `fast` is ours: a
-coarse decoder, and a projection that begins as u_k = z_k and knows products of latent and viewpoint (a turn of the
-camera is linear in these), learn on a CPU; training may start from IODINE's weights. Published (section 7): CLE-MV
-mIoU .783 and .791 with LDS, squared error summed over channels .0019, RMSE of novel views .046. Ours, on
-scenes like these: the recipe `mulmon-cle-mv`.
+coarse decoder, and a projection that begins as u_k = z_k; it and the refinement network know products of their inputs
+and the viewpoint, in which a turn of the camera is linear. It learns on a CPU, and may start from IODINE's weights.
+
+Published (section 7): CLE-MV mIoU .783 and .791 with LDS, squared error summed over channels .0019, RMSE of novel views
+.046. Ours, on scenes like these: the recipe `mulmon-cle-mv`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
@@ -43,7 +45,7 @@ from scenewise.models.contract import Decodes, Output, Refining, Renders, Weighs
 from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import SlotDecoder, make_canvas
 from scenewise.nn.encoders import PooledEncoder, StridedEncoder
-from scenewise.nn.lstm2d import RefinementLSTM
+from scenewise.nn.lstm2d import RefinementLSTM, ViewLSTM
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.observation import Observation
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
@@ -93,6 +95,7 @@ class MulmonConfig:
     lds_on: str = setting("sample", "What it is put on: the latents drawn, or their means", choices=CARRIERS)
     lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
+    refine_viewpoint: bool = setting(False, "The refinement network sees the viewpoint (paper's formula; code: no)")
     likelihood_inputs: str = setting("log", "log P and log P / P_(-k); log P_(-k); P, P_(-k)", choices=LIKELIHOODS)
     mean_activation: str = setting("linear", "Activation of the means", choices=("linear", "sigmoid"))
     decoder: str = setting("unpadded", "Paper's, padded, or ours from 1/4 on", choices=DECODERS)
@@ -115,7 +118,8 @@ PRESETS: dict[str, Any] = {
     "fast": {
         "refinements": 2, "latent": 32, "projection": 128, "products": True, "max_observed": 3, "queries": 3,
         "decoder": "coarse", "decoder_profiles": 16, "mean_activation": "sigmoid", "encoder": "strided",
-        "residual": True, "likelihood_inputs": "ratio", "mixture": "pixel", "sigma": 0.3, "kl_weight": 0.02,
+        "residual": True, "refine_viewpoint": True, "likelihood_inputs": "ratio", "mixture": "pixel", "sigma": 0.3,
+        "kl_weight": 0.02,
     },
     "tiny": {
         "size": [16, 16], "slots": 3, "refinements": 2, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
@@ -256,8 +260,12 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
         """Let the model start from IODINE, which draws what is left of a slot once its viewpoint is taken care of."""
         if not any(name.startswith("decoder.canvas.") for name in weights):
             return weights
+        own = {name: w.clone() for name, w in self.state_dict().items()}
         moved = {name.replace("decoder.canvas.", "decoder.slot.canvas."): w for name, w in weights.items()}
-        return {name: w.clone() for name, w in self.state_dict().items()} | moved
+        if self.config.refine_viewpoint:  # what it makes of the viewpoint is nothing at first
+            name = "refine.cell.by_input.weight"
+            moved[name] = functional.pad(moved[name], (0, own[name].shape[1] - moved[name].shape[1]))
+        return own | moved
 
     # -- a scene ------------------------------------------------------------------------------------------------
 
@@ -454,7 +462,9 @@ def _make_refiner(config: MulmonConfig, inputs: tuple[int, int]) -> Refiner:
         encoder = PooledEncoder(*inputs, width, config.code)
     else:
         encoder = StridedEncoder(*inputs, width, config.groups, config.code, size)
-    cell = RefinementLSTM(config.code + 4 * config.latent, config.hidden)
+    seen = config.code + 4 * config.latent
+    plain = not config.refine_viewpoint
+    cell = RefinementLSTM(seen, config.hidden) if plain else ViewLSTM(seen, config.hidden, config.viewpoint)
     return Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)
 
 

@@ -67,3 +67,26 @@ class RefinementLSTM(nn.Module):
         i, f, o, candidate = (self.by_input(u) + self.by_refinement(refinement[0])).chunk(4, -1)
         c = f.sigmoid() * refinement[1] + i.sigmoid() * candidate.tanh()
         return o.sigmoid() * torch.tanh(c), c
+
+
+class ViewLSTM(RefinementLSTM):
+    """The LSTM along refinements that sees the viewpoint, and its products with all other inputs (ours).
+
+    What an image shows of places is turned with its camera, which is linear in these products.
+
+    Args:
+        inputs: Size of the input u.
+        hidden: Size of the states.
+        viewpoint: D.
+    """
+
+    def __init__(self, inputs: int, hidden: int, viewpoint: int) -> None:
+        super().__init__(inputs * (1 + viewpoint) + viewpoint, hidden)
+
+    def forward(
+        self, u: Tensor, time: tuple[Tensor, Tensor], refinement: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Take (N, inputs), the viewpoint (N, D) in place of `time`, and the last (h, c); return the new (h, c)."""
+        viewpoint = time[0]
+        products = (u.unsqueeze(-1) * viewpoint.unsqueeze(-2)).flatten(-2)
+        return super().forward(torch.cat([u, viewpoint, products], -1), time, refinement)
