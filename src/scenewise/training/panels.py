@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from scenewise.media.contact_sheet import contact_sheet, png
+from scenewise.media.contact_sheet import contact_sheet
 from scenewise.media.palette import SLOT_COLOURS
 from scenewise.training.validation import clips, evaluating
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from scenewise.decomposition import Decomposition
     from scenewise.models.contract import SceneModel
     from scenewise.training.plan import Plan
-
-__all__ = ["panel", "png"]
 
 _VIDEOS, _FRAMES = 4, 3
 
