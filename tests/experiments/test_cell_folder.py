@@ -69,6 +69,21 @@ def test_a_run_with_other_settings_is_refused_and_words_make_it_fit(cell, tmp_pa
     assert CellFolder(cell, tmp_path, words).train(Reporter()) is None
 
 
+def test_a_cell_starts_from_the_model_of_another(cell, table, content, tmp_path):
+    first = CellFolder(cell, tmp_path)
+    first.train(Reporter())
+    content["sizes"]["smoke"]["cells"][0] |= {"model": "second", "start": "provide.balls.{variant}.seed{seed}"}
+    content["sizes"]["smoke"]["cells"][0]["settings"]["training"]["learning_rate"] = 0
+    second = CellFolder(experiments.load(table(content), "smoke").cells[0], tmp_path)
+    second.train(Reporter())
+    for name, tensor in weights(first).items():
+        assert tensor.ndim == 0 or torch.equal(tensor, weights(second)[name])  # counters begin anew
+    second.check()
+    scratch = CellFolder(second.cell, tmp_path, ["training.initial_model=null"])
+    with pytest.raises(InputError, match="initial_model"):
+        scratch.check()
+
+
 def test_only_what_is_missing_is_scored_and_a_new_model_anew(cell, table, content, tmp_path):
     folder = CellFolder(cell, tmp_path)
     folder.train(Reporter())

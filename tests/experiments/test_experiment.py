@@ -32,6 +32,12 @@ def test_a_source_takes_the_place_of_the_recipes(table, content):
     assert (data.source, data.settings) == ("tetrominoes", {})
 
 
+def test_a_cell_may_start_from_another(table, content):
+    content["sizes"]["smoke"]["cells"][0]["start"] = "iodine.balls.{variant}.seed{seed}"
+    recipe = cells(table)[-1].recipe(out="there")
+    assert recipe.training.initial_model == "there/iodine.balls.lds1.seed1/model"
+
+
 def test_groups_may_be_scored_in_their_own_way(table, content):
     content["sizes"]["smoke"]["cells"][0]["scoring"] = [{"protocol": "rnem"}]
     assert [scoring.protocol for scoring in cells(table)[0].scoring] == ["rnem"]

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from scenewise.training.run import Outcome
 
 SCORES = "scores.json"
-_ELSEWHERE = ("data.settings.path:", "data.settings.files:")
-"""Settings that say where data lie, not what they are."""
+_ELSEWHERE = ("data.settings.path:", "data.settings.files:", "training.initial_model:")
+"""Settings that say where things lie, not what they are."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,19 @@ class CellFolder:
 
     def __init__(self, cell: Cell, out: str | Path, words: Sequence[str] = ()) -> None:
         self.cell, self.words = cell, words
-        self.path = Path(out) / cell.name
+        self.out = Path(out)
+        self.path = self.out / cell.name
         self.run = RunFolder(self.path)
+
+    def recipe(self) -> Recipe:
+        """Return what is trained; raises InputError as `Cell.recipe`."""
+        return self.cell.recipe(self.words, self.out)
 
     def state(self) -> State:
         """Say how far it is, without loading anything large."""
         kept = self._kept()
         begun = (self.path / RECIPE).is_file()
-        steps = self.run.recipe().training.steps if begun else self.cell.recipe(self.words).training.steps
+        steps = self.run.recipe().training.steps if begun else self.recipe().training.steps
         there = (self.run.model / "config.json").is_file()
         step = self.run.steps_done()
         done = [s for s in kept.get("scores", []) if s["scoring"] in self._wanted() and kept["step"] == step]
@@ -88,7 +93,7 @@ class CellFolder:
         Raises:
             InputError: The recipe cannot work, or the folder holds something else.
         """
-        recipe = self.cell.recipe(self.words)
+        recipe = self.recipe()
         if (self.path / RECIPE).is_file():
             self._check_same(recipe)
         else:
@@ -100,14 +105,14 @@ class CellFolder:
         Raises:
             InputError: As `scenewise train`; or the folder holds a run with other settings.
         """
-        recipe = self.cell.recipe(self.words)
+        recipe = self.recipe()
         if not (self.path / RECIPE).is_file():
             return train(recipe, self.path, reporter=reporter)
         self._check_same(recipe)
         return None if self.state().trained else train(self.run.recipe(), self.path, resume=True, reporter=reporter)
 
     def _check_same(self, recipe: Recipe) -> None:
-        found = [d for d in differences(self.run.recipe(), recipe) if not d.startswith(_ELSEWHERE)]
+        found = [d for d in differences(self.run.recipe(), recipe) if not d.startswith(_ELSEWHERE) or "None" in d]
         if found:
             remedy = "Lay the run's settings over the cells as key=value words, or choose another --out."
             raise InputError(self.path, f"holds a run with other settings: {'; '.join(found)}.", remedy)
@@ -160,7 +165,7 @@ class CellFolder:
     def _evaluate(
         self, loaded: Loaded, scoring: Scoring, progress: Callable[[str, int, int], None] | None
     ) -> dict[str, Any]:
-        data = self.cell.recipe(self.words).data
+        data = self.recipe().data
         name, settings = (data.source, data.settings) if scoring.source is None else (scoring.source, scoring.settings)
         source, started = SOURCES.get(name)(split=scoring.split, **settings), time.perf_counter()
         rows = evaluate(

@@ -58,6 +58,7 @@ class Group:
     )
     variants: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Further settings, by variant"})
     seeds: tuple[int, ...] = setting((0,), "Seeds of the training", minimum=0)
+    start: str | None = setting(None, "Cell whose model training starts from; {variant} and {seed} are this cell's")
     scoring: tuple[Scoring, ...] = setting((), "Evaluations in place of the size's")
 
 
@@ -102,11 +103,12 @@ class Cell:
         """Name of its folder."""
         return f"{self.model}.{self.data}.{self.variant}.seed{self.seed}"
 
-    def recipe(self, words: Sequence[str] = ()) -> recipes.Recipe:
+    def recipe(self, words: Sequence[str] = (), out: str | Path = "") -> recipes.Recipe:
         """Return what is trained.
 
         Args:
             words: Settings `key=value` laid over everything.
+            out: Folder of the cells, where one starts from another.
 
         Raises:
             InputError: The recipe is not there, or with everything that is wrong in it.
@@ -117,6 +119,9 @@ class Cell:
         for settings in (self.group.settings, self.group.variants[self.variant] or {}):
             values = merge(values, _undotted(settings))
         values = merge(values, {"training": {"seed": self.seed}})
+        if self.group.start is not None:
+            begun = self.group.start.replace("{variant}", self.variant).replace("{seed}", str(self.seed))
+            values["training"]["initial_model"] = str(Path(out) / begun / "model")
         return recipes.from_plain(merge(values, nest(words)), f"cell {self.name}")
 
 
