@@ -128,10 +128,10 @@ def test_masks_learn_from_likelihood_and_from_the_mask_kl() -> None:
 
 
 def test_loss_weighs_its_terms() -> None:
-    model = monet(kl_weight=0.3, mask_kl_weight=0.7, lds_weight=0.2, mask_entropy_weight=0.1)
-    values = {"nll": 1.0, "kl": 10.0, "mask_kl": 100.0, "duplicates": 1000.0, "mask_entropy": 1e4}
+    model = monet(kl_weight=0.3, mask_kl_weight=0.7, lds_weight=0.2, mask_entropy_weight=0.1, area_entropy_weight=0.01)
+    values = {"nll": 1.0, "kl": 10.0, "mask_kl": 100.0, "duplicates": 1000.0, "mask_entropy": 1e4, "area_entropy": 1e5}
     terms = {name: torch.tensor([value]) for name, value in values.items()}
-    assert model.loss(terms).item() == pytest.approx(1 + 3 + 70 + 200 + 1000)
+    assert model.loss(terms).item() == pytest.approx(1 + 3 + 70 + 200 + 1000 + 1000)
 
 
 def test_entropy_of_masks_is_that_of_torch() -> None:

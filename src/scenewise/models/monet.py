@@ -41,6 +41,7 @@ from scenewise.variational.explained import KL_FORMS, Explained
 from scenewise.variational.gaussian import SPREADS, Gaussian, gaussian_by_spread, seeded_noise
 from scenewise.variational.importance import importance_log_weights
 from scenewise.variational.likelihood import masked_log_likelihood
+from scenewise.variational.refinement import area_entropy
 from scenewise.variational.stick_breaking import LEAST_LOG, broken_stick, carved, mask_divergence
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class MonetConfig:
     kl_weight: float = setting(0.5, "beta, weight of the KL of the latents", minimum=0)
     mask_kl_weight: float = setting(0.5, "gamma, weight of the KL of the masks", minimum=0)
     mask_entropy_weight: float = setting(0.0, "Weight of the entropy of a pixel's masks (ours)", minimum=0)
+    area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
     kl: str = setting("analytic", "KL of the latents in closed form, or at the sample", choices=KL_FORMS)
     prior_mode: str = setting("softmax", "What mask logits make mhat: softmax, or scope", choices=("softmax", "scope"))
     spread: str = setting("exp", "What the scale half of the encoder's output is", choices=SPREADS)
@@ -167,6 +169,7 @@ class Monet(SceneModel, Decodes, Weighs):
         config = self.config
         total = terms["nll"] + config.kl_weight * terms["kl"] + config.mask_kl_weight * terms["mask_kl"]
         total = total + config.mask_entropy_weight * terms["mask_entropy"]
+        total = total + config.area_entropy_weight * terms["area_entropy"]
         return total + config.lds_weight * terms["duplicates"]
 
     def forward(
@@ -207,6 +210,7 @@ class Monet(SceneModel, Decodes, Weighs):
             "kl": explained.kl(self.config.kl).sum((1, 2)),
             "mask_kl": mask_divergence(explained.log_masks, self.drawn_log_masks(logits)),
             "mask_entropy": -(explained.log_masks.exp() * explained.log_masks).sum((1, 2, 3, 4)),
+            "area_entropy": area_entropy(explained.log_masks.exp()),
             "duplicates": self.duplicates.loss(explained.latents, explained.posterior.mean),
         }
 
