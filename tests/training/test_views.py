@@ -1,8 +1,11 @@
 """A run of a model that takes viewpoints, on scenes that have them."""
 
+from itertools import pairwise
+
 import pytest
 
 from scenewise.checkpoint import load_model
+from scenewise.cli.train import _use
 from scenewise.training import recipes
 from scenewise.training.run import train
 
@@ -30,14 +33,16 @@ def test_a_run_over_views_leaves_a_model_that_renders_and_can_be_resumed(tmp_pat
     assert float(terms["query"]) != 0
     model = load_model(tmp_path / "whole" / "model").model
     assert (model.config.slots, model.viewpoint_size) == (7, 3)
+    assert _use(tmp_path / "whole" / "model").startswith("render ")
     train(recipe(), tmp_path / "broken", minutes=1e-9)
     train(recipe(), tmp_path / "broken", resume=True)
     assert same(last_state(tmp_path / "whole"), last_state(tmp_path / "broken"))
 
 
-def test_the_recipe_and_its_stage_fit_together() -> None:
-    """IODINE's settings are those that the model that starts from it has."""
-    first, then = (recipes.load(name) for name in ("iodine-cle-mv", "mulmon-cle-mv"))
-    assert then.training.initial_model == "runs/iodine-cle-mv/model"
-    for key in ("latent", "encoder_pooling"):
-        assert first.model.settings[key] == then.model.settings[key]
+def test_the_stages_of_the_recipe_fit_together() -> None:
+    """Each begins with the model that the one before leaves, and all have its settings."""
+    stages = [recipes.load(name) for name in ("iodine-cle-mv", "mulmon-cle-mv-1", "mulmon-cle-mv")]
+    for before, after in pairwise(stages):
+        assert after.training.initial_model == f"runs/{before.name}/model"
+        for key in ("latent", "encoder_pooling"):
+            assert before.model.settings[key] == after.model.settings[key]

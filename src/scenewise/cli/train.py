@@ -116,4 +116,13 @@ def _tell(outcome: Outcome) -> None:
         print(f"Finished {outcome.steps} steps.")
     if outcome.model is not None:
         print(f"Model: {outcome.model}")
-        print(f"Use it with: scenewise decompose VIDEO --model {outcome.model}")
+        print(f"Use it with: scenewise {_use(outcome.model)} --model {outcome.model}")
+
+
+def _use(model: Path) -> str:
+    """Return the verb that shows what a model can do, with its input."""
+    from scenewise.checkpoint import read_config
+    from scenewise.models.contract import MODELS, Renders
+
+    draws = issubclass(MODELS.get(read_config(model)["model"]), Renders)
+    return "render SCENE#0 --observe 0,3 --out scene" if draws else "decompose VIDEO --out out"
