@@ -10,6 +10,7 @@ from scenewise.errors import InputError
 from scenewise.models.genesis_v2 import GenesisV2, GenesisV2Config, stopped
 from scenewise.nn.layers import coordinates
 from scenewise.observation import Observation
+from scenewise.variational.geco import goal
 from scenewise.variational.stick_breaking import mask_divergence
 
 
@@ -203,16 +204,27 @@ def test_settings_that_cannot_work_are_told() -> None:
             genesis(**changes)
 
 
+def squares(count: int) -> Observation:
+    """Images of one square each, in random colours at random places."""
+    generator = torch.Generator().manual_seed(2)
+    images = torch.rand(count, 1, 3, 1, 1, generator=generator).expand(-1, -1, -1, 16, 16).clone()
+    for image, (y, x) in zip(images, torch.randint(0, 10, (count, 2), generator=generator).tolist(), strict=True):
+        image[0, :, y : y + 6, x : x + 6] = torch.rand(3, 1, 1, generator=generator)
+    return Observation(images)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{}, {"mask_kl_weight": 1.0, "gate": 0.0}])
+@pytest.mark.parametrize("changes", [{}, {"mask_kl_weight": 0.01}])
 def test_eight_images_are_overfit(changes: dict[str, object]) -> None:
-    model, seen = genesis(**changes), frames(8)
+    model, seen = genesis(groups=2, sigma=0.3, geco={"start": 1e-3}, **changes), squares(8)
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-    losses = []
+    floor = goal(0.0, 0.3, 3 * 16 * 16)
+    above = []
     for step in range(200):
-        loss = model.loss(model(seen, seed=step).terms).mean()
+        output = model(seen, seed=step)
+        loss = model.loss(output.terms).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(loss.item())
-    assert sum(losses[-10:]) < sum(losses[:10])
+        above.append(output.terms["nll"].mean().item() - floor)
+    assert sum(above[-10:]) < 0.7 * sum(above[:10])
