@@ -133,6 +133,15 @@ def test_a_tiny_model_is_measured_and_shown():
     assert dvip.show(experiment, [SimpleNamespace(scores={})]).figures == {}
 
 
+def test_only_digits_that_are_known_count_as_apart():
+    row = {"dead": [], "split": 0.9, "explained": [[[0.9, 0.7], [0.1, 0.0]], [[0.0, 0.1], [0.6, 0.8]]]}
+    assert dvip._apart(row)
+    missed = {**row, "explained": [[[0.9, 0.7], [0.1, 0.0]], [[0.8, 0.8], [0.2, 0.3]]]}
+    assert dvip._missed(missed) == [1]
+    for wrong in (missed, {**row, "dead": [1]}, {**row, "split": 0.7}, {**row, "split": None}):
+        assert not dvip._apart(wrong)
+
+
 def test_pictures():
     correlations = np.array([[1.0, 0.0], [np.nan, -0.5]])
     image = dvip.heat_map(correlations, 1, side=3)

@@ -56,6 +56,9 @@ DEAD = 0.05
 APART = 0.8
 """Share of the pictures' change in the right channels from which on digits count as taken apart; 1 / K is chance."""
 
+KNOWN = 0.5
+"""Share of a digit's places (R²) that a part must tell, or the digit is missed: what is not there is not apart."""
+
 _AT_ONCE = 50  # clips explained together; bounds the memory
 _SHOWN = 200  # clips of which parts are moved one at a time
 _DRAWN = 4  # clips in the picture
@@ -279,8 +282,9 @@ def show(experiment: Experiment, results: Sequence[Result]) -> Shown:
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
     known = row["information"]
     note = f"part {row['dead']} is dead" if row["dead"] else "apart" if _apart(row) else ""
+    note = note or (f"digit {_missed(row)} is missed" if _missed(row) else "")
     if row["split"] is None:
-        note = f"mean of 20 divisions {known['same_mean']:.2f}, {known['cross_mean']:.2f}"
+        note = f"mean of 20 divisions {known['same_mean']:.2f}, {known['cross_mean']:.2f}; {note}".removesuffix("; ")
     return (
         row["model"],
         str(row["seed"]),
@@ -297,7 +301,14 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _apart(row: dict[str, Any]) -> bool:
-    return not row["dead"] and row["split"] is not None and row["split"] >= APART
+    known = not row["dead"] and not _missed(row) and row["split"] is not None
+    return known and bool(row["split"] >= APART)
+
+
+def _missed(row: dict[str, Any]) -> list[int]:
+    """Return the digits of which no part tells the place."""
+    known = np.array(row["explained"]).mean(2).max(0)
+    return [int(digit) for digit in np.flatnonzero(known < KNOWN)]
 
 
 def _means(experiment: Experiment, results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
