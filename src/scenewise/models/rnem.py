@@ -96,7 +96,7 @@ PRESETS: dict[str, Any] = {
     "nem": {"cell": "gradient", "slots": 4, "refinements": 16, "input_noise": 0.1},
     "rnn": {"cell": "plain", "slots": 1},
     "lstm": {"cell": "lstm", "slots": 1},
-    "fast": {"pooling": 2, "widths": [8, 16, 32], "code": 256, "hidden": 128, "attention": 64},
+    "fast": {"pooling": 2, "widths": [16, 32, 32], "code": 256, "hidden": 128, "attention": 64},
     "tiny": {
         "size": [16, 16], "slots": 3, "widths": [4, 8], "code": 32, "hidden": 24, "attention": 8, "grey": "keep",
     },
