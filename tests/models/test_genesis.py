@@ -204,19 +204,10 @@ def test_settings_that_cannot_work_are_told() -> None:
             genesis(**changes)
 
 
-def squares(count: int) -> Observation:
-    """Images of one square each, in random colours at random places."""
-    generator = torch.Generator().manual_seed(2)
-    images = torch.rand(count, 1, 3, 1, 1, generator=generator).expand(-1, -1, -1, 16, 16).clone()
-    for image, (y, x) in zip(images, torch.randint(0, 10, (count, 2), generator=generator).tolist(), strict=True):
-        image[0, :, y : y + 6, x : x + 6] = torch.rand(3, 1, 1, generator=generator)
-    return Observation(images)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"stages": "one"}, {"norm": "group", "sigma": 0.3}])
-def test_eight_images_are_overfit(changes: dict[str, object]) -> None:
-    model, seen = genesis(**changes), squares(8)
+def test_eight_images_are_overfit(squares: Observation, changes: dict[str, object]) -> None:
+    model, seen = genesis(**changes), squares
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     floor = goal(0.0, model.config.sigma, 3 * 16 * 16)
     losses, above = [], []
