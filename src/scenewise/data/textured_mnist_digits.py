@@ -1,4 +1,4 @@
-"""The digits of textured and of moving MNIST: from a user's MNIST files, or else the small ones that scikit-learn brings along."""
+"""The digits of textured and moving MNIST: from a user's MNIST files, or else the small ones of scikit-learn."""
 
 from __future__ import annotations
 

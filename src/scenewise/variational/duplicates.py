@@ -22,7 +22,7 @@ def cosines(latents: Tensor) -> Tensor:
 
 
 def duplicate_log_prior(latents: Tensor, sigma: float = SIGMA) -> Tensor:
-    """Return sum over pairs h != j, each twice, of log N(S_hj; 0, sigma²), S cosines of latents (B, K, Z); shape (B,)."""
+    """Return the sum over pairs h != j, each twice, of log N(S_hj; 0, sigma²), S cosines of (B, K, Z); shape (B,)."""
     slots = latents.shape[1]
     others = 1 - torch.eye(slots, device=latents.device)
     constant = -math.log(sigma) - 0.5 * math.log(2 * math.pi)
