@@ -25,7 +25,9 @@ def scores_of(evaluation: dict[str, Any]) -> tuple[Score, ...]:
     """
     data, seeds = evaluation["data"], evaluation["seeds"]
     where = f"{data['source']}, {data['split']} split, {evaluation['frames'] or 'all'} frames, {len(seeds)} seeds"
-    where += f", K {evaluation['slots']}, R {evaluation['refinements']}"
+    where += f", K {evaluation['slots']}"
+    if evaluation["refinements"] is not None:
+        where += f", R {evaluation['refinements']}"
     return tuple(_score(row, where) for row in evaluation["scores"] if row["mean"] is not None)
 
 
