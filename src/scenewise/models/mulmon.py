@@ -24,7 +24,8 @@ coarse decoder, and a projection that begins as u_k = z_k; it and the refinement
 and the viewpoint, in which a turn of the camera is linear. It learns on a CPU, and may start from IODINE's weights.
 
 Published (section 7): CLE-MV mIoU .783 and .791 with LDS, squared error summed over channels .0019, RMSE of novel views
-.046. Ours, on scenes like these: the recipe `mulmon-cle-mv`.
+.046. Ours, on 60 test scenes like these at 32 x 32, recipe `mulmon-cle-mv`: RMSE of novel views .062 (copying the
+nearest view: .144), mIoU .534.
 """
 
 from __future__ import annotations
