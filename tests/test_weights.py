@@ -13,9 +13,11 @@ FRESH = 4242  # seed of videos that appear nowhere else
 
 def scores(name: str, source: str, videos: int, frames: int) -> dict:
     loaded = load_model(name)
-    rows = evaluate(
-        loaded.model, SOURCES.get(source)(split="test", seed=FRESH), ["provide", "savi"], videos=videos, frames=frames
-    )
+    views = loaded.model.viewpoint_size is not None
+    settings = {"size": loaded.model.frame_shape[1]} if views else {}
+    data = SOURCES.get(source)(split="test", seed=FRESH, **settings)
+    count = videos // 5 if views else videos  # each has ten views, all of one posterior
+    rows = evaluate(loaded.model, data, ["provide", "savi"], videos=count, frames=frames)
     return {(row["protocol"], row["measure"]): row["mean"] for row in rows}
 
 

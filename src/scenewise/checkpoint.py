@@ -220,6 +220,11 @@ def _swap(fresh: Path, target: Path, previous: Path) -> None:
 # -- the card in words ----------------------------------------------------------------------------------------------
 
 
+def _use(model: SceneModel) -> str:
+    """Return the command that a model is for."""
+    return "decompose VIDEO" if model.viewpoint_size is None else "render SCENE --observe 0,3,7 --query all"
+
+
 def readme(model: SceneModel, card: Card) -> str:
     """Return the model card as Markdown, made of facts only."""
     name = card.name or model.registered_name
@@ -228,7 +233,7 @@ def readme(model: SceneModel, card: Card) -> str:
         "tags: [object-centric-learning, unsupervised-segmentation, video]\n---",
         f"# {name}",
         card.summary,
-        f"```sh\nscenewise decompose VIDEO --model {name} --out out\n```",
+        f"```sh\nscenewise {_use(model)} --model {name} --out out\n```",
         "## Facts\n\n" + _table(("what", "value"), _facts(model, card)),
     ]
     if card.scores:

@@ -16,7 +16,7 @@ def evaluation(fingerprint: str) -> dict:
     row = {"protocol": "provide", "measure": "F-ARI", "mean": 0.9, "std": None, "values": [0.9], "videos": 4}
     return {
         "model": {"fingerprint": fingerprint},
-        "data": {"source": "balls-colour", "split": "test"},
+        "data": {"source": "balls-colour", "split": "test", "settings": ["max_balls=6"]},
         "frames": 20,
         "seeds": [0],
         "slots": 3,
@@ -35,7 +35,9 @@ def test_scores_of_this_model_enter_its_card(tmp_path, monkeypatch):
     file.write_text(json.dumps(evaluation(loaded.fingerprint)))
     published = load_model(module.publish(folder, "ships", [file], ["Fails in fog."], 1.5))
     assert [(s.metric, s.value, s.videos) for s in published.card.scores] == [("F-ARI", 0.9, 4)]
-    assert "test split, 20 frames" in published.card.scores[0].data
+    told = published.card.scores[0].data
+    assert "test split, 20 frames" in told
+    assert told.endswith("K 3, R 3, max_balls=6")
     assert (published.card.name, published.card.hours) == ("ships", 1.5)
     assert published.card.limitations == ("Fails in fog.",)
     for a, b in zip(loaded.model.parameters(), published.model.parameters(), strict=True):

@@ -28,6 +28,7 @@ def scores_of(evaluation: dict[str, Any]) -> tuple[Score, ...]:
     where += f", K {evaluation['slots']}"
     if evaluation["refinements"] is not None:
         where += f", R {evaluation['refinements']}"
+    where += "".join(f", {setting}" for setting in data["settings"])
     return tuple(_score(row, where) for row in evaluation["scores"] if row["mean"] is not None)
 
 
