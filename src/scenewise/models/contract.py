@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scenewise.observation import Observation
     from scenewise.variational.explained import Explained
     from scenewise.variational.gaussian import Gaussian
+    from scenewise.variational.geco import Geco
 
 State = dict[str, Tensor]
 """A recurrent model's memory: plain tensors by name, that can be saved, sent to a device and continued."""
@@ -198,6 +199,22 @@ class ImageModel(SceneModel):
     @abstractmethod
     def terms(self, explained: Explained) -> dict[str, Tensor]:
         """Return named losses in nats per image, each of shape (N,)."""
+
+
+class Balances(SceneModel):
+    """A model in whose training GECO balances how well frames are drawn against the KL; it has settings `geco`."""
+
+    geco: Geco
+
+    @property
+    def adapts_kl_weight(self) -> bool:
+        """Whether GECO moves the weight of the KL."""
+        on: bool = self.config.geco.on
+        return on
+
+    def end_step(self, output: Output) -> None:
+        """Let GECO see how well the step's frames were drawn."""
+        self.geco.update(-output.decomposition.log_likelihood)
 
 
 class Refining(SceneModel):

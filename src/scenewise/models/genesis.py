@@ -37,7 +37,7 @@ from torch import Tensor, nn
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, ImageModel, Output, Samples, register_model
+from scenewise.models.contract import Balances, Decodes, ImageModel, Samples, register_model
 from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import CoarseToFineDecoder
 from scenewise.nn.gated import NORMS, GatedDecoder, GatedEncoder, check_batch, check_gated
@@ -181,7 +181,7 @@ class Components(nn.Module):
 
 
 @register_model("genesis")
-class Genesis(ImageModel, Samples, Decodes):
+class Genesis(ImageModel, Balances, Samples, Decodes):
     """The model; frames of a video are explained one by one."""
 
     config_class: ClassVar[type] = GenesisConfig
@@ -212,18 +212,9 @@ class Genesis(ImageModel, Samples, Decodes):
 
     # -- what training asks -------------------------------------------------------------------------------------
 
-    @property
-    def adapts_kl_weight(self) -> bool:
-        """Whether GECO moves the weight of the KL."""
-        return self.config.geco.on
-
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return err + beta KL, and the LDS prior as weighted, shape (B,)."""
         return terms["nll"] + self.geco.beta * terms["kl"] + self.config.lds_weight * terms["duplicates"]
-
-    def end_step(self, output: Output) -> None:
-        """Let GECO see how well the step's frames were drawn."""
-        self.geco.update(-output.decomposition.log_likelihood)
 
     def terms(self, explained: Explained) -> dict[str, Tensor]:
         """Return NLL, KL of all latents, and the LDS prior in nats per image, each (N,)."""

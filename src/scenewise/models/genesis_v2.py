@@ -39,12 +39,12 @@ from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, ImageModel, Output, Samples, register_model
+from scenewise.models.contract import Balances, Decodes, ImageModel, Samples, register_model
 from scenewise.nn.layers import arranged, coordinates
 from scenewise.nn.unet import AttentionUNet, Block, count_blocks
 from scenewise.variational.autoregressive import AutoregressivePrior
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.explained import KL_FORMS, Explained
+from scenewise.variational.explained import KL_FORMS, ExplainedTwice
 from scenewise.variational.gaussian import Gaussian, gaussian_by_spread
 from scenewise.variational.geco import Geco, GecoSettings
 from scenewise.variational.likelihood import masked_log_likelihood
@@ -175,16 +175,8 @@ class Decoder(nn.Module):
         return planes[:, :, :1], planes[:, :, 1:].sigmoid()
 
 
-@dataclass(frozen=True)
-class ExplainedTwice(Explained):
-    """An explanation with both sets of log masks, each (N, K, 1, H, W); the likelihood is that of the decoded ones."""
-
-    attention: Tensor
-    decoded: Tensor
-
-
 @register_model("genesis-v2")
-class GenesisV2(ImageModel, Samples, Decodes):
+class GenesisV2(ImageModel, Balances, Samples, Decodes):
     """The model; frames of a video are explained one by one."""
 
     config_class: ClassVar[type] = GenesisV2Config
@@ -216,19 +208,10 @@ class GenesisV2(ImageModel, Samples, Decodes):
 
     # -- what training asks -------------------------------------------------------------------------------------
 
-    @property
-    def adapts_kl_weight(self) -> bool:
-        """Whether GECO moves the weight of the KL."""
-        return self.config.geco.on
-
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return err + beta KL, KL of the masks and the LDS prior as weighted, shape (B,)."""
         total = terms["nll"] + self.geco.beta * terms["kl"] + self.config.lds_weight * terms["duplicates"]
         return total + self.config.mask_kl_weight * terms["mask_kl"]
-
-    def end_step(self, output: Output) -> None:
-        """Let GECO see how well the step's frames were drawn."""
-        self.geco.update(-output.decomposition.log_likelihood)
 
     def terms(self, explained: Any) -> dict[str, Tensor]:
         """Return NLL, KL, KL of the masks and the LDS prior in nats per image, each (N,), of an `ExplainedTwice`."""

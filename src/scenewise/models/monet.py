@@ -34,14 +34,14 @@ from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, SceneModel, Weighs, register_model
+from scenewise.models.contract import Decodes, ImageModel, Weighs, register_model
 from scenewise.nn.components import ACTIVATIONS, ComponentEncoder, MaskedMeansEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer
 from scenewise.nn.layers import pooled
 from scenewise.nn.unet import AttentionUNet, count_blocks, shown_finer
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.explained import KL_FORMS, Explained
-from scenewise.variational.gaussian import SPREADS, Gaussian, gaussian_by_spread, seeded_noise
+from scenewise.variational.explained import KL_FORMS, ExplainedTwice
+from scenewise.variational.gaussian import SPREADS, Gaussian, gaussian_by_spread
 from scenewise.variational.importance import importance_log_weights
 from scenewise.variational.likelihood import masked_log_likelihood
 from scenewise.variational.refinement import area_entropy
@@ -124,7 +124,7 @@ PRESETS: dict[str, Any] = {
 
 
 @register_model("monet")
-class Monet(SceneModel, Decodes, Weighs):
+class Monet(ImageModel, Decodes, Weighs):
     """The model; frames of a video are explained one by one."""
 
     config_class: ClassVar[type] = MonetConfig
@@ -175,45 +175,25 @@ class Monet(SceneModel, Decodes, Weighs):
         total = total + config.area_entropy_weight * terms["area_entropy"]
         return total + config.lds_weight * terms["duplicates"]
 
-    def forward(
-        self,
-        observation: Observation,
-        slots: int | None = None,
-        refinements: int | None = None,
-        seed: int = 0,
-        noise: Tensor | None = None,
-    ) -> Output:
-        """Explain every frame by itself; see `SceneModel.forward`. Terms are sums over frames."""
-        self.check(observation)
-        self.refuse(refinements)
-        count = self.count_slots(slots)
-        batch, time = observation.frames.shape[:2]
-        images = observation.frames.flatten(0, 1)  # (B * T, C, H, W)
-        if noise is None:
-            noise = seeded_noise(self.noise_shape(batch, time, count), seed, device=images.device)
-        explained, logits = self._explain(images, count, noise.flatten(0, 1).squeeze(1))
-        terms = {name: term.unflatten(0, (batch, time)).sum(1) for name, term in self._terms(explained, logits).items()}
-        return Output(lambda: explained.decomposition(batch, time), terms)
-
-    def _explain(self, images: Tensor, slots: int, noise: Tensor) -> tuple[Explained, Tensor]:
-        """Return how slots explain images (N, C, H, W), and the decoder's mask logits (N, K, 1, H, W)."""
-        log_masks = self.attend(images, slots)
+    def explain(self, images: Tensor, noise: Tensor) -> ExplainedTwice:
+        """Explain images; see `ImageModel.explain`."""
+        log_masks = self.attend(images, noise.shape[2])
         posterior = self.infer(images, log_masks)
-        latents = posterior.sample(noise)
+        latents = posterior.sample(noise[:, 0])
         appearance, logits = self.decoder(latents, latents[..., :0])
-        sigmas = self.sigmas(slots, images.device)
+        sigmas = self.sigmas(latents.shape[1], images.device)
         likelihood = masked_log_likelihood(images, appearance, log_masks, sigmas, self.config.mixture)
-        prior = Gaussian(torch.zeros_like(latents), torch.zeros_like(latents))
-        return Explained(log_masks, appearance, latents, posterior, prior, likelihood), logits
+        prior, decoded = Gaussian.standard(latents), self.drawn_log_masks(logits)
+        return ExplainedTwice(log_masks, appearance, latents, posterior, prior, likelihood, log_masks, decoded)
 
-    def _terms(self, explained: Explained, logits: Tensor) -> dict[str, Tensor]:
-        """Return what is minimised in nats per image, each (N,)."""
+    def terms(self, explained: Any) -> dict[str, Tensor]:
+        """Return what is minimised in nats per image, each (N,), of an `ExplainedTwice`."""
         return {
             "nll": -explained.log_likelihood,
             "kl": explained.kl(self.config.kl).sum((1, 2)),
-            "mask_kl": mask_divergence(explained.log_masks, self.drawn_log_masks(logits)),
-            "mask_entropy": -(explained.log_masks.exp() * explained.log_masks).sum((1, 2, 3, 4)),
-            "area_entropy": area_entropy(explained.log_masks.exp()),
+            "mask_kl": mask_divergence(explained.attention, explained.decoded),
+            "mask_entropy": -(explained.attention.exp() * explained.attention).sum((1, 2, 3, 4)),
+            "area_entropy": area_entropy(explained.attention.exp()),
             "duplicates": self.duplicates.loss(explained.latents, explained.posterior.mean),
         }
 
@@ -274,8 +254,7 @@ class Monet(SceneModel, Decodes, Weighs):
             divergence = mask_divergence(log_masks[n : n + 1].expand_as(logits), self.drawn_log_masks(logits))
             return {"": plain, "with mask KL": plain - divergence}
 
-        prior = Gaussian(torch.zeros_like(q.mean), torch.zeros_like(q.mean))
-        weights = importance_log_weights(q, prior, log_likelihood, samples, seed)
+        weights = importance_log_weights(q, Gaussian.standard(q.mean), log_likelihood, samples, seed)
         return {name: w.unflatten(0, observation.frames.shape[:2]) for name, w in weights.items()}
 
     def _narrow(self, like: Tensor) -> torch.autocast:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, ImageModel, Output, Samples, register_model
+from scenewise.models.contract import Balances, Decodes, ImageModel, Samples, register_model
 from scenewise.nn.components import UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import make_canvas
 from scenewise.nn.encoders import PooledEncoder
@@ -92,7 +92,7 @@ PRESETS: dict[str, Any] = {
 
 
 @register_model("vae")
-class Vae(ImageModel, Samples, Decodes):
+class Vae(ImageModel, Balances, Samples, Decodes):
     """The model; frames of a video are explained one by one."""
 
     config_class: ClassVar[type] = VaeConfig
@@ -115,18 +115,9 @@ class Vae(ImageModel, Samples, Decodes):
 
     # -- what training asks -------------------------------------------------------------------------------------
 
-    @property
-    def adapts_kl_weight(self) -> bool:
-        """Whether GECO moves the weight of the KL."""
-        return self.config.geco.on
-
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return NLL + beta KL, shape (B,)."""
         return terms["nll"] + self.geco.beta * terms["kl"]
-
-    def end_step(self, output: Output) -> None:
-        """Let GECO see how well the step's frames were drawn."""
-        self.geco.update(-output.decomposition.log_likelihood)
 
     def terms(self, explained: Explained) -> dict[str, Tensor]:
         """Return NLL and KL in nats per image, each (N,)."""

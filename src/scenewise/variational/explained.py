@@ -50,3 +50,16 @@ class Explained:
         kl = self.kl().sum((1, 2))
         parts = (self.log_masks.exp(), self.appearance, *self.posterior, *self.prior, self.log_likelihood, kl)
         return Decomposition(*(part.detach().unflatten(0, (batch, time)) for part in parts))
+
+
+@dataclass(frozen=True)
+class ExplainedTwice(Explained):
+    """Images whose masks are found by an attention and drawn by a decoder; `log_masks` are those that are shown.
+
+    Attributes:
+        attention: Log masks of the attention, shape (N, K, 1, H, W).
+        decoded: Log masks of the decoder, shape (N, K, 1, H, W).
+    """
+
+    attention: Tensor
+    decoded: Tensor
