@@ -6,6 +6,7 @@ import torch
 from scenewise.cli import threads
 from scenewise.config import build
 from scenewise.decompose import Decomposer
+from scenewise.models import MODELS
 from scenewise.models.iodine import Iodine, IodineConfig
 
 
@@ -25,6 +26,14 @@ def decomposer() -> Decomposer:
 def test_a_small_model_gets_one_thread(two_threads):
     threads.choose(decomposer())
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+def test_the_work_of_every_model_is_known(name):
+    made = MODELS.get(name)
+    model = made(build(made.config_class, made.presets["tiny"], "tiny"))
+    least = 0 if name == "rnem" else 1e4  # its layers are used by their weights alone: it is taken for small
+    assert least <= threads.work(Decomposer(model)) < threads.WORTH_SHARING
 
 
 def test_a_large_one_and_a_user_s_choice_are_left_alone(two_threads, monkeypatch):

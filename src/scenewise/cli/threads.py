@@ -30,16 +30,23 @@ def work(decomposer: Decomposer) -> float:
     """Return the operations that the layers of a model spend on one frame, forward passes alone."""
     import torch
 
-    counts: list[float] = []
+    from scenewise.models.contract import Observes
+    from scenewise.observation import Observation
+
+    model, counts = decomposer.model, list[float]()
+    frames = model.clip_frames if isinstance(model, Observes) else 1
+    cameras = None if model.viewpoint_size is None else torch.zeros(1, frames, model.viewpoint_size)
+    blank = Observation(torch.zeros(1, frames, *decomposer.frame_shape), None, cameras)
 
     def count(module: Any, _: Any, output: Any) -> None:
         counts.append(2.0 * output.numel() * module.weight[0].numel())
 
-    layers = [m for m in decomposer.model.modules() if getattr(getattr(m, "weight", None), "ndim", 0) > 1]
+    layers = [m for m in model.modules() if getattr(getattr(m, "weight", None), "ndim", 0) > 1]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
-        decomposer.step(torch.zeros(1, *decomposer.frame_shape))
+        with torch.no_grad():
+            model(blank)
     finally:
         for hook in hooks:
             hook.remove()
-    return sum(counts)
+    return sum(counts) / frames
