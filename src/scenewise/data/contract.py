@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.config import build, merge
 from scenewise.errors import InputError
 from scenewise.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True)
@@ -127,3 +129,34 @@ def register_source(name: str, description: Description) -> Callable[[Any], Any]
     """Return a decorator that enters a maker of sources under `name`, with its description."""
     DESCRIPTIONS[name] = description
     return SOURCES.register(name)
+
+
+def register_ready(
+    name: str,
+    description: Description,
+    make: Callable[[Any, str, str], Source],
+    settings: type,
+    ready: Mapping[str, Any],
+) -> None:
+    """Enter a maker of sources from ready settings and changes to them.
+
+    Args:
+        name: Under which it is entered.
+        description: Of the source.
+        make: Takes settings, a split and the name; a class of sources.
+        settings: The dataclass of the settings; the maker tells everything that is wrong with them as `build` does.
+        ready: Plain settings that hold where nothing else is said.
+    """
+    register_source(name, description)(functools.partial(_of_ready, name, make, settings, ready))
+
+
+def _of_ready(
+    name: str,
+    make: Callable[[Any, str, str], Source],
+    settings: type,
+    ready: Mapping[str, Any],
+    /,
+    split: str = "train",
+    **changes: Any,
+) -> Source:
+    return make(build(settings, merge(ready, changes), f"source {name}"), split, name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
 
 from scenewise.data.contract import Sample, Source
 from scenewise.data.splits import check_index, check_span, check_split
@@ -11,7 +13,7 @@ from scenewise.data.splits import check_index, check_span, check_split
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
+T = TypeVar("T")
 
 
 class GeneratedImages(Source):
@@ -90,3 +92,8 @@ class GeneratedImages(Source):
             IndexError: The split has no such image.
         """
         return [check_index(index, len(self), self.name) for index in indices]
+
+
+def joined(parts: Sequence[T]) -> T:
+    """Return what is known of images that were made part by part, each a dataclass of arrays, as one."""
+    return type(parts[0])(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})

@@ -17,18 +17,17 @@ and the origin says so. A video is determined by (digits, seed, split, index), w
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import build, merge, plain, setting
-from scenewise.data.contract import Description, Facts, Sample, Source, register_source
-from scenewise.data.fingerprints import of_values
+from scenewise.config import setting
+from scenewise.data.contract import Description, Facts, Sample, Source, register_ready
+from scenewise.data.generated_images import joined
 from scenewise.data.splits import check_index, check_span, check_split, uniform
-from scenewise.data.textured_mnist_digits import SIDE, DigitFiles, load
+from scenewise.data.textured_mnist_digits import LICENCE, MOST, OBTAIN, SIDE, DigitSettings, draw_digits, load
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,17 +35,14 @@ if TYPE_CHECKING:
 
 _VERSION = 1  # raise when the same settings give other bytes
 _LENGTHS = {"train": 100_000, "validation": 10_000, "test": 10_000}
-_MOST = 8  # digits
 _HALF = 127  # ink above which a pixel belongs to a digit
 _AT_ONCE = 32  # videos drawn together; bounds the memory
 
 
 @dataclass(frozen=True)
-class MovingMnistConfig:
+class MovingMnistConfig(DigitSettings):
     """Settings of the generator of moving digits."""
 
-    min_digits: int = setting(2, "smallest number of digits", minimum=1, maximum=_MOST)
-    max_digits: int = setting(2, "largest number of digits", minimum=1, maximum=_MOST)
     compose: str = setting(
         "max", "max: the brighter pixel (DDPAE); channels: digit i on channel i (DVIP); painter: the later digit's ink",
         choices=("max", "channels", "painter"),
@@ -59,28 +55,17 @@ class MovingMnistConfig:
     bounce: str = setting(
         "clamp", "clamp: what oversteps a wall is dropped; reflect: it is mirrored", choices=("clamp", "reflect")
     )
-    images: str = setting("", "MNIST's IDX file of images, plain or gzipped; empty: scikit-learn's digits")
-    labels: str = setting("", "MNIST's IDX file of labels")
-    test_images: str = setting("", "IDX file of images for the test split alone")
-    test_labels: str = setting("", "IDX file of their labels")
     digit: int = setting(SIDE, "height and width of a digit in pixels", choices=(7, 14, SIDE))
     size: int = setting(64, "height and width in pixels", minimum=8, maximum=512)
     seed: int = setting(0, "seed of all videos", minimum=0, maximum=2**63 - 1)
 
     def __post_init__(self) -> None:
         """Check what no single field can know; raises InputError."""
-        if self.min_digits > self.max_digits:
-            raise InputError("min_digits", f"is {self.min_digits}, more than max_digits = {self.max_digits}.")
+        super().__post_init__()
         if self.compose == "channels" and self.max_digits > 3:
             raise InputError("max_digits", f"is {self.max_digits}; compose=channels has a channel for each of 3.")
         if self.size < self.digit:
             raise InputError("size", f"is {self.size}, less than a digit of {self.digit} pixels.", "Set digit=14 or 7.")
-        self.files.check()
-
-    @property
-    def files(self) -> DigitFiles:
-        """Where digits are read."""
-        return DigitFiles(self.images, self.labels, self.test_images, self.test_labels)
 
     @property
     def channels(self) -> int:
@@ -142,8 +127,7 @@ class MovingMnistSource(Source):
 
     def fingerprint(self) -> str:
         """Return a hash of settings, split, generator version and the contents of the digits' files."""
-        known = {name: value for name, value in plain(self.config).items() if not name.endswith(("images", "labels"))}
-        return of_values("moving-mnist", _VERSION, self.split, known, self.config.files.fingerprint())
+        return self.config.fingerprint("moving-mnist", _VERSION, self.split)
 
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return one video.
@@ -201,23 +185,17 @@ class MovingMnistSource(Source):
         span = check_span(start, frames, self.config.frames, self.name)
         indices = [check_index(index, len(self), self.name) for index in indices]
         parts = [self._make(indices[at : at + _AT_ONCE], *span) for at in range(0, max(len(indices), 1), _AT_ONCE)]
-        return MovingMnistVideos(
-            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
-        )
+        return joined(parts)
 
     def _make(self, indices: Sequence[int], first: int, stop: int) -> MovingMnistVideos:
-        config, most = self.config, self.config.max_digits
-        images, labels = load(config.files, self.split)
-        draws = uniform(config.seed, self.split, indices, 1 + 4 * _MOST)
-        counts = config.min_digits + (draws[:, 0] * (most - config.min_digits + 1)).astype(np.int64)
-        absent = np.arange(most) >= counts[:, None]
-        each = draws[:, 1:].reshape(-1, 4, _MOST)[:, :, :most]
-        chosen = (each[:, 0] * len(labels)).astype(np.int64)
+        config = self.config
+        draws = uniform(config.seed, self.split, indices, 1 + 4 * MOST)
+        each = draws[:, 1:].reshape(-1, 4, MOST)[:, :, : config.max_digits]
+        digits = draw_digits(config, self.split, draws[:, 0], each[:, 0])
         angles = 2 * math.pi * each[:, 3]
         velocity = config.speed * np.stack([np.cos(angles), np.sin(angles)], -1)
         corners, velocities = move(each[:, 1:3].swapaxes(1, 2), velocity, first, stop, config.bounce)
-        digits = _shrunk(images[chosen] * ~absent[..., None, None], config.digit)
-        planes = _placed(digits, corners, config.size)
+        planes = _placed(_shrunk(digits.inks, config.digit), corners, config.size)
         drawn, ids = _compose(planes, config)
         return MovingMnistVideos(
             frames=drawn,
@@ -225,8 +203,8 @@ class MovingMnistSource(Source):
             masks=planes > _HALF,
             corners=corners,
             velocities=velocities,
-            labels=np.where(absent, -1, labels[chosen].astype(np.int64)),
-            chosen=chosen,
+            labels=digits.labels,
+            chosen=digits.chosen,
         )
 
 
@@ -309,23 +287,8 @@ _PAPERS = {
 }
 
 
-def make_moving_mnist(name: str, split: str = "train", **settings: Any) -> MovingMnistSource:
-    """Make a source from ready settings and changes to them.
-
-    Args:
-        name: A key of `READY`.
-        split: "train", "validation" or "test".
-        **settings: Fields of `MovingMnistConfig`.
-
-    Raises:
-        InputError: With every setting that is wrong, or if there are no digits.
-    """
-    config = build(MovingMnistConfig, merge(READY[name], settings), f"source {name}")
-    return MovingMnistSource(config, split, name)
-
-
 for _name, _what in _WHAT.items():
-    register_source(
+    register_ready(
         _name,
         Description(
             what=_what,
@@ -333,7 +296,10 @@ for _name, _what in _WHAT.items():
             paper=_PAPERS[_name],
             size="20 frames of 64 x 64, or any number of 8 to 512",
             factors=("label", "position", "velocity", "whole mask", "overlap"),
-            licence="of the digits: MNIST CC BY-SA 3.0; scikit-learn's (UCI) CC BY 4.0",
-            obtain="nothing with scikit-learn's digits; for MNIST's give its IDX files as images= and labels=",
+            licence=LICENCE,
+            obtain=OBTAIN,
         ),
-    )(functools.partial(make_moving_mnist, _name))
+        MovingMnistSource,
+        MovingMnistConfig,
+        READY[_name],
+    )

@@ -19,14 +19,13 @@ An image is determined by (seed, split, index), whatever batch it is made in.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import build, merge, plain
-from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.config import plain
+from scenewise.data.contract import Description, Facts, Sample, register_ready
 from scenewise.data.fingerprints import of_values
 from scenewise.data.generated_images import GeneratedImages
 from scenewise.data.splits import uniform
@@ -210,22 +209,8 @@ _WHAT = {
 }
 
 
-def make_sprites(name: str, split: str = "train", **settings: Any) -> SpritesSource:
-    """Make a source from ready settings and changes to them.
-
-    Args:
-        name: A key of `READY`.
-        split: "train", "validation" or "test".
-        **settings: Fields of `SpritesConfig`.
-
-    Raises:
-        InputError: With every setting that is wrong.
-    """
-    return SpritesSource(build(SpritesConfig, merge(READY[name], settings), f"source {name}"), split, name)
-
-
 for _name, _what in _WHAT.items():
-    register_source(
+    register_ready(
         _name,
         Description(
             what=_what,
@@ -234,4 +219,7 @@ for _name, _what in _WHAT.items():
             size="1 frame of 64 x 64, or 16 to 256",
             factors=_FACTORS,
         ),
-    )(functools.partial(make_sprites, _name))
+        SpritesSource,
+        SpritesConfig,
+        READY[_name],
+    )

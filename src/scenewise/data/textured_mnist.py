@@ -17,20 +17,18 @@ An image is determined by (digits, seed, split, index), whatever batch it is mad
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import build, merge, plain, setting
-from scenewise.data.contract import Description, Facts, Sample, register_source
-from scenewise.data.fingerprints import of_values
-from scenewise.data.generated_images import GeneratedImages
+from scenewise.config import setting
+from scenewise.data.contract import Description, Facts, Sample, register_ready
+from scenewise.data.generated_images import GeneratedImages, joined
 from scenewise.data.splits import uniform
 from scenewise.data.sprites_colours import pick
 from scenewise.data.sprites_drawing import seen
-from scenewise.data.textured_mnist_digits import SIDE, DigitFiles, load
+from scenewise.data.textured_mnist_digits import LICENCE, OBTAIN, SIDE, DigitSettings, draw_digits, load
 from scenewise.data.textured_mnist_textures import GRID, KINDS, WAVES, Textures, paint
 from scenewise.errors import InputError
 
@@ -49,7 +47,7 @@ _AT_ONCE = 64  # images drawn together; bounds the memory
 
 
 @dataclass(frozen=True)
-class TexturedMnistConfig:
+class TexturedMnistConfig(DigitSettings):
     """Settings of the generator of textured digits."""
 
     min_digits: int = setting(2, "smallest number of digits", minimum=1, maximum=_MOST)
@@ -58,25 +56,14 @@ class TexturedMnistConfig:
     placement: str = setting(
         "diagonal", "diagonal: 2 pixels off the middle; anywhere inside", choices=("diagonal", "anywhere")
     )
-    images: str = setting("", "MNIST's IDX file of images, plain or gzipped; empty: scikit-learn's digits")
-    labels: str = setting("", "MNIST's IDX file of labels")
-    test_images: str = setting("", "IDX file of images for the test split alone")
-    test_labels: str = setting("", "IDX file of their labels")
     size: int = setting(SIDE, "height and width in pixels; digits stay 28 x 28", minimum=SIDE, maximum=256)
     seed: int = setting(0, "seed of all images", minimum=0, maximum=2**63 - 1)
 
     def __post_init__(self) -> None:
         """Check what no single field can know; raises InputError."""
-        if self.min_digits > self.max_digits:
-            raise InputError("min_digits", f"is {self.min_digits}, more than max_digits = {self.max_digits}.")
+        super().__post_init__()
         if not self.textures or len(set(self.textures)) < len(self.textures):
             raise InputError("textures", f"needs values that differ, at least one; found {list(self.textures)}.")
-        self.files.check()
-
-    @property
-    def files(self) -> DigitFiles:
-        """Where digits are read."""
-        return DigitFiles(self.images, self.labels, self.test_images, self.test_labels)
 
 
 @dataclass(frozen=True)
@@ -130,8 +117,7 @@ class TexturedMnistSource(GeneratedImages):
 
     def fingerprint(self) -> str:
         """Return a hash of settings, split, generator version and the contents of the digits' files."""
-        known = {name: value for name, value in plain(self.config).items() if not name.endswith(("images", "labels"))}
-        return of_values("textured-mnist", _VERSION, self.split, known, self.config.files.fingerprint())
+        return self.config.fingerprint("textured-mnist", _VERSION, self.split)
 
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return many images as videos of one frame, several times faster than one by one.
@@ -153,29 +139,24 @@ class TexturedMnistSource(GeneratedImages):
         """
         indices = self.checked(indices)
         parts = [self._make(indices[at : at + _AT_ONCE]) for at in range(0, max(len(indices), 1), _AT_ONCE)]
-        return TexturedMnistImages(
-            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
-        )
+        return joined(parts)
 
     def _make(self, indices: Sequence[int]) -> TexturedMnistImages:
         config = self.config
-        most, layers = config.max_digits, 1 + config.max_digits
-        images, labels = load(config.files, self.split)
+        layers = 1 + config.max_digits
         draws = uniform(config.seed, self.split, indices, 1 + _MOST * 4 + _LAYERS * (8 + GRID**2))
-        counts = config.min_digits + (draws[:, 0] * (most - config.min_digits + 1)).astype(np.int64)
-        absent = np.arange(most) >= counts[:, None]
-        each = draws[:, 1 : 1 + 4 * _MOST].reshape(-1, 4, _MOST)[:, :, :most]
-        chosen = (each[:, 0] * len(labels)).astype(np.int64)
-        corners = _corners(config, counts, each[:, 1:])
+        each = draws[:, 1 : 1 + 4 * _MOST].reshape(-1, 4, _MOST)[:, :, : config.max_digits]
+        digits = draw_digits(config, self.split, draws[:, 0], each[:, 0])
+        corners = _corners(config, digits.counts, each[:, 1:])
         textures = _textures(config, draws[:, 1 + 4 * _MOST :].reshape(-1, _LAYERS, 8 + GRID**2)[:, :layers])
         painted = paint(textures, config.size).reshape(len(indices), layers, config.size, config.size)
-        alphas = _placed(images[chosen] * ~absent[..., None, None], corners, config.size)
+        alphas = _placed(digits.inks, corners, config.size)
         frames, ids = _compose(painted, alphas)
         return TexturedMnistImages(
             frames=frames,
             ids=ids,
             masks=alphas > _HALF,
-            labels=np.where(absent, -1, labels[chosen].astype(np.int64)),
+            labels=digits.labels,
             corners=corners,
             textures=textures.kinds.reshape(len(indices), layers),
         )
@@ -259,23 +240,8 @@ _WHAT = {
 }
 
 
-def make_textured_mnist(name: str, split: str = "train", **settings: Any) -> TexturedMnistSource:
-    """Make a source from ready settings and changes to them.
-
-    Args:
-        name: A key of `READY`.
-        split: "train", "validation" or "test".
-        **settings: Fields of `TexturedMnistConfig`.
-
-    Raises:
-        InputError: With every setting that is wrong, or if there are no digits.
-    """
-    config = build(TexturedMnistConfig, merge(READY[name], settings), f"source {name}")
-    return TexturedMnistSource(config, split, name)
-
-
 for _name, _what in _WHAT.items():
-    register_source(
+    register_ready(
         _name,
         Description(
             what=_what,
@@ -283,7 +249,10 @@ for _name, _what in _WHAT.items():
             paper="Tagger (1606.06724), IODINE (1903.00450)",
             size="1 frame of 28 x 28, or up to 256",
             factors=("label", "row", "column", "texture", "depth", "visibility", "whole mask"),
-            licence="of the digits: MNIST CC BY-SA 3.0; scikit-learn's (UCI) CC BY 4.0",
-            obtain="nothing with scikit-learn's digits; for MNIST's give its IDX files as images= and labels=",
+            licence=LICENCE,
+            obtain=OBTAIN,
         ),
-    )(functools.partial(make_textured_mnist, _name))
+        TexturedMnistSource,
+        TexturedMnistConfig,
+        READY[_name],
+    )

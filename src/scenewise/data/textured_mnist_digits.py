@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from scenewise.config import plain, setting
 from scenewise.data.fingerprints import of_file, of_values
 from scenewise.data.mnist_idx import read_digits
 from scenewise.data.splits import time_block
@@ -15,6 +17,12 @@ from scenewise.errors import InputError
 
 SIDE = 28
 """Height and width of a digit in pixels."""
+
+MOST = 8
+"""Largest number of digits."""
+
+LICENCE = "of the digits: MNIST CC BY-SA 3.0; scikit-learn's (UCI) CC BY 4.0"
+OBTAIN = "nothing with scikit-learn's digits; for MNIST's give its IDX files as images= and labels="
 
 _INK = 20  # MNIST's digits lie in the middle 20 x 20 of their 28 x 28 pixels
 
@@ -56,6 +64,67 @@ class DigitFiles:
         """Return a hash of the files' contents, wherever they lie."""
         paths = (self.images, self.labels, self.test_images, self.test_labels)
         return of_values("digits", [of_file(path) if path else "" for path in paths])
+
+
+@dataclass(frozen=True)
+class DigitSettings:
+    """Settings of all generators that show digits: how many, and where they are read."""
+
+    min_digits: int = setting(2, "smallest number of digits", minimum=1, maximum=MOST)
+    max_digits: int = setting(2, "largest number of digits", minimum=1, maximum=MOST)
+    images: str = setting("", "MNIST's IDX file of images, plain or gzipped; empty: scikit-learn's digits")
+    labels: str = setting("", "MNIST's IDX file of labels")
+    test_images: str = setting("", "IDX file of images for the test split alone")
+    test_labels: str = setting("", "IDX file of their labels")
+
+    def __post_init__(self) -> None:
+        """Check what no single field can know; raises InputError."""
+        if self.min_digits > self.max_digits:
+            raise InputError("min_digits", f"is {self.min_digits}, more than max_digits = {self.max_digits}.")
+        self.files.check()
+
+    @property
+    def files(self) -> DigitFiles:
+        """Where digits are read."""
+        return DigitFiles(self.images, self.labels, self.test_images, self.test_labels)
+
+    def fingerprint(self, *more: Any) -> str:
+        """Return a hash of the settings, of other plain values, and of the files' contents, wherever they lie."""
+        known = {name: value for name, value in plain(self).items() if not name.endswith(("images", "labels"))}
+        return of_values(*more, known, self.files.fingerprint())
+
+
+class Digits(NamedTuple):
+    """Digits of N images or videos; n is the largest number of them.
+
+    Attributes:
+        counts: How many there are, shape (N,).
+        inks: uint8, shape (N, n, 28, 28), all 0 for absent ones.
+        labels: 0 to 9, shape (N, n); -1 for absent ones.
+        chosen: Places in the split's digits, shape (N, n).
+    """
+
+    counts: np.ndarray
+    inks: np.ndarray
+    labels: np.ndarray
+    chosen: np.ndarray
+
+
+def draw_digits(config: DigitSettings, split: str, numbers: np.ndarray, choices: np.ndarray) -> Digits:
+    """Return the digits that random numbers in [0, 1) stand for.
+
+    Args:
+        config: How many, and where they are read.
+        split: "train", "validation" or "test".
+        numbers: How many there are of them, shape (N,).
+        choices: Which they are, shape (N, n).
+    """
+    images, labels = load(config.files, split)
+    counts = config.min_digits + (numbers * (config.max_digits - config.min_digits + 1)).astype(np.int64)
+    absent = np.arange(config.max_digits) >= counts[:, None]
+    chosen = (choices * len(labels)).astype(np.int64)
+    inks = images[chosen] * ~absent[..., None, None]
+    return Digits(counts, inks, np.where(absent, -1, labels[chosen].astype(np.int64)), chosen)
 
 
 def load(files: DigitFiles, split: str) -> tuple[np.ndarray, np.ndarray]:
