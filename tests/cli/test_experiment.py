@@ -73,6 +73,15 @@ def test_before_anything_is_done_all_is_said_and_nothing_written(scenewise, word
     assert not out.exists()
 
 
+def test_weights_that_are_ready_are_told(scenewise, tmp_path):
+    words = ["experiment", "provide-prediction", "--only", "model=provide", "--out", tmp_path / "out"]
+    assert scenewise(*words, "--list")[1].count("weights are ready     scored 0/1") == 2
+    code, told, _ = scenewise(*words, "--dry-run")
+    assert code == 0
+    assert told.count("shipped.seed0: score by prediction") == 2
+    assert not (tmp_path / "out").exists()
+
+
 def test_experiments_are_listed(scenewise):
     code, told, _ = scenewise("experiment")
     assert code == 0

@@ -1,9 +1,11 @@
 import json
+import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from scenewise.checkpoint import load_model
 from scenewise.errors import InputError
 from scenewise.experiments import experiment as experiments
 from scenewise.experiments.cell_folder import CellFolder, State
@@ -127,3 +129,77 @@ def test_a_recipe_that_cannot_work_is_told_before_anything_is_written(cell, tmp_
     with pytest.raises(InputError, match=r"slots"):
         folder.check()
     assert not (tmp_path / "out").exists()
+
+
+WEIGHTS = {"model": "provide", "data": "balls", "weights": "provide-balls-colour", "variants": {"shipped": {}}}
+SOURCE = {"source": "balls-colour", "settings": {"max_balls": 4}}
+
+
+def ready(table, content, **more):
+    """Return a cell of weights that are ready, scored on two frames."""
+    content["sizes"]["smoke"] |= {"cells": [{**WEIGHTS, **more}]}
+    content["sizes"]["smoke"]["scoring"] = [{"protocol": "savi", "samples": 1, "frames": 2}]
+    return experiments.load(table(content), "smoke").cells[0]
+
+
+def test_weights_that_are_ready_are_scored_and_not_trained(table, content, tmp_path):
+    folder = CellFolder(ready(table, content, source=SOURCE), tmp_path / "out", ["training.steps=9"])
+    folder.check()
+    assert folder.train(Reporter()) is None
+    assert not folder.path.exists()
+    assert folder.state() == State(0, 0, 0, 1, True)
+    assert folder.score(measure=lambda *_: pytest.fail("there is no folder of a training")) == 1
+    assert folder.score() == 0
+    assert folder.state() == State(0, 0, 1, 1, True)
+    assert [file.name for file in folder.path.iterdir()] == ["scores.json"]
+    kept = folder.scores()
+    assert kept["fingerprint"] == load_model("provide-balls-colour").fingerprint
+    assert {row["measure"]: row["mean"] for row in kept["scores"][0]["rows"]}["F-ARI"] > 0.6
+
+
+def test_other_weights_are_scored_anew(cell, table, content, tmp_path):
+    trained = CellFolder(cell, tmp_path)
+    trained.train(Reporter())
+    copy = tmp_path / "copy"
+    shutil.copytree(trained.run.model, copy)
+    small = {"source": "balls-colour", "settings": {"size": 16}}
+    folder = CellFolder(ready(table, content, weights=str(copy), source=small), tmp_path / "out")
+    assert folder.score() == 1
+    assert folder.state().scored == 1
+    tensors = load_file(copy / "model.safetensors")
+    save_file(
+        {name: tensor + tensor.is_floating_point() for name, tensor in tensors.items()}, copy / "model.safetensors"
+    )
+    assert folder.state().scored == 0
+    assert folder.score() == 1
+
+
+def test_words_that_name_data_are_laid_over_what_weights_are_scored_on(table, content, tmp_path):
+    cell = ready(table, content, source=SOURCE)
+    part = cell.data_part(["data.settings.min_balls=2", "training.steps=3"])
+    assert (part.source, part.settings) == ("balls-colour", {"max_balls": 4, "min_balls": 2})
+    with pytest.raises(InputError, match="max_bals"):
+        CellFolder(cell, tmp_path, ["data.settings.max_bals=2"]).check()
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"weights": "provide-bals-colour", "source": SOURCE}, "Did you mean 'provide-balls-colour'"),
+        ({}, "on which data weights are scored"),
+        ({"source": {"sorce": "balls-colour"}}, "Did you mean 'source'"),
+        ({"source": {"source": "bals-colour"}}, "Did you mean 'balls-colour'"),
+    ],
+)
+def test_weights_that_cannot_be_scored_are_told(table, content, tmp_path, more, told):
+    with pytest.raises(InputError, match=told):
+        CellFolder(ready(table, content, **more), tmp_path / "out").check()
+
+
+def test_weights_do_not_take_the_folder_of_a_training(cell, table, content, tmp_path):
+    scored = ready(table, content, source=SOURCE)
+    train(cell.recipe(), tmp_path / scored.name)
+    with pytest.raises(InputError, match="holds a training"):
+        CellFolder(scored, tmp_path).check()
+    with pytest.raises(InputError, match="trains nothing"):
+        scored.recipe()

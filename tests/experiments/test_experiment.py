@@ -1,5 +1,7 @@
 import pytest
 
+from scenewise.checkpoint import find
+from scenewise.data import SOURCES
 from scenewise.errors import InputError
 from scenewise.experiments import experiment as experiments
 from scenewise.training.plan import examine
@@ -78,6 +80,10 @@ def test_a_subset_that_is_none_is_told(table, only, words):
         (lambda c: c["sizes"]["smoke"]["scoring"][0].update(samples=0), "samples is 0"),
         (lambda c: c["sizes"]["smoke"]["cells"].append(c["sizes"]["smoke"]["cells"][0]), "twice"),
         (lambda c: c["sizes"]["smoke"].update(cells=[]), "has no cells"),
+        (
+            lambda c: c["sizes"]["smoke"]["cells"][0].update(weights="provide-balls-colour"),
+            r"taken as they are; found recipe, settings, variants\.lds0, variants\.lds1 too",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_file_is_told(table, content, change, words):
@@ -106,6 +112,10 @@ def test_every_cell_of_every_experiment_can_be_built(name):
         loaded = experiments.load(name, size)
         assert loaded.hooks().show
         for cell in loaded.cells:
+            if cell.weights is not None:
+                assert find(cell.weights).is_dir()
+                assert cell.data_part().source in SOURCES.names()
+                continue
             recipe = cell.recipe()
             assert recipe.training.seed == cell.seed
             if recipe.data.source != "made" and (size, cell.model, cell.variant) not in checked:

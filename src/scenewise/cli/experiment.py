@@ -78,6 +78,7 @@ def _list(experiment: Experiment, folders: Sequence[CellFolder]) -> int:
     for folder in folders:
         state = folder.state()
         trained = f"trained {state.step}/{state.steps}" if state.step else f"to train, {state.steps} steps"
+        trained = trained if folder.cell.weights is None else "weights are ready"
         print(f"  {folder.cell.name:<{width}}  {trained:<22}scored {state.scored}/{state.scorings}")
     return 0
 

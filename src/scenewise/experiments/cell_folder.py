@@ -1,4 +1,7 @@
-"""The folder of a cell: an ordinary run of `scenewise train`, and its scores beside it."""
+"""The folder of a cell: an ordinary run of `scenewise train`, and its scores beside it.
+
+A cell whose weights are ready has scores only.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from scenewise.data.contract import SOURCES
 from scenewise.decompose.run import versions
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
-from scenewise.media.files import write_atomically
+from scenewise.media.files import write_atomically, writing
 from scenewise.training.folder import RECIPE, RunFolder
 from scenewise.training.plan import make_plan
 from scenewise.training.recipes import differences
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scenewise.checkpoint import Loaded
+    from scenewise.data.contract import Source
     from scenewise.experiments.experiment import Cell, Scoring
     from scenewise.training.recipes import Recipe
     from scenewise.training.reporter import Reporter
@@ -40,7 +44,7 @@ class State:
 
     Attributes:
         step: Steps its training has done.
-        steps: Steps of its training.
+        steps: Steps of its training; 0 where the weights are ready.
         scored: Evaluations that are done for the model as it is.
         scorings: Evaluations in all.
         model: Whether there is a model to evaluate.
@@ -78,21 +82,31 @@ class CellFolder:
         return self.cell.recipe(self.words, self.out)
 
     def state(self) -> State:
-        """Say how far it is, without loading anything large."""
+        """Say how far it is, without loading anything large but weights that are ready: their fingerprint counts.
+
+        Raises:
+            InputError: Scores or weights cannot be read.
+        """
         kept = self._kept()
+        if self.cell.weights is not None:
+            same = kept.get("fingerprint") == load_model(self.cell.weights).fingerprint
+            return State(0, 0, self._done(kept) if same else 0, len(self.cell.scoring), True)
         begun = (self.path / RECIPE).is_file()
         steps = self.run.recipe().training.steps if begun else self.recipe().training.steps
         there = (self.run.model / "config.json").is_file()
         step = self.run.steps_done()
-        done = [s for s in kept.get("scores", []) if s["scoring"] in self._wanted() and kept["step"] == step]
-        return State(step, steps, len(done), len(self.cell.scoring), there)
+        done = self._done(kept) if kept.get("step") == step else 0
+        return State(step, steps, done, len(self.cell.scoring), there)
 
     def check(self) -> None:
-        """Check that it can be trained, or that what lies there is a training of this cell.
+        """Check that it can be trained, or that what lies there is a training of this cell; or that weights are there.
 
         Raises:
-            InputError: The recipe cannot work, or the folder holds something else.
+            InputError: The recipe cannot work, the folder holds something else, or weights or their data are wrong.
         """
+        if self.cell.weights is not None:
+            self._check_weights(self.cell.weights)
+            return
         recipe = self.recipe()
         if (self.path / RECIPE).is_file():
             self._check_same(recipe)
@@ -100,16 +114,26 @@ class CellFolder:
             make_plan(recipe)
 
     def train(self, reporter: Reporter) -> Outcome | None:
-        """Train it, or continue; return None where it is finished already.
+        """Train it, or continue; return None where it is finished already or its weights are ready.
 
         Raises:
             InputError: As `scenewise train`; or the folder holds a run with other settings.
         """
+        if self.cell.weights is not None:
+            return None
         recipe = self.recipe()
         if not (self.path / RECIPE).is_file():
             return train(recipe, self.path, reporter=reporter)
         self._check_same(recipe)
         return None if self.state().trained else train(self.run.recipe(), self.path, resume=True, reporter=reporter)
+
+    def _check_weights(self, weights: str) -> None:
+        if (self.path / RECIPE).is_file():
+            remedy = "Choose another --out."
+            raise InputError(self.path, f"holds a training; the cell has the weights {weights}.", remedy)
+        load_model(weights)
+        for scoring in self.cell.scoring:
+            self._source(scoring)
 
     def _check_same(self, recipe: Recipe) -> None:
         found = [d for d in differences(self.run.recipe(), recipe) if not d.startswith(_ELSEWHERE) or "None" in d]
@@ -136,7 +160,7 @@ class CellFolder:
         Raises:
             InputError: There is no model, or it cannot be scored on the data.
         """
-        loaded = load_model(self.run.model, device)
+        loaded = load_model(self.cell.weights or self.run.model, device)
         kept = self._kept()
         if kept.get("fingerprint") != loaded.fingerprint:
             kept = self._fresh(loaded)
@@ -148,7 +172,7 @@ class CellFolder:
             kept["scores"].append(self._evaluate(loaded, scoring, progress))
             self._write(kept)
             made += 1
-        if measure is not None and "measured" not in kept:
+        if measure is not None and self.cell.weights is None and "measured" not in kept:
             kept["measured"] = measure(self.path, self.cell)
             made += 1
         self._write(kept)
@@ -162,12 +186,19 @@ class CellFolder:
     def _wanted(self) -> list[dict[str, Any]]:
         return [plain(scoring) for scoring in self.cell.scoring]
 
+    def _done(self, kept: dict[str, Any]) -> int:
+        return sum(done["scoring"] in self._wanted() for done in kept.get("scores", []))
+
+    def _source(self, scoring: Scoring) -> Source:
+        if scoring.source is None:
+            data = self.cell.data_part(self.words, self.out)
+            return SOURCES.get(data.source)(split=scoring.split, **data.settings)
+        return SOURCES.get(scoring.source)(split=scoring.split, **scoring.settings)
+
     def _evaluate(
         self, loaded: Loaded, scoring: Scoring, progress: Callable[[str, int, int], None] | None
     ) -> dict[str, Any]:
-        data = self.recipe().data
-        name, settings = (data.source, data.settings) if scoring.source is None else (scoring.source, scoring.settings)
-        source, started = SOURCES.get(name)(split=scoring.split, **settings), time.perf_counter()
+        source, started = self._source(scoring), time.perf_counter()
         rows = evaluate(
             loaded.model,
             source,
@@ -197,4 +228,6 @@ class CellFolder:
         return kept if isinstance(kept, dict) else {}
 
     def _write(self, kept: dict[str, Any]) -> None:
+        with writing(self.path / SCORES):
+            self.path.mkdir(parents=True, exist_ok=True)  # a training makes it; ready weights have none
         write_atomically(self.path / SCORES, json.dumps(kept) + "\n")

@@ -1,11 +1,14 @@
 """Experiments: one YAML file each, that names trainings (cells) and the protocols that score them.
 
-A cell is a model on data in a variant with a seed: a recipe and settings laid over it. The file names its cells for
-each size: `smoke` takes minutes on a CPU, `small` hours, `paper` what the paper took. A module beside this one, which
-the file names, shows the results (`show`) and may measure more than protocols do (`measure`):
+A cell is a model on data in a variant with a seed: a recipe and settings laid over it, or weights that are ready and
+are only scored. The file names its cells for each size: `smoke` takes minutes on a CPU, `small` hours, `paper` what the
+paper took. A module beside this one, which the file names, shows the results (`show`) and may measure more than
+protocols do (`measure`):
 
     show(experiment: Experiment, results: Sequence[Result]) -> Shown
     measure(folder: Path, cell: Cell) -> dict[str, Any]          # optional; plain values, kept as `measured`
+
+`measure` is called for cells that are trained; their model is in `folder`.
 """
 
 from __future__ import annotations
@@ -45,13 +48,14 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that share a recipe: one for each variant and seed."""
+    """Cells that share a recipe or weights: one for each variant and seed."""
 
     model: str = setting("", "What cells call the model")
     data: str = setting("", "What cells call the data")
     recipe: str = setting("", "Recipe by name")
+    weights: str | None = setting(None, "Model that ships or a model folder, in place of a training")
     source: dict[str, Any] | None = field(
-        default=None, metadata={"meaning": "The data part of the recipe in place of its own"}
+        default=None, metadata={"meaning": "The data part of the recipe in place of its own; data of the weights"}
     )
     settings: dict[str, Any] = field(
         default_factory=dict, metadata={"meaning": "Settings laid over the recipe; keys may have dots"}
@@ -60,6 +64,17 @@ class Group:
     seeds: tuple[int, ...] = setting((0,), "Seeds of the training", minimum=0)
     start: str | None = setting(None, "Cell whose model training starts from; {variant} and {seed} are this cell's")
     scoring: tuple[Scoring, ...] = setting((), "Evaluations in place of the size's")
+
+    def __post_init__(self) -> None:
+        """Raise InputError where weights stand beside what only a training has."""
+        if self.weights is None:
+            return
+        named = {"recipe": self.recipe, "settings": self.settings, "start": self.start}
+        unfit = [key for key, value in named.items() if value]
+        unfit += [f"variants.{name}" for name, settings in self.variants.items() if settings]
+        if unfit:
+            remedy = "Leave these out, or leave weights out and train."
+            raise InputError("weights", f"are taken as they are; found {', '.join(unfit)} too.", remedy)
 
 
 @dataclass(frozen=True)
@@ -83,11 +98,11 @@ class File:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training and its evaluations.
+    """One training, or weights that are ready, and the evaluations.
 
     Attributes:
         model: What it is called in names and tables, like `data`, `variant` and `seed`.
-        group: Where its recipe, data and settings come from.
+        group: Where its recipe or weights, data and settings come from.
         scoring: Its evaluations.
     """
 
@@ -103,6 +118,27 @@ class Cell:
         """Name of its folder."""
         return f"{self.model}.{self.data}.{self.variant}.seed{self.seed}"
 
+    @property
+    def weights(self) -> str | None:
+        """Name or folder of the weights that it only scores; None for a cell that is trained."""
+        return self.group.weights
+
+    def data_part(self, words: Sequence[str] = (), out: str | Path = "") -> recipes.DataPart:
+        """Return the data it is scored on where an evaluation names none; arguments as of `recipe`.
+
+        Of words laid over weights, those that name data count.
+
+        Raises:
+            InputError: As `recipe`; or nobody says on which data weights are scored.
+        """
+        if self.weights is None:
+            return self.recipe(words, out).data
+        if self.group.source is None:
+            problem = "says neither in its source nor in its scoring on which data weights are scored."
+            raise InputError(f"cell {self.name}", problem, "Give the cell for example source: {source: balls-colour}.")
+        values = merge(self.group.source, nest([word for word in words if word.startswith("data.")]).get("data", {}))
+        return build(recipes.DataPart, values, f"cell {self.name}, source")
+
     def recipe(self, words: Sequence[str] = (), out: str | Path = "") -> recipes.Recipe:
         """Return what is trained.
 
@@ -111,8 +147,10 @@ class Cell:
             out: Folder of the cells, where one starts from another.
 
         Raises:
-            InputError: The recipe is not there, or with everything that is wrong in it.
+            InputError: The recipe is not there, or with everything that is wrong in it; or the cell trains nothing.
         """
+        if self.weights is not None:
+            raise InputError(f"cell {self.name}", f"trains nothing, it has the weights {self.weights}.")
         values = plain(recipes.load(self.group.recipe))
         if self.group.source is not None:
             values["data"] = self.group.source
