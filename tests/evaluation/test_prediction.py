@@ -123,6 +123,57 @@ def test_short_videos_are_observed_for_less() -> None:
         rows(model, Walk(10))
 
 
+class Moving(Walk):
+    """The walk, which says where its squares are."""
+
+    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
+        drawn = super().sample(index, start, frames)
+        centres = np.array([[[t + 1.5, 3.5], [3.5, 11.5]] for t in range(start, start + len(drawn.frames))])
+        return Sample(drawn.frames, drawn.ids, {"positions": centres})
+
+
+class Returning(Knowing):
+    """Knows the future up to a frame, and then goes back."""
+
+    def predict(self, state, steps):  # type: ignore[no-untyped-def]
+        first, batch = int(state["frame"]), len(state["psi"])
+        turn = self.late
+        parts = [shown(batch, t if t <= turn else 2 * turn - t) for t in range(first, first + steps)]
+        return Decomposition.join(parts), {**state, "frame": state["frame"] + steps}
+
+
+def test_velocities_are_compared_after_ten_frames() -> None:
+    model = Knowing()
+    found = rows(model, Moving())
+    assert model.seen == [*range(20), *range(10)]
+    assert all(found[f"velocity cosine {j}"]["mean"] == 1 for j in range(1, 6))
+    assert found["velocity cosine first 5"]["mean"] == 1
+    assert found["speed error first 5"]["mean"] == 0
+    assert found["velocities counted"]["mean"] == 0.5  # one of two squares rests
+    assert len(found["velocity cosine first 5"]["each"][0]) == 2
+
+
+def test_a_slot_that_turns_back_has_the_opposite_velocity() -> None:
+    """Frame 11, the second predicted, is the last it knows: ways over two frames are 2, 2, 0, -2 and -2 pixels."""
+    model = Returning(late=11)
+    found = rows(model, Moving(20))
+    assert model.seen == list(range(10))  # ten observed frames anyway are looked at once
+    assert [found[f"velocity cosine {j}"]["mean"] for j in range(1, 6)] == [1, 1, None, -1, -1]
+    assert found["velocity cosine first 5"]["mean"] == 0
+    assert found["velocities counted"]["mean"] == pytest.approx(0.4)
+
+
+def test_a_slot_that_lags_moves_as_the_object_does_once_it_moves() -> None:
+    found = rows(Knowing(late=1), Moving(20))
+    assert found["velocity cosine first 5"]["mean"] == 1
+    assert found["speed error first 5"]["mean"] == pytest.approx(2 * 0.5 / 5)  # one pixel of two in two frames
+
+
+def test_velocities_need_a_source_that_knows_them_and_fifteen_frames() -> None:
+    assert not any("velocity" in name for name in rows(Knowing()))
+    assert not any("velocity" in name for name in rows(Knowing(), Moving(14)))
+
+
 def test_who_does_not_predict_is_told() -> None:
     model = Iodine(build(IodineConfig, {**Iodine.presets["tiny"], "channels": 1}, "test"))
     with pytest.raises(InputError, match="does not predict"):

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from scenewise.experiments import experiment as experiments
-from scenewise.experiments.provide_prediction import MEASURES, PROTOCOL, STILL, draw, measured, show
+from scenewise.experiments.provide_prediction import MEASURES, PROTOCOL, STILL, draw, measured, show, velocities
 from scenewise.experiments.results import Result
 from scenewise.metrics import HORIZONS
 
@@ -14,6 +14,7 @@ def results() -> list[Result]:
     cells = experiments.load("provide-prediction", "small").cells
     chosen = [cell for cell in cells if cell.data == "balls-binary"]
     assert [cell.model for cell in chosen] == ["provide", "rnem"]
+    assert [cell.weights for cell in chosen] == ["provide-balls-binary", None]
     values = {f"{m} observed": 0.9 for m in MEASURES}
     for m in MEASURES:
         values |= {f"{m} first {j}": 0.9 - 0.01 * j for j in HORIZONS}
@@ -61,3 +62,20 @@ def test_figure_has_a_panel_per_measure_and_one_colour_per_model() -> None:
 def test_models_that_were_not_scored_are_left_out() -> None:
     empty = [Result(result.cell, {"scores": []}) for result in results()]
     assert measured(empty, "ARI") == []
+
+
+def test_velocities_have_a_table_where_they_were_compared() -> None:
+    plain = results()
+    assert "Velocity" not in show(experiments.load("provide-prediction", "small"), plain).text
+    values = {f"velocity cosine {j}": 1 - 0.1 * j for j in range(1, 6)}
+    values |= {"velocity cosine first 5": 0.7, "speed error first 5": None, "velocities counted": 0.75}
+    rows = [{"protocol": PROTOCOL, "measure": name, "mean": value} for name, value in values.items()]
+    (ddpae,) = (cell for cell in experiments.load("provide-prediction", "small").cells if cell.data == "ddpae-balls")
+    scored = [*plain, Result(ddpae, {"scores": [{"scoring": {"protocol": PROTOCOL}, "rows": rows}]})]
+    (row,) = velocities(scored)
+    assert (row["model"], row["first"], row["speed_error"], row["counted"]) == ("ddpae", 0.7, None, 0.75)
+    assert row["cosine"] == pytest.approx({1: 0.9, 2: 0.8, 3: 0.7, 4: 0.6, 5: 0.5})
+    text = show(experiments.load("provide-prediction", "small"), scored).text.split("## Velocity cosine")[1]
+    line = next(line for line in text.splitlines() if line.startswith("| ddpae"))
+    assert [cell.strip() for cell in line.split("|")[2:6]] == ["ddpae-balls", "1", "0.9000", "0.8000"]
+    assert [cell.strip() for cell in line.split("|")[-4:-1]] == ["0.7000", "-", "0.7500"]

@@ -3,11 +3,14 @@
 A model looks at the first 20 frames and predicts 10 more; it looks at fewer where videos are shorter. ARI, F-ARI and
 MSE of the predicted frames are means over the first 3, 5, 7 and 10 of them; those of the frames observed stand beside
 them. The baseline repeats the last observed frame: its image, and the labels that the model gave it.
+
+Where the source knows how its objects move, velocities of slots and objects are compared too, over 5 frames predicted
+after 10: the module `motion` says how.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +18,7 @@ import torch
 
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import batches
+from scenewise.evaluation.motion import AHEAD, SEEN, compared, moves
 from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows, Values, rows_of
 from scenewise.metrics import HORIZONS, adjusted_rand_index, squared_error
 from scenewise.metrics.arrays import mean
@@ -41,11 +45,13 @@ class Foreseen:
         observed: T_0.
         model: By measure, shape (N, T_0 + T'): of the frames observed, then of those predicted.
         copied: The same of repeating the last observed frame, shape (N, T').
+        motion: What `motion.compared` tells, one number per video; empty where the source knows no motion.
     """
 
     observed: int
     model: Values
     copied: Values
+    motion: Values = field(default_factory=dict)
 
     def values(self) -> Values:
         """Return the numbers of the protocol, one per video, by name."""
@@ -56,7 +62,7 @@ class Foreseen:
             for j in (j for j in HORIZONS if j <= ahead.shape[1]):
                 found[f"{name} first {j}"] = mean(ahead[:, :j], axis=1)
                 found[f"{name} first {j} of last frame"] = mean(self.copied[name][:, :j], axis=1)
-        return found
+        return {**found, **self.motion}
 
 
 @ON_REQUEST.register("prediction")
@@ -79,32 +85,45 @@ def foresee(request: Request, seed: int) -> Foreseen:
     if observed < 1:
         problem = f"must be at least {STEPS + 1} for this protocol; found {request.frames}."
         raise InputError("frames", problem, "Use longer videos.")
-    parts = []
+    parts, moving = [], request.frames >= SEEN + AHEAD and moves(request.source)
     for _, drawn, ids in batches(request.source, request.videos, observed + STEPS, request.batch):
-        parts.append(_foresee(request, drawn, ids, observed, seed))
+        parts.append(_foresee(request, drawn, ids, observed, seed, moving))
         request.meter(len(drawn) * request.frames)
-    shown, copied = ([part[i] for part in parts] for i in range(2))
-    return Foreseen(observed, _together(shown), _together(copied))
+    return Foreseen(observed, *(_together(kept) for kept in zip(*parts, strict=True)))
 
 
 def _together(parts: Sequence[Values]) -> Values:
-    return {name: np.concatenate([part[name] for part in parts]) for name in MEASURES}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-@torch.no_grad()
-def _foresee(request: Request, drawn: np.ndarray, ids: np.ndarray, observed: int, seed: int) -> tuple[Values, Values]:
-    """Return scores of one batch of videos: the model's and the baseline's."""
-    model: Any = request.model
-    frames = torch.from_numpy(np.ascontiguousarray(drawn)).to(next(model.parameters()).device).float() / 255
-    parts, state = _look(request, frames[:, :observed], seed)
-    for _ in range(STEPS):  # one at a time, so that no more than labels and images are kept
-        part, state = model.predict(state, 1)
-        parts.append(_kept(part))
-    labels, images = (np.concatenate(kept, 1) for kept in zip(*parts, strict=True))
+def _foresee(
+    request: Request, drawn: np.ndarray, ids: np.ndarray, observed: int, seed: int, moving: bool
+) -> tuple[Values, Values, Values]:
+    """Return scores of one batch of videos: the model's, the baseline's, and those of motion where asked for."""
+    device = next(request.model.parameters()).device
+    frames = torch.from_numpy(np.ascontiguousarray(drawn)).to(device).float() / 255
+    labels, images = _continued(request, frames[:, :observed], STEPS, seed)
     truth, background = frames.cpu().numpy(), request.source.facts.background_ids
     still = [np.repeat(shown[:, observed - 1, None], STEPS, 1) for shown in (labels, truth)]
     ahead = [shown[:, observed:] for shown in (ids, truth)]
-    return _scores(labels, images, ids, truth, background), _scores(still[0], still[1], ahead[0], ahead[1], background)
+    motion: Values = {}
+    if moving:
+        shown = labels if observed == SEEN else _continued(request, frames[:, :SEEN], AHEAD, seed)[0]
+        motion = compared(shown[:, : SEEN + AHEAD], ids[:, : SEEN + AHEAD], background)
+    copied = _scores(still[0], still[1], ahead[0], ahead[1], background)
+    return _scores(labels, images, ids, truth, background), copied, motion
+
+
+@torch.no_grad()
+def _continued(request: Request, frames: torch.Tensor, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels (B, T_0 + T', H, W) and images (B, T_0 + T', C, H, W): observed, then predicted."""
+    model: Any = request.model
+    parts, state = _look(request, frames, seed)
+    for _ in range(steps):  # one at a time, so that no more than labels and images are kept
+        part, state = model.predict(state, 1)
+        parts.append(_kept(part))
+    labels, images = (np.concatenate(kept, 1) for kept in zip(*parts, strict=True))
+    return labels, images
 
 
 def _look(request: Request, frames: torch.Tensor, seed: int) -> tuple[list[tuple[np.ndarray, np.ndarray]], State]:
