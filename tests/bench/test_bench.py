@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scenewise.bench import cases, floor, machine, memory, naive, sweep, tables
+from scenewise.bench import cases, floor, machine, memory, naive, named, sweep, tables
 from scenewise.bench import measure as measuring
 from scenewise.bench.calls import Layout, Recorder, aten
 from scenewise.bench.clock import Lap, Spread, lap
 from scenewise.bench.measure import measure
 from scenewise.bench.subject import Spec, Subject, balls
+from scenewise.config import build, merge
 from scenewise.errors import InputError
-from scenewise.models import MODELS
 
 CPU = torch.device("cpu")
 
@@ -177,15 +177,29 @@ def test_spread_and_lap():
     assert found.wall > 0
 
 
-def test_everything_is_measured_when_nothing_is_named(monkeypatch):
-    specs, skipped = cases.specs(cases.Asked())
-    assert {s.model for s in specs if s.preset} == set(MODELS.names())
-    assert {"provide-balls-colour", "provide-balls-binary"} <= {s.model for s in specs if s.preset is None}
+def test_the_main_cases_are_measured_when_nothing_is_named():
+    specs, skipped = cases.specs(cases.Asked(batch=1))
+    assert [s.name for s in specs] == ["provide-paper", "iodine-64", "iodine-128", "mulmon-64"]
+    assert {s.batch for s in specs} == {1}
     assert skipped == []
+    assert [s.name for s in cases.specs(cases.Asked(["provide"]))[0]] == ["provide paper"]
+
+
+@pytest.mark.parametrize("name", sorted(named.CASES))
+def test_every_case_has_a_model_and_settings_that_it_knows(name):
+    (spec,), skipped = cases.specs(cases.Asked(cases=[name]))
+    assert skipped == []
+    kind = spec.model_class()
+    build(kind.config_class, merge(kind.presets[spec.preset], spec.overrides), name)
+
+
+def test_presets_are_of_models_that_are_named():
+    with pytest.raises(InputError, match="none is named; found fast"):
+        cases.specs(cases.Asked(presets=["fast"]))
 
 
 def test_cases_of_models_that_are_not_there_are_skipped(monkeypatch):
-    monkeypatch.setattr(cases, "CASES", cases.CASES | {"later": cases.Case("later", "paper", 1, 1)})
+    monkeypatch.setattr(cases, "CASES", named.CASES | {"later": named.Case("later", "paper", 1, 1)})
     specs, skipped = cases.specs(cases.Asked(cases=["provide-paper", "later"]))
     assert [s.name for s in specs] == ["provide-paper"]
     assert (specs[0].batch, specs[0].frames) == (2, 4)

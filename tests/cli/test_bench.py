@@ -5,6 +5,7 @@ import json
 import pytest
 
 from scenewise.bench import memory, naive
+from scenewise.bench.named import CASES, MAIN
 from scenewise.cli import main
 
 
@@ -47,6 +48,7 @@ def test_markdown(scenewise, quick):
         (["provide", "--repeats", "0"], "--repeats"),
         (["provide", "--slots", "1000", "--presets", "tiny"], "slots"),
         (["--case", "provide-papers"], "provide-paper"),
+        (["--presets", "fast"], "none is named"),
         (["--against", "clever"], "--against"),
         (["--sweep", "--batch", "2"], "--sweep"),
         (["provide", "--device", "cuda:99"], "cuda:99"),
@@ -56,6 +58,15 @@ def test_what_cannot_be_is_named(scenewise, words, told):
     code, _, errors = scenewise("bench", *words)
     assert code == 2
     assert told in errors
+
+
+def test_help_names_every_case(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "500")
+    assert main(["bench", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert ", ".join(CASES) in told
+    assert {"provide-paper", "monet-64", "ddpae-64", "rnem-64", "dvip-64"} <= set(CASES)
+    assert f"without --case: {', '.join(MAIN)}" in told
 
 
 def test_comparing_needs_a_checkout(scenewise, monkeypatch, tmp_path):

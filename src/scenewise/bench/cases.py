@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scenewise.bench.named import CASES, MAIN
 from scenewise.bench.subject import Spec
 from scenewise.checkpoint import as_device, shipped
 from scenewise.errors import InputError, nearest
@@ -15,37 +16,6 @@ from scenewise.models.contract import Recurrent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-@dataclass(frozen=True)
-class Case:
-    """A setting with a name, to be compared over time.
-
-    Attributes:
-        model: A registered model.
-        preset: One of its presets.
-        batch: B.
-        frames: T.
-        overrides: Settings, of which those count that the model has.
-    """
-
-    model: str
-    preset: str
-    batch: int
-    frames: int
-    overrides: dict[str, Any] = field(default_factory=dict)
-
-
-_IODINE = {"slots": 7, "refinements": 5, "latent": 64, "decoder_channels": 64, "encoder_channels": 64}
-CASES = {
-    "provide-paper": Case("provide", "paper", 2, 4, {"size": [64, 64], "slots": 5, "refinements": 6}),
-    "iodine-64": Case("iodine", "paper", 4, 1, {"size": [64, 64], **_IODINE}),
-    "iodine-128": Case("iodine", "paper", 4, 1, {"size": [128, 128], **_IODINE}),
-    "monet-64": Case("monet", "paper", 4, 1, {"slots": 7}),
-    "mulmon-64": Case("mulmon", "paper", 2, 10),
-    "ddpae-64": Case("ddpae", "paper", 8, 20),
-    "rnem-64": Case("rnem", "paper", 2, 10),
-}
 
 
 @dataclass(frozen=True)
@@ -93,19 +63,23 @@ def at_least_one(option: str, value: int | None) -> None:
 def specs(asked: Asked) -> tuple[list[Spec], list[str]]:
     """Return what to measure, and a line for each case whose model is not there.
 
+    Where neither models nor cases are named, these are the main cases.
+
     Raises:
         InputError: A model, preset, case or option is not known, or the model cannot do it.
     """
+    if not asked.models and tuple(asked.presets) != Asked.presets:
+        problem = f"chooses presets of models, and none is named; found {','.join(asked.presets)}."
+        raise InputError("--presets", problem, "Name models, as in: scenewise bench provide --presets paper,fast.")
     found, skipped = [], []
-    for name in asked.cases:
+    for name in asked.cases or ([] if asked.models else MAIN):
         if name not in CASES:
             raise InputError("--case", f"there is no case {name!r}.", nearest(name, CASES))
         if CASES[name].model not in MODELS.names():
             skipped.append(f"{name}: skipped, the model {CASES[name].model!r} is not registered")
             continue
         found.append(_of_case(name, asked))
-    everything = [*MODELS.names(), *shipped()]
-    for name in asked.models or ([] if asked.cases else everything):
+    for name in asked.models:
         presets = asked.presets if name in MODELS.names() and not _is_weights(name) else (None,)
         found += [_spec(Spec(name, preset), asked) for preset in presets]
     return found, skipped

@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from scenewise.bench.named import CASES, MAIN
 from scenewise.cli import options
 from scenewise.cli.progress import clear_status, status
 from scenewise.errors import InputError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 EXAMPLE = """examples:
-  scenewise bench                                   # every model and all weights that ship, a couple of minutes
+  scenewise bench                                   # the main cases, a couple of minutes
   scenewise bench provide --presets paper,fast --batch 2 --frames 4 --json speed.json
   scenewise bench --case provide-paper --against naive
   scenewise bench --sweep --json sweep.json         # how it grows with frames, slots and refinements
@@ -34,12 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models",
         nargs="*",
         metavar="MODEL",
-        help="a registered model, shipped weights, a model folder; `data` for sources",
+        help="a registered model, shipped weights, a model folder; `data` for sources; "
+        f"without any, and without --case: {', '.join(MAIN)}",
     )
     what.add_argument("--presets", default="paper", metavar="A,B", help="of registered models; default: %(default)s")
-    what.add_argument(
-        "--case", action="append", default=[], metavar="NAME", help="provide-paper, iodine-64, iodine-128, mulmon-64"
-    )
+    what.add_argument("--case", action="append", default=[], metavar="NAME", help=", ".join(CASES))
     what.add_argument("--sweep", action="store_true", help="sweep frames, slots and refinements of a small provide")
     what.add_argument("--batch", type=int, metavar="B", help="videos of a training step; default: 1")
     what.add_argument("--frames", type=int, metavar="T", help="frames of a training step; default: 2, of images 1")
