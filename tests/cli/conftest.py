@@ -11,23 +11,33 @@ from scenewise.media import VideoWriter
 from scenewise.models.contract import MODELS
 
 
-def tiny(folder, high):
-    torch.manual_seed(0)
-    kind = MODELS.get("provide")
-    model = kind(build(kind.config_class, kind.presets["tiny"], "preset"))
-    return save_model(model, folder, Card(name="tiny", validated=Validated(mse=high, mse_high=high, data="noise")))
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory):
+    """Save an untrained model of a kind; returns its folder."""
+
+    def save(name, card):
+        torch.manual_seed(0)
+        kind = MODELS.get(name)
+        model = kind(build(kind.config_class, kind.presets["tiny"], "preset"))
+        return str(save_model(model, tmp_path_factory.mktemp("models") / card.name, card))
+
+    return save
+
+
+def card_of(high):
+    return Card(name="tiny", validated=Validated(mse=high, mse_high=high, data="noise"))
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory):
+def model(untrained):
     """Folder of an untrained model whose card validates an error that every video stays below."""
-    return str(tiny(tmp_path_factory.mktemp("models") / "tiny", 1.0))
+    return untrained("provide", card_of(1.0))
 
 
 @pytest.fixture(scope="session")
-def strict_model(tmp_path_factory):
+def strict_model(untrained):
     """The same, with a card that no video satisfies."""
-    return str(tiny(tmp_path_factory.mktemp("models") / "strict", 1e-6))
+    return untrained("provide", card_of(1e-6))
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,10 @@ import re
 
 import numpy as np
 import pytest
-import torch
 
-from scenewise.checkpoint import Card, save_model
-from scenewise.config import build
+from scenewise.checkpoint import Card
 from scenewise.data import SOURCES
 from scenewise.media import read_video
-from scenewise.models.contract import MODELS
 
 pytest.importorskip("mujoco", reason="multi-view scenes need mujoco")
 
@@ -19,12 +16,9 @@ FILES = ["arrays.npz", "report.html", "run.json", "sheet.png", "turn.mp4"]
 
 
 @pytest.fixture(scope="session")
-def drawing(tmp_path_factory):
+def drawing(untrained):
     """Folder of an untrained model that takes viewpoints."""
-    torch.manual_seed(0)
-    kind = MODELS.get("mulmon")
-    model = kind(build(kind.config_class, kind.presets["tiny"], "preset"))
-    return str(save_model(model, tmp_path_factory.mktemp("models") / "mulmon", Card(name="drawing")))
+    return untrained("mulmon", Card(name="drawing"))
 
 
 SCENE = ("cle-mv#3", "--set", "size=16", "frames=4", "smooth=false")

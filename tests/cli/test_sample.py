@@ -4,21 +4,15 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from scenewise.checkpoint import Card, save_model
-from scenewise.config import build
-from scenewise.models.contract import MODELS
+from scenewise.checkpoint import Card
 
 
 @pytest.fixture(scope="module")
-def genesis(tmp_path_factory):
+def genesis(untrained):
     """Folder of an untrained GENESIS."""
-    torch.manual_seed(0)
-    kind = MODELS.get("genesis")
-    model = kind(build(kind.config_class, kind.presets["tiny"], "preset"))
-    return str(save_model(model, tmp_path_factory.mktemp("models") / "tiny", Card(name="tiny-genesis")))
+    return untrained("genesis", Card(name="tiny-genesis"))
 
 
 def test_scenes_are_written_with_their_slots(scenewise, genesis, tmp_path):

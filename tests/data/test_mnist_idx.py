@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import struct
 
 import numpy as np
 import pytest
@@ -11,10 +10,7 @@ import pytest
 from scenewise.data.mnist_idx import read_digits, read_images, read_labels
 from scenewise.errors import InputError
 
-
-def idx(values):
-    """The bytes of an IDX file."""
-    return struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
+from .digits_written import idx
 
 
 @pytest.fixture

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import pickle
-import struct
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -20,34 +15,18 @@ from scenewise.data.moving_mnist import MovingMnistConfig, _compose, move
 from scenewise.data.textured_mnist_digits import DigitFiles, load
 from scenewise.errors import InputError
 
+from .digits_written import digest, real, write
+
 NAMES = ("moving-mnist", "moving-mnist-colour")
-
-
-def idx(values):
-    return struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Digits of our own: bars with soft edges whose place tells the number."""
-    folder = tmp_path_factory.mktemp("idx")
-    images, numbers = np.zeros((700, 28, 28), np.uint8), np.arange(700)
-    for image, number in zip(images, numbers, strict=True):
-        image[4:24, 5 + number % 10] = 100
-        image[4:24, 6 + number % 10 : 11 + number % 10] = 255
-        image[4 + number % 17] = number % 256
-    (folder / "images").write_bytes(idx(images))
-    (folder / "labels").write_bytes(idx((numbers % 10).astype(np.uint8)))
-    return {what: str(folder / what) for what in ("images", "labels")}
+    return write(tmp_path_factory.mktemp("idx"), "", 700)
 
 
 def ready(name="moving-mnist", split="test", files=None, **changes):
     return SOURCES.get(name)(split, **(files or {}), **changes)
-
-
-def digest(source):
-    frames, ids = source.batch([0, 1, 2])
-    return hashlib.sha256(frames.tobytes() + ids.tobytes()).hexdigest()[:16]
 
 
 def naive(start, velocity, frames):
@@ -209,16 +188,6 @@ def test_a_video_is_the_same_in_a_batch_of_many(files):
     assert len(source.batch([])[0]) == 0
 
 
-def test_a_fresh_process_makes_the_same_videos(files):
-    code = (
-        "import hashlib; from scenewise.data import SOURCES;"
-        f"frames, ids = SOURCES.get('moving-mnist')('test', **{files!r}).batch([0, 1, 2]);"
-        "print(hashlib.sha256(frames.tobytes() + ids.tobytes()).hexdigest()[:16])"
-    )
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert made.stdout.strip() == digest(ready(files=files))
-
-
 @pytest.mark.parametrize(("name", "expected"), list(zip(NAMES, ("816f90a6ebc5f754", "b071cc02eff2afc5"), strict=True)))
 def test_videos_never_change(files, name, expected):
     assert digest(ready(name, files=files)) == expected
@@ -249,21 +218,9 @@ def test_default_digits_are_those_of_scikit_learn_and_it_says_so():
     assert len(set(made.labels.ravel().tolist())) == 10
 
 
-def test_without_files_and_scikit_learn_the_remedy_is_named(monkeypatch):
-    from scenewise.data import textured_mnist_digits
-
-    textured_mnist_digits._of_sklearn.cache_clear()
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(InputError, match=r"images=t10k.*install scikit-learn"):
-        ready()
-
-
 def test_real_digits_have_the_energy_of_mnist(shared_data):
     """An all-black prediction misses 175.6 per frame of two digits on channels of their own (moving_mnist.md 7)."""
-    folder = shared_data / "mnist"
-    if not (folder / "t10k-images-idx3-ubyte.gz").is_file():
-        pytest.skip(f"no MNIST files at {folder}")
-    files = {what: str(folder / f"t10k-{what}-idx{n}-ubyte.gz") for what, n in (("images", 3), ("labels", 1))}
+    files = real(shared_data)
     energies = []
     for split, name in (("train", NAMES[1]), ("test", NAMES[1]), ("train", NAMES[0])):
         frames = ready(name, files=files, split=split).batch(range(300), 0, 3)[0]
@@ -299,13 +256,6 @@ def test_spans_outside_the_video_and_absent_videos_are_refused(files):
         ready(files=files).batch([0], 18, 3)
     with pytest.raises(IndexError):
         ready(files=files).sample(10_000)
-
-
-def test_source_can_be_sent_to_a_worker_without_its_digits(files):
-    source = ready(files=files)
-    sent = pickle.dumps(source)
-    assert len(sent) < 5000
-    assert np.array_equal(source.batch([3])[0], pickle.loads(sent).batch([3])[0])
 
 
 @pytest.mark.parametrize("name", NAMES)

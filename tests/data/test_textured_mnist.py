@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
-import struct
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -20,32 +15,9 @@ from scenewise.data.textured_mnist_digits import DigitFiles, load
 from scenewise.data.textured_mnist_textures import GRID, KINDS, WAVES, Textures, paint
 from scenewise.errors import InputError
 
+from .digits_written import digest, idx, made_up, real, write
+
 NAMES = ("textured-mnist", "textured-mnist-waves")
-
-
-def idx(values):
-    return struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.tobytes()
-
-
-def made_up(count, offset=0):
-    """Digits of our own: bars with soft edges whose place tells the number."""
-    images = np.zeros((count, 28, 28), np.uint8)
-    numbers = np.arange(offset, offset + count)
-    for image, number in zip(images, numbers, strict=True):
-        image[4:24, 5 + number % 10] = 100
-        image[4:24, 6 + number % 10 : 11 + number % 10] = 255
-        image[4 + number % 17] = number % 256
-    return images, (numbers % 10).astype(np.uint8)
-
-
-def write(folder, prefix, count, offset=0):
-    """Write two IDX files and return them as settings."""
-    images, labels = made_up(count, offset)
-    paths = {f"{prefix}{what}": str(folder / f"{prefix}{what}") for what in ("images", "labels")}
-    for path, values in zip(paths.values(), (images, labels), strict=True):
-        with open(path, "wb") as file:
-            file.write(idx(values))
-    return paths
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +37,6 @@ def ready(name="textured-mnist", split="test", files=None, **changes):
 def chi_square(counts):
     expected = np.mean(counts)
     return float(((np.asarray(counts) - expected) ** 2 / expected).sum())
-
-
-def digest(source):
-    frames, ids = source.batch([0, 1, 2])
-    return hashlib.sha256(frames.tobytes() + ids.tobytes()).hexdigest()[:16]
 
 
 def textures(kind, count=40, seed=0):
@@ -229,16 +196,6 @@ def test_an_image_is_the_same_in_a_batch_of_hundreds(files):
     assert len(source.batch([])[0]) == 0
 
 
-def test_a_fresh_process_makes_the_same_images(files):
-    code = (
-        "import hashlib; from scenewise.data import SOURCES;"
-        f"frames, ids = SOURCES.get('textured-mnist')('test', **{files!r}).batch([0, 1, 2]);"
-        "print(hashlib.sha256(frames.tobytes() + ids.tobytes()).hexdigest()[:16])"
-    )
-    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert made.stdout.strip() == digest(ready(files=files))
-
-
 @pytest.mark.parametrize(("name", "expected"), list(zip(NAMES, ("1f85586a13c5ec2e", "766224c42a0a962a"), strict=True)))
 def test_images_never_change(files, name, expected):
     assert digest(ready(name, files=files)) == expected
@@ -290,20 +247,8 @@ def test_without_files_small_digits_are_enlarged():
     assert 0.05 < ink.min() < ink.max() < 0.4
 
 
-def test_without_files_and_scikit_learn_the_remedy_is_named(monkeypatch):
-    from scenewise.data import textured_mnist_digits
-
-    textured_mnist_digits._of_sklearn.cache_clear()
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(InputError, match=r"images=t10k.*install scikit-learn"):
-        ready()
-
-
 def test_real_digits(shared_data):
-    folder = shared_data / "mnist"
-    if not (folder / "t10k-images-idx3-ubyte.gz").is_file():
-        pytest.skip(f"no MNIST files at {folder}")
-    files = {what: str(folder / f"t10k-{what}-idx{n}-ubyte.gz") for what, n in (("images", 3), ("labels", 1))}
+    files = real(shared_data)
     made = ready(files=files).make(range(200))
     assert made.masks.any((2, 3)).all()
     assert 0.1 < (made.ids > 0).mean() < 0.4
@@ -349,13 +294,6 @@ def test_nominal_lengths_ends_and_spans(files):
         ready(files=files).sample(10_000)
     with pytest.raises(InputError, match="frames 0 to 0"):
         ready(files=files).batch([0], 0, 2)
-
-
-def test_source_can_be_sent_to_a_worker_without_its_digits(files):
-    source = ready(files=files)
-    sent = pickle.dumps(source)
-    assert len(sent) < 5000
-    assert np.array_equal(source.batch([3])[0], pickle.loads(sent).batch([3])[0])
 
 
 @pytest.mark.parametrize("size", [28, 64])

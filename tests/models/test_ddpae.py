@@ -17,6 +17,8 @@ from scenewise.nn.spatial_transformer import centres, draw_in
 from scenewise.observation import Observation
 from scenewise.variational.gaussian import Gaussian
 
+from .overfitting import overfit
+
 
 def make(preset="tiny", **changes):
     torch.manual_seed(0)
@@ -357,12 +359,7 @@ def test_one_square_is_learnt():
     """ddpae.md 11: after 200 steps on 16 clips the error is below half of that of black frames."""
     frames = moving_squares(16)
     model = make("tiny", size=[32, 32], slots=2, observed=10, hidden=32)
-    optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
-    for step in range(200):
-        loss = model.loss(model(Observation(frames), seed=step).terms).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+    overfit(model, Observation(frames), 2e-3)
     with torch.no_grad():
         made = model.eval()(Observation(frames)).decomposition.reconstruction
     error = (made - frames).square().mean((0, 2, 3, 4))

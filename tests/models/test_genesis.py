@@ -11,6 +11,8 @@ from scenewise.models.genesis import Genesis, GenesisConfig
 from scenewise.observation import Observation
 from scenewise.variational.geco import goal
 
+from .overfitting import overfit
+
 
 def genesis(preset: str = "tiny", **changes: object) -> Genesis:
     torch.manual_seed(0)
@@ -207,17 +209,8 @@ def test_settings_that_cannot_work_are_told() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"stages": "one"}, {"norm": "group", "sigma": 0.3}])
 def test_eight_images_are_overfit(squares: Observation, changes: dict[str, object]) -> None:
-    model, seen = genesis(**changes), squares
-    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-    floor = goal(0.0, model.config.sigma, 3 * 16 * 16)
-    losses, above = [], []
-    for step in range(200):
-        output = model(seen, seed=step)
-        loss = model.loss(output.terms).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-        above.append(output.terms["nll"].mean().item() - floor)
-    assert sum(losses[-10:]) < sum(losses[:10])
+    model = genesis(**changes)
+    found, floor = overfit(model, squares), goal(0.0, model.config.sigma, 3 * 16 * 16)
+    above = [nll - floor for nll in found["nll"]]
+    assert sum(found["loss"][-10:]) < sum(found["loss"][:10])
     assert sum(above[-10:]) < 0.5 * sum(above[:10])

@@ -13,6 +13,8 @@ from scenewise.observation import Observation
 from scenewise.variational.geco import goal
 from scenewise.variational.stick_breaking import mask_divergence
 
+from .overfitting import overfit
+
 
 def genesis(preset: str = "tiny", **changes: object) -> GenesisV2:
     torch.manual_seed(0)
@@ -206,15 +208,6 @@ def test_settings_that_cannot_work_are_told() -> None:
 
 @pytest.mark.slow
 def test_eight_images_are_overfit(squares: Observation) -> None:
-    model, seen = genesis(groups=2, sigma=0.3, geco={"start": 1e-3}), squares
-    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-    floor = goal(0.0, 0.3, 3 * 16 * 16)
-    above = []
-    for step in range(200):
-        output = model(seen, seed=step)
-        loss = model.loss(output.terms).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        above.append(output.terms["nll"].mean().item() - floor)
+    found = overfit(genesis(groups=2, sigma=0.3, geco={"start": 1e-3}), squares)
+    above = [nll - goal(0.0, 0.3, 3 * 16 * 16) for nll in found["nll"]]
     assert sum(above[-10:]) < 0.8 * sum(above[:10])

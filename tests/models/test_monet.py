@@ -12,6 +12,8 @@ from scenewise.errors import InputError
 from scenewise.models.monet import Monet, MonetConfig
 from scenewise.observation import Observation
 
+from .overfitting import overfit
+
 
 def monet(preset: str = "tiny", **changes: object) -> Monet:
     torch.manual_seed(0)
@@ -230,14 +232,6 @@ def test_loss_falls_on_eight_images() -> None:
     model = monet()
     frames = torch.rand(8, 1, 3, 1, 1, generator=torch.Generator().manual_seed(1)).repeat(1, 1, 1, 16, 16)
     frames[..., 3:9, 5:12] = 1 - frames[..., 3:9, 5:12]  # a box of another colour
-    observation = Observation(frames)
-    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
-    losses = []
-    for seed in range(200):
-        loss = model.loss(model(observation, seed=seed).terms).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
+    losses = overfit(model, Observation(frames), 1e-3)["loss"]
     assert all(math.isfinite(loss) for loss in losses)
     assert sum(losses[-20:]) / 20 < 0.6 * losses[0]

@@ -9,6 +9,8 @@ from scenewise.errors import InputError
 from scenewise.models.vae import Vae, VaeConfig
 from scenewise.observation import Observation
 
+from .overfitting import overfit
+
 GATED = {"encoder": "gated", "gated_channels": 4, "code": 16}
 
 
@@ -109,13 +111,5 @@ def test_settings_that_cannot_work_are_told() -> None:
 @pytest.mark.parametrize("preset", ["tiny", "fast"])
 def test_eight_images_are_overfit(preset: str) -> None:
     model = vae(preset, size=[16, 16], latent=16, **({} if preset == "tiny" else {"gated_strides": [2, 2, 1, 1, 1]}))
-    seen, optimiser = frames(8), torch.optim.Adam(model.parameters(), lr=2e-3)
-    losses = []
-    for step in range(200):
-        output = model(seen, seed=step)
-        loss = model.loss(output.terms).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
+    losses = overfit(model, frames(8), 2e-3)["loss"]
     assert sum(losses[-10:]) < 0.6 * sum(losses[:10])
