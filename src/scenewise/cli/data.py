@@ -76,7 +76,13 @@ def _add_make(make: argparse.ArgumentParser) -> None:
 def _add_bench(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("sources", nargs="*", metavar="NAME", help="default: all that need no files")
     bench.add_argument(
-        "--set", dest="settings", nargs="+", default=[], metavar="KEY=VALUE", help="settings of the sources"
+        "--set",
+        dest="settings",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of the sources",
     )
     bench.add_argument("--seconds", type=float, default=1.0, help="of work per round; default: %(default)s")
     bench.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")

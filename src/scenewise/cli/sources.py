@@ -22,6 +22,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         dest="settings",
+        action="extend",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
