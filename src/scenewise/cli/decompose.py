@@ -110,7 +110,8 @@ def process(args: argparse.Namespace, start: Callable[[Decomposer, Video], Resul
                     )
             except InputError as error:
                 failures.append(video.label)
-                print(f"error: {error}", file=sys.stderr)
+                told = str(error)  # what a model refuses does not know of which video it is
+                print(f"error: {told if video.label in told else f'{video.label}: {told}'}", file=sys.stderr)
                 continue
             summary = result.summary
             if summary is not None:

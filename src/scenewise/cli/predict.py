@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="as in `scenewise decompose`")
     parser.add_argument("--observe", type=int, required=True, metavar="N", help="frames to look at")
-    parser.add_argument("--steps", type=int, required=True, metavar="M", help="frames to predict")
+    parser.add_argument(
+        "--steps", type=int, required=True, metavar="M", help="frames to predict; no model sets a limit"
+    )
     options.add_writing(parser)
     options.add_model(parser)
     options.add_reading(parser)

@@ -357,7 +357,7 @@ class Rnem(SceneModel, Recurrent, Predictor):
             return (frame >= 0.5).to(frame.dtype)
         if bool(((frame > 0) & (frame < 1)).any()):
             problem = "must be black and white, 0 or 1 in every channel; found values between."
-            raise InputError("frames", problem, "Use a binary source, or set the model's grey to threshold.")
+            raise InputError("frames", problem, "Use a binary source, or train with model.settings.grey=threshold.")
         return frame
 
     def _small(self, frames: Tensor) -> Tensor:
