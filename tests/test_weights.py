@@ -11,12 +11,10 @@ from scenewise.evaluation.evaluate import evaluate
 FRESH = 4242  # seed of videos that appear nowhere else
 
 
-def scores(name: str, source: str, videos: int, frames: int) -> dict:
+def scores(name: str, source: str, videos: int, frames: int, settings: dict | None = None) -> dict:
     loaded = load_model(name)
-    views = loaded.model.viewpoint_size is not None
-    settings = {"size": loaded.model.frame_shape[1]} if views else {}
-    data = SOURCES.get(source)(split="test", seed=FRESH, **settings)
-    count = videos // 5 if views else videos  # each has ten views, all of one posterior
+    data = SOURCES.get(source)(split="test", seed=FRESH, **(settings or {}))
+    count = videos if loaded.model.viewpoint_size is None else videos // 5  # ten views each, of one posterior
     rows = evaluate(loaded.model, data, ["provide", "savi"], videos=count, frames=frames)
     return {(row["protocol"], row["measure"]): row["mean"] for row in rows}
 
@@ -35,7 +33,8 @@ def test_cards_tell_what_fresh_videos_give(name: str) -> None:
     card = load_model(name).card
     first = card.scores[0].data
     source, frames = first.split(",")[0], int(re.search(r"(\d+) frames", first)[1])
-    found = scores(name, source, 200, frames)
+    settings = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", first)}
+    found = scores(name, source, 200, frames, settings)
     told = {(s.protocol, s.metric): s.value for s in card.scores if s.data == first}
     assert ("provide", "F-ARI") in told
     for key in {("provide", "F-ARI"), ("savi", "F-ARI"), ("provide", "ARI")} & told.keys():
