@@ -1,10 +1,12 @@
 """predict, evaluate, models, data, doctor and demo."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
+from scenewise.checkpoint import shipped
 from scenewise.cli.sources import open_source
 from scenewise.media import read_palette_png, read_video
 
@@ -77,6 +79,12 @@ def test_evaluate_says_what_is_wrong(scenewise, model, words, message):
     code, _, err = scenewise("evaluate", model, *words)
     assert code == 2
     assert message in err
+
+
+def test_every_model_that_ships_tells_how_many_slots_it_has(scenewise):
+    told = re.findall(r", (\w+) slots,", scenewise("models")[1])
+    assert len(told) == len(shipped())
+    assert all(int(slots) >= 1 for slots in told)
 
 
 def test_models_are_listed(scenewise):

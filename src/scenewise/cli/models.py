@@ -62,18 +62,21 @@ def _kinds() -> list[dict[str, Any]]:
 def _weights() -> list[dict[str, Any]]:
     """Return every shipped model with its card, without making it."""
     from scenewise.checkpoint import find, read_config, shipped
+    from scenewise.config import build
+    from scenewise.models import MODELS
 
     found = []
     for name in shipped():
         path = find(name)
         kept = read_config(path)
+        config = build(MODELS.get(kept["model"]).config_class, kept["config"], name)
         found.append(
             {
                 "name": name,
                 "kind": kept["model"],
                 "path": str(path),
                 "size": list(kept["config"].get("size", ("?", "?"))),
-                "slots": kept["config"].get("slots"),
+                "slots": config.slots,
                 "mib": sum(f.stat().st_size for f in path.iterdir()) / (1 << 20),
                 "card": dict(kept["card"]),
             }
