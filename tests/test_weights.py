@@ -14,7 +14,7 @@ FRESH = 4242  # seed of videos that appear nowhere else
 def scores(name: str, source: str, videos: int, frames: int, settings: dict | None = None) -> dict:
     loaded = load_model(name)
     data = SOURCES.get(source)(split="test", seed=FRESH, **(settings or {}))
-    count = videos if loaded.model.viewpoint_size is None else videos // 5  # ten views each, of one posterior
+    count = videos if loaded.model.viewpoint_size is None else videos // 2  # ten views each
     rows = evaluate(loaded.model, data, ["provide", "savi"], videos=count, frames=frames)
     return {(row["protocol"], row["measure"]): row["mean"] for row in rows}
 
