@@ -69,7 +69,7 @@ def _weights() -> list[dict[str, Any]]:
     for name in shipped():
         path = find(name)
         kept = read_config(path)
-        config = build(MODELS.get(kept["model"]).config_class, kept["config"], name)
+        config: Any = build(MODELS.get(kept["model"]).config_class, kept["config"], name)
         found.append(
             {
                 "name": name,
