@@ -95,6 +95,20 @@ def test_viewpoints_are_those_of_the_frames_shown():
         assert torch.equal(clip["viewpoints"][..., 1], clip["frames"][:, :, 0, 1, 1].float())
 
 
+class Together(Ring):
+    """The same videos, of different lengths, from a source that can make several at once."""
+
+    def batch(self, indices, start=0, frames=None):
+        drawn = np.stack([self.sample(index, start, frames).frames for index in indices])
+        return drawn, np.zeros((*drawn.shape[:2], *drawn.shape[3:]), np.int64)
+
+
+def test_viewpoints_are_those_of_the_frames_where_lengths_differ_but_batches_are_offered():
+    clip = Clips(Together(), TRAINING, {}, viewpoints=True)[3]
+    assert len(set(clip["frames"][:, 0, 0, 1, 1].tolist())) > 1  # rows begin anywhere, each for itself
+    assert torch.equal(clip["viewpoints"][..., 1], clip["frames"][:, :, 0, 1, 1].float())
+
+
 def test_a_source_without_cameras_says_so():
     with pytest.raises(InputError, match="viewpoints"):
         Clips(Uneven(), TRAINING, {}, viewpoints=True)[0]

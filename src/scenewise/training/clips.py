@@ -80,18 +80,19 @@ class Clips(Dataset[Clip]):
         rows = self.rows(part)
         chosen = streams.indices(self.training.seed, step, self.training.batch, rows, len(self.source))
         length = clip_length(self.training, step)
-        frames = self._frames(step, rows, chosen, length)
+        span = (length - 1) * self.training.frame_step + 1
+        begins = self._begins(step, rows, chosen, length, span)
         shape = self.noise_shapes.get(length)
         noise = np.zeros(0, np.float32) if shape is None else streams.noise(self.training.seed, step, rows, shape)
         seed = int(streams.stream(self.training.seed, "seed", step, rows[0]).integers(2**31))
         return Clip(
-            frames=torch.from_numpy(frames),
+            frames=torch.from_numpy(self._frames(chosen, begins, span)),
             noise=torch.from_numpy(noise),
             step=step,
             rows=rows,
             indices=chosen,
             seed=seed,
-            viewpoints=self._viewpoints(step, rows, chosen, length),
+            viewpoints=self._viewpoints(chosen, begins, span),
         )
 
     def rows(self, part: int) -> list[int]:
@@ -100,31 +101,32 @@ class Clips(Dataset[Clip]):
         begin = (part * self.world + self.rank) * share
         return list(range(begin, begin + share))
 
-    def _viewpoints(self, step: int, rows: Sequence[int], chosen: Sequence[int], length: int) -> Tensor:
+    @property
+    def _together(self) -> bool:
+        """Whether a batch is made at once, all its clips with the same first frame."""
+        return hasattr(self.source, "batch") and self.source.facts.frames is not None
+
+    def _begins(self, step: int, rows: Sequence[int], chosen: Sequence[int], length: int, span: int) -> list[int]:
+        """Return the first frame of each row's clip."""
+        if self._together:
+            return [self._begin(step, 0, self.source.length(chosen[0]), length, span)] * len(rows)
+        lengths = [self.source.length(index) for index in chosen]
+        return [self._begin(step, row, frames, length, span) for row, frames in zip(rows, lengths, strict=True)]
+
+    def _frames(self, chosen: Sequence[int], begins: Sequence[int], span: int) -> np.ndarray:
+        every = self.training.frame_step
+        if self._together:
+            source: Any = self.source
+            return np.ascontiguousarray(source.batch(chosen, begins[0], span)[0][:, ::every])
+        return np.stack([self.source.sample(i, b, span).frames[::every] for i, b in zip(chosen, begins, strict=True)])
+
+    def _viewpoints(self, chosen: Sequence[int], begins: Sequence[int], span: int) -> Tensor:
         """Return the viewpoints of the views that `_frames` shows."""
         if not self.viewpoints:
             return torch.empty(0)
-        span = (length - 1) * self.training.frame_step + 1
-        shared = hasattr(self.source, "batch")
-        shown = []
-        for row, index in zip(rows, chosen, strict=True):
-            begin = self._begin(step, 0 if shared else row, self.source.length(index), length, span)
-            shown.append(self.source.viewpoints(index, begin, span)[:: self.training.frame_step])
+        every = self.training.frame_step
+        shown = [self.source.viewpoints(i, b, span)[::every] for i, b in zip(chosen, begins, strict=True)]
         return torch.from_numpy(np.stack(shown).astype(np.float32))
-
-    def _frames(self, step: int, rows: Sequence[int], chosen: Sequence[int], length: int) -> np.ndarray:
-        span = (length - 1) * self.training.frame_step + 1
-        batch: Any = getattr(self.source, "batch", None)
-        if batch is not None and self.source.facts.frames is not None:
-            begin = self._begin(step, 0, self.source.facts.frames, length, span)
-            return np.ascontiguousarray(batch(chosen, begin, span)[0][:, :: self.training.frame_step])
-        return np.stack(
-            [self._sampled(step, row, index, length, span) for row, index in zip(rows, chosen, strict=True)]
-        )
-
-    def _sampled(self, step: int, row: int, index: int, length: int, span: int) -> np.ndarray:
-        begin = self._begin(step, row, self.source.length(index), length, span)
-        return self.source.sample(index, begin, span).frames[:: self.training.frame_step]
 
     def _begin(self, step: int, row: int, frames: int, length: int, span: int) -> int:
         """Return the first frame of a clip: anywhere, or at a multiple of the clip's length."""
