@@ -27,6 +27,7 @@ from scenewise.config import build, merge, plain, setting
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import write_atomically, write_problem
 from scenewise.models import MODELS, SceneModel
+from scenewise.models.contract import Renders
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -220,9 +221,9 @@ def _swap(fresh: Path, target: Path, previous: Path) -> None:
 # -- the card in words ----------------------------------------------------------------------------------------------
 
 
-def _use(model: SceneModel) -> str:
-    """Return the command that a model is for."""
-    return "decompose VIDEO" if model.viewpoint_size is None else "render SCENE --observe 0,3,7 --query all"
+def use(kind: type[SceneModel]) -> str:
+    """Return the verb that shows what models of a kind can do, with its input."""
+    return "render SCENE#0 --observe 0,3,7 --query all" if issubclass(kind, Renders) else "decompose VIDEO"
 
 
 def readme(model: SceneModel, card: Card) -> str:
@@ -233,7 +234,7 @@ def readme(model: SceneModel, card: Card) -> str:
         "tags: [object-centric-learning, unsupervised-segmentation, video]\n---",
         f"# {name}",
         card.summary,
-        f"```sh\nscenewise {_use(model)} --model {name} --out out\n```",
+        f"```sh\nscenewise {use(type(model))} --model {name} --out out\n```",
         "## Facts\n\n" + _table(("what", "value"), _facts(model, card)),
     ]
     if card.scores:

@@ -4,8 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from scenewise.checkpoint import load_model
-from scenewise.cli.train import _use
+from scenewise.checkpoint import load_model, use
 from scenewise.training import recipes
 from scenewise.training.run import train
 
@@ -33,7 +32,7 @@ def test_a_run_over_views_leaves_a_model_that_renders_and_can_be_resumed(tmp_pat
     assert float(terms["query"]) != 0
     model = load_model(tmp_path / "whole" / "model").model
     assert (model.config.slots, model.viewpoint_size) == (7, 3)
-    assert _use(tmp_path / "whole" / "model").startswith("render ")
+    assert use(type(model)).startswith("render ")
     train(recipe(), tmp_path / "broken", minutes=1e-9)
     train(recipe(), tmp_path / "broken", resume=True)
     assert same(last_state(tmp_path / "whole"), last_state(tmp_path / "broken"))

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from scenewise.cli.data_show import write_video
-from scenewise.cli.sources import add_source_options
+from scenewise.cli.sources import add_settings, add_source_options
 
 if TYPE_CHECKING:
     import argparse
@@ -75,15 +75,7 @@ def _add_make(make: argparse.ArgumentParser) -> None:
 
 def _add_bench(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("sources", nargs="*", metavar="NAME", help="default: all that need no files")
-    bench.add_argument(
-        "--set",
-        dest="settings",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="settings of the sources",
-    )
+    add_settings(bench, "settings of the sources")
     bench.add_argument("--seconds", type=float, default=1.0, help="of work per round; default: %(default)s")
     bench.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
     bench.add_argument("--workers", type=int, nargs="+", default=[1, 2], metavar="W", help="default: 1 2")

@@ -19,14 +19,13 @@ _H5 = (".h5", ".hdf5")
 def add_source_options(parser: argparse.ArgumentParser) -> None:
     """Add the split and the settings of a data source."""
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="default: %(default)s")
+    add_settings(parser, "settings of the source, such as frames=20 max_balls=6")
+
+
+def add_settings(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Add `--set`, which may be given several times."""
     parser.add_argument(
-        "--set",
-        dest="settings",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="settings of the source, such as frames=20 max_balls=6",
+        "--set", dest="settings", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help=meaning
     )
 
 

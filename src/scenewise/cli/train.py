@@ -116,13 +116,8 @@ def _tell(outcome: Outcome) -> None:
         print(f"Finished {outcome.steps} steps.")
     if outcome.model is not None:
         print(f"Model: {outcome.model}")
-        print(f"Use it with: scenewise {_use(outcome.model)} --model {outcome.model}")
+        from scenewise.checkpoint import read_config, use
+        from scenewise.models import MODELS
 
-
-def _use(model: Path) -> str:
-    """Return the verb that shows what a model can do, with its input."""
-    from scenewise.checkpoint import read_config
-    from scenewise.models.contract import MODELS, Renders
-
-    draws = issubclass(MODELS.get(read_config(model)["model"]), Renders)
-    return "render SCENE#0 --observe 0,3 --out scene" if draws else "decompose VIDEO --out out"
+        kind = MODELS.get(read_config(outcome.model)["model"])
+        print(f"Use it with: scenewise {use(kind)} --out out --model {outcome.model}")

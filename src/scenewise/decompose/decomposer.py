@@ -295,9 +295,8 @@ class Decomposer:
             found, state = model.observe(shown, chosen.slots, chosen.seed)
             linked = found if before is None else link(found, before)
             for t, frame in enumerate(clip):
-                spread = self._later(
-                    found.frame(t), state, chosen.seed, frame
-                )  # which needs slots in the model's order
+                # the spread is drawn from the state, whose slots are in the model's order
+                spread = self._later(found.frame(t), state, chosen.seed, frame)
                 yield self._result(frame, linked.frame(t), spread)
             before = contributions(linked.frame(len(clip) - 1))
         return state
