@@ -7,7 +7,7 @@ import pytest
 
 from scenewise.checkpoint import Card, Validated
 from scenewise.decompose import Decomposer, verdict
-from scenewise.decompose.contract import KNOWN, NO_OBJECTS, UNDECIDED, UNKNOWN, UNVALIDATED
+from scenewise.decompose.contract import DOUBTFUL, KNOWN, NO_OBJECTS, UNDECIDED, UNKNOWN, UNVALIDATED
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.3])
@@ -29,7 +29,8 @@ def test_the_median_of_nothing_and_of_zeros():
 @pytest.mark.parametrize(
     ("validated", "roles", "expected"),
     [
-        (Validated(mse=0.001, mse_high=0.003), ["object", "background"], KNOWN),
+        (Validated(mse=0.001, mse_high=0.011), ["object", "background"], KNOWN),
+        (Validated(mse=0.001, mse_high=0.003), ["object", "background"], DOUBTFUL),
         (Validated(mse=0.001, mse_high=0.002), ["object", "background"], UNKNOWN),
         (Validated(mse=0.0011), ["object", "undecided"], KNOWN),
         (Validated(mse=0.0009), ["object", "background"], UNKNOWN),

@@ -195,6 +195,11 @@ def test_the_verdict_is_plain(tmp_path):
     assert "<strong>no objects</strong>, only background" in page_of(build(1), path, objects=0)
 
 
+def test_doubt_stands_beside_the_claim(tmp_path):
+    page = page_of(build(1), tmp_path / "report.html", objects=2, doubt="Worse than <most>.")
+    assert "found <strong>2 objects</strong> in one image. Worse than &lt;most&gt;." in page
+
+
 def test_a_warning_withdraws_every_claim_of_objects(tmp_path):
     text = "This model does not know this footage. Train it with `scenewise train footage --data clip.mp4`."
     page = page_of(build(2), tmp_path / "report.html", objects=3, warning=text)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scenewise.decompose.slots import Geometry, SlotStatistics
 
 KNOWN, UNKNOWN, NO_OBJECTS, UNVALIDATED = "known footage", "unknown footage", "no objects", "not validated"
-UNDECIDED = "undecided"
+UNDECIDED, DOUBTFUL = "undecided", "doubtful footage"
 NOT_TAKEN_APART = (UNKNOWN, UNDECIDED)
 """Verdicts under which slots must not be taken for objects."""
 
@@ -55,8 +55,9 @@ class Summary:
     Attributes:
         model: The model's name.
         frames: Frames taken apart, predicted ones included.
-        verdict: "known footage", "unknown footage", "no objects", or "not validated" where the model's card has no
-            figure to compare with.
+        verdict: "known footage", "doubtful footage" (worse than 99 percent of what the model was validated on),
+            "unknown footage", "undecided", "no objects", or "not validated" where the model's card has no figure to
+            compare with.
         message: The verdict in a sentence, empty for known footage.
         remedy: A command that helps, or empty.
         roles: For each slot "background", "object", "undecided" or "unused"; all "not judged" on unknown footage.
@@ -98,6 +99,11 @@ class Summary:
     def background(self) -> list[int]:
         """Slots taken for background."""
         return [k for k, role in enumerate(self.roles) if role == "background"]
+
+    @property
+    def doubt(self) -> str:
+        """Why slots may not be objects, a sentence; empty where nothing tells so."""
+        return self.message if self.verdict == DOUBTFUL else ""
 
     @property
     def warning(self) -> str:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.decompose.contract import KNOWN, NO_OBJECTS, NOT_TAKEN_APART, UNDECIDED, UNKNOWN, UNVALIDATED
+from scenewise.decompose.contract import (
+    DOUBTFUL,
+    KNOWN,
+    NO_OBJECTS,
+    NOT_TAKEN_APART,
+    UNDECIDED,
+    UNKNOWN,
+    UNVALIDATED,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +88,12 @@ def judge(median: float, validated: Validated, roles: Sequence[str], model: str)
     if bound is None:
         return UNVALIDATED, (
             f"The card of {model} has no validated error, so nothing tells whether the model knows this footage."
+        )
+    if validated.mse_high is not None and median > validated.mse_high:
+        return DOUBTFUL, (
+            f"The model {model} draws this footage worse (median MSE {median:.4g}) than 99 of 100 frames of "
+            f"{validated.data or 'data of its own kind'} ({validated.mse_high:.4g}): look at its reconstruction before "
+            "you take its slots for objects."
         )
     return KNOWN, ""
 

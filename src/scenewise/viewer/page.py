@@ -66,7 +66,8 @@ def verdict(report: ReportBuilder, summary: Mapping[str, Any]) -> str:
         found = len(report.statistics.objects(report.background(summary)))
     if not found:
         return f"The model found <strong>no objects</strong>, only background, in {where}."
-    return f"The model found <strong>{_many(int(found), 'object')}</strong> in {where}."
+    doubt = f" {escape(summary['doubt'])}" if summary.get("doubt") else ""
+    return f"The model found <strong>{_many(int(found), 'object')}</strong> in {where}.{doubt}"
 
 
 def _where(report: ReportBuilder, summary: Mapping[str, Any]) -> str:

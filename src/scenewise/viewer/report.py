@@ -113,8 +113,8 @@ class ReportBuilder:
             path: Where to write.
             summary: What to say, all optional: `objects` and `frames` (counts), `roles` (what each slot was judged to
                 be) or `background` (a slot's index or a list of them; the largest slot otherwise), `model` (its name),
-                `warning` (why slots must not be taken for objects; `code` in backticks), `validated_mse` (the model
-                card's level), `scores` (a list of `{protocol, metric, value, note}`).
+                `warning` (why slots must not be taken for objects; `code` in backticks), `doubt` (why they may not be),
+                `validated_mse` (the model card's level), `scores` (a list of `{protocol, metric, value, note}`).
 
         Raises:
             InputError: The disk is full or the folder cannot be written.

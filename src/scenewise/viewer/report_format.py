@@ -60,6 +60,7 @@ class Report(Exporter):
                 "roles": summary.roles,
                 "model": summary.model,
                 "warning": summary.warning,
+                "doubt": summary.doubt,
                 "validated_mse": summary.validated_mse,
                 "scores": summary.scores,
             },
