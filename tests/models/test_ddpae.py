@@ -12,7 +12,7 @@ from torch.nn import functional
 from scenewise.config import build
 from scenewise.errors import InputError
 from scenewise.metrics.velocity import velocity_similarity_of_positions
-from scenewise.models.ddpae import PRESETS, Carried, Ddpae, DdpaeConfig, Latents, as_slots
+from scenewise.models.ddpae import BLACK, PRESETS, Carried, Ddpae, DdpaeConfig, Latents, as_slots
 from scenewise.nn.spatial_transformer import centres, draw_in
 from scenewise.observation import Observation
 from scenewise.variational.gaussian import Gaussian
@@ -256,10 +256,16 @@ def test_slots_add_up_to_the_frame(channels):
     assert not appearance[:, :, -1].any()
     assert bool((masks[:, :, -1, :, :3] == 1).all())
     if channels == 1:
-        ink = components[:, :, 0, 0, 3:]
-        covered = components.sum(2)[:, :, 0, 3:].clamp_min(1)
-        torch.testing.assert_close(masks[:, :, 0, 0, 3:], ink / covered)
-        torch.testing.assert_close(appearance[:, :, 0, 0, 3:], torch.ones_like(ink))
+        ink, total = components[:, :, 0, 0, 3:], components.sum(2)[:, :, 0, 3:]
+        brightness = (total + BLACK).clamp_max(1)
+        torch.testing.assert_close(masks[:, :, 0, 0, 3:], ink / total.clamp_min(1) / brightness)
+        torch.testing.assert_close(appearance[:, :, 0, 0, 3:], brightness)
+
+
+def test_dim_ink_belongs_to_whom_adds_more_than_black_counts():
+    dim = torch.tensor([0.0, 0.09, 0.11, 0.3]).view(1, 1, 1, 1, 2, 2)
+    masks, _ = as_slots(torch.cat([dim, torch.zeros_like(dim)], 2))
+    assert masks[0, 0, :, 0].argmax(0).flatten().tolist() == [2, 2, 0, 0]
 
 
 def test_a_background_has_no_latent():

@@ -8,8 +8,10 @@ there, so that training on observed and future frames alike is training to predi
 
 Symbols of the paper used here: N components, c content, z_1 the first pose, beta the pose's increments.
 
-As slots: component n is slot n, the last slot is the black background and has no latent. A component's mask is the ink
-it adds, its appearance white (with colours: its brightest channel, and its hue), so that masks sum to 1 and the
+As slots: component n is slot n, the last slot is the black background and has no latent. Ink is shared out among the
+components in proportion to what each adds, and black counts as BLACK of ink besides, where it is not full: a pixel
+belongs to a component as soon as one adds more than that, however dim a blurred digit is. Appearance is as bright as
+all of it (with colours: the brightest channel, and each component's hue), so that masks sum to 1 and the
 reconstruction is the frame's mean, min(1, sum of components). `latent` is (c, pose before it is squashed).
 In training mode latents are sampled; in evaluation mode they are their means, as in the paper's tests, unless noise is
 given. Prediction has no limit; poses cannot leave the frame, but nothing beyond the clips of training was learnt.
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
 
 POSE = 3
 """Numbers of a pose: scale, shift across, shift down."""
+
+BLACK = 0.1
+"""Ink that a component must add for a pixel to be its own; R-NEM's threshold for what it imagines (rnem.md 9)."""
 
 _INITIAL_STD = 0.02  # of convolutions and linear layers, and of the gains of norms about 1
 _START_STD = 0.2  # of z_1 where its head starts at the prior
@@ -437,9 +442,11 @@ def as_slots(components: Tensor) -> tuple[Tensor, Tensor]:
     """
     shown = components / components.sum(2, keepdim=True).clamp_min(1)
     ink = shown.amax(3, keepdim=True)
-    owned = ink / ink.sum(2, keepdim=True).clamp_min(1)
+    total = ink.sum(2, keepdim=True)
+    owners = torch.maximum(total, (total + BLACK).clamp_max(1))
+    owned = ink / owners
     rest = (1 - owned.sum(2, keepdim=True)).clamp_min(0)
-    appearance = shown / owned.clamp_min(torch.finfo(owned.dtype).tiny)
+    appearance = shown / ink.clamp_min(torch.finfo(ink.dtype).tiny) * owners
     return torch.cat([owned, rest], 2), torch.cat([appearance, torch.zeros_like(appearance[:, :, :1])], 2)
 
 
