@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
@@ -14,8 +15,11 @@ import pytest
 from PIL import Image
 
 from scenewise.data import SOURCES
+from scenewise.data.making.make import make, make_plan
 from scenewise.data.mulmon import viewpoints
 from scenewise.errors import InputError
+from scenewise.training.clips import Clips
+from scenewise.training.recipes import TrainingPart
 
 RNG = np.random.default_rng(0)
 VIEWS, SIZE = 4, (8, 10)
@@ -245,6 +249,53 @@ def test_jaco(tmp_path, dtype):
         file["images"] = images.astype(np.uint8)
     with pytest.raises(InputError, match="expected array /viewpoints, found images"):
         read(tmp_path / "other.h5")
+
+
+DECODING = {
+    "packaged": ("scenewise.data.mulmon._load", 1),
+    "raw": ("scenewise.data.mulmon.load_image", VIEWS),
+    "jaco": ("scenewise.data.mulmon.to_uint8", 1),
+    "npy": ("scenewise.data.making.npy.unpack", 1),
+    "hdf5": ("scenewise.data.making.hdf5.unpack", 1),
+    "webdataset": ("scenewise.data.making.webdataset._pixels", 2 * VIEWS),  # images and ids
+}
+"""What decodes images of a layout, and how often it is called for a scene."""
+
+
+def of_layout(folder, layout):
+    """Return three scenes of a layout; those that `data make` writes are made from packaged ones."""
+    if layout == "raw":
+        write_raw(folder)
+        return read(folder, train=(0, 3))
+    if layout == "jaco":
+        with h5py.File(folder / "gqn_jaco_train.h5", "w") as file:
+            file["images"] = RNG.random((3, VIEWS, *SIZE, 3)).astype(np.float32)
+            file["viewpoints"] = RNG.random((3, VIEWS, 7)).astype(np.float32)
+        return read(folder / "gqn_jaco_train.h5")
+    write_packed(folder, counts=(3, 1, 2))
+    if layout == "packaged":
+        return read(folder)
+    make(make_plan("mulmon", "train", {"path": str(folder)}, 3, layout, 2), folder / "made")
+    return SOURCES.get("made")("train", path=str(folder / "made"))
+
+
+@pytest.mark.parametrize("layout", DECODING)
+def test_a_training_step_decodes_every_scene_once(tmp_path, monkeypatch, layout):
+    source = of_layout(tmp_path, layout)
+    known = [source.sample(index).extras["viewpoints"].astype(np.float32) for index in range(3)]
+    (place, each), counted = DECODING[layout], []
+    module, name = place.rsplit(".", 1)
+    decode = getattr(importlib.import_module(module), name)
+    monkeypatch.setattr(place, lambda *args: counted.append(name) or decode(*args))
+    training = TrainingPart(steps=2, batch=3, curriculum=((0, VIEWS),))
+    clip = Clips(source, training, {}, viewpoints=True)[1]
+    assert counted == [name] * 3 * each
+    np.testing.assert_array_equal(clip["viewpoints"].numpy(), [known[index] for index in clip["indices"]])
+    for index in range(3):
+        np.testing.assert_array_equal(source.viewpoints(index, 1, 2), known[index][1:3])
+    assert len(counted) == 3 * each
+    with pytest.raises(InputError, match=r"views|frames"):
+        source.viewpoints(0, 1, VIEWS)
 
 
 def peak_of(read_it):

@@ -82,11 +82,15 @@ class Source(ABC):
         Raises:
             InputError: The source does not know its cameras.
         """
-        known = self.sample(index, start, frames).extras.get("viewpoints")
+        known = self._viewpoints(index, start, frames)
         if known is None:
             problem = "does not know its viewpoints, which the model takes."
             raise InputError(self.facts.origin, problem, "Use a multi-view source, such as cle-mv.")
         return np.asarray(known, np.float32)
+
+    def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
+        """Return what extras hold as `viewpoints`, or None; sources that need no image for it say it more cheaply."""
+        return self.sample(index, start, frames).extras.get("viewpoints")
 
     def length(self, index: int) -> int:
         """Return the number of frames of video `index`."""

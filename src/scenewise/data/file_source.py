@@ -128,9 +128,7 @@ class FilesSource(Source):
 
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return one record; what extras hold depends on the set and is as stored, whatever crop and size are."""
-        record = int(self.records[check_index(index, len(self), self.facts.origin)])
-        first, stop = check_span(start, frames, self.length(index), self.facts.origin)
-        stored = self._read(record, first, stop)
+        stored = self._read(*self._place(index, start, frames))
         images = self._drawn(stored.images)
         ids = None if stored.ids is None else fit_ids(stored.ids, self._selection)
         return Sample(images, ids, stored.extras)
@@ -138,6 +136,11 @@ class FilesSource(Source):
     def length(self, index: int) -> int:
         """Return the number of frames of a record; the same for all unless a subclass knows better."""
         return int(self.facts.frames or 0)
+
+    def _place(self, index: int, start: int, frames: int | None) -> tuple[int, int, int]:
+        """Return the record of a sample, its first frame and the one after its last."""
+        record = int(self.records[check_index(index, len(self), self.facts.origin)])
+        return record, *check_span(start, frames, self.length(index), self.facts.origin)
 
     @abstractmethod
     def _read(self, record: int, first: int, stop: int) -> Stored:

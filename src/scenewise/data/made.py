@@ -120,9 +120,19 @@ class MadeSource(Source):
 
     def _read(self, index: int, start: int, frames: int | None, extras: bool) -> Sample:
         number, row = self._place(index)
-        first, stop = check_span(start, frames, self.length(index), str(self.folder))
+        span = self._span(index, start, frames, extras)
         with _reading(self.folder, self.manifest.shards[number].name):
-            return self.rows(number).sample(row, Span(first, stop, frozenset(self.plan.per_frame), extras))
+            return self.rows(number).sample(row, span)
+
+    def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
+        number, row = self._place(index)
+        span = self._span(index, start, frames, True)
+        with _reading(self.folder, self.manifest.shards[number].name):
+            return self.rows(number).extra(row, "viewpoints", span)
+
+    def _span(self, index: int, start: int, frames: int | None, extras: bool) -> Span:
+        first, stop = check_span(start, frames, self.length(index), str(self.folder))
+        return Span(first, stop, frozenset(self.plan.per_frame), extras)
 
 
 def _reading(folder: Path, name: str) -> Any:

@@ -118,6 +118,10 @@ class MulmonSource(FilesSource):
             extras["silhouettes"] = np.moveaxis(masks[..., 1 : 1 + objects], 3, 1) > 0
         return Stored(to_uint8(np.ascontiguousarray(images[..., :3]), where), ids, extras)
 
+    def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
+        record, first, stop = self._place(index, start, frames)
+        return self._known(record)["viewpoints"][first:stop]
+
     def _where(self, record: int) -> Path:
         return Path(self._scenes[record]) if self._raw else self._data_file(record)
 
@@ -199,6 +203,11 @@ class JacoSource(FilesSource):
         with reading(f"{self.path}, scene {record}", "images that can be read", _REMEDY):
             shown = to_uint8(np.asarray(images[record, first:stop]), f"{self.path}, scene {record}")
             return Stored(shown, None, {"viewpoints": np.asarray(views[record, first:stop]), "record": record})
+
+    def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
+        record, first, stop = self._place(index, start, frames)
+        with reading(f"{self.path}, scene {record}", "viewpoints that can be read", _REMEDY):
+            return np.asarray(self._arrays()[1][record, first:stop])
 
 
 def viewpoints(cameras: np.ndarray) -> np.ndarray:

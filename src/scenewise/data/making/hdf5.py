@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.data.making.packing import Span, pack, unpack
+from scenewise.data.making.packing import Span, pack, unpack, unpack_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +96,10 @@ class Rows:
     def sample(self, row: int, span: Span) -> Sample:
         """Return one video or a part of it."""
         return unpack(self._here(), row, span)
+
+    def extra(self, row: int, name: str, span: Span) -> Any:
+        """Return one extra of a video; see `layouts.Rows`."""
+        return unpack_extra(self._here(), row, name, span)
 
     def _here(self) -> _Arrays:
         """Return the arrays of a file that this process opened; HDF5 does not survive a fork."""

@@ -30,6 +30,9 @@ class Rows(Protocol):
     def sample(self, row: int, span: Span) -> Sample:
         """Return one video or a part of it, reading no more than needed."""
 
+    def extra(self, row: int, name: str, span: Span) -> Any:
+        """Return one of a video's flattened extras, decoding no frame and no other extra; None where it has none."""
+
 
 class Layout(Protocol):
     """One way to store shards.

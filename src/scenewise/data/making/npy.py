@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.data.making.packing import Span, pack, unpack
+from scenewise.data.making.packing import Span, pack, unpack, unpack_extra
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +51,10 @@ class Rows:
     def sample(self, row: int, span: Span) -> Sample:
         """Return one video or a part of it."""
         return unpack(self._arrays, row, span)
+
+    def extra(self, row: int, name: str, span: Span) -> Any:
+        """Return one extra of a video; see `layouts.Rows`."""
+        return unpack_extra(self._arrays, row, name, span)
 
 
 def mapped(path: Path) -> dict[str, np.ndarray]:

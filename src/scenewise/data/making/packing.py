@@ -46,6 +46,10 @@ class Span:
         """Return the part of an extra's first axis of `length` entries."""
         return slice(self.first, self.stop) if name in self.per_frame else slice(0, length)
 
+    def cut(self, name: str, value: Any) -> Any:
+        """Return the part of a whole extra that belongs to the frames."""
+        return value[self.first : self.stop] if name in self.per_frame else value
+
 
 def flatten(extras: Mapping[str, Any]) -> dict[str, Any]:
     """Return extras without nesting: `{"a": {"b": 1}}` becomes `{"a/b": 1}`; odd characters of names are escaped."""
@@ -111,6 +115,14 @@ def unpack(arrays: Mapping[str, Any], row: int, span: Span) -> Sample:
     return Sample(frames, ids, _extras(arrays, row, span) if span.extras else {})
 
 
+def unpack_extra(arrays: Mapping[str, Any], row: int, name: str, span: Span) -> Any:
+    """Return one flattened extra of a video, None where it has none of that name; arguments as of `unpack`."""
+    key = EXTRAS + name
+    if key in arrays:
+        return _value(arrays, key, row, name, span)
+    return _others(arrays, row, span).get(name)
+
+
 def smallest(ids: np.ndarray) -> np.ndarray:
     """Return ids as the smallest of int8, int16, int32 and int64 that holds them."""
     low, high = int(ids.min(initial=0)), int(ids.max(initial=0))
@@ -144,11 +156,13 @@ def _extras(arrays: Mapping[str, Any], row: int, span: Span) -> dict[str, Any]:
         name = key.removeprefix(EXTRAS)
         if key.startswith(EXTRAS) and "." not in name:
             flat[name] = _value(arrays, key, row, name, span)
-    if "others" in arrays:
-        for name, stored in json.loads(bytes(arrays["others"][row])).items():
-            value = decode(stored)
-            flat[name] = value[span.first : span.stop] if name in span.per_frame else value
-    return unflatten(flat)
+    return unflatten(flat | _others(arrays, row, span))
+
+
+def _others(arrays: Mapping[str, Any], row: int, span: Span) -> dict[str, Any]:
+    """Return the flattened extras that are no rows of arrays."""
+    listed = json.loads(bytes(arrays["others"][row])) if "others" in arrays else {}
+    return {name: span.cut(name, decode(stored)) for name, stored in listed.items()}
 
 
 def _value(arrays: Mapping[str, Any], key: str, row: int, name: str, span: Span) -> np.ndarray:

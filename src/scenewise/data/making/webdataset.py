@@ -125,6 +125,11 @@ class Rows:
             ids = np.stack([_ids(_pixels(members[f"ids{t:04d}.png"])) for t in time])
         return Sample(frames, ids, _extras(members, span) if span.extras else {})
 
+    def extra(self, row: int, name: str, span: Span) -> Any:
+        """Return one extra of a video; see `layouts.Rows`."""
+        found = _extra(self._members(row), name)
+        return None if found is None else span.cut(name, found)
+
     def _members(self, row: int) -> dict[str, bytes]:
         """Return the files of one video by their names without its number."""
         begin, end = self._places[row]
@@ -161,12 +166,18 @@ def _ids(image: np.ndarray) -> np.ndarray:
 
 def _extras(members: Mapping[str, bytes], span: Span) -> dict[str, Any]:
     content = json.loads(members["json"])
-    flat: dict[str, Any] = {name: decode(value) for name, value in content["others"].items()}
-    for name, values in content["factors"].items():
+    large = [member.removesuffix(".npy").replace(_NESTED, "/") for member in members if member.endswith(".npy")]
+    names = [*content["others"], *content["factors"], *large]
+    return unflatten({name: span.cut(name, _extra(members, name, content)) for name in names})
+
+
+def _extra(members: Mapping[str, bytes], name: str, content: Mapping[str, Any] | None = None) -> Any:
+    """Return one flattened extra, all of it, None where there is none; `content` is the JSON file where it is read."""
+    stored = members.get(f"{name.replace('/', _NESTED)}.npy")
+    if stored is not None:
+        return np.load(io.BytesIO(stored), allow_pickle=False)
+    content = json.loads(members["json"]) if content is None else content
+    if name in content["factors"]:
         kind, shape = content["types"][name]
-        flat[name] = np.array(values, np.dtype(kind)).reshape(shape)
-    for member, stored in members.items():
-        if member.endswith(".npy"):
-            array = np.load(io.BytesIO(stored), allow_pickle=False)
-            flat[member.removesuffix(".npy").replace(_NESTED, "/")] = array
-    return unflatten({name: v[span.first : span.stop] if name in span.per_frame else v for name, v in flat.items()})
+        return np.array(content["factors"][name], np.dtype(kind)).reshape(shape)
+    return decode(content["others"].get(name))
