@@ -191,6 +191,16 @@ def test_scenes_are_made_in_the_layouts_of_mulmon(scenewise, tmp_path, format):
     assert scenewise(*words, "--overwrite")[0] == 0
 
 
+def test_moving_mnist_is_made_in_the_layout_of_its_test_file(scenewise, tmp_path):
+    out = tmp_path / "mnist_test_seq.npy"
+    words = ("data", "make", "moving-mnist", "--samples", 3, "--format", "mnist-test-seq", "--out", out)
+    assert scenewise(*words)[0] == 0
+    back, source = open_source("moving-mnist-npy", "test", (f"path={out}",)), open_source("moving-mnist", "test", ())
+    assert all((back.sample(index).frames == source.sample(index).frames).all() for index in range(3))
+    assert scenewise(*words)[0] == 2
+    assert scenewise(*words, "--overwrite")[0] == 0
+
+
 @pytest.mark.slow
 def test_bench_times_sources(scenewise, tmp_path):
     file = tmp_path / "speed.json"
@@ -214,6 +224,7 @@ def test_bench_times_sources(scenewise, tmp_path):
         (("make", "tetrominoes", "--out", "x.h5"), "R-NEM"),
         (("make", "tetrominoes", "--out", "x", "--format", "mulmon"), "Try cle-mv"),
         (("make", "tetrominoes", "--out", "x", "--format", "mulmon-raw"), "Try cle-mv"),
+        (("make", "tetrominoes", "--out", "x", "--format", "mnist-test-seq"), "has 1; the source has 3"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_written(scenewise, tmp_path, monkeypatch, words, message):

@@ -56,15 +56,15 @@ def _add_show(show: argparse.ArgumentParser) -> None:
 def _add_make(make: argparse.ArgumentParser) -> None:
     make.add_argument("source", metavar="SOURCE", help=_SOURCE)
     add_source_options(make)
-    make.add_argument("--out", required=True, metavar="PATH", help="folder to write; for h5 a file")
+    make.add_argument("--out", required=True, metavar="PATH", help="folder to write; for h5 and mnist-test-seq a file")
     make.add_argument("--samples", "--videos", type=int, default=10, metavar="N", help="default: %(default)s")
     make.add_argument(
         "--format",
-        choices=("npy", "hdf5", "webdataset", "h5", "png", "mp4", "mulmon", "mulmon-raw"),
+        choices=("npy", "hdf5", "webdataset", "h5", "png", "mp4", "mulmon", "mulmon-raw", "mnist-test-seq"),
         help="npy, hdf5, webdataset: shards that are made in parallel, continue after any end, and are sources again; "
         "h5: one file of R-NEM's layout; png: frames and ids; mp4: films and ids; mulmon, mulmon-raw: scenes seen from "
-        "several places as MulMON's model reads them and as its generator leaves them; default: h5 for --out X.h5, "
-        "else npy",
+        "several places as MulMON's model reads them and as its generator leaves them; mnist-test-seq: one file as "
+        "mnist_test_seq.npy of Moving MNIST, time first; default: h5 for --out X.h5, else npy",
     )
     make.add_argument("--workers", type=int, metavar="W", help="processes; the bytes are the same; default: all cores")
     make.add_argument(

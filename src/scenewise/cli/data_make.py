@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--samples", f"must be at least 1; found {args.samples}.")
     out = Path(args.out)
     kind = args.format or ("h5" if out.suffix.lower() in (".h5", ".hdf5") else "npy")
-    if kind not in ("h5", "png", "mp4", "mulmon", "mulmon-raw"):
+    if kind not in ("h5", "png", "mp4", "mulmon", "mulmon-raw", "mnist-test-seq"):
         return _make_shards(out, kind, args)
     for option in ("workers", "shard"):
         if getattr(args, option) is not None:
@@ -34,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
         _make_h5(source, out, args)
     elif kind.startswith("mulmon"):
         _make_mulmon(source, out, kind, args)
+    elif kind == "mnist-test-seq":
+        _make_mnist_test_seq(source, out, args)
     else:
         _make_folder(source, out, kind, args)
     print(f"{args.samples} videos of {args.source} ({args.split}): {out}")
@@ -100,6 +102,14 @@ def _make_mulmon(source: Source, out: Path, kind: str, args: argparse.Namespace)
         with OutputFolder(out, args.overwrite) as output:
             write_mulmon_raw(source, output.path, args.split, scenes, progress)
             output.commit()
+
+
+def _make_mnist_test_seq(source: Source, out: Path, args: argparse.Namespace) -> None:
+    from scenewise.data.moving_mnist_writing import write_mnist_test_seq
+
+    _check_samples(source, args)
+    with Progress(f"{args.source} ({args.split})", unit="clips") as progress:
+        write_mnist_test_seq(source, out, range(args.samples), args.overwrite, progress)
 
 
 def _check_samples(source: Source, args: argparse.Namespace) -> None:
