@@ -56,7 +56,7 @@ def write_mnist_test_seq(
             clips = np.stack([sample.frames[:, 0] for sample in samples_of(source, indices[at : at + step])])
             for t in range(FRAMES):
                 file.seek(begin + (t * len(indices) + at) * clips[0, 0].size)
-                file.write(np.ascontiguousarray(clips[:, t]))
+                file.write(clips[:, t].tobytes())
             if progress is not None:
                 progress(at + len(clips), len(indices))
     return path
