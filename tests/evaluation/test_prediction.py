@@ -13,7 +13,7 @@ from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.on_request import Request
 from scenewise.evaluation.prediction import foresee
-from scenewise.models.contract import Observes
+from scenewise.models.contract import Locates, Observes
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.rnem import Rnem, RnemConfig
 
@@ -167,6 +167,28 @@ def test_a_slot_that_lags_moves_as_the_object_does_once_it_moves() -> None:
     found = rows(Knowing(late=1), Moving(20))
     assert found["velocity cosine first 5"]["mean"] == 1
     assert found["speed error first 5"]["mean"] == pytest.approx(2 * 0.5 / 5)  # one pixel of two in two frames
+
+
+class Saying(Knowing, Locates):
+    """Knows the future, and says that the moving square comes from the right: at column 40 - t for t + 1.5."""
+
+    def positions(self, decomposition: Decomposition) -> torch.Tensor:
+        columns = torch.arange(48.0)
+        drawn = decomposition.masks[:, :, 1, 0].amax(2)  # (B, T, W)
+        middle = (drawn * columns).sum(-1) / drawn.sum(-1)
+        places = torch.stack([(41.5 - middle) / 48, torch.full_like(middle, 3.5 / 16)], -1)
+        nowhere = torch.full_like(places, float("nan"))
+        return torch.stack([nowhere, places, nowhere], 2)
+
+
+def test_velocities_are_told_by_positions_too_where_the_model_says_them() -> None:
+    found = rows(Saying(), Moving(20))
+    assert found["velocity cosine first 5"]["mean"] == 1
+    assert all(found[f"velocity cosine by positions {j}"]["mean"] == -1 for j in range(1, 6))
+    assert found["velocity cosine by positions first 5"]["mean"] == -1
+    assert found["speed error by positions first 5"]["mean"] == pytest.approx(0, abs=1e-5)
+    assert found["velocities counted by positions"]["mean"] == 0.5
+    assert not any("by positions" in name for name in rows(Knowing(), Moving(20)))
 
 
 def test_velocities_need_a_source_that_knows_them_and_fifteen_frames() -> None:

@@ -30,6 +30,26 @@ def test_centre_of_a_box_is_normalised_by_width_and_height():
     np.testing.assert_allclose(box_centres(labels, (1, 7)), [[0.3, 0.5], [np.nan, np.nan]])
 
 
+def test_a_model_may_say_itself_where_its_slots_are():
+    """Slot 1 is drawn at rest and said to move back, slot 2 owns too few pixels, slot 0 has no place."""
+    ids, labels = drawn((4, 4, 2, 0)), drawn((4, 4, 0, 0))
+    labels[..., 20, 20] = 2
+    said = np.full((1, T0 + T1, 3, 2), np.nan)
+    said[:, :, 1:] = paths((0.6, 0.2, -0.0625, 0), (0.19, 0.19, 0.0625, 0))
+    assert velocity_similarity(labels, ids, T0).valid.tolist() == [0, 0]
+    found = velocity_similarity(labels, ids, T0, slot_positions=said)
+    np.testing.assert_allclose(found.cosine, [-1, -1])
+    np.testing.assert_allclose(found.speed_error, [0, 0], atol=1e-12)
+    assert found.valid.tolist() == [1, 1]
+    labels[:, :, 18:22, 18:22] = 2  # now it takes part, and is nearer
+    np.testing.assert_allclose(velocity_similarity(labels, ids, T0, slot_positions=said).cosine, [1, 1])
+    assert np.isnan(said[:, :, 0]).all()
+    with pytest.raises(InputError, match="slot_positions: must have shape"):
+        velocity_similarity(labels, ids, T0, slot_positions=said[:, 1:])
+    with pytest.raises(InputError, match="slot_positions: must be divided"):
+        velocity_similarity(labels, ids, T0, slot_positions=32 * said)
+
+
 @pytest.mark.parametrize("matching", ["hungarian", "ddpae"])
 def test_identical_motion_in_any_order_has_cosine_one(matching):
     true = paths((0.1, 0.1, 0.02, 0.01), (0.8, 0.2, -0.01, 0.03), (0.2, 0.9, 0.0, -0.05))

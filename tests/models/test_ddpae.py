@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional
 
 from scenewise.config import build
+from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.metrics.velocity import velocity_similarity_of_positions
+from scenewise.metrics.velocity import box_centres, velocity_similarity_of_positions
 from scenewise.models.ddpae import BLACK, PRESETS, Carried, Ddpae, DdpaeConfig, Latents, as_slots
 from scenewise.nn.spatial_transformer import centres, draw_in
 from scenewise.observation import Observation
@@ -323,6 +324,23 @@ def test_impossible_predictions_are_told(observed):
 def test_wrong_settings_are_told(changes, named):
     with pytest.raises(InputError, match=named):
         make(**changes)
+
+
+def test_positions_are_where_slots_are_drawn():
+    """Hand-made poses: the middle of what a component draws lies where the model says it is, in pixels of the frame."""
+    model = make(slots=4, base_scale=4.0)
+    raw = torch.tensor([[4.0, 0.0, 0.0], [3.5, 0.3, -0.4], [5.0, -1.0, 0.1]])
+    mean = torch.cat([torch.zeros(1, 1, 4, 8), torch.cat([raw, torch.zeros(1, 3)])[None, None]], -1)
+    masks = draw_in(torch.ones(1, 16, 16), model.poses(mean[:, :, :3]), (64, 64))
+    appearance = torch.ones(1, 1, 4, 1, 64, 64)
+    nothing = torch.zeros(1, 1)
+    shown = Decomposition(masks, appearance, mean, *(torch.zeros_like(mean),) * 3, nothing, nothing)
+    found = model.positions(shown)
+    assert found.shape == (1, 1, 4, 2)
+    assert found[0, 0, 3].isnan().all()
+    torch.testing.assert_close(found[0, 0, 0], torch.tensor([0.5, 0.5]))
+    boxes = box_centres((masks[0, 0, :, 0] > 0.5).long().numpy(), [1])[:, 0]  # pixel / 64
+    assert np.abs(found[0, 0, :3].numpy() * 63 - boxes * 64).max() <= 0.75
 
 
 def test_positions_of_poses_give_the_velocities_of_what_is_drawn():

@@ -5,6 +5,10 @@ owns, of slots by argmax; the slot with the largest mean area is the background 
 never own 8 pixels of an observed frame. Slots are matched to objects once, by the Hungarian method over the frames
 observed. Velocities are differences over two frames (DDPAE's code), their cosine counts where both are above 1e-4 of
 the image size. Numbers are means over the objects of a video, then over videos.
+
+DDPAE's own measure takes a slot to be where its pose puts it (ddpae.md 7). So for models that say where their slots are
+(`Locates`) rows "by positions" stand beside those by boxes, which alone compare with other models; true positions are
+those of boxes in both.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from scenewise.metrics import velocity_similarity
 from scenewise.metrics.arrays import mean
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from scenewise.data.contract import Source
     from scenewise.evaluation.on_request import Values
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 SEEN, AHEAD = 10, 5
 """Frames that are observed and predicted, as in PROVIDE Fig. 6."""
 COSINE, SPEED, COUNTED = "velocity cosine", "speed error", "velocities counted"
+BY_POSITIONS = " by positions"
+"""Stands in the names of what was measured at the positions that the model itself says."""
 _KNOWN = ("positions", "velocities")
 
 
@@ -34,26 +40,49 @@ def moves(source: Source) -> bool:
     return any(np.ndim(known[key]) == 3 and np.shape(known[key])[2] == 2 for key in _KNOWN if key in known)
 
 
-def compared(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int]) -> Values:
+def compared(
+    labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int], positions: np.ndarray | None = None
+) -> Values:
     """Compare velocities of slots and objects, video by video.
 
     Args:
         labels: The slot that owns each pixel of 10 observed and 5 predicted frames, shape (N, 15, H, W).
         ids: The truth, same shape.
         background_ids: Ids that are background.
+        positions: Where the model itself says its slots are, shape (N, 15, K, 2), None where it does not.
 
     Returns:
         By measure, shape (N,): the cosine at each predicted frame and over all five, |1 - speed / true speed| over all
-        five, and the share of objects and frames that count; NaN where none does.
+        five, and the share of objects and frames that count; NaN where none does. The same by positions where given.
     """
-    pairs = [(shown[None], truth[None]) for shown, truth in zip(labels, ids, strict=True)]
-    each = [velocity_similarity(*pair, SEEN, background_ids=background_ids) for pair in pairs]
+    found = _compared(labels, ids, background_ids, [None] * len(ids), "")
+    return found if positions is None else found | _compared(labels, ids, background_ids, positions, BY_POSITIONS)
+
+
+def _compared(
+    labels: np.ndarray,
+    ids: np.ndarray,
+    background_ids: Collection[int],
+    positions: Sequence[np.ndarray | None] | np.ndarray,
+    how: str,
+) -> Values:
+    """Compare velocities where slots are by boxes, or by positions."""
+    each = [
+        velocity_similarity(
+            shown[None],
+            truth[None],
+            SEEN,
+            background_ids=background_ids,
+            slot_positions=None if said is None else said[None],
+        )
+        for shown, truth, said in zip(labels, ids, positions, strict=True)
+    ]
     cosine, error = (np.stack([getattr(found, name) for found in each]) for name in ("cosine", "speed_error"))
     objects = np.array([len(set(np.unique(truth)) - {-1, *background_ids}) for truth in ids])
     counted = np.array([found.valid.sum() for found in each])
     return {
-        **{f"{COSINE} {j + 1}": cosine[:, j] for j in range(AHEAD)},
-        f"{COSINE} first {AHEAD}": mean(cosine, axis=1),
-        f"{SPEED} first {AHEAD}": mean(error, axis=1),
-        COUNTED: counted / np.maximum(AHEAD * objects, 1),
+        **{f"{COSINE}{how} {j + 1}": cosine[:, j] for j in range(AHEAD)},
+        f"{COSINE}{how} first {AHEAD}": mean(cosine, axis=1),
+        f"{SPEED}{how} first {AHEAD}": mean(error, axis=1),
+        COUNTED + how: counted / np.maximum(AHEAD * objects, 1),
     }

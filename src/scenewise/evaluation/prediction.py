@@ -22,7 +22,7 @@ from scenewise.evaluation.motion import AHEAD, SEEN, compared, moves
 from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows, Values, rows_of
 from scenewise.metrics import HORIZONS, adjusted_rand_index, squared_error
 from scenewise.metrics.arrays import mean
-from scenewise.models.contract import Observes, Predictor
+from scenewise.models.contract import Locates, Observes, Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -102,46 +102,51 @@ def _foresee(
     """Return scores of one batch of videos: the model's, the baseline's, and those of motion where asked for."""
     device = next(request.model.parameters()).device
     frames = torch.from_numpy(np.ascontiguousarray(drawn)).to(device).float() / 255
-    labels, images = _continued(request, frames[:, :observed], STEPS, seed)
+    shown = _continued(request, frames[:, :observed], STEPS, seed)
+    labels, images = shown["labels"], shown["images"]
     truth, background = frames.cpu().numpy(), request.source.facts.background_ids
-    still = [np.repeat(shown[:, observed - 1, None], STEPS, 1) for shown in (labels, truth)]
-    ahead = [shown[:, observed:] for shown in (ids, truth)]
+    still = [np.repeat(known[:, observed - 1, None], STEPS, 1) for known in (labels, truth)]
+    ahead = [known[:, observed:] for known in (ids, truth)]
     motion: Values = {}
     if moving:
-        shown = labels if observed == SEEN else _continued(request, frames[:, :SEEN], AHEAD, seed)[0]
-        motion = compared(shown[:, : SEEN + AHEAD], ids[:, : SEEN + AHEAD], background)
+        shown = shown if observed == SEEN else _continued(request, frames[:, :SEEN], AHEAD, seed)
+        few = {name: values[:, : SEEN + AHEAD] for name, values in shown.items()}
+        motion = compared(few["labels"], ids[:, : SEEN + AHEAD], background, few.get("positions"))
     copied = _scores(still[0], still[1], ahead[0], ahead[1], background)
     return _scores(labels, images, ids, truth, background), copied, motion
 
 
 @torch.no_grad()
-def _continued(request: Request, frames: torch.Tensor, steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels (B, T_0 + T', H, W) and images (B, T_0 + T', C, H, W): observed, then predicted."""
+def _continued(request: Request, frames: torch.Tensor, steps: int, seed: int) -> Values:
+    """Return what `_kept` names of T_0 + T' frames: observed, then predicted."""
     model: Any = request.model
     parts, state = _look(request, frames, seed)
     for _ in range(steps):  # one at a time, so that no more than labels and images are kept
         part, state = model.predict(state, 1)
-        parts.append(_kept(part))
-    labels, images = (np.concatenate(kept, 1) for kept in zip(*parts, strict=True))
-    return labels, images
+        parts.append(_kept(model, part))
+    return {name: np.concatenate([part[name] for part in parts], 1) for name in parts[0]}
 
 
-def _look(request: Request, frames: torch.Tensor, seed: int) -> tuple[list[tuple[np.ndarray, np.ndarray]], State]:
+def _look(request: Request, frames: torch.Tensor, seed: int) -> tuple[list[Values], State]:
     """Return what a model keeps of the frames it observes, one by one or as a whole, and its state after them."""
     model: Any = request.model
     if isinstance(model, Observes):
         request.model.refuse(request.refinements)
         part, state = model.observe(frames, request.slots, seed)
-        return [_kept(part)], state
+        return [_kept(model, part)], state
     state, parts = model.initial_state(len(frames), request.slots, seed), []
     for t in range(frames.shape[1]):
         part, state = model.step(frames[:, t], state, request.refinements)
-        parts.append(_kept(part))
+        parts.append(_kept(model, part))
     return parts, state
 
 
-def _kept(part: Decomposition) -> tuple[np.ndarray, np.ndarray]:
-    return part.labels.cpu().numpy(), part.reconstruction.cpu().numpy()
+def _kept(model: Any, part: Decomposition) -> Values:
+    """Return labels (B, T, H, W), images (B, T, C, H, W) and, of models that say them, positions (B, T, K, 2)."""
+    kept = {"labels": part.labels, "images": part.reconstruction}
+    if isinstance(model, Locates):
+        kept["positions"] = model.positions(part)
+    return {name: values.cpu().numpy() for name, values in kept.items()}
 
 
 def _scores(

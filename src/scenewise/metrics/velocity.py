@@ -46,6 +46,7 @@ def velocity_similarity(
     observed: int,
     *,
     positions: ArrayLike | None = None,
+    slot_positions: ArrayLike | None = None,
     gt: str = "bbox",
     matching: str = "hungarian",
     lag: int = 2,
@@ -53,8 +54,8 @@ def velocity_similarity(
 ) -> VelocitySimilarity:
     """Compare the motion of slots with that of true objects in predicted frames.
 
-    The background slot (largest mean area in the observed frames) and slots that never own 8 pixels of an observed
-    frame take no part.
+    The background slot (largest mean area in the observed frames; that without a place where the model says places)
+    and slots that never own 8 pixels of an observed frame take no part.
 
     Args:
         labels: The slot that owns each pixel of T_0 observed and T' predicted frames, shape (N, T_0 + T', H, W).
@@ -62,6 +63,8 @@ def velocity_similarity(
         observed: T_0, at least `lag`.
         positions: True (x, y) divided by the image size, shape (N, T_0 + T', M, 2), NaN where an object is absent;
             needed for gt="state".
+        slot_positions: Where the model itself says its slots are, likewise, shape (N, T_0 + T', K, 2), NaN for those
+            that take no part, such as a background; None: the centres of the bounding boxes of `labels`.
         gt: True positions are the centres of the ids' bounding boxes ("bbox") or `positions` ("state").
         matching: As in `velocity_similarity_of_positions`.
         lag: As in `velocity_similarity_of_positions`.
@@ -74,7 +77,7 @@ def velocity_similarity(
     predicted, truth = integers(labels, "labels", minimum=0), integers(ids, "ids", minimum=-1)
     same_shape(predicted, truth, ("labels", "ids"), "(N, T, H, W)", rank=4)
     check_observed(observed, truth.shape[1], minimum=max(lag, 1))
-    slots = _slot_centres(predicted, observed)
+    slots = _slot_centres(predicted, observed) if slot_positions is None else _said(slot_positions, predicted, observed)
     true = _object_centres(truth, background_ids) if gt == "bbox" else _states(positions, truth.shape)
     return velocity_similarity_of_positions(slots, true, observed, matching=matching, lag=lag)
 
@@ -141,12 +144,24 @@ def _slot_centres(labels: np.ndarray, observed: int) -> np.ndarray:
     """Centres of slots, (N, T, K, 2), NaN for the background slot and for tiny ones."""
     names = range(int(labels.max(initial=0)) + 1)
     centres = box_centres(labels, names)
-    seen = labels[:, :observed]
-    area = np.stack([(seen == k).sum(axis=(-2, -1)) for k in names], axis=-1)  # (N, T_0, K)
+    area = _areas(labels[:, :observed], names)
     dropped = area.max(axis=1) < _FEWEST_PIXELS
     np.put_along_axis(dropped, area.mean(axis=1).argmax(axis=-1)[:, None], True, axis=-1)
     centres.swapaxes(1, 2)[dropped] = np.nan
     return centres
+
+
+def _said(positions: ArrayLike, labels: np.ndarray, observed: int) -> np.ndarray:
+    """Positions that a model says, (N, T, K, 2), NaN for tiny slots."""
+    said = _states(positions, labels.shape, "slot_positions").astype(np.float64)
+    tiny = _areas(labels[:, :observed], range(said.shape[2])).max(axis=1) < _FEWEST_PIXELS
+    said.swapaxes(1, 2)[tiny] = np.nan
+    return said
+
+
+def _areas(labels: np.ndarray, names: Collection[int]) -> np.ndarray:
+    """Pixels that each slot owns, (N, T, K)."""
+    return np.stack([(labels == k).sum(axis=(-2, -1)) for k in names], axis=-1)
 
 
 def _object_centres(ids: np.ndarray, background_ids: Collection[int]) -> np.ndarray:
@@ -154,18 +169,16 @@ def _object_centres(ids: np.ndarray, background_ids: Collection[int]) -> np.ndar
     return box_centres(ids, [int(i) for i in np.unique(ids) if i != -1 and i not in background_ids])
 
 
-def _states(positions: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
+def _states(positions: ArrayLike | None, shape: tuple[int, ...], name: str = "positions") -> np.ndarray:
     if positions is None:
-        raise InputError("positions", 'are needed for gt="state".', 'Give them, or use gt="bbox".')
+        raise InputError(name, 'are needed for gt="state".', 'Give them, or use gt="bbox".')
     array = np.asarray(positions)
     if array.ndim != 4 or array.shape[:2] != shape[:2] or array.shape[-1] != 2:
-        raise InputError("positions", f"must have shape {(*shape[:2], 'M', 2)}; found {array.shape}.")
+        raise InputError(name, f"must have shape {(*shape[:2], 'M', 2)}; found {array.shape}.")
     present = array[~np.isnan(array)]
-    reals(present, "positions")
+    reals(present, name)
     if present.size and (present.min() < -1 or present.max() > 2):
-        raise InputError(
-            "positions", f"must be divided by the image size; found values up to {np.abs(present).max():g}."
-        )
+        raise InputError(name, f"must be divided by the image size; found values up to {np.abs(present).max():g}.")
     return array
 
 

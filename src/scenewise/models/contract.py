@@ -296,6 +296,14 @@ class Decodes(ABC):
         """Draw latents of shape (B, K, Z): masks (B, K, 1, H, W) and appearance (B, K, C, H, W)."""
 
 
+class Locates(ABC):
+    """A model that says itself where its slots are, other than by their masks."""
+
+    @abstractmethod
+    def positions(self, decomposition: Decomposition) -> Tensor:
+        """Return where slots are, (x, y) as shares of width and height, (B, T, K, 2); NaN for those without a place."""
+
+
 class Renders(ABC):
     """A model that observes some views of a scene and draws it from any viewpoint."""
 

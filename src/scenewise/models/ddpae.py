@@ -36,9 +36,9 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Observes, Output, Predictor, SceneModel, State, register_model
+from scenewise.models.contract import Decodes, Locates, Observes, Output, Predictor, SceneModel, State, register_model
 from scenewise.nn.dcgan import NORMS, DcganDecoder, DcganEncoder, fits
-from scenewise.nn.spatial_transformer import crop_out, draw_in
+from scenewise.nn.spatial_transformer import centres, crop_out, draw_in
 from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class Explained:
 
 
 @register_model("ddpae")
-class Ddpae(SceneModel, Observes, Predictor, Decodes):
+class Ddpae(SceneModel, Observes, Predictor, Decodes, Locates):
     """The model: observed frames give latents, latents give all frames."""
 
     config_class: ClassVar[type] = DdpaeConfig
@@ -319,6 +319,10 @@ class Ddpae(SceneModel, Observes, Predictor, Decodes):
     def poses(self, latents: Tensor) -> Tensor:
         """Return poses (s, tx, ty), (..., 3), of latents (..., Z + 3); `centres` tells where that is."""
         return self.squash(latents[..., -POSE:])
+
+    def positions(self, decomposition: Decomposition) -> Tensor:
+        """Return where poses put the components, none for the background; see `Locates.positions`."""
+        return functional.pad(centres(self.poses(decomposition.mean[:, :, :-1])), (0, 0, 0, 1), value=math.nan)
 
     def _draw(self, content: Tensor, poses: Tensor) -> Tensor:
         """Return what components draw, (B, T, N, C, S, S), for contents (B, N, Z) and poses (B, T, N, 3)."""
