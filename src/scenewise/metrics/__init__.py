@@ -12,6 +12,7 @@ from scenewise.metrics.ari import RandIndex, adjusted_rand_index
 from scenewise.metrics.confidence import confidence
 from scenewise.metrics.correlation import pearson, rescaled
 from scenewise.metrics.covering import segmentation_covering
+from scenewise.metrics.dci import Dci, Informativeness, completeness, dci, disentanglement
 from scenewise.metrics.duplicates import Duplicates, Takeover, duplicates, takeover
 from scenewise.metrics.horizon import HORIZONS, Horizons, over_horizons
 from scenewise.metrics.inference_gap import InferenceGap, inference_gap
@@ -41,9 +42,11 @@ __all__ = [
     "HORIZONS",
     "NEIGHBOURS",
     "AdjustedRandIndex",
+    "Dci",
     "Duplicates",
     "Horizons",
     "InferenceGap",
+    "Informativeness",
     "MeanIou",
     "MeanSquaredError",
     "RandIndex",
@@ -56,8 +59,11 @@ __all__ = [
     "best_partition",
     "binary_cross_entropy",
     "block_contrast",
+    "completeness",
     "confidence",
     "copy_last_mse",
+    "dci",
+    "disentanglement",
     "duplicates",
     "gaussian_bias",
     "gaussian_information",
