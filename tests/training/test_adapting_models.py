@@ -70,3 +70,19 @@ def test_the_mode_is_put_back_whatever_happens():
         raise RuntimeError("power cut")
     assert model.training
     assert torch.is_grad_enabled()
+
+
+def test_a_model_without_an_elbo_is_chosen_by_its_loss():
+    plain = {
+        "model": {"name": "rnem", "preset": "tiny", "settings": {}},
+        "data": {"source": "balls-binary", "settings": {"size": 16, "channels": 1}},
+        "training": {"steps": 2, "batch": 2, "validation_videos": 3, "validation_frames": 4},
+    }
+    plan = make_plan(recipes.from_plain(plain, "test"))
+    model = plan.make_model()
+    found = validate(model, plan, torch.device("cpu"))
+    frames = torch.stack([torch.from_numpy(plan.validation.sample(i, 0, 4).frames) for i in range(3)])
+    with evaluating(model):
+        terms = model(Observation(frames.float() / 255), seed=1).terms
+    assert found.bound == pytest.approx(-float((terms["intra"] + terms["inter"]).mean()), rel=1e-5)
+    assert found.elbo == pytest.approx(found.log_likelihood)

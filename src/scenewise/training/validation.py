@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scenewise.data.contract import Source
     from scenewise.decomposition import Decomposition
     from scenewise.evaluation.protocols import Scores
-    from scenewise.models.contract import SceneModel
+    from scenewise.models.contract import Output, SceneModel
     from scenewise.training.plan import Plan
 
 _AT_ONCE = 8  # videos explained together; bounds the memory
@@ -33,7 +33,8 @@ class Validation:
 
     Attributes:
         bound: log p - (w_KL / w_NLL) KL in nats per frame, with the weights of training: the ELBO that is trained
-            (PROVIDE eq. 3, divided by beta). Chooses the weights; no ground truth enters.
+            (PROVIDE eq. 3, divided by beta); minus the loss of models without an ELBO. Chooses the weights; no ground
+            truth enters.
         elbo: log p - KL in nats per frame.
         log_likelihood: Nats per frame.
         kl: Nats per frame.
@@ -135,14 +136,22 @@ def _explain(
     with evaluating(model):
         output = model(observation, seed=_SEED)
         decomposition = output.decomposition
-        weight = kl_weight(model, output.terms)
+        bound = _bound(model, output)
     likelihood, kl = decomposition.log_likelihood.flatten(), decomposition.kl.flatten()
     if observation.ids is not None:
         labels, ids = decomposition.labels.cpu().numpy(), observation.ids.cpu().numpy()
         for accumulator in accumulators:
             accumulator.add(labels, ids)
     errors = squared_errors(decomposition, observation.frames)
-    return torch.stack([likelihood, kl, likelihood - weight * kl]).cpu().numpy(), errors
+    return torch.stack([likelihood, kl, bound.flatten()]).cpu().numpy(), errors
+
+
+def _bound(model: SceneModel, output: Output) -> torch.Tensor:
+    """Return the bound of each frame, shape (B, T); the loss of R-NEM's family, which is no ELBO, is of a mean step."""
+    found = output.decomposition
+    if "nll" in output.terms:
+        return found.log_likelihood - kl_weight(model, output.terms) * found.kl
+    return -model.loss(output.terms).unsqueeze(1).expand_as(found.kl)
 
 
 def squared_errors(decomposition: Decomposition, frames: torch.Tensor) -> np.ndarray:
