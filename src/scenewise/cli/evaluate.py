@@ -27,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser, positional=True)
     parser.add_argument("--data", required=True, metavar="SOURCE", help="a name from `scenewise data list`, or a file")
     add_source_options(parser)
-    protocol_help = "may be repeated; default: provide, rnem, savi; on request: lds, lds-gap, novel-views, prediction"
+    protocol_help = (
+        "may be repeated; default: provide, rnem, savi; "
+        "on request: disentanglement, lds, lds-gap, novel-views, prediction"
+    )
     parser.add_argument("--protocol", action="append", metavar="NAME", help=protocol_help)
     parser.add_argument("--frames", type=int, metavar="N", help="frames of each video; default: all")
     parser.add_argument("--samples", type=int, default=200, metavar="N", help="number of videos; default: %(default)s")
