@@ -1,0 +1,166 @@
+"""Cells as compiled graphs, for quicker streaming of small models, where the overhead of each operation weighs most.
+
+A cell differentiates its decoder, which `torch.compile` does not look into. Here a cell is traced first, so that the
+gradient is written out and one graph of plain operations on fixed shapes remains. On a CPU `torch.compile` makes a few
+dozen fused C++ functions of it: that needs a C++ compiler, and takes minutes the first time and seconds once they
+are on disk. On a GPU the graph is captured as a CUDA graph, one launch instead of hundreds; the CUDA path was written
+on a machine without a GPU and has not been run on one.
+
+What is computed is what `Engine.cell` computes, in another order of summation. Training is as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from scenewise.errors import InputError
+from scenewise.variational.engine import Cell, Engine, Pair, Place, Terms
+from scenewise.variational.gaussian import Gaussian
+
+if TYPE_CHECKING:
+    from torch import fx, nn
+
+Graph = Callable[..., Sequence[Tensor]]
+Maker = Callable[["fx.GraphModule", Sequence[Tensor]], Graph]
+"""Makes a quicker graph of a traced one, given inputs to try it on."""
+
+_SHOWN = ("log_masks", "masks", "log_likelihood")
+"""What a mixture works out for its decomposition; the graph gives it."""
+
+
+def compile_cells(model: nn.Module, make: Maker | None = None) -> None:
+    """Let a model run its cells as compiled graphs wherever it does not train; they are made when first needed.
+
+    Args:
+        model: A model of iterative inference; weights may still be loaded and moved afterwards.
+        make: What makes a traced graph quicker; `quickest` where None.
+
+    Raises:
+        InputError: The model has no cells.
+    """
+    owner: Any = model
+    engine = getattr(owner, "engine", None)
+    if not isinstance(engine, Engine):
+        name = getattr(owner, "registered_name", type(owner).__name__)
+        remedy = "Compile models of iterative inference, or run this one as it is."
+        raise InputError("compile", f"{name} has no cells of iterative inference.", remedy)
+    owner.engine = CompiledEngine.of(engine, make or quickest)
+
+
+@dataclass(frozen=True)
+class CompiledEngine(Engine):
+    """An engine that runs cells as compiled graphs where no training graph is wanted.
+
+    Attributes:
+        make: What makes a traced graph quicker.
+        graphs: What was made so far, by whether to refine, weights, and shapes, number types and device of the inputs.
+    """
+
+    make: Maker = field(default_factory=lambda: quickest)
+    graphs: dict[Any, Graph] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, engine: Engine, make: Maker) -> CompiledEngine:
+        """Return an engine's compiled twin."""
+        return cls(**{each.name: getattr(engine, each.name) for each in fields(Engine)}, make=make)
+
+    def cell(
+        self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[Cell, Tensor, Pair]:
+        """Run one cell; see `Engine.cell`.
+
+        Raises:
+            InputError: The cell cannot be compiled, or it is called in `torch.inference_mode`.
+        """
+        if torch.is_grad_enabled() or torch.is_inference_mode_enabled() or self.decoder.training:
+            return super().cell(place, posterior, refinement, noise, refine)
+        given = (place.frame, *place.time, *place.prior, posterior, *refinement, noise, *place.extra)
+        inputs = [tensor.detach().contiguous() for tensor in given]
+        appearance, logits, latent, *rest = self._graph(place, inputs, refine)(*inputs)
+        mixture = self.explain(place.frame, (appearance, logits), place.composed_weight)
+        vars(mixture).update(zip(_SHOWN, rest, strict=False))  # where a mixture keeps what it works out
+        terms = Terms(lambda: self._terms(mixture, self.posterior(posterior), place.prior, latent))
+        cell = Cell(latent, (appearance, logits), mixture, terms)
+        if not refine:
+            return cell, posterior, refinement
+        after, hidden, carried = rest[len(_SHOWN) :]
+        return cell, after, (hidden, carried)
+
+    def _graph(self, place: Place, inputs: Sequence[Tensor], refine: bool) -> Graph:
+        seen = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in inputs)
+        key = (refine, place.weights, place.composed_weight, seen)
+        if key not in self.graphs:
+            self.graphs[key] = self.make(self._traced(place, inputs, refine), inputs)
+        return self.graphs[key]
+
+    def _traced(self, place: Place, inputs: Sequence[Tensor], refine: bool) -> fx.GraphModule:
+        """Return a cell as one graph of plain operations; parameters stay the modules' own."""
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        def run(*tensors: Tensor) -> tuple[Tensor, ...]:
+            frame, h, c, mean, log_variance, lam, h_r, c_r, eps = tensors[:9]
+            prior = Gaussian(mean, log_variance)
+            here = Place(frame, (h, c), prior, place.weights, place.composed_weight, tensors[9:])
+            cell, after, carried = Engine.cell(self, here, lam, (h_r, c_r), eps, refine)
+            mixture = cell.mixture
+            shown = (mixture.appearance, mixture.logits, cell.latent.detach(), *(getattr(mixture, n) for n in _SHOWN))
+            return (*shown, after, *carried) if refine else shown
+
+        graph = make_fx(run)(*inputs)
+        graph.graph.eliminate_dead_code()
+        graph.recompile()
+        return graph
+
+
+def quickest(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Graph:
+    """Return a traced graph as it runs quickest on its device."""
+    return Replayed(graph, inputs) if inputs[0].is_cuda else fused(graph, inputs)
+
+
+def fused(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Graph:
+    """Return a graph compiled by `torch.compile`.
+
+    Raises:
+        InputError: It fails, as where there is no C++ compiler.
+    """
+    run: Graph = torch.compile(graph, fullgraph=True, dynamic=False)
+    try:
+        run(*inputs)
+    except Exception as error:  # whatever goes wrong inside a compiler
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        remedy = "Install a C++ compiler such as g++, or do without: results are the same."
+        raise InputError("compile", f"torch.compile failed: {said}", remedy) from error
+    return run
+
+
+class Replayed:
+    """A graph captured on a GPU, to be launched as a whole.
+
+    Args:
+        graph: What to capture.
+        inputs: Of the shapes it will be given.
+    """
+
+    def __init__(self, graph: Graph, inputs: Sequence[Tensor]) -> None:
+        self._inputs = [tensor.clone() for tensor in inputs]
+        side = torch.cuda.Stream(inputs[0].device)
+        side.wait_stream(torch.cuda.current_stream(inputs[0].device))
+        with torch.cuda.stream(side):  # libraries set themselves up in the first runs, which cannot be captured
+            for _ in range(3):
+                graph(*self._inputs)
+        torch.cuda.current_stream(inputs[0].device).wait_stream(side)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._outputs = graph(*self._inputs)
+
+    def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
+        """Run the graph; outputs are copies, since the next run writes over its own."""
+        for own, given in zip(self._inputs, inputs, strict=True):
+            own.copy_(given)
+        self._graph.replay()
+        return [tensor.clone() for tensor in self._outputs]
