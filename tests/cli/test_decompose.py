@@ -46,6 +46,12 @@ def test_everything_is_written(decompose, clip, tmp_path):
     assert record(tmp_path / "out" / "clip")["settings"]["input"]["source_size"] == [48, 64]
 
 
+def test_a_model_that_cannot_be_compiled_is_refused(decompose, clip):
+    code, _, err = decompose(clip, "--compile", using="monet-multi-dsprites")
+    assert code == 2
+    assert "monet has no cells of iterative inference" in err
+
+
 def test_options_reach_the_model_and_the_record(decompose, clip, tmp_path):
     words = "--slots 5 --refinements 2 --seed 7 --crop 8,0,32,32 --every 2 --start 1 --size 16 --formats slots,labels"
     code, _, _ = decompose(clip, *words.split())

@@ -9,6 +9,7 @@ import scenewise as sw
 from scenewise.data import Sample
 from scenewise.decompose.decomposer import repeated
 from scenewise.errors import InputError
+from scenewise.variational import compiled
 
 
 @pytest.fixture
@@ -35,6 +36,21 @@ def test_step_takes_images_and_tensors_alike(tiny, video):
     for given in (tensor, tensor / 255, tensor[None] / 255, image / 255.0):
         torch.testing.assert_close(tiny.step(given)[0].masks, first.masks)
     assert tiny.step((tensor / 255).expand(2, -1, -1, -1))[0].masks.shape[0] == 2
+
+
+def test_a_compiled_model_gives_the_same_results(tiny_model, video, monkeypatch):
+    made = []
+
+    def traced(graph, inputs):
+        made.append(graph)
+        return graph
+
+    monkeypatch.setattr(compiled, "quickest", traced)
+    model = sw.load(tiny_model)
+    expected = model.decompose(video[:3], seed=5).masks
+    found = model.compile().decompose(video[:3], seed=5).masks
+    assert made
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_step_scales_only_when_told(tiny, video):

@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_writing(parser)
     options.add_model(parser)
+    options.add_compile(parser)
     options.add_reading(parser)
 
 
@@ -138,6 +139,8 @@ def prepare(args: argparse.Namespace) -> tuple[Decomposer, dict[str, object], li
     choose_formats(formats)
     decomposer = sw.load(args.model, args.device)
     threads.choose(decomposer)
+    if args.compile:
+        decomposer.compile()
     return decomposer, options.reading(args, decomposer.size), formats
 
 
