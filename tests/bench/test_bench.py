@@ -15,6 +15,7 @@ from scenewise.bench.measure import measure
 from scenewise.bench.subject import Spec, Subject, balls
 from scenewise.config import build, merge
 from scenewise.errors import InputError
+from scenewise.variational import compiled
 
 CPU = torch.device("cpu")
 
@@ -41,6 +42,22 @@ def test_operations_of_a_convolution_are_those_counted_by_hand():
     assert recorder.flops == 4 * forward == theirs.get_total_flops()
     masks = [c.arguments[-1] for c in recorder.calls if c.operation == aten.convolution_backward.default]
     assert masks == [(True, False, False), (True, True, False)]
+
+
+def test_compiled_cells_are_timed_and_plain_ones_counted(result, monkeypatch):
+    made = []
+
+    def traced(graph, inputs):
+        made.append(graph)
+        return graph
+
+    monkeypatch.setattr(compiled, "quickest", traced)
+    found = measure(Spec("provide", "tiny", compile=True), 1, with_memory=False)
+    assert len(made) == 2  # the cell that refines and the one that does not
+    assert found.streaming.gflop == result.streaming.gflop
+    assert found.streaming.refined == result.streaming.refined
+    assert "one video, compiled" in tables.notes([found])[0]
+    assert "compiled" not in tables.notes([result])[0]
 
 
 def test_what_ran_covers_every_convolution_of_the_model(subject):

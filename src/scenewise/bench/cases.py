@@ -33,6 +33,7 @@ class Asked:
         threads: Of the CPU.
         bf16: Convolutions in bfloat16.
         recompute: Recompute cells in the backward pass.
+        compile: Stream with compiled cells.
     """
 
     models: Sequence[str] = ()
@@ -45,6 +46,7 @@ class Asked:
     threads: int | None = None
     bf16: bool = False
     recompute: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """Raise InputError where a number cannot be."""
@@ -113,6 +115,7 @@ def _spec(spec: Spec, asked: Asked) -> Spec:
         frames=asked.frames or frames,
         device=str(as_device(asked.device)),
         threads=asked.threads,
+        compile=asked.compile,
     )
 
 

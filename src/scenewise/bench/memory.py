@@ -61,6 +61,8 @@ def main(text: str) -> str:
         torch.set_num_threads(spec.threads)
     _touch(spec)
     subject = Subject(spec)
+    if spec.compile and not asked["training"]:
+        subject.compile()
     with subject.way():
         return json.dumps(asdict(watched(lambda: _work(subject, asked["training"]))))
 
@@ -90,6 +92,8 @@ def _in_child(spec: Spec, training: bool) -> Memory:
 
 def _on_gpu(spec: Spec, training: bool) -> Memory:
     subject = Subject(spec)
+    if spec.compile and not training:
+        subject.compile()
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()

@@ -20,6 +20,7 @@ from scenewise.errors import InputError, nearest
 from scenewise.models import MODELS
 from scenewise.models.contract import Recurrent
 from scenewise.observation import Observation
+from scenewise.variational.compiled import compile_cells
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Spec:
         device: A torch device.
         threads: Threads of the CPU; torch's own number where None.
         naive: Compute the plain way.
+        compile: Stream with compiled cells.
         case: Name of the case it was made from.
     """
 
@@ -58,6 +60,7 @@ class Spec:
     device: str = "cpu"
     threads: int | None = None
     naive: bool = False
+    compile: bool = False
     case: str = ""
 
     @property
@@ -161,6 +164,15 @@ class Subject:
         for _ in range(min(int(getattr(self.model.config, "refinements", 1)), _VIDEO) + 1):
             self.stream()
 
+    def compile(self) -> None:
+        """Stream with compiled cells from now on, and make them.
+
+        Raises:
+            InputError: The model has none, or they cannot be compiled.
+        """
+        compile_cells(self.model)
+        self.settle()
+
     def record(self, training: bool, plain: bool = False) -> Recorder:
         """Return what one training step or one streamed frame computes."""
         recorder = Recorder(parts_of(self.model))
@@ -180,6 +192,7 @@ class Subject:
             "frames": self.spec.frames,
             "convolutions": "bfloat16" if bf16 else "float32",
             "recompute": bool(getattr(config, "recompute", False)),
+            "compile": self.spec.compile,
             "parameters": sum(p.numel() for p in self.model.parameters()),
         }
 

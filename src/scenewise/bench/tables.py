@@ -60,7 +60,8 @@ def notes(results: Iterable[Result]) -> list[str]:
         what = f"{height}x{width}, K {result.settings['slots']}, R {result.settings['refinements']}"
         of = f"batch {result.settings['batch']} of {result.settings['frames']} frames"
         more = f"{result.settings['convolutions']}{', recomputed' * result.settings['recompute']}"
-        told.append(f"{result.spec.name}: {what}, {of}, {more}; {result.repeats} repeats; streaming: one video")
+        video = f"one video{', compiled' * result.spec.compile}"
+        told.append(f"{result.spec.name}: {what}, {of}, {more}; {result.repeats} repeats; streaming: {video}")
     for title, phase in _phases(results):
         told += _difference(title, phase)
     return told

@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--slots", type=int, metavar="K", help="number of slots; default: the model's")
     what.add_argument("--bf16", action="store_true", help="convolutions in bfloat16")
     what.add_argument("--recompute", action="store_true", help="recompute cells in the backward pass")
+    what.add_argument("--compile", action="store_true", help="stream with compiled cells")
     what.add_argument("--against", metavar="naive", help="naive: compare with plain autograd; needs a source checkout")
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -104,8 +105,9 @@ def _asked(args: argparse.Namespace) -> Any:
         naive.check()
     presets, named = options.words(args.presets) or [], [n for text in args.case for n in options.words(text) or []]
     numbers = (args.batch, args.frames, args.slots, args.device, args.threads)
-    asked = cases.Asked(args.models, presets, named, *numbers, args.bf16, args.recompute)
-    given = [args.models, named, args.batch, args.frames, args.slots, args.bf16, args.recompute, args.against]
+    ways = (args.bf16, args.recompute, args.compile)
+    asked = cases.Asked(args.models, presets, named, *numbers, *ways)
+    given = [args.models, named, args.batch, args.frames, args.slots, *ways, args.against]
     if args.plot and not args.sweep:
         raise InputError("--plot", "draws a sweep only.", "Add --sweep.")
     if args.sweep and any(given):
