@@ -151,9 +151,11 @@ def _measure(objects: Objects, seed: int) -> Values:
     factors, scenes = objects.varied(), objects.scenes
     found = dci(objects.codes, factors, scenes=scenes, seed=seed)
     forests = dci(objects.codes, factors, scenes=scenes, regressor="forest", seed=seed)
-    others = np.random.default_rng(seed).permutation(len(objects.codes))
-    shuffled = dci(objects.codes[others], factors, scenes=scenes, seed=seed)
-    values = _scores(found, "") | _scores(forests, " by forests") | _scores(shuffled, " of shuffled codes")
+    shuffled = objects.codes[np.random.default_rng(seed).permutation(len(objects.codes))]
+    values = _scores(found, "") | _scores(forests, " by forests")
+    values |= _scores(dci(shuffled, factors, scenes=scenes, seed=seed), " of shuffled codes")
+    noise = dci(shuffled, factors, scenes=scenes, regressor="forest", seed=seed)
+    values |= _scores(noise, " by forests of shuffled codes")
     for name, told in found.informativeness.items():
         values[f"{told.measure} of {name}"] = told.value
         if told.measure == "accuracy":
