@@ -156,7 +156,8 @@ class CoarseToFineDecoder(nn.Module):
         x = functional.elu_(self.norms[2](self.second(x)))
         x = functional.interpolate(x, scale_factor=2, mode="nearest") + fine
         x = functional.elu_(self.norms[3](self.third(x)))
-        x = functional.pixel_shuffle(self.output(x), self.shuffle)[..., : self.size[0], : self.size[1]]
+        x = self.output(x).contiguous()  # planes are cut apart next: whole ones, or every later step is slower
+        x = functional.pixel_shuffle(x, self.shuffle)[..., : self.size[0], : self.size[1]]
         return x[:, :-1], x[:, -1:]
 
 
