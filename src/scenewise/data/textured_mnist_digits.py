@@ -58,7 +58,8 @@ class DigitFiles:
         """Where the digits come from, in words."""
         if not self.images:
             return "scikit-learn's 8 x 8 digits, enlarged"
-        return f"MNIST digits of {self.images}" + (f" and {self.test_images}" if self.test_images else "")
+        named = [Path(file).name for file in (self.images, self.test_images) if file]
+        return f"MNIST digits of {' and '.join(named)}"
 
     def fingerprint(self) -> str:
         """Return a hash of the files' contents, wherever they lie."""

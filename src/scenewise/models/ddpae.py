@@ -19,7 +19,8 @@ given. Prediction has no limit; poses cannot leave the frame, but nothing beyond
 What differs from the paper's code: KLs are closed forms (`sampled_kl`: single samples as there), rows and columns are
 transformed by two products. `start_at_prior` and group norm are ours, in the presets `fast` and `tiny`.
 
-Published, Moving MNIST, 10 frames predicted after 10: MSE 38.9, BCE 223 per frame. Ours: the recipes `ddpae-*`.
+Published, Moving MNIST at 64 x 64, 10 frames predicted after 10: MSE 38.9, BCE 223 per frame. Ours at 32 x 32, a
+quarter of the pixels: 15.1 and 94.7, digits apart with a foreground ARI of .75 to .8 (weights `ddpae-moving-mnist`).
 """
 
 from __future__ import annotations
