@@ -14,7 +14,7 @@ def results() -> list[Result]:
     cells = experiments.load("provide-prediction", "small").cells
     chosen = [cell for cell in cells if cell.data == "balls-binary"]
     assert [cell.model for cell in chosen] == ["provide", "rnem"]
-    assert [cell.weights for cell in chosen] == ["provide-balls-binary", None]
+    assert [cell.weights for cell in chosen] == ["provide-balls-binary", "rnem-balls"]
     values = {f"{m} observed": 0.9 for m in MEASURES}
     for m in MEASURES:
         values |= {f"{m} first {j}": 0.9 - 0.01 * j for j in HORIZONS}

@@ -22,8 +22,8 @@ relations, which are then none; predicted frames are assigned by the prediction 
 begins at a trained theta, since at 0 its layer norms have no slope. Ours are also `pooling`, which explains frames at
 a fraction of their size, and presets `fast` and `tiny`.
 
-Published (rnem.md 11, PROVIDE Table 1, 40 frames): F-ARI .7899, ARI .6833, MSE .0076. Ours, the recipe `rnem-balls`
-stopped after 458 of its steps: .842, .015, .0506; what is black has no owner yet, and predictions are dim.
+Published (rnem.md 11, PROVIDE Table 1, 40 frames): F-ARI .7899, ARI .6833, MSE .0076. Ours, the weights `rnem-balls`:
+.812, .004, .0273; what is black has no owner, and predictions are dim.
 `rnem-paper-balls` trains the paper's size.
 """
 
