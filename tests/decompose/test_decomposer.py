@@ -1,5 +1,7 @@
 """The same numbers frame by frame, as a stream and from a folder."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,7 @@ def test_step_takes_images_and_tensors_alike(tiny, video):
     assert tiny.step((tensor / 255).expand(2, -1, -1, -1))[0].masks.shape[0] == 2
 
 
-def test_a_compiled_model_gives_the_same_results(tiny_model, video, monkeypatch):
+def test_a_compiled_model_gives_the_same_results(tiny_model, video, monkeypatch, tmp_path):
     made = []
 
     def traced(graph, inputs):
@@ -48,9 +50,11 @@ def test_a_compiled_model_gives_the_same_results(tiny_model, video, monkeypatch)
     monkeypatch.setattr(compiled, "quickest", traced)
     model = sw.load(tiny_model)
     expected = model.decompose(video[:3], seed=5).masks
-    found = model.compile().decompose(video[:3], seed=5).masks
+    found = model.compile().decompose(video[:3], seed=5)
+    found.save(tmp_path, ["slots"])
     assert made
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert json.loads((tmp_path / "run.json").read_text())["settings"]["compiled"] is True
+    np.testing.assert_allclose(found.masks, expected, atol=1e-6)
 
 
 def test_step_scales_only_when_told(tiny, video):

@@ -58,6 +58,9 @@ class Decomposer:
         name: For messages and files.
         path: The folder it came from.
         fingerprint: Short hash of settings and weights.
+
+    Attributes:
+        compiled: Whether it runs as compiled graphs.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Decomposer:
         self.name = name or self.card.name or getattr(model, "registered_name", type(model).__name__)
         self.path = path
         self.fingerprint = fingerprint
+        self.compiled = False
         if self.frame_shape[0] not in (1, 3):
             raise InputError(self.name, f"takes frames of {self.frame_shape[0]} channels; videos have 1 or 3.")
 
@@ -111,6 +115,7 @@ class Decomposer:
             InputError: The model has nothing to compile.
         """
         compile_cells(self.model)
+        self.compiled = True
         return self
 
     # -- one frame at a time ----------------------------------------------------------------------------------------

@@ -178,6 +178,7 @@ class _Job:
             "observe": chosen.observe,
             "steps": chosen.steps,
             "device": str(decomposer.device),
+            "compiled": decomposer.compiled,
             "formats": list(self.formats),
             "model": {
                 "name": decomposer.name,
