@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scenewise.errors import InputError
-from scenewise.metrics import completeness, dci, disentanglement
+from scenewise.metrics import completeness, dci, dci_by, disentanglement
 
 pytest.importorskip("sklearn")
 
@@ -105,6 +105,20 @@ def test_samples_of_one_scene_stay_in_one_half():
     kept = dci(codes, columns, regressor="forest", scenes=scenes).informativeness
     assert all(leaked[name].value < 0.7 for name in columns)
     assert all(kept[name].value > 0.9 for name in columns)
+
+
+def test_regressors_share_what_is_told_of_categories(monkeypatch):
+    module, fitted = sys.modules["scenewise.metrics.dci"], []
+    forest = module._forest
+    monkeypatch.setattr(module, "_forest", lambda *given: fitted.append(given) or forest(*given))
+    codes, factors = independent(60)
+    columns = {"a": factors["a"], "kind": (factors["b"] > 0).astype(int)}
+    both = dci_by(("lasso", "forest"), codes, columns, seed=3)
+    assert len(fitted) == 2  # of `a`, and once of `kind`
+    for regressor, found in both.items():
+        alone = dci(codes, columns, regressor=regressor, seed=3)
+        np.testing.assert_array_equal(found.importance, alone.importance)
+        assert found.informativeness == alone.informativeness
 
 
 def test_a_seed_repeats_itself_and_another_draws_other_halves():

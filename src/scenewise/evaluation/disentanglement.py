@@ -23,7 +23,8 @@ from scenewise.data.object_factors import object_factors, object_ids
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import viewpoints
 from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows, Values, rows_of
-from scenewise.metrics import dci
+from scenewise.metrics import dci_by
+from scenewise.metrics.dci import REGRESSORS
 from scenewise.metrics.iou import labelled_sets, overlaps_of
 from scenewise.observation import Observation
 
@@ -149,13 +150,11 @@ def _row(factors: dict[str, dict[int, object]], name: int) -> dict[str, object]:
 
 def _measure(objects: Objects, seed: int) -> Values:
     factors, scenes = objects.varied(), objects.scenes
-    found = dci(objects.codes, factors, scenes=scenes, seed=seed)
-    forests = dci(objects.codes, factors, scenes=scenes, regressor="forest", seed=seed)
+    found, forests = dci_by(REGRESSORS, objects.codes, factors, scenes=scenes, seed=seed).values()
     shuffled = objects.codes[np.random.default_rng(seed).permutation(len(objects.codes))]
     values = _scores(found, "") | _scores(forests, " by forests")
-    values |= _scores(dci(shuffled, factors, scenes=scenes, seed=seed), " of shuffled codes")
-    noise = dci(shuffled, factors, scenes=scenes, regressor="forest", seed=seed)
-    values |= _scores(noise, " by forests of shuffled codes")
+    by_chance, by_forests = dci_by(REGRESSORS, shuffled, factors, scenes=scenes, seed=seed).values()
+    values |= _scores(by_chance, " of shuffled codes") | _scores(by_forests, " by forests of shuffled codes")
     for name, told in found.informativeness.items():
         values[f"{told.measure} of {name}"] = told.value
         if told.measure == "accuracy":

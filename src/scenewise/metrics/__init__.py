@@ -12,7 +12,7 @@ from scenewise.metrics.ari import RandIndex, adjusted_rand_index
 from scenewise.metrics.confidence import confidence
 from scenewise.metrics.correlation import pearson, rescaled
 from scenewise.metrics.covering import segmentation_covering
-from scenewise.metrics.dci import Dci, Informativeness, completeness, dci, disentanglement
+from scenewise.metrics.dci import Dci, Informativeness, completeness, dci, dci_by, disentanglement
 from scenewise.metrics.duplicates import Duplicates, Takeover, duplicates, takeover
 from scenewise.metrics.horizon import HORIZONS, Horizons, over_horizons
 from scenewise.metrics.inference_gap import InferenceGap, inference_gap
@@ -63,6 +63,7 @@ __all__ = [
     "confidence",
     "copy_last_mse",
     "dci",
+    "dci_by",
     "disentanglement",
     "duplicates",
     "gaussian_bias",

@@ -24,7 +24,7 @@ from scenewise.errors import InputError
 from scenewise.metrics.arrays import one_of, reals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -100,18 +100,50 @@ def dci(
         InputError: Shapes do not fit, values are NaN or infinite, there are fewer than 20 samples, two codes or two
             factors, ten scenes, a factor is the same everywhere, or scikit-learn is not installed.
     """
-    one_of(regressor, "regressor", REGRESSORS)
+    return dci_by((regressor,), codes, factors, scenes=scenes, seed=seed)[regressor]
+
+
+def dci_by(
+    regressors: Sequence[str],
+    codes: ArrayLike,
+    factors: Mapping[str, ArrayLike],
+    *,
+    scenes: ArrayLike | None = None,
+    seed: int = 0,
+) -> dict[str, Dci]:
+    """Return what `dci` measures with each of some regressors; categories, which they share, are predicted once.
+
+    Args:
+        regressors: Names of regressors, as of `dci`; the other arguments are those of `dci`, too.
+        codes: Shape (N, Z).
+        factors: F factors by name.
+        scenes: Shape (N,).
+        seed: Of the halves and the forests.
+
+    Raises:
+        InputError: As of `dci`.
+    """
+    for regressor in regressors:
+        one_of(regressor, "regressor", REGRESSORS)
     values, columns = _checked(codes, factors)
     rows = _halves(np.arange(len(values)) if scenes is None else np.asarray(scenes), len(values), seed)
     scaled = _standardised(values, rows[0])
-    told, importances = {}, []
-    for name, column in columns.items():
-        train, test = (_Half(scaled[half], column[half]) for half in rows)
-        told[name], importance = _predicted(train, test, regressor, seed)
-        importances.append(importance)
-    found = np.stack(importances, 1)  # (Z, F)
-    kept = (_purity(found), _purity(found.T))
-    return Dci(disentanglement(found), completeness(found), told, found, *kept)
+    predicted: dict[tuple[str, str], tuple[Informativeness, np.ndarray]] = {}
+    found = {}
+    for regressor in regressors:
+        asked = [(n, regressor if np.issubdtype(c.dtype, np.floating) else "forest") for n, c in columns.items()]
+        for name, kind in asked:
+            if (name, kind) not in predicted:
+                train, test = (_Half(scaled[half], columns[name][half]) for half in rows)
+                predicted[name, kind] = _predicted(train, test, kind, seed)
+        found[regressor] = _scored({name: predicted[name, kind] for name, kind in asked})
+    return found
+
+
+def _scored(predicted: Mapping[str, tuple[Informativeness, np.ndarray]]) -> Dci:
+    told = {name: each for name, (each, _) in predicted.items()}
+    found = np.stack([importance for _, importance in predicted.values()], 1)  # (Z, F)
+    return Dci(disentanglement(found), completeness(found), told, found, _purity(found), _purity(found.T))
 
 
 def disentanglement(importance: ArrayLike) -> float:
@@ -203,7 +235,7 @@ def _predicted(train: _Half, test: _Half, regressor: str, seed: int) -> tuple[In
     if (train.factor == train.factor[0]).all():  # a rare category that only the other half has
         found, importance = np.full(len(test.factor), train.factor[0]), np.zeros(train.codes.shape[1])
     else:
-        fitted, importance = _lasso(train) if ordered and regressor == "lasso" else _forest(train, ordered, seed)
+        fitted, importance = _lasso(train) if regressor == "lasso" else _forest(train, ordered, seed)
         found = fitted.predict(test.codes)
     score = _error if ordered else _accuracy
     total = importance.sum()
