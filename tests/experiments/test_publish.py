@@ -25,6 +25,12 @@ def evaluation(fingerprint: str) -> dict:
     }
 
 
+def test_cards_do_not_say_where_files_lie():
+    told = evaluation("any")
+    told["data"]["settings"] = ["size=32", "test_images=/home/me/t10k.gz", "path=/data/x.h5"]
+    assert module.scores_of(told)[0].data.endswith("K 3, R 3, size=32")
+
+
 def test_scores_of_this_model_enter_its_card(tmp_path, monkeypatch):
     made = MODELS.get("provide")
     folder = save_model(

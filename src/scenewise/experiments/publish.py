@@ -15,6 +15,7 @@ from typing import Any
 
 from scenewise.checkpoint import Card, Score, load_model, save_model
 from scenewise.errors import InputError
+from scenewise.training.plan import PLACES
 
 
 def scores_of(evaluation: dict[str, Any]) -> tuple[Score, ...]:
@@ -28,7 +29,7 @@ def scores_of(evaluation: dict[str, Any]) -> tuple[Score, ...]:
     where += f", K {evaluation['slots']}"
     if evaluation["refinements"] is not None:
         where += f", R {evaluation['refinements']}"
-    where += "".join(f", {setting}" for setting in data["settings"])
+    where += "".join(f", {setting}" for setting in data["settings"] if setting.partition("=")[0] not in PLACES)
     return tuple(_score(row, where) for row in evaluation["scores"] if row["mean"] is not None)
 
 

@@ -175,12 +175,14 @@ def cautions(config: Any) -> list[str]:
     return [f"lds_weight: {slots} slots of {latent} latents cannot all differ; their least mean cosine² is {least:.3f}"]
 
 
-_PLACES = ("files", "cache", "path", "images", "labels")
-"""Settings of sources that say where files lie."""
+PLACES = (
+    "files", "cache", "path", "images", "labels", "test_images", "test_labels", "truth", "proposals", "annotations",
+)  # fmt: skip
+"""Settings of sources that say where files lie: cards, which are passed on, leave them out."""
 
 
 def describe_data(recipe: Recipe, source: Source) -> str:
-    """Return one line: source, what it is, its settings (no paths: cards are passed on)."""
-    shown = (item for item in recipe.data.settings.items() if item[0] not in _PLACES)
+    """Return one line: source, what it is, its settings but for `PLACES`."""
+    shown = (item for item in recipe.data.settings.items() if item[0] not in PLACES)
     settings = ", ".join(f"{key}={value}" for key, value in shown)
     return f"{recipe.data.source} ({source.facts.origin}{'; ' + settings if settings else ''})"
