@@ -60,9 +60,7 @@ def main(text: str) -> str:
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
     _touch(spec)
-    subject = Subject(spec)
-    if spec.compile and not asked["training"]:
-        subject.compile()
+    subject = _subject(spec, asked["training"])
     with subject.way():
         return json.dumps(asdict(watched(lambda: _work(subject, asked["training"]))))
 
@@ -79,6 +77,13 @@ def _work(subject: Subject, training: bool) -> None:
         subject.train() if training else subject.stream()
 
 
+def _subject(spec: Spec, training: bool) -> Subject:
+    subject = Subject(spec)
+    if spec.compile and not training:
+        subject.compile()
+    return subject
+
+
 def _in_child(spec: Spec, training: bool) -> Memory:
     question = json.dumps({"spec": spec.plain(), "training": training})
     command = [sys.executable, "-m", "scenewise.bench.child", question]
@@ -91,9 +96,7 @@ def _in_child(spec: Spec, training: bool) -> Memory:
 
 
 def _on_gpu(spec: Spec, training: bool) -> Memory:
-    subject = Subject(spec)
-    if spec.compile and not training:
-        subject.compile()
+    subject = _subject(spec, training)
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()

@@ -18,7 +18,7 @@ from scenewise.decompose.result import Result, Settings
 from scenewise.decompose.sizes import checked_size, draw, scaled
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Observes, Predictor, Recurrent, SceneModel, State
-from scenewise.variational.compiled import compile_cells
+from scenewise.variational.compiled import CompiledEngine, compile_cells
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
@@ -58,9 +58,6 @@ class Decomposer:
         name: For messages and files.
         path: The folder it came from.
         fingerprint: Short hash of settings and weights.
-
-    Attributes:
-        compiled: Whether it runs as compiled graphs.
     """
 
     def __init__(
@@ -71,7 +68,6 @@ class Decomposer:
         self.name = name or self.card.name or getattr(model, "registered_name", type(model).__name__)
         self.path = path
         self.fingerprint = fingerprint
-        self.compiled = False
         if self.frame_shape[0] not in (1, 3):
             raise InputError(self.name, f"takes frames of {self.frame_shape[0]} channels; videos have 1 or 3.")
 
@@ -105,6 +101,11 @@ class Decomposer:
         """Whether slots keep their objects from frame to frame; otherwise each frame is taken apart by itself."""
         return isinstance(self.model, (Recurrent, Observes))
 
+    @property
+    def compiled(self) -> bool:
+        """Whether the model runs as compiled graphs."""
+        return isinstance(getattr(self.model, "engine", None), CompiledEngine)
+
     def compile(self) -> Decomposer:
         """Let the model run as compiled graphs, made with the first frame, and return this decomposer.
 
@@ -115,7 +116,6 @@ class Decomposer:
             InputError: The model has nothing to compile.
         """
         compile_cells(self.model)
-        self.compiled = True
         return self
 
     # -- one frame at a time ----------------------------------------------------------------------------------------
