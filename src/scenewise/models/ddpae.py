@@ -9,10 +9,9 @@ there, so that training on observed and future frames alike is training to predi
 Symbols of the paper used here: N components, c content, z_1 the first pose, beta the pose's increments.
 
 As slots: component n is slot n, the last slot is the black background and has no latent. Ink is shared out among the
-components in proportion to what each adds, and black counts as BLACK of ink besides, where it is not full: a pixel
-belongs to a component as soon as one adds more than that, however dim a blurred digit is. Appearance is as bright as
-all of it (with colours: the brightest channel, and each component's hue), so that masks sum to 1 and the
-reconstruction is the frame's mean, min(1, sum of components). `latent` is (c, pose before it is squashed).
+components by what each adds; black counts as BLACK of ink where it is not full, so that a pixel is of whatever adds
+more. Appearance is as bright as all of it (with colours: the brightest channel, and each component's hue): masks sum to
+1, and the reconstruction is the frame's mean, min(1, sum of components). `latent` is (c, pose before it is squashed).
 In training mode latents are sampled; in evaluation mode they are their means, as in the paper's tests, unless noise is
 given. Prediction has no limit; poses cannot leave the frame, but nothing beyond the clips of training was learnt.
 
