@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NEIGHBOURS = 3
 """Default of DVIP's measures here; the paper names none."""
 
-_JITTER = 1e-10  # in standard deviations, against ties
+_JITTER = 1e-10  # against ties; in standard deviations where samples are standardised
 _MOST_FOR_TREE = 8  # dimensions of the joint space up to which a k-d tree is the faster one
 _CHUNK = 500  # rows of the distance matrix at a time; bounds the memory
 
@@ -52,12 +52,18 @@ class Transfer:
 
 
 def mutual_information(
-    x: ArrayLike, y: ArrayLike, neighbours: int = NEIGHBOURS, *, seed: int = 0, method: str = "auto"
+    x: ArrayLike,
+    y: ArrayLike,
+    neighbours: int = NEIGHBOURS,
+    *,
+    seed: int = 0,
+    method: str = "auto",
+    standardise: bool = True,
 ) -> float:
     """Estimate I(x; y) in nats from paired samples; it can be slightly below 0 and is not clipped.
 
     I = psi(k) + psi(N) - mean[psi(n_x + 1) + psi(n_y + 1)], with n_x the number of other samples nearer in x than the
-    k-th neighbour in the joint space, all distances maximum norms. Every dimension is standardised first.
+    k-th neighbour in the joint space, all distances maximum norms.
 
     Args:
         x: Float samples, shape (N, d) or (N,).
@@ -65,6 +71,7 @@ def mutual_information(
         neighbours: k, at least 1 and below N.
         seed: Of the jitter against ties.
         method: "tree" for few dimensions, "matrix" (N² distances, in chunks) for many; "auto" chooses.
+        standardise: Bring every dimension to mean 0 and standard deviation 1 first.
 
     Raises:
         InputError: Shapes do not fit, there are too few samples, or values are not finite floats.
@@ -75,7 +82,9 @@ def mutual_information(
     if not 1 <= neighbours < len(one):
         raise InputError("neighbours", f"must be at least 1 and below the {len(one)} samples; found {neighbours}.")
     noise = np.random.default_rng(seed)
-    one, other = (_standardised(values) + _JITTER * noise.standard_normal(values.shape) for values in (one, other))
+    one, other = (
+        (_standardised(v) if standardise else v) + _JITTER * noise.standard_normal(v.shape) for v in (one, other)
+    )
     tree = method == "tree" or (method == "auto" and one.shape[1] + other.shape[1] <= _MOST_FOR_TREE)
     inside = _tree(one, other, neighbours) if tree else _matrix(one, other, neighbours)
     from scipy.special import digamma
