@@ -1,5 +1,6 @@
 """R-NEM and its family: the acceptance checks of rnem.md 13, EM where its result is known, and what only it can do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -304,6 +305,22 @@ def test_prediction_reads_what_it_drew() -> None:
         expected = model.decoder(model.cell(code, {"hidden": state["hidden"]})["latent"].flatten(0, 1))
     torch.testing.assert_close(predicted.appearance[:, 1], expected.unflatten(0, (2, 3)), rtol=1e-4, atol=1e-5)
     assert int(after["frame"]) == 3
+
+
+def test_black_pixels_of_a_decomposition_may_go_to_the_emptiest_slot() -> None:
+    model, observation = rnem("tiny"), bits()
+    shared = model(observation, seed=1)
+    a = shared.decomposition
+    model.config = replace(model.config, black_pixels="emptiest")
+    given = model(observation, seed=1)
+    b = given.decomposition
+    assert torch.equal(a.masks[:, 0], b.masks[:, 0])  # random at first
+    white = observation.frames[:, 1:, None].expand_as(a.masks[:, 1:]) == 1
+    assert torch.equal(a.masks[:, 1:][white], b.masks[:, 1:][white])
+    assert not torch.equal(a.masks, b.masks)
+    torch.testing.assert_close(b.masks.sum(2), torch.ones_like(b.masks[:, :, 0]))
+    assert torch.equal(a.appearance, b.appearance)  # EM went on as before
+    assert all(torch.equal(shared.terms[name], given.terms[name]) for name in shared.terms)
 
 
 def test_predicting_a_certain_future_is_seeing_it() -> None:

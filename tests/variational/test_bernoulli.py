@@ -6,7 +6,13 @@ import math
 import pytest
 import torch
 
-from scenewise.variational.bernoulli import imagined_responsibilities, log_likelihood, losses, responsibilities
+from scenewise.variational.bernoulli import (
+    imagined_responsibilities,
+    log_likelihood,
+    losses,
+    responsibilities,
+    settled,
+)
 
 
 def random_psi(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -113,3 +119,24 @@ def test_predicted_pixels_belong_to_who_draws_them_even_faintly() -> None:
     assert float(gamma[0]) > 0.99  # above 0.1: taken for white
     assert float(gamma[1]) == pytest.approx(0.95 / 1.95, abs=1e-4)  # below: for black
     assert float(gamma[2]) == pytest.approx(0.5)
+
+
+def test_black_goes_to_the_slot_that_draws_least_unless_it_draws_there() -> None:
+    psi = torch.full((1, 3, 1, 2, 3), 0.01)
+    psi[0, 0, 0, 0, 0], psi[0, 1, 0, 1, 1] = 0.9, 0.8  # a ball each; slot 2 is empty but for one doubtful pixel
+    psi[0, 2, 0, 1, 2] = 0.3
+    frame = torch.zeros(1, 1, 2, 3)
+    frame[0, 0, 0, 0] = 1
+    gamma = responsibilities(psi, frame)
+    drawn = psi.mean((2, 3, 4))
+    after = settled(gamma, psi, frame, drawn)
+    kept = torch.zeros(2, 3, dtype=torch.bool)
+    kept[0, 0] = kept[1, 2] = True  # white; and black where slot 2 expects white
+    assert torch.equal(after[0, :, 0, kept], gamma[0, :, 0, kept])
+    assert torch.equal(after[0, :, 0, ~kept], torch.tensor([0.0, 0.0, 1.0])[:, None].expand(3, 4))
+    imagined = settled(gamma, psi, None, drawn)
+    kept[1, 1] = True  # white is predicted there
+    assert torch.equal(imagined[0, :, 0, kept], gamma[0, :, 0, kept])
+    assert torch.equal(imagined[0, 2, 0, ~kept], torch.ones(3))
+    other = settled(gamma, psi, frame, torch.tensor([[0.0, 1.0, 2.0]]))
+    assert torch.equal(other[0, 0, 0, 1], torch.ones(3))

@@ -10,6 +10,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _FLOOR = 1e-6  # added to likelihoods, and the least psi and 1 - psi in logarithms
 _SEEN = 0.1  # psi from which a predicted pixel counts as white: low, so that balls do not fade away
@@ -35,6 +36,26 @@ def responsibilities(psi: Tensor, frame: Tensor) -> Tensor:
 def imagined_responsibilities(psi: Tensor) -> Tensor:
     """Return gamma where there is no frame: that of what the slots predict themselves, shape (B, K, 1, H, W)."""
     return responsibilities(psi, (psi.amax(1) > _SEEN).to(psi.dtype))
+
+
+@torch.no_grad()
+def settled(gamma: Tensor, psi: Tensor, frame: Tensor | None, drawn: Tensor) -> Tensor:
+    """Return gamma with black pixels given to the slot that draws least, where it may own them (ours).
+
+    Where no slot draws ink, every slot explains black equally well: the E-step leaves it to chance who owns the
+    background. A slot may own a pixel where its psi is within 0.1 of the least there.
+
+    Args:
+        gamma: Shape (B, K, 1, H, W).
+        psi: Shape (B, K, C, H, W).
+        frame: Shape (B, C, H, W); None where there is none: then black is where no slot predicts white.
+        drawn: How much each slot draws, shape (B, K).
+    """
+    ink = psi.amax(2, keepdim=True)
+    whole = functional.one_hot(drawn.argmin(1), psi.shape[1])[:, :, None, None, None].to(gamma.dtype)
+    seen = ink.amax(1, keepdim=True) if frame is None else frame.amax(1, keepdim=True).unsqueeze(1)
+    near = (ink * whole).sum(1, keepdim=True) <= ink.amin(1, keepdim=True) + _SEEN
+    return torch.where((seen <= _SEEN) & near, whole, gamma)
 
 
 def log_likelihood(psi: Tensor, frame: Tensor) -> Tensor:
