@@ -21,7 +21,7 @@ changes another's explanation. The loss is the sum over frames, not their mean: 
 Published (Table 2, moving MNIST, nats per frame): ELBO -2902 factored, -2896 entangled; information same 4.61 and 4.66,
 cross 0.75 and 2.61. A perfect reconstruction without KL has -2774.5. Ours: recipes `dvip-moving-mnist` and
 `dvip-moving-mnist-entangled` at 32 x 32; the experiment `dvip` is the table. After 6,000 steps two seeds of five
-know both digits, and where parts differ they are directions: nothing in the objective ties a bouncing digit's x and y.
+know both digits, and in none is a part a digit: nothing in the objective ties a bouncing digit's x and y.
 """
 
 from __future__ import annotations

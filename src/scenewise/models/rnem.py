@@ -255,7 +255,7 @@ class Rnem(SceneModel, Recurrent, Predictor):
         for _ in range(steps):
             psi = state["psi"]
             gamma = imagined_responsibilities(psi)
-            reading = _Reading(None, (gamma * psi).sum(1), psi, gamma, state["latent"], _drawn(state))
+            reading = _Reading(None, (gamma * psi).sum(1), psi, gamma, state["latent"], state["drawn"])
             state = self._update(reading, state, 0, True)
             parts.append(reading)
         return self._join(parts), state
@@ -279,7 +279,7 @@ class Rnem(SceneModel, Recurrent, Predictor):
         seen, psi = self._small(frame), state["psi"]
         first = r == 0 and int(state["frame"]) == 0
         gamma = self._random_gamma(state, noise) if first else responsibilities(psi, seen)
-        return _Reading(frame, seen, psi, gamma, state["latent"], _drawn(state), first)
+        return _Reading(frame, seen, psi, gamma, state["latent"], state["drawn"], first)
 
     def _random_gamma(self, state: State, noise: Tensor | None) -> Tensor:
         batch, slots, _, height, width = state["psi"].shape
@@ -298,7 +298,9 @@ class Rnem(SceneModel, Recurrent, Predictor):
             new = checkpoint(self._advance, masked, carried, use_reentrant=False, preserve_rng_state=False)
         else:
             new = self._advance(masked, carried)
-        return {**state, **new, "drawn": reading.drawn, "frame": state["frame"] + int(ends)}
+        ink = new["psi"].detach().mean((2, 3, 4))  # lasting: two empty slots must not take turns as the background
+        drawn = _LASTING * state["drawn"] + (1 - _LASTING) * ink
+        return {**state, **new, "drawn": drawn, "frame": state["frame"] + int(ends)}
 
     def _advance(self, masked: Tensor, carried: State) -> State:
         """Take gamma (x - psi) of shape (B, K, C, h, w); return the new state and its psi."""
@@ -413,12 +415,6 @@ def _make_cell(config: RnemConfig) -> nn.Module:
     if config.cell == "plain":
         return PlainCell(config.code, config.hidden, config.carry)
     return RelationalCell(config.code, config.hidden, config.carry, config.attention)
-
-
-def _drawn(state: State) -> Tensor:
-    """Return a running mean of how much each slot draws: two empty slots must not take turns as the background."""
-    now: Tensor = state["psi"].detach().mean((2, 3, 4))
-    return _LASTING * state["drawn"] + (1 - _LASTING) * now
 
 
 def _detached(state: State) -> State:
