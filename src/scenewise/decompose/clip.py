@@ -141,6 +141,7 @@ class _Fitting:
 
     @property
     def own_size(self) -> tuple[int, int]:
+        """(H, W) of the model's frames."""
         return self.frame_shape[1:]
 
     def frame(

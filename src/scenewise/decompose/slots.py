@@ -216,6 +216,7 @@ class _Moments:
         self.squares = np.zeros(shape)
 
     def add(self, values: np.ndarray, rows: np.ndarray) -> None:
+        """Count the values of the rows that come now; both have one entry per row."""
         self.count[rows] += 1
         step = values[rows] - self.mean[rows]
         self.mean[rows] += step / self.count[rows, None]

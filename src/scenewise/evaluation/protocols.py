@@ -265,6 +265,7 @@ class _Tally:
         self.empty = 0
 
     def add(self, each: np.ndarray, empty: int) -> None:
+        """Add values of some videos, (N, T) with NaN where a frame does not count, and how many were empty."""
         longer = max(0, each.shape[1] - len(self.total))
         self.total, self.count = (np.pad(a, (0, longer)) for a in (self.total, self.count))
         counted = ~np.isnan(each)
@@ -273,11 +274,13 @@ class _Tally:
         self.empty += empty
 
     def mean(self, weights: np.ndarray | None) -> float:
+        """Return the mean over all that counts, frames weighted; NaN where nothing does."""
         w = np.ones(len(self.total)) if weights is None else weights
         count = float((w * self.count).sum())
         return float((w * self.total).sum()) / count if count else math.nan
 
     def curve(self) -> list[float]:
+        """Return the mean at each t."""
         return [float(t / c) if c else math.nan for t, c in zip(self.total, self.count, strict=True)]
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: Callable[..., tuple[Tensor, ...]], count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Run without a graph; the first `count` tensors are its inputs, the others parameters it uses."""
         ctx.run, ctx.count = run, count
         ctx.save_for_backward(*tensors)
         with torch.no_grad():
@@ -21,6 +22,7 @@ class _Recomputed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        """Run once more, with a graph, and return the gradients of inputs and parameters."""
         inputs, parameters = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
         wanted = ctx.needs_input_grad[2:]
         fresh = [t.detach().requires_grad_(w) for t, w in zip(inputs, wanted, strict=False)]
