@@ -7,7 +7,7 @@ import torch
 
 from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
 from scenewise.variational.mixture import SpatialMixture
-from scenewise.variational.refinement import ImageInputs, Weights, area_entropy, image_gradients, step_terms
+from scenewise.variational.refinement import Inputs, Weights, area_entropy, image_gradients, step_terms
 
 
 def make(kind: str, slots: int = 4, channels: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -113,7 +113,7 @@ def test_gradient_inputs_carry_no_graph_and_the_others_do() -> None:
     appearance.requires_grad_()
     logits.requires_grad_()
     m = SpatialMixture(frame, appearance, logits, 0.4)
-    shared, per_slot = ImageInputs().build(m, image_gradients(m, Weights()))
+    shared, per_slot = Inputs().build(m, image_gradients(m, Weights()))
     assert not shared.requires_grad
     for channel, carries in ((slice(0, 6), True), (slice(6, 11), False)):  # mu, m, logits, posterior | gradients
         grads = torch.autograd.grad(
