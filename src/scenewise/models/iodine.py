@@ -12,7 +12,8 @@ have no trained gain, which the convolution and the linear layer that follow abs
 16 and 32 numbers, which fit the tables of the refinement networks, where those of the decoders list 32 and 64;
 gradients are of the sum over a batch. `official` has the public code's settings: T + 1 decodes with weights 0, 1/T, ..
 1, so that the last refinement is trained; log-likelihoods and the gradient by mask logits among the inputs; logistic
-output. `fast` is ours, sides with the public code on decodes and inputs, and learns soonest on small hardware.
+output (iodine.md 11 has all 12 places where text and code disagree). `fast` is ours, sides with the public code on
+decodes and inputs, and learns soonest on small hardware.
 
 The paper's ablations are settings: `inputs_left_out` (section 4.3, any of the 11 inputs), `decoder: deconv`,
 `initial_posterior: prior` (appendix C).
@@ -206,7 +207,7 @@ class Iodine(Refining, Decodes, Weighs):
         return Weights(config.reconstruction_weight, config.kl_weight, area_entropy=config.area_entropy_weight)
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Return NLL + KL (IODINE Algorithm 1) as weighted, and what else weighs, shape (B,)."""
+        """Return NLL + KL (IODINE, Algorithm 1) as weighted, and what else weighs, shape (B,)."""
         w = self.weights
         total = w.reconstruction * terms["nll"] + w.kl * terms["kl"] + self.config.lds_weight * terms["duplicates"]
         return total + w.area_entropy * terms["area_entropy"]

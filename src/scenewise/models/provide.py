@@ -21,7 +21,8 @@ The preset `paper`, our default, departs from the paper's text in these places, 
 The preset `text` takes the paper's word in the first six. Where the text is silent both have what the public code has:
 sigma² = 0.3, R = 6, sizes of layers, beta / psi = 10, lambda and the state along r starting anew in every frame. Where
 the text contradicts itself (it says that the mask entropy is maximised), eq. 7 holds, which minimises it. `reference`
-mimics the public code, `fast` is ours and learns soonest on small hardware: `ProvideConfig` tells each of its settings.
+mimics the public code (provide.md 13 has all 20 places where that and the paper disagree), `fast` is ours and learns
+soonest on small hardware: `ProvideConfig` tells each of its settings.
 
 Published (Table 1, 40 frames): balls colour ARI .7301, F-ARI .9999, MSE .0002; binary .7294, .9999, .0004.
 Ours: the recipes `provide-balls-colour` and `provide-balls-binary` and the cards beside their weights.

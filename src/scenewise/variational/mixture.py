@@ -2,8 +2,8 @@
 
 A pixel x_i is explained by K slots with mask m_ik = softmax_k(a_ik) and mean mu_ik:
 
-- mixture: p(x_i) = sum_k m_ik N(x_i; mu_ik, sigma²) (IODINE eq. 1, PROVIDE eq. 1 and 6), joint over channels ("pixel")
-  or one mixture per channel ("channel", as many public codes have it);
+- mixture: p(x_i) = sum_k m_ik N(x_i; mu_ik, sigma²) (IODINE eq. 1, PROVIDE eqs. 1, 6), joint over channels ("pixel") or
+  one mixture per channel ("channel", as many public codes have it);
 - composed: p(x_i) = N(x_i; sum_k m_ik mu_ik, sigma²), the likelihood of the image the slots compose.
 
 N is a Gaussian, or a logistic density of the same standard deviation (IODINE's public code).
@@ -43,8 +43,10 @@ class memo:  # noqa: N801 - used like `property`
         """Take the name under which a mixture keeps it."""
         self.name = name
 
-    def __get__(self, mixture: SpatialMixture, owner: type) -> Tensor:
+    def __get__(self, mixture: SpatialMixture | None, owner: type) -> Tensor:
         """Return it, with a graph wherever gradients are enabled and something the mixture is made of has one."""
+        if mixture is None:
+            return self  # type: ignore[return-value]
         values = vars(mixture)
         value: Tensor | None = values.get(self.name)
         if value is None or (not value.requires_grad and mixture.has_graph and torch.is_grad_enabled()):
@@ -165,7 +167,7 @@ class SpatialMixture:
     def leave_one_out(self) -> Tensor:
         """Log p(x_i) under the other slots with their masks renormalised, shape (B, K, 1, H, W); for K = 1 it is 0.
 
-        In a stable form: LSE_{j != k}(a_j + log N_j) - LSE_{j != k}(a_j).
+        The stable form of iodine.md 4.1: LSE_{j != k}(a_j + log N_j) - LSE_{j != k}(a_j).
         """
         slots = self.logits.shape[1]
         if slots == 1:
