@@ -104,5 +104,7 @@ def test_pages_named_in_texts_exist() -> None:
 
 def test_every_note_is_listed_and_reached() -> None:
     index = (NOTES / "README.md").read_text(encoding="utf-8")
-    assert [page.name for page in NOTES.glob("*.md") if page.name != "README.md" and f"]({page.name})" not in index] == []
+    assert [
+        page.name for page in NOTES.glob("*.md") if page.name != "README.md" and f"]({page.name})" not in index
+    ] == []
     assert any("notes/README.md" in page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))

@@ -184,7 +184,7 @@ class Iodine(Refining, Decodes, Weighs):
         return Weights(config.reconstruction_weight, config.kl_weight, area_entropy=config.area_entropy_weight)
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Return NLL + KL (IODINE eq. 3) as weighted, and what else weighs, shape (B,)."""
+        """Return NLL + KL (IODINE, Algorithm 1) as weighted, and what else weighs, shape (B,)."""
         w = self.weights
         total = w.reconstruction * terms["nll"] + w.kl * terms["kl"] + self.config.lds_weight * terms["duplicates"]
         return total + w.area_entropy * terms["area_entropy"]

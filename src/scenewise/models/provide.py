@@ -9,9 +9,11 @@ R the refinement budget of the first frame, R_t = max(R - t, 1) that of frame t;
 reconstruction, KL and mask entropy.
 
 What differs from the paper by default (preset `paper`; provide.md 13 has all 20 places where paper and code disagree):
-the final decode of a frame counts in the loss (step weights r / D_t over all D_t decodes); log sigma of the prior is
-clamped to [-5, 5]; gradients are taken of the sum over the batch. The preset `reference` mimics the public code,
-`fast` is ours and learns soonest on small hardware: see `ProvideConfig` for each of its settings.
+the final decode of a frame counts in the loss (step weights r / D_t over all D_t decodes); likelihoods among the inputs
+are logarithms; the 2D cell is the code's gated one and not Graves's; means go through a sigmoid; lambda starts anew in
+every frame; log sigma of the prior is clamped to [-5, 5]; gradients are taken of the sum over the batch. The preset
+`reference` mimics the public code, `fast` is ours and learns soonest on small hardware: see `ProvideConfig` for each of
+its settings.
 
 Published (Table 1, 40 frames): balls colour ARI .7301, F-ARI .9999, MSE .0002; binary .7294, .9999, .0004.
 Ours: the recipes `provide-balls-colour` and `provide-balls-binary` and the cards beside their weights.
@@ -146,7 +148,7 @@ class _Explained:
 
 
 class PriorNetwork(nn.Module):
-    """xi: h of the last frame to the prior of this one (PROVIDE eq. 6, footnote 5)."""
+    """xi: h of the last frame to the prior of this one (PROVIDE eq. 5, footnote 5)."""
 
     def __init__(self, config: ProvideConfig) -> None:
         super().__init__()

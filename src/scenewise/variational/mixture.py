@@ -2,7 +2,7 @@
 
 A pixel x_i is explained by K slots with mask m_ik = softmax_k(a_ik) and mean mu_ik:
 
-- mixture: p(x_i) = sum_k m_ik N(x_i; mu_ik, sigma²) (IODINE eq. 1, PROVIDE eq. 5), joint over channels ("pixel") or
+- mixture: p(x_i) = sum_k m_ik N(x_i; mu_ik, sigma²) (IODINE eq. 1, PROVIDE eqs. 1, 6), joint over channels ("pixel") or
   one mixture per channel ("channel", as many public codes have it);
 - composed: p(x_i) = N(x_i; sum_k m_ik mu_ik, sigma²), the likelihood of the image the slots compose.
 
@@ -124,7 +124,7 @@ class SpatialMixture:
     def leave_one_out(self) -> Tensor:
         """Log p(x_i) under the other slots with their masks renormalised, shape (B, K, 1, H, W); for K = 1 it is 0.
 
-        The stable form of iodine section 4.1: LSE_{j != k}(a_j + log N_j) - LSE_{j != k}(a_j).
+        The stable form of iodine.md 4.1: LSE_{j != k}(a_j + log N_j) - LSE_{j != k}(a_j).
         """
         slots = self.logits.shape[1]
         if slots == 1:

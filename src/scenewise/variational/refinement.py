@@ -1,7 +1,7 @@
 """One step of iterative amortised inference: what the refinement network sees, in closed form.
 
 Image-space gradients need no backward pass. Only the decoder is differentiated, once per step and with respect to the
-latent alone, on the same graph the training loss uses; no second-order graph is built (IODINE sections 4.1 and 4.4).
+latent alone, on the same graph the training loss uses; no second-order graph is built (iodine.md 4.1 and 4.4).
 """
 
 from __future__ import annotations
