@@ -18,10 +18,11 @@ log-variances are clamped to [-10, 10], and the term `clamped` counts how many a
 frames in training steps, which `begin_step` announces, and uses running statistics everywhere else, so that no frame
 changes another's explanation. The loss is the sum over frames, not their mean: Adam takes the same steps.
 
-Published (Table 2, moving MNIST, nats per frame): ELBO -2902 factored, -2896 entangled; information same 4.61 and 4.66,
-cross 0.75 and 2.61. A perfect reconstruction without KL has -2774.5. Ours: recipes `dvip-moving-mnist` and
-`dvip-moving-mnist-entangled` at 32 x 32; the experiment `dvip` is the table. After 6,000 steps two seeds of five
-know both digits, and in none is a part a digit: nothing in the objective ties a bouncing digit's x and y.
+Published (Table 2, moving MNIST): ELBO -2902 factored, -2896 entangled, nats per frame (a perfect reconstruction
+without KL: -2774.5); information same 4.61 and 4.66, cross 0.75 and 2.61, in bits (dvip.md 7). Ours: the recipes
+`dvip-moving-mnist` and `dvip-moving-mnist-entangled` at 32 x 32; the experiment `dvip` is the table. After 6,000 steps
+two seeds of five know both digits, and in neither is a part a digit: nothing in the objective ties a bouncing digit's x
+and y.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from scenewise.nn.layers import BroadcastConv2d, arranged, coordinates
 
 
 class BroadcastDecoder(nn.Module):
-    """Spatial broadcast decoder at full resolution (PROVIDE appendix, IODINE table of the decoder; provide.md 5).
+    """Spatial broadcast decoder at full resolution (IODINE appendix C, decoder tables; provide.md 5).
 
     Args:
         inputs: Size of the vector it draws.
@@ -196,7 +196,7 @@ def make_canvas(
 
 
 class SlotDecoder(nn.Module):
-    """g: (z, optionally a recurrent state h) to means and mask logits (PROVIDE eq. 1; provide.md 5).
+    """g: (z, optionally a recurrent state h) to means and mask logits (PROVIDE eq. 6; provide.md 5).
 
     Args:
         canvas: Draws one slot from a vector.
