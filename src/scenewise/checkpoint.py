@@ -256,8 +256,12 @@ def readme(model: SceneModel, card: Card) -> str:
     if card.scores:
         parts.append("## Scores\n\n" + _table(("protocol", "measure", "data", "value"), map(_score_row, card.scores)))
     if len(card.stages) > 1 or any(stage.lengthened for stage in card.stages):
-        head = ("stage", "steps", "best at", "minutes", "seed", "MSE", "F-ARI", "ARI")
-        parts.append("## Training\n\n" + _table(head, map(_stage_row, card.stages)))
+        columns = zip(
+            ("stage", "steps", "best at", "minutes", "seed", "MSE", "F-ARI", "ARI"), *map(_stage_row, card.stages)
+        )
+        filled = [column for column in columns if any(column[1:])]  # older cards do not know all of it
+        head, *rows = zip(*filled, strict=True)
+        parts.append("## Training\n\n" + _table(head, rows))
     if card.limitations:
         parts.append("## Limitations\n\n" + "\n".join(f"- {line}" for line in card.limitations))
     settings = json.dumps(_settings(model), indent=2)
