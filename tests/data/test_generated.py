@@ -23,8 +23,8 @@ MUJOCO = "4.0.0"
 SHORT = {
     "clevrer": {"frames": 12, "trim": 0, "max_objects": 6},  # as before the test split was trimmed
     "clevrer6": {"trim": 8},
-    "cle-mv": {"frames": 3},
-    "dolphin": {"frames": 3},
+    "cle-mv": {"frames": 3, "min_objects": 3, "max_objects": 6},  # as before the background was one of 3 to 6
+    "dolphin": {"frames": 3, "min_objects": 3, "max_objects": 6},
 }
 
 TOGETHER = {
@@ -101,15 +101,17 @@ def skip_with_another_mujoco():
 
 
 @pytest.mark.parametrize(
-    ("split", "settings", "expected"),
+    ("name", "split", "settings", "expected"),
     [
-        ("train", {"frames": 12}, "817bfb663990 5d12650864cf 252a2eb47626"),
-        ("test", {}, "47985cb82315 e72421e35d51 2a78893f8259"),
+        ("clevrer", "train", {"frames": 12}, "817bfb663990 5d12650864cf 252a2eb47626"),
+        ("clevrer", "test", {}, "47985cb82315 e72421e35d51 2a78893f8259"),
+        ("cle-mv", "test", {"frames": 3}, "b13169361b53 f9d7a425e055 cb80cee26c48"),
+        ("dolphin", "test", {"frames": 3}, "a31cf0566627 0050ecaa50a0 9862f39b4857"),
     ],
 )
-def test_clips_for_training_are_whole_and_those_for_tests_trimmed(split, settings, expected):
+def test_ready_sources_that_once_were_others(name, split, settings, expected):
     skip_with_another_mujoco()
-    source = SOURCES.get("clevrer")(split, seed=3, **settings)
+    source = SOURCES.get(name)(split, seed=3, **settings)
     assert [digest(source.sample(index)) for index in range(3)] == expected.split()
 
 

@@ -6,9 +6,9 @@ to 14999 for validation, 15000 to 19999 (without annotations) for testing; the f
 
 With `trim` videos are cut as for the tests of PROVIDE (AISTATS 2022), which are of the validation split: to the first
 run of frames in which the annotation has all objects inside the view, of which the first `trim` frames count; videos
-with a shorter run are left out. `min_objects` and `max_objects` choose by the number of annotated objects, such as 3 to
-5, or 6. The view is that of 480 x 320 pixels, so a crop may still cut an object off. Either reads all annotations of the
-split at the start, about 6 ms each.
+with a shorter run are left out. `min_objects` and `max_objects` choose by the number of annotated objects, such as 3
+to 5, or 6. The view is that of 480 x 320 pixels, so a crop may still cut an object off. Either reads all annotations of
+the split at the start, about 6 ms each.
 
 There are NO masks in CLEVRER. With `proposals` a folder of `sim_%05d.json` or `proposal_%05d.json`, predicted masks are
 put into `extras["predicted_ids"]`; only with `predictions_as_ids` do they count as ids, and `facts.origin` says so.
