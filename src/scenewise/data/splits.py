@@ -98,7 +98,7 @@ def shared_span(present: np.ndarray) -> tuple[int, int]:
     Returns:
         (0, 0) where the objects are never all present at once.
     """
-    whole = np.asarray(present, bool).all(1)
+    whole = np.asarray(np.all(present, 1))
     if not whole.any():
         return 0, 0
     first = int(whole.argmax())
