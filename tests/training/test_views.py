@@ -29,7 +29,7 @@ def test_a_run_over_views_leaves_a_model_that_renders_and_can_be_resumed(tmp_pat
     terms = rows(tmp_path / "whole" / "metrics.csv")[-1]
     assert float(terms["query"]) != 0
     model = load_model(tmp_path / "whole" / "model").model
-    assert (model.config.slots, model.viewpoint_size) == (7, 3)
+    assert (model.config.slots, model.viewpoint_size) == (6, 3)
     assert use(type(model)).startswith("render ")
     train(recipe(), tmp_path / "broken", minutes=1e-9)
     train(recipe(), tmp_path / "broken", resume=True)
