@@ -256,12 +256,11 @@ def readme(model: SceneModel, card: Card) -> str:
     if card.scores:
         parts.append("## Scores\n\n" + _table(("protocol", "measure", "data", "value"), map(_score_row, card.scores)))
     if len(card.stages) > 1 or any(stage.lengthened for stage in card.stages):
-        columns = zip(
-            ("stage", "steps", "best at", "minutes", "seed", "MSE", "F-ARI", "ARI"), *map(_stage_row, card.stages)
-        )
+        head = ("stage", "steps", "best at", "minutes", "seed", "MSE", "F-ARI", "ARI")
+        columns = zip(head, *map(_stage_row, card.stages), strict=True)
         filled = [column for column in columns if any(column[1:])]  # older cards do not know all of it
-        head, *rows = zip(*filled, strict=True)
-        parts.append("## Training\n\n" + _table(head, rows))
+        titles, *rows = zip(*filled, strict=True)
+        parts.append("## Training\n\n" + _table(titles, rows))
     if card.limitations:
         parts.append("## Limitations\n\n" + "\n".join(f"- {line}" for line in card.limitations))
     settings = json.dumps(_settings(model), indent=2)
