@@ -75,8 +75,9 @@ class RunFolder:
             settings: What `settings_of` gives; written last, so that a folder that has it is whole.
         """
         text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+        staged = bool(settings["recipe"]["stages"])  # each stage has a folder of its own for these
         with writing(self.path / RECIPE):
-            for folder in (self.path, self.images, self.tensorboard, self.checkpoints):
+            for folder in (self.path, *(() if staged else (self.images, self.tensorboard, self.checkpoints))):
                 folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / RECIPE, text)
 
