@@ -121,7 +121,10 @@ def _settings(recipe: Recipe) -> str:
         difference = shown if before is None else changes(before, shown)
         head = f"stage {number + 1}, {recipe.stages[number].name}" if recipe.stages else f"recipe {recipe.name}"
         what = "" if before is None else " (what differs from the stage before)"
-        texts.append(f"{head}{what}\n" + textwrap.indent(yaml.safe_dump(difference, sort_keys=False, default_flow_style=None, width=110), "  "))
+        texts.append(
+            f"{head}{what}\n"
+            + textwrap.indent(yaml.safe_dump(difference, sort_keys=False, default_flow_style=None, width=110), "  ")
+        )
         before = shown
     return "\n" + "\n".join(texts).rstrip()
 
