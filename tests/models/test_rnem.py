@@ -9,7 +9,7 @@ from torch import nn
 
 from scenewise.checkpoint import Card, load_model, save_model
 from scenewise.config import build
-from scenewise.data.balls import make_balls
+from scenewise.data.generated.balls.source import make_balls
 from scenewise.errors import InputError
 from scenewise.models.rnem import Rnem, RnemConfig
 from scenewise.observation import Observation

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make_shards(out: Path, kind: str, args: argparse.Namespace) -> int:
-    from scenewise.data.making.make import make, make_plan
+    from scenewise.data.shards.writer import make, make_plan
     from scenewise.media.interruption import Interruption
 
     name, settings = named_source(args.source, args.settings)
@@ -70,8 +70,8 @@ def _cores() -> int:
 
 
 def _make_h5(source: Source, out: Path, args: argparse.Namespace) -> None:
-    from scenewise.data.balls import BallsSource
-    from scenewise.data.rnem_h5 import write_rnem
+    from scenewise.data.generated.balls.source import BallsSource
+    from scenewise.data.shards.writers.rnem import write_rnem
 
     if not isinstance(source, BallsSource):
         raise InputError(args.source, "cannot be written as R-NEM's h5.", "Use --format hdf5, npy, png or mp4.")
@@ -89,7 +89,7 @@ def _make_folder(source: Source, out: Path, kind: str, args: argparse.Namespace)
 
 
 def _make_mulmon(source: Source, out: Path, kind: str, args: argparse.Namespace) -> None:
-    from scenewise.data.mulmon_writing import write_mulmon, write_mulmon_raw
+    from scenewise.data.shards.writers.mulmon import write_mulmon, write_mulmon_raw
     from scenewise.decompose.output import OutputFolder
 
     _check_samples(source, args)
@@ -105,7 +105,7 @@ def _make_mulmon(source: Source, out: Path, kind: str, args: argparse.Namespace)
 
 
 def _make_mnist_test_seq(source: Source, out: Path, args: argparse.Namespace) -> None:
-    from scenewise.data.moving_mnist_writing import write_mnist_test_seq
+    from scenewise.data.shards.writers.moving_mnist import write_mnist_test_seq
 
     _check_samples(source, args)
     with Progress(f"{args.source} ({args.split})", unit="clips") as progress:

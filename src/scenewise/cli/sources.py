@@ -42,8 +42,8 @@ def named_source(text: str, settings: Sequence[str] = ()) -> tuple[str, dict[str
     """
     from scenewise.config import nest
     from scenewise.data import SOURCES
-    from scenewise.data.made import is_made_folder
-    from scenewise.data.mulmon import is_mulmon
+    from scenewise.data.readers.mulmon import is_mulmon
+    from scenewise.data.shards.reader import is_made_folder
 
     values: dict[str, Any] = nest(settings, "--set")
     path = Path(text)
@@ -91,7 +91,7 @@ def source_video(text: str, split: str | None = None) -> tuple[Any, str, tuple[i
     Raises:
         InputError: It names a source that is not there, or an index beyond its end.
     """
-    from scenewise.data.made import made_split
+    from scenewise.data.shards.reader import made_split
 
     found = numbered(text)
     if found is None:

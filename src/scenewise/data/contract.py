@@ -122,7 +122,8 @@ class Description:
     obtain: str = ""
 
 
-SOURCES: Registry[Any] = Registry("data source", "scenewise.data")
+_PLACES = ("generated", "readers", "shards.reader", "footage.source")  # writing files needs modules that reading spares
+SOURCES: Registry[Any] = Registry("data source", *(f"scenewise.data.{place}" for place in _PLACES))
 """Makers of sources: callables `(split="train"|"validation"|"test", **settings) -> Source`."""
 
 DESCRIPTIONS: dict[str, Description] = {}

@@ -1,0 +1,182 @@
+"""DDPAE's bouncing balls, made on the fly: equal white balls in a world of 800 x 800 (ddpae.md 8).
+
+The authors' generator is a physics engine; here `physics` moves discs of radius 60 and mass 1 without friction,
+and collisions are elastic. Starts are as there: whole numbers, centres at least 150 apart, velocity components from
+-19 to 20 units per frame. Videos are drawn as `ddpae-balls-npy` draws stored states: about the rounded centre, without
+soft edges. A video is determined by (seed, split, index), whatever batch or span it is made in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenewise.config import build, plain, setting
+from scenewise.data.contract import Description, Facts, Sample, Source, register_source
+from scenewise.data.fingerprints import of_values
+from scenewise.data.generated.balls.drawing import DDPAE_RADIUS, DDPAE_WORLD, hard_discs
+from scenewise.data.generated.balls.physics import BOX, Motion, Start, simulate
+from scenewise.data.splits import check_index, check_span, check_split, stream
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NAME = "ddpae-balls"
+_VERSION = 1  # raise when the same settings give other bytes
+_LENGTHS = {"train": 50_000, "validation": 2_000, "test": 2_000}
+_APART = 2.5 * DDPAE_RADIUS  # least distance of centres at the start
+_SPEEDS = (-19, 20)  # smallest and largest velocity component, world units per frame
+_UNIT = DDPAE_WORLD / BOX  # world units in a unit of `physics`
+_AT_ONCE = 32  # videos that are moved and drawn together; bounds the memory
+_MOST_ATTEMPTS = 100_000
+_WHITE = np.full((256, 3), 255, np.uint8)
+
+
+@dataclass(frozen=True)
+class DdpaeBallsMadeConfig:
+    """Settings of the generator of DDPAE's balls."""
+
+    balls: int = setting(4, "number of balls", minimum=1, maximum=8)
+    frames: int = setting(60, "frames of a video", minimum=1, maximum=100_000)
+    size: int = setting(128, "height and width in pixels", minimum=32, maximum=1024)
+    substeps: int = setting(10, "steps of the simulation per frame", minimum=10, maximum=1000)
+    seed: int = setting(0, "seed of all videos", minimum=0, maximum=2**63 - 1)
+
+
+class DdpaeBallsMade(Source):
+    """DDPAE's balls, made when asked for.
+
+    Args:
+        config: What to make.
+        split: Which random streams to use; splits share no video.
+    """
+
+    def __init__(self, config: DdpaeBallsMadeConfig, split: str = "train") -> None:
+        self.config, self.split = config, check_split(split)
+        self.facts = Facts(
+            channels=1,
+            size=(config.size, config.size),
+            frames=config.frames,
+            max_objects=config.balls,
+            overlap="top",
+            binary=True,
+            origin=f"{_NAME}, generated with seed {config.seed}",
+        )
+
+    def __len__(self) -> int:
+        """Return the nominal number of videos of the split."""
+        return _LENGTHS[self.split]
+
+    def fingerprint(self) -> str:
+        """Return a hash of settings, split and generator version."""
+        return of_values(_NAME, _VERSION, self.split, plain(self.config))
+
+    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
+        """Return one video.
+
+        Extras hold, as the reader's, positions (x, y of every ball in world units of 800), masses and sizes, each with
+        a leading axis T; and velocities (world units per frame), contacts (whether a ball touches another one before
+        the next frame) and events (whether any two do).
+        """
+        return self._samples([index], start, frames)[0]
+
+    def samples(self, indices: Sequence[int]) -> list[Sample]:
+        """Return many whole videos as `sample` does, faster than one by one."""
+        return [
+            sample
+            for at in range(0, len(indices), _AT_ONCE)
+            for sample in self._samples(indices[at : at + _AT_ONCE], 0, None)
+        ]
+
+    def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return many videos at once, the fast path for training.
+
+        Args:
+            indices: Which videos, N of them.
+            start: First frame.
+            frames: Number of frames, or None for all that follow.
+
+        Returns:
+            Frames, uint8, shape (N, T, 1, S, S), and ids, uint8, shape (N, T, S, S).
+        """
+        first, stop = check_span(start, frames, self.config.frames, _NAME)
+        size = self.config.size
+        ids = np.zeros((len(indices), stop - first, size, size), np.uint8)
+        drawn = np.zeros((len(indices), stop - first, 1, size, size), np.uint8)
+        for at in range(0, len(indices), _AT_ONCE):
+            part = slice(at, at + _AT_ONCE)
+            self._draw(self._motion(indices[part], stop).positions[:, first:], drawn[part], ids[part])
+        return drawn, ids
+
+    def _samples(self, indices: Sequence[int], start: int, frames: int | None) -> list[Sample]:
+        first, stop = check_span(start, frames, self.config.frames, _NAME)
+        motion, size = self._motion(indices, stop), self.config.size
+        ids = np.zeros((len(indices), stop - first, size, size), np.uint8)
+        drawn = np.zeros((len(indices), stop - first, 1, size, size), np.uint8)
+        self._draw(motion.positions[:, first:], drawn, ids)
+        ones = np.ones((stop - first, self.config.balls))
+        return [
+            Sample(
+                drawn[row],
+                ids[row].astype(np.int64),
+                {
+                    "positions": motion.positions[row, first:] * _UNIT,
+                    "velocities": motion.velocities[row, first:] * _UNIT,
+                    "masses": ones,
+                    "sizes": ones.copy(),
+                    "contacts": motion.contacts[row, first:],
+                    "events": motion.contacts[row, first:].any(1),
+                },
+            )
+            for row in range(len(indices))
+        ]
+
+    def _motion(self, indices: Sequence[int], frames: int) -> Motion:
+        """Return the courses of videos, in units of `physics`."""
+        chosen = [check_index(index, len(self), _NAME) for index in indices]
+        starts = [_begin(stream(self.config.seed, self.split, index), self.config.balls) for index in chosen]
+        shape = (len(chosen), self.config.balls)
+        positions, velocities = (np.array([s[i] for s in starts]).reshape(*shape, 2) / _UNIT for i in (0, 1))
+        radii = np.full(shape, DDPAE_RADIUS / _UNIT)
+        begun = Start(positions, velocities, radii, np.ones(shape), np.zeros((shape[0], 2)))
+        return simulate(begun, frames, self.config.substeps)
+
+    def _draw(self, positions: np.ndarray, frames: np.ndarray, ids: np.ndarray) -> None:
+        """Draw balls at centres of shape (N, T, n, 2) into empty videos."""
+        size = self.config.size
+        centres = np.rint(positions * (size / BOX)).reshape(-1, *positions.shape[2:]) + 0.5  # (N * T, n, 2)
+        radii = np.full(centres.shape[:2], np.trunc(DDPAE_RADIUS * size / DDPAE_WORLD))
+        hard_discs(centres, radii, _WHITE, frames.reshape(-1, 1, size, size), ids.reshape(-1, size, size))
+
+
+def _begin(numbers: np.random.Generator, balls: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw whole configurations until all balls are apart; returns positions and velocities, (n, 2), world units."""
+    lowest, highest = int(DDPAE_RADIUS) + 1, int(DDPAE_WORLD - DDPAE_RADIUS) - 2
+    first, second = np.triu_indices(balls, 1)
+    for _ in range(_MOST_ATTEMPTS):
+        places = numbers.integers(lowest, highest, (balls, 2), endpoint=True)
+        if (np.square(places[first] - places[second]).sum(1) >= _APART**2).all():
+            return places, numbers.integers(*_SPEEDS, (balls, 2), endpoint=True)
+    raise InputError("balls", f"{balls} do not fit.", "Use fewer.")
+
+
+@register_source(
+    _NAME,
+    Description(
+        what="4 equal white balls that bounce off each other and the walls, as DDPAE's generator makes them",
+        kind="generated",
+        paper="DDPAE (Hsieh et al. 2018)",
+        size="60 frames of 128 x 128, or any number of 32 to 1024",
+        factors=("position", "velocity", "contact"),
+    ),
+)
+def make_ddpae_balls_made(split: str = "train", **settings: Any) -> DdpaeBallsMade:
+    """Make a source; settings are the fields of `DdpaeBallsMadeConfig`.
+
+    Raises:
+        InputError: With every setting that is wrong.
+    """
+    return DdpaeBallsMade(build(DdpaeBallsMadeConfig, settings, f"source {_NAME}"), split)
