@@ -16,7 +16,6 @@ from PIL import Image
 from scenewise.data import SOURCES
 from scenewise.data.footage import cache
 from scenewise.data.footage.source import FootageConfig, inspect
-from scenewise.data.generated.balls.source import make_balls
 from scenewise.data.splits import SPLITS, time_block
 from scenewise.errors import InputError
 
@@ -200,7 +199,7 @@ def test_long_footage_takes_little_memory(read, tmp_path):
 def footage_of_balls(path, noise=4.0, frames=150):
     """Save a video of 4 balls on a grey, slightly noisy background, 128 x 128."""
     rng = np.random.default_rng(0)
-    images = make_balls("balls-colour", "test", frames=frames, size=128).batch([1])[0][0]
+    images = SOURCES.get("balls-colour")("test", frames=frames, size=128).batch([1])[0][0]
     noisy = np.moveaxis(images, 1, -1) // 2 + 60 + rng.normal(0, noise, (frames, 128, 128, 3))
     np.save(path, np.clip(noisy, 0, 255).astype(np.uint8))
     return path
@@ -251,7 +250,7 @@ def test_inspect_notices_a_moving_camera_and_stillness(tmp_path):
 
 def test_inspect_proposes_a_square_around_the_motion(tmp_path):
     """Motion in the right part of a wide frame: a square crop that holds it."""
-    small = np.moveaxis(make_balls("balls-colour", "test", frames=100).batch([1])[0][0], 1, -1)
+    small = np.moveaxis(SOURCES.get("balls-colour")("test", frames=100).batch([1])[0][0], 1, -1)
     wide = np.full((100, 80, 200, 3), 30, np.uint8)
     wide[:, 8:72, 130:194] = np.maximum(small, 30)
     np.save(tmp_path / "wide.npy", wide)

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from scenewise.data import SOURCES
-from scenewise.data.generated.balls.source import make_balls
 from scenewise.data.palette import PALETTE, paint
 from scenewise.data.readers.frame_folders import clean_mask, read_id_map
 from scenewise.errors import InputError
@@ -25,7 +24,7 @@ def save(path, array, **options):
 @pytest.fixture
 def tree(tmp_path):
     """PROVIDE's layout: bb_color and bb_binary as test sets of 3 videos, with id maps; returns (folder, source)."""
-    source = make_balls("balls-colour", "test", frames=12, size=32)
+    source = SOURCES.get("balls-colour")("test", frames=12, size=32)
     for video in range(3):
         sample = source.sample(video)
         for frame in range(12):

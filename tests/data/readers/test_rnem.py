@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from scenewise.data import SOURCES
-from scenewise.data.generated.balls.source import make_balls
 from scenewise.data.palette import paint
 from scenewise.data.shards.writers.rnem import write_rnem
 from scenewise.errors import InputError
@@ -39,7 +38,7 @@ def write(path, features=None, groups=None, group="test", **more):
 @pytest.mark.parametrize("name", ["balls-binary-678", "balls-colour", "balls-curtain"])
 def test_round_trip_bit_for_bit(tmp_path, name):
     splits = ("train", "validation", "test")
-    sources = {split: make_balls(name, split, frames=7, size=32) for split in splits}
+    sources = {split: SOURCES.get(name)(split, frames=7, size=32) for split in splits}
     path = write_rnem(tmp_path / "balls.h5", sources, {"train": 18, "validation": 2, "test": 3})
     assert [p.name for p in tmp_path.iterdir()] == ["balls.h5"]
     for split, count in zip(splits, (18, 2, 3), strict=True):
@@ -60,7 +59,7 @@ def test_round_trip_bit_for_bit(tmp_path, name):
 
 
 def test_written_file_keeps_the_published_layout(tmp_path):
-    path = write_rnem(tmp_path / "b.h5", {"train": make_balls("balls-binary", "train")}, {"train": 2})
+    path = write_rnem(tmp_path / "b.h5", {"train": SOURCES.get("balls-binary")("train")}, {"train": 2})
     with h5py.File(path) as file:
         shapes = {name: array.shape for name, array in file["training"].items()}
         assert file["training/features"].dtype == bool
@@ -76,7 +75,7 @@ def test_written_file_keeps_the_published_layout(tmp_path):
 
 
 def test_writer_leaves_nothing_behind_when_it_cannot_finish(tmp_path, monkeypatch):
-    source = make_balls("balls-binary", "test", frames=2)
+    source = SOURCES.get("balls-binary")("test", frames=2)
     kept = tmp_path / "kept.h5"
     kept.write_bytes(b"mine")
     with pytest.raises(InputError, match="exists"):
@@ -250,7 +249,7 @@ def test_generated_balls_look_like_the_real_ones(shared_data):
     """Areas of the two types and speed, measured the same way in both."""
     real = read(shared_data / REAL).sample(0, 0, 100).ids
     areas = [np.median((real == ball).sum((1, 2))) for ball in range(1, 5)]
-    made = make_balls("balls-binary", "test").make([0, 1, 2])
+    made = SOURCES.get("balls-binary")("test").make([0, 1, 2])
     typical = {
         radius: np.median([(made.ids[v] == b + 1).sum((1, 2)) for v, b in np.argwhere(made.radii == radius)])
         for radius in (0.8, 1.0)

@@ -171,7 +171,7 @@ def test_videos_that_are_not_the_sources_are_found(folder):
 
 
 def test_a_generator_that_changed_is_told_but_nothing_is_called_broken(folder, monkeypatch):
-    monkeypatch.setattr("scenewise.data.generated.balls.source._VERSION", 99)
+    monkeypatch.setattr("scenewise.data.generated.balls.source.BallsSource.version", 99)
     (finding,) = check(folder)
     assert not finding.broken
     assert finding.compared == 0

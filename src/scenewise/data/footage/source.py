@@ -23,11 +23,12 @@ from scenewise.errors import InputError
 from scenewise.media.reading import read_videos
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
+    from scenewise.data.contract import Progress
     from scenewise.media.reader import VideoReader
 
-__all__ = ["FootageConfig", "FootageReport", "FootageSource", "inspect", "make_footage"]
+__all__ = ["FootageConfig", "FootageReport", "FootageSource", "inspect"]
 
 _LARGEST_GAP = 0.02  # of a file
 
@@ -65,6 +66,16 @@ class FootageConfig:
         return (self.clip_length - 1) * self.frame_step + 1
 
 
+@register_source(
+    "footage",
+    Description(
+        what="clips of your own videos, split by time, without ground truth",
+        kind="files",
+        size="clips of 20 frames of 64 x 64, or as set",
+        licence="yours",
+        obtain="files=[clip.mp4]; see docs/footage.md",
+    ),
+)
 class FootageSource(Source):
     """Clips of the user's videos. Every file is decoded once, when the source is made, into a cache on disk.
 
@@ -77,11 +88,18 @@ class FootageSource(Source):
         InputError: A file cannot be read, files differ in size, or no file is long enough for one clip.
     """
 
+    config_class = FootageConfig
+
+    @classmethod
+    def create(cls, name: str, split: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:
+        """Return the source of clips; see `Source.create`."""
+        return cls(build(FootageConfig, settings, f"source {name}"), split, progress)
+
     def __init__(
         self,
         config: FootageConfig,
         split: str = "train",
-        progress: Callable[[str, int, int | None], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.config = config
         self.split = check_split(split)
@@ -160,24 +178,3 @@ def _readers(config: FootageConfig) -> list[VideoReader]:
             problem = f"expected frames of {readers[0].size} as in {readers[0].path.name}, found {reader.size}."
             raise InputError(reader.path, problem, "Set size to scale all footage to one size.")
     return readers
-
-
-@register_source(
-    "footage",
-    Description(
-        what="clips of your own videos, split by time, without ground truth",
-        kind="files",
-        size="clips of 20 frames of 64 x 64, or as set",
-        licence="yours",
-        obtain="files=[clip.mp4]; see docs/footage.md",
-    ),
-)
-def make_footage(
-    split: str = "train", progress: Callable[[str, int, int | None], None] | None = None, **settings: Any
-) -> FootageSource:
-    """Make a source of clips; settings are the fields of `FootageConfig`.
-
-    Raises:
-        InputError: A setting is wrong, a file cannot be read, or no file is long enough.
-    """
-    return FootageSource(build(FootageConfig, settings, "source footage"), split, progress)

@@ -12,14 +12,13 @@ An image is determined by (seed, split, index), whatever batch it is made in.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.config import build, plain, setting
+from scenewise.config import setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
-from scenewise.data.fingerprints import of_values
-from scenewise.data.generated.base import GeneratedImages
+from scenewise.data.generated.base import GeneratedSource
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 
@@ -38,7 +37,6 @@ FORMS = {
 _NAMES = np.array(list(FORMS))
 _MASKS = [np.array([[mark == "#" for mark in row] for row in picture]) for picture in FORMS.values()]
 _EXTENTS = np.array([mask.shape for mask in _MASKS])  # rows and columns
-_VERSION = 1  # raise when the same settings give other bytes
 _LENGTHS = {"train": 60_000, "validation": 10_000, "test": 10_000}  # IODINE trains on 60,000
 _MOST = 8  # shapes
 
@@ -80,19 +78,34 @@ class ShapesImages:
     masks: np.ndarray
 
 
-class ShapesSource(GeneratedImages):
+@register_source(
+    "shapes",
+    Description(
+        what="three white squares and triangles whose outlines may cross, on black",
+        kind="generated",
+        paper="Reichert & Serre (1312.6115); Tagger (1606.06724), N-EM (1708.03498), IODINE (1903.00450)",
+        size="1 frame of 28 x 28, or 12 to 256",
+        factors=("shape", "row", "column", "visibility", "whole mask"),
+    ),
+)
+class ShapesSource(GeneratedSource[ShapesImages]):
     """Squares and triangles, made when asked for; every video is one frame.
+
+    Extras hold, of every shape: shapes (names), rows and columns (of the top left corner, in pixels), visibility
+    (share of its pixels that no other covers) and amodal (whole masks, shape (n, H, W)).
 
     Args:
         config: What to make.
         split: Which random streams to use; splits share none.
     """
 
+    config_class = ShapesConfig
+
+    kind = "shapes"
     lengths = _LENGTHS
 
-    def __init__(self, config: ShapesConfig, split: str = "train") -> None:
-        super().__init__(split, "shapes")
-        self.config = config
+    def __init__(self, config: ShapesConfig, split: str = "train", name: str | None = None) -> None:
+        super().__init__(config, split, name)
         self.facts = Facts(
             channels=1,
             size=(config.size, config.size),
@@ -104,28 +117,12 @@ class ShapesSource(GeneratedImages):
             origin=f"shapes after arXiv 1312.6115 (Reichert & Serre), generated with seed {config.seed}",
         )
 
-    def fingerprint(self) -> str:
-        """Return a hash of settings, split and generator version."""
-        return of_values("shapes", _VERSION, self.split, plain(self.config))
-
-    def samples(self, indices: Sequence[int]) -> list[Sample]:
-        """Return many images as videos of one frame, several times faster than one by one.
-
-        Extras hold, of every shape: shapes (names), rows and columns (of the top left corner, in pixels), visibility
-        (share of its pixels that no other covers) and amodal (whole masks, shape (n, H, W)).
-        """
-        made = self.make(indices)
+    def _samples(self, made: ShapesImages) -> list[Sample]:
         own = np.count_nonzero(made.masks & (made.ids >= 0), (2, 3))
         visibility = own / np.maximum(np.count_nonzero(made.masks, (2, 3)), 1)
         return [_one(made, row, visibility[row]) for row in range(len(made.ids))]
 
-    def make(self, indices: Sequence[int]) -> ShapesImages:
-        """Return many images with all that is known of them.
-
-        Raises:
-            IndexError: The split has no such image.
-        """
-        indices = self.checked(indices)
+    def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> ShapesImages:
         config = self.config
         draws = uniform(config.seed, self.split, indices, 1 + 3 * _MOST)
         counts = config.min_shapes + (draws[:, 0] * (config.max_shapes - config.min_shapes + 1)).astype(np.int64)
@@ -171,26 +168,3 @@ def _compose(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ids = (masks * numbers[:, None, None]).sum(1, dtype=np.int8)
     ids[covered > 1] = -1
     return (covered > 0)[:, None, None] * np.uint8(255), ids[:, None]
-
-
-@register_source(
-    "shapes",
-    Description(
-        what="three white squares and triangles whose outlines may cross, on black",
-        kind="generated",
-        paper="Reichert & Serre (1312.6115); Tagger (1606.06724), N-EM (1708.03498), IODINE (1903.00450)",
-        size="1 frame of 28 x 28, or 12 to 256",
-        factors=("shape", "row", "column", "visibility", "whole mask"),
-    ),
-)
-def make_shapes(split: str = "train", **settings: Any) -> ShapesSource:
-    """Make a source.
-
-    Args:
-        split: "train", "validation" or "test".
-        **settings: Fields of `ShapesConfig`.
-
-    Raises:
-        InputError: With every setting that is wrong.
-    """
-    return ShapesSource(build(ShapesConfig, settings, "source shapes"), split)

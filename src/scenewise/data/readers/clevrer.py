@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, Sample, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, split_records
@@ -73,6 +73,19 @@ class ClevrerConfig(FilesConfig):
     skip: tuple[int, ...] = setting((10_800,), "numbers of videos to leave out; the annotation of 10800 is broken")
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="CLEVRER's mp4 files with annotations; masks are a parser's predictions and marked so",
+        kind="files",
+        paper="CLEVRER (Yi et al. 2020); PROVIDE, SlotFormer, ALOE",
+        size="128 frames, 320 x 480",
+        factors=("colour", "material", "shape", "location", "velocity", "orientation", "collisions"),
+        licence="CC0",
+        obtain="clevrer.csail.mit.edu: video_train.zip, annotation_train.zip and so on; unzip each into a folder of "
+        "its name, then path=FOLDER",
+    ),
+)
 class ClevrerSource(FilesSource):
     """Videos of one split; only frames that are asked for are kept.
 
@@ -84,6 +97,7 @@ class ClevrerSource(FilesSource):
         InputError: There is no video, or a folder that was named is not there.
     """
 
+    config_class = ClevrerConfig
     config: ClevrerConfig
 
     def __init__(self, config: ClevrerConfig, split: str = "train") -> None:
@@ -279,25 +293,3 @@ def _frame_number(frame: dict[str, Any], place: int) -> int:
         return int(frame["frame_index"])
     named = _NUMBER.search(Path(str(frame.get("frame_filename", ""))).stem)
     return int(named[1]) if named else place
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="CLEVRER's mp4 files with annotations; masks are a parser's predictions and marked so",
-        kind="files",
-        paper="CLEVRER (Yi et al. 2020); PROVIDE, SlotFormer, ALOE",
-        size="128 frames, 320 x 480",
-        factors=("colour", "material", "shape", "location", "velocity", "orientation", "collisions"),
-        licence="CC0",
-        obtain="clevrer.csail.mit.edu: video_train.zip, annotation_train.zip and so on; unzip each into a folder of "
-        "its name, then path=FOLDER",
-    ),
-)
-def make_clevrer_files(split: str = "train", **settings: Any) -> ClevrerSource:
-    """Make a reader; settings are the fields of `ClevrerConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or files are missing, damaged or of another layout.
-    """
-    return ClevrerSource(build(ClevrerConfig, settings, f"source {_NAME}"), split)

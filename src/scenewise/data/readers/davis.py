@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import split_records
 from scenewise.data.readers.video import ClipsConfig, TreesSource, own_records
@@ -42,6 +41,17 @@ class DavisConfig(ClipsConfig):
     subset: str | None = setting(None, "name of the list in ImageSets, as val; none: train, val, test-dev by split")
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="DAVIS: short real videos with a mask of every object in every frame",
+        kind="files",
+        paper="Perazzi et al. 2016, Pont-Tuset et al. 2017; VideoSAUR and other work on real video",
+        size="25 to 100 frames, mostly 480 x 854; set size",
+        licence="not in the files; see the terms on its site (understood as non-commercial research)",
+        obtain="davischallenge.org: DAVIS-2017-trainval-480p.zip (and -Unsupervised-), then path=DAVIS size=[240,432]",
+    ),
+)
 class DavisSource(TreesSource):
     """Sequences of one split.
 
@@ -53,6 +63,7 @@ class DavisSource(TreesSource):
         InputError: Folders, the list or sequences are missing.
     """
 
+    config_class = DavisConfig
     config: DavisConfig
 
     def __init__(self, config: DavisConfig, split: str = "train") -> None:
@@ -148,23 +159,3 @@ def _values(file: Path) -> tuple[np.ndarray, str]:
     check_readable(file)
     with reading(file, "a PNG mask", _REMEDY), Image.open(file) as image:
         return np.asarray(image), image.mode
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="DAVIS: short real videos with a mask of every object in every frame",
-        kind="files",
-        paper="Perazzi et al. 2016, Pont-Tuset et al. 2017; VideoSAUR and other work on real video",
-        size="25 to 100 frames, mostly 480 x 854; set size",
-        licence="not in the files; see the terms on its site (understood as non-commercial research)",
-        obtain="davischallenge.org: DAVIS-2017-trainval-480p.zip (and -Unsupervised-), then path=DAVIS size=[240,432]",
-    ),
-)
-def make_davis(split: str = "train", **settings: Any) -> DavisSource:
-    """Make a reader; settings are the fields of `DavisConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or files are missing, damaged or of another layout.
-    """
-    return DavisSource(build(DavisConfig, settings, f"source {_NAME}"), split)

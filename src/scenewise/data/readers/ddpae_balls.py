@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.generated.balls.drawing import ddpae_discs
@@ -37,6 +36,19 @@ class DdpaeBallsConfig(FilesConfig):
     side: int = setting(128, "height and width of the frames", minimum=8, maximum=4096)
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="DDPAE's bouncing balls: four equal white balls, drawn from stored states",
+        kind="files",
+        paper="DDPAE (Hsieh et al. 2018)",
+        size="60 frames, 128 x 128, binary",
+        factors=("position", "mass", "size"),
+        licence="not stated",
+        obtain="make them by the generator that DDPAE's repository names; then path=balls_n4_t60_ex50000, or the "
+        "folder that holds both",
+    ),
+)
 class DdpaeBallsSource(FilesSource):
     """Clips of one split.
 
@@ -48,6 +60,7 @@ class DdpaeBallsSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    config_class = DdpaeBallsConfig
     config: DdpaeBallsConfig
 
     def __init__(self, config: DdpaeBallsConfig, split: str = "train") -> None:
@@ -106,25 +119,3 @@ def _split_of(folder: Path) -> str | None:
 def _mapped(path: str) -> np.ndarray:
     with reading(path, _LAYOUT, "It may be incomplete; get or make it again."):
         return np.lib.format.open_memmap(path, mode="r")
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="DDPAE's bouncing balls: four equal white balls, drawn from stored states",
-        kind="files",
-        paper="DDPAE (Hsieh et al. 2018)",
-        size="60 frames, 128 x 128, binary",
-        factors=("position", "mass", "size"),
-        licence="not stated",
-        obtain="make them by the generator that DDPAE's repository names; then path=balls_n4_t60_ex50000, or the "
-        "folder that holds both",
-    ),
-)
-def make_ddpae_balls(split: str = "train", **settings: Any) -> DdpaeBallsSource:
-    """Make a reader; settings are the fields of `DdpaeBallsConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or the file is missing, damaged or of another layout.
-    """
-    return DdpaeBallsSource(build(DdpaeBallsConfig, settings, f"source {_NAME}"), split)

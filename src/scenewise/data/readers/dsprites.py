@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.containers.cache import cache_folder
 from scenewise.data.containers.hdf5 import h5_array, open_h5
@@ -49,6 +49,19 @@ class DSpritesConfig(FilesConfig):
     cache: str | None = setting(None, "folder for the unpacked images; none: next to the file")
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="dSprites: one white square, ellipse or heart per image, all combinations of factors",
+        kind="files",
+        paper="beta-VAE (Higgins et al. 2017); GENESIS and others build scenes of it",
+        size="1 frame, 64 x 64",
+        factors=("shape", "scale", "orientation", "x", "y"),
+        licence="zlib/libpng for the images; repository Apache-2.0",
+        obtain="github.com/google-deepmind/dsprites-dataset: dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz (26 MB), "
+        "then path=FILE.npz",
+    ),
+)
 class DSpritesSource(FilesSource):
     """Images of one split, each a video of one frame.
 
@@ -60,6 +73,7 @@ class DSpritesSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    config_class = DSpritesConfig
     config: DSpritesConfig
 
     def __init__(self, config: DSpritesConfig, split: str = "train") -> None:
@@ -130,25 +144,3 @@ def _check_head(path: Path, packed: IO[bytes]) -> None:
     shape, _, dtype = read(packed)
     if len(shape) != 3 or dtype.kind not in "bu" or dtype.itemsize != 1:
         raise InputError(path, f"imgs: expected {_LAYOUT}, found {dtype} {shape}.", "Is it a file of another set?")
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="dSprites: one white square, ellipse or heart per image, all combinations of factors",
-        kind="files",
-        paper="beta-VAE (Higgins et al. 2017); GENESIS and others build scenes of it",
-        size="1 frame, 64 x 64",
-        factors=("shape", "scale", "orientation", "x", "y"),
-        licence="zlib/libpng for the images; repository Apache-2.0",
-        obtain="github.com/google-deepmind/dsprites-dataset: dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz (26 MB), "
-        "then path=FILE.npz",
-    ),
-)
-def make_dsprites(split: str = "train", **settings: Any) -> DSpritesSource:
-    """Make a reader; settings are the fields of `DSpritesConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or the file is missing, damaged or of another layout.
-    """
-    return DSpritesSource(build(DSpritesConfig, settings, f"source {_NAME}"), split)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.containers.hdf5 import open_h5
 from scenewise.data.containers.per_process import PerProcess
@@ -46,6 +46,17 @@ class EckerConfig(FilesConfig):
     frames: int | None = setting(10, "frames of a video; the papers use the first 10; none: all there are", minimum=1)
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="VMDS, SpMOT, VOR, texVMDS: short synthetic videos with tracked masks",
+        kind="files",
+        paper="Benchmarking unsupervised object representations for video sequences (Weis et al. 2021)",
+        size="10 frames, 64 x 64",
+        licence="MIT",
+        obtain="osf.io/ua6sk has vmds.hdf5, spmot.hdf5, vor.hdf5 and gt_jsons; then path=vmds.hdf5",
+    ),
+)
 class EckerSource(FilesSource):
     """Videos of one split.
 
@@ -57,6 +68,7 @@ class EckerSource(FilesSource):
         InputError: A file is missing, damaged or of another layout, or videos and masks do not match.
     """
 
+    config_class = EckerConfig
     config: EckerConfig
 
     def __init__(self, config: EckerConfig, split: str = "train") -> None:
@@ -234,23 +246,3 @@ def _part(path: Path, start: int, stop: int) -> bytes:
     with path.open("rb") as file:
         file.seek(int(start))
         return file.read(int(stop) - int(start))
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="VMDS, SpMOT, VOR, texVMDS: short synthetic videos with tracked masks",
-        kind="files",
-        paper="Benchmarking unsupervised object representations for video sequences (Weis et al. 2021)",
-        size="10 frames, 64 x 64",
-        licence="MIT",
-        obtain="osf.io/ua6sk has vmds.hdf5, spmot.hdf5, vor.hdf5 and gt_jsons; then path=vmds.hdf5",
-    ),
-)
-def make_ecker(split: str = "train", **settings: Any) -> EckerSource:
-    """Make a reader; settings are the fields of `EckerConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or files are missing, damaged or of another layout.
-    """
-    return EckerSource(build(EckerConfig, settings, f"source {_NAME}"), split)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from scenewise.config import build, plain, setting
+from scenewise.config import plain, setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, Facts, Sample, Source, register_source
 from scenewise.data.palette import palette
@@ -55,6 +54,17 @@ class FoldersConfig:
     )
 
 
+@register_source(
+    "folders",
+    Description(
+        what="folders of frame images, with a twin tree of masks where there is one",
+        kind="files",
+        paper="PROVIDE's PNG trees (Zablotskaia et al. 2021), DAVIS-like folders, your own",
+        size="any",
+        licence="as the files'",
+        obtain="path=ROOT with ROOT/video/00000.png, masks=TWIN",
+    ),
+)
 class FoldersSource(Source):
     """Videos that lie as folders of images; only the frames asked for are read.
 
@@ -65,6 +75,8 @@ class FoldersSource(Source):
     Raises:
         InputError: There are no videos, or images and masks do not match.
     """
+
+    config_class = FoldersConfig
 
     def __init__(self, config: FoldersConfig, split: str = "train") -> None:
         self.config = config
@@ -264,23 +276,3 @@ def _distinct_colours(files: list[Path]) -> np.ndarray:
             problem = f"expected one colour per object, found more than {_MOST_COLOURS} in {file.parent.name}."
             raise InputError(file, problem, "Compression has changed the colours; set masks_are=palette or clean them.")
     return np.array(sorted(found - {0}), np.int64)
-
-
-@register_source(
-    "folders",
-    Description(
-        what="folders of frame images, with a twin tree of masks where there is one",
-        kind="files",
-        paper="PROVIDE's PNG trees (Zablotskaia et al. 2021), DAVIS-like folders, your own",
-        size="any",
-        licence="as the files'",
-        obtain="path=ROOT with ROOT/video/00000.png, masks=TWIN",
-    ),
-)
-def make_folders(split: str = "train", **settings: Any) -> FoldersSource:
-    """Make a reader; settings are the fields of `FoldersConfig`.
-
-    Raises:
-        InputError: A setting is wrong, there are no videos, or images and masks do not match.
-    """
-    return FoldersSource(build(FoldersConfig, settings, "source folders"), split)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data.containers.hdf5 import h5_array, open_h5
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
@@ -41,6 +41,17 @@ class GroupingConfig(FilesConfig):
     single: bool = setting(False, "images of a single figure, where the file has them")
 
 
+@register_source(
+    "shapes-h5",
+    Description(
+        what="Shapes: three overlapping squares and triangles in black and white (Binding's file)",
+        kind="files",
+        paper="Binding via reconstruction clustering (Greff et al. 2015), after Reichert and Serre (2014)",
+        size="1 frame, 28 x 28",
+        licence="not stated",
+        obtain="github.com/Qwlouse/Binding tells where its data lie, then path=shapes.h5",
+    ),
+)
 class ShapesSource(FilesSource):
     """Shapes in Binding's file, each image a video of one frame.
 
@@ -52,6 +63,7 @@ class ShapesSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    config_class = GroupingConfig
     config: GroupingConfig
 
     def __init__(self, config: GroupingConfig, split: str = "train") -> None:
@@ -94,6 +106,19 @@ class ShapesSource(FilesSource):
         return Stored(on * np.uint8(255), ids, {"record": record})
 
 
+@register_source(
+    "tagger-h5",
+    Description(
+        what="Shapes and textured MNIST in Tagger's flat files",
+        kind="files",
+        paper="Tagger (Greff et al. 2016); IODINE uses the textured MNIST",
+        size="1 frame; 20 x 20 (Shapes) or 28 x 28 (MNIST)",
+        factors=("class", "texture"),
+        licence="not stated",
+        obtain="github.com/CuriousAI/tagger tells where its data lie: shapes50k_20x20_compressed.h5, "
+        "freq20-2MNIST_compressed.h5; then path=FILE",
+    ),
+)
 class TaggerSource(FilesSource):
     """Shapes or textured MNIST in Tagger's file, each image a video of one frame.
 
@@ -105,6 +130,7 @@ class TaggerSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    config_class = GroupingConfig
     config: GroupingConfig
 
     def __init__(self, config: GroupingConfig, split: str = "train") -> None:
@@ -188,45 +214,3 @@ def _layer_ids(mask: np.ndarray, background: int) -> np.ndarray:
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-@register_source(
-    "shapes-h5",
-    Description(
-        what="Shapes: three overlapping squares and triangles in black and white (Binding's file)",
-        kind="files",
-        paper="Binding via reconstruction clustering (Greff et al. 2015), after Reichert and Serre (2014)",
-        size="1 frame, 28 x 28",
-        licence="not stated",
-        obtain="github.com/Qwlouse/Binding tells where its data lie, then path=shapes.h5",
-    ),
-)
-def make_shapes(split: str = "train", **settings: Any) -> ShapesSource:
-    """Make a reader; settings are the fields of `GroupingConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or the file is missing, damaged or of another layout.
-    """
-    return ShapesSource(build(GroupingConfig, settings, "source shapes-h5"), split)
-
-
-@register_source(
-    "tagger-h5",
-    Description(
-        what="Shapes and textured MNIST in Tagger's flat files",
-        kind="files",
-        paper="Tagger (Greff et al. 2016); IODINE uses the textured MNIST",
-        size="1 frame; 20 x 20 (Shapes) or 28 x 28 (MNIST)",
-        factors=("class", "texture"),
-        licence="not stated",
-        obtain="github.com/CuriousAI/tagger tells where its data lie: shapes50k_20x20_compressed.h5, "
-        "freq20-2MNIST_compressed.h5; then path=FILE",
-    ),
-)
-def make_tagger(split: str = "train", **settings: Any) -> TaggerSource:
-    """Make a reader; settings are the fields of `GroupingConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or the file is missing, damaged or of another layout.
-    """
-    return TaggerSource(build(GroupingConfig, settings, "source tagger-h5"), split)

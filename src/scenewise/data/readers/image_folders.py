@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, ids_from_masks, split_records
@@ -49,6 +48,18 @@ class ImageFoldersConfig(FilesConfig):
     )
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="a folder of images and one of masks, by equal names; each image is a video of one frame",
+        kind="files",
+        paper="re-implementations of IODINE keep CLEVR and dSprites so",
+        size="as stored",
+        licence="that of the set",
+        obtain="put images in ROOT/images and masks in ROOT/masks, then path=ROOT (background=[64,64,64] for masks of "
+        "colours)",
+    ),
+)
 class ImageFoldersSource(FilesSource):
     """Images of one split.
 
@@ -60,6 +71,7 @@ class ImageFoldersSource(FilesSource):
         InputError: Folders, images or masks are missing, or are not as described.
     """
 
+    config_class = ImageFoldersConfig
     config: ImageFoldersConfig
 
     def __init__(self, config: ImageFoldersConfig, split: str = "train") -> None:
@@ -192,24 +204,3 @@ def _array_ids(file: Path, size: tuple[int, int]) -> np.ndarray:
             return ids_from_masks(np.moveaxis(array, -1, 0)[None].astype(np.uint8))[0]
     problem = f"expected whole numbers {size}, (E, {size[0]}, {size[1]}) or ({size[0]}, {size[1]}, E), "
     raise InputError(file, f"{problem}found {array.dtype} {shape}.", "Do masks and images belong together?")
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="a folder of images and one of masks, by equal names; each image is a video of one frame",
-        kind="files",
-        paper="re-implementations of IODINE keep CLEVR and dSprites so",
-        size="as stored",
-        licence="that of the set",
-        obtain="put images in ROOT/images and masks in ROOT/masks, then path=ROOT (background=[64,64,64] for masks of "
-        "colours)",
-    ),
-)
-def make_image_folders(split: str = "train", **settings: Any) -> ImageFoldersSource:
-    """Make a reader; settings are the fields of `ImageFoldersConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or files are missing, damaged or of another layout.
-    """
-    return ImageFoldersSource(build(ImageFoldersConfig, settings, f"source {_NAME}"), split)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import split_records
 from scenewise.data.readers.video import ClipsConfig, ClipsSource, own_records
@@ -42,6 +42,18 @@ class KubricConfig(ClipsConfig):
     masks: bool = setting(True, "read segmentations; off where there are none")
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="scenes that Kubric rendered, as folders of layers",
+        kind="files",
+        paper="Kubric (Greff et al. 2022)",
+        size="as rendered",
+        factors=("as in metadata.json",),
+        licence="of what you render, yours; Kubric is Apache-2.0",
+        obtain="render scenes with github.com/google-research/kubric, then path=FOLDER_OF_SCENES",
+    ),
+)
 class KubricSource(ClipsSource):
     """Scenes of one split.
 
@@ -53,6 +65,7 @@ class KubricSource(ClipsSource):
         InputError: There is no scene, or layers are missing.
     """
 
+    config_class = KubricConfig
     config: KubricConfig
 
     def __init__(self, config: KubricConfig, split: str = "train") -> None:
@@ -160,24 +173,3 @@ def _all_colours(files: list[Path]) -> np.ndarray:
             problem = f"expected one colour per object, found more than {_MOST_COLOURS} in the scene."
             raise InputError(file, problem, "Compression has changed the colours; render it again.")
     return np.array(sorted(found - {0}), np.int64)
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="scenes that Kubric rendered, as folders of layers",
-        kind="files",
-        paper="Kubric (Greff et al. 2022)",
-        size="as rendered",
-        factors=("as in metadata.json",),
-        licence="of what you render, yours; Kubric is Apache-2.0",
-        obtain="render scenes with github.com/google-research/kubric, then path=FOLDER_OF_SCENES",
-    ),
-)
-def make_kubric(split: str = "train", **settings: Any) -> KubricSource:
-    """Make a reader; settings are the fields of `KubricConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or files are missing, damaged or of another layout.
-    """
-    return KubricSource(build(KubricConfig, settings, f"source {_NAME}"), split)

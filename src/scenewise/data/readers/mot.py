@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import split_records
@@ -76,6 +76,18 @@ class _Sequence:
     boxes: Path | None
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="MOT challenge sequences, or any video with a CSV file of boxes; ids are boxes, not masks",
+        kind="files",
+        paper="MOTChallenge (Leal-Taixe et al. 2015, Milan et al. 2016)",
+        size="as stored, mostly 1080 x 1920; set size and clip",
+        factors=("boxes", "tracks"),
+        licence="MOT15 to MOT20: see the terms on its site",
+        obtain="motchallenge.net: MOT17.zip, then path=MOT17 size=[135,240] clip=24",
+    ),
+)
 class MotSource(ClipsSource):
     """Sequences of one split.
 
@@ -87,6 +99,7 @@ class MotSource(ClipsSource):
         InputError: Frames or boxes are missing or damaged.
     """
 
+    config_class = MotConfig
     config: MotConfig
 
     def __init__(self, config: MotConfig, split: str = "train") -> None:
@@ -313,24 +326,3 @@ def _frames_in(place: Path) -> int:
     if not total:
         raise InputError(place, "its head does not tell the number of frames.", "Convert it to mp4.")
     return int(total)
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="MOT challenge sequences, or any video with a CSV file of boxes; ids are boxes, not masks",
-        kind="files",
-        paper="MOTChallenge (Leal-Taixe et al. 2015, Milan et al. 2016)",
-        size="as stored, mostly 1080 x 1920; set size and clip",
-        factors=("boxes", "tracks"),
-        licence="MOT15 to MOT20: see the terms on its site",
-        obtain="motchallenge.net: MOT17.zip, then path=MOT17 size=[135,240] clip=24",
-    ),
-)
-def make_mot(split: str = "train", **settings: Any) -> MotSource:
-    """Make a reader; settings are the fields of `MotConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or files are missing, damaged or of another layout.
-    """
-    return MotSource(build(MotConfig, settings, f"source {_NAME}"), split)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data.containers.tfrecord import RecordFile
 from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, split_records
@@ -54,6 +54,29 @@ class MoviConfig(FilesConfig):
     cache: str | None = setting(None, "folder for indices; none: next to the files")
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="MOVi-A to E: rendered falling and thrown objects, with cameras and instances (TFRecord)",
+        kind="files",
+        paper="Kubric (Greff et al. 2022); SAVi, STEVE, SlotFormer",
+        size="24 frames; 128 x 128 or 256 x 256",
+        factors=(
+            "positions",
+            "velocities",
+            "quaternions",
+            "visibility",
+            "boxes",
+            "colour",
+            "shape",
+            "size",
+            "material",
+        ),
+        licence="repository Apache-2.0",
+        obtain="gsutil -m cp -r gs://kubric-public/tfds/movi_a/128x128/1.0.0 . (also movi_b to movi_e, 256x256), "
+        "then path=1.0.0",
+    ),
+)
 class MoviSource(FilesSource):
     """Videos of one split.
 
@@ -65,6 +88,7 @@ class MoviSource(FilesSource):
         InputError: There is no file of the split, files are missing, damaged or of another layout.
     """
 
+    config_class = MoviConfig
     config: MoviConfig
 
     def __init__(self, config: MoviConfig, split: str = "train") -> None:
@@ -251,35 +275,3 @@ def _layer(example: Example, name: str, first: int, stop: int, time: int, size: 
         stored = values.reshape(time, *size, 2)[first:stop]
     low, high = example.floats(f"metadata/{name}_range")
     return (stored.astype(np.float32) / 65535 * (high - low) + low).astype(np.float32)
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="MOVi-A to E: rendered falling and thrown objects, with cameras and instances (TFRecord)",
-        kind="files",
-        paper="Kubric (Greff et al. 2022); SAVi, STEVE, SlotFormer",
-        size="24 frames; 128 x 128 or 256 x 256",
-        factors=(
-            "positions",
-            "velocities",
-            "quaternions",
-            "visibility",
-            "boxes",
-            "colour",
-            "shape",
-            "size",
-            "material",
-        ),
-        licence="repository Apache-2.0",
-        obtain="gsutil -m cp -r gs://kubric-public/tfds/movi_a/128x128/1.0.0 . (also movi_b to movi_e, 256x256), "
-        "then path=1.0.0",
-    ),
-)
-def make_movi(split: str = "train", **settings: Any) -> MoviSource:
-    """Make a reader; settings are the fields of `MoviConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or files are missing, damaged or of another layout.
-    """
-    return MoviSource(build(MoviConfig, settings, f"source {_NAME}"), split)

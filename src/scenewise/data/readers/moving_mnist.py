@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, whole_file_is
@@ -34,6 +33,18 @@ class MovingMnistConfig(FilesConfig):
     )
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="the fixed Moving MNIST test file: two digits that bounce and pass through one another, no masks",
+        kind="files",
+        paper="Srivastava et al. 2015; DDPAE and most work on video prediction",
+        size="20 frames, 64 x 64, grey",
+        licence="not stated; the digits are MNIST's (CC BY-SA 3.0)",
+        obtain="www.cs.toronto.edu/~nitish/unsupervised_video: mnist_test_seq.npy (819 MB), then path=FILE; it is a "
+        "test set",
+    ),
+)
 class MovingMnistSource(FilesSource):
     """Clips of the file.
 
@@ -45,6 +56,8 @@ class MovingMnistSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    config_class = MovingMnistConfig
+    default_split = "test"
     config: MovingMnistConfig
 
     def __init__(self, config: MovingMnistConfig, split: str = "test") -> None:
@@ -87,24 +100,3 @@ class MovingMnistSource(FilesSource):
 def _mapped(path: str) -> np.ndarray:
     with reading(path, _LAYOUT, _REMEDY):
         return np.lib.format.open_memmap(path, mode="r")
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="the fixed Moving MNIST test file: two digits that bounce and pass through one another, no masks",
-        kind="files",
-        paper="Srivastava et al. 2015; DDPAE and most work on video prediction",
-        size="20 frames, 64 x 64, grey",
-        licence="not stated; the digits are MNIST's (CC BY-SA 3.0)",
-        obtain="www.cs.toronto.edu/~nitish/unsupervised_video: mnist_test_seq.npy (819 MB), then path=FILE; it is a "
-        "test set",
-    ),
-)
-def make_moving_mnist_npy(split: str = "test", **settings: Any) -> MovingMnistSource:
-    """Make a reader; settings are the fields of `MovingMnistConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or the file is missing, damaged or of another layout.
-    """
-    return MovingMnistSource(build(MovingMnistConfig, settings, f"source {_NAME}"), split)

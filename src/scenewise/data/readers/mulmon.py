@@ -18,7 +18,7 @@ import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,12 @@ from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import load_image
 from scenewise.media.pixels import to_uint8
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scenewise.data.contract import Progress, Source
+
 
 _NAME = "mulmon"
 _PACKED = "a scene file with images (V, H, W, 3 or more) and masks (V, H, W, 1 + N)"
@@ -52,6 +58,19 @@ class MulmonConfig(FilesConfig):
     )
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="CLE-MV, CLE-Aug, GQN-Jaco: scenes seen from several places, views as frames",
+        kind="files",
+        paper="MulMON (Li et al. 2020)",
+        size="10 views (Jaco 11), 64 x 64",
+        factors=("shape", "size", "colour", "material", "rotation", "place", "viewpoint"),
+        licence="not stated; the generator's code is MIT",
+        obtain="github.com/NanboLi/MulMON tells where mulmon_datasets lie; github.com/NanboLi/CLEVR-Object-Centric "
+        "makes more; then path=mulmon_datasets/clevr/clevr_mv, or the generator's folder, or gqn_jaco_train.h5",
+    ),
+)
 class MulmonSource(FilesSource):
     """Packaged or raw scenes of one split, views as frames.
 
@@ -62,6 +81,23 @@ class MulmonSource(FilesSource):
     Raises:
         InputError: A file is missing, damaged or of another layout.
     """
+
+    config_class = MulmonConfig
+
+    @classmethod
+    def create(cls, name: str, split: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:
+        """Return the reader of the file or folder, GQN-Jaco's where it is HDF5; see `Source.create`."""
+        config = build(MulmonConfig, settings, f"source {name}")
+        kind = JacoSource if Path(config.path).suffix.lower() in (".h5", ".hdf5") else MulmonSource
+        return kind(config, split)
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Return whether a folder or a JSON file looks like one of these layouts."""
+        if path.is_file():
+            return path.suffix == ".json"
+        raw = (path / "images").is_dir() and (path / "scenes").is_dir()
+        return raw or any(any(path.glob(f"*_{name}.json")) for name in ("train", "val*", "test"))
 
     config: MulmonConfig
 
@@ -228,14 +264,6 @@ def _ids(labels: np.ndarray, order: list[int], where: object) -> np.ndarray:
     return table[labels]
 
 
-def is_mulmon(path: Path) -> bool:
-    """Return whether a folder or a JSON file looks like one of these layouts."""
-    if path.is_file():
-        return path.suffix == ".json"
-    raw = (path / "images").is_dir() and (path / "scenes").is_dir()
-    return raw or any(any(path.glob(f"*_{name}.json")) for name in ("train", "val*", "test"))
-
-
 def _index_file(path: Path, split: str) -> Path:
     """Return the JSON file of a split."""
     if path.is_file():
@@ -331,28 +359,3 @@ def _load(path: Path, allow_pickle: bool) -> tuple[np.ndarray, np.ndarray]:
             listing = ", ".join(known) or "nothing"
             raise InputError(path, f"expected {missing[0]}, found {listing}.", f"Expected is {_PACKED}.")
         return np.asarray(known["images"]), np.asarray(known["masks"])
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="CLE-MV, CLE-Aug, GQN-Jaco: scenes seen from several places, views as frames",
-        kind="files",
-        paper="MulMON (Li et al. 2020)",
-        size="10 views (Jaco 11), 64 x 64",
-        factors=("shape", "size", "colour", "material", "rotation", "place", "viewpoint"),
-        licence="not stated; the generator's code is MIT",
-        obtain="github.com/NanboLi/MulMON tells where mulmon_datasets lie; github.com/NanboLi/CLEVR-Object-Centric "
-        "makes more; then path=mulmon_datasets/clevr/clevr_mv, or the generator's folder, or gqn_jaco_train.h5",
-    ),
-)
-def make_mulmon(split: str = "train", **settings: Any) -> FilesSource:
-    """Make a reader; settings are the fields of `MulmonConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or files are missing, damaged or of another layout.
-    """
-    config = build(MulmonConfig, settings, f"source {_NAME}")
-    if Path(config.path).suffix.lower() in (".h5", ".hdf5"):
-        return JacoSource(config, split)
-    return MulmonSource(config, split)

@@ -29,9 +29,10 @@ from scenewise.data.splits import SPLITS
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from scenewise.data.containers.tf_example import Example
+    from scenewise.data.contract import Progress, Source
 
 _NAME = "multi-object-tfrecords"
 
@@ -93,6 +94,19 @@ class MultiObjectConfig(FilesConfig):
     cache: str | None = setting(None, "folder for indices and copies; none: next to the file")
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="CLEVR with masks, Multi-dSprites, Objects Room, Tetrominoes as published (TFRecord)",
+        kind="files",
+        paper="Multi-Object Datasets (Kabra et al. 2019); IODINE, MONet, GENESIS, Slot Attention",
+        size="1 frame; 35 x 35, 64 x 64 or 240 x 320",
+        factors=("x", "y", "z", "shape", "size", "colour", "material", "rotation", "scale", "visibility"),
+        licence="repository Apache-2.0; none stated for the data",
+        obtain="gsutil cp gs://multi-object-datasets/SET/FILE.tfrecords . (github.com/google-deepmind/"
+        "multi_object_datasets lists them), then path=FILE.tfrecords; do not unpack",
+    ),
+)
 class MultiObjectSource(FilesSource):
     """Records of one file.
 
@@ -105,13 +119,19 @@ class MultiObjectSource(FilesSource):
         InputError: The file is missing, damaged or of another layout, or no record is left.
     """
 
+    config_class = MultiObjectConfig
     config: MultiObjectConfig
+
+    @classmethod
+    def create(cls, name: str, split: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:
+        """Return the reader of a file; see `Source.create`."""
+        return cls(build(MultiObjectConfig, settings, f"source {name}"), split, progress)
 
     def __init__(
         self,
         config: MultiObjectConfig,
         split: str = "train",
-        progress: Callable[[str, int, int | None], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         super().__init__(config, split)
         self._file = RecordFile(config.path, config.cache, config.check_crc, config.first_records, progress)
@@ -234,27 +254,3 @@ def _wall_repaired(ids: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np
     if sides or not third.any():
         return ids, present
     return np.where(ids >= 3, ids + 1, ids), np.insert(present, 3, False)
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="CLEVR with masks, Multi-dSprites, Objects Room, Tetrominoes as published (TFRecord)",
-        kind="files",
-        paper="Multi-Object Datasets (Kabra et al. 2019); IODINE, MONet, GENESIS, Slot Attention",
-        size="1 frame; 35 x 35, 64 x 64 or 240 x 320",
-        factors=("x", "y", "z", "shape", "size", "colour", "material", "rotation", "scale", "visibility"),
-        licence="repository Apache-2.0; none stated for the data",
-        obtain="gsutil cp gs://multi-object-datasets/SET/FILE.tfrecords . (github.com/google-deepmind/"
-        "multi_object_datasets lists them), then path=FILE.tfrecords; do not unpack",
-    ),
-)
-def make_multi_object(
-    split: str = "train", progress: Callable[[str, int, int | None], None] | None = None, **settings: Any
-) -> MultiObjectSource:
-    """Make a reader; settings are the fields of `MultiObjectConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or the file is missing, damaged or of another layout.
-    """
-    return MultiObjectSource(build(MultiObjectConfig, settings, f"source {_NAME}"), split, progress)

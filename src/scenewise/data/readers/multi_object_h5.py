@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data.containers.hdf5 import h5_array, open_h5
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
@@ -58,6 +58,20 @@ class _Arrays:
     others: dict[str, Any]
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="CLEVR, Multi-dSprites, Objects Room, Tetrominoes, ClevrTex, ShapeStacks as others converted them",
+        kind="files",
+        paper="EfficientMORL (Emami et al. 2021), object-centric-library (Dittadi et al. 2022), GENESIS",
+        size="1 frame of any size",
+        factors=("whatever the file has", "visibility"),
+        licence="that of the set converted",
+        obtain="EfficientMORL: zenodo.org/record/4895643; object-centric-library: github.com/addtt/"
+        "object-centric-library downloads and converts; GENESIS: github.com/applied-ai-lab/genesis makes "
+        "Multi-dSprites; then path=FILE or path=FOLDER",
+    ),
+)
 class MultiObjectH5Source(FilesSource):
     """Images of one split, each a video of one frame.
 
@@ -69,6 +83,7 @@ class MultiObjectH5Source(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    config_class = MultiObjectH5Config
     config: MultiObjectH5Config
 
     def __init__(self, config: MultiObjectH5Config, split: str = "train") -> None:
@@ -220,26 +235,3 @@ def _bytes(image: np.ndarray, where: str) -> np.ndarray:
             )
         image = image * 255
     return np.rint(image).astype(np.uint8)
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="CLEVR, Multi-dSprites, Objects Room, Tetrominoes, ClevrTex, ShapeStacks as others converted them",
-        kind="files",
-        paper="EfficientMORL (Emami et al. 2021), object-centric-library (Dittadi et al. 2022), GENESIS",
-        size="1 frame of any size",
-        factors=("whatever the file has", "visibility"),
-        licence="that of the set converted",
-        obtain="EfficientMORL: zenodo.org/record/4895643; object-centric-library: github.com/addtt/"
-        "object-centric-library downloads and converts; GENESIS: github.com/applied-ai-lab/genesis makes "
-        "Multi-dSprites; then path=FILE or path=FOLDER",
-    ),
-)
-def make_multi_object_h5(split: str = "train", **settings: Any) -> MultiObjectH5Source:
-    """Make a reader; settings are the fields of `MultiObjectH5Config`.
-
-    Raises:
-        InputError: A setting is wrong, or the file is missing, damaged or of another layout.
-    """
-    return MultiObjectH5Source(build(MultiObjectH5Config, settings, f"source {_NAME}"), split)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from scenewise.config import build, plain, setting
+from scenewise.config import plain, setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, Facts, Sample, Source, register_source
 from scenewise.data.palette import paint
@@ -46,6 +46,18 @@ class RnemConfig:
     frames: int | None = setting(None, "frames of a video; a file of one frame repeats it", minimum=1)
 
 
+@register_source(
+    "rnem-h5",
+    Description(
+        what="bouncing balls and others in R-NEM's HDF5 layout, as published or by `scenewise data make --out X.h5`",
+        kind="files",
+        paper="R-NEM (van Steenkiste et al. 2018); PROVIDE (Zablotskaia et al. 2021)",
+        size="51 frames of 64 x 64, or others",
+        factors=("position", "velocity", "event", "collision"),
+        licence="as the file's; none is stated for R-NEM's",
+        obtain="links in the README of github.com/sjoerdvansteenkiste/Relational-NEM, then path=FILE.h5",
+    ),
+)
 class RnemSource(Source):
     """Videos of one group of a file; only the slices asked for are read.
 
@@ -56,6 +68,14 @@ class RnemSource(Source):
     Raises:
         InputError: The file is missing, damaged or of another layout.
     """
+
+    config_class = RnemConfig
+    default_split = "test"
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Return whether a file is named as HDF5 files are; which arrays it has is seen when it is opened."""
+        return path.suffix.lower() in (".h5", ".hdf5")
 
     def __init__(self, config: RnemConfig, split: str = "test") -> None:
         self.config = config
@@ -200,24 +220,3 @@ def _squeeze(name: str, values: np.ndarray) -> np.ndarray:
     if name == "collisions":
         return values[..., 0]
     return values.reshape(len(values)) if name == "events" and values.size == len(values) else values
-
-
-@register_source(
-    "rnem-h5",
-    Description(
-        what="bouncing balls and others in R-NEM's HDF5 layout, as published or by `scenewise data make --out X.h5`",
-        kind="files",
-        paper="R-NEM (van Steenkiste et al. 2018); PROVIDE (Zablotskaia et al. 2021)",
-        size="51 frames of 64 x 64, or others",
-        factors=("position", "velocity", "event", "collision"),
-        licence="as the file's; none is stated for R-NEM's",
-        obtain="links in the README of github.com/sjoerdvansteenkiste/Relational-NEM, then path=FILE.h5",
-    ),
-)
-def make_rnem(split: str = "test", **settings: Any) -> RnemSource:
-    """Make a reader; settings are the fields of `RnemConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or the file is missing, damaged or of another layout.
-    """
-    return RnemSource(build(RnemConfig, settings, "source rnem-h5"), split)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import split_records
 from scenewise.data.readers.video import OVERLAPS, ClipsConfig, ClipsSource, paint_masks, stored_mask
@@ -48,6 +48,19 @@ class SavConfig(ClipsConfig):
     ids_only: bool = setting(False, "read ids of videos whose mp4 is not there; their frames are black")
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="SA-V: real videos with masks of objects and parts, drawn by people or found automatically",
+        kind="files",
+        paper="SAM 2 (Ravi et al. 2024)",
+        size="every fourth frame of 4 to 140 s at 24 per second, sizes differ; set size and clip",
+        factors=("masklet_id",),
+        licence="CC BY 4.0",
+        obtain="ai.meta.com/datasets/segment-anything-video: sav_000.tar and so on; unpack, then path=sav_train "
+        "size=[240,424] clip=24",
+    ),
+)
 class SavSource(ClipsSource):
     """Videos of one split.
 
@@ -59,6 +72,7 @@ class SavSource(ClipsSource):
         InputError: There are no files, or a video is missing.
     """
 
+    config_class = SavConfig
     config: SavConfig
 
     def __init__(self, config: SavConfig, split: str = "train") -> None:
@@ -168,25 +182,3 @@ def _masklets(path: Path) -> dict[str, Any]:
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, list) for frame in frames):
         raise InputError(path, "masklet: expected a list of masks for every fourth frame, found none.", _REMEDY)
     return known
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="SA-V: real videos with masks of objects and parts, drawn by people or found automatically",
-        kind="files",
-        paper="SAM 2 (Ravi et al. 2024)",
-        size="every fourth frame of 4 to 140 s at 24 per second, sizes differ; set size and clip",
-        factors=("masklet_id",),
-        licence="CC BY 4.0",
-        obtain="ai.meta.com/datasets/segment-anything-video: sav_000.tar and so on; unpack, then path=sav_train "
-        "size=[240,424] clip=24",
-    ),
-)
-def make_sav(split: str = "train", **settings: Any) -> SavSource:
-    """Make a reader; settings are the fields of `SavConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or files are missing, damaged or of another layout.
-    """
-    return SavSource(build(SavConfig, settings, f"source {_NAME}"), split)

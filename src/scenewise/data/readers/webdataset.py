@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.containers.tar_index import Member, index_shards
 from scenewise.data.containers.tar_members import ENCODINGS, array_head, decode, film_length, named
@@ -64,6 +64,19 @@ class WebdatasetConfig(FilesConfig):
     cache: str | None = setting(None, "folder for the index; none: next to the shards")
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="tar shards of WebDataset with video or image and segmentations or mask, read at random",
+        kind="files",
+        paper="OCLF (object-centric learning framework), VideoSAUR (Zadaianchuk et al. 2023)",
+        size="as stored",
+        factors=("as stored",),
+        licence="that of the set",
+        obtain="make them by the scripts of amazon-science/object-centric-learning-framework or martius-lab/videosaur; "
+        "then path=FOLDER",
+    ),
+)
 class WebdatasetSource(FilesSource):
     """Samples of one split.
 
@@ -75,6 +88,7 @@ class WebdatasetSource(FilesSource):
         InputError: Shards are missing or damaged, or fields are absent or of another layout.
     """
 
+    config_class = WebdatasetConfig
     config: WebdatasetConfig
 
     def __init__(self, config: WebdatasetConfig, split: str = "train") -> None:
@@ -294,25 +308,3 @@ def _tars(folder: Path) -> list[Path]:
         found = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) if folder.is_dir() else "no folder"
         raise InputError(folder, f"expected shards *.tar, found {found or 'nothing'}.", "Unpack or get them.")
     return shards
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="tar shards of WebDataset with video or image and segmentations or mask, read at random",
-        kind="files",
-        paper="OCLF (object-centric learning framework), VideoSAUR (Zadaianchuk et al. 2023)",
-        size="as stored",
-        factors=("as stored",),
-        licence="that of the set",
-        obtain="make them by the scripts of amazon-science/object-centric-learning-framework or martius-lab/videosaur; "
-        "then path=FOLDER",
-    ),
-)
-def make_webdataset(split: str = "train", **settings: Any) -> WebdatasetSource:
-    """Make a reader; settings are the fields of `WebdatasetConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or files are missing, damaged or of another layout.
-    """
-    return WebdatasetSource(build(WebdatasetConfig, settings, f"source {_NAME}"), split)

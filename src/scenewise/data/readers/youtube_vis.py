@@ -34,7 +34,9 @@ from scenewise.media.frames import load_image, natural_order
 from scenewise.media.palette import read_palette_png
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from scenewise.data.contract import Progress, Source
 
 _NAME = "youtube-vis"
 _FOLDERS = {"train": ("train",), "validation": ("valid", "val", "validation"), "test": ("test",)}
@@ -70,6 +72,19 @@ class _Place:
     split: str | None
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="YouTube-VIS (and YouTube-VOS): real videos with a mask of every object of 40 kinds",
+        kind="files",
+        paper="Yang et al. 2019; VideoSAUR and other work on real video",
+        size="up to 36 frames, sizes differ; set size",
+        factors=("category",),
+        licence="not in the files; see the terms on its site",
+        obtain="youtube-vos.org/dataset/vis: train.zip and instances.json; then path=ROOT subset=train train=[0,2000] "
+        "size=[240,432] (the masks of valid and test are not public)",
+    ),
+)
 class InstancesSource(ClipsSource):
     """Videos whose masks are in a JSON file.
 
@@ -82,6 +97,18 @@ class InstancesSource(ClipsSource):
     Raises:
         InputError: The file or folders are missing, damaged or of another layout.
     """
+
+    config_class = YoutubeVisConfig
+
+    @classmethod
+    def create(cls, name: str, split: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:
+        """Return the reader of the masks there are, in a JSON file or as images; see `Source.create`."""
+        config = build(YoutubeVisConfig, settings, f"source {name}")
+        if not config.path:
+            raise InputError("path", "is not given.", "Name the folder, as in path=/data/ytvis.")
+        place = _place(Path(config.path), check_split(split), config.subset)
+        file = _json_file(config, place)
+        return PalettesSource(config, split, place) if file is None else InstancesSource(config, split, place, file)
 
     config: YoutubeVisConfig
 
@@ -233,30 +260,3 @@ def _json_file(config: YoutubeVisConfig, place: _Place) -> Path | None:
         problem = f"expected {', '.join(str(file.relative_to(above)) for file in known)}, found none of these."
         raise InputError(above, problem, "Give annotations=FILE, or set masks=png.")
     return file
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="YouTube-VIS (and YouTube-VOS): real videos with a mask of every object of 40 kinds",
-        kind="files",
-        paper="Yang et al. 2019; VideoSAUR and other work on real video",
-        size="up to 36 frames, sizes differ; set size",
-        factors=("category",),
-        licence="not in the files; see the terms on its site",
-        obtain="youtube-vos.org/dataset/vis: train.zip and instances.json; then path=ROOT subset=train train=[0,2000] "
-        "size=[240,432] (the masks of valid and test are not public)",
-    ),
-)
-def make_youtube_vis(split: str = "train", **settings: Any) -> InstancesSource | PalettesSource:
-    """Make a reader; settings are the fields of `YoutubeVisConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or files are missing, damaged or of another layout.
-    """
-    config = build(YoutubeVisConfig, settings, f"source {_NAME}")
-    if not config.path:
-        raise InputError("path", "is not given.", "Name the folder, as in path=/data/ytvis.")
-    place = _place(Path(config.path), check_split(split), config.subset)
-    file = _json_file(config, place)
-    return PalettesSource(config, split, place) if file is None else InstancesSource(config, split, place, file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scenewise.data.contract import SOURCES
 from scenewise.data.shards.layouts import layout
@@ -12,14 +12,13 @@ from scenewise.data.shards.manifest import Shard, hashed, shard_name, sync, writ
 from scenewise.media.files import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from scenewise.data.contract import Sample, Source
+    from scenewise.data.contract import Sample
     from scenewise.data.shards.manifest import Plan
 
 PART = ".part"
-_VIDEOS, _IMAGES = 16, 64  # more would make them little faster, and progress and Ctrl-C coarser
 
 
 class Maker:
@@ -45,7 +44,7 @@ class Maker:
         rows = self.plan.rows(number)
         name = shard_name(number)
         parts = {suffix: self.folder / f".{name}{suffix}.{os.getpid()}{PART}" for suffix in self.layout.SUFFIXES}
-        step = at_once(self.source)
+        step = self.source.at_once
         samples = [sample for at in range(0, len(rows), step) for sample in self._samples(rows[at : at + step])]
         with writing(next(iter(parts.values()))):
             self.layout.write(parts, samples, rows.start, self.plan.facts["frames"] is None)
@@ -60,22 +59,9 @@ class Maker:
 
     def _samples(self, indices: range) -> Iterator[Sample]:
         """Make videos and count them."""
-        for sample in samples_of(self.source, indices):
+        for sample in self.source.samples(indices):
             self.tick()
             yield sample
-
-
-def at_once(source: Source) -> int:
-    """Return how many videos of a source are best made together, 1 where it makes them one by one."""
-    if not hasattr(source, "samples"):
-        return 1
-    return _IMAGES if source.facts.frames == 1 else _VIDEOS
-
-
-def samples_of(source: Source, indices: range) -> Iterable[Sample]:
-    """Return whole videos, made together where the source has a method `samples` for that."""
-    together: Any = getattr(source, "samples", None)
-    return map(source.sample, indices) if together is None else together(indices)
 
 
 def versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.config import build, setting
-from scenewise.data.contract import Description, Sample, Source, register_source
+from scenewise.data.contract import Description, Sample, Source, register_source, stacked
 from scenewise.data.fingerprints import of_values
 from scenewise.data.shards import manifest as made
 from scenewise.data.shards.layouts import layout
@@ -21,8 +21,9 @@ from scenewise.errors import InputError
 from scenewise.media.files import reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from scenewise.data.contract import Progress
     from scenewise.data.shards.layouts import Rows
     from scenewise.data.shards.manifest import Manifest
 
@@ -37,6 +38,17 @@ class MadeConfig:
     path: str = setting("", "the folder, with a sub-folder per split, or one of these sub-folders")
 
 
+@register_source(
+    _NAME,
+    Description(
+        what="folders that `scenewise data make` wrote: the same videos, bit for bit, without making them again",
+        kind="files",
+        size="as made",
+        factors=("as made",),
+        licence="that of the source",
+        obtain="scenewise data make SOURCE --samples 1000 --out DIR, then path=DIR",
+    ),
+)
 class MadeSource(Source):
     """Videos of a made folder; only the video asked for is read.
 
@@ -47,6 +59,22 @@ class MadeSource(Source):
     Raises:
         InputError: It is no made folder, is not whole, or does not have that split.
     """
+
+    config_class = MadeConfig
+    together = True
+
+    @classmethod
+    def create(cls, name: str, split: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:
+        """Return the reader of a folder; see `Source.create`."""
+        config = build(MadeConfig, settings, f"source {name}")
+        if not config.path:
+            raise InputError("path", "is not given.", "Name the folder, as in path=data/balls.")
+        return cls(config.path, split)
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Return whether a folder is one that was made or is being made, or the folder of one of its splits."""
+        return path.is_dir() and (made.is_made(path) or bool(made.made_splits(path)))
 
     def __init__(self, path: str | Path, split: str = "train") -> None:
         self.split = check_split(split)
@@ -85,20 +113,8 @@ class MadeSource(Source):
         return self._read(index, start, frames, True)
 
     def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return many videos of one length at once, without extras.
-
-        Args:
-            indices: Which videos, N of them.
-            start: First frame.
-            frames: Number of frames, or None for all that follow.
-
-        Returns:
-            Frames, uint8, shape (N, T, C, H, W), and ids, int64, shape (N, T, H, W), all 0 where there are none.
-        """
-        found = [self._read(index, start, frames, False) for index in indices]
-        drawn = np.stack([sample.frames for sample in found])
-        nothing = np.zeros((*drawn.shape[1:2], *drawn.shape[3:]), np.int64)
-        return drawn, np.stack([nothing if sample.ids is None else sample.ids for sample in found])
+        """Return many videos of one length at once, without reading extras; see `Source.batch`."""
+        return stacked([self._read(index, start, frames, False) for index in indices])
 
     def rows(self, number: int) -> Rows:
         """Return a shard, opened for reading.
@@ -153,34 +169,6 @@ def _folder_of(path: Path, split: str) -> Path:
     raise InputError(path, "is not a folder of made data.", "Make one with `scenewise data make`.")
 
 
-def is_made_folder(path: Path) -> bool:
-    """Return whether a folder is one that was made or is being made, or the folder of one of its splits."""
-    return made.is_made(path) or bool(made.made_splits(path))
-
-
 def made_split(path: Path) -> str | None:
     """Return which split a folder itself is, None where it is no split's folder that is whole."""
     return made.read_manifest(path).plan.split if (path / made.MANIFEST).is_file() else None
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="folders that `scenewise data make` wrote: the same videos, bit for bit, without making them again",
-        kind="files",
-        size="as made",
-        factors=("as made",),
-        licence="that of the source",
-        obtain="scenewise data make SOURCE --samples 1000 --out DIR, then path=DIR",
-    ),
-)
-def make_made(split: str = "train", **settings: Any) -> MadeSource:
-    """Make a reader; settings are the fields of `MadeConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or the folder is not one that was made, or is not whole.
-    """
-    config = build(MadeConfig, settings, f"source {_NAME}")
-    if not config.path:
-        raise InputError("path", "is not given.", "Name the folder, as in path=data/balls.")
-    return MadeSource(config.path, split)

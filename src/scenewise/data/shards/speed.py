@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scenewise.data.contract import DESCRIPTIONS, SOURCES
-from scenewise.data.shards.one_process import at_once, samples_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,12 +120,12 @@ def _turn(name: str, settings: dict[str, Any], seconds: float, begin: float) -> 
         _SOURCES[key] = SOURCES.get(name)(split="train", **settings)
         _SOURCES[key].sample(0)
     source = _SOURCES[key]
-    most = min(at_once(source), len(source))
+    most = min(source.at_once, len(source))
     time.sleep(max(0.0, begin - time.time()))
     wall, cpu, done = time.perf_counter(), time.process_time(), 0
     while True:
         first = done % (len(source) - most + 1)
-        done += len(list(samples_of(source, range(first, first + most))))
+        done += len(source.samples(range(first, first + most)))
         taken = time.perf_counter() - wall
         if taken >= seconds:
             return Turn(done, taken, time.process_time() - cpu)

@@ -91,7 +91,7 @@ def make_plan(
         raise InputError("--samples", f"must lie in [1, {len(source)}], what {name} ({split}) has; found {samples}.")
     if shard is not None and not 1 <= shard <= 1_000_000:
         raise InputError("--shard", f"must lie in [1, 1000000]; found {shard}.")
-    config = getattr(source, "config", None)
+    config = source.config
     return made.Plan(
         source=name,
         settings=_as_json(settings),

@@ -9,23 +9,22 @@ soft edges. A video is determined by (seed, split, index), whatever batch or spa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.config import build, plain, setting
-from scenewise.data.contract import Description, Facts, Sample, Source, register_source
-from scenewise.data.fingerprints import of_values
+from scenewise.config import setting
+from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.generated.balls.drawing import DDPAE_RADIUS, DDPAE_WORLD, hard_discs
 from scenewise.data.generated.balls.physics import BOX, Motion, Start, simulate
-from scenewise.data.splits import check_index, check_span, check_split, stream
+from scenewise.data.generated.base import GeneratedSource, joined
+from scenewise.data.splits import stream
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NAME = "ddpae-balls"
-_VERSION = 1  # raise when the same settings give other bytes
 _LENGTHS = {"train": 50_000, "validation": 2_000, "test": 2_000}
 _APART = 2.5 * DDPAE_RADIUS  # least distance of centres at the start
 _SPEEDS = (-19, 20)  # smallest and largest velocity component, world units per frame
@@ -46,16 +45,53 @@ class DdpaeBallsMadeConfig:
     seed: int = setting(0, "seed of all videos", minimum=0, maximum=2**63 - 1)
 
 
-class DdpaeBallsMade(Source):
+@dataclass(frozen=True)
+class DdpaeBallsVideos:
+    """N videos of T frames with all that is known of them; n is the number of balls.
+
+    Attributes:
+        frames: uint8, shape (N, T, 1, S, S).
+        ids: uint8, shape (N, T, S, S): 0 background, ball index + 1.
+        positions: x, y of the centres in world units, shape (N, T, n, 2).
+        velocities: World units per frame, shape (N, T, n, 2).
+        contacts: Whether a ball touches another one between its frame and the next, shape (N, T, n).
+    """
+
+    frames: np.ndarray
+    ids: np.ndarray
+    positions: np.ndarray
+    velocities: np.ndarray
+    contacts: np.ndarray
+
+
+@register_source(
+    _NAME,
+    Description(
+        what="4 equal white balls that bounce off each other and the walls, as DDPAE's generator makes them",
+        kind="generated",
+        paper="DDPAE (Hsieh et al. 2018)",
+        size="60 frames of 128 x 128, or any number of 32 to 1024",
+        factors=("position", "velocity", "contact"),
+    ),
+)
+class DdpaeBallsMade(GeneratedSource[DdpaeBallsVideos]):
     """DDPAE's balls, made when asked for.
+
+    Extras hold, as the reader's, positions (x, y of every ball in world units of 800), masses and sizes, each with
+    a leading axis T; and velocities (world units per frame), contacts (whether a ball touches another one before
+    the next frame) and events (whether any two do).
 
     Args:
         config: What to make.
         split: Which random streams to use; splits share no video.
     """
 
-    def __init__(self, config: DdpaeBallsMadeConfig, split: str = "train") -> None:
-        self.config, self.split = config, check_split(split)
+    config_class = DdpaeBallsMadeConfig
+    kind = _NAME
+    lengths = _LENGTHS
+
+    def __init__(self, config: DdpaeBallsMadeConfig, split: str = "train", name: str | None = None) -> None:
+        super().__init__(config, split, name)
         self.facts = Facts(
             channels=1,
             size=(config.size, config.size),
@@ -66,79 +102,45 @@ class DdpaeBallsMade(Source):
             origin=f"{_NAME}, generated with seed {config.seed}",
         )
 
-    def __len__(self) -> int:
-        """Return the nominal number of videos of the split."""
-        return _LENGTHS[self.split]
+    def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> DdpaeBallsVideos:
+        starts = range(0, max(len(indices), 1), _AT_ONCE)
+        return joined([self._part(indices[at : at + _AT_ONCE], first, stop) for at in starts])
 
-    def fingerprint(self) -> str:
-        """Return a hash of settings, split and generator version."""
-        return of_values(_NAME, _VERSION, self.split, plain(self.config))
-
-    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
-        """Return one video.
-
-        Extras hold, as the reader's, positions (x, y of every ball in world units of 800), masses and sizes, each with
-        a leading axis T; and velocities (world units per frame), contacts (whether a ball touches another one before
-        the next frame) and events (whether any two do).
-        """
-        return self._samples([index], start, frames)[0]
-
-    def samples(self, indices: Sequence[int]) -> list[Sample]:
-        """Return many whole videos as `sample` does, faster than one by one."""
-        return [
-            sample
-            for at in range(0, len(indices), _AT_ONCE)
-            for sample in self._samples(indices[at : at + _AT_ONCE], 0, None)
-        ]
-
-    def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return many videos at once, the fast path for training.
-
-        Args:
-            indices: Which videos, N of them.
-            start: First frame.
-            frames: Number of frames, or None for all that follow.
-
-        Returns:
-            Frames, uint8, shape (N, T, 1, S, S), and ids, uint8, shape (N, T, S, S).
-        """
-        first, stop = check_span(start, frames, self.config.frames, _NAME)
-        size = self.config.size
-        ids = np.zeros((len(indices), stop - first, size, size), np.uint8)
-        drawn = np.zeros((len(indices), stop - first, 1, size, size), np.uint8)
-        for at in range(0, len(indices), _AT_ONCE):
-            part = slice(at, at + _AT_ONCE)
-            self._draw(self._motion(indices[part], stop).positions[:, first:], drawn[part], ids[part])
-        return drawn, ids
-
-    def _samples(self, indices: Sequence[int], start: int, frames: int | None) -> list[Sample]:
-        first, stop = check_span(start, frames, self.config.frames, _NAME)
+    def _part(self, indices: Sequence[int], first: int, stop: int) -> DdpaeBallsVideos:
         motion, size = self._motion(indices, stop), self.config.size
         ids = np.zeros((len(indices), stop - first, size, size), np.uint8)
-        drawn = np.zeros((len(indices), stop - first, 1, size, size), np.uint8)
-        self._draw(motion.positions[:, first:], drawn, ids)
-        ones = np.ones((stop - first, self.config.balls))
+        frames = np.zeros((len(indices), stop - first, 1, size, size), np.uint8)
+        self._draw(motion.positions[:, first:], frames, ids)
+        return DdpaeBallsVideos(
+            frames=frames,
+            ids=ids,
+            positions=motion.positions[:, first:] * _UNIT,
+            velocities=motion.velocities[:, first:] * _UNIT,
+            contacts=motion.contacts[:, first:],
+        )
+
+    def _samples(self, made: DdpaeBallsVideos) -> list[Sample]:
+        ones = np.ones(made.contacts.shape[1:])
         return [
             Sample(
-                drawn[row],
-                ids[row].astype(np.int64),
+                made.frames[row],
+                made.ids[row].astype(np.int64),
                 {
-                    "positions": motion.positions[row, first:] * _UNIT,
-                    "velocities": motion.velocities[row, first:] * _UNIT,
+                    "positions": made.positions[row],
+                    "velocities": made.velocities[row],
                     "masses": ones,
                     "sizes": ones.copy(),
-                    "contacts": motion.contacts[row, first:],
-                    "events": motion.contacts[row, first:].any(1),
+                    "contacts": made.contacts[row],
+                    "events": made.contacts[row].any(1),
                 },
             )
-            for row in range(len(indices))
+            for row in range(len(made.ids))
         ]
 
     def _motion(self, indices: Sequence[int], frames: int) -> Motion:
         """Return the courses of videos, in units of `physics`."""
-        chosen = [check_index(index, len(self), _NAME) for index in indices]
-        starts = [_begin(stream(self.config.seed, self.split, index), self.config.balls) for index in chosen]
-        shape = (len(chosen), self.config.balls)
+        starts = [_begin(stream(self.config.seed, self.split, index), self.config.balls) for index in indices]
+        shape = (len(indices), self.config.balls)
         positions, velocities = (np.array([s[i] for s in starts]).reshape(*shape, 2) / _UNIT for i in (0, 1))
         radii = np.full(shape, DDPAE_RADIUS / _UNIT)
         begun = Start(positions, velocities, radii, np.ones(shape), np.zeros((shape[0], 2)))
@@ -161,22 +163,3 @@ def _begin(numbers: np.random.Generator, balls: int) -> tuple[np.ndarray, np.nda
         if (np.square(places[first] - places[second]).sum(1) >= _APART**2).all():
             return places, numbers.integers(*_SPEEDS, (balls, 2), endpoint=True)
     raise InputError("balls", f"{balls} do not fit.", "Use fewer.")
-
-
-@register_source(
-    _NAME,
-    Description(
-        what="4 equal white balls that bounce off each other and the walls, as DDPAE's generator makes them",
-        kind="generated",
-        paper="DDPAE (Hsieh et al. 2018)",
-        size="60 frames of 128 x 128, or any number of 32 to 1024",
-        factors=("position", "velocity", "contact"),
-    ),
-)
-def make_ddpae_balls_made(split: str = "train", **settings: Any) -> DdpaeBallsMade:
-    """Make a source; settings are the fields of `DdpaeBallsMadeConfig`.
-
-    Raises:
-        InputError: With every setting that is wrong.
-    """
-    return DdpaeBallsMade(build(DdpaeBallsMadeConfig, settings, f"source {_NAME}"), split)

@@ -10,26 +10,24 @@ its colours change its course.
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import build, merge, plain, setting
-from scenewise.data.contract import Description, Facts, Sample, Source, register_source
+from scenewise.config import plain, setting
+from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.fingerprints import of_values
 from scenewise.data.generated.balls.drawing import hard_discs, paint_touching, soft_discs
 from scenewise.data.generated.balls.physics import BOX, Motion, Start, simulate, start
+from scenewise.data.generated.base import GeneratedSource
 from scenewise.data.palette import palette
-from scenewise.data.splits import check_index, check_span, check_split, stream
+from scenewise.data.splits import check_index, check_span, stream
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_VERSION = 1  # raise when the same settings give other bytes
 _LENGTHS = {"train": 50_000, "validation": 10_000, "test": 10_000}
 _AT_ONCE = 64  # videos that are moved and drawn together; bounds the memory
 
@@ -96,17 +94,22 @@ class BallsVideos:
         return np.asarray(self.contacts.any(2))
 
 
-class BallsSource(Source):
+class BallsSource(GeneratedSource[BallsVideos]):
     """Bouncing balls, made when asked for.
+
+    Extras hold positions, velocities, contacts, events, collisions, radii and masses.
 
     Args:
         config: What to make.
         split: Which random streams to use; splits share no video.
     """
 
-    def __init__(self, config: BallsConfig, split: str = "train") -> None:
-        self.config = config
-        self.split = check_split(split)
+    config_class = BallsConfig
+    kind = "balls"
+    lengths = _LENGTHS
+
+    def __init__(self, config: BallsConfig, split: str = "train", name: str | None = None) -> None:
+        super().__init__(config, split, name)
         self.facts = Facts(
             channels=config.channels,
             size=(config.size, config.size),
@@ -120,37 +123,14 @@ class BallsSource(Source):
         if config.mode == "binary":
             self._colours[1:] = 255
 
-    def __len__(self) -> int:
-        """Return the nominal number of videos of the split."""
-        return _LENGTHS[self.split]
-
     def fingerprint(self) -> str:
-        """Return a hash of settings, split and generator version."""
-        known = json.dumps([_VERSION, self.split, plain(self.config)], sort_keys=True)
-        return hashlib.sha256(known.encode()).hexdigest()[:16]
-
-    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
-        """Return one video; extras hold positions, velocities, contacts, events, collisions, radii and masses."""
-        return _one(self.make([index], start, frames), 0)
-
-    def samples(self, indices: Sequence[int]) -> list[Sample]:
-        """Return many whole videos with all that is known of them, several times faster than one by one."""
-        made = self.make(indices)
-        return [_one(made, row) for row in range(len(indices))]
+        """Return a hash of settings, split and generator version; folders that were made know it without a name."""
+        return of_values(self.version, self.split, plain(self.config))
 
     def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return many videos at once, the fast path for training.
-
-        Args:
-            indices: Which videos, N of them.
-            start: First frame.
-            frames: Number of frames, or None for all that follow.
-
-        Returns:
-            Frames, uint8, shape (N, T, C, H, W), and ids, uint8, shape (N, T, H, W).
-        """
-        first, stop = check_span(start, frames, self.config.frames, "balls")
-        indices = [check_index(index, len(self), "balls") for index in indices]
+        """Return many videos at once, without what only samples hold; see `Source.batch`."""
+        first, stop = check_span(start, frames, self.config.frames, self.name)
+        indices = [check_index(index, len(self), self.name) for index in indices]
         drawn, ids = self._black(len(indices), stop - first)
         for at in range(0, len(indices), _AT_ONCE):
             part = slice(at, at + _AT_ONCE)
@@ -158,10 +138,8 @@ class BallsSource(Source):
             self._draw(begun, motion.positions[:, first:], drawn[part], ids[part])
         return drawn, ids
 
-    def make(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> BallsVideos:
-        """Return many videos with all that is known of them; arguments as of `batch`."""
-        first, stop = check_span(start, frames, self.config.frames, "balls")
-        begun, motion = self._motion([check_index(index, len(self), "balls") for index in indices], stop)
+    def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> BallsVideos:
+        begun, motion = self._motion(indices, stop)
         contacts = motion.contacts[:, first:]
         drawn, ids = self._black(len(indices), stop - first)
         self._draw(begun, motion.positions[:, first:], drawn, ids)
@@ -176,6 +154,9 @@ class BallsSource(Source):
             radii=begun.radii,
             masses=begun.masses,
         )
+
+    def _samples(self, made: BallsVideos) -> list[Sample]:
+        return [_one(made, row) for row in range(len(made.ids))]
 
     def _motion(self, indices: Sequence[int], frames: int) -> tuple[Start, Motion]:
         config = self.config
@@ -247,21 +228,6 @@ _READY: dict[str, dict[str, Any]] = {
 """Ready settings by the name of the source; `balls-colour-678` takes `colours=4` for the paper's second version."""
 
 
-def make_balls(name: str, split: str = "train", **settings: Any) -> BallsSource:
-    """Make a source from ready settings and changes to them.
-
-    Args:
-        name: `balls`, `balls-binary`, `balls-binary-678`, `balls-colour`, `balls-colour8`, `balls-colour-678` or
-            `balls-curtain`.
-        split: "train", "validation" or "test".
-        **settings: Fields of `BallsConfig`.
-
-    Raises:
-        InputError: With every setting that is wrong.
-    """
-    return BallsSource(build(BallsConfig, merge(_READY[name], settings), f"source {name}"), split)
-
-
 _WHAT = {
     "balls": "bouncing balls with every setting open; unless set, as balls-colour",
     "balls-binary": "4 white balls that bounce off each other and the walls, on black",
@@ -280,4 +246,4 @@ for _name in _READY:
         size="51 frames of 64 x 64, or any number of 8 to 1024",
         factors=("position", "velocity", "contact", "radius", "mass"),
     )
-    register_source(_name, _description)(functools.partial(make_balls, _name))
+    register_source(_name, _description, _READY[_name])(BallsSource)

@@ -24,16 +24,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.config import setting
-from scenewise.data.contract import Description, Facts, Sample, Source, register_ready
-from scenewise.data.generated.base import joined
+from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.generated.base import GeneratedSource, joined
 from scenewise.data.generated.mnist.digits import LICENCE, MOST, OBTAIN, SIDE, DigitSettings, draw_digits, load
-from scenewise.data.splits import check_index, check_span, check_split, uniform
+from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_VERSION = 1  # raise when the same settings give other bytes
 _LENGTHS = {"train": 100_000, "validation": 10_000, "test": 10_000}
 _HALF = 127  # ink above which a pixel belongs to a digit
 _AT_ONCE = 32  # videos drawn together; bounds the memory
@@ -96,8 +95,13 @@ class MovingMnistVideos:
     chosen: np.ndarray
 
 
-class MovingMnistSource(Source):
+class MovingMnistSource(GeneratedSource[MovingMnistVideos]):
     """Moving digits, made when asked for.
+
+    Extras hold, of every digit: labels, digits (place in the split's digits); per frame: positions (column and row
+    of the centre as shares of the side, as drawn), exact_positions (before they are cut to whole pixels),
+    velocities (shares of the side per frame, from that frame on), amodal (whole masks, shape (T, n, H, W)); and
+    overlap (share of the digits' pixels that more than one covers, shape (T,)).
 
     Args:
         config: What to make.
@@ -108,8 +112,12 @@ class MovingMnistSource(Source):
         InputError: The digits' files are wrong, or there are neither files nor scikit-learn.
     """
 
+    config_class = MovingMnistConfig
+    kind = "moving-mnist"
+    lengths = _LENGTHS
+
     def __init__(self, config: MovingMnistConfig, split: str = "train", name: str = "moving-mnist") -> None:
-        self.config, self.split, self.name = config, check_split(split), name
+        super().__init__(config, split, name)
         load(config.files, split)  # now, so that a wrong file is told at once
         self.facts = Facts(
             channels=config.channels,
@@ -121,28 +129,12 @@ class MovingMnistSource(Source):
             origin=f"{name}, generated with seed {config.seed}, from {config.files.origin}",
         )
 
-    def __len__(self) -> int:
-        """Return the nominal number of videos of the split."""
-        return _LENGTHS[self.split]
-
     def fingerprint(self) -> str:
         """Return a hash of settings, split, generator version and the contents of the digits' files."""
-        return self.config.fingerprint("moving-mnist", _VERSION, self.split)
+        return str(self.config.fingerprint(self.kind, self.version, self.split))
 
-    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
-        """Return one video.
-
-        Extras hold, of every digit: labels, digits (place in the split's digits); per frame: positions (column and row
-        of the centre as shares of the side, as drawn), exact_positions (before they are cut to whole pixels),
-        velocities (shares of the side per frame, from that frame on), amodal (whole masks, shape (T, n, H, W)); and
-        overlap (share of the digits' pixels that more than one covers, shape (T,)).
-        """
-        return self._known(self.make([index], start, frames), 0)
-
-    def samples(self, indices: Sequence[int]) -> list[Sample]:
-        """Return many whole videos as `sample` does, faster than one by one."""
-        made = self.make(indices)
-        return [self._known(made, row) for row in range(len(indices))]
+    def _samples(self, made: MovingMnistVideos) -> list[Sample]:
+        return [self._known(made, row) for row in range(len(made.ids))]
 
     def _known(self, made: MovingMnistVideos, row: int) -> Sample:
         """Return one of many videos; extras are of the digits that are there."""
@@ -161,33 +153,11 @@ class MovingMnistSource(Source):
         }
         return Sample(made.frames[row], made.ids[row].astype(np.int64), extras)
 
-    def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return many videos at once, the fast path for training.
+    def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> MovingMnistVideos:
+        starts = range(0, max(len(indices), 1), _AT_ONCE)
+        return joined([self._part(indices[at : at + _AT_ONCE], first, stop) for at in starts])
 
-        Args:
-            indices: Which videos, N of them.
-            start: First frame.
-            frames: Number of frames, or None for all that follow.
-
-        Returns:
-            Frames, uint8, shape (N, T, C, H, W), and ids, of eight bits, shape (N, T, H, W).
-        """
-        made = self.make(indices, start, frames)
-        return made.frames, made.ids
-
-    def make(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> MovingMnistVideos:
-        """Return many videos with all that is known of them; arguments as of `batch`.
-
-        Raises:
-            IndexError: The split has no such video.
-            InputError: The span lies outside the videos.
-        """
-        span = check_span(start, frames, self.config.frames, self.name)
-        indices = [check_index(index, len(self), self.name) for index in indices]
-        parts = [self._make(indices[at : at + _AT_ONCE], *span) for at in range(0, max(len(indices), 1), _AT_ONCE)]
-        return joined(parts)
-
-    def _make(self, indices: Sequence[int], first: int, stop: int) -> MovingMnistVideos:
+    def _part(self, indices: Sequence[int], first: int, stop: int) -> MovingMnistVideos:
         config = self.config
         draws = uniform(config.seed, self.split, indices, 1 + 4 * MOST)
         each = draws[:, 1:].reshape(-1, 4, MOST)[:, :, : config.max_digits]
@@ -288,7 +258,7 @@ _PAPERS = {
 
 
 for _name, _what in _WHAT.items():
-    register_ready(
+    register_source(
         _name,
         Description(
             what=_what,
@@ -299,7 +269,5 @@ for _name, _what in _WHAT.items():
             licence=LICENCE,
             obtain=OBTAIN,
         ),
-        MovingMnistSource,
-        MovingMnistConfig,
         READY[_name],
-    )
+    )(MovingMnistSource)

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.config import setting
-from scenewise.data.contract import Description, Facts, Sample, register_ready
-from scenewise.data.generated.base import GeneratedImages, joined
+from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.generated.base import GeneratedSource, joined
 from scenewise.data.generated.mnist.digits import LICENCE, OBTAIN, SIDE, DigitSettings, draw_digits, load
 from scenewise.data.generated.mnist.textures import GRID, KINDS, WAVES, Textures, paint
 from scenewise.data.generated.sprites.colours import pick
@@ -35,7 +35,6 @@ from scenewise.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_VERSION = 1  # raise when the same settings give other bytes
 _LENGTHS = {"train": 50_000, "validation": 10_000, "test": 10_000}  # as in Tagger
 _MOST = 3  # digits
 _LAYERS = 1 + _MOST
@@ -87,8 +86,12 @@ class TexturedMnistImages:
     textures: np.ndarray
 
 
-class TexturedMnistSource(GeneratedImages):
+class TexturedMnistSource(GeneratedSource[TexturedMnistImages]):
     """Textured digits, made when asked for; every video is one frame.
+
+    Extras hold, of every digit: labels, rows and columns (of its 28 x 28 pixels), textures (names), depths (0 in
+    front), visibility (share of its pixels that is seen) and amodal (whole masks, shape (n, H, W)); and the
+    background's texture.
 
     Args:
         config: What to make.
@@ -99,11 +102,12 @@ class TexturedMnistSource(GeneratedImages):
         InputError: The digits' files are wrong, or there are neither files nor scikit-learn.
     """
 
+    config_class = TexturedMnistConfig
+    kind = "textured-mnist"
     lengths = _LENGTHS
 
     def __init__(self, config: TexturedMnistConfig, split: str = "train", name: str = "textured-mnist") -> None:
-        super().__init__(split, name)
-        self.config = config
+        super().__init__(config, split, name)
         load(config.files, split)  # now, so that a wrong file is told at once
         self.facts = Facts(
             channels=1,
@@ -117,31 +121,18 @@ class TexturedMnistSource(GeneratedImages):
 
     def fingerprint(self) -> str:
         """Return a hash of settings, split, generator version and the contents of the digits' files."""
-        return self.config.fingerprint("textured-mnist", _VERSION, self.split)
+        return str(self.config.fingerprint(self.kind, self.version, self.split))
 
-    def samples(self, indices: Sequence[int]) -> list[Sample]:
-        """Return many images as videos of one frame, several times faster than one by one.
-
-        Extras hold, of every digit: labels, rows and columns (of its 28 x 28 pixels), textures (names), depths (0 in
-        front), visibility (share of its pixels that is seen) and amodal (whole masks, shape (n, H, W)); and the
-        background's texture.
-        """
-        made = self.make(indices)
+    def _samples(self, made: TexturedMnistImages) -> list[Sample]:
         shown = seen(made.ids[:, 0], made.masks.shape[1])
         visibility = shown / np.maximum(np.count_nonzero(made.masks, (2, 3)), 1)
         return [_one(made, row, visibility[row]) for row in range(len(made.ids))]
 
-    def make(self, indices: Sequence[int]) -> TexturedMnistImages:
-        """Return many images with all that is known of them.
-
-        Raises:
-            IndexError: The split has no such image.
-        """
-        indices = self.checked(indices)
-        parts = [self._make(indices[at : at + _AT_ONCE]) for at in range(0, max(len(indices), 1), _AT_ONCE)]
+    def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> TexturedMnistImages:
+        parts = [self._part(indices[at : at + _AT_ONCE]) for at in range(0, max(len(indices), 1), _AT_ONCE)]
         return joined(parts)
 
-    def _make(self, indices: Sequence[int]) -> TexturedMnistImages:
+    def _part(self, indices: Sequence[int]) -> TexturedMnistImages:
         config = self.config
         layers = 1 + config.max_digits
         draws = uniform(config.seed, self.split, indices, 1 + _MOST * 4 + _LAYERS * (8 + GRID**2))
@@ -241,7 +232,7 @@ _WHAT = {
 
 
 for _name, _what in _WHAT.items():
-    register_ready(
+    register_source(
         _name,
         Description(
             what=_what,
@@ -252,7 +243,5 @@ for _name, _what in _WHAT.items():
             licence=LICENCE,
             obtain=OBTAIN,
         ),
-        TexturedMnistSource,
-        TexturedMnistConfig,
         READY[_name],
-    )
+    )(TexturedMnistSource)

@@ -3,72 +3,72 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from scenewise.config import plain
-from scenewise.data.contract import Facts, Sample, Source
-from scenewise.data.fingerprints import of_values
-from scenewise.data.splits import check_index, check_span, check_split, stream
+from scenewise.data.contract import Facts, Sample
+from scenewise.data.generated.base import GeneratedSource
+from scenewise.data.splits import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scenewise.data.generated.scenes3d.camera import Camera
     from scenewise.data.generated.scenes3d.clevr_world import Thing
     from scenewise.data.generated.scenes3d.stage import Stage
 
 
-class SceneSource(Source):
-    """Scenes made when asked for; a scene is determined by (seed, split, index).
+@dataclass(frozen=True)
+class Scenes:
+    """N scenes, made one by one.
+
+    Attributes:
+        samples: The scenes, with or without extras.
+    """
+
+    samples: list[Sample]
+
+    @property
+    def frames(self) -> np.ndarray:
+        """Frames, uint8, shape (N, T, C, H, W)."""
+        return np.stack([sample.frames for sample in self.samples])
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids, uint8, shape (N, T, H, W)."""
+        return np.stack([np.asarray(sample.ids) for sample in self.samples]).astype(np.uint8)
+
+
+class SceneSource(GeneratedSource[Scenes]):
+    """Scenes made when asked for; making one needs MuJoCo.
 
     Args:
         config: Settings with a field `seed`.
         split: Which random streams to use; splits share no scene.
+        name: Name of the source; its kind where None.
         facts: What is true of the source; `frames` is a number.
     """
 
-    name = ""
-    version = 1  # raise when the same settings give other bytes
-    lengths: ClassVar[dict[str, int]] = {"train": 70_000, "validation": 15_000, "test": 15_000}
+    version = 2
+    lengths: ClassVar[Mapping[str, int]] = {"train": 70_000, "validation": 15_000, "test": 15_000}
+    at_once = 1  # none is made faster beside others
 
-    def __init__(self, config: Any, split: str, facts: Facts) -> None:
-        self.config = config
-        self.split = check_split(split)
+    def __init__(self, config: Any, split: str, name: str | None, facts: Facts) -> None:
+        super().__init__(config, split, name)
         self.facts = facts
 
     @abstractmethod
-    def _make(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
+    def _scene(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
         """Return frames `first` to `stop` of the scene that a stream gives, with or without extras."""
 
-    def __len__(self) -> int:
-        """Return the nominal number of scenes of the split."""
-        return self.lengths[self.split]
+    def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> Scenes:
+        streams = (stream(self.config.seed, self.split, index) for index in indices)
+        return Scenes([self._scene(rng, first, stop, whole) for rng in streams])
 
-    def fingerprint(self) -> str:
-        """Return a hash of settings, split and generator version."""
-        return of_values(self.name, self.version, self.split, plain(self.config))
-
-    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
-        """Return one scene with all that is known of it.
-
-        Raises:
-            IndexError: The split has no such scene.
-            InputError: MuJoCo is not installed, or the span lies outside of the scene.
-        """
-        return self._scene(index, start, frames, True)
-
-    def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return frames, uint8 (N, T, C, H, W), and ids, uint8 (N, T, H, W), of many scenes, without extras."""
-        made = [self._scene(index, start, frames, False) for index in indices]
-        ids = np.stack([np.asarray(sample.ids) for sample in made])
-        return np.stack([sample.frames for sample in made]), ids.astype(np.uint8)
-
-    def _scene(self, index: int, start: int, frames: int | None, extras: bool) -> Sample:
-        first, stop = check_span(start, frames, self.facts.frames or 1, self.name)
-        index = check_index(index, len(self), self.name)
-        return self._make(stream(self.config.seed, self.split, index), first, stop, extras)
+    def _samples(self, made: Scenes) -> list[Sample]:
+        return made.samples
 
 
 def factors(things: Sequence[Thing]) -> dict[str, np.ndarray]:

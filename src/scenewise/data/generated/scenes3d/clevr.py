@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from scenewise.config import build, merge, setting
+from scenewise.config import setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.generated.scenes3d import clevr_world as world
 from scenewise.data.generated.scenes3d.base import SceneSource, factors, stacked, views
@@ -71,10 +71,10 @@ class ClevrSource(SceneSource):
         split: Which random streams to use.
     """
 
-    name = "clevr"
-    version = 2
+    config_class = ClevrConfig
+    kind = "clevr"
 
-    def __init__(self, config: ClevrConfig, split: str = "train") -> None:
+    def __init__(self, config: ClevrConfig, split: str = "train", name: str | None = None) -> None:
         facts = Facts(
             channels=1 if config.grayscale else 3,
             size=(config.size, config.size),
@@ -82,10 +82,10 @@ class ClevrSource(SceneSource):
             max_objects=config.max_objects,
             origin=f"CLEVR-like after arXiv 1612.06890, generated with seed {config.seed}",
         )
-        super().__init__(config, split, facts)
+        super().__init__(config, split, name, facts)
         self._allowed = kinds(config.hold_out, config.only)
 
-    def _make(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
+    def _scene(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
         config: ClevrConfig = self.config
         place = np.add(world.CAMERA, rng.uniform(-1, 1, 3) * config.camera_jitter)
         look = world.lamps(rng.uniform(-1, 1, (3, 3)) * config.light_jitter)
@@ -134,24 +134,6 @@ def grey(frame: np.ndarray) -> np.ndarray:
     return np.asarray((np.tensordot(weights, frame, 1) + 0.5).astype(np.uint8))[None]
 
 
-_READY: dict[str, dict[str, Any]] = {"clevr": {}, "clevr6": {"max_objects": 6}}
-"""Ready settings by the name of the source."""
-
-
-def make_clevr(name: str, split: str = "train", **settings: Any) -> ClevrSource:
-    """Make a source from ready settings and changes to them.
-
-    Args:
-        name: `clevr` or `clevr6`.
-        split: "train", "validation" or "test".
-        **settings: Fields of `ClevrConfig`.
-
-    Raises:
-        InputError: With every setting that is wrong.
-    """
-    return ClevrSource(build(ClevrConfig, merge(_READY[name], settings), f"source {name}"), split)
-
-
 def _describe(count: str) -> Description:
     return Description(
         what=f"CLEVR-like images: {count} cubes, spheres and cylinders in IODINE's crop (needs mujoco)",
@@ -172,5 +154,5 @@ def _describe(count: str) -> Description:
     )
 
 
-register_source("clevr", _describe("3 to 10"))(functools.partial(make_clevr, "clevr"))
-register_source("clevr6", _describe("3 to 6"))(functools.partial(make_clevr, "clevr6"))
+register_source("clevr", _describe("3 to 10"))(ClevrSource)
+register_source("clevr6", _describe("3 to 6"), {"max_objects": 6})(ClevrSource)

@@ -22,14 +22,14 @@ A clip is determined by (seed, split, index); neither its course nor its frames 
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from scenewise.config import build, merge, setting
+from scenewise.config import merge, plain, setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.fingerprints import of_values
 from scenewise.data.generated.scenes3d import clevrer_world as world
 from scenewise.data.generated.scenes3d.base import SceneSource, stacked, views
 from scenewise.data.generated.scenes3d.clevr_world import floor, lamps
@@ -40,6 +40,9 @@ from scenewise.data.splits import check_split, shared_span
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scenewise.data.contract import Progress, Source
     from scenewise.data.generated.scenes3d.camera import Camera
 
 _CLIPS = 20  # begun before one with too few collisions is taken
@@ -79,16 +82,16 @@ class ClevrerSource(SceneSource):
     """CLEVRER-like videos.
 
     Args:
-        name: Of the source, which says how many clips the test split has.
         config: What to make.
         split: Which random streams to use.
+        name: Of the source, which says how many clips the test split has.
     """
 
-    version = 2
+    config_class = ClevrerConfig
+    kind = "clevrer"
     lengths: ClassVar[dict[str, int]] = {"train": 10_000, "validation": 5_000, "test": 5_000}
 
-    def __init__(self, name: str, config: ClevrerConfig, split: str = "train") -> None:
-        self.name = name
+    def __init__(self, config: ClevrerConfig, split: str = "train", name: str | None = None) -> None:
         facts = Facts(
             channels=3,
             size=config.size,
@@ -96,13 +99,23 @@ class ClevrerSource(SceneSource):
             max_objects=config.max_objects,
             origin=f"CLEVRER-like after arXiv 1910.01442, generated with seed {config.seed}",
         )
-        super().__init__(config, split, facts)
+        super().__init__(config, split, name, facts)
+
+    @classmethod
+    def create(cls, name: str, split: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:
+        """Return the source that a user names; its validation and test split have ready settings of their own."""
+        held_out = {} if check_split(split) == "train" else _HELD_OUT.get(name, {})
+        return super().create(name, split, merge(held_out, settings), progress)
+
+    def fingerprint(self) -> str:
+        """Return a hash of settings, split, generator version and the name, which says how many clips there are."""
+        return of_values(self.name, self.version, self.split, plain(self.config))
 
     def __len__(self) -> int:
         """Return the number of clips, which for trimmed tests is PROVIDE's."""
         return _TESTS[self.name] if self.split == "test" and self.config.trim else super().__len__()
 
-    def _make(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
+    def _scene(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
         config: ClevrerConfig = self.config
         look = lamps(rng.uniform(-1, 1, (3, 3)) * config.light_jitter, _SHADOWS, world.SCALE)
         players, course = self._play(rng)
@@ -222,29 +235,11 @@ def _motion(known: dict[str, Any], time: int, row: int) -> dict[str, Any]:
     }
 
 
-_READY: dict[str, dict[str, Any]] = {"clevrer": {}, "clevrer6": {"min_objects": 6}}
-"""Ready settings by the name of the source."""
-
 _HELD_OUT: dict[str, dict[str, Any]] = {"clevrer": {"max_objects": 5, "trim": 40}, "clevrer6": {"trim": 40}}
-"""What is ready in the validation and the test split beside that."""
+"""What is ready in the validation and the test split, by the name of the source."""
 
 _TESTS = {"clevrer": 2_500, "clevrer6": 1_100}
 """Clips of PROVIDE's test sets."""
-
-
-def make_clevrer(name: str, split: str = "train", **settings: Any) -> ClevrerSource:
-    """Make a source from ready settings and changes to them.
-
-    Args:
-        name: `clevrer` or `clevrer6`.
-        split: "train", "validation" or "test".
-        **settings: Fields of `ClevrerConfig`.
-
-    Raises:
-        InputError: With every setting that is wrong.
-    """
-    ready = _READY[name] if check_split(split) == "train" else merge(_READY[name], _HELD_OUT[name])
-    return ClevrerSource(name, build(ClevrerConfig, merge(ready, settings), f"source {name}"), split)
 
 
 def _describe(objects: str) -> Description:
@@ -260,5 +255,5 @@ def _describe(objects: str) -> Description:
     )
 
 
-register_source("clevrer", _describe("3 to 6 objects"))(functools.partial(make_clevrer, "clevrer"))
-register_source("clevrer6", _describe("6 objects"))(functools.partial(make_clevrer, "clevrer6"))
+register_source("clevrer", _describe("3 to 6 objects"))(ClevrerSource)
+register_source("clevrer6", _describe("6 objects"), {"min_objects": 6})(ClevrerSource)

@@ -28,8 +28,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from scenewise.config import build, merge, setting
+from scenewise.config import plain, setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.fingerprints import of_values
 from scenewise.data.generated.scenes3d import clevr_world as world
 from scenewise.data.generated.scenes3d.animals import animals
 from scenewise.data.generated.scenes3d.base import SceneSource, factors, stacked, views
@@ -78,16 +79,16 @@ class MultiViewSource(SceneSource):
     """Static scenes seen from a ring; every view is one frame.
 
     Args:
-        name: Of the source.
         config: What to make.
         split: Which random streams to use.
+        name: Of the source.
     """
 
-    version = 2
+    config_class = MultiViewConfig
+    kind = "cle-mv"
     lengths: ClassVar[dict[str, int]] = {"validation": 200, "test": 200}
 
-    def __init__(self, name: str, config: MultiViewConfig, split: str = "train") -> None:
-        self.name = name
+    def __init__(self, config: MultiViewConfig, split: str = "train", name: str = "cle-mv") -> None:
         facts = Facts(
             channels=3,
             size=(config.size, config.size),
@@ -95,12 +96,16 @@ class MultiViewSource(SceneSource):
             max_objects=config.max_objects,
             origin=f"{name}-like after MulMON (NeurIPS 2020), generated with seed {config.seed}",
         )
-        super().__init__(config, split, facts)
+        super().__init__(config, split, name, facts)
         self._allowed = kinds(shapes=config.shapes)
 
     def __len__(self) -> int:
         """Return the number of scenes of the split; for training as many as the paper has."""
         return _TRAINING[self.name] if self.split == "train" else super().__len__()
+
+    def fingerprint(self) -> str:
+        """Return a hash of settings, split, generator version and name, which says how many scenes are for training."""
+        return of_values(self.name, self.version, self.split, plain(self.config))
 
     def viewpoints(self, index: int, start: int = 0, frames: int | None = None) -> np.ndarray:
         """Return the viewpoints, which are those of every scene; see `Source.viewpoints`."""
@@ -109,7 +114,7 @@ class MultiViewSource(SceneSource):
         places = np.array([camera.place for camera in ring(config.frames, config.size)[start:stop]])
         return viewpoints(places).astype(np.float32)
 
-    def _make(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
+    def _scene(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
         config: MultiViewConfig = self.config
         look = world.lamps(rng.uniform(-1, 1, (3, 3)) * config.light_jitter, _SHADOWS)
         cameras = ring(config.frames, config.size)
@@ -182,20 +187,6 @@ _TRAINING = {"cle-mv": 1_500, "dolphin": 3_000}
 _WHAT = {"cle-mv": "cubes, spheres and cylinders", "dolphin": "primitives, animals and vessels"}
 
 
-def make_multi_view(name: str, split: str = "train", **settings: Any) -> MultiViewSource:
-    """Make a source from ready settings and changes to them.
-
-    Args:
-        name: `cle-mv` or `dolphin`.
-        split: "train", "validation" or "test".
-        **settings: Fields of `MultiViewConfig`.
-
-    Raises:
-        InputError: With every setting that is wrong.
-    """
-    return MultiViewSource(name, build(MultiViewConfig, merge(_READY[name], settings), f"source {name}"), split)
-
-
 for _name in _READY:
     _description = Description(
         what=f"{_name}-like scenes: {_WHAT[_name]} seen by 10 cameras on a ring (needs mujoco)",
@@ -207,4 +198,4 @@ for _name in _READY:
             *("viewpoints", "camera", "pixel_coords", "visibility", "amodal"),
         ),
     )
-    register_source(_name, _description)(functools.partial(make_multi_view, _name))
+    register_source(_name, _description, _READY[_name])(MultiViewSource)

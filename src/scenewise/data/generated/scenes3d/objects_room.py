@@ -15,13 +15,12 @@ A video is determined by (seed, split, index).
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import build, merge, setting
+from scenewise.config import setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.generated.scenes3d import room
 from scenewise.data.generated.scenes3d.base import SceneSource, stacked, views
@@ -68,10 +67,10 @@ class ObjectsRoomSource(SceneSource):
         split: Which random streams to use.
     """
 
-    name = "objects-room"
-    version = 2
+    config_class = ObjectsRoomConfig
+    kind = "objects-room"
 
-    def __init__(self, config: ObjectsRoomConfig, split: str = "train") -> None:
+    def __init__(self, config: ObjectsRoomConfig, split: str = "train", name: str | None = None) -> None:
         facts = Facts(
             channels=3,
             size=(config.size, config.size),
@@ -80,9 +79,9 @@ class ObjectsRoomSource(SceneSource):
             background_ids=(room.SKY, room.FLOOR, room.WALL, room.OTHER_WALL),
             origin=f"Objects-Room-like after arXiv 1901.11390, generated with seed {config.seed}",
         )
-        super().__init__(config, split, facts)
+        super().__init__(config, split, name, facts)
 
-    def _make(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
+    def _scene(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
         config: ObjectsRoomConfig = self.config
         floor, wall, look = room.vivid(rng), room.vivid(rng), room.lamps(rng)
         bodies, known = self._objects(rng)
@@ -152,20 +151,6 @@ _WHAT = {
 }
 
 
-def make_objects_room(name: str, split: str = "train", **settings: Any) -> ObjectsRoomSource:
-    """Make a source from ready settings and changes to them.
-
-    Args:
-        name: `objects-room`, `objects-room-empty`, `objects-room-six` or `objects-room-identical`.
-        split: "train", "validation" or "test".
-        **settings: Fields of `ObjectsRoomConfig`.
-
-    Raises:
-        InputError: With every setting that is wrong.
-    """
-    return ObjectsRoomSource(build(ObjectsRoomConfig, merge(_READY[name], settings), f"source {name}"), split)
-
-
 for _name in _READY:
     _description = Description(
         what=f"Objects-Room-like videos: {_WHAT[_name]} (needs mujoco)",
@@ -174,4 +159,4 @@ for _name in _READY:
         size="16 frames, 64 x 64, or another size",
         factors=("shape", "size", "colour", "positions", "rotation", "pixel_coords", "visibility", "amodal"),
     )
-    register_source(_name, _description)(functools.partial(make_objects_room, _name))
+    register_source(_name, _description, _READY[_name])(ObjectsRoomSource)

@@ -23,19 +23,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import build, merge, plain, setting
-from scenewise.data.contract import Description, Facts, Sample, Source, register_source
-from scenewise.data.fingerprints import of_values
+from scenewise.config import setting
+from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.generated.base import GeneratedSource
 from scenewise.data.generated.sprites.drawing import Sprites, draw, seen
 from scenewise.data.generated.sprites.settings import DRAWS, MOST, SpritesConfig, of_draws
 from scenewise.data.generated.sprites.still import is_binary, still_extras, visible
-from scenewise.data.splits import check_index, check_span, check_split, uniform
+from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_VERSION = 1  # raise when the same settings give other bytes
 _LENGTHS = {"train": 10_000, "validation": 1_000, "test": 1_000}  # as many as Video Multi-dSprites has
 _TRIES = 200  # videos drawn for one in which enough of every sprite is seen
 _MOTION = 4 * MOST  # random numbers for the motion of a video's sprites
@@ -81,17 +80,55 @@ class MovingSpritesVideos:
     masks: np.ndarray | None = None
 
 
-class MovingSpritesSource(Source):
+_READY: dict[str, Any] = {
+    "min_sprites": 1,
+    "max_sprites": 4,
+    "colours": "rgb",
+    "background": "rgb",
+    "margin": 0.125,
+}
+
+
+@register_source(
+    "moving-sprites",
+    Description(
+        what="1 to 4 coloured squares, ellipses and hearts that move, hide each other, enter and leave",
+        kind="generated",
+        paper="Video Multi-dSprites, Weis et al. (2006.07034)",
+        size="10 frames of 64 x 64, or any number of 16 to 256",
+        factors=(
+            "shape",
+            "scale",
+            "colour",
+            "depth",
+            "position",
+            "velocity",
+            "orientation",
+            "visibility",
+            "whole mask",
+        ),
+    ),
+    _READY,
+)
+class MovingSpritesSource(GeneratedSource[MovingSpritesVideos]):
     """Moving sprites, made when asked for.
+
+    Extras hold, per frame and sprite: positions (column and row in pixels), velocities (pixels per frame),
+    orientations (radians), visibility (share of its own pixels inside the image that is seen; 0 where it is
+    outside) and amodal (whole masks, shape (T, n, H, W)); per sprite: shapes, scales, colours and depths (0 in
+    front); and the background's colour.
 
     Args:
         config: What to make.
         split: Which random streams to use; splits share no video.
     """
 
-    def __init__(self, config: MovingSpritesConfig, split: str = "train") -> None:
-        self.config = config
-        self.split = check_split(split)
+    config_class = MovingSpritesConfig
+    kind = "moving-sprites"
+    lengths = _LENGTHS
+
+    def __init__(self, config: MovingSpritesConfig, split: str = "train", name: str | None = None) -> None:
+        super().__init__(config, split, name)
         self.facts = Facts(
             channels=config.channels,
             size=(config.size, config.size),
@@ -103,30 +140,7 @@ class MovingSpritesSource(Source):
             origin=f"moving-sprites after arXiv 2006.07034 (VMDS), generated with seed {config.seed}",
         )
 
-    def __len__(self) -> int:
-        """Return the nominal number of videos of the split."""
-        return _LENGTHS[self.split]
-
-    def fingerprint(self) -> str:
-        """Return a hash of settings, split and generator version."""
-        return of_values("moving-sprites", _VERSION, self.split, plain(self.config))
-
-    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
-        """Return one video.
-
-        Extras hold, per frame and sprite: positions (column and row in pixels), velocities (pixels per frame),
-        orientations (radians), visibility (share of its own pixels inside the image that is seen; 0 where it is
-        outside) and amodal (whole masks, shape (T, n, H, W)); per sprite: shapes, scales, colours and depths (0 in
-        front); and the background's colour.
-        """
-        return self._known(self.make([index], start, frames, whole=True))[0]
-
-    def samples(self, indices: Sequence[int]) -> list[Sample]:
-        """Return many whole videos as `sample` does, faster than one by one."""
-        return self._known(self.make(indices, whole=True))
-
-    def _known(self, made: MovingSpritesVideos) -> list[Sample]:
-        """Return videos with extras, which leave absent sprites out."""
+    def _samples(self, made: MovingSpritesVideos) -> list[Sample]:
         masks, time = np.asarray(made.masks), made.frames.shape[1]
         visibility = visible(made.ids.reshape(-1, *made.ids.shape[2:]), masks)
         found = []
@@ -143,36 +157,12 @@ class MovingSpritesSource(Source):
             found.append(Sample(made.frames[row], ids.astype(np.int64), extras))
         return found
 
-    def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return many videos at once, the fast path for training.
-
-        Args:
-            indices: Which videos, N of them.
-            start: First frame.
-            frames: Number of frames, or None for all that follow.
-
-        Returns:
-            Frames, uint8, shape (N, T, C, H, W), and ids, uint8, shape (N, T, H, W).
-        """
-        made = self.make(indices, start, frames)
-        return made.frames, made.ids
-
-    def make(
-        self, indices: Sequence[int], start: int = 0, frames: int | None = None, whole: bool = False
-    ) -> MovingSpritesVideos:
-        """Return many videos with all that is known of them, with whole masks if `whole`; arguments as of `batch`.
-
-        Raises:
-            IndexError: The split has no such video.
-            InputError: The span lies outside the videos, or `min_visible` asks for too much.
-        """
+    def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> MovingSpritesVideos:
         config = self.config
-        span = check_span(start, frames, config.frames, "moving-sprites")
-        indices = [check_index(index, len(self), "moving-sprites") for index in indices]
-        moving, velocities = move(config, self._numbers(indices), *span)
+        moving, velocities = move(config, self._numbers(indices), first, stop)
         masks = np.zeros((*moving.shapes.shape, config.size, config.size), bool) if whole else None
         drawn, ids = draw(moving, config.size, config.channels, config.antialias, masks)
-        shape = (len(indices), span[1] - span[0])
+        shape = (len(indices), stop - first)
         return MovingSpritesVideos(
             frames=drawn.reshape(*shape, *drawn.shape[1:]),
             ids=ids.reshape(*shape, *ids.shape[1:]),
@@ -250,45 +240,3 @@ def _bounce(places: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np
     phase = (places - low) % (2 * width)
     back = phase > width
     return low + np.where(back, 2 * width - phase, phase), np.where(back, -1.0, 1.0)
-
-
-_READY: dict[str, Any] = {
-    "min_sprites": 1,
-    "max_sprites": 4,
-    "colours": "rgb",
-    "background": "rgb",
-    "margin": 0.125,
-}
-
-
-@register_source(
-    "moving-sprites",
-    Description(
-        what="1 to 4 coloured squares, ellipses and hearts that move, hide each other, enter and leave",
-        kind="generated",
-        paper="Video Multi-dSprites, Weis et al. (2006.07034)",
-        size="10 frames of 64 x 64, or any number of 16 to 256",
-        factors=(
-            "shape",
-            "scale",
-            "colour",
-            "depth",
-            "position",
-            "velocity",
-            "orientation",
-            "visibility",
-            "whole mask",
-        ),
-    ),
-)
-def make_moving_sprites(split: str = "train", **settings: Any) -> MovingSpritesSource:
-    """Make a source.
-
-    Args:
-        split: "train", "validation" or "test".
-        **settings: Fields of `MovingSpritesConfig`; without them 1 to 4 sprites of random RGB colour on another.
-
-    Raises:
-        InputError: With every setting that is wrong.
-    """
-    return MovingSpritesSource(build(MovingSpritesConfig, merge(_READY, settings), "source moving-sprites"), split)

@@ -24,10 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.config import plain
-from scenewise.data.contract import Description, Facts, Sample, register_ready
-from scenewise.data.fingerprints import of_values
-from scenewise.data.generated.base import GeneratedImages
+from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.generated.base import GeneratedSource
 from scenewise.data.generated.sprites.drawing import SHAPES, SIDE, Sprites, draw, seen
 from scenewise.data.generated.sprites.settings import DRAWS, SpritesConfig, of_draws
 from scenewise.data.splits import uniform
@@ -36,7 +34,6 @@ from scenewise.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_VERSION = 1  # raise when the same settings give other bytes
 _LENGTHS = {"train": 60_000, "validation": 10_000, "test": 10_000}  # IODINE trains on 60,000
 _TRIES = 200  # images drawn for one in which enough of every sprite is seen
 _NAMES = np.array(SHAPES)
@@ -59,8 +56,12 @@ class SpritesImages:
     masks: np.ndarray | None = None
 
 
-class SpritesSource(GeneratedImages):
+class SpritesSource(GeneratedSource[SpritesImages]):
     """Sprites, made when asked for; every video is one frame.
+
+    Extras hold, of every sprite: shapes (names), x and y (0 to 1 between the margins), scales, orientations
+    (radians), colours (RGB), depths (0 in front), visibility (share of its own pixels that is seen) and amodal
+    (whole masks, shape (n, H, W)); and the background's colour.
 
     Args:
         config: What to make.
@@ -68,11 +69,12 @@ class SpritesSource(GeneratedImages):
         name: Name of the source, for messages.
     """
 
+    config_class = SpritesConfig
+    kind = "sprites"
     lengths = _LENGTHS
 
     def __init__(self, config: SpritesConfig, split: str = "train", name: str = "multi-dsprites") -> None:
-        super().__init__(split, name)
-        self.config = config
+        super().__init__(config, split, name)
         self.facts = Facts(
             channels=config.channels,
             size=(config.size, config.size),
@@ -84,18 +86,7 @@ class SpritesSource(GeneratedImages):
             origin=f"{name} after arXiv 1903.00450 (IODINE), generated with seed {config.seed}",
         )
 
-    def fingerprint(self) -> str:
-        """Return a hash of settings, split and generator version."""
-        return of_values("sprites", _VERSION, self.split, plain(self.config))
-
-    def samples(self, indices: Sequence[int]) -> list[Sample]:
-        """Return many images as videos of one frame, several times faster than one by one.
-
-        Extras hold, of every sprite: shapes (names), x and y (0 to 1 between the margins), scales, orientations
-        (radians), colours (RGB), depths (0 in front), visibility (share of its own pixels that is seen) and amodal
-        (whole masks, shape (n, H, W)); and the background's colour.
-        """
-        made = self.make(indices, whole=True)
+    def _samples(self, made: SpritesImages) -> list[Sample]:
         masks = np.asarray(made.masks)
         visibility = visible(made.ids[:, 0], masks)
         found = []
@@ -105,18 +96,7 @@ class SpritesSource(GeneratedImages):
             found.append(Sample(made.frames[row], made.ids[row].astype(np.int64), extras))
         return found
 
-    def make(self, indices: Sequence[int], whole: bool = False) -> SpritesImages:
-        """Return many images with all that is known of them.
-
-        Args:
-            indices: Which images.
-            whole: Return whole masks, too.
-
-        Raises:
-            IndexError: The split has no such image.
-            InputError: `min_visible` asks for too much.
-        """
-        indices = self.checked(indices)
+    def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> SpritesImages:
         config = self.config
         draws = draw_numbers(config, self.split, indices)
         made = self._draw(draws, whole)
@@ -210,7 +190,7 @@ _WHAT = {
 
 
 for _name, _what in _WHAT.items():
-    register_ready(
+    register_source(
         _name,
         Description(
             what=_what,
@@ -219,7 +199,5 @@ for _name, _what in _WHAT.items():
             size="1 frame of 64 x 64, or 16 to 256",
             factors=_FACTORS,
         ),
-        SpritesSource,
-        SpritesConfig,
         READY[_name],
-    )
+    )(SpritesSource)

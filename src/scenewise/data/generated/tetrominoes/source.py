@@ -17,14 +17,13 @@ An image is determined by (seed, split, index), whatever batch it is made in.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.config import build, plain, setting
+from scenewise.config import setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
-from scenewise.data.fingerprints import of_values
-from scenewise.data.generated.base import GeneratedImages
+from scenewise.data.generated.base import GeneratedSource
 from scenewise.data.generated.tetrominoes.pieces import PIECES, SIDES, draw, place
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
@@ -45,7 +44,6 @@ COLOURS = {
 SHAPES = tuple(piece for piece in PIECES if piece not in (4, 8))
 """The 17 pieces in use unless told otherwise, by their numbers in the public set."""
 
-_VERSION = 1  # raise when the same settings give other bytes
 _LENGTHS = {"train": 60_000, "validation": 10_000, "test": 10_000}  # IODINE trains on 60,000
 _MOST = 6  # pieces
 _TRIES = 16  # places that are tried for a piece before all places are listed
@@ -100,19 +98,33 @@ class TetrominoesImages:
     colours: np.ndarray
 
 
-class TetrominoesSource(GeneratedImages):
+@register_source(
+    "tetrominoes",
+    Description(
+        what="three shaded tetrominoes in six colours, on black",
+        kind="generated",
+        paper="IODINE (1903.00450), Multi-Object Datasets; Slot Attention, EfficientMORL",
+        size="1 frame of 35 x 35, or 20 to 256",
+        factors=("shape", "row", "column", "colour"),
+    ),
+)
+class TetrominoesSource(GeneratedSource[TetrominoesImages]):
     """Tetrominoes on black, made when asked for; every video is one frame.
+
+    Extras hold shapes, rows, columns and colours of the pieces.
 
     Args:
         config: What to make.
         split: Which random streams to use; splits share no image.
     """
 
+    config_class = TetrominoesConfig
+
+    kind = "tetrominoes"
     lengths = _LENGTHS
 
-    def __init__(self, config: TetrominoesConfig, split: str = "train") -> None:
-        super().__init__(split, "tetrominoes")
-        self.config = config
+    def __init__(self, config: TetrominoesConfig, split: str = "train", name: str | None = None) -> None:
+        super().__init__(config, split, name)
         self.facts = Facts(
             channels=3,
             size=(config.size, config.size),
@@ -124,25 +136,10 @@ class TetrominoesSource(GeneratedImages):
         )
         self._colours = np.array([COLOURS[name] for name in config.colours], np.uint8)
 
-    def fingerprint(self) -> str:
-        """Return a hash of settings, split and generator version."""
-        return of_values("tetrominoes", _VERSION, self.split, plain(self.config))
+    def _samples(self, made: TetrominoesImages) -> list[Sample]:
+        return [_one(made, row) for row in range(len(made.ids))]
 
-    def samples(self, indices: Sequence[int]) -> list[Sample]:
-        """Return many images as videos of one frame, several times faster than one by one.
-
-        Extras hold shapes, rows, columns and colours of the pieces.
-        """
-        made = self.make(indices)
-        return [_one(made, row) for row in range(len(indices))]
-
-    def make(self, indices: Sequence[int]) -> TetrominoesImages:
-        """Return many images with all that is known of them.
-
-        Raises:
-            IndexError: The split has no such image.
-        """
-        indices = self.checked(indices)
+    def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> TetrominoesImages:
         shapes, colours, draws = self._choose(indices)
         corners = place(shapes, draws, self.config.size)
         frames, ids = draw(shapes, corners, colours, self.config.size, self.config.shaded)
@@ -173,26 +170,3 @@ def _one(made: TetrominoesImages, row: int) -> Sample:
         "colours": made.colours[row][there],
     }
     return Sample(made.frames[row], made.ids[row].astype(np.int64), extras)
-
-
-@register_source(
-    "tetrominoes",
-    Description(
-        what="three shaded tetrominoes in six colours, on black",
-        kind="generated",
-        paper="IODINE (1903.00450), Multi-Object Datasets; Slot Attention, EfficientMORL",
-        size="1 frame of 35 x 35, or 20 to 256",
-        factors=("shape", "row", "column", "colour"),
-    ),
-)
-def make_tetrominoes(split: str = "train", **settings: Any) -> TetrominoesSource:
-    """Make a source.
-
-    Args:
-        split: "train", "validation" or "test".
-        **settings: Fields of `TetrominoesConfig`.
-
-    Raises:
-        InputError: With every setting that is wrong.
-    """
-    return TetrominoesSource(build(TetrominoesConfig, settings, "source tetrominoes"), split)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.data.shards.one_process import at_once, samples_of
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file
 
@@ -50,10 +49,10 @@ def write_mnist_test_seq(
     with atomic_file(path) as file:
         header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        begin, step = file.tell(), at_once(source)
+        begin, step = file.tell(), source.at_once
         file.truncate(begin + int(np.prod(shape)))
         for at in range(0, len(indices), step):
-            clips = np.stack([sample.frames[:, 0] for sample in samples_of(source, indices[at : at + step])])
+            clips = np.stack([sample.frames[:, 0] for sample in source.samples(indices[at : at + step])])
             for t in range(FRAMES):
                 file.seek(begin + (t * len(indices) + at) * clips[0, 0].size)
                 file.write(clips[:, t].tobytes())
