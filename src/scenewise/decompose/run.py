@@ -16,11 +16,11 @@ import scenewise
 from scenewise.config import plain
 from scenewise.decompose import verdict
 from scenewise.decompose.contract import FORMATS, NOT_TAKEN_APART, ExportContext, Exporter, Summary
-from scenewise.decompose.output import OutputFolder
 from scenewise.decompose.scores import VideoScores
 from scenewise.decompose.slots import Geometry, SlotStatistics
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, write_problem
+from scenewise.media.output_folder import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -14,6 +14,7 @@ import numpy as np
 
 from scenewise.errors import InputError
 from scenewise.media.files import reading
+from scenewise.media.npy import read_header
 from scenewise.media.reader import Selection
 from scenewise.media.video import VideoFileReader
 
@@ -132,9 +133,7 @@ def _values(file: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def _head(file: IO[bytes] | gzip.GzipFile) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)  # type: ignore[arg-type]
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)  # type: ignore[arg-type]
+    shape, fortran, dtype = read_header(file)
     if dtype.hasobject:
         raise ValueError("it holds pickled objects, which are never read")
     return shape, fortran, dtype

@@ -25,6 +25,7 @@ from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file, check_readable, reading
+from scenewise.media.npy import read_header
 
 _NAME = "dsprites-npz"
 _SIZES = (1, 3, 6, 40, 32, 32)  # colour, shape, scale, orientation, x, y
@@ -139,8 +140,6 @@ def _unpacked(path: Path, cache: str | None) -> Path:
 
 def _check_head(path: Path, packed: IO[bytes]) -> None:
     """Check shape and type before gigabytes are unpacked."""
-    version = np.lib.format.read_magic(packed)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(packed)
+    shape, _, dtype = read_header(packed)
     if len(shape) != 3 or dtype.kind not in "bu" or dtype.itemsize != 1:
         raise InputError(path, f"imgs: expected {_LAYOUT}, found {dtype} {shape}.", "Is it a file of another set?")

@@ -17,12 +17,11 @@ from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Sample
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, split_records
-from scenewise.data.resize import fit_ids, fit_images
+from scenewise.data.resize import fit_ids, fit_images, nearest_pixels
 from scenewise.data.splits import SPLITS, check_index, check_span
 from scenewise.errors import InputError
 from scenewise.media.files import reading
 from scenewise.media.frames import image_files, load_image
-from scenewise.media.reader import Selection
 from scenewise.media.rle import decode_rle
 
 if TYPE_CHECKING:
@@ -233,7 +232,7 @@ def match_size(ids: np.ndarray, size: Sequence[int], where: object) -> np.ndarra
         problem = f"expected masks of height and width {wanted} as its images, found {ids.shape}."
         raise InputError(where, problem, "Do masks and images belong together?")
     warnings.warn(f"{where}: masks {ids.shape} were scaled to the size of the images, {wanted}.", stacklevel=2)
-    return fit_ids(ids[None], Selection(wanted))[0]
+    return nearest_pixels(np.asarray(ids, np.int64), wanted)
 
 
 def stored_mask(part: Any, size: tuple[int, int], where: object) -> np.ndarray | None:

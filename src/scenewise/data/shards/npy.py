@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.data.shards.packing import Span, pack, unpack, unpack_extra
+from scenewise.media.npy import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,9 +71,7 @@ def mapped(path: Path) -> dict[str, np.ndarray]:
 
 
 def _mapped_array(file: Any, path: Path) -> np.ndarray:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, kind = read(file)
+    shape, fortran, kind = read_header(file)
     if 0 in shape or not kind.itemsize:
         return np.zeros(shape, kind)
     return np.memmap(path, kind, "r", file.tell(), shape, "F" if fortran else "C")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.data.shards.writers.base import register_writer
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file
 
@@ -18,10 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scenewise.data.contract import Source
+    from scenewise.data.shards.writers.base import Progress, Stop, WriteRequest
 
 FRAMES, SIZE, DIGITS = 20, (64, 64), 2
 _LAYOUT = f"{FRAMES} frames of {SIZE[0]} x {SIZE[1]} and one channel, with {DIGITS} digits"
 _OTHER = "Set it so, or use --format npy, which holds any video."
+
+
+@register_writer("mnist-test-seq", "one file as mnist_test_seq.npy of Moving MNIST, time first", unit="clips")
+def write(request: WriteRequest, out: Path, progress: Progress, stop: Stop) -> None:
+    """Write the first clips; see `write_mnist_test_seq`."""
+    write_mnist_test_seq(request.open(), out, range(request.samples), request.overwrite, progress)
 
 
 def write_mnist_test_seq(

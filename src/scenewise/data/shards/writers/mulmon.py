@@ -14,17 +14,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.data.shards.writers.base import register_writer
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file, write_atomically, writing
+from scenewise.media.output_folder import OutputFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    _Progress = Callable[[int, int], None]
+    from collections.abc import Iterator, Sequence
 
     from scenewise.data.contract import Sample, Source
+    from scenewise.data.shards.writers.base import Progress, Stop, WriteRequest
 
 _NEEDED = ("shape", "size", "material", "colour", "positions", "rotation", "camera", "pixel_coords", "amodal")
+
+
+@register_writer("mulmon", "scenes seen from several places as MulMON's model reads them", unit="scenes")
+def write(request: WriteRequest, out: Path, progress: Progress, stop: Stop) -> None:
+    """Write the first scenes of a split, beside other splits in the same folder; see `write_mulmon`."""
+    label = request.label or request.source
+    name = "clevr_mv" if label == "cle-mv" else f"clevr_{Path(label).stem}"
+    scenes = range(request.samples)
+    write_mulmon(request.open(), out, request.split, scenes, name, request.overwrite, progress)
+
+
+@register_writer("mulmon-raw", "scenes seen from several places as MulMON's generator leaves them", unit="scenes")
+def write_raw(request: WriteRequest, out: Path, progress: Progress, stop: Stop) -> None:
+    """Write the first scenes into a folder, which appears when it is complete; see `write_mulmon_raw`."""
+    source = request.open()
+    with OutputFolder(out, request.overwrite) as output:
+        write_mulmon_raw(source, output.path, request.split, range(request.samples), progress)
+        output.commit()
 
 
 def write_mulmon(
@@ -34,7 +53,7 @@ def write_mulmon(
     indices: Sequence[int],
     name: str = "clevr_mv",
     overwrite: bool = False,
-    progress: _Progress | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write scenes as `NAME_SPLIT.json` and one file of images and masks each in `data`.
 
@@ -74,7 +93,7 @@ def write_mulmon(
 
 
 def write_mulmon_raw(
-    source: Source, folder: str | Path, split: str, indices: Sequence[int], progress: _Progress | None = None
+    source: Source, folder: str | Path, split: str, indices: Sequence[int], progress: Progress | None = None
 ) -> Path:
     """Write scenes as MulMON's generator does: `images`, `masks` and `scenes` of one set, without splits.
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
+from scenewise.data.generated.balls.source import BallsSource
 from scenewise.data.readers.rnem import GROUPS
+from scenewise.data.shards.writers.base import register_writer
 from scenewise.data.splits import check_split
 from scenewise.errors import InputError
 from scenewise.media.files import writing
@@ -17,9 +19,20 @@ from scenewise.media.files import writing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scenewise.data.generated.balls.source import BallsSource, BallsVideos
+    from scenewise.data.generated.balls.source import BallsVideos
+    from scenewise.data.shards.writers.base import Progress, Stop, WriteRequest
 
 _WRITTEN_AT_ONCE = 16
+
+
+@register_writer("h5", "one file of bouncing balls in R-NEM's layout", suffixes=(".h5", ".hdf5"))
+def write(request: WriteRequest, out: Path, progress: Progress, stop: Stop) -> None:
+    """Write one split; see `write_rnem`."""
+    source = request.open()
+    if not isinstance(source, BallsSource):
+        label = request.label or request.source
+        raise InputError(label, "cannot be written as R-NEM's h5.", "Use --format hdf5, npy, png or mp4.")
+    write_rnem(out, {request.split: source}, {request.split: request.samples}, request.overwrite)
 
 
 def write_rnem(

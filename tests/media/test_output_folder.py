@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scenewise.decompose.output import OutputFolder, check_free, distinct
 from scenewise.errors import InputError
+from scenewise.media.output_folder import OutputFolder, check_free, distinct
 
 
 def test_what_is_not_committed_vanishes(tmp_path):
