@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from scenewise.data import SOURCES
+from scenewise.data.fingerprints import of_file
 from scenewise.data.palette import PALETTE, paint
 from scenewise.data.readers.frame_folders import clean_mask, read_id_map
 from scenewise.errors import InputError
@@ -193,6 +197,29 @@ def test_fingerprint_follows_contents(tree):
     assert read(root / "bb_color").fingerprint() == before
     save(root / "bb_color" / "test" / "0" / "0.png", np.zeros((32, 32, 3), np.uint8))
     assert read(root / "bb_color").fingerprint() != before
+
+
+def test_settings_that_came_later_leave_the_fingerprint_of_known_data_alone(tree):
+    root, _ = tree
+    folders = [root / "bb_color" / "test" / str(video) for video in range(3)]
+    settings = {"crop": None, "size": None, "masks_are": "ids", "palette_order": "bgr", "shares": [0.8, 0.1, 0.1]}
+    images = [of_file(folder / "0.png") for folder in folders]
+    known = json.dumps([settings, "test", False, ["0", "1", "2"], [12] * 3, images], sort_keys=True)
+    assert read(root / "bb_color").fingerprint() == hashlib.sha256(known.encode()).hexdigest()[:16]
+    assert (
+        read(root / "bb_color", size=[4, 4], scaling="bicubic").fingerprint()
+        != read(root / "bb_color", size=[4, 4]).fingerprint()
+    )
+
+
+def test_some_of_a_splits_videos(tree):
+    root, made = tree
+    source = read(root / "bb_color", masks=str(root / "ids"), test=[1, 3])
+    assert len(source) == 2
+    assert source.length(1) == 12
+    sample = source.sample(1, 3, 4)
+    assert sample.extras == {"video": "2", "frames": ["3", "4", "5", "6"]}
+    assert np.array_equal(sample.ids, made.sample(2).ids[3:7])
 
 
 def test_videos_without_objects_and_broken_masks(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pickle
 import tracemalloc
 
@@ -9,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from scenewise.data import SOURCES
+from scenewise.data import SOURCES, fingerprints
 from scenewise.data.palette import paint
 from scenewise.data.shards.writers.rnem import write_rnem
 from scenewise.errors import InputError
@@ -206,6 +208,33 @@ def test_fingerprint_follows_contents_and_settings_not_the_place(tmp_path):
     assert read(tmp_path / "a.h5", mode="colour").fingerprint() != one.fingerprint()
     changed = np.zeros((5, 3, 8, 8, 1), bool)
     assert read(write(tmp_path / "c.h5", changed)).fingerprint() != one.fingerprint()
+
+
+def test_settings_that_came_later_leave_the_fingerprint_of_known_data_alone(tmp_path):
+    path = write(tmp_path / "a.h5")
+    settings = {
+        "channels": 3,
+        "colour_by": "id",
+        "colours": 4,
+        "frames": None,
+        "mode": "stored",
+        "palette_order": "bgr",
+    }
+    known = json.dumps([fingerprints.of_file(path), "test", settings], sort_keys=True)
+    assert read(path).fingerprint() == hashlib.sha256(known.encode()).hexdigest()[:16]
+    assert read(path, size=[4, 4]).fingerprint() != read(path).fingerprint()
+
+
+def test_crop_size_and_records_are_those_of_every_reader(tmp_path):
+    ids = np.arange(8 * 8).reshape(8, 8, 1) % 5 * np.ones((5, 3, 1, 1, 1), int)
+    path = write(tmp_path / "a.h5", groups=ids)
+    whole, part = read(path), read(path, test=[1, 3], crop=[2, 0, 4, 8], size=[2, 4])
+    assert (len(part), part.facts.size) == (2, (2, 4))
+    sample, full = part.sample(0, 1, 2), whole.sample(1, 1, 2)
+    np.testing.assert_array_equal(sample.ids, full.ids[:, 3:6:2, 1::2])  # the pixel at the middle of two by two
+    assert sample.frames.shape == (2, 3, 2, 4)
+    with pytest.raises(InputError, match="no record"):
+        read(path, test=[3, 3])
 
 
 def test_workers_open_the_file_anew(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from scenewise.errors import InputError
 from scenewise.media.reader import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 SHARES = (0.8, 0.1, 0.1)
 """Part of the records for train, validation, test, in this order, where a set has no split of its own."""
@@ -63,12 +63,16 @@ class Stored:
 class FilesSource(Source):
     """A source whose records lie in files; a subclass says how one is read.
 
+    Class attributes:
+        fitted: Whether `_read` crops and scales image by image, as these may be stored in several sizes.
+
     Args:
         config: Where the files are, and what is done to frames.
         split: "train", "validation" or "test".
     """
 
     config: FilesConfig
+    fitted: ClassVar[bool] = False
 
     def __init__(self, config: FilesConfig, split: str) -> None:
         if not config.path:
@@ -105,9 +109,12 @@ class FilesSource(Source):
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return one record; what extras hold depends on the set and is as stored, whatever crop and size are."""
         stored = self._read(*self._place(index, start, frames))
-        images = self._drawn(stored.images)
-        ids = None if stored.ids is None else fit_ids(stored.ids, self._selection)
-        return Sample(images, ids, stored.extras)
+        images, ids = stored.images, stored.ids
+        if not self.fitted:
+            images = fit_images(images, self._selection, self.config.scaling)
+            ids = None if ids is None else fit_ids(ids, self._selection)
+        drawn = np.ascontiguousarray(np.moveaxis(images, -1, 1))  # (T, H, W, C) -> (T, C, H, W)
+        return Sample(np.repeat(drawn, self.facts.channels // drawn.shape[1], axis=1), ids, stored.extras)
 
     def length(self, index: int) -> int:
         """Return the number of frames of a record; the same for all unless a subclass knows better."""
@@ -126,11 +133,18 @@ class FilesSource(Source):
         """Return the files that the fingerprint looks at."""
         return [self.path]
 
-    def _drawn(self, images: np.ndarray) -> np.ndarray:
-        """Return cropped and scaled frames, uint8 (T, C, H, W)."""
-        images = fit_images(images, self._selection, self.config.scaling)
-        frames = np.ascontiguousarray(np.moveaxis(images, -1, 1))
-        return np.repeat(frames, self.facts.channels // frames.shape[1], axis=1)
+
+def grown_settings(config: FilesConfig, older: Collection[str]) -> dict[str, Any]:
+    """Return the plain settings for the fingerprint of a reader that had fewer before.
+
+    Args:
+        config: The settings.
+        older: Names that have always counted; any other counts only where it is not as usual, so that data that were
+            known before have the same fingerprint still. Paths never count.
+    """
+    usual = plain(type(config)())
+    settings = {key: value for key, value in plain(config).items() if key not in _PLACES}
+    return {key: value for key, value in settings.items() if key in older or value != usual[key]}
 
 
 def split_records(

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from scenewise.config import plain, setting
+from scenewise.config import setting
 from scenewise.data import fingerprints
-from scenewise.data.contract import Description, Facts, Sample, Source, register_source
+from scenewise.data.contract import Description, register_source
 from scenewise.data.palette import palette
-from scenewise.data.resize import fit_ids
-from scenewise.data.splits import check_index, check_span, check_split, time_block
+from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, grown_settings
+from scenewise.data.readers.video import own_records
+from scenewise.data.resize import fit_ids, fit_images
+from scenewise.data.splits import check_index, time_block
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import image_files, load_image, natural_order
-from scenewise.media.pixels import fit
-from scenewise.media.reader import Selection
 
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -29,13 +29,16 @@ _SPLIT_FOLDERS = {
     "test": ("test", "testing"),
 }
 _MOST_COLOURS = 256
+_SETTINGS = ("masks_are", "palette_order", "crop", "size", "shares")
 
 
 @dataclass(frozen=True)
-class FoldersConfig:
-    """Settings of the reader of frame folders."""
+class FoldersConfig(FilesConfig):
+    """Settings of the reader of frame folders; `train`, `validation` and `test` are places in what a split has."""
 
-    path: str = setting("", "folder of videos, each a folder of images; may have a folder per split")
+    scaling: str = setting(
+        "area", "how frames are scaled; all are antialiased", choices=("bilinear", "area", "bicubic")
+    )
     masks: str | None = setting(None, "twin tree of masks with the same folders and stems")
     masks_are: str = setting(
         "ids",
@@ -44,8 +47,6 @@ class FoldersConfig:
         choices=("ids", "colours", "palette"),
     )
     palette_order: str = setting("bgr", "order of the palette of masks_are=palette", choices=("bgr", "rgb"))
-    crop: tuple[int, int, int, int] | None = setting(None, "top, left, height, width in stored pixels", minimum=0)
-    size: tuple[int, int] | None = setting(None, "height and width to scale to (masks by nearest pixel)", minimum=1)
     shares: tuple[float, float, float] = setting(
         (0.8, 0.1, 0.1),
         "part of the videos for train, validation, test where there is no folder per split",
@@ -65,8 +66,10 @@ class FoldersConfig:
         obtain="path=ROOT with ROOT/video/00000.png, masks=TWIN",
     ),
 )
-class FoldersSource(Source):
+class FoldersSource(FilesSource):
     """Videos that lie as folders of images; only the frames asked for are read.
+
+    Extras hold the folder's name as `video` and the stems of its images as `frames`.
 
     Args:
         config: Folders and settings.
@@ -77,59 +80,54 @@ class FoldersSource(Source):
     """
 
     config_class = FoldersConfig
+    config: FoldersConfig
+    fitted = True
 
     def __init__(self, config: FoldersConfig, split: str = "train") -> None:
-        self.config = config
-        self.split = check_split(split)
-        root = Path(config.path)
-        self._videos = _videos(root, split, config.shares)
-        self._masks = None if config.masks is None else _twins(root, Path(config.masks), self._videos)
-        self._selection = Selection(config.size, config.crop)
+        super().__init__(config, split)
+        self._videos = _videos(self.path, split, config.shares)
+        self._masks = None if config.masks is None else _twins(self.path, Path(config.masks), self._videos)
         self._counts = [_count(folder) for folder in self._videos]
         self._colour_tables: dict[int, np.ndarray] = {}
-        first = load_image(image_files(self._videos[0])[0])
-        self._stored_size = first.shape[:2]
-        self._mask_files(0)
-        self.facts = Facts(
-            channels=3,
-            size=self._selection.within(self._stored_size, self._videos[0]),
-            frames=self._counts[0] if len(set(self._counts)) == 1 else None,
+        records = own_records(config, split, len(self._videos))
+        first = records.start
+        self._stored_size = load_image(image_files(self._videos[first])[0]).shape[:2]
+        self._mask_files(first)
+        counts = {self._counts[record] for record in records}
+        self._settle(
+            records,
+            (*self._stored_size, 3),
+            frames=self._counts[first] if len(counts) == 1 else None,
             max_objects=None,
             has_ids=self._masks is not None,
-            origin=f"frame folders {root.name}",
+            origin=f"frame folders {self.path.name}",
         )
-
-    def __len__(self) -> int:
-        """Return the number of videos."""
-        return len(self._videos)
 
     def length(self, index: int) -> int:
         """Return the number of frames of a video."""
-        return self._counts[check_index(index, len(self), self.facts.origin)]
+        return self._counts[self.records[check_index(index, len(self), self.facts.origin)]]
 
     def fingerprint(self) -> str:
         """Return a hash of settings, names, numbers of frames, and the first image of up to 16 videos."""
-        settings = {key: value for key, value in plain(self.config).items() if key not in ("path", "masks")}
+        settings = grown_settings(self.config, _SETTINGS)
         few = self._videos[:: max(1, len(self._videos) // 16)][:16]
         images = [fingerprints.of_file(image_files(folder)[0]) for folder in few]
         names = [folder.name for folder in self._videos]
         return fingerprints.of_values(settings, self.split, self._masks is not None, names, self._counts, images)
 
-    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
-        """Return one video; extras hold the folder's name and the stems of its frames."""
-        first, stop = check_span(start, frames, self.length(index), str(self._videos[index]))
-        files = image_files(self._videos[index])[first:stop]
-        images = np.stack([self._image(file) for file in files])
+    def _read(self, record: int, first: int, stop: int) -> Stored:
+        files = image_files(self._videos[record])[first:stop]
+        images = np.concatenate([self._image(file) for file in files])
         ids = None
         if self._masks is not None:
-            ids = np.stack([self._ids(file, index) for file in self._mask_files(index)[first:stop]])
-        extras = {"video": self._videos[index].name, "frames": [file.stem for file in files]}
-        return Sample(np.ascontiguousarray(np.moveaxis(images, -1, 1)), ids, extras)
+            ids = np.stack([self._ids(file, record) for file in self._mask_files(record)[first:stop]])
+        return Stored(images, ids, {"video": self._videos[record].name, "frames": [file.stem for file in files]})
 
     def _image(self, file: Path) -> np.ndarray:
+        """Read one image as uint8 (1, H, W, 3)."""
         image = load_image(file)
         self._check_size(file, image.shape[:2])
-        return fit(image, self._selection)
+        return fit_images(image[None], self._selection, self.config.scaling)
 
     def _check_size(self, file: Path, found: tuple[int, ...]) -> None:
         expected, found = tuple(self._stored_size), tuple(found)
@@ -138,34 +136,34 @@ class FoldersSource(Source):
             raise InputError(file, problem, "Set size to scale all images to one size.")
         self._selection.within((found[0], found[1]), file)
 
-    def _mask_files(self, index: int) -> list[Path]:
+    def _mask_files(self, video: int) -> list[Path]:
         """Return the mask of every frame of a video."""
         if self._masks is None:
             return []
-        by_stem = {file.stem: file for file in image_files(self._masks[index])}
-        stems = [file.stem for file in image_files(self._videos[index])]
+        by_stem = {file.stem: file for file in image_files(self._masks[video])}
+        stems = [file.stem for file in image_files(self._videos[video])]
         missing = [stem for stem in stems if stem not in by_stem]
         if missing:
-            problem = f"expected a mask for every image of {self._videos[index].name}, found none for {missing[:3]}."
-            raise InputError(self._masks[index], problem, "Images and masks go by equal names.")
+            problem = f"expected a mask for every image of {self._videos[video].name}, found none for {missing[:3]}."
+            raise InputError(self._masks[video], problem, "Images and masks go by equal names.")
         return [by_stem[stem] for stem in stems]
 
-    def _ids(self, file: Path, index: int) -> np.ndarray:
+    def _ids(self, file: Path, video: int) -> np.ndarray:
         """Read one mask as int64 (H, W)."""
         if self.config.masks_are == "ids":
             ids = read_id_map(file)
         elif self.config.masks_are == "palette":
             ids = clean_mask(load_image(file), palette(8, self.config.palette_order)[1:9])
         else:
-            ids = self._by_colour(file, index)
+            ids = self._by_colour(file, video)
         self._check_size(file, ids.shape)
         return fit_ids(ids, self._selection)
 
-    def _by_colour(self, file: Path, index: int) -> np.ndarray:
+    def _by_colour(self, file: Path, video: int) -> np.ndarray:
         """Number the distinct colours of the whole video, so that an id means the same in all its frames."""
-        if index not in self._colour_tables:
-            self._colour_tables = {index: _distinct_colours(self._mask_files(index))}
-        table, codes = self._colour_tables[index], _codes(load_image(file))
+        if video not in self._colour_tables:
+            self._colour_tables = {video: _distinct_colours(self._mask_files(video))}
+        table, codes = self._colour_tables[video], _codes(load_image(file))
         return np.where(codes == 0, 0, np.searchsorted(table, codes) + 1).astype(np.int64)
 
 

@@ -7,20 +7,21 @@ element type is not fixed: truth values, whole numbers and floats in [0, 1] are 
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
-from scenewise.config import plain, setting
+from scenewise.config import setting
 from scenewise.data import fingerprints
-from scenewise.data.contract import Description, Facts, Sample, Source, register_source
+from scenewise.data.containers.per_process import PerProcess
+from scenewise.data.contract import Description, register_source
 from scenewise.data.palette import paint
-from scenewise.data.splits import check_index, check_span, check_split
+from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, grown_settings
+from scenewise.data.readers.video import own_records
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,19 +31,19 @@ GROUPS = {"train": "training", "validation": "validation", "test": "test"}
 """Names of the groups by split."""
 
 _OPTIONAL = ("collisions", "events", "positions", "velocities")
+_SETTINGS = ("mode", "colours", "palette_order", "colour_by", "channels", "frames")
 _LAYOUT = "the R-NEM layout has groups training, validation, test with features (T, N, H, W, C)"
 
 
 @dataclass(frozen=True)
-class RnemConfig:
-    """Settings of the R-NEM reader."""
+class RnemConfig(FilesConfig):
+    """Settings of the R-NEM reader; `train`, `validation` and `test` are places in the group of that split."""
 
-    path: str = setting("", "the HDF5 file")
     mode: str = setting("stored", "stored: frames as they are; colour: paint the ids", choices=("stored", "colour"))
     colours: int = setting(4, "colours in use when painting", choices=(4, 8))
     palette_order: str = setting("bgr", "bgr: as PROVIDE's model saw them; rgb: as written", choices=("bgr", "rgb"))
     colour_by: str = setting("id", "id: constant colours; rank: PROVIDE's, per frame", choices=("id", "rank"))
-    channels: int = setting(3, "3 repeats a single stored channel; 1 keeps it", choices=(1, 3))
+    channels: int | None = setting(3, "3 repeats a single stored channel; 1 keeps it", choices=(1, 3))
     frames: int | None = setting(None, "frames of a video; a file of one frame repeats it", minimum=1)
 
 
@@ -58,8 +59,10 @@ class RnemConfig:
         obtain="links in the README of github.com/sjoerdvansteenkiste/Relational-NEM, then path=FILE.h5",
     ),
 )
-class RnemSource(Source):
+class RnemSource(FilesSource):
     """Videos of one group of a file; only the slices asked for are read.
+
+    Extras hold what the file has of collisions, events, positions and velocities.
 
     Args:
         config: File and settings.
@@ -70,6 +73,7 @@ class RnemSource(Source):
     """
 
     config_class = RnemConfig
+    config: RnemConfig
     default_split = "test"
 
     @classmethod
@@ -78,70 +82,57 @@ class RnemSource(Source):
         return path.suffix.lower() in (".h5", ".hdf5")
 
     def __init__(self, config: RnemConfig, split: str = "test") -> None:
-        self.config = config
-        self.split = check_split(split)
-        self._open: tuple[int, h5py.File] | None = None
+        super().__init__(config, split)
+        self._opened = PerProcess(_open, config.path)
         with _reading(config.path):
             arrays = self._arrays()
             self._check(arrays)
             features = arrays["features"]
-            self._stored, self._videos = features.shape[:2]
+            self._stored, videos, height, width, channels = features.shape
             first = features[:, 0]
             self._scale = _scale(first)
-            self._has_ids = "groups" in arrays
-            most = _most_objects(arrays)
-        self.facts = Facts(
-            channels=3 if config.mode == "colour" else max(config.channels, features.shape[4]),
-            size=(int(features.shape[2]), int(features.shape[3])),
-            frames=config.frames or int(self._stored),
-            max_objects=most,
-            binary=config.mode == "stored" and bool(np.isin(first * self._scale, (0, 255)).all()),
-            has_ids=self._has_ids,
-            origin=f"R-NEM file {Path(config.path).name}",
-        )
-
-    def __len__(self) -> int:
-        """Return the number of videos."""
-        return int(self._videos)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the open file behind when handed to another process."""
-        return {**self.__dict__, "_open": None}
+            binary = config.mode == "stored" and config.size is None
+            self._settle(
+                own_records(config, split, int(videos)),
+                (height, width, 3 if config.mode == "colour" else channels),
+                frames=config.frames or int(self._stored),
+                max_objects=_most_objects(arrays),
+                binary=binary and bool(np.isin(first * self._scale, (0, 255)).all()),
+                has_ids="groups" in arrays,
+                origin=f"R-NEM file {self.path.name}",
+            )
 
     def fingerprint(self) -> str:
         """Return a hash of the file, the split and the settings other than its path."""
-        settings = {key: value for key, value in plain(self.config).items() if key != "path"}
-        return fingerprints.of_values(fingerprints.of_file(self.config.path), self.split, settings)
+        settings = grown_settings(self.config, _SETTINGS)
+        return fingerprints.of_values(fingerprints.of_file(self.path), self.split, settings)
 
-    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
-        """Return one video; extras hold what the file has of collisions, events, positions and velocities."""
-        check_index(index, len(self), self.facts.origin)
-        first, stop = check_span(start, frames, int(self.facts.frames or 0), self.facts.origin)
-        with _reading(self.config.path):
+    def _read(self, record: int, first: int, stop: int) -> Stored:
+        config = self.config
+        with _reading(config.path):
             arrays = self._arrays()
-            ids = self._ids(self._slice(arrays["groups"], index, first, stop)) if self._has_ids else None
-            if self.config.mode == "colour":
-                drawn = paint(np.asarray(ids), self.config.colours, self.config.palette_order, self.config.colour_by)
+            ids = self._ids(self._slice(arrays["groups"], record, first, stop)) if self.facts.has_ids else None
+            if config.mode == "colour":
+                painted = paint(np.asarray(ids), config.colours, config.palette_order, config.colour_by)
+                images = np.moveaxis(painted, 1, -1)
             else:
-                drawn = self._frames(self._slice(arrays["features"], index, first, stop))
-            extras = {name: self._slice(arrays[name], index, first, stop) for name in _OPTIONAL if name in arrays}
-        return Sample(drawn, ids, {name: _squeeze(name, values) for name, values in extras.items()})
+                images = self._pixels(self._slice(arrays["features"], record, first, stop))
+            extras = {name: self._slice(arrays[name], record, first, stop) for name in _OPTIONAL if name in arrays}
+        return Stored(images, ids, {name: _squeeze(name, values) for name, values in extras.items()})
 
     def _arrays(self) -> h5py.Group:
         """Return the group of this split in a file opened by this process."""
-        if self._open is None or self._open[0] != os.getpid():
-            self._open = (os.getpid(), _open(self.config.path))
-        file = self._open[1]
+        file = self._opened.get()
         if GROUPS[self.split] not in file:
             found = ", ".join(file) or "nothing"
             remedy = "Choose another split." if set(file) & set(GROUPS.values()) else f"({_LAYOUT}.)"
             raise InputError(self.config.path, f"expected group {GROUPS[self.split]!r}, found {found}.", remedy)
         return file[GROUPS[self.split]]
 
-    def _slice(self, array: h5py.Dataset, index: int, first: int, stop: int) -> np.ndarray:
+    def _slice(self, array: h5py.Dataset, record: int, first: int, stop: int) -> np.ndarray:
         if self._stored == 1:
-            return np.repeat(array[:1, index], stop - first, axis=0)
-        return array[first:stop, index]
+            return np.repeat(array[:1, record], stop - first, axis=0)
+        return array[first:stop, record]
 
     def _check(self, arrays: h5py.Group) -> None:
         """Check keys and shapes before anything is read."""
@@ -168,13 +159,12 @@ class RnemSource(Source):
             raise InputError(self.config.path, "groups: expected whole numbers 0 to 255.")
         return ids
 
-    def _frames(self, features: np.ndarray) -> np.ndarray:
-        """Turn stored values (T, H, W, C) into uint8 (T, C, H, W)."""
+    def _pixels(self, features: np.ndarray) -> np.ndarray:
+        """Turn stored values (T, H, W, C) into uint8."""
         scaled = features.astype(np.float32) * self._scale
         if not (scaled.min() >= 0 and scaled.max() <= 255):
             raise InputError(self.config.path, "features: expected values from 0 to 1 (or to 255, whole numbers).")
-        frames = np.moveaxis(np.rint(scaled).astype(np.uint8), -1, 1)
-        return np.repeat(frames, self.facts.channels // frames.shape[1], axis=1)
+        return np.rint(scaled).astype(np.uint8)
 
 
 def _open(path: str) -> h5py.File:

@@ -15,10 +15,9 @@ import numpy as np
 
 from scenewise.config import setting
 from scenewise.data import fingerprints
-from scenewise.data.contract import Sample
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, split_records
 from scenewise.data.resize import fit_ids, fit_images, nearest_pixels
-from scenewise.data.splits import SPLITS, check_index, check_span
+from scenewise.data.splits import SPLITS, check_index
 from scenewise.errors import InputError
 from scenewise.media.files import reading
 from scenewise.media.frames import image_files, load_image
@@ -52,6 +51,7 @@ class ClipsSource(FilesSource):
     """
 
     config: ClipsConfig
+    fitted = True
 
     def _settle_clips(self, videos: range, size: Sequence[int], **facts: Any) -> None:
         """Note which videos are this split's and what is true of them.
@@ -80,10 +80,9 @@ class ClipsSource(FilesSource):
         """Return the number of frames of a clip."""
         return int(self._clips[check_index(index, len(self), self.facts.origin)][2])
 
-    def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
-        """Return one clip; extras hold the video's name, which of its frames these are, and what the set knows."""
-        first, stop = check_span(start, frames, self.length(index), self.facts.origin)
-        video, begin, _ = (int(number) for number in self._clips[index])
+    def _read(self, record: int, first: int, stop: int) -> Stored:
+        """Read a part of a clip; extras hold the name of the video, which of its frames, and what the set knows."""
+        video, begin, _ = (int(number) for number in self._clips[record])
         span = range(begin + first, begin + stop)
         where = f"{self.path}, video {self._name(video)}"
         labels = self._labels(video, span) if self.facts.has_ids else None
@@ -95,9 +94,8 @@ class ClipsSource(FilesSource):
         if len(images) != len(span):
             problem = f"expected frames {span.start} to {span.stop - 1}, found {len(images)} of them."
             raise InputError(where, problem, "Get or copy the video again.")
-        drawn = np.ascontiguousarray(np.moveaxis(np.stack(images), -1, 1))
         extras = {"video": self._name(video), "frames": np.array(span), **self._more(video, span)}
-        return Sample(drawn, np.stack(ids) if labels is not None else None, extras)
+        return Stored(np.stack(images), np.stack(ids) if labels is not None else None, extras)
 
     @abstractmethod
     def _name(self, video: int) -> str:
@@ -118,10 +116,6 @@ class ClipsSource(FilesSource):
     def _more(self, video: int, span: range) -> dict[str, Any]:
         """Return what else is known of frames of a video."""
         return {}
-
-    def _read(self, record: int, first: int, stop: int) -> Stored:
-        sample = self.sample(record, first, stop - first)
-        return Stored(np.moveaxis(sample.frames, 1, -1), sample.ids, sample.extras)
 
     def _checked(self, image: np.ndarray, where: object) -> np.ndarray:
         """Return an image that gives a frame of the source's size."""
