@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from scenewise.config import build, merge
+from scenewise.data.objects import ObjectKeys, Objects
 from scenewise.errors import InputError
 from scenewise.registry import Registry
 
@@ -56,11 +57,13 @@ class Sample:
         frames: uint8, shape (T, C, H, W).
         ids: int64, shape (T, H, W), or None: 0 background, -1 ignore, 1.. objects, constant over time.
         extras: Other ground truth by name (positions, velocities, collisions ...), leading axis T where per frame.
+        objects: What extras tell of objects, under the same names in every source; None where they tell nothing.
     """
 
     frames: np.ndarray
     ids: np.ndarray | None = None
     extras: dict[str, Any] = field(default_factory=dict)
+    objects: Objects | None = None
 
 
 class Source(ABC):
@@ -70,6 +73,7 @@ class Source(ABC):
         facts: What is true of all its videos.
         config: The settings it was made with, None where it has none.
         at_once: How many videos are best made by one call of `samples`.
+        object_keys: Where extras tell of objects.
 
     Class attributes:
         config_class: Dataclass of its settings.
@@ -81,6 +85,7 @@ class Source(ABC):
     facts: Facts
     config: Any = None
     at_once: int = 1
+    object_keys: ObjectKeys = ObjectKeys()
 
     config_class: ClassVar[Any] = None
     default_split: ClassVar[str] = "train"
@@ -140,6 +145,10 @@ class Source(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Return a short hash that changes when the data change (settings, seed, file contents)."""
+
+    def with_objects(self, sample: Sample) -> Sample:
+        """Return a sample of this source with what its extras tell of objects."""
+        return replace(sample, objects=self.object_keys.read(sample.extras, self.facts.background_ids))
 
     def viewpoints(self, index: int, start: int = 0, frames: int | None = None) -> np.ndarray:
         """Return what describes the camera of each view of scene `index`, float, shape (V, D).

@@ -86,7 +86,7 @@ class GeneratedSource(Source, Generic[V]):
             IndexError: The split has no such video.
             InputError: The span lies outside of the video.
         """
-        return self._samples(self.make([index], start, frames, whole=True))[0]
+        return self.with_objects(self._samples(self.make([index], start, frames, whole=True))[0])
 
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return many whole videos as `sample` does, several times faster than one by one.
@@ -94,7 +94,7 @@ class GeneratedSource(Source, Generic[V]):
         Raises:
             IndexError: The split has no such video.
         """
-        return self._samples(self.make(indices, whole=True))
+        return [self.with_objects(sample) for sample in self._samples(self.make(indices, whole=True))]
 
     def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return many videos at once, the fast path for training.

@@ -18,6 +18,7 @@ from scenewise.config import setting
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.generated.balls.drawing import ddpae_discs
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, split_records, whole_file_is
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
@@ -60,6 +61,10 @@ class DdpaeBallsSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        size="sizes",
+        position="positions",
+    )
     config_class = DdpaeBallsConfig
     config: DdpaeBallsConfig
 

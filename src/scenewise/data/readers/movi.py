@@ -21,6 +21,7 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data.containers.tfrecord import RecordFile
 from scenewise.data.contract import Description, register_source
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import reading
@@ -88,6 +89,17 @@ class MoviSource(FilesSource):
         InputError: There is no file of the split, files are missing, damaged or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape|shape_label",
+        colour="color|color_label",
+        material="material|material_label",
+        size="size|size_label",
+        position="image_positions",
+        place="positions",
+        velocity="velocities",
+        orientation="quaternions",
+        visibility="visibility",
+    )
     config_class = MoviConfig
     config: MoviConfig
 

@@ -27,6 +27,7 @@ from scenewise.data import fingerprints
 from scenewise.data.containers.hdf5 import h5_array, open_h5
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
@@ -82,6 +83,15 @@ class MulmonSource(FilesSource):
         InputError: A file is missing, damaged or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape",
+        colour="color",
+        material="material",
+        size="size",
+        position="pixel_coords",
+        place="3d_coords",
+        orientation="rotation",
+    )
     config_class = MulmonConfig
 
     @classmethod

@@ -24,6 +24,7 @@ import numpy as np
 from scenewise.config import build, setting
 from scenewise.data.containers.tfrecord import RecordFile
 from scenewise.data.contract import Description, register_source
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, ids_from_masks, split_records, whole_file_is
 from scenewise.data.splits import SPLITS
 from scenewise.errors import InputError
@@ -119,6 +120,17 @@ class MultiObjectSource(FilesSource):
         InputError: The file is missing, damaged or of another layout, or no record is left.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape",
+        colour="color",
+        material="material",
+        size="size",
+        position="pixel_coords",
+        place="x+y",
+        orientation="rotation|orientation",
+        visibility="visibility",
+        entities=True,
+    )
     config_class = MultiObjectConfig
     config: MultiObjectConfig
 

@@ -23,6 +23,7 @@ from scenewise.config import setting
 from scenewise.data.containers.hdf5 import h5_array, open_h5
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, ids_from_masks, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import reading
@@ -83,6 +84,16 @@ class MultiObjectH5Source(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape",
+        colour="color|colour",
+        material="material",
+        size="size",
+        position="pixel_coords",
+        place="x+y",
+        orientation="rotation|orientation",
+        visibility="visibility",
+    )
     config_class = MultiObjectH5Config
     config: MultiObjectH5Config
 

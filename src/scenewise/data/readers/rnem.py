@@ -19,6 +19,7 @@ from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.palette import paint
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, grown_settings
 from scenewise.data.readers.video import own_records
@@ -72,6 +73,10 @@ class RnemSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        position="positions",
+        velocity="velocities",
+    )
     config_class = RnemConfig
     config: RnemConfig
     default_split = "test"

@@ -21,6 +21,7 @@ from scenewise.data import fingerprints
 from scenewise.data.containers.tar_index import Member, index_shards
 from scenewise.data.containers.tar_members import ENCODINGS, array_head, decode, film_length, named
 from scenewise.data.contract import Description, register_source
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, ids_from_masks, split_records, whole_file_is
 from scenewise.data.readers.video import OVERLAPS, own_records, paint_masks
 from scenewise.data.splits import check_index, check_split
@@ -88,6 +89,15 @@ class WebdatasetSource(FilesSource):
         InputError: Shards are missing or damaged, or fields are absent or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape",
+        colour="color|colour",
+        material="material",
+        size="size",
+        position="pixel_coords|image_positions",
+        place="positions|3d_coords|x+y",
+        visibility="visibility",
+    )
     config_class = WebdatasetConfig
     config: WebdatasetConfig
 

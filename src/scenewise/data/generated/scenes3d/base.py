@@ -10,6 +10,7 @@ import numpy as np
 
 from scenewise.data.contract import Facts, Sample
 from scenewise.data.generated.base import GeneratedSource
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import stream
 
 if TYPE_CHECKING:
@@ -51,6 +52,18 @@ class SceneSource(GeneratedSource[Scenes]):
         facts: What is true of the source; `frames` is a number.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape",
+        colour="colour",
+        material="material",
+        size="size",
+        position="pixel_coords",
+        place="positions",
+        velocity="velocities",
+        orientation="rotation|orientations",
+        visibility="visibility",
+        amodal="amodal",
+    )
     version = 2
     lengths: ClassVar[Mapping[str, int]] = {"train": 70_000, "validation": 15_000, "test": 15_000}
     at_once = 1  # none is made faster beside others
