@@ -151,20 +151,19 @@ def _list(tasks: Sequence[Task]) -> int:
 def _plan(tasks: Sequence[Task]) -> int:
     from scenewise.experiments.estimate import Estimator
 
-    estimator, seconds = Estimator([task.folder for task in tasks]), 0.0
+    estimator = Estimator([task.folder for task in tasks])
+    left = [task.folder for task in tasks if not task.folder.finished(task.measures)]
     for task in tasks:
         folder, cell = task.folder, task.folder.cell
         folder.check()
-        state, cost = folder.state(), estimator.estimate(folder).total
+        state = folder.state()
         does = [f"makes {cell.made.source}"] if cell.made is not None and folder.data is None else []
         recipe = (cell.group.recipe or cell.model) if cell.origin is None else f"{cell.home}/{cell.origin.name}"
         does += [] if state.trained else [f"train {recipe} from step {state.step} to {state.steps}"]
         protocols = list(dict.fromkeys(scoring.protocol for scoring in cell.scoring))
         does += [f"score by {', '.join(protocols)}"] if state.scorings > state.scored else []
-        finished = folder.finished(task.measures)
-        seconds += 0.0 if finished else cost
-        print(f"  {cell.name}: {'nothing, it is done' if finished else '; '.join(does)}")
-    print(f"{len(tasks)} cells, about {duration(seconds)} of one core")
+        print(f"  {cell.name}: {'; '.join(does) if folder in left else 'nothing, it is done'}")
+    print(f"{len(tasks)} cells, about {duration(estimator.together(left))} of one core")
     return 0
 
 
@@ -235,7 +234,7 @@ def _tell(outcome: Outcome) -> None:
         print("left:")
         for task, seconds in outcome.left:
             print(f"  {task.name:<{width}}  {seconds / 3600:6.2f} h")
-        print(f"  {'together':<{width}}  {sum(seconds for _, seconds in outcome.left) / 3600:6.2f} h of one core")
+        print(f"  {'together':<{width}}  {outcome.seconds / 3600:6.2f} h of one core")
     for task in outcome.busy:
         print(f"{task.name}: another process works on it")
 
@@ -257,7 +256,7 @@ def _show(args: argparse.Namespace, chosen: Sequence[Experiment], made: bool = F
         shown_any = True
         shown, how = experiment.hooks().show(experiment, results), provenance(results)
         if args.name != ALL:
-            print(f"\n{shown.text}\n{how}")
+            print(f"\n{shown.text}\n{textwrap.fill(experiment.note, 118)}\n\n{how}")
         hours = sum(float(result.scores.get("hours") or 0) for result in results)
         done = sum(map(kept.is_whole, results))
         print(f"{experiment.name}: {done} of {len(experiment.cells)} cells; {duration(hours * 3600)} of training")

@@ -61,6 +61,7 @@ class Outcome:
         done: Cells it finished.
         failed: Cells that failed, with the reason.
         left: Cells that are not finished, with an estimate of seconds.
+        seconds: An estimate for all of them; a training that serves more than one counts once.
         busy: Cells on which another process works.
         signal: True where it was stopped by `stop`.
     """
@@ -68,6 +69,7 @@ class Outcome:
     done: list[Task] = field(default_factory=list)
     failed: list[tuple[Task, str]] = field(default_factory=list)
     left: list[tuple[Task, float]] = field(default_factory=list)
+    seconds: float = 0.0
     busy: list[Task] = field(default_factory=list)
     signal: bool = False
 
@@ -138,7 +140,9 @@ class Campaign:
         finally:
             self._end_all()
         out = self.outcome
-        out.left = [(task, self.estimator.estimate(task.folder).total) for task in (*self.halted, *self.waiting)]
+        left = [*self.halted, *self.waiting]
+        out.left = [(task, self.estimator.estimate(task.folder).total) for task in left]
+        out.seconds = self.estimator.together(task.folder for task in left)
         self.say(f"{len(out.done)} done, {len(out.failed)} failed, {len(out.left) + len(out.busy)} left")
         return out
 
@@ -152,10 +156,11 @@ class Campaign:
     # -- starting ---------------------------------------------------------------------------------------------------
 
     def _fill(self) -> None:
-        """Start what there is room for; cells whose model is being trained wait."""
+        """Start what there is room for; cells wait whose model, or the one it starts from, is being trained."""
         while len(self.running) < self.jobs:
             taken = {running.task.folder.run.path for running in self.running}
-            free = [task for task in self.waiting if task.folder.run.path not in taken]
+            ahead = taken | {task.folder.run.path for task in (*self.waiting, *self.halted, *self._failures)}
+            free = [t for t in self.waiting if t.folder.run.path not in taken and t.folder.start not in ahead]
             task = self._cheapest(free)
             if task is None:
                 return
@@ -228,6 +233,10 @@ class Campaign:
         else:
             self._failed(task, code)
 
+    @property
+    def _failures(self) -> list[Task]:
+        return [task for task, _ in self.outcome.failed]
+
     def _failed(self, task: Task, code: int | None) -> None:
         known = task.folder.failure()
         if known is None:
@@ -251,7 +260,7 @@ class Campaign:
 
     def _hours(self) -> str:
         tasks = [*self.waiting, *(running.task for running in self.running)]
-        return _words(sum(self.estimator.estimate(task.folder).total for task in tasks))
+        return _words(self.estimator.together(task.folder for task in tasks))
 
 
 def _where(running: Running) -> str:

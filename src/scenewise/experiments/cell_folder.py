@@ -99,6 +99,11 @@ class CellFolder:
         """The folder of the cells among which its model is trained."""
         return self.run.path.parent
 
+    @property
+    def start(self) -> Path | None:
+        """The folder of the training whose model this one starts from."""
+        return None if self.cell.start is None else self._home / self.cell.start
+
     def state(self) -> State:
         """Say how far it is, without loading anything large but weights that are ready: their fingerprint counts.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.checkpoint import load_model
@@ -13,7 +14,7 @@ from scenewise.training.plan import examine
 from scenewise.training.schedule import work
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from scenewise.experiments.cell_folder import CellFolder
 
@@ -70,6 +71,15 @@ class Estimator:
         if folder.cell.weights is not None:  # to load them again would take longer than it tells
             self._fixed[folder.path] = found
         return found
+
+    def together(self, folders: Iterable[CellFolder]) -> float:
+        """Return the seconds of several cells; a training that serves more than one counts once."""
+        scoring, training = 0.0, dict[Path, float]()
+        for folder in folders:
+            found = self.estimate(folder)
+            scoring += found.scoring
+            training[folder.run.path] = found.training
+        return scoring + sum(training.values())
 
     def _guess(self, folder: CellFolder) -> tuple[float, float]:
         """Return rough seconds of a whole training and of all evaluations."""

@@ -107,6 +107,7 @@ class File:
     summary: str = setting("", "What it shows, in one sentence")
     claim: str = setting("", "What the paper claims, in one sentence")
     holds: str = setting("", "Whether it holds here (yes, partly, no) and why; empty until the results were read")
+    note: str = setting("", "What differs from the paper, and what names of variants and data mean")
     module: str = setting("comparison", "Module of scenewise.experiments that shows it")
     measures: tuple[str, ...] = setting((), "Measures that it shows; all where none")
     published: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Numbers of the papers"})
@@ -148,6 +149,12 @@ class Cell:
     def made(self) -> Made | None:
         """The data that are made for it."""
         return self.group.made if self.origin is None else self.origin.made
+
+    @property
+    def start(self) -> str | None:
+        """Name of the cell beside its training whose model that starts from."""
+        begun = self.group.start if self.origin is None else self.origin.group.start
+        return begun and begun.replace("{variant}", self.variant).replace("{seed}", str(self.seed))
 
     def data_part(self, words: Sequence[str] = (), out: str | Path = "", data: Path | None = None) -> recipes.DataPart:
         """Return the data it is scored on where an evaluation names none; arguments as of `recipe`.
@@ -191,9 +198,8 @@ class Cell:
         for settings in (self.group.settings, self.group.variants[self.variant] or {}):
             values = _laid_over(values, _undotted(settings))
         values = merge(values, {"training": {"seed": self.seed}})
-        if self.group.start is not None:
-            first = self.group.start.replace("{variant}", self.variant).replace("{seed}", str(self.seed))
-            values["training"]["initial_model"] = str(Path(out) / first / "model")
+        if self.start is not None:
+            values["training"]["initial_model"] = str(Path(out) / self.start / "model")
         return recipes.from_plain(_laid_over(values, nest(words)), f"cell {self.name}")
 
 
@@ -213,6 +219,7 @@ class Experiment:
     Attributes:
         name: Its name.
         summary: What it shows.
+        note: What differs from the paper.
         module: Who shows it.
         measures: Measures that it shows; all where none.
         published: Numbers of the papers, as the file has them.
@@ -222,6 +229,7 @@ class Experiment:
 
     name: str
     summary: str
+    note: str
     module: str
     measures: tuple[str, ...]
     published: Mapping[str, Any]
@@ -277,7 +285,7 @@ def load(name_or_path: str | Path, size: str = "small") -> Experiment:
         problem = f"names {twice[0]} twice." if twice else "has no cells."
         raise InputError(f"{name_or_path}, size {size}", problem, "Correct the file.")
     name = Path(name_or_path).stem
-    return Experiment(name, file.summary, file.module, file.measures, file.published, size, cells)
+    return Experiment(name, file.summary, file.note, file.module, file.measures, file.published, size, cells)
 
 
 def _expanded(content: dict[str, Any]) -> dict[str, Any]:

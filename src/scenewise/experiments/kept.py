@@ -1,7 +1,7 @@
 """Results that come with the package: what this project has measured, one small file per experiment.
 
-`keep` takes over what a campaign scored; `results` returns what there is of an experiment: cells of its folder, and kept
-ones for the rest. Values of single images are kept where a module names them in `EACH`; quartiles stand for others.
+`keep` takes over what a campaign scored; `results` returns cells of an experiment's folder, and kept ones for the rest.
+Values of single images are kept where a module names them in `EACH`; quartiles stand for others.
 """
 
 from __future__ import annotations

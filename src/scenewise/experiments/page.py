@@ -35,6 +35,7 @@ def _part(name: str, file: File) -> str:
     lines = [f"## {name}\n", f"{file.summary}.\n"]
     lines += [f"*The paper:* {file.claim}\n"] if file.claim else []
     lines += [f"*Here:* {file.holds or 'not read yet.'}\n"]
+    lines += [f"{file.note}\n"] if file.note else []
     for size in (size for size in ("small", "paper") if size in file.sizes):
         lines.append(_size(experiments.load(name, size), file))
     return "\n".join(lines)

@@ -209,7 +209,8 @@ def write(experiment: Experiment, shown: Shown, out: str | Path, made: str = "")
         InputError: The folder cannot be written.
     """
     base = Path(out) / experiment.name
-    text = f"# {experiment.name}, size {experiment.size}\n\n{experiment.summary}\n\n{shown.text}\n{made}"
+    head = f"# {experiment.name}, size {experiment.size}\n\n{experiment.summary}"
+    text = "\n\n".join([head, shown.text, experiment.note, made])
     content = {"experiment": experiment.name, "size": experiment.size, **shown.data}
     files = [base.with_suffix(".md"), base.with_suffix(".json")]
     with writing(base):
