@@ -105,10 +105,7 @@ def _tasks(args: argparse.Namespace, chosen: Sequence[Experiment]) -> list[Task]
             if args.name != ALL:
                 raise
             continue
-        name = args.name if args.name != ALL else experiment.name
-        measures = hasattr(experiment.hooks(), "measure")
-        folders = [CellFolder(cell, out, args.overrides, root) for cell in cells]
-        tasks += [Task(name, args.size, folder, measures) for folder in folders]
+        tasks += [Task(experiment, CellFolder(cell, out, args.overrides, root)) for cell in cells]
     if not tasks:
         raise InputError("--only", f"no cell has {args.only}.", "See the cells with --list.")
     return tasks
@@ -152,7 +149,7 @@ def _plan(tasks: Sequence[Task]) -> int:
     from scenewise.experiments.estimate import Estimator
 
     estimator = Estimator([task.folder for task in tasks])
-    left = [task.folder for task in tasks if not task.folder.finished(task.measures)]
+    left = [task.folder for task in tasks if not task.finished]
     for task in tasks:
         folder, cell = task.folder, task.folder.cell
         folder.check()
@@ -184,7 +181,7 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
         task.folder.fail(reason)
         print(f"{task.name}: FAILED, {reason}")
     refused = [task for task, _ in broken]
-    missing = [task for task in tasks if task not in refused and not task.folder.finished(task.measures)]
+    missing = [task for task in tasks if task not in refused and not task.finished]
     if not missing:
         return int(bool(broken))
     with _asked() as asked:

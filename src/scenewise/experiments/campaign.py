@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenewise.experiments.cell_folder import CellFolder
+    from scenewise.experiments.experiment import Experiment
 
 _LOOK = 0.5  # seconds between looks at the clock
 _LINE = 60.0  # seconds between lines
 _GRACE = 90.0  # seconds for processes that were asked to end
-_SHARE = 0.25  # of the minutes at most is kept for scoring
+_LEAST, _SHARE = 10.0, 0.25  # seconds at least, and share of all minutes at most, that are kept for scoring a cell
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,17 @@ class Task:
     """A cell and whose it is.
 
     Attributes:
-        experiment: Name or file of its experiment.
-        size: Its size.
+        experiment: Its experiment.
         folder: Its folder.
-        measures: Whether the experiment measures more than protocols do.
     """
 
-    experiment: str
-    size: str
+    experiment: Experiment
     folder: CellFolder
-    measures: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.folder.finished(hasattr(self.experiment.hooks(), "measure"))
 
     @property
     def name(self) -> str:
@@ -177,20 +179,19 @@ class Campaign:
 
     def _reserve(self, scoring: float) -> float:
         """Return the seconds that are kept for scoring a cell."""
-        return 0.0 if self.minutes is None else min(scoring, 60 * self.minutes * _SHARE)
+        return 0.0 if self.minutes is None else min(max(_LEAST, 2 * scoring), 60 * self.minutes * _SHARE)
 
     def _start(self, task: Task) -> None:
         place = min(set(range(self.jobs)) - {running.place for running in self.running})
         cost, folder = self.estimator.estimate(task.folder), task.folder
         job = Job(
-            experiment=task.experiment,
-            size=task.size,
-            cell=folder.cell.name,
+            cell=folder.cell,
+            module=task.experiment.module,
             out=folder.out,
             root=folder.root,
             words=tuple(folder.words),
             device=self.device,
-            threads=2 if task.size == "paper" else 1,
+            threads=2 if task.experiment.size == "paper" else 1,
             gpu=place % self._gpus if self._gpus else None,
             trains=self.trains,
             train_until=None if self.ends is None else self.ends - self._reserve(cost.scoring),
@@ -220,7 +221,7 @@ class Campaign:
     def _ended(self, running: Running) -> None:
         task, code = running.task, running.process.exitcode
         took = _words(time.time() - running.began)
-        if code == DONE and (not self.trains or task.folder.finished(task.measures)):
+        if code == DONE and (not self.trains or task.finished):
             self.outcome.done.append(task)
             number = f"{len(self.outcome.done)} of {self.total}"
             self.say(f"{task.name}: done in {took} ({number})")

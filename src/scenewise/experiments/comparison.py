@@ -171,8 +171,11 @@ def _table(chosen: Sequence[Number]) -> str:
 
 
 def _varied(chosen: Sequence[Number]) -> list[str]:
-    """Return the keys of evaluations that differ between numbers."""
-    return [key for key in AXES if len({dict(n.at)[key] for n in chosen if key in dict(n.at)}) > 1]
+    """Return the keys of evaluations of which some row has several."""
+    rows: dict[tuple[str, str, str], list[dict[str, int | None]]] = {}
+    for number in chosen:
+        rows.setdefault(number.row, []).append(dict(number.at))
+    return [key for key in AXES if any(len({at[key] for at in row if key in at}) > 1 for row in rows.values())]
 
 
 def _column(number: Number, varied: Sequence[str]) -> str:
@@ -188,10 +191,10 @@ def _named(key: str, value: int | None) -> str:
 
 
 def _fixed(chosen: Sequence[Number], varied: Sequence[str]) -> str:
-    """Return in words what is the same for all that was measured."""
-    ours = [n for n in chosen if n.ours.values]
-    known = {key: dict(n.at)[key] for n in ours[:1] for key in AXES if key not in varied}
-    return ", ".join(_named(key, value) for key, value in known.items() if value is not None)
+    """Return in words what is the same in each row of what was measured."""
+    ours = [dict(n.at) for n in chosen if n.ours.values]
+    known = {key: dict.fromkeys(at[key] for at in ours if at[key] is not None) for key in AXES if key not in varied}
+    return ", ".join(" or ".join(_named(key, value) for value in values) for key, values in known.items() if values)
 
 
 def _axis(found: Sequence[Number]) -> str | None:

@@ -13,6 +13,7 @@ the file names, shows the results (`show`) and may measure more than protocols d
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.resources
 import itertools
@@ -219,22 +220,22 @@ class Experiment:
     Attributes:
         name: Its name.
         summary: What it shows.
-        note: What differs from the paper.
         module: Who shows it.
-        measures: Measures that it shows; all where none.
         published: Numbers of the papers, as the file has them.
         size: Name of the size.
         cells: All its cells.
+        note: What differs from the paper.
+        measures: Measures that it shows; all where none.
     """
 
     name: str
     summary: str
-    note: str
     module: str
-    measures: tuple[str, ...]
     published: Mapping[str, Any]
     size: str
     cells: tuple[Cell, ...]
+    note: str = ""
+    measures: tuple[str, ...] = ()
 
     def hooks(self) -> ModuleType:
         """Return the module that shows it.
@@ -262,10 +263,8 @@ def read(name_or_path: str | Path) -> File:
     Raises:
         InputError: There is no such experiment, or with everything that is wrong in its file.
     """
-    path = _folder() / f"{name_or_path}.yaml" if str(name_or_path) in names() else Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        raise InputError(name_or_path, "is neither an experiment nor a YAML file.", nearest(str(name_or_path), names()))
-    return build(File, recipes.read_yaml(path, "sizes"), str(name_or_path))
+    path = _path(name_or_path)
+    return _read(path, _changed(path))
 
 
 def load(name_or_path: str | Path, size: str = "small") -> Experiment:
@@ -274,18 +273,40 @@ def load(name_or_path: str | Path, size: str = "small") -> Experiment:
     Raises:
         InputError: There is no such experiment or size, or with everything that is wrong in its file.
     """
-    file = read(name_or_path)
+    path = _path(name_or_path)
+    return _load(path, _changed(path), size)
+
+
+def _path(name_or_path: str | Path) -> Path:
+    path = _folder() / f"{name_or_path}.yaml" if str(name_or_path) in names() else Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        raise InputError(name_or_path, "is neither an experiment nor a YAML file.", nearest(str(name_or_path), names()))
+    return path
+
+
+def _changed(path: Path) -> int:
+    """Return when a file was changed, so that it is read again then: reading YAML is the slowest part of showing."""
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: Path, _: int) -> File:
+    return build(File, recipes.read_yaml(path, "sizes"), path.stem)
+
+
+@functools.lru_cache(maxsize=256)
+def _load(path: Path, changed: int, size: str) -> Experiment:
+    file = _read(path, changed)
     if size not in file.sizes:
-        raise InputError("size", f"{size!r} is not one of {name_or_path}.", nearest(size, file.sizes))
-    built = build(Size, _expanded(file.sizes[size] or {}), f"{name_or_path}, size {size}")
+        raise InputError("size", f"{size!r} is not one of {path.stem}.", nearest(size, file.sizes))
+    built = build(Size, _expanded(file.sizes[size] or {}), f"{path.stem}, size {size}")
     cells = tuple(itertools.chain.from_iterable(_cells(group, built, size) for group in built.cells))
     known = [cell.name for cell in cells]
     twice = sorted({name for name in known if known.count(name) > 1})
     if twice or not cells:
         problem = f"names {twice[0]} twice." if twice else "has no cells."
-        raise InputError(f"{name_or_path}, size {size}", problem, "Correct the file.")
-    name = Path(name_or_path).stem
-    return Experiment(name, file.summary, file.note, file.module, file.measures, file.published, size, cells)
+        raise InputError(f"{path.stem}, size {size}", problem, "Correct the file.")
+    return Experiment(path.stem, file.summary, file.module, file.published, size, cells, file.note, file.measures)
 
 
 def _expanded(content: dict[str, Any]) -> dict[str, Any]:

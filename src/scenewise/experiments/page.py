@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from scenewise.experiments import experiment as experiments
@@ -32,13 +33,17 @@ def page() -> str:
 
 
 def _part(name: str, file: File) -> str:
-    lines = [f"## {name}\n", f"{file.summary}.\n"]
-    lines += [f"*The paper:* {file.claim}\n"] if file.claim else []
-    lines += [f"*Here:* {file.holds or 'not read yet.'}\n"]
-    lines += [f"{file.note}\n"] if file.note else []
+    lines = [f"## {name}\n", f"{_wrapped(file.summary)}.\n"]
+    lines += [f"{_wrapped(f'*The paper:* {file.claim}')}\n"] if file.claim else []
+    lines += [f"{_wrapped('*Here:* ' + (file.holds or 'not read yet.'))}\n"]
+    lines += [f"{_wrapped(file.note)}\n"] if file.note else []
     for size in (size for size in ("small", "paper") if size in file.sizes):
         lines.append(_size(experiments.load(name, size), file))
     return "\n".join(lines)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
 
 
 def _size(experiment: Experiment, file: File) -> str:
@@ -46,7 +51,7 @@ def _size(experiment: Experiment, file: File) -> str:
     results, command = kept.results(experiment), f"`scenewise experiment {experiment.name} --size {experiment.size}`"
     done = sum(map(kept.is_whole, results))
     head = f"### {experiment.name}, size {experiment.size}: {done} of {len(experiment.cells)} cells\n"
-    told = f"{file.sizes[experiment.size].get('summary', '')}. {command}\n"
+    told = f"{_wrapped(file.sizes[experiment.size].get('summary', ''))}.\n{command}\n"
     if not results:
         return f"{head}\n{told}"
     text = experiment.hooks().show(experiment, results).text.replace("## ", "#### ")

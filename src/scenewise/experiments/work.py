@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import resource
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, TextIO
 import torch
 
 from scenewise.errors import InputError
-from scenewise.experiments import experiment as experiments
 from scenewise.experiments.cell_folder import CAMPAIGN, CellFolder
 from scenewise.experiments.locks import BusyError
 from scenewise.training.reporter import Forecast, Progress, Reporter
@@ -27,6 +27,7 @@ from scenewise.training.reporter import Forecast, Progress, Reporter
 if TYPE_CHECKING:
     from types import FrameType
 
+    from scenewise.experiments.experiment import Cell
     from scenewise.training.validation import Validation
 
 DONE, FAILED, STOPPED, BUSY = 0, 1, 3, 75
@@ -41,9 +42,8 @@ class Job:
     """What is to be done.
 
     Attributes:
-        experiment: Name or file of the experiment.
-        size: Its size.
-        cell: Name of the cell.
+        cell: The cell.
+        module: Module of scenewise.experiments that may measure more of it.
         out: Folder of the experiment's cells.
         root: Folder of all experiments' folders and of made data.
         words: Settings laid over every recipe.
@@ -54,9 +54,8 @@ class Job:
         train_until: Time (of `time.time`) at which training stops cleanly; None for no limit.
     """
 
-    experiment: str
-    size: str
-    cell: str
+    cell: Cell
+    module: str
     out: Path
     root: Path
     words: tuple[str, ...] = ()
@@ -113,7 +112,7 @@ def work(job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    log = job.out / CAMPAIGN / f"{job.cell}.log"
+    log = job.out / CAMPAIGN / f"{job.cell.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         for stream in (sys.stdout, sys.stderr):
@@ -138,18 +137,11 @@ def _end_with_parent() -> None:
 
 def _done(job: Job, reporter: LineReporter) -> int:
     """Return how it went."""
-    try:
-        chosen = experiments.load(job.experiment, job.size)
-        cell = next(cell for cell in chosen.cells if cell.name == job.cell)
-        folder = CellFolder(cell, job.out, job.words, job.root)
-    except InputError as error:
-        reporter.noted(f"failed: {error}")
-        return FAILED
+    folder = CellFolder(job.cell, job.out, job.words, job.root)
     try:
         with folder.locked():
             folder.forget_failure()
-            measure = getattr(chosen.hooks(), "measure", None)
-            return _trained_and_scored(job, folder, reporter, measure)
+            return _trained_and_scored(job, folder, reporter)
     except BusyError:
         reporter.noted("another process works on this cell")
         return BUSY
@@ -164,7 +156,7 @@ def _done(job: Job, reporter: LineReporter) -> int:
         return FAILED
 
 
-def _trained_and_scored(job: Job, folder: CellFolder, reporter: LineReporter, measure: object) -> int:
+def _trained_and_scored(job: Job, folder: CellFolder, reporter: LineReporter) -> int:
     if job.trains:
         minutes = None if job.train_until is None else max(0.0, (job.train_until - time.time()) / 60)
         outcome = folder.train(reporter, minutes)
@@ -176,7 +168,8 @@ def _trained_and_scored(job: Job, folder: CellFolder, reporter: LineReporter, me
     if not folder.state().model:
         reporter.noted("no model yet")
         return STOPPED
-    made = folder.score(job.device, _Scoring(reporter), measure)  # type: ignore[arg-type]
+    measure = getattr(importlib.import_module(f"scenewise.experiments.{job.module}"), "measure", None)
+    made = folder.score(job.device, _Scoring(reporter), measure)
     reporter.noted(f"{made} evaluations made; done")
     return DONE
 
