@@ -145,8 +145,8 @@ def test_a_budget_of_minutes_stops_training_in_time_and_the_rest_goes_on(tasks, 
         size["cells"][0]["settings"]["training"] |= {"steps": 100_000, "checkpoint_every": 50_000}
 
     found, began = tasks(long), time.monotonic()
-    outcome = campaign(found, tmp_path, minutes=20 / 60).run()
-    assert time.monotonic() - began < 60
+    outcome = campaign(found, tmp_path, minutes=40 / 60).run()
+    assert time.monotonic() - began < 90
     ((left, seconds),) = outcome.left
     assert left is found[0]
     assert outcome.seconds == seconds > 100
