@@ -138,14 +138,15 @@ def test_a_cell_that_another_process_holds_is_passed_over(tasks, tmp_path):
     process.communicate()
 
 
+@pytest.mark.slow
 def test_a_budget_of_minutes_stops_training_in_time_and_the_rest_goes_on(tasks, tmp_path):
     def long(size):
         one_cell(size)
         size["cells"][0]["settings"]["training"] |= {"steps": 100_000, "checkpoint_every": 50_000}
 
     found, began = tasks(long), time.monotonic()
-    outcome = campaign(found, tmp_path, minutes=6 / 60).run()
-    assert time.monotonic() - began < 30
+    outcome = campaign(found, tmp_path, minutes=40 / 60).run()
+    assert time.monotonic() - began < 90
     ((left, seconds),) = outcome.left
     assert left is found[0]
     assert outcome.seconds == seconds > 100
@@ -153,7 +154,7 @@ def test_a_budget_of_minutes_stops_training_in_time_and_the_rest_goes_on(tasks, 
     step = left.folder.state().step
     assert 0 < step < 100_000
     assert "stopped by time limit" in (tmp_path / "out" / "campaign" / f"{left.folder.cell.name}.log").read_text()
-    campaign(found, tmp_path, minutes=4 / 60).run()
+    campaign(found, tmp_path, minutes=20 / 60).run()
     assert left.folder.state().step > step
 
 

@@ -139,20 +139,17 @@ def test_an_evaluation_that_lists_is_one_for_each_combination(table, content):
         experiments.load(table(content), "smoke")
 
 
-def test_settings_reach_every_stage_of_a_recipe_and_stages_can_be_taken_away():
-    values = {
-        "model": {"name": "a", "settings": {"x": 1}},
-        "stages": [
-            {"name": "half", "model": {"settings": {"x": 2, "y": 3}}},
-            {"name": "full", "training": {"steps": 9}},
-        ],
-    }
-    laid = experiments._laid_over(values, {"model": {"settings": {"x": 7}}, "training": {"steps": 2}})
-    assert laid["model"]["settings"]["x"] == laid["stages"][0]["model"]["settings"]["x"] == 7
-    assert laid["stages"][0]["model"]["settings"]["y"] == 3
-    assert [stage["training"]["steps"] for stage in laid["stages"]] == [2, 2]
-    plain = experiments._laid_over(values, {"stages": None, "training": {"steps": 2}})
-    assert plain == {"model": values["model"], "training": {"steps": 2}}
+def test_settings_reach_every_stage_of_a_recipe_and_stages_can_be_taken_away(table, content):
+    group = content["sizes"]["smoke"]["cells"][0]
+    group["recipe"], group["settings"] = "provide-tiny-staged", {"model.settings.sigma": 0.7, "training": {"steps": 2}}
+    group["source"] = {"source": "balls-binary", "settings": {"size": 16}}
+    recipe = experiments.load(table(content), "smoke").cells[0].recipe()
+    assert [part.training.steps for part in recipe.parts()] == [2, 2, 2]
+    assert all(part.model.settings["sigma"] == 0.7 for part in recipe.parts())
+    assert all(part.data.settings == {"size": 16} for part in recipe.parts())
+    group["settings"]["stages"] = None
+    recipe = experiments.load(table(content), "smoke").cells[0].recipe()
+    assert (recipe.stages, recipe.training.steps, recipe.data.source) == ((), 2, "balls-binary")
 
 
 def test_a_cell_may_be_a_recipe_of_its_own(table, content):

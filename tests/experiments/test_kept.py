@@ -96,6 +96,23 @@ def test_scores_of_an_older_version_lack_settings_that_came_later(experiment, tm
     assert kept.is_whole(result)
 
 
+def test_numbers_of_weights_that_no_longer_ship_are_not_shown(package, table, content, tmp_path, monkeypatch):
+    shipped = {"model": "provide", "data": "balls", "weights": "provide-balls-colour", "variants": {"shipped": {}}}
+    content["sizes"]["smoke"]["cells"] = [{**shipped, "source": {"source": "balls-colour"}}]
+    tiny = experiments.load(table(content), "smoke")
+    (cell,) = tiny.cells
+    scored(cell, tmp_path / "out")
+    file = tmp_path / "out" / cell.name / "scores.json"
+    told = json.loads(file.read_text()) | {"weights": kept.weights_hash("provide-balls-colour")}
+    file.write_text(json.dumps(told))
+    kept.keep(tiny, tmp_path / "out")
+    assert len(kept.results(tiny)) == 1
+    monkeypatch.setattr(kept, "weights_hash", lambda name: "another")
+    assert kept.results(tiny) == []
+    assert kept.keep(tiny, tmp_path / "nothing") == 0
+    assert json.loads((package / "tiny.json").read_text()) == {"smoke": {}}
+
+
 def test_a_broken_file_is_told(experiment, package):
     package.mkdir()
     (package / "tiny.json").write_text("{")

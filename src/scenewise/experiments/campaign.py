@@ -9,17 +9,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from scenewise.errors import InputError
-from scenewise.experiments.estimate import Estimator, seconds_per_step
+from scenewise.experiments.estimate import Estimate, Estimator, seconds_per_step
 from scenewise.experiments.work import BUSY, DONE, STOPPED, Job, work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.context import ForkServerContext, ForkServerProcess
     from pathlib import Path
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _LOOK = 0.5  # seconds between looks at the clock
 _LINE = 60.0  # seconds between lines
+_MEASURING = 240.0  # seconds that `measure` of a module may take
 _GRACE = 90.0  # seconds for processes that were asked to end
 _LEAST, _SHARE = 10.0, 0.25  # seconds at least, and share of all minutes at most, that are kept for scoring a cell
 
@@ -45,9 +47,14 @@ class Task:
     folder: CellFolder
 
     @property
+    def measures(self) -> bool:
+        """Whether the experiment measures more than protocols do."""
+        return hasattr(self.experiment.hooks(), "measure")
+
+    @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.folder.finished(hasattr(self.experiment.hooks(), "measure"))
+        return self.folder.finished(self.measures)
 
     @property
     def name(self) -> str:
@@ -174,12 +181,13 @@ class Campaign:
         costs = [(self.estimator.estimate(task.folder), task) for task in tasks]
         if self.ends is not None:
             left = self.ends - time.time()
-            costs = [(cost, task) for cost, task in costs if not cost.training or self._reserve(cost.scoring) < left]
+            costs = [(cost, task) for cost, task in costs if not cost.training or self._reserve(cost, task) < left]
         return min(costs, key=lambda pair: pair[0].total)[1] if costs else None
 
-    def _reserve(self, scoring: float) -> float:
+    def _reserve(self, cost: Estimate, task: Task) -> float:
         """Return the seconds that are kept for scoring a cell."""
-        return 0.0 if self.minutes is None else min(max(_LEAST, 2 * scoring), 60 * self.minutes * _SHARE)
+        wanted = max(_LEAST, 2 * cost.scoring) + _MEASURING * task.measures
+        return 0.0 if self.minutes is None else min(wanted, 60 * self.minutes * _SHARE)
 
     def _start(self, task: Task) -> None:
         place = min(set(range(self.jobs)) - {running.place for running in self.running})
@@ -194,7 +202,7 @@ class Campaign:
             threads=2 if task.experiment.size == "paper" else 1,
             gpu=place % self._gpus if self._gpus else None,
             trains=self.trains,
-            train_until=None if self.ends is None else self.ends - self._reserve(cost.scoring),
+            train_until=None if self.ends is None else self.ends - self._reserve(cost, task),
         )
         process = self._context.Process(target=work, args=(job,), name=task.name)
         process.start()
@@ -266,18 +274,14 @@ class Campaign:
 
 def _where(running: Running) -> str:
     """Return how far a cell is, in words."""
-    run = running.task.folder.run.path
-    rate = seconds_per_step(run)
-    step = _step(run)
-    return f"{running.task.name} step {step}, {rate:.2f} s each" if rate else f"{running.task.name} begins"
+    run, rate = running.task.folder.run, seconds_per_step(running.task.folder.run.path)
+    if running.task.folder.cell.weights is not None or rate is None:
+        return f"{running.task.name} at work for {_words(time.time() - running.began)}"
+    return f"{running.task.name} step {_step(run.path)}, {rate:.2f} s each"
 
 
 def _step(run: Path) -> str:
-    try:
-        lines = (run / "metrics.csv").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "0"
-    return lines[-1].split(",")[0] if len(lines) > 1 else "0"
+    return (run / "metrics.csv").read_text(encoding="utf-8").splitlines()[-1].split(",")[0]
 
 
 def _words(seconds: float) -> str:
@@ -301,16 +305,25 @@ def _context() -> ForkServerContext:
     """Return a way to start processes at once: they are copies of one that has read the libraries, with one thread."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["scenewise.experiments.work"])
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
+    with _environment(
+        OMP_NUM_THREADS="1", PYTORCH_NVML_BASED_CUDA_CHECK="1"
+    ):  # a GPU must not be touched before a copy
         forkserver.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
     return context
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
 
 
 def check(tasks: Sequence[Task]) -> list[tuple[Task, str]]:

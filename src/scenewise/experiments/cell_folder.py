@@ -21,6 +21,7 @@ from scenewise.decompose.run import versions
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.on_request import ON_REQUEST
+from scenewise.experiments.kept import weights_hash
 from scenewise.experiments.locks import lock
 from scenewise.experiments.results import SCORES, of_cell, read_scores
 from scenewise.media.files import write_atomically, writing
@@ -308,6 +309,8 @@ class CellFolder:
         card = loaded.card
         facts = {"name": self.cell.name, "fingerprint": loaded.fingerprint, "kept_step": card.steps}
         facts |= {"hours": card.hours, "hardware": card.hardware, "versions": versions(), "commit": commit()}
+        if self.cell.weights is not None:
+            facts["weights"] = weights_hash(self.cell.weights)
         return {**facts, **self.usage(), "scores": []}
 
     def usage(self) -> dict[str, float]:

@@ -124,23 +124,29 @@ def seconds_per_step(run: Path) -> float | None:
 
 def _guess(folder: CellFolder) -> tuple[float, float]:
     if folder.cell.weights is not None:
-        return 0.0, _scoring(folder, _decode(load_model(folder.cell.weights).model.config))
-    training = each = 0.0
+        return 0.0, _scoring(folder, load_model(folder.cell.weights).model.config)
+    training, config = 0.0, None
     for part in folder.recipe().parts():
         problems, _, config = examine(part)
         if config is None:
             raise InputError(f"cell {folder.cell.name}", " ".join(problems))
-        each = _decode(config) * (int(getattr(config, "refinements", 0)) + 1)
-        training += _TRAINING * each * work(part.training, lambda length: length, 0) * part.training.batch
-    return training, _scoring(folder, each)
+        frames = work(part.training, lambda length: length, 0) * part.training.batch
+        training += _TRAINING * _frame(config, config.slots) * frames
+    return training, _scoring(folder, config)
 
 
-def _decode(config: Any) -> float:
-    """Return the pixels of all slots of a frame, at the size at which it is explained."""
+def _frame(config: Any, slots: int, refinements: int | None = None) -> float:
+    """Return the pixels of all slots in all decodes of a frame, at the size at which it is explained."""
     height, width = config.size
-    return float(height * width * config.slots / getattr(config, "pooling", 1) ** 2)
+    decodes = 1 + (refinements or int(getattr(config, "refinements", 0)))
+    return float(height * width * slots * decodes / getattr(config, "pooling", 1) ** 2)
 
 
-def _scoring(folder: CellFolder, each: float) -> float:
-    frames = sum(scoring.samples * (scoring.frames or _LENGTH) for scoring in folder.cell.scoring)
-    return _SCORING * each * frames
+def _scoring(folder: CellFolder, config: Any) -> float:
+    return _SCORING * sum(
+        scoring.samples
+        * (scoring.frames or _LENGTH)
+        * len(scoring.seeds)
+        * _frame(config, scoring.slots or config.slots, scoring.refinements)
+        for scoring in folder.cell.scoring
+    )

@@ -6,6 +6,8 @@ Values of single images are kept where a module names them in `EACH`; quartiles 
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.resources
 import json
 from pathlib import Path
@@ -20,12 +22,23 @@ from scenewise.media.files import write_atomically
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scenewise.experiments.experiment import Experiment
+    from scenewise.experiments.experiment import Cell, Experiment
 
 DIGITS = 4
 """Significant digits of the values of single images."""
 
-_FACTS = ("fingerprint", "step", "kept_step", "hours", "memory_gib", "hardware", "versions", "commit", "measured")
+_FACTS = (
+    "fingerprint",
+    "weights",
+    "step",
+    "kept_step",
+    "hours",
+    "memory_gib",
+    "hardware",
+    "versions",
+    "commit",
+    "measured",
+)
 
 
 def file_of(name: str) -> Path:
@@ -62,10 +75,23 @@ def results(experiment: Experiment, out: Path | None = None) -> list[Result]:
     known, listed = read(experiment.name).get(experiment.size, {}), []
     for cell in experiment.cells:
         own = {} if out is None else of_cell(cell, read_scores(out / cell.name))
-        scores = own if _holds(own) else of_cell(cell, known.get(cell.name, {}))
+        scores = own if _holds(own) else of_cell(cell, _current(cell, known.get(cell.name, {})))
         if _holds(scores):
             listed.append(Result(cell, scores))
     return listed
+
+
+def _current(cell: Cell, scores: dict[str, Any]) -> dict[str, Any]:
+    """Return kept scores, nothing where they are of other weights than those that ship now."""
+    now = None if cell.weights is None else weights_hash(cell.weights)
+    return scores if now is None or scores.get("weights") == now else {}
+
+
+@functools.lru_cache(maxsize=64)
+def weights_hash(name: str) -> str | None:
+    """Return a short hash of the weights that ship under a name, None where none do."""
+    file = Path(str(importlib.resources.files("scenewise"))) / "weights" / name / "model.safetensors"
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else None
 
 
 def _holds(scores: Mapping[str, Any]) -> bool:
@@ -99,7 +125,7 @@ def keep(experiment: Experiment, out: Path) -> int:
         if _holds(scores):
             taken += 1
             cells[cell.name] = _small(scores, each)
-        elif cell.name in known:
+        elif _current(cell, known.get(cell.name, {})):
             cells[cell.name] = known[cell.name]
     path = file_of(experiment.name)
     path.parent.mkdir(parents=True, exist_ok=True)
