@@ -10,7 +10,7 @@ import pytest
 
 from scenewise.config import setting
 from scenewise.data import DESCRIPTIONS, SOURCES, Description, Facts, Sample, Source, register_source
-from scenewise.data.contract import SourceMaker
+from scenewise.data.contract import NoConfig, SourceMaker
 from scenewise.errors import InputError
 
 
@@ -78,6 +78,25 @@ def test_ready_settings_hold_where_nothing_else_is_said(counting):
     assert (fast().split, fast("train").split) == ("test", "train")
     with pytest.raises(InputError, match=r"source counting-fast.*steps.*step.*ids"):
         fast(steps=2, ids=3)
+
+
+class Plain(Counting):
+    """The same without settings."""
+
+    config_class = Source.config_class
+
+    def __init__(self, config, split):
+        assert config == NoConfig()
+        super().__init__(CountingConfig(), split)
+
+
+def test_a_source_may_have_no_settings_but_must_be_a_class(counting):
+    register_source("plain", Description("numbers", "generated"))(Plain)
+    assert len(counting.get("plain")("test")) == 6
+    with pytest.raises(InputError, match="unknown key step"):
+        counting.get("plain")(step=2)
+    with pytest.raises(TypeError, match="expected a class of sources"):
+        register_source("made", Description("numbers", "generated"))(lambda split: Plain(None, split))
 
 
 def test_a_source_recognises_no_path_unless_it_says_so(tmp_path):

@@ -66,6 +66,11 @@ class Sample:
     objects: Objects | None = None
 
 
+@dataclass(frozen=True)
+class NoConfig:
+    """The settings of a source that has none."""
+
+
 class Source(ABC):
     """An indexed collection of videos; the same index always gives the same bytes.
 
@@ -76,7 +81,7 @@ class Source(ABC):
         object_keys: Where extras tell of objects.
 
     Class attributes:
-        config_class: Dataclass of its settings.
+        config_class: Dataclass of its settings; a source is made with an instance of it and the split.
         default_split: Which split is meant where none is named.
         together: Whether `batch` is the fast way to many videos; clips of a training batch then share their first
             frame.
@@ -87,7 +92,7 @@ class Source(ABC):
     at_once: int = 1
     object_keys: ObjectKeys = ObjectKeys()
 
-    config_class: ClassVar[Any] = None
+    config_class: ClassVar[Any] = NoConfig
     default_split: ClassVar[str] = "train"
     together: ClassVar[bool] = False
 
@@ -240,9 +245,14 @@ def register_source(
         name: Under which it is entered.
         description: Of the source.
         ready: Plain settings that hold where nothing else is said.
+
+    Raises:
+        TypeError: What is decorated is no class of sources.
     """
 
     def enter(source_class: type[S]) -> type[S]:
+        if not (isinstance(source_class, type) and issubclass(source_class, Source)):
+            raise TypeError(f"source {name!r}: expected a class of sources, found {source_class!r}")
         DESCRIPTIONS[name] = description
         SOURCES.register(name)(SourceMaker(name, source_class, ready or {}))
         return source_class
