@@ -46,7 +46,7 @@ class FilesConfig:
 
 
 @dataclass(frozen=True)
-class Stored:
+class Record:
     """One record as it is in the file.
 
     Attributes:
@@ -127,7 +127,7 @@ class FilesSource(Source):
         return record, *check_span(start, frames, self.length(index), self.facts.origin)
 
     @abstractmethod
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         """Return frames `first` to `stop` of a record, reading no more than needed."""
 
     def _files(self) -> list[Path]:
