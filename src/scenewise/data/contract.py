@@ -77,7 +77,6 @@ class Source(ABC):
     Attributes:
         facts: What is true of all its videos.
         config: The settings it was made with, None where it has none.
-        at_once: How many videos are best made by one call of `samples`.
         object_keys: Where extras tell of objects.
 
     Class attributes:
@@ -89,7 +88,6 @@ class Source(ABC):
 
     facts: Facts
     config: Any = None
-    at_once: int = 1
     object_keys: ObjectKeys = ObjectKeys()
 
     config_class: ClassVar[Any] = NoConfig
@@ -125,6 +123,11 @@ class Source(ABC):
     @abstractmethod
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return video `index`, or `frames` of its frames from `start` on, reading no more than needed."""
+
+    @property
+    def at_once(self) -> int:
+        """How many videos are best made by one call of `samples`."""
+        return 1
 
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return many whole videos as `sample` does."""

@@ -71,7 +71,7 @@ class GeneratedSource(Source, Generic[V]):
         return self.lengths[self.split]
 
     @property
-    def at_once(self) -> int:  # type: ignore[override]
+    def at_once(self) -> int:
         """How many videos are best made together: more would be little faster, and progress and Ctrl-C coarser."""
         return 64 if self.facts.frames == 1 else 16
 

@@ -66,11 +66,15 @@ class SceneSource(GeneratedSource[Scenes]):
     )
     version = 2
     lengths: ClassVar[Mapping[str, int]] = {"train": 70_000, "validation": 15_000, "test": 15_000}
-    at_once = 1  # none is made faster beside others
 
     def __init__(self, config: Any, split: str, name: str | None, facts: Facts) -> None:
         super().__init__(config, split, name)
         self.facts = facts
+
+    @property
+    def at_once(self) -> int:
+        """One: no scene is made faster beside others."""
+        return 1
 
     @abstractmethod
     def _scene(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
