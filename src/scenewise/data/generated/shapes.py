@@ -100,13 +100,13 @@ class ShapesSource(GeneratedSource[ShapesImages]):
         split: Which random streams to use; splits share none.
     """
 
+    config_class = ShapesConfig
     object_keys = ObjectKeys(
         shape="shapes",
         position="columns+rows",
         visibility="visibility",
         amodal="amodal",
     )
-    config_class = ShapesConfig
 
     kind = "shapes"
     lengths = _LENGTHS

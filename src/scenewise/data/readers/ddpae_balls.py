@@ -61,12 +61,12 @@ class DdpaeBallsSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    config_class = DdpaeBallsConfig
+    config: DdpaeBallsConfig
     object_keys = ObjectKeys(
         size="sizes",
         position="positions",
     )
-    config_class = DdpaeBallsConfig
-    config: DdpaeBallsConfig
 
     def __init__(self, config: DdpaeBallsConfig, split: str = "train") -> None:
         super().__init__(config, split)

@@ -89,6 +89,8 @@ class MoviSource(FilesSource):
         InputError: There is no file of the split, files are missing, damaged or of another layout.
     """
 
+    config_class = MoviConfig
+    config: MoviConfig
     object_keys = ObjectKeys(
         shape="shape|shape_label",
         colour="color|color_label",
@@ -100,8 +102,6 @@ class MoviSource(FilesSource):
         orientation="quaternions",
         visibility="visibility",
     )
-    config_class = MoviConfig
-    config: MoviConfig
 
     def __init__(self, config: MoviConfig, split: str = "train") -> None:
         super().__init__(config, split)

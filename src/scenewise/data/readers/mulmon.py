@@ -83,6 +83,7 @@ class MulmonSource(FilesSource):
         InputError: A file is missing, damaged or of another layout.
     """
 
+    config_class = MulmonConfig
     object_keys = ObjectKeys(
         shape="shape",
         colour="color",
@@ -92,7 +93,6 @@ class MulmonSource(FilesSource):
         place="3d_coords",
         orientation="rotation",
     )
-    config_class = MulmonConfig
 
     @classmethod
     def create(cls, name: str, split: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:

@@ -120,6 +120,8 @@ class MultiObjectSource(FilesSource):
         InputError: The file is missing, damaged or of another layout, or no record is left.
     """
 
+    config_class = MultiObjectConfig
+    config: MultiObjectConfig
     object_keys = ObjectKeys(
         shape="shape",
         colour="color",
@@ -131,8 +133,6 @@ class MultiObjectSource(FilesSource):
         visibility="visibility",
         entities=True,
     )
-    config_class = MultiObjectConfig
-    config: MultiObjectConfig
 
     @classmethod
     def create(cls, name: str, split: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:

@@ -84,6 +84,8 @@ class MultiObjectH5Source(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    config_class = MultiObjectH5Config
+    config: MultiObjectH5Config
     object_keys = ObjectKeys(
         shape="shape",
         colour="color|colour",
@@ -94,8 +96,6 @@ class MultiObjectH5Source(FilesSource):
         orientation="rotation|orientation",
         visibility="visibility",
     )
-    config_class = MultiObjectH5Config
-    config: MultiObjectH5Config
 
     def __init__(self, config: MultiObjectH5Config, split: str = "train") -> None:
         super().__init__(config, split)

@@ -73,13 +73,13 @@ class RnemSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    config_class = RnemConfig
+    config: RnemConfig
+    default_split = "test"
     object_keys = ObjectKeys(
         position="positions",
         velocity="velocities",
     )
-    config_class = RnemConfig
-    config: RnemConfig
-    default_split = "test"
 
     @classmethod
     def recognises(cls, path: Path) -> bool:

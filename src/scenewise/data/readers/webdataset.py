@@ -89,6 +89,8 @@ class WebdatasetSource(FilesSource):
         InputError: Shards are missing or damaged, or fields are absent or of another layout.
     """
 
+    config_class = WebdatasetConfig
+    config: WebdatasetConfig
     object_keys = ObjectKeys(
         shape="shape",
         colour="color|colour",
@@ -98,8 +100,6 @@ class WebdatasetSource(FilesSource):
         place="positions|3d_coords|x+y",
         visibility="visibility",
     )
-    config_class = WebdatasetConfig
-    config: WebdatasetConfig
 
     def __init__(self, config: WebdatasetConfig, split: str = "train") -> None:
         super().__init__(config, split)

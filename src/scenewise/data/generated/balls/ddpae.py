@@ -87,14 +87,14 @@ class DdpaeBallsMade(GeneratedSource[DdpaeBallsVideos]):
         split: Which random streams to use; splits share no video.
     """
 
+    config_class = DdpaeBallsMadeConfig
+    kind = _NAME
+    lengths = _LENGTHS
     object_keys = ObjectKeys(
         size="sizes",
         position="positions",
         velocity="velocities",
     )
-    config_class = DdpaeBallsMadeConfig
-    kind = _NAME
-    lengths = _LENGTHS
 
     def __init__(self, config: DdpaeBallsMadeConfig, split: str = "train", name: str | None = None) -> None:
         super().__init__(config, split, name)

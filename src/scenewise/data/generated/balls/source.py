@@ -105,13 +105,13 @@ class BallsSource(GeneratedSource[BallsVideos]):
         split: Which random streams to use; splits share no video.
     """
 
+    config_class = BallsConfig
+    kind = "balls"
+    lengths = _LENGTHS
     object_keys = ObjectKeys(
         position="positions",
         velocity="velocities",
     )
-    config_class = BallsConfig
-    kind = "balls"
-    lengths = _LENGTHS
 
     def __init__(self, config: BallsConfig, split: str = "train", name: str | None = None) -> None:
         super().__init__(config, split, name)

@@ -113,15 +113,15 @@ class MovingMnistSource(GeneratedSource[MovingMnistVideos]):
         InputError: The digits' files are wrong, or there are neither files nor scikit-learn.
     """
 
+    config_class = MovingMnistConfig
+    kind = "moving-mnist"
+    lengths = _LENGTHS
     object_keys = ObjectKeys(
         label="labels",
         position="positions",
         velocity="velocities",
         amodal="amodal",
     )
-    config_class = MovingMnistConfig
-    kind = "moving-mnist"
-    lengths = _LENGTHS
 
     def __init__(self, config: MovingMnistConfig, split: str = "train", name: str = "moving-mnist") -> None:
         super().__init__(config, split, name)

@@ -103,6 +103,9 @@ class TexturedMnistSource(GeneratedSource[TexturedMnistImages]):
         InputError: The digits' files are wrong, or there are neither files nor scikit-learn.
     """
 
+    config_class = TexturedMnistConfig
+    kind = "textured-mnist"
+    lengths = _LENGTHS
     object_keys = ObjectKeys(
         texture="textures",
         label="labels",
@@ -111,9 +114,6 @@ class TexturedMnistSource(GeneratedSource[TexturedMnistImages]):
         visibility="visibility",
         amodal="amodal",
     )
-    config_class = TexturedMnistConfig
-    kind = "textured-mnist"
-    lengths = _LENGTHS
 
     def __init__(self, config: TexturedMnistConfig, split: str = "train", name: str = "textured-mnist") -> None:
         super().__init__(config, split, name)

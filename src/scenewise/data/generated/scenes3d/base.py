@@ -52,6 +52,8 @@ class SceneSource(GeneratedSource[Scenes]):
         facts: What is true of the source; `frames` is a number.
     """
 
+    version = 2
+    lengths: ClassVar[Mapping[str, int]] = {"train": 70_000, "validation": 15_000, "test": 15_000}
     object_keys = ObjectKeys(
         shape="shape",
         colour="colour",
@@ -64,8 +66,6 @@ class SceneSource(GeneratedSource[Scenes]):
         visibility="visibility",
         amodal="amodal",
     )
-    version = 2
-    lengths: ClassVar[Mapping[str, int]] = {"train": 70_000, "validation": 15_000, "test": 15_000}
 
     def __init__(self, config: Any, split: str, name: str | None, facts: Facts) -> None:
         super().__init__(config, split, name)

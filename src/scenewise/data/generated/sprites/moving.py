@@ -124,6 +124,9 @@ class MovingSpritesSource(GeneratedSource[MovingSpritesVideos]):
         split: Which random streams to use; splits share no video.
     """
 
+    config_class = MovingSpritesConfig
+    kind = "moving-sprites"
+    lengths = _LENGTHS
     object_keys = ObjectKeys(
         shape="shapes",
         colour="colours",
@@ -135,9 +138,6 @@ class MovingSpritesSource(GeneratedSource[MovingSpritesVideos]):
         visibility="visibility",
         amodal="amodal",
     )
-    config_class = MovingSpritesConfig
-    kind = "moving-sprites"
-    lengths = _LENGTHS
 
     def __init__(self, config: MovingSpritesConfig, split: str = "train", name: str | None = None) -> None:
         super().__init__(config, split, name)

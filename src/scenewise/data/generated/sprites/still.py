@@ -70,6 +70,9 @@ class SpritesSource(GeneratedSource[SpritesImages]):
         name: Name of the source, for messages.
     """
 
+    config_class = SpritesConfig
+    kind = "sprites"
+    lengths = _LENGTHS
     object_keys = ObjectKeys(
         shape="shapes",
         colour="colours",
@@ -80,9 +83,6 @@ class SpritesSource(GeneratedSource[SpritesImages]):
         visibility="visibility",
         amodal="amodal",
     )
-    config_class = SpritesConfig
-    kind = "sprites"
-    lengths = _LENGTHS
 
     def __init__(self, config: SpritesConfig, split: str = "train", name: str = "multi-dsprites") -> None:
         super().__init__(config, split, name)

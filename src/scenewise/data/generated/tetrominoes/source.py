@@ -119,12 +119,12 @@ class TetrominoesSource(GeneratedSource[TetrominoesImages]):
         split: Which random streams to use; splits share no image.
     """
 
+    config_class = TetrominoesConfig
     object_keys = ObjectKeys(
         shape="shapes",
         colour="colours",
         position="columns+rows",
     )
-    config_class = TetrominoesConfig
 
     kind = "tetrominoes"
     lengths = _LENGTHS
