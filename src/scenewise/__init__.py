@@ -1,5 +1,7 @@
 """Take videos and scenes apart into their objects, without labels.
 
+Citations such as `provide.md 13` in docstrings are sections of the notes on the papers, docs/notes in the repository.
+
 >>> import scenewise as sw
 >>> model = sw.load("provide-balls-colour")  # doctest: +SKIP
 >>> result = model.decompose(sw.read_video("clip.mp4"))  # doctest: +SKIP

@@ -64,8 +64,23 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class TrainedStage:
+    """One stage of a training, as it ended."""
+
+    name: str = setting("", "Its name; empty where the recipe has no stages")
+    steps: int = setting(0, "Steps it was trained", minimum=0)
+    best_step: int | None = setting(None, "Step whose weights it left: those of the highest validation bound")
+    hours: float | None = setting(None, "Hours, wall clock; null where they were not recorded", minimum=0)
+    seed: int | None = setting(None, "Seed of weights, order, clips and posterior noise")
+    mse: float | None = setting(None, "Mean squared error of those weights in validation", minimum=0)
+    f_ari: float | None = setting(None, "Their F-ARI in validation, protocol provide")
+    ari: float | None = setting(None, "Their ARI in validation, protocol provide")
+    lengthened: tuple[int, ...] = setting((), "Steps it had been planned with before it was lengthened")
+
+
+@dataclass(frozen=True)
 class Card:
-    """Facts of a trained model."""
+    """Facts of a trained model; steps, hours and seeds are of all its stages together."""
 
     name: str = setting("", "Name of the model")
     summary: str = setting("", "One sentence: what it takes apart and how well")
@@ -80,6 +95,7 @@ class Card:
     validated: Validated = dataclasses.field(default_factory=Validated)
     scores: tuple[Score, ...] = dataclasses.field(default=())
     limitations: tuple[str, ...] = setting((), "What it cannot do")
+    stages: tuple[TrainedStage, ...] = dataclasses.field(default=())
 
 
 @dataclass(frozen=True)
@@ -239,6 +255,12 @@ def readme(model: SceneModel, card: Card) -> str:
     ]
     if card.scores:
         parts.append("## Scores\n\n" + _table(("protocol", "measure", "data", "value"), map(_score_row, card.scores)))
+    if len(card.stages) > 1 or any(stage.lengthened for stage in card.stages):
+        head = ("stage", "steps", "best at", "minutes", "seed", "MSE", "F-ARI", "ARI")
+        columns = zip(head, *map(_stage_row, card.stages), strict=True)
+        filled = [column for column in columns if any(column[1:])]  # older cards do not know all of it
+        titles, *rows = zip(*filled, strict=True)
+        parts.append("## Training\n\n" + _table(titles, rows))
     if card.limitations:
         parts.append("## Limitations\n\n" + "\n".join(f"- {line}" for line in card.limitations))
     settings = json.dumps(_settings(model), indent=2)
@@ -273,6 +295,16 @@ def _score_row(score: Score) -> tuple[str, str, str, str]:
     return (score.protocol, score.metric, score.data + videos, f"{score.value:.4f}{interval}")
 
 
+def _stage_row(stage: TrainedStage) -> tuple[str, ...]:
+    steps = f"{stage.steps:,}" + "".join(f" (planned with {n:,}, lengthened)" for n in stage.lengthened[-1:])
+    minutes = None if stage.hours is None else f"{stage.hours * 60:.0f}"
+    best = None if stage.best_step is None else f"{stage.best_step:,}"
+    numbers = [(stage.mse, 4), (stage.f_ari, 3), (stage.ari, 3)]
+    texts = [None if value is None else f"{value:.{digits}f}" for value, digits in numbers]
+    cells = [stage.name or "only", steps, best, minutes, None if stage.seed is None else str(stage.seed), *texts]
+    return tuple(cell or "" for cell in cells)
+
+
 def _table(head: tuple[str, ...], rows: Any) -> str:
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
@@ -298,7 +330,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **c
     settings = merge(kept["config"], config_overrides)
     where = "settings" if config_overrides else str(path / CONFIG)
     config: Any = build(model_class.config_class, settings, where)
-    card = build(Card, kept["card"], f"{path / CONFIG}, card")
+    card = read_card(path)
     content = _read_weights(path)
     tensors = _tensors(content, path / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # making a model must not move the caller's random numbers
@@ -329,6 +361,16 @@ def read_config(path: Path) -> dict[str, Any]:
         raise InputError(file, f"has format {kept['format']}; this version reads up to {FORMAT}.", "Upgrade scenewise.")
     _check_keys(kept, file)
     return kept
+
+
+def read_card(name_or_path: str | Path) -> Card:
+    """Read the card of a model that ships or of a model folder, without making the model.
+
+    Raises:
+        InputError: As `find` and `read_config`.
+    """
+    path = find(name_or_path)
+    return build(Card, read_config(path)["card"], f"{path / CONFIG}, card")
 
 
 def _check_keys(kept: dict[str, Any], file: Path) -> None:
@@ -381,6 +423,16 @@ def put_weights(model: SceneModel, tensors: Mapping[str, Tensor], where: object)
     Raises:
         InputError: They differ; every difference is named.
     """
+    check_weights(model, tensors, where)
+    model.load_state_dict(dict(tensors))
+
+
+def check_weights(model: SceneModel, tensors: Mapping[str, Tensor], where: object) -> None:
+    """Check that tensors have the names, shapes and kinds of a model's own.
+
+    Raises:
+        InputError: They differ; every difference is named.
+    """
     own = model.state_dict()
     problems = [f"tensor {name!r} is missing" for name in own if name not in tensors]
     problems += [f"tensor {name!r} is not one of the model's" for name in tensors if name not in own]
@@ -392,7 +444,6 @@ def put_weights(model: SceneModel, tensors: Mapping[str, Tensor], where: object)
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise InputError(where, "; ".join(sorted(problems)[:5]) + more + ".", "Weights and settings must fit.")
-    model.load_state_dict(dict(tensors))
 
 
 def _fingerprint(model: SceneModel, content: bytes) -> str:

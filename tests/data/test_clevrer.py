@@ -18,13 +18,17 @@ from scenewise.data.scenes3d.collisions import Law, Mover, euler, simulate, turn
 from .scenes3d_checks import check_amodal, check_centres, check_shapes, same
 
 
-def ready(split="test", **settings):
-    return SOURCES.get("clevrer")(split, **settings)
+def ready(split="train", name="clevrer", **settings):
+    return SOURCES.get(name)(split, **settings)
+
+
+def whole(**settings):
+    return ready("test", trim=0, max_objects=6, **settings)
 
 
 @pytest.fixture(scope="module")
 def clip():
-    return ready(seed=5).sample(0)
+    return whole(seed=5).sample(0)
 
 
 def half(shape):
@@ -82,7 +86,7 @@ def test_collisions_are_where_and_when_bodies_meet(clip):
 
 
 def test_a_clip_is_consistent(clip):
-    source = ready(seed=5)
+    source = whole(seed=5)
     check_shapes(source, clip, 128)
     check_amodal(clip)
     assert check_centres(clip) > 50
@@ -99,14 +103,82 @@ def test_a_clip_is_consistent(clip):
 
 
 def test_a_span_is_part_of_the_whole():
-    source = ready(frames=24)
-    whole, part = source.sample(2), source.sample(2, 8, 4)
-    np.testing.assert_array_equal(part.frames, whole.frames[8:12])
-    np.testing.assert_array_equal(part.extras["positions"], whole.extras["positions"][8:12])
-    frames = whole.extras["collisions"][:, 0]
-    inside = (frames >= 8) & (frames < 12)
-    np.testing.assert_array_equal(part.extras["collisions"][:, 0] + 8, frames[inside])
-    assert same(whole, source.sample(2))
+    for source in (whole(frames=24), ready("test", trim=24)):
+        clip, part = source.sample(2), source.sample(2, 8, 4)
+        np.testing.assert_array_equal(part.frames, clip.frames[8:12])
+        np.testing.assert_array_equal(part.extras["positions"], clip.extras["positions"][8:12])
+        frames = clip.extras["collisions"][:, 0]
+        inside = (frames >= 8) & (frames < 12)
+        np.testing.assert_array_equal(part.extras["collisions"][:, 0] + 8, frames[inside])
+        assert same(clip, source.sample(2))
+
+
+def present(ids):
+    """Which ids from 1 on are seen in each frame of (T, H, W), shape (T, n)."""
+    return np.stack([(ids == number).any((1, 2)) for number in range(1, ids.max() + 1)], 1)
+
+
+@pytest.mark.parametrize(("name", "least", "most", "clips"), [("clevrer", 3, 5, 2500), ("clevrer6", 6, 6, 1100)])
+@pytest.mark.parametrize("first", [range(2), pytest.param(range(2, 30), marks=pytest.mark.slow)], ids=["few", "many"])
+def test_every_frame_of_a_test_clip_shows_all_objects(name, least, most, clips, first):
+    source = ready("test", name)
+    assert (len(source), source.facts.frames, source.facts.max_objects) == (clips, 40, most)
+    for index in first:
+        frames, ids = source.batch([index])
+        assert frames.shape == (1, 40, 3, 64, 64)
+        assert least <= ids.max() <= most
+        assert present(ids[0]).all()
+
+
+def test_a_trimmed_clip_is_the_whole_one_from_where_all_centres_are_in_the_picture():
+    cut, uncut = ready("test", max_objects=3), ready("test", max_objects=3, trim=0)
+    for index in range(6):
+        sample, course = cut.sample(index).extras, uncut.sample(index).extras
+        at = np.flatnonzero((course["positions"] == sample["positions"][0]).all((1, 2)))
+        if len(at):
+            break  # no other clip was drawn
+    column, row, _ = np.moveaxis(course["pixel_coords"], -1, 0)
+    inside = ((column >= 0) & (column < 64) & (row >= 0) & (row < 64)).all(1)
+    assert inside.argmax() == at[0]
+    assert inside[at[0] : at[0] + 40].all()
+    np.testing.assert_array_equal(sample["positions"], course["positions"][at[0] : at[0] + 40])
+    np.testing.assert_array_equal(sample["collisions"][:, 1:], _between(course["collisions"], at[0], 40))
+
+
+def _between(collisions, first, frames):
+    """The two bodies of each collision within some frames."""
+    within = (collisions[:, 0] >= first) & (collisions[:, 0] < first + frames)
+    return collisions[within][:, 1:]
+
+
+def test_clips_for_training_are_whole_and_what_is_set_by_hand_holds_in_every_split():
+    assert ready().facts.frames == 128
+    assert ready().facts.max_objects == 6
+    assert ready("validation").facts.frames == 40
+    assert len(ready("test", trim=0)) == 5000
+    assert ready("test", trim=20).facts.frames == 20
+    assert ready("test", "clevrer6", max_objects=7).facts.max_objects == 7
+    assert ready("train", "clevrer6").sample(0, 0, 1).extras["positions"].shape[1] == 6
+
+
+def test_clips_whose_objects_are_never_together_are_refused(monkeypatch):
+    from scenewise.data import clevrer
+
+    monkeypatch.setattr(clevrer, "_DRAWS", 2)
+    with pytest.raises(InputError, match=r"in 2 clips the objects were never all in the picture for 60 frames"):
+        ready("test", frames=60, trim=60).sample(0)  # newcomers wait outside in the first frame
+    with pytest.raises(InputError, match=r"more than the 12 frames .* Set trim=0"):
+        ready("test", frames=12)
+
+
+def test_the_first_shared_span():
+    from scenewise.data.splits import shared_span
+
+    present = np.array([[1, 0], [1, 1], [1, 1], [0, 1], [1, 1], [1, 1], [1, 1]], bool)
+    assert shared_span(present) == (1, 3)
+    assert shared_span(present[4:]) == (0, 3)
+    assert shared_span(present[:1]) == (0, 0)
+    assert shared_span(np.ones((5, 0), bool)) == (0, 5)
 
 
 def test_a_fixed_camera_paints_only_what_bodies_change():

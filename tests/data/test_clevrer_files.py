@@ -118,6 +118,37 @@ def test_videos_and_annotations(root):
     assert np.array_equal(part.extras["location"], extras["location"][4:7])
 
 
+def test_videos_are_cut_to_where_all_objects_are_in_view(root):
+    source = read(root, trim=6)
+    assert (len(source), source.facts.frames) == (2, 6)
+    whole, cut = read(root).sample(1), source.sample(1)
+    assert np.array_equal(cut.frames, whole.frames[5:11])  # object 2 comes in at frame 5
+    assert cut.extras["seen"].all()
+    assert cut.extras["frames"].tolist() == list(range(5, 11))
+    assert np.array_equal(source.sample(1, 2, 3).frames, whole.frames[7:10])
+    ids = read(root, trim=6, proposals=str(root / "processed_proposals"), predictions_as_ids=True).sample(0).ids
+    assert np.array_equal(ids, expected_ids([1, 0, 2])[5:11])
+    assert source.fingerprint() != read(root).fingerprint()
+
+
+def test_videos_are_chosen_by_their_annotations(root):
+    place = root / "annotation_train" / "annotation_00000-01000" / "annotation_00001.json"
+    known = annotation()
+    for frame in known["motion_trajectory"][9:]:
+        frame["objects"][0]["inside_camera_view"] = False
+    place.write_text(json.dumps(known))  # all are in view in frames 5 to 8
+    assert [read(root, trim=trim).sample(0).extras["video"] for trim in (4, 5)] == [0, 0]
+    assert [len(read(root, trim=trim)) for trim in (4, 5)] == [2, 1]
+    assert read(root, trim=4).sample(1).extras["seen"].all()
+    assert len(read(root, min_objects=3, max_objects=5)) == 2
+    assert read(root, min_objects=3, max_objects=5).facts.max_objects == 5
+    for settings in ({"trim": 8}, {"min_objects": 4}, {"max_objects": 2}):
+        with pytest.raises(InputError, match=r"no video has \d to .* objects, all in view for \d frames"):
+            read(root, **settings)
+    with pytest.raises(InputError, match="expected an annotation of video 10001, found none"):
+        read(root, "validation", trim=4)
+
+
 def test_predictions_are_no_ids_unless_asked_for(root):
     folder = str(root / "processed_proposals")
     plain = read(root, proposals=folder)

@@ -20,7 +20,12 @@ SCENES = ("cle-mv", "clevr", "clevr6", "clevrer", "dolphin", "objects-room")
 MUJOCO = "4.0.0"
 """The release the hashes below were taken with; others may differ in last bits."""
 
-SHORT = {"clevrer": {"frames": 12}, "cle-mv": {"frames": 3}, "dolphin": {"frames": 3}}
+SHORT = {
+    "clevrer": {"frames": 12, "trim": 0, "max_objects": 6},  # as before the test split was trimmed
+    "clevrer6": {"trim": 8},
+    "cle-mv": {"frames": 3, "min_objects": 3, "max_objects": 6},  # as before the background was one of 3 to 6
+    "dolphin": {"frames": 3, "min_objects": 3, "max_objects": 6},
+}
 
 TOGETHER = {
     "multi-dsprites": {"min_sprites": 0, "min_visible": 20},
@@ -89,12 +94,31 @@ def digest(sample):
     return made.hexdigest()[:12]
 
 
+def skip_with_another_mujoco():
+    installed = importlib.metadata.version("mujoco") if importlib.util.find_spec("mujoco") else "none"
+    if installed != MUJOCO:
+        pytest.skip(f"hashes were taken with mujoco {MUJOCO}, installed is {installed}")
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "settings", "expected"),
+    [
+        ("clevrer", "train", {"frames": 12}, "817bfb663990 5d12650864cf 252a2eb47626"),
+        ("clevrer", "test", {}, "47985cb82315 e72421e35d51 2a78893f8259"),
+        ("cle-mv", "test", {"frames": 3}, "b13169361b53 f9d7a425e055 cb80cee26c48"),
+        ("dolphin", "test", {"frames": 3}, "a31cf0566627 0050ecaa50a0 9862f39b4857"),
+    ],
+)
+def test_ready_sources_that_once_were_others(name, split, settings, expected):
+    skip_with_another_mujoco()
+    source = SOURCES.get(name)(split, seed=3, **settings)
+    assert [digest(source.sample(index)) for index in range(3)] == expected.split()
+
+
 @pytest.mark.parametrize("name", generated())
 def test_videos_never_change(name):
     if not flat(name):
-        installed = importlib.metadata.version("mujoco") if importlib.util.find_spec("mujoco") else "none"
-        if installed != MUJOCO:
-            pytest.skip(f"hashes were taken with mujoco {MUJOCO}, installed is {installed}")
+        skip_with_another_mujoco()
     source = SOURCES.get(name)("test", seed=3, **SHORT.get(name, {}))
     assert [digest(source.sample(index)) for index in range(3)] == GOLDEN[name].split()
 
@@ -111,6 +135,7 @@ GOLDEN = {
     "clevr": "f9be68f24f28 7e15779bb0e4 062d2b0a0bdb",
     "clevr6": "f9be68f24f28 d87dda7019c0 d861486fc281",
     "clevrer": "07629f04962e 29648f253058 3d65ea76f096",
+    "clevrer6": "dc4fd6c67ec1 849504ba82d6 8ad305230eec",
     "ddpae-balls": "1d7333f95093 a968dc0831d6 d01ecfd59d22",
     "dolphin": "833fd3fc84c1 ea201e9778e9 db49be19463e",
     "moving-mnist": "ab106a8d62de 2bc6c94df951 a37ec3a4c7f2",

@@ -32,9 +32,19 @@ def test_shapes_masks_and_visibility(many):
         check_shapes(source, sample, 10)
         check_amodal(sample)
         count = len(sample.extras["shape"])
-        assert 3 <= count <= 6
+        assert 2 <= count <= 5
         assert (np.bincount(sample.ids[0].reshape(-1), minlength=count + 1)[1:] >= 40).all()
     assert sum(check_centres(sample) for sample in many) > 50
+
+
+def test_scenes_are_as_many_and_as_full_as_the_paper_s():
+    """1,500 and 3,000 for training, with 3 to 6 objects of which the background is one."""
+    assert [len(ready(name, "train")) for name in ("cle-mv", "dolphin")] == [1500, 3000]
+    assert (len(ready()), ready().facts.max_objects) == (200, 5)
+    counts = {len(ready(frames=1, size=16).sample(index).extras["shape"]) for index in range(24)}
+    assert counts == {2, 3, 4, 5}
+    former = ready(min_objects=3, max_objects=6)
+    assert former.facts.max_objects == 6
 
 
 def test_cameras_stand_on_the_published_ring(many):

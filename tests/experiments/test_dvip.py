@@ -99,6 +99,22 @@ def test_information_of_parts_and_of_a_latent_without():
     assert entangled["same"] - entangled["cross"] >= entangled["same_mean"] - entangled["cross_mean"]
 
 
+def test_information_as_the_authors_have_it():
+    """Bits of raw units: pooled pairs in order of clips, and for a latent without parts the best of 20 divisions."""
+    rng = np.random.default_rng(0)
+    latents = rng.standard_normal((300, 6, 2, 2))
+    for t in range(1, 6):
+        latents[:, t] = 0.9 * latents[:, t - 1] + np.sqrt(0.19) * latents[:, t]
+    found = dvip.authors_information(latents, 2)
+    assert found["same"] == pytest.approx(gaussian_information(0.9, 2) / np.log(2), abs=0.4)
+    assert abs(found["cross"]) < 0.4  # pairs of one clip depend on each other, which raises it
+    assert (found["same_mean"], found["cross_mean"], found["pairs"]) == (found["same"], found["cross"], 1000)
+    whole = np.concatenate([latents, latents + 0.1 * rng.standard_normal(latents.shape)], 3).reshape(300, 6, 1, 8)
+    divided = dvip.authors_information(whole[:60], 2)
+    assert divided["pairs"] == 300
+    assert divided["same"] - divided["cross"] > divided["same_mean"] - divided["cross_mean"]
+
+
 def test_a_tiny_model_is_measured_and_shown():
     source = SOURCES.get("moving-mnist-colour")("test", size=16, digit=7)
     rows = {}
@@ -126,7 +142,19 @@ def test_a_tiny_model_is_measured_and_shown():
     ]
     shown = dvip.show(experiment, results)
     assert "part [1] is dead" in shown.text
-    assert "4.61" in shown.text
+    lines = {tuple(cell.strip() for cell in line.split("|")[1:3]): line.split("|") for line in shown.text.split("\n")}
+    head = [cell.strip() for cell in shown.text.split("\n")[0].split("|")]
+    bits = head.index("same, bits")
+    paper = [cell.strip() for cell in lines["factored", "paper"]]
+    assert paper[bits : bits + 3] == ["4.61", "0.75", "0.16"]  # and not beside our nats
+    assert paper[head.index("same")] == ""
+    ours = [cell.strip() for cell in lines["factored", "0"]]
+    assert ours[bits] == f"{rows['factored']['authors']['same']:.2f}"
+    assert lines["factored", "all"][bits].split()[0] == ours[bits]
+    assert "the last 200 pooled pairs" in shown.text
+    for result in results:
+        result.scores["measured"].pop("authors")  # as measured before
+    assert "4.61" in dvip.show(experiment, results).text
     assert "where the truth is 0.83" in shown.text
     assert f"{rows['factored']['elbo']:.1f} (1)" in shown.text  # the mean leaves the dead run out
     assert set(shown.figures) == {"correlation-factored", "correlation-entangled"}

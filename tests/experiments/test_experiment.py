@@ -120,7 +120,8 @@ def test_every_cell_of_every_experiment_can_be_built(name):
             assert recipe.training.seed == cell.seed
             if recipe.data.source != "made" and (size, cell.model, cell.variant) not in checked:
                 checked.add((size, cell.model, cell.variant))
-                assert examine(recipe)[0] == []
+                for part in recipe.parts():
+                    assert examine(part)[0] == []
 
 
 def test_an_evaluation_that_lists_is_one_for_each_combination(table, content):
@@ -139,20 +140,30 @@ def test_an_evaluation_that_lists_is_one_for_each_combination(table, content):
         experiments.load(table(content), "smoke")
 
 
-def test_settings_reach_every_stage_of_a_recipe_and_stages_can_be_taken_away():
-    values = {
-        "model": {"name": "a", "settings": {"x": 1}},
-        "stages": [
-            {"name": "half", "model": {"settings": {"x": 2, "y": 3}}},
-            {"name": "full", "training": {"steps": 9}},
-        ],
-    }
-    laid = experiments._laid_over(values, {"model": {"settings": {"x": 7}}, "training": {"steps": 2}})
-    assert laid["model"]["settings"]["x"] == laid["stages"][0]["model"]["settings"]["x"] == 7
-    assert laid["stages"][0]["model"]["settings"]["y"] == 3
-    assert [stage["training"]["steps"] for stage in laid["stages"]] == [2, 2]
-    plain = experiments._laid_over(values, {"stages": None, "training": {"steps": 2}})
-    assert plain == {"model": values["model"], "training": {"steps": 2}}
+def test_settings_reach_every_stage_of_a_recipe_and_stages_can_be_taken_away(table, content):
+    group = content["sizes"]["smoke"]["cells"][0]
+    group |= {"recipe": "provide-tiny-staged", "variants": {"plain": {}}, "settings": {"training.steps": 3}}
+    (first, *_) = experiments.load(table(content), "smoke").cells
+    recipe = first.recipe(["model.settings.sigma=0.4"])
+    assert len(recipe.stages) > 1
+    assert recipe.steps == 3 * len(recipe.stages)
+    assert {part.model.settings["sigma"] for part in recipe.parts()} == {0.4}
+    assert {part.training.seed for part in recipe.parts()} == {0}
+    group["settings"] = {"stages": None, "training.steps": 3}
+    (first, *_) = experiments.load(table(content), "smoke").cells
+    assert first.recipe().stages == ()
+    assert first.recipe().steps == 3
+
+
+def test_data_of_a_cell_are_those_of_every_stage(table, content):
+    group = content["sizes"]["smoke"]["cells"][0]
+    source = {"source": "balls-binary", "settings": {"size": 16}}
+    group |= {"recipe": "provide-tiny-staged", "variants": {"plain": {}}, "settings": {}, "source": source}
+    (first, *_) = experiments.load(table(content), "smoke").cells
+    assert all(
+        (part.data.source, part.data.settings) == ("balls-binary", {"size": 16}) for part in first.recipe().parts()
+    )
+    assert first.data_part().source == "balls-binary"
 
 
 def test_a_cell_may_be_a_recipe_of_its_own(table, content):

@@ -34,20 +34,20 @@ def test_cards_do_not_say_where_files_lie():
 def test_scores_of_this_model_enter_its_card(tmp_path, monkeypatch):
     made = MODELS.get("provide")
     folder = save_model(
-        made(build(made.config_class, made.presets["tiny"], "tiny")), tmp_path / "run", Card(name="run")
+        made(build(made.config_class, made.presets["tiny"], "tiny")), tmp_path / "run", Card(name="run", hours=0.5)
     )
     monkeypatch.setattr(module.importlib.resources, "files", lambda _: tmp_path)
     loaded, file = load_model(folder), tmp_path / "scores.json"
     file.write_text(json.dumps(evaluation(loaded.fingerprint)))
-    published = load_model(module.publish(folder, "ships", [file], ["Fails in fog."], 1.5))
+    published = load_model(module.publish(folder, "ships", [file], ["Fails in fog."]))
     assert [(s.metric, s.value, s.videos) for s in published.card.scores] == [("F-ARI", 0.9, 4)]
     told = published.card.scores[0].data
     assert "test split, 20 frames" in told
     assert told.endswith("K 3, R 3, max_balls=6")
-    assert (published.card.name, published.card.hours) == ("ships", 1.5)
+    assert (published.card.name, published.card.hours) == ("ships", 0.5)
     assert published.card.limitations == ("Fails in fog.",)
     for a, b in zip(loaded.model.parameters(), published.model.parameters(), strict=True):
         assert torch.equal(a, b)
     file.write_text(json.dumps(evaluation("another")))
     with pytest.raises(InputError, match="another"):
-        module.publish(folder, "ships", [file], [], None)
+        module.publish(folder, "ships", [file], [])

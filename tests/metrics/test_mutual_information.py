@@ -11,6 +11,7 @@ from scenewise.metrics import (
     gaussian_bias,
     gaussian_information,
     mutual_information,
+    pooled_transfer,
     random_partitions,
     transfer,
 )
@@ -24,9 +25,10 @@ def pairs(samples, dx, dy, common, rho, seed=0):
     return x, y
 
 
-def naive(x, y, k):
+def naive(x, y, k, standardise=True):
     """The estimator as its formula has it, one sample at a time."""
-    x, y = ((v - v.mean(0)) / v.std(0) for v in (x, y))
+    if standardise:
+        x, y = ((v - v.mean(0)) / v.std(0) for v in (x, y))
     total = 0.0
     for n in range(len(x)):
         others = np.arange(len(x)) != n
@@ -99,6 +101,53 @@ def test_transfer_tells_a_part_s_own_past_from_the_other_s():
     assert math.isnan(transfer(before, after, [[0, 1, 2, 3]]).cross)
 
 
+def chains(clips, frames, units, rho, seed=0, scale=1.0):
+    """Clips of independent Gaussian units of which each follows its own past with correlation rho, (N, T, Z)."""
+    noise = np.random.default_rng(seed).standard_normal((clips, frames, units))
+    found = [noise[:, 0]]
+    for t in range(1, frames):
+        found.append(rho * found[-1] + math.sqrt(1 - rho**2) * noise[:, t])
+    return np.stack(found, 1) * scale
+
+
+def test_pooled_transfer_is_the_authors_way():
+    """Bits, k = 3, units as they are, the last pooled pairs, past of i with future of j for i < j."""
+    latents = chains(40, 5, 6, 0.8, scale=np.array([1, 1, 5, 1, 0.2, 1])) + 0.1 * np.arange(40)[:, None, None]
+    parts = [[0, 3], [1, 4], [2, 5]]
+    found = pooled_transfer(latents, parts, pairs=90)
+    pairs_of = [(clip[t], clip[t + 1]) for clip in latents for t in range(4)][-90:]
+    past, future = (np.array(side) for side in zip(*pairs_of, strict=True))
+    for i in range(3):
+        for j in range(3):
+            if j < i:
+                assert math.isnan(found.matrix[j, i])  # the future of a part before it
+                continue
+            bits = naive(future[:, parts[j]], past[:, parts[i]], 3, standardise=False) / math.log(2)
+            # The future of one pair is the past of the next, so that distances tie, and jitter decides.
+            assert found.matrix[j, i] == pytest.approx(bits, abs=0.01)
+    assert found.same == pytest.approx(np.diag(found.matrix).mean())
+    assert found.cross == pytest.approx((found.matrix[1, 0] + found.matrix[2, 0] + found.matrix[2, 1]) / 3)
+    assert math.isnan(pooled_transfer(latents, [list(range(6))]).cross)
+
+
+def test_pooled_transfer_agrees_with_closed_form_and_scikit_learn():
+    latents = chains(2000, 2, 2, 0.9)  # one pair per clip: independent
+    found = pooled_transfer(latents, [[0], [1]])
+    assert found.same == pytest.approx(-0.5 * math.log2(1 - 0.81), abs=0.1)
+    assert found.cross == pytest.approx(0, abs=0.06)
+    selection = pytest.importorskip("sklearn.feature_selection")
+    before, after = latents[-1000:, 0, :1], latents[-1000:, 1, 0]
+    theirs = selection.mutual_info_regression(before, after, n_neighbors=3, random_state=0)[0] / math.log(2)
+    assert found.matrix[0, 0] == pytest.approx(theirs, abs=0.02)
+
+
+def test_pooled_transfer_depends_on_the_units_spread():
+    """What standardising undoes: a wide unit that says nothing hides a narrow one that does."""
+    latents = np.concatenate([chains(500, 3, 1, 0.95), chains(500, 3, 1, 0.0, seed=1, scale=100)], 2)
+    hidden = pooled_transfer(latents, [[0, 1]]).same
+    assert hidden < 0.5 < 1.3 < pooled_transfer(latents[..., :1], [[0]]).same
+
+
 def test_partitions_are_different_valid_and_the_best_is_found():
     drawn = random_partitions(8, 2)
     assert drawn.shape == (20, 2, 4)
@@ -135,6 +184,10 @@ def test_wrong_samples_are_told(x, y, k, says):
 
 
 def test_wrong_parts_are_told():
+    with pytest.raises(InputError, match=r"\(N, T, Z\)"):
+        pooled_transfer(np.zeros((9, 1, 4)), [[0]])
+    with pytest.raises(InputError, match="below 4"):
+        pooled_transfer(np.zeros((9, 2, 4)), [[4]])
     with pytest.raises(InputError, match="9 units"):
         random_partitions(9, 2)
     with pytest.raises(InputError, match="there are 3"):

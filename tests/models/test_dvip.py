@@ -87,6 +87,105 @@ def test_a_part_is_predicted_from_its_own_past_alone():
             assert bool(jacobian[:, :, i, :, :, j].any()) == (i == j)
 
 
+def test_of_second_order_a_part_is_predicted_from_its_own_two_past_latents():
+    model = make(num_factors=3, order=2)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda z, before: torch.stack(model.predicted(z, before)), (torch.randn(1, 3, 4), torch.randn(1, 3, 4))
+    )  # twice (2, 1, K, d, 1, K, d)
+    for past in jacobian:
+        for i in range(3):
+            for j in range(3):
+                assert bool(past[:, :, i, :, :, j].any()) == (i == j)
+    assert [layer.in_features for layer in model.transitions[0].layers][:2] == [8, 16]
+    z = torch.randn(2, 3, 4)
+    torch.testing.assert_close(model.predicted(z), model.predicted(z, torch.zeros_like(z)))
+
+
+def test_of_second_order_priors_see_the_last_two_samples_and_zero_before_the_first():
+    model = make(order=2)
+    observation = frames(model)
+    d = model(observation, seed=3).decomposition
+    state, samples = model.initial_state(2, seed=3), [torch.zeros(2, 2, 4)]
+    assert not state["before"].any()
+    for t in range(4):
+        one, state = model.step(observation.frames[:, t], state)
+        torch.testing.assert_close(one.prior_mean, d.prior_mean[:, t : t + 1])  # fold == forward
+        torch.testing.assert_close(one.mean, d.mean[:, t : t + 1])
+        if t:
+            with torch.no_grad():
+                raw = [
+                    move(torch.cat([samples[-2][:, k], samples[-1][:, k]], 1))
+                    for k, move in enumerate(model.transitions)
+                ]
+            torch.testing.assert_close(d.prior_mean[:, t], torch.stack(raw, 1)[..., :4])
+        else:
+            assert not d.prior_mean[:, 0].any()
+        samples.append(state["latent"])
+    torch.testing.assert_close(state["before"], samples[-2])
+
+
+def test_of_second_order_prediction_goes_on_from_both():
+    model = make(order=2)
+    observation = frames(model)
+    _, state = model.step(observation.frames[:, 0], model.initial_state(2))
+    _, state = model.step(observation.frames[:, 1], state)
+    d, after = model.predict(state, 3)
+    with torch.no_grad():
+        first = model.predicted(state["latent"], state["before"])
+        second = model.predicted(first.mean, state["latent"])
+        third = model.predicted(second.mean, first.mean)
+    expected = torch.stack([first.mean, second.mean, third.mean], 1)
+    torch.testing.assert_close(d.prior_mean, expected)
+    torch.testing.assert_close(after["before"], second.mean)
+    assert "before" not in make().initial_state()
+
+
+def test_the_reference_is_as_the_authors_have_it():
+    with torch.device("meta"):
+        model, entangled = make("reference"), make("reference-entangled")
+    assert (model.config.order, model.config.latent, model.config.slots, entangled.config.latent) == (2, 25, 2, 50)
+    first, *_, last = model.transitions[0].layers
+    assert (first.in_features, last.out_features) == (50, 50)
+    # features, joint layer on 3 x 50, two heads: no layers on the prediction
+    assert count(model.combine) == (32 * 50 + 50) + (150 * 50 + 50) + 2 * (50 * 50 + 50)
+    assert isinstance(model.generator[2][-1], torch.nn.Sigmoid)
+    small = make(**{**PRESETS["reference"], "latent": 4})
+    drawn = small.draw(torch.randn(5, 2, 4))
+    assert 0 < drawn.min() < drawn.max() < 1
+    assert small(frames(small, time=5)).terms["nll"].shape == (2,)
+
+
+def test_the_last_bias_starts_higher():
+    plain, raised = make(mean_activation="sigmoid"), make(mean_activation="sigmoid", output_bias=0.5)
+    assert torch.equal(raised.generator[2][-2].bias, plain.generator[2][-2].bias + 0.5)
+    assert torch.equal(raised.generator[2][-2].weight, plain.generator[2][-2].weight)
+
+
+def test_without_layers_of_its_own_the_prediction_is_joined_as_it_is():
+    model = make(prior_layers=False)
+    features, prior = torch.randn(3, 16), Gaussian(torch.randn(3, 8), torch.randn(3, 8))
+    bend = torch.nn.functional.leaky_relu
+    joined = torch.cat([bend(model.combine.frame(bend(features, 0.2)), 0.2), prior.mean, prior.log_variance], 1)
+    hidden = bend(model.combine.joint(joined), 0.2)
+    torch.testing.assert_close(model.combine(features, prior).mean, model.combine.mean(hidden))
+
+
+def test_batch_norm_may_pool_over_the_videos_of_each_frame():
+    model = make(norm_per_frame=True)
+    observation = frames(model, batch=3)
+    norm = model.encoder[1]
+    with torch.no_grad():
+        hidden = [model.encoder[0](frame) for frame in observation.frames.unbind(1)]
+    model.train().begin_step(0)
+    model(observation)
+    expected = torch.zeros(8)
+    for one in hidden:
+        expected = 0.9 * expected + 0.1 * one.mean((0, 2, 3))
+    torch.testing.assert_close(norm.running_mean, expected, rtol=1e-4, atol=1e-6)
+    quiet = make(norm_per_frame=True)(observation).terms["nll"]
+    torch.testing.assert_close(quiet, make()(observation).terms["nll"])  # running statistics do not pool
+
+
 def test_one_part_is_the_entangled_model():
     model = make(num_factors=1, latent=8)
     jacobian = torch.autograd.functional.jacobian(lambda z: model.predicted(z).mean, torch.randn(1, 1, 8))

@@ -8,7 +8,7 @@ import torch
 from scenewise.observation import Observation
 from scenewise.training import recipes
 from scenewise.training.clips import Clips
-from scenewise.training.learner import noise_shapes
+from scenewise.training.loop import noise_shapes
 from scenewise.training.plan import make_plan
 
 SMALL = [

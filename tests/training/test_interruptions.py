@@ -73,3 +73,31 @@ def test_a_signal_saves_says_how_to_continue_and_continues(whole, tmp_path, numb
     process = start("--resume", "--out", tmp_path / "run")
     assert process.wait() == 0, process.communicate()[0]
     check_same(tmp_path / "run", whole)
+
+
+def wait_for_stage(process, folder, name):
+    """Wait until a stage of a run has begun."""
+    for _ in range(60_000):
+        if process.poll() is not None:
+            pytest.fail(f"the run ended by itself: {process.communicate()[0]}")
+        if (folder / "stages" / name).exists():
+            return
+        time.sleep(0.002)
+    pytest.fail("the run never got there")
+
+
+def test_kill_9_at_every_boundary_of_stages_and_resume_gives_the_uninterrupted_run(tmp_path):
+    """The process is killed as soon as the folder of each next stage appears, and once as its model appears."""
+    process = start("provide-tiny-staged", "--out", tmp_path / "whole", "training.device=cpu")
+    assert process.wait() == 0, process.communicate()[0]
+    process = start("provide-tiny-staged", "--out", tmp_path / "run", "training.device=cpu")
+    for name in ("1-single-frames", "2-slots-apart", "2-slots-apart/model", "3-clips-of-2", "3-clips-of-2/model"):
+        wait_for_stage(process, tmp_path / "run", name)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        process = start("--resume", "--out", tmp_path / "run")
+    assert process.wait() == 0, process.communicate()[0]
+    for name in ("1-single-frames", "2-slots-apart", "3-clips-of-2"):
+        check_same(tmp_path / "run" / "stages" / name, tmp_path / "whole" / "stages" / name)
+    models = [(tmp_path / run / "model" / "model.safetensors").read_bytes() for run in ("run", "whole")]
+    assert models[0] == models[1]

@@ -1,6 +1,7 @@
 """Recipes and schedules."""
 
 import dataclasses
+from itertools import pairwise
 
 import pytest
 
@@ -13,18 +14,20 @@ from scenewise.training.schedule import clip_length, learning_rate, longest_clip
 
 
 @pytest.mark.parametrize("name", sorted(set(recipes.names()) - {"footage"}))
-def test_every_recipe_makes_a_plan_that_fits_its_data(name):
+def test_every_recipe_makes_plans_that_fit_their_data_and_each_other(name):
     recipe = recipes.load(name)
-    if recipe.data.source == "made":
-        with pytest.raises(InputError, match=recipe.data.settings["path"]):
-            make_plan(recipe)
-        return
-    plan = make_plan(recipe)
-    assert tuple(plan.config.size) == plan.train.facts.size
-    if "slots" in plain(plan.config):  # a model of its own number of parts names it otherwise
-        assert plan.config.slots == recipe.model.settings.get("slots", plan.train.facts.max_objects + 1)
-    assert plan.recipe.name == name
-    assert plan.recipe.summary
+    plans = [make_plan(part) for part in recipe.parts()]
+    for plan in plans:
+        assert tuple(plan.config.size) == plan.train.facts.size
+        if "slots" in plain(plan.config):  # a model of its own number of parts names it otherwise
+            own = plan.recipe.model.settings.get("slots", (plan.train.facts.max_objects or 0) + 1)
+            assert plan.config.slots == own
+        assert plan.recipe.training.initial_model is None
+    for before, plan in pairwise(plans):
+        plan.check_start(before)
+    assert recipe.name == name
+    assert recipe.summary
+    assert recipe.steps == sum(plan.recipe.training.steps for plan in plans)
 
 
 def test_recipes_round_trip_and_take_overrides():

@@ -13,7 +13,7 @@ from scenewise.errors import InputError
 from scenewise.models.provide import Provide
 from scenewise.training import recipes
 from scenewise.training.forecast import forecast
-from scenewise.training.learner import Learner, noise_shapes
+from scenewise.training.loop import noise_shapes
 from scenewise.training.plan import make_plan
 from scenewise.training.reporter import Reporter
 from scenewise.training.run import train
@@ -29,8 +29,8 @@ class Listener(Reporter):
     def __init__(self, act=None):
         self.forecast, self.steps, self.act = None, [], act
 
-    def planned(self, forecast):
-        self.forecast = forecast
+    def planned(self, forecasts):
+        (self.forecast,) = forecasts
 
     def progressed(self, progress):
         self.steps.append(progress)
@@ -72,7 +72,11 @@ def test_the_model_kept_can_be_loaded_and_its_card_is_true(whole):
     loaded = load_model(outcome.model)
     validations = rows(outcome.folder / "validation.csv")
     best = max(validations, key=lambda row: float(row["bound"]))
-    assert loaded.card.steps == int(best["step"])
+    (stage,) = loaded.card.stages
+    assert (loaded.card.steps, stage.steps, stage.best_step) == (6, 6, int(best["step"]))
+    assert stage.mse == loaded.card.validated.mse
+    assert loaded.card.hours == pytest.approx(last_state(outcome.folder)["seconds"] / 3600, abs=0.5 / 3600)
+    assert loaded.card.seeds == (0,)
     assert loaded.card.validated.mse == pytest.approx(float(best["mse"]), rel=1e-5)
     assert loaded.card.validated.mse_high >= loaded.card.validated.mse
     assert {s.protocol for s in loaded.card.scores} == {"provide", "rnem", "savi"}
@@ -248,7 +252,6 @@ def test_noise_shapes_follow_the_clip_length():
     model = plan.make_model()
     assert noise_shapes(model, {1, 2}) == {1: (1, 2, 3, 8), 2: (2, 2, 3, 8)}
     assert noise_shapes(torch.nn.Linear(1, 1), {1}) == {}
-    assert Learner(model, plan, {}).done == 0
 
 
 def test_the_run_s_recipe_is_kept_with_versions_and_fingerprint(whole):

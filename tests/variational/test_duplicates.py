@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from scenewise.variational.duplicates import DuplicatePrior, duplicate_log_prior
+from scenewise.variational.likelihood import masked_log_likelihood
 
 
 def test_orthogonal_and_identical_slots() -> None:
@@ -57,3 +58,18 @@ def test_optimising_it_drives_slots_apart() -> None:
         (-duplicate_log_prior(z)).sum().backward()
         optimiser.step()
     assert duplicate_log_prior(z).item() > 8
+
+
+@pytest.mark.parametrize(
+    ("side", "sigma", "nats", "share"),
+    [(64, 0.1, 204_800, 1.0), (32, 0.15, 22_756, 0.111), (32, 0.2, 12_800, 0.0625), (32, 0.3, 5_689, 0.0278)],
+)
+def test_what_a_unit_of_squared_error_counts_by_pixels_and_sigma(side, sigma, nats, share) -> None:
+    """The prior weighs as much against the likelihood as in the papers at that share of their weight (docs)."""
+    error = 0.01
+    frame, drawn = torch.zeros(1, 3, side, side), torch.full((1, 1, 3, side, side), error)
+    mask, sigmas = torch.zeros(1, 1, 1, side, side), torch.tensor([sigma])
+    lost = [masked_log_likelihood(frame, x, mask, sigmas, "pixel") for x in (torch.zeros_like(drawn), drawn)]
+    counted = (lost[0] - lost[1]).item() / (3 * error**2)  # squares summed over channels, mean over pixels
+    assert counted == pytest.approx(nats, rel=1e-2)
+    assert counted / 204_800 == pytest.approx(share, rel=1e-2)

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _make_shards(out: Path, kind: str, args: argparse.Namespace) -> int:
     from scenewise.data.making.make import make, make_plan
-    from scenewise.decompose.interruption import Interruption
+    from scenewise.media.interruption import Interruption
 
     name, settings = named_source(args.source, args.settings)
     plan = make_plan(name, args.split, settings, args.samples, kind, args.shard)

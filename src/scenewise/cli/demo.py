@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     import scenewise as sw
     from scenewise.cli.data import write_video
-    from scenewise.decompose.interruption import Interruption
     from scenewise.decompose.output import OutputFolder
+    from scenewise.media.interruption import Interruption
 
     with OutputFolder(Path(args.out), args.overwrite) as output, Interruption() as interruption:
         decomposer = sw.load(args.model, args.device)

@@ -6,7 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
+
     from scenewise.decompose import Decomposer
+    from scenewise.models.contract import SceneModel
 
 WORTH_SHARING = 1e9
 """Operations of one frame's layers from which on a second thread gains more than waking it costs (on two cores)."""
@@ -18,35 +21,42 @@ def choose(decomposer: Decomposer) -> None:
     Whoever sets `OMP_NUM_THREADS` is obeyed. The choice follows the model's work, not the clock, so that the same
     command gives the same bytes again.
     """
+    choose_for(decomposer.model, decomposer.device)
+
+
+def choose_for(model: SceneModel, device: torch.device) -> None:
+    """Choose as `choose` does, for a model that is trained or scored on a device."""
     import torch
 
-    if decomposer.device.type != "cpu" or "OMP_NUM_THREADS" in os.environ or torch.get_num_threads() == 1:
+    if device.type != "cpu" or "OMP_NUM_THREADS" in os.environ or torch.get_num_threads() == 1:
         return
-    if work(decomposer) < WORTH_SHARING:
+    if work(model) < WORTH_SHARING:
         torch.set_num_threads(1)
 
 
-def work(decomposer: Decomposer) -> float:
+def work(model: SceneModel) -> float:
     """Return the operations that the layers of a model spend on one frame, forward passes alone."""
     import torch
 
     from scenewise.models.contract import Observes
     from scenewise.observation import Observation
 
-    model, counts = decomposer.model, list[float]()
+    counts = list[float]()
     frames = model.clip_frames if isinstance(model, Observes) else 1
     cameras = None if model.viewpoint_size is None else torch.zeros(1, frames, model.viewpoint_size)
-    blank = Observation(torch.zeros(1, frames, *decomposer.frame_shape), None, cameras)
+    blank = Observation(torch.zeros(1, frames, *model.frame_shape), None, cameras)
 
     def count(module: Any, _: Any, output: Any) -> None:
         counts.append(2.0 * output.numel() * module.weight[0].numel())
 
     layers = [m for m in model.modules() if getattr(getattr(m, "weight", None), "ndim", 0) > 1]
     hooks = [layer.register_forward_hook(count) for layer in layers]
+    training = model.training
     try:
         with torch.no_grad():
-            model(blank)
+            model.eval()(blank, seed=0)
     finally:
+        model.train(training)
         for hook in hooks:
             hook.remove()
     return sum(counts) / frames

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +17,33 @@ if TYPE_CHECKING:
 _EPILOG = """\
 examples:
   scenewise train provide-balls-colour --out runs/balls
-  scenewise train provide-balls-colour --out runs/balls training.steps=2000 model.settings.sigma=0.2
-  scenewise train provide-balls-colour --lds 1
-  scenewise train --resume --out runs/balls
+  scenewise train provide-balls-colour --dry-run       stages, settings and hours; trains nothing
+  scenewise train --resume --out runs/balls            the run in a folder, from where it stopped
+  scenewise train provide-balls-colour --until full-size --out runs/half
+  scenewise train provide-balls-colour --from clips-of-8 --model provide-balls-colour --out runs/more
+  scenewise train iodine-cle-mv --lds 0.028
   scenewise train footage --data clip1.mp4 clip2.mp4 --minutes 60
+
+settings key=value are laid over the recipe, and over all of its stages:
+  training.steps=2000                  one setting
+  stages.full-size.training.steps=500  one setting of one stage; stages=null leaves the stages out
+  data.settings.size=32                one setting of the source, beside those of the recipe
+  data.settings={size: 32}             these settings of the source in place of the recipe's
+  data.source=balls-binary             another source; the settings of the recipe's own are dropped
+  training.steps=9000 --resume         lengthens a run; its card tells
+
+a recipe is the whole way from nothing to a model; `scenewise models` lists what ships, recipes are:
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments; settings `key=value` may stand anywhere."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = _EPILOG
+    from scenewise.training import recipes
+
+    parser.epilog = _EPILOG + textwrap.fill(
+        ", ".join(recipes.names()), 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+    )
     parser.add_argument("recipe", nargs="?", help="name of a recipe, or a YAML file; may be left out with --resume")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings laid over the recipe")
     parser.add_argument("--data", nargs="+", metavar="FILE", default=[], help="your own videos (recipe footage)")
@@ -34,39 +52,81 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lds", type=float, metavar="WEIGHT", help="weight of the prior against duplicate slots (lds_weight)"
     )
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument("--until", metavar="STAGE", help="stop after that stage of the recipe; --resume goes on")
+    parser.add_argument(
+        "--from", dest="begin", metavar="STAGE", help="begin with that stage, on the weights of --model"
+    )
+    parser.add_argument("--model", metavar="NAME|PATH", help="model that --from begins with")
+    does = parser.add_mutually_exclusive_group()
+    does.add_argument("--resume", action="store_true", help="continue the run in --out")
+    does.add_argument("--dry-run", action="store_true", help="check everything, show stages and hours, train nothing")
     admit_settings_anywhere(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; return 0, or 128 + the signal's number where a signal stopped the run."""
-    from scenewise.cli.train_report import ConsoleReporter
-    from scenewise.training.ranks import is_first
-    from scenewise.training.reporter import Reporter
-    from scenewise.training.run import train
-
     recipe, files, words = _sort(args)
     if args.lds is not None:
         words = [*words, f"model.settings.lds_weight={args.lds}"]
-    first = is_first()
     chosen, reasons = _recipe(recipe, files, words, args)
-    out = args.out or Path("runs") / chosen.name
+    start = _start(args)
+    from scenewise.checkpoint import as_device
+    from scenewise.cli import threads
+    from scenewise.cli.train_report import ConsoleReporter
+    from scenewise.training.plan import make_plan
+    from scenewise.training.reporter import Reporter
+    from scenewise.training.run import estimate, is_first, train
+
+    first, out = is_first(), args.out or Path("runs") / chosen.name
+    threads.choose_for(make_plan(chosen.final).make_model(warm=False), as_device(chosen.final.training.device))
     reporter: Any = ConsoleReporter() if first else Reporter()
-    with reporter if first else _Nothing():
+    with reporter if first else contextlib.nullcontext():
         for reason in reasons:
             reporter.noted(reason)
-        outcome = train(chosen, out, args.resume, args.minutes, reporter)
+        if args.dry_run:
+            reporter.planned(estimate(chosen, out, args.until, start))
+            print(_settings(chosen))
+            return 0
+        outcome = train(chosen, out, args.resume, args.minutes, reporter, args.until, start)
     if first:
         _tell(outcome)
     return {"Ctrl-C": 130, "SIGTERM": 143}.get(outcome.stopped or "", 0)
 
 
-class _Nothing:
-    def __enter__(self) -> None:
-        """Begin."""
+def _start(args: argparse.Namespace) -> tuple[str, str] | None:
+    """Return the stage that --from names and the model it begins with."""
+    from scenewise.errors import InputError
 
-    def __exit__(self, *_: Any) -> None:
-        """End."""
+    if args.begin is None and args.model is None:
+        return None
+    if args.model is None:
+        raise InputError("--from", "needs the model whose weights the stage begins with.", "Add --model NAME|PATH.")
+    if args.begin is None:
+        raise InputError("--model", "says where --from begins.", "Add --from STAGE, or set training.initial_model.")
+    if args.resume:
+        raise InputError("--from", "belongs to the beginning of a run.", "Leave it out; --resume knows.")
+    return args.begin, args.model
+
+
+def _settings(recipe: Recipe) -> str:
+    """Return the settings of every stage as YAML; of stages after the first, what differs from the one before."""
+    import yaml
+
+    from scenewise.config import plain
+    from scenewise.training.recipes import changes
+
+    texts, before = [], None
+    for number, part in enumerate(recipe.parts()):
+        shown = {key: value for key, value in plain(part).items() if key not in ("name", "summary", "stages")}
+        difference = shown if before is None else changes(before, shown)
+        head = f"stage {number + 1}, {recipe.stages[number].name}" if recipe.stages else f"recipe {recipe.name}"
+        what = "" if before is None else " (what differs from the stage before)"
+        texts.append(
+            f"{head}{what}\n"
+            + textwrap.indent(yaml.safe_dump(difference, sort_keys=False, default_flow_style=None, width=110), "  ")
+        )
+        before = shown
+    return "\n" + "\n".join(texts).rstrip()
 
 
 def _sort(args: argparse.Namespace) -> tuple[str | None, list[str], list[str]]:
@@ -81,16 +141,17 @@ def _sort(args: argparse.Namespace) -> tuple[str | None, list[str], list[str]]:
 
 def _recipe(name: str | None, files: list[str], words: list[str], args: argparse.Namespace) -> tuple[Recipe, list[str]]:
     """Return the recipe and, for footage, the reasons for what it proposes."""
-    from scenewise.config import merge, nest, plain
+    from scenewise.config import plain
     from scenewise.errors import InputError
     from scenewise.training import recipes
-    from scenewise.training.folder import RunFolder
 
     if name is None:
         if not args.resume or args.out is None:
             raise InputError("RECIPE", "is missing.", f"Recipes: {', '.join(recipes.names())}, or a YAML file.")
+        from scenewise.training.folder import RunFolder
+
         kept = plain(RunFolder(args.out).recipe())
-        return recipes.from_plain(merge(kept, nest(words)), "command line"), []
+        return recipes.from_plain(recipes.override(kept, words), "command line"), []
     values, reasons = _footage(name, files)
     return recipes.load(name, words, values), reasons
 
@@ -109,11 +170,14 @@ def _footage(name: str, files: list[str]) -> tuple[dict[str, Any], list[str]]:
 
 def _tell(outcome: Outcome) -> None:
     resume = f"scenewise train --resume --out {outcome.folder}"
-    if outcome.stopped is not None:
+    if outcome.stopped == "--until":
+        print(f"Finished {outcome.step} of {outcome.steps} steps; later stages were not asked for.")
+        print(f"Go on with them: {resume}")
+    elif outcome.stopped is not None:
         print(f"Stopped by {outcome.stopped} after step {outcome.step} of {outcome.steps}; everything is saved.")
         print(f"Continue exactly here with: {resume}")
     else:
-        print(f"Finished {outcome.steps} steps.")
+        print(f"Finished {outcome.step} steps.")
     if outcome.model is not None:
         print(f"Model: {outcome.model}")
         from scenewise.checkpoint import read_config, use

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from scenewise.training.reporter import Forecast, Reporter
+from scenewise.training.reporter import Forecast, Reporter, StagePlace
 from scenewise.training.reporter import Progress as Where
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scenewise.training.validation import Validation
 
 _EVERY = 30.0  # seconds between lines where the output is no terminal
@@ -41,25 +43,34 @@ class ConsoleReporter(Reporter):
         """Take it away."""
         self.bar.stop()
 
-    def planned(self, forecast: Forecast) -> None:
-        """Print what is about to begin."""
-        first, longest = forecast.cells
+    def planned(self, forecasts: Sequence[Forecast]) -> None:
+        """Print what is about to begin: data, model and memory of the largest stage, and the time of each."""
+        largest = max(forecasts, key=lambda forecast: forecast.memory_gib)
+        first, longest = largest.cells
         cells = f"{first:,}" if first == longest else f"{first:,} to {longest:,}"
         lines = {
-            "recipe": forecast.recipe,
-            "data": f"{forecast.data}, {forecast.videos:,} videos",
-            "model": f"{forecast.parameters:,} parameters",
-            "device": forecast.device,
+            "recipe": largest.recipe,
+            "data": f"{forecasts[-1].data}, {forecasts[-1].videos:,} videos",
+            "model": f"{forecasts[-1].parameters:,} parameters",
+            "device": largest.device,
             "step": f"{cells} cells (decodes of a frame)",
-            "memory": f"about {forecast.memory_gib:.1f} GiB",
-            "time": f"about {_hours(forecast.hours * 3600)} for {forecast.steps:,} steps",
-            "folder": str(forecast.folder),
+            "memory": f"about {largest.memory_gib:.1f} GiB",
         }
+        stages = [(f"stage {f.place.number}", f"{f.place.name}: {_time_of(f)}") for f in forecasts if f.place.name]
+        hours, steps = sum(f.hours for f in forecasts), sum(f.steps for f in forecasts)
+        lines |= dict(stages)
+        lines["time"] = f"about {_hours(hours * 3600)} for {steps:,} steps"
+        lines["folder"] = str(largest.folder)
         for name, text in lines.items():
             self.console.print(f"{name:>8}  {text}", markup=False, soft_wrap=True)
-        self._task = self.bar.add_task(
-            "training", total=forecast.first + forecast.steps, completed=forecast.first, text=""
-        )
+
+    def begun(self, place: StagePlace, steps: int, first: int) -> None:
+        """Begin the bar of a stage."""
+        if place.name:
+            self._print(str(place))
+        if self._task is not None:
+            self.bar.remove_task(self._task)
+        self._task = self.bar.add_task(str(place) or "training", total=steps, completed=first, text="")
 
     def progressed(self, progress: Where) -> None:
         """Move the bar."""
@@ -68,7 +79,8 @@ class ConsoleReporter(Reporter):
             self.bar.update(self._task, completed=progress.step, text=text)
         elif time.monotonic() - self._last > _EVERY or progress.step == progress.steps:
             self._last = time.monotonic()
-            self._print(f"step {progress.step}/{progress.steps}  {text}")
+            place = f"{progress.place}  " if progress.place.name else ""
+            self._print(f"{place}step {progress.step}/{progress.steps}  {text}")
 
     def validated(self, step: int, validation: Validation, best: bool) -> None:
         """Print a validation."""
@@ -86,10 +98,13 @@ class ConsoleReporter(Reporter):
 def _line(progress: Where) -> str:
     terms = "  ".join(f"{name} {value:.1f}" for name, value in progress.terms.items())
     end = time.strftime("%a %H:%M", time.localtime(time.time() + progress.seconds_left))
-    left = _hours(progress.seconds_left)
-    return (
-        f"{progress.per_second:.2f} steps/s  loss {progress.loss:.1f}  {terms}  T={progress.clip}  {left} left, {end}"
-    )
+    left = f"{_hours(progress.seconds_left)} left{' in all' if progress.place.name else ''}"
+    return f"{progress.per_second:.2f} steps/s  loss {progress.loss:.1f}  {terms}  T={progress.clip}  {left}, {end}"
+
+
+def _time_of(forecast: Forecast) -> str:
+    done = f", from step {forecast.first:,}" if forecast.first else ""
+    return f"about {_hours(forecast.hours * 3600)} for {forecast.steps:,} steps{done}"
 
 
 def _hours(seconds: float) -> str:

@@ -5,6 +5,14 @@ mass, eight colours, two materials, no two objects alike in all three. Some rest
 outside of the picture at different times. At 64 x 64 pixels the picture is the middle 320 x 320 of the published
 320 x 480, as PROVIDE uses it; ask for 64 x 96 or 320 x 480 to see all of it.
 
+Clips for training are whole: in most of their frames some object is outside of the picture. Those of the validation
+and the test split are trimmed (setting `trim`) as in the test set of PROVIDE (AISTATS 2022): a clip begins where the
+centres of all objects are in the picture for the first time and has 40 frames, each of which shows every object; where
+they stay together for fewer frames, or one is wholly hidden in a frame, another clip is drawn. PROVIDE's authors keep
+the rest of that run too, but score its first 10 to 40 frames. They test 2,500 clips with 3 to 5 objects (`clevrer`)
+and 1,100 with 6 (`clevrer6`); there are as many here. What is set by hand holds in every split: `trim=0 max_objects=6`
+gives whole clips for tests as well.
+
 What differs from the original: another physics engine and another law of who sets out when; the camera is one
 recovered from the published videos; pictures are shaded by plain formulas, not path traced. Masks are exact, where the
 original has none. Name results "CLEVRER-like".
@@ -14,12 +22,13 @@ A clip is determined by (seed, split, index); neither its course nor its frames 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import build, merge, setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.scenes3d import clevrer_world as world
 from scenewise.data.scenes3d.base import SceneSource, stacked, views
@@ -27,9 +36,14 @@ from scenewise.data.scenes3d.clevr_world import floor, lamps
 from scenewise.data.scenes3d.collisions import Course, Law, euler, simulate
 from scenewise.data.scenes3d.painter import bare, paint
 from scenewise.data.scenes3d.stage import Stage
+from scenewise.data.splits import check_split, shared_span
 from scenewise.errors import InputError
 
+if TYPE_CHECKING:
+    from scenewise.data.scenes3d.camera import Camera
+
 _CLIPS = 20  # begun before one with too few collisions is taken
+_DRAWS = 400  # clips drawn before none is found whose objects are all in the picture for long enough
 _SHADOWS = (2, 1, 0)  # samples along a side of key, back and fill lamp: few, for a clip has many frames
 
 
@@ -40,7 +54,8 @@ class ClevrerConfig:
     min_objects: int = setting(3, "smallest number of objects", minimum=1, maximum=8)
     max_objects: int = setting(6, "largest number of objects", minimum=1, maximum=8)
     min_collisions: int = setting(1, "smallest number of collisions of a clip", minimum=0, maximum=5)
-    frames: int = setting(128, "frames of a clip", minimum=1, maximum=1024)
+    frames: int = setting(128, "frames of a whole clip", minimum=1, maximum=1024)
+    trim: int = setting(0, "frames of a clip cut to where all objects are shown; 0: whole", minimum=0, maximum=1024)
     size: tuple[int, int] = setting((64, 64), "height and width in pixels", minimum=16, maximum=512)
     slowest: float = setting(1.2, "smallest speed of a newcomer, per second", minimum=0.1, maximum=5.0)
     fastest: float = setting(2.4, "largest speed of a newcomer, per second", minimum=0.1, maximum=5.0)
@@ -55,36 +70,47 @@ class ClevrerConfig:
         for low, high in (("min_objects", "max_objects"), ("slowest", "fastest")):
             if getattr(self, low) > getattr(self, high):
                 raise InputError(low, f"is {getattr(self, low)}, more than {high} = {getattr(self, high)}.")
+        if self.trim > self.frames:
+            problem = f"is {self.trim}, more than the {self.frames} frames of a whole clip."
+            raise InputError("trim", problem, "Set trim=0 for whole clips.")
 
 
 class ClevrerSource(SceneSource):
     """CLEVRER-like videos.
 
     Args:
+        name: Of the source, which says how many clips the test split has.
         config: What to make.
         split: Which random streams to use.
     """
 
-    name = "clevrer"
     version = 2
     lengths: ClassVar[dict[str, int]] = {"train": 10_000, "validation": 5_000, "test": 5_000}
 
-    def __init__(self, config: ClevrerConfig, split: str = "train") -> None:
+    def __init__(self, name: str, config: ClevrerConfig, split: str = "train") -> None:
+        self.name = name
         facts = Facts(
             channels=3,
             size=config.size,
-            frames=config.frames,
+            frames=config.trim or config.frames,
             max_objects=config.max_objects,
             origin=f"CLEVRER-like after arXiv 1910.01442, generated with seed {config.seed}",
         )
         super().__init__(config, split, facts)
 
+    def __len__(self) -> int:
+        """Return the number of clips, which for trimmed tests is PROVIDE's."""
+        return _TESTS[self.name] if self.split == "test" and self.config.trim else super().__len__()
+
     def _make(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
         config: ClevrerConfig = self.config
         look = lamps(rng.uniform(-1, 1, (3, 3)) * config.light_jitter, _SHADOWS, world.SCALE)
         players, course = self._play(rng)
-        stage = Stage([floor(), *(world.body(player, row + 1) for row, player in enumerate(players))])
-        camera = world.camera(config.size)
+        begin = 0
+        if config.trim:
+            players, course, begin = self._shared(rng, players, course)
+        first, stop = begin + first, begin + stop
+        stage, camera = _stage(players), world.camera(config.size)
         empty = bare([floor()], camera, look)
         pictures, seen = [], []
         for time in range(first, stop):
@@ -106,6 +132,34 @@ class ClevrerSource(SceneSource):
             if len(course.collisions) >= config.min_collisions:
                 break
         return players, course
+
+    def _shared(
+        self, rng: np.random.Generator, players: list[world.Player], course: Course
+    ) -> tuple[list[world.Player], Course, int]:
+        """Return a clip whose objects are all in it for long enough, the given one or another, and its first frame."""
+        camera, trim = world.camera(self.config.size), self.config.trim
+        for _ in range(_DRAWS):
+            inside = camera.shows(course.places.reshape(-1, 3)).reshape(course.places.shape[:2])
+            begin, end = shared_span(inside)
+            if end - begin >= trim and _all_shown(players, course, camera, range(begin, begin + trim)):
+                return players, course, begin
+            players, course = self._play(rng)
+        problem = f"in {_DRAWS} clips the objects were never all in the picture for {trim} frames."
+        raise InputError(self.name, problem, "Set a smaller trim, fewer objects or a wider picture.")
+
+
+def _stage(players: list[world.Player]) -> Stage:
+    return Stage([floor(), *(world.body(player, row + 1) for row, player in enumerate(players))])
+
+
+def _all_shown(players: list[world.Player], course: Course, camera: Camera, frames: range) -> bool:
+    """Return whether a pixel of every object is seen in all frames: others may hide it, or the border cut it off."""
+    stage = _stage(players)
+    for time in frames:
+        stage.move(course.places[time], course.turns[time])
+        if not np.bincount(stage.ids(camera).reshape(-1), minlength=len(players) + 1)[1:].all():
+            return False
+    return True
 
 
 def _known(players: list[world.Player], course: Course, first: int, stop: int) -> dict[str, Any]:
@@ -168,27 +222,43 @@ def _motion(known: dict[str, Any], time: int, row: int) -> dict[str, Any]:
     }
 
 
-@register_source(
-    "clevrer",
-    Description(
-        what="CLEVRER-like videos: objects that enter, collide and leave under rigid-body physics (needs mujoco)",
-        kind="generated",
-        paper="CLEVRER (Yi et al. 2020); PROVIDE, SlotFormer",
-        size="128 frames, 64 x 64 (the middle of the picture), or another size",
-        factors=(
-            *("shape", "material", "colour", "positions", "orientations", "velocities", "angular_velocities"),
-            *("in_view", "collisions", "pixel_coords", "visibility", "amodal"),
-        ),
-    ),
-)
-def make_clevrer(split: str = "train", **settings: Any) -> ClevrerSource:
-    """Make a source.
+_READY: dict[str, dict[str, Any]] = {"clevrer": {}, "clevrer6": {"min_objects": 6}}
+"""Ready settings by the name of the source."""
+
+_HELD_OUT: dict[str, dict[str, Any]] = {"clevrer": {"max_objects": 5, "trim": 40}, "clevrer6": {"trim": 40}}
+"""What is ready in the validation and the test split beside that."""
+
+_TESTS = {"clevrer": 2_500, "clevrer6": 1_100}
+"""Clips of PROVIDE's test sets."""
+
+
+def make_clevrer(name: str, split: str = "train", **settings: Any) -> ClevrerSource:
+    """Make a source from ready settings and changes to them.
 
     Args:
+        name: `clevrer` or `clevrer6`.
         split: "train", "validation" or "test".
         **settings: Fields of `ClevrerConfig`.
 
     Raises:
         InputError: With every setting that is wrong.
     """
-    return ClevrerSource(build(ClevrerConfig, settings, "source clevrer"), split)
+    ready = _READY[name] if check_split(split) == "train" else merge(_READY[name], _HELD_OUT[name])
+    return ClevrerSource(name, build(ClevrerConfig, merge(ready, settings), f"source {name}"), split)
+
+
+def _describe(objects: str) -> Description:
+    return Description(
+        what=f"CLEVRER-like videos: {objects} that enter, collide and leave under rigid-body physics (needs mujoco)",
+        kind="generated",
+        paper="CLEVRER (Yi et al. 2020); PROVIDE, SlotFormer",
+        size="128 frames, in tests the first 40 that show all objects; 64 x 64 (the middle), or another size",
+        factors=(
+            *("shape", "material", "colour", "positions", "orientations", "velocities", "angular_velocities"),
+            *("in_view", "collisions", "pixel_coords", "visibility", "amodal"),
+        ),
+    )
+
+
+register_source("clevrer", _describe("3 to 6 objects"))(functools.partial(make_clevrer, "clevrer"))
+register_source("clevrer6", _describe("6 objects"))(functools.partial(make_clevrer, "clevrer6"))

@@ -4,6 +4,12 @@
 annotations are looked for in `annotation_train` or `annotations/train` beside. Video 0 to 9999 are for training, 10000
 to 14999 for validation, 15000 to 19999 (without annotations) for testing; the folder decides.
 
+With `trim` videos are cut as for the tests of PROVIDE (AISTATS 2022), which are of the validation split: to the first
+run of frames in which the annotation has all objects inside the view, of which the first `trim` frames count; videos
+with a shorter run are left out. `min_objects` and `max_objects` choose by the number of annotated objects, such as 3
+to 5, or 6. The view is that of 480 x 320 pixels, so a crop may still cut an object off. Either reads all annotations of
+the split at the start, about 6 ms each.
+
 There are NO masks in CLEVRER. With `proposals` a folder of `sim_%05d.json` or `proposal_%05d.json`, predicted masks are
 put into `extras["predicted_ids"]`; only with `predictions_as_ids` do they count as ids, and `facts.origin` says so.
 Objects have no track there; colour, material and shape, which no two objects share, tell which is which: id i + 1 is
@@ -14,6 +20,7 @@ detections overlap the first counts; those that are missed are background.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +32,7 @@ from scenewise.config import build, setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, Sample, register_source
 from scenewise.data.file_source import FilesConfig, FilesSource, Stored, fit_ids, fit_images, split_records
-from scenewise.data.splits import check_index, check_span
+from scenewise.data.splits import check_index, check_span, shared_span
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
 from scenewise.media.reader import Selection
@@ -59,6 +66,9 @@ class ClevrerConfig(FilesConfig):
     )
     proposals: str | None = setting(None, "folder of predicted masks, sim_%05d.json or proposal_%05d.json")
     predictions_as_ids: bool = setting(False, "take predicted masks for ground truth; scores are then no true scores")
+    trim: int = setting(0, "frames of a video cut to where all objects are in view; 0: whole", minimum=0)
+    min_objects: int = setting(0, "smallest number of annotated objects", minimum=0)
+    max_objects: int | None = setting(None, "largest number of annotated objects; none: any", minimum=0)
     skip: tuple[int, ...] = setting((10_800,), "numbers of videos to leave out; the annotation of 10800 is broken")
 
 
@@ -84,17 +94,43 @@ class ClevrerSource(FilesSource):
         if config.predictions_as_ids and config.proposals is None:
             raise InputError("predictions_as_ids", "needs masks.", "Give proposals=FOLDER.")
         span = split_records(config, self.split, len(self._videos), {split: (0, len(self._videos))})
+        self._begins = self._chosen(span)
         first = VideoFileReader(self._videos[span.start], Selection())
         self._stored = first.source_size
         masks = "; ids are PREDICTIONS of a frame parser (pseudo-labels)" if config.predictions_as_ids else ""
         self._settle(
-            span,
+            list(self._begins),
             (*first.source_size, 3),
-            frames=config.frames,
-            max_objects=None,
+            frames=config.trim or config.frames,
+            max_objects=config.max_objects,
             has_ids=config.predictions_as_ids,
-            origin=f"CLEVRER {self.path.name}, {split}, {len(span)} videos{masks}",
+            origin=f"CLEVRER {self.path.name}, {split}, {len(self._begins)} videos{masks}",
         )
+
+    def _chosen(self, span: range) -> dict[int, int]:
+        """Return the first frame of every video of a span that the settings ask for, by its place among the files.
+
+        Raises:
+            InputError: An annotation that tells it is missing or damaged, or no video is left.
+        """
+        config = self.config
+        if not config.trim and not config.min_objects and config.max_objects is None:
+            return dict.fromkeys(span, 0)
+        most = math.inf if config.max_objects is None else config.max_objects
+        chosen = {}
+        for record in span:
+            number = self._numbers[record]
+            if number not in self._annotations:
+                problem = f"expected an annotation of video {number}, found none; trim and numbers of objects need it."
+                raise InputError(self.path, problem, f"Give annotations=FOLDER, or skip {number}.")
+            seen = _annotation(self._annotations[number], 0, config.frames)["seen"]
+            first, stop = shared_span(seen) if config.trim else (0, config.frames)
+            if config.min_objects <= seen.shape[1] <= most and stop - first >= config.trim:
+                chosen[record] = first
+        if not chosen:
+            asked = f"{config.min_objects} to {most} objects, all in view for {config.trim} frames"
+            raise InputError(self.path, f"no video has {asked}.", "Set a smaller trim or other numbers.")
+        return chosen
 
     def fingerprint(self) -> str:
         """Return a hash that also changes with the masks."""
@@ -105,7 +141,9 @@ class ClevrerSource(FilesSource):
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return one video, cropped and scaled while it is decoded, and what its annotation knows, as stored."""
         record = int(self.records[check_index(index, len(self), self.facts.origin)])
-        first, stop = check_span(start, frames, self.config.frames, self.facts.origin)
+        first, stop = (
+            self._begins[record] + at for at in check_span(start, frames, self.length(index), self.facts.origin)
+        )
         stored = self._read(record, first, stop)
         ids = None if stored.ids is None else fit_ids(stored.ids, self._selection)
         extras = dict(stored.extras)

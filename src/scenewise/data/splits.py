@@ -87,6 +87,24 @@ def check_span(start: int, frames: int | None, length: int, origin: str) -> tupl
     return start, stop
 
 
+def shared_span(present: np.ndarray) -> tuple[int, int]:
+    """Return the first run of frames in which all objects are present: its first frame, and the one after its last.
+
+    PROVIDE's authors cut CLEVRER's videos to this run for their tests.
+
+    Args:
+        present: Whether an object is present in a frame, shape (T, n).
+
+    Returns:
+        (0, 0) where the objects are never all present at once.
+    """
+    whole = np.asarray(np.all(present, 1))
+    if not whole.any():
+        return 0, 0
+    first = int(whole.argmax())
+    return first, first + int(np.append(whole[first:], False).argmin())
+
+
 def time_block(split: str, length: int, shares: tuple[float, float, float], gap: int = 0) -> tuple[int, int]:
     """Return the block of time (first frame, frame after the last) that one recording gives to a split.
 

@@ -301,8 +301,8 @@ PROVIDE = _register(
     Protocol(
         name="provide",
         source=(
-            "PROVIDE sec. 5 and its evaluation code: ARI, F-ARI and MSE of every frame by itself, plain mean over all "
-            "frames of all videos. A frame without foreground counts as F-ARI 1, as in the code."
+            "PROVIDE section 4.2 and its evaluation code: ARI, F-ARI and MSE of every frame by itself, plain mean over "
+            "all frames of all videos. A frame without foreground counts as F-ARI 1, as in the code."
         ),
         measures=(Measure("ARI", "ari"), Measure("F-ARI", "f_ari", empty="one"), Measure("MSE", "mse")),
     )

@@ -16,7 +16,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from scenewise.errors import InputError
-from scenewise.experiments.estimate import Estimate, Estimator, seconds_per_step
+from scenewise.experiments.estimate import Estimate, Estimator, progress
 from scenewise.experiments.work import BUSY, DONE, STOPPED, Job, work
 
 if TYPE_CHECKING:
@@ -274,14 +274,11 @@ class Campaign:
 
 def _where(running: Running) -> str:
     """Return how far a cell is, in words."""
-    run, rate = running.task.folder.run, seconds_per_step(running.task.folder.run.path)
-    if running.task.folder.cell.weights is not None or rate is None:
+    folder = running.task.folder
+    steps, seconds = progress(folder.run)
+    if folder.cell.weights is not None or not steps:
         return f"{running.task.name} at work for {_words(time.time() - running.began)}"
-    return f"{running.task.name} step {_step(run.path)}, {rate:.2f} s each"
-
-
-def _step(run: Path) -> str:
-    return (run / "metrics.csv").read_text(encoding="utf-8").splitlines()[-1].split(",")[0]
+    return f"{running.task.name} step {steps}, {seconds / steps:.2f} s each"
 
 
 def _words(seconds: float) -> str:
@@ -304,7 +301,7 @@ def jobs_by_default() -> int:
 def _context() -> ForkServerContext:
     """Return a way to start processes at once: they are copies of one that has read the libraries, with one thread."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["scenewise.experiments.work"])
+    context.set_forkserver_preload(["scenewise.experiments.work", "lightning.fabric"])
     with _environment(
         OMP_NUM_THREADS="1", PYTORCH_NVML_BASED_CUDA_CHECK="1"
     ):  # a GPU must not be touched before a copy

@@ -7,6 +7,7 @@ lie `data`, which they make for themselves, and in each `campaign` with the lock
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import time
 from contextlib import ExitStack, contextmanager
@@ -116,7 +117,7 @@ class CellFolder:
             same = kept.get("fingerprint") == load_model(self.cell.weights).fingerprint
             return State(0, 0, self._done(kept) if same else 0, len(self.cell.scoring), True)
         begun = (self.run.path / RECIPE).is_file()
-        steps = steps_of(self.run.recipe() if begun else self.recipe())
+        steps = (self.run.recipe() if begun else self.recipe()).steps
         there = (self.run.model / "config.json").is_file()
         step = self.run.steps_done()
         done = self._done(kept) if kept.get("step") == step else 0
@@ -175,7 +176,9 @@ class CellFolder:
         if (self.run.path / RECIPE).is_file():
             self._check_same()
         else:
-            make_plan(self.recipe())
+            plans = [make_plan(part) for part in self.recipe().parts()]
+            for before, plan in itertools.pairwise(plans):
+                plan.check_start(before)
 
     def prepare(self, tell: Callable[[str], None] | None = None) -> None:
         """Make the data that it needs, where they are not there.
@@ -220,10 +223,14 @@ class CellFolder:
 
     def _check_same(self) -> None:
         recipe = self.cell.recipe(self.words, self._home, self.root / "data")  # as it was begun, also without its data
-        found = [d for d in differences(self.run.recipe(), recipe) if not d.startswith(_ELSEWHERE) or "None" in d]
+        there, here = ([stage.slug for stage in one.stages] for one in (self.run.recipe(), recipe))
+        found = [] if there == here else [f"stages: {there} in the run, {here} now"]
+        for old, new in zip(self.run.recipe().parts(), recipe.parts(), strict=False):
+            found += [d for d in differences(old, new) if not d.startswith(_ELSEWHERE) or "None" in d]
         if found:
             remedy = "Lay the run's settings over the cells as key=value words, or choose another --out."
-            raise InputError(self.path, f"holds a run with other settings: {'; '.join(found)}.", remedy)
+            problem = f"holds a run with other settings: {'; '.join(dict.fromkeys(found))}."
+            raise InputError(self.run.path, problem, remedy)
 
     def score(
         self,
@@ -340,12 +347,6 @@ def _together(scorings: Sequence[Scoring]) -> list[list[Scoring]]:
         key = dataclasses.replace(scoring, protocol=alone, frames=scoring.frames if whole else 1)
         groups.setdefault(repr(key), []).append(scoring)
     return list(groups.values())
-
-
-def steps_of(recipe: Recipe) -> int:
-    """Return the steps of a recipe, of all its stages where it has any."""
-    stages = getattr(recipe, "stages", None) or ()
-    return sum(stage.training.steps for stage in stages) if stages else recipe.training.steps
 
 
 def commit() -> str | None:

@@ -168,7 +168,7 @@ class Cell:
         if self.group.source is None and self.origin is not None:
             return self.origin.data_part(words, out, data)
         if self.group.weights is None and self.origin is None:
-            return self.recipe(words, out, data).data
+            return self.recipe(words, out, data).final.data
         if self.group.source is None:
             problem = "says neither in its source nor in its scoring on which data weights are scored."
             raise InputError(f"cell {self.name}", problem, "Give the cell for example source: {source: balls-colour}.")
@@ -192,25 +192,16 @@ class Cell:
             raise InputError(f"cell {self.name}", f"trains nothing, it has the weights {self.weights}.")
         begun = recipes.load(self.group.recipe) if self.group.recipe else recipes.Recipe(f"{self.model}.{self.data}")
         values = plain(begun)
-        if self.group.source is not None:
-            values["data"] = self.group.source
-        if self.group.made is not None:
-            values["data"] = self.group.made.data_part(data)
+        source = self.group.source if self.group.made is None else self.group.made.data_part(data)
+        if source is not None:
+            values = recipes.lay(values, {"data": {"settings": None}})  # another source, or this one as it is here
+            values = recipes.lay(values, {"data": {"settings": {}, **source}})
         for settings in (self.group.settings, self.group.variants[self.variant] or {}):
-            values = _laid_over(values, _undotted(settings))
-        values = merge(values, {"training": {"seed": self.seed}})
+            values = recipes.lay(values, _undotted(settings))
+        values = recipes.lay(values, {"training": {"seed": self.seed}})
         if self.start is not None:
-            values["training"]["initial_model"] = str(Path(out) / self.start / "model")
-        return recipes.from_plain(_laid_over(values, nest(words)), f"cell {self.name}")
-
-
-def _laid_over(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe with settings laid over it and over each of its stages; `stages: null` takes these away."""
-    if "stages" in settings and settings["stages"] is None:
-        values = {key: value for key, value in values.items() if key != "stages"}
-        settings = {key: value for key, value in settings.items() if key != "stages"}
-    stages = [merge(stage, settings) for stage in values.get("stages") or []]
-    return merge(values, settings) | ({"stages": stages} if stages else {})
+            values = recipes.lay(values, {"training": {"initial_model": str(Path(out) / self.start / "model")}})
+        return recipes.from_plain(recipes.override(values, words), f"cell {self.name}")
 
 
 @dataclass(frozen=True)

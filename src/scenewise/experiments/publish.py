@@ -37,7 +37,7 @@ def _score(row: dict[str, Any], where: str) -> Score:
     return Score(protocol=row["protocol"], metric=row["measure"], data=where, value=row["mean"], videos=row["videos"])
 
 
-def publish(model: str | Path, name: str, evaluations: list[Path], limits: list[str], hours: float | None) -> Path:
+def publish(model: str | Path, name: str, evaluations: list[Path], limits: list[str]) -> Path:
     """Write the model folder that ships.
 
     Args:
@@ -45,7 +45,6 @@ def publish(model: str | Path, name: str, evaluations: list[Path], limits: list[
         name: Name under which it ships.
         evaluations: Files that `scenewise evaluate --json` wrote for exactly this model.
         limits: Sentences that say where it fails.
-        hours: Hours of all runs that led to it, where it is more than the last.
 
     Raises:
         InputError: An evaluation is of another model.
@@ -61,7 +60,6 @@ def publish(model: str | Path, name: str, evaluations: list[Path], limits: list[
         loaded.card,
         name=name,
         scores=scores,
-        hours=loaded.card.hours if hours is None else hours,
         limitations=(*loaded.card.limitations, *limits),
     )
     target = Path(str(importlib.resources.files("scenewise"))) / "weights" / name
@@ -75,9 +73,8 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("evaluations", nargs="+", type=Path)
     parser.add_argument("--limit", action="append", default=[], help="a sentence that says where it fails")
-    parser.add_argument("--hours", type=float, help="hours of all runs that led to it")
     args = parser.parse_args()
-    publish(args.model, args.name, args.evaluations, args.limit, args.hours)
+    publish(args.model, args.name, args.evaluations, args.limit)
 
 
 if __name__ == "__main__":

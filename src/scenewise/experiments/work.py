@@ -25,6 +25,7 @@ from scenewise.experiments.locks import BusyError
 from scenewise.training.reporter import Forecast, Progress, Reporter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
 
     from scenewise.experiments.experiment import Cell
@@ -81,16 +82,20 @@ class LineReporter(Reporter):
         self.file = file
         self._last = 0.0
 
-    def planned(self, forecast: Forecast) -> None:
-        """Write what is about to begin."""
-        self.noted(f"{forecast.recipe}: {forecast.steps:,} steps, about {forecast.hours:.2f} h on {forecast.device}")
+    def planned(self, forecasts: Sequence[Forecast]) -> None:
+        """Write what is about to begin, a line per stage."""
+        for forecast in forecasts:
+            stage = f", {forecast.place}" if str(forecast.place) else ""
+            hours = f"about {forecast.hours:.2f} h on {forecast.device}"
+            self.noted(f"{forecast.recipe}{stage}: {forecast.steps:,} steps, {hours}")
 
     def progressed(self, progress: Progress) -> None:
         """Write a line now and then."""
         if time.monotonic() - self._last > _EVERY or progress.step == progress.steps:
             self._last = time.monotonic()
             rate = f"{progress.per_second:.2f} steps/s"
-            self.noted(f"step {progress.step}/{progress.steps}, {rate}, loss {progress.loss:.1f}")
+            stage = f"{progress.place}: " if str(progress.place) else ""
+            self.noted(f"{stage}step {progress.step}/{progress.steps}, {rate}, loss {progress.loss:.1f}")
 
     def validated(self, step: int, validation: Validation, best: bool) -> None:
         """Write a validation."""
@@ -145,7 +150,7 @@ def _done(job: Job, reporter: LineReporter) -> int:
     except BusyError:
         reporter.noted("another process works on this cell")
         return BUSY
-    except Stop:
+    except (Stop, KeyboardInterrupt):
         reporter.noted("stopped; it goes on from here")
         return STOPPED
     except BaseException as error:  # whatever a cell fails with is kept, and the others go on

@@ -20,11 +20,13 @@ from scenewise.metrics.iou import MeanIou, mean_iou
 from scenewise.metrics.latent_correlation import block_contrast, latent_correlation
 from scenewise.metrics.mutual_information import (
     NEIGHBOURS,
+    POOLED,
     Transfer,
     best_partition,
     gaussian_bias,
     gaussian_information,
     mutual_information,
+    pooled_transfer,
     random_partitions,
     transfer,
 )
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HORIZONS",
     "NEIGHBOURS",
+    "POOLED",
     "AdjustedRandIndex",
     "Dci",
     "Duplicates",
@@ -76,6 +79,7 @@ __all__ = [
     "mutual_information",
     "over_horizons",
     "pearson",
+    "pooled_transfer",
     "prediction_ari",
     "prediction_mse",
     "random_partitions",

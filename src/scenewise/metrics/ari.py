@@ -2,8 +2,8 @@
 
 ARI compares two labellings of the same pixels by counting pairs of pixels: 1 is a perfect match whatever the labels are
 called, 0 is what random labels get. F-ARI (`foreground=True`) looks only at pixels that belong to an object in the
-truth. Source: Hubert and Arabie, 1985; PROVIDE sec. 5; edge cases as in scikit-learn, except that a frame without a
-single pixel to score has no score.
+truth. Source: Hubert and Arabie, 1985; PROVIDE section 4.2; edge cases as in scikit-learn, except that a frame without
+a single pixel to score has no score.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The inference gap: how far the evidence lower bound lies below an importance-sampled estimate of log p(x).
 
-Source: LDS (BMVC 2021) section 4.3; lds.md 4.4. Once log w varies by more than about 3 nats, the estimate of B = 500
-samples saturates and mostly shows that variation: look at `spread` and `effective` beside it.
+Source: LDS (BMVC 2021) section 3.3, eq. 6; lds.md 4.4. Once log w varies by more than about 3 nats, the estimate of
+B = 500 samples saturates and mostly shows that variation: look at `spread` and `effective` beside it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
-"""How much the past of one part of a latent tells of the future of another, in nats.
+"""How much the past of one part of a latent tells of the future of another.
 
 Source: Kraskov, Stögbauer and Grassberger 2004, first estimator (KSG), as DVIP's Table 2 uses it (dvip.md 7,
 metrics.md 7.1). The estimate is far too low for strong dependence in many dimensions and cannot exceed log N: print
 dimension, N and the number of neighbours with every value, and compare like with like (`gaussian_bias` says how low).
+
+`transfer` is in nats, of independent pairs, units standardised. `pooled_transfer` is what DVIP's authors printed: in
+bits, of consecutive pairs of few clips, units as they are. Only the second stands beside the paper's numbers.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 NEIGHBOURS = 3
 """Default of DVIP's measures here; the paper names none."""
 
+POOLED = 1000
+"""Pairs of consecutive frames that DVIP's authors estimate from."""
+
 _JITTER = 1e-10  # against ties; in standard deviations where samples are standardised
 _MOST_FOR_TREE = 8  # dimensions of the joint space up to which a k-d tree is the faster one
 _CHUNK = 500  # rows of the distance matrix at a time; bounds the memory
@@ -29,10 +35,11 @@ _CHUNK = 500  # rows of the distance matrix at a time; bounds the memory
 
 @dataclass(frozen=True)
 class Transfer:
-    """Information that parts of a latent at t hold on parts at t + 1, in nats.
+    """Information that parts of a latent at t hold on parts at t + 1.
 
     Attributes:
-        matrix: I(part i at t + 1; part j at t), shape (K, K).
+        matrix: I(part i at t + 1; part j at t), shape (K, K), in nats by `transfer`, in bits by `pooled_transfer`; NaN
+            where it was not estimated.
         parts: Units of each part, shape (K, d).
     """
 
@@ -46,9 +53,10 @@ class Transfer:
 
     @property
     def cross(self) -> float:
-        """Mean over ordered pairs of other parts; NaN where there is one part."""
-        others = ~np.eye(len(self.matrix), dtype=bool)
-        return float(self.matrix[others].mean()) if others.any() else math.nan
+        """Mean over the ordered pairs of other parts that were estimated; NaN where there is one part."""
+        others = self.matrix[~np.eye(len(self.matrix), dtype=bool)]
+        known = others[~np.isnan(others)]
+        return float(known.mean()) if known.size else math.nan
 
 
 def mutual_information(
@@ -130,11 +138,44 @@ def transfer(
     Raises:
         InputError: As of `mutual_information`, or a part names a unit that there is not.
     """
-    earlier, later, units = _samples(before, "before"), _samples(after, "after"), np.asarray(parts)
-    if units.ndim != 2 or units.min() < 0 or units.max() >= earlier.shape[1]:
-        raise InputError("parts", f"must be units below {earlier.shape[1]}, shape (K, d); found {units.tolist()}.")
+    earlier, later = _samples(before, "before"), _samples(after, "after")
+    units = _units(parts, earlier.shape[1])
     found = [[mutual_information(later[:, i], earlier[:, j], neighbours, seed=seed) for j in units] for i in units]
     return Transfer(np.array(found), units)
+
+
+def pooled_transfer(
+    latents: ArrayLike, parts: ArrayLike, pairs: int = POOLED, neighbours: int = NEIGHBOURS, *, seed: int = 0
+) -> Transfer:
+    """Return the information between parts, in bits, as DVIP's authors computed that of their Table 2.
+
+    Their public code (willwhitney/structure-experiments, 2017-11-01) takes the same estimator with base 2 and k = 3, on
+    the last 1,000 pairs of consecutive frames, from the first frame of a clip on, pooled over clips, and leaves units
+    as they are. Across parts it pairs the past of part i with the future of part j for i < j only. Pairs of one clip
+    depend on each other, which raises the estimate; units of small spread count little in the maximum norm.
+
+    Args:
+        latents: Samples of N clips of T frames, shape (N, T, Z); pairs are pooled clip by clip.
+        parts: Units of each of K parts, shape (K, d).
+        pairs: How many to take, from the end; all where there are fewer.
+        neighbours: k of the estimator.
+        seed: Of the jitter against ties.
+
+    Raises:
+        InputError: As of `transfer`, or there are no two frames.
+    """
+    samples = reals(latents, "latents").astype(np.float64)
+    if samples.ndim != 3 or samples.shape[1] < 2:
+        raise InputError("latents", f"must have shape (N, T, Z) with T of at least 2; found {samples.shape}.")
+    units = _units(parts, samples.shape[2])
+    before, after = (half.reshape(-1, samples.shape[2])[-pairs:] for half in (samples[:, :-1], samples[:, 1:]))
+    matrix = np.full((len(units), len(units)), np.nan)
+    for past in range(len(units)):
+        for future in range(past, len(units)):
+            x, y = after[:, units[future]], before[:, units[past]]
+            nats = mutual_information(x, y, neighbours, seed=seed, standardise=False)
+            matrix[future, past] = nats / math.log(2)
+    return Transfer(matrix, units)
 
 
 def random_partitions(units: int, parts: int, count: int = 20, seed: int = 0) -> np.ndarray:
@@ -161,6 +202,13 @@ def random_partitions(units: int, parts: int, count: int = 20, seed: int = 0) ->
 def best_partition(found: list[Transfer]) -> Transfer:
     """Return the one with the largest difference of same and cross, as DVIP reports a latent without parts."""
     return max(found, key=lambda one: one.same - one.cross)
+
+
+def _units(parts: ArrayLike, width: int) -> np.ndarray:
+    units = np.asarray(parts)
+    if units.ndim != 2 or units.min() < 0 or units.max() >= width:
+        raise InputError("parts", f"must be units below {width}, shape (K, d); found {units.tolist()}.")
+    return units
 
 
 def _samples(values: ArrayLike, name: str) -> np.ndarray:

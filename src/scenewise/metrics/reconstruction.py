@@ -39,7 +39,7 @@ def squared_error(reconstruction: ArrayLike, frames: ArrayLike, reduction: str =
 
 
 def mse(reconstruction: ArrayLike, frames: ArrayLike, reduction: str = "element") -> float:
-    """Return the mean of `squared_error` over all frames, equal weight each. Source: PROVIDE sec. 5, LDS, DDPAE."""
+    """Return the mean of `squared_error` over all frames, equal weight each. Source: PROVIDE 4.2, LDS, DDPAE."""
     return float(squared_error(reconstruction, frames, reduction).mean())
 
 

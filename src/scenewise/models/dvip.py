@@ -12,16 +12,25 @@ part goes back to the mean of its posteriors so far (the prior's mean 0 counts a
 slots, with 1/1000 added, are divided by their sum, and every slot's appearance is the whole picture, so that the
 reconstruction is G(Z_t) exactly. Where nothing moves slots share a pixel evenly.
 
+Preset `reference` is the model of the authors' public code (willwhitney/structure-experiments, as it was on 2017-11-01)
+where that differs from the text: a transition sees two past latents, Z_t-2 and Z_t-1 (0, the prior's mean, before the
+first frame), which lets it know a velocity; d = 25; the inference takes the prediction without a layer of its own; the
+output is a sigmoid whose last bias starts 0.5 higher; batch norm pools over the videos of each frame. Its clips have 5
+frames, batches 100 clips, and the rate 3e-4 falls by .985 every 320,000 clips. Which of these made the printed table is
+not recorded; an older state of the code, and the text, are of first order.
+
 What differs from the paper by default (dvip.md 9 has every gap): five transition layers as in Appendix A, not three;
 no activation on the heads of mean and log-variance nor on the generator's output (preset `literal` has them);
 log-variances are clamped to [-10, 10], and the term `clamped` counts how many are. Batch norm pools over videos and
 frames in training steps, which `begin_step` announces, and uses running statistics everywhere else, so that no frame
 changes another's explanation. The loss is the sum over frames, not their mean: Adam takes the same steps.
 
-Published (Table 2, moving MNIST, nats per frame): ELBO -2902 factored, -2896 entangled; information same 4.61 and 4.66,
-cross 0.75 and 2.61. A perfect reconstruction without KL has -2774.5. Ours: recipes `dvip-moving-mnist` and
-`dvip-moving-mnist-entangled` at 32 x 32; the experiment `dvip` is the table. After 6,000 steps two seeds of five
-know both digits, and in none is a part a digit: nothing in the objective ties a bouncing digit's x and y.
+Published (Table 2, moving MNIST): ELBO -2902 factored, -2896 entangled, nats per frame; information same 4.61 and 4.66,
+cross 0.75 and 2.61, in bits (3.20, 3.23, .52, 1.81 nats; `metrics.pooled_transfer` has how). A perfect reconstruction
+without KL has -2774.5. Ours: recipes `dvip-moving-mnist` and `dvip-moving-mnist-entangled` at 32 x 32; the experiment
+`dvip` is the table. After 6,000 steps of 16 clips (the authors plot to millions of clips) two seeds of five know both
+digits; in neither is a part a digit. Three even divisions of two digits' four coordinates are alike for the
+objective (digits, axes, diagonals), so that two runs say little: `docs/prediction-models.md` weighs them.
 """
 
 from __future__ import annotations
@@ -46,7 +55,7 @@ from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
 from scenewise.variational.likelihood import log_peak
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from scenewise.observation import Observation
 
@@ -67,9 +76,13 @@ class DvipConfig:
     sigma: float = setting(0.5, "Standard deviation of a pixel (variance 0.25)", minimum=1e-3, maximum=10)
     transition_layers: int = setting(5, "Layers of a part's transition; 2 for the correlations", minimum=1, maximum=16)
     transition_hidden: int = setting(128, "Width of a transition's hidden layers", minimum=1, maximum=4096)
+    order: int = setting(1, "Past latents that a transition sees; the authors' code: 2", minimum=1, maximum=2)
+    prior_layers: bool = setting(True, "A layer on mean and log-variance of the prediction before the joint layer")
     mean_activation: str = setting("linear", "Of the pixels' means", choices=OUTPUTS)
+    output_bias: float = setting(0.0, "Added to the last bias of the generator before training", minimum=-9, maximum=9)
     literal_activations: bool = setting(False, "Activations on the heads too, as the text says")
     norm: str = setting("batch", "Norm between convolutions; group is ours", choices=NORMS)
+    norm_per_frame: bool = setting(False, "Batch norm pools over videos alone, not over their frames too")
     kl_warmup: int = setting(0, "Steps over which the KL's weight grows from 0 (ours)", minimum=0)
     predict_z: str = setting("prior_mean", "z of a predicted frame", choices=("prior_mean", "prior_sample"))
 
@@ -80,10 +93,20 @@ class DvipConfig:
 
 
 PAPER = DvipConfig()
+_REFERENCE = {
+    "order": 2,
+    "latent": 25,
+    "prior_layers": False,
+    "mean_activation": "sigmoid",
+    "output_bias": 0.5,
+    "norm_per_frame": True,
+}
 PRESETS: dict[str, Any] = {
     "paper": {},
     "entangled": {"num_factors": 1, "latent": 20},
     "literal": {"literal_activations": True, "mean_activation": "relu"},
+    "reference": _REFERENCE,
+    "reference-entangled": {**_REFERENCE, "num_factors": 1, "latent": 50},
     "correlation": {"transition_layers": 2},
     "avenue": {"num_factors": 8, "sigma": 0.05**0.5},
     "avenue-entangled": {"num_factors": 1, "latent": 80, "sigma": 0.05**0.5},
@@ -100,6 +123,8 @@ class Generator(nn.Sequential):
         sizes = (config.width, config.channels, config.size[0])
         draw = DcganDecoder(units, *sizes, config.norm, bias=True, output=output)
         super().__init__(nn.Linear(units, units), nn.ReLU(), draw)
+        with torch.no_grad():
+            draw.get_parameter(f"{len(draw) - 2}.bias").add_(config.output_bias)
 
 
 class Combination(nn.Module):
@@ -109,7 +134,9 @@ class Combination(nn.Module):
         super().__init__()
         units = config.num_factors * config.latent
         self.frame = nn.Linear(config.features, units)
-        self.prior_mean, self.prior_scale = nn.Linear(units, units), nn.Linear(units, units)
+        self.direct = not config.prior_layers
+        if config.prior_layers:
+            self.prior_mean, self.prior_scale = nn.Linear(units, units), nn.Linear(units, units)
         self.joint = nn.Linear(3 * units, units)
         self.mean, self.scale = nn.Linear(units, units), nn.Linear(units, units)
         self.literal = config.literal_activations
@@ -117,26 +144,30 @@ class Combination(nn.Module):
     def forward(self, features: Tensor, prior: Gaussian) -> Gaussian:
         """Take (B, features) and a prior of shape (B, z_dim); return a posterior of that shape."""
         shielded = Gaussian(prior.mean.detach(), prior.log_variance.detach())
-        seen = [self.frame(_active(features)), self.prior_mean(shielded.mean), self.prior_scale(shielded.log_variance)]
-        x = _active(self.joint(_active(torch.cat(seen, -1))))
+        shown = _active(self.frame(_active(features)))
+        foreseen = shielded if self.direct else self._foreseen(shielded)
+        x = _active(self.joint(torch.cat([shown, *foreseen], -1)))
         mean, scale = self.mean(x), self.scale(x)
         if self.literal:
             mean, scale = _active(mean), _active(scale)
         return Gaussian(mean, scale.clamp(-_LIMIT, _LIMIT))
 
+    def _foreseen(self, prior: Gaussian) -> Gaussian:
+        return Gaussian(_active(self.prior_mean(prior.mean)), _active(self.prior_scale(prior.log_variance)))
+
 
 class Transition(nn.Module):
-    """p(z_t | z_t-1) of one part (Appendix A)."""
+    """p(z_t | z_t-1) of one part (Appendix A), or with `order` 2 p(z_t | z_t-2, z_t-1)."""
 
     def __init__(self, config: DvipConfig) -> None:
         super().__init__()
         hidden = [config.transition_hidden] * (config.transition_layers - 1)
-        widths = [config.latent, *hidden, 2 * config.latent]
+        widths = [config.order * config.latent, *hidden, 2 * config.latent]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.literal = config.literal_activations
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Take (B, d); return mean and log-variance, (B, 2d)."""
+        """Take the past, the last latent last, (B, order d); return mean and log-variance, (B, 2d)."""
         *hidden, output = self.layers
         x = latent
         for layer in hidden:
@@ -228,23 +259,30 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         state = self.initial_state(len(frames), slots, seed)
         parts = []
         with self._pooling():
-            features = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # (B, T, features)
+            features = self._over_frames(self.encoder, frames)  # (B, T, features)
             for t in range(frames.shape[1]):
                 part, state = self._infer(features[:, t], state, None if noise is None else noise[:, t, 0])
                 parts.append(part)
-            means = self.draw(torch.stack([part.latent for part in parts], 1))
+            means = self._over_frames(self.draw, torch.stack([part.latent for part in parts], 1))
         return Output(lambda: self._decomposition(frames, parts), self._terms(frames, means, parts))
 
+    def _over_frames(self, network: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        """Apply a network with batch norm to (B, T, ...), frame by frame or to all frames at once."""
+        if self.config.norm_per_frame:
+            return torch.stack([network(value) for value in values.unbind(1)], 1)
+        return network(values.flatten(0, 1)).unflatten(0, values.shape[:2])
+
     def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
-        """Return the state before the first frame."""
+        """Return the state before the first frame; latents that never were are the prior's mean, 0."""
         shape = (batch, self.count_slots(slots), self.config.latent)
         zeros = torch.zeros(shape, device=self.progress.device)
-        return {
+        state = {
             "latent": zeros,
             "total": zeros.clone(),
             "seed": torch.tensor(seed),
             "frame": torch.tensor(0),
         }
+        return {**state, "before": zeros.clone()} if self.config.order == 2 else state
 
     @torch.no_grad()
     def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
@@ -254,9 +292,17 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         part, state = self._infer(self.encoder(frame), state)
         return self._decomposition(frame[:, None], [part]), state
 
-    def predicted(self, latent: Tensor) -> Gaussian:
-        """Return p(Z_t | Z_t-1 = latent), each part from its own past: latent and result of shape (B, K, d)."""
-        raw = torch.stack([move(part) for move, part in zip(self.transitions, latent.unbind(1), strict=True)], 1)
+    def predicted(self, latent: Tensor, before: Tensor | None = None) -> Gaussian:
+        """Return p(Z_t | Z_t-1), each part from its own past alone.
+
+        Args:
+            latent: Z_t-1, shape (B, K, d).
+            before: Z_t-2, shape (B, K, d), where transitions see it (`order` 2); None there: 0.
+        """
+        past = latent
+        if self.config.order == 2:
+            past = torch.cat([torch.zeros_like(latent) if before is None else before, latent], -1)  # (B, K, 2d)
+        raw = torch.stack([move(part) for move, part in zip(self.transitions, past.unbind(1), strict=True)], 1)
         mean, log_variance = raw.chunk(2, -1)
         return Gaussian(mean, log_variance.clamp(-_LIMIT, _LIMIT))
 
@@ -269,7 +315,7 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
 
     def _prior(self, state: State) -> Gaussian:
         if int(state["frame"]):
-            return self.predicted(state["latent"])
+            return self.predicted(state["latent"], state.get("before"))
         zeros = torch.zeros_like(state["latent"])
         return Gaussian(zeros, zeros)
 
@@ -281,7 +327,8 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
     def _next(state: State, posterior: Gaussian, prior: Gaussian, latent: Tensor) -> tuple[_Inferred, State]:
         frame, total = state["frame"] + 1, state["total"] + posterior.mean.detach()
         part = _Inferred(posterior, prior, latent, total / (int(frame) + 1))
-        return part, {**state, "latent": latent, "total": total, "frame": frame}
+        before = {"before": state["latent"]} if "before" in state else {}
+        return part, {**state, **before, "latent": latent, "total": total, "frame": frame}
 
     def _terms(self, frames: Tensor, means: Tensor, parts: list[_Inferred]) -> dict[str, Tensor]:
         posterior, prior = (_joined([getattr(part, name) for part in parts]) for name in ("posterior", "prior"))

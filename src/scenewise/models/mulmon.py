@@ -4,7 +4,7 @@ A scene is K slots with latents z_k that do not depend on the view. A slot is dr
 z_k and a code of v to u_k, which IODINE's broadcast decoder draws. The posterior q(z_k; lambda_k) starts at a trained
 lambda0 and takes one view after the other: every view runs IODINE's refinement (mulmon.md 3.2) with its LSTM at zero,
 and the posterior of one view is the prior of the next, not detached, so that a view that makes lambda forget what
-others showed costs KL. Training also scores views that were not observed, drawn from the final posterior (section 4).
+others showed costs KL. Training also scores views that were not observed, drawn from the final posterior (mulmon.md 4).
 
 Symbols used here: lambda = (mean, log-variance) of q; R refinements of a view, R + 1 decodes; V views; D numbers of
 a viewpoint. The T of the contract is V: a frame is a view. In training mode, how many views are observed and in which
@@ -12,7 +12,7 @@ order comes from `seed`, one choice for the whole batch (parts of a batch that a
 evaluation mode all views given are observed in the order given. Either way the decomposition shows every view as the
 final posterior draws it, one sample for all views; its `kl` is that of this posterior against the first view's prior.
 
-What differs from the paper and its public code, and why (section 3.3): the KL is the closed form and not one sample of
+What differs from the paper and its public code, and why (mulmon.md 3.3): the KL is the closed form, not one sample of
 it (`kl_estimate: sample` scores the sample; what the refinement network is shown stays the closed form); masks inside
 the mixture are log-softmax instead of log(m + 1e-6); the likelihoods among the inputs are logs, the gradient is that by
 mask logits, all as in IODINE here, and layer norm adds its epsilon to the variance, so that empty slots are not fed
@@ -23,9 +23,9 @@ The preset `paper` has the public code's layers and numbers, `lds` the changes o
 coarse decoder, and a projection that begins as u_k = z_k; it and the refinement network know products of their inputs
 and the viewpoint, in which a turn of the camera is linear. It learns on a CPU, and may start from IODINE's weights.
 
-Published (section 7): CLE-MV mIoU .783 and .791 with LDS, squared error summed over channels .0019, RMSE of novel views
-.046. Ours, on 60 test scenes like these at 32 x 32, recipe `mulmon-cle-mv`: RMSE of novel views .062 (copying the
-nearest view: .144), mIoU .534.
+Published (mulmon.md 7): CLE-MV mIoU .783 and .791 with LDS, squared error summed over channels .0019; second hand, RMSE
+of novel views .046. Ours, on 200 test scenes like these at 32 x 32, recipe `mulmon-cle-mv`: RMSE of novel views .062
+(copying the nearest view: .144), mIoU .536.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.importance import importance_log_weights
-from scenewise.variational.refinement import ImageInputs, Weights
+from scenewise.variational.refinement import Inputs, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -181,7 +181,7 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
         config = config or MulmonConfig()
         _check(config)
         self.config = config
-        inputs = ImageInputs(mask_gradient="logit", likelihood=config.likelihood_inputs)
+        inputs = Inputs(mask_gradient="logit", likelihood=config.likelihood_inputs)
         self.refine = _make_refiner(config, inputs.channels(config.channels))
         self.decoder = ViewDecoder(_make_slot_decoder(config), config)
         self.engine = Engine(

@@ -6,6 +6,7 @@ import csv
 import io
 import platform
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,16 @@ if TYPE_CHECKING:
 
     from scenewise.training.plan import Plan
 
-RECIPE = "recipe.yaml"
+RECIPE, STAGES = "recipe.yaml", "stages"
 KEPT = 2
 """How many checkpoints are kept: the newest, and the one before it in case the newest cannot be read."""
 
 
 class RunFolder:
-    """One run on disk.
+    """One run on disk, or one stage of it.
+
+    A run of a recipe with stages holds its recipe, the newest model, and a folder `stages/NUMBER-NAME` per stage, each
+    as the folder of a run without stages: recipe, tables, pictures, checkpoints and the stage's best model.
 
     Args:
         path: The folder.
@@ -42,22 +46,45 @@ class RunFolder:
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
 
-    def begin(self, plan: Plan) -> None:
-        """Make the folder of a new run.
+    def stage(self, number: int, slug: str) -> RunFolder:
+        """Return the folder of a stage, counted from 0."""
+        return RunFolder(self.path / STAGES / f"{number + 1}-{slug}")
+
+    @property
+    def stages(self) -> list[RunFolder]:
+        """The stages that have begun, in order; empty where the run has none."""
+        folders = (path for path in (self.path / STAGES).glob("*-*") if (path / RECIPE).is_file())
+        return [RunFolder(path) for path in sorted(folders, key=lambda path: int(path.name.partition("-")[0]))]
+
+    def check_free(self) -> None:
+        """Check that a run may begin here.
 
         Raises:
-            InputError: It holds files already, or cannot be written.
+            InputError: The folder holds files already.
         """
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             remedy = "Add --resume to continue it, or choose another --out."
             raise InputError(
                 self.path, "holds files already.", remedy if (self.path / RECIPE).exists() else "Choose another --out."
             )
-        settings = yaml.safe_dump(_settings(plan), sort_keys=False, allow_unicode=True)
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Make the folder of a new run or stage; what a process that died at this very place left is taken over.
+
+        Args:
+            settings: What `settings_of` gives; written last, so that a folder that has it is whole.
+        """
+        text = yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+        staged = bool(settings["recipe"]["stages"])  # each stage has a folder of its own for these
         with writing(self.path / RECIPE):
-            for folder in (self.path, self.images, self.tensorboard, self.checkpoints):
+            for folder in (self.path, *(() if staged else (self.images, self.tensorboard, self.checkpoints))):
                 folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / RECIPE, settings)
+        write_atomically(self.path / RECIPE, text)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run or stage has begun here."""
+        return (self.path / RECIPE).is_file()
 
     def recipe(self) -> Recipe:
         """Return the recipe the run was begun with.
@@ -65,39 +92,56 @@ class RunFolder:
         Raises:
             InputError: There is no run in the folder.
         """
-        return from_plain(self._kept()["recipe"], str(self.path / RECIPE))
+        return from_plain(self.settings()["recipe"], str(self.path / RECIPE))
 
-    def check_same(self, plan: Plan) -> None:
-        """Check that a run can go on as `plan`.
+    def check_same(self, plan: Plan, may_lengthen: bool = True) -> bool:
+        """Check that a stage can go on as `plan`; more steps than it had been planned with lengthen it.
+
+        Returns:
+            Whether it was lengthened.
 
         Raises:
             InputError: Settings or data differ; the message lists every difference.
         """
-        kept = self._kept()
-        found = differences(self.recipe(), plan.recipe)
-        before, now = kept["data"]["fingerprint"], plan.train.fingerprint()
+        settings = self.settings()
+        old, new = self.recipe(), plan.recipe
+        lengthened = new.training.steps > old.training.steps and may_lengthen
+        if lengthened:
+            old = replace(old, training=replace(old.training, steps=new.training.steps))
+        problems = differences(old, new)
+        before, now = settings["data"]["fingerprint"], plan.train.fingerprint()
         if before != now:
-            found.append(f"data fingerprint: {before} in the run, {now} now")
-        if not found and kept["model"] != plain(plan.config):
-            found.append("the model's effective settings changed with the version of scenewise")
-        if found:
+            problems.append(f"data fingerprint: {before} in the run, {now} now")
+        if not problems and settings["model"] != plain(plan.config):
+            problems.append("the model's effective settings changed with the version of scenewise")
+        if problems:
             raise InputError(
                 self.path,
-                "cannot be resumed with another recipe: " + "; ".join(found) + ".",
+                "cannot be resumed with another recipe: " + "; ".join(problems) + ".",
                 "Leave out recipe and settings to go on as it began, or begin anew with another --out.",
             )
+        if lengthened:
+            steps = settings["recipe"]["training"]["steps"]
+            self.log(f"lengthened from {steps} to {new.training.steps} steps")
+            self.begin(settings_of(plan) | {"lengthened": [*settings.get("lengthened", ()), steps]})
+        return lengthened
 
-    def _kept(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
+        """Return what `begin` wrote.
+
+        Raises:
+            InputError: There is no run, or its settings cannot be read.
+        """
         file = self.path / RECIPE
         try:
-            kept = yaml.safe_load(file.read_text(encoding="utf-8"))
+            settings = yaml.safe_load(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise InputError(self.path, "holds no run to resume.", "Leave out --resume to begin one.") from None
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise InputError(file, f"cannot be read: {error}.", "Begin the run anew.") from error
-        if not isinstance(kept, dict) or not {"recipe", "model", "data"} <= kept.keys():
+        if not isinstance(settings, dict) or not {"recipe", "model", "data"} <= settings.keys():
             raise InputError(file, "must hold recipe, model and data.", "Begin the run anew.")
-        return kept
+        return settings
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
@@ -130,7 +174,9 @@ class RunFolder:
         return None
 
     def steps_done(self) -> int:
-        """Return the step of the newest checkpoint by its name, 0 where none was written yet."""
+        """Return the step of the newest checkpoint by its name, of all stages together; 0 where there is none."""
+        if self.stages:
+            return sum(stage.steps_done() for stage in self.stages)
         saved = self._saved()
         return int(saved[-1].stem.removeprefix("step_")) if saved else 0
 
@@ -185,9 +231,15 @@ def _cell(value: Any) -> Any:
     return f"{value:.9g}" if isinstance(value, float) else value
 
 
-def _settings(plan: Plan) -> dict[str, Any]:
+def settings_of(plan: Plan, recipe: Recipe | None = None) -> dict[str, Any]:
+    """Return what a run's recipe.yaml holds: recipe, the model's effective settings, data and versions.
+
+    Args:
+        plan: The stage, or the last of a recipe with stages.
+        recipe: That recipe; the plan's own where None.
+    """
     return {
-        "recipe": plain(plan.recipe),
+        "recipe": plain(recipe or plan.recipe),
         "model": plain(plan.config),
         "data": {"source": plan.recipe.data.source, "fingerprint": plan.train.fingerprint()},
         "versions": {

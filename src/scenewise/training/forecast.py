@@ -15,7 +15,7 @@ import torch
 from scenewise.observation import Observation
 from scenewise.training.clips import Clips
 from scenewise.training.plan import describe_data
-from scenewise.training.reporter import Forecast
+from scenewise.training.reporter import Forecast, StagePlace
 from scenewise.training.schedule import clip_length, work
 
 if TYPE_CHECKING:
@@ -35,15 +35,23 @@ def cells_of(model: SceneModel, frames: int) -> int:
     return frames if decodes is None else sum(decodes(t) for t in range(frames))
 
 
-def forecast(plan: Plan, model: SceneModel, device: torch.device, first: int, folder: Path) -> Forecast:
-    """Try two steps and estimate the rest. The model is left as it was.
+def forecast(
+    plan: Plan,
+    model: SceneModel,
+    device: torch.device,
+    first: int,
+    folder: Path,
+    place: StagePlace = StagePlace(),  # noqa: B008 - frozen
+) -> Forecast:
+    """Try two steps of a stage and estimate the rest. The model is left as it was.
 
     Args:
-        plan: The run.
+        plan: The stage.
         model: The model; moved to `device`.
-        device: Where the run will compute.
-        first: The first step of the run.
+        device: Where the stage will compute.
+        first: The first step.
         folder: Named in the result.
+        place: Where the stage stands in its run.
     """
     training = plan.recipe.training
     share = training.batch // (training.devices * training.accumulation)
@@ -53,6 +61,7 @@ def forecast(plan: Plan, model: SceneModel, device: torch.device, first: int, fo
     per_cell = seconds / (tried * now)  # seconds per clip and cell
     left = work(training, lambda n: cells_of(model, n), first)
     return Forecast(
+        place=place,
         recipe=plan.recipe.name,
         data=describe_data(plan.recipe, plan.train),
         videos=len(plan.train),
@@ -71,7 +80,8 @@ def device_name(device: torch.device) -> str:
     """Return the device in words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _try(

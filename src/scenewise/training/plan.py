@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from scenewise.checkpoint import load_model, put_weights
+from scenewise.checkpoint import check_weights, load_model, put_weights
 from scenewise.config import build, merge
 from scenewise.data.contract import SOURCES
 from scenewise.errors import InputError, nearest
@@ -17,6 +17,7 @@ from scenewise.training.schedule import longest_clip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from scenewise.data.contract import Facts, Source
     from scenewise.training.recipes import ModelPart, Recipe
@@ -34,12 +35,15 @@ class Plan:
         config: The model's effective settings.
         train: Training videos.
         validation: Validation videos.
+        start: Model folder that the stage before left, whose weights this one begins with; None for the recipe's own
+            `initial_model`, if it names one.
     """
 
     recipe: Recipe
     config: Any
     train: Source
     validation: Source
+    start: Path | None = None
 
     @property
     def model_class(self) -> type[SceneModel]:
@@ -58,19 +62,35 @@ class Plan:
         step, known = self.recipe.training.frame_step, self.validation.facts.frames
         return wanted if known is None else min(wanted, (known - 1) // step + 1)
 
-    def make_model(self) -> SceneModel:
-        """Return the untrained model, or the initial one: the same weights every time."""
+    def make_model(self, warm: bool = True) -> SceneModel:
+        """Return the untrained model, or, where `warm`, the initial one: the same weights every time."""
         training = self.recipe.training
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)
             model = self.model_class(self.config)
-        if training.initial_model is not None:
-            _warm_start(model, training.initial_model)
+        initial = self.start or training.initial_model
+        if initial is not None and warm:
+            _warm_start(model, load_model(initial).model, initial)
         return model
 
+    def check_start(self, before: Plan) -> None:
+        """Check that the weights of another stage are what this one can begin with; nothing is computed.
 
-def make_plan(recipe: Recipe) -> Plan:
-    """Make sources and model settings.
+        Raises:
+            InputError: They do not fit.
+        """
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            model, old = self.model_class(self.config), before.model_class(before.config)
+            tensors = model.adapt(old.state_dict())
+        check_weights(model, tensors, f"recipe {self.recipe.name}")
+
+
+def make_plan(recipe: Recipe, start: Path | None = None) -> Plan:
+    """Make sources and model settings of a recipe without stages.
+
+    Args:
+        recipe: What is trained.
+        start: Model folder whose weights it begins with, see `Plan`.
 
     Raises:
         InputError: With everything that is wrong in the recipe's model and data.
@@ -81,7 +101,7 @@ def make_plan(recipe: Recipe) -> Plan:
         problems += _misfits(recipe, train, config)
     if problems or train is None or validation is None or config is None:
         raise InputError(f"recipe {recipe.name}", " ".join(problems), _REMEDY)
-    return Plan(recipe, config, train, validation)
+    return Plan(recipe, config, train, validation, start)
 
 
 def examine(recipe: Recipe) -> tuple[list[str], Source | None, Any]:
@@ -153,10 +173,10 @@ def _misfits(recipe: Recipe, train: Source, config: Any) -> list[str]:
     return problems
 
 
-def _warm_start(model: SceneModel, name_or_path: str) -> None:
+def _warm_start(model: SceneModel, old: SceneModel, where: object) -> None:
     """Take over weights; counters and schedules (buffers of one number) stay as in a new model."""
     fresh = {name: t.clone() for name, t in model.named_buffers() if t.ndim == 0}
-    put_weights(model, model.adapt(load_model(name_or_path).model.state_dict()), name_or_path)
+    put_weights(model, model.adapt(old.state_dict()), where)
     for name, tensor in model.named_buffers():
         if name in fresh:
             tensor.copy_(fresh[name])

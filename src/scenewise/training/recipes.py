@@ -1,9 +1,13 @@
-"""Recipes: one file that names model, data and training, so that a run can be repeated."""
+"""Recipes: one file that names model, data and training, so that a run can be repeated.
+
+A recipe may have stages, each a list of changes laid over what came before: the weights of one stage are what the next
+begins with. `load` works all changes out, so that every stage of a `Recipe` stands for itself.
+"""
 
 from __future__ import annotations
 
 import importlib.resources
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +70,7 @@ class TrainingPart:
     workers: int = setting(0, "Processes that prepare clips ahead; 0 for none", minimum=0, maximum=256)
     minutes: float | None = setting(None, "Stop cleanly after that many minutes", minimum=0)
     initial_model: str | None = setting(None, "Name or folder of a model to start from")
+    carry_moments: bool = setting(True, "Take over the optimiser's moments of the stage before, where shapes allow")
     ema: float | None = setting(
         None, "Decay per step of averaged weights, which are then kept", minimum=0, maximum=0.999999
     )
@@ -79,19 +84,71 @@ class TrainingPart:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One stage of a recipe, all its settings worked out."""
+
+    name: str = setting("", "What it is for, in a few plain words")
+    model: ModelPart = field(default_factory=ModelPart)
+    data: DataPart = field(default_factory=DataPart)
+    training: TrainingPart = field(default_factory=TrainingPart)
+
+    @property
+    def slug(self) -> str:
+        """Its name as one word, for folders and `stages.NAME.training.steps=...`."""
+        return slug(self.name)
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """A run that can be repeated."""
+    """A run that can be repeated.
+
+    Where there are stages, they say what is trained; `model`, `data` and `training` are what their changes were laid
+    over.
+    """
 
     name: str = setting("", "Name of the recipe")
     summary: str = setting("", "What it trains, in one sentence")
     model: ModelPart = field(default_factory=ModelPart)
     data: DataPart = field(default_factory=DataPart)
     training: TrainingPart = field(default_factory=TrainingPart)
+    stages: tuple[Stage, ...] = field(default=())
+
+    def parts(self) -> tuple[Recipe, ...]:
+        """Return one recipe without stages per stage; the recipe itself where it has none."""
+        if not self.stages:
+            return (self,)
+        return tuple(replace(self, model=s.model, data=s.data, training=s.training, stages=()) for s in self.stages)
+
+    @property
+    def final(self) -> Recipe:
+        """The last stage as a recipe of its own: the model that comes out, and the data it is for."""
+        return self.parts()[-1]
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all stages together."""
+        return sum(part.training.steps for part in self.parts())
+
+    def stage_number(self, name: str) -> int:
+        """Return which stage has a name (spaces or hyphens), from 0.
+
+        Raises:
+            InputError: None has.
+        """
+        slugs = [stage.slug for stage in self.stages]
+        if slug(name) in slugs:
+            return slugs.index(slug(name))
+        if not slugs:
+            raise InputError(f"recipe {self.name}", f"has no stages; found {name!r}.", "Leave the stage out.")
+        raise InputError(f"recipe {self.name}", f"has no stage {name!r}.", f"Stages: {', '.join(slugs)}.")
+
+
+PARTS = ("model", "data", "training")
 
 
 FREE_TO_CHANGE = frozenset(
     f"training.{key}" for key in ("minutes", "workers", "device", "devices", "accumulation", "checkpoint_minutes")
-)
+) | {"name", "summary"}
 """Settings that may differ when a run is resumed: none of them decides which numbers are computed."""
 
 
@@ -104,24 +161,42 @@ def names() -> list[str]:
     return sorted(path.stem for path in _folder().glob("*.yaml"))
 
 
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of nested plain values differs in `new`; a key that is gone is null."""
+    different: dict[str, Any] = {}
+    for key in dict.fromkeys([*old, *new]):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            inner = changes(before, after)
+            different |= {key: inner} if inner else {}
+        elif before != after:
+            different[key] = after
+    return different
+
+
+def slug(name: str) -> str:
+    """Return the name of a stage as one word."""
+    return "-".join(name.lower().split())
+
+
 def load(name_or_path: str | Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe and lay settings over it.
 
     Args:
         name_or_path: Name of a recipe of the package, or a YAML file.
-        overrides: Words `key.sub=value`; they win over everything.
-        values: Nested plain values laid over the file's.
+        overrides: Words `key.sub=value`, as `override` takes them; they win over everything.
+        values: Nested plain values laid over the file's, as `lay` does.
 
     Raises:
         InputError: There is no such recipe, or with everything that is wrong in it.
     """
-    path = _find(name_or_path)
-    read = merge(merge({"name": path.stem}, read_yaml(path, "model, data and training")), values or {})
-    return from_plain(merge(read, nest(overrides)), str(name_or_path))
+    path = _path(name_or_path)
+    read = _expand({"name": path.stem} | read_yaml(path, "model, data and training"), str(name_or_path))
+    return from_plain(override(lay(read, values or {}), overrides), str(name_or_path))
 
 
 def from_plain(values: Mapping[str, Any], where: str) -> Recipe:
-    """Make a recipe from plain values.
+    """Make a recipe from plain values, whose stages are worked out.
 
     Raises:
         InputError: With everything that is wrong in them.
@@ -130,21 +205,114 @@ def from_plain(values: Mapping[str, Any], where: str) -> Recipe:
         recipe = build(Recipe, values, where)
     except InputError as error:
         raise InputError(where, "; ".join([error.problem, *_rest(values)]), error.remedy) from None
-    problems = _problems(recipe.training)
+    problems = [problem for part in recipe.parts() for problem in _problems(part.training)]
+    slugs = [stage.slug for stage in recipe.stages]
+    problems += [
+        f"stages: {name!r} is the name of several" for name in sorted({s for s in slugs if slugs.count(s) > 1})
+    ]
+    problems += ["stages: each needs a name"] if "" in slugs else []
     if problems:
-        raise InputError(where, "; ".join([*problems, *_rest(values)]), "Correct these settings.")
+        raise InputError(where, "; ".join([*dict.fromkeys(problems), *_rest(values)]), "Correct these settings.")
     return recipe
+
+
+def lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain values of a recipe with changes laid over them, over every stage too.
+
+    Another source or model drops the settings of the one before. `stages` among the changes is None for a recipe
+    without stages, or a mapping of stage names to changes of that stage alone.
+
+    Args:
+        values: Plain values of a recipe; stages worked out.
+        changes: Nested plain values.
+
+    Raises:
+        InputError: There is no such stage.
+    """
+    shared = {key: value for key, value in changes.items() if key != "stages"}
+    of_parts = {key: value for key, value in shared.items() if key in PARTS}
+    result = _lay(values, shared)
+    result["stages"] = [] if "stages" in changes and not changes["stages"] else list(result.get("stages", ()))
+    result["stages"] = [_lay(stage, of_parts) for stage in result["stages"]]
+    for name, change in (changes.get("stages") or {}).items():
+        number = _stage_number(result["stages"], name)
+        result["stages"][number] = _lay(result["stages"][number], change)
+    return result
+
+
+def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """Return plain values of a recipe with words `key.sub=value` laid over them, over every stage too.
+
+    `data.source=X` and `model.name=X` drop the settings of the source or model before, wherever the word stands.
+    `data.settings={...}` replaces all settings, `data.settings.key=value` one. `stages.NAME.training.steps=5` reaches
+    one stage, `stages=null` leaves them out.
+
+    Raises:
+        InputError: A word cannot be read, or names no stage.
+    """
+    result = dict(values)
+    first = [word for word in words if word.split("=")[0].removeprefix("--") in ("data.source", "model.name", "stages")]
+    for word in [*first, *(word for word in words if word not in first)]:
+        change = nest([word])
+        key = word.split("=")[0].removeprefix("--").strip()
+        for part in ("data", "model"):
+            if key == f"{part}.settings" and isinstance(change[part]["settings"], dict):
+                result = lay(result, {part: {"settings": None}})  # None drops what a mapping would be merged into
+        result = lay(result, change)
+    return result
+
+
+def _lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge changes into the values of a recipe or a stage; another source or model drops the settings before."""
+    base = dict(values)
+    for part, key in (("data", "source"), ("model", "name")):
+        old, new = base.get(part) or {}, changes.get(part) or {}
+        if key in new and key in old and new[key] != old[key]:
+            base[part] = {name: value for name, value in old.items() if name != "settings"}
+    return merge(base, changes)
+
+
+def _expand(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the values of a recipe's file with its stages worked out.
+
+    A stage `{recipe: NAME, until: STAGE}` stands for the stages of another recipe up to and with that one.
+    """
+    stages: list[dict[str, Any]] = []
+    listed = values.get("stages") or []
+    if not isinstance(listed, list) or not all(isinstance(stage, dict) for stage in listed):
+        raise InputError(where, "stages must be a list of mappings.", "Give each stage a name and its changes.")
+    current = {part: values[part] for part in PARTS if part in values}
+    for changes in listed:
+        if "recipe" in changes:
+            other = load(changes["recipe"])
+            last = other.stage_number(changes["until"]) if "until" in changes else len(other.stages) - 1
+            whole = other.stages or (Stage(other.name, other.model, other.data, other.training),)
+            stages += [plain(stage) for stage in (whole[: last + 1] if other.stages else whole)]
+        else:
+            current = _lay(current, {key: value for key, value in changes.items() if key != "name"})
+            stages.append({"name": changes.get("name", ""), **current})
+    return {**values, "stages": stages}
+
+
+def _stage_number(stages: Sequence[Mapping[str, Any]], name: str) -> int:
+    slugs = [slug(str(stage.get("name", ""))) for stage in stages]
+    if slug(str(name)) not in slugs:
+        raise InputError(f"stages.{name}", "is no stage of the recipe.", f"Stages: {', '.join(slugs) or 'none'}.")
+    return slugs.index(slug(str(name)))
 
 
 def _rest(values: Mapping[str, Any]) -> list[str]:
     """Return what is wrong inside model and data settings, so that it is told along with errors found before."""
     from scenewise.training.plan import examine
 
-    try:
-        recipe = build(Recipe, {key: values[key] for key in ("model", "data") if key in values}, "")
-    except InputError:
-        return []
-    return examine(recipe)[0]
+    problems: dict[str, None] = {}
+    for part in values.get("stages") or [values]:
+        try:
+            recipe = build(Recipe, {key: part[key] for key in ("model", "data") if key in part}, "")
+        except InputError:
+            continue
+        problems |= dict.fromkeys(examine(recipe)[0])
+    return list(problems)
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
@@ -153,11 +321,11 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
     return [
         f"{key}: {before.get(key)!r} in the run, {after.get(key)!r} now"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and key not in FREE_TO_CHANGE | {"name", "summary"}
+        if before.get(key) != after.get(key) and not key.startswith("stages") and key not in FREE_TO_CHANGE
     ]
 
 
-def _find(name_or_path: str | Path) -> Path:
+def _path(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if str(name_or_path) in names():
         return _folder() / f"{name_or_path}.yaml"

@@ -6,16 +6,37 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from scenewise.training.validation import Validation
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What is known before the start, from two trial steps whose effect is discarded.
+class StagePlace:
+    """Where a stage stands in its run.
 
     Attributes:
+        number: From 1.
+        count: Stages of the run.
+        name: Its name; "" where the recipe has no stages.
+    """
+
+    number: int = 1
+    count: int = 1
+    name: str = ""
+
+    def __str__(self) -> str:
+        """In words, such as "stage 3 of 7, slots apart"; "" where there are no stages."""
+        return f"stage {self.number} of {self.count}, {self.name}" if self.name else ""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is known of a stage before the start, from two trial steps whose effect is discarded.
+
+    Attributes:
+        place: Where it stands in its run.
         recipe: Name of the recipe.
         data: The training data in words.
         videos: Number of training videos.
@@ -29,6 +50,7 @@ class Forecast:
         folder: The run's folder.
     """
 
+    place: StagePlace
     recipe: str
     data: str
     videos: int
@@ -47,13 +69,14 @@ class Progress:
     """Where a run is.
 
     Attributes:
-        step: Steps done.
-        steps: Steps in all.
+        step: Steps of the stage done.
+        steps: Steps of the stage in all.
         per_second: Steps per second, lately.
-        seconds_left: Estimate to the last step or to the time limit, whichever comes first.
+        seconds_left: Estimate to the run's last step, later stages included, or to the time limit if that comes first.
         loss: As trained, nats per clip.
         terms: The loss's terms, nats per clip.
         clip: Frames of the clips.
+        place: Which stage it is.
     """
 
     step: int
@@ -63,13 +86,17 @@ class Progress:
     loss: float
     terms: dict[str, float]
     clip: int
+    place: StagePlace = StagePlace()
 
 
 class Reporter:
     """Hears everything and says nothing; the command line has one that prints."""
 
-    def planned(self, forecast: Forecast) -> None:
-        """Hear what is about to begin."""
+    def planned(self, forecasts: Sequence[Forecast]) -> None:
+        """Hear what is about to begin, stage by stage; stages that are done are left out."""
+
+    def begun(self, place: StagePlace, steps: int, first: int) -> None:
+        """Hear that a stage of so many steps begins, or goes on after its step `first`."""
 
     def progressed(self, progress: Progress) -> None:
         """Hear that a step was done."""

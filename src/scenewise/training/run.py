@@ -1,32 +1,25 @@
-"""A run from recipe to model: begin or resume, train, keep the best, leave everything whole."""
+"""A run from recipe to model: stage after stage, begun or resumed, everything on disk whole at any moment."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import logging
-import math
-import warnings
+import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import lightning
 import torch
 
-from scenewise.checkpoint import as_device
-from scenewise.errors import InputError, is_out_of_memory
-from scenewise.training.folder import RunFolder
+from scenewise.checkpoint import TrainedStage, as_device, find, load_model, read_card, save_model
+from scenewise.errors import InputError
+from scenewise.media.interruption import Interruption
+from scenewise.training.folder import RunFolder, settings_of
 from scenewise.training.forecast import device_name, forecast
-from scenewise.training.keeper import Keeper
-from scenewise.training.learner import Learner, NonFiniteError, noise_shapes
-from scenewise.training.plan import Plan, cautions, make_plan
-from scenewise.training.ranks import is_first
-from scenewise.training.reporter import Reporter
-from scenewise.training.schedule import clip_length, longest_clip
-from scenewise.training.steward import Steward, save_failure
+from scenewise.training.plan import cautions, make_plan
+from scenewise.training.recipes import differences
+from scenewise.training.reporter import Forecast, Reporter, StagePlace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from scenewise.training.recipes import Recipe, TrainingPart
@@ -38,10 +31,10 @@ class Outcome:
 
     Attributes:
         folder: The run's folder.
-        step: Steps done in all.
-        steps: Steps of the recipe.
-        stopped: None at the last step, else "time limit", "Ctrl-C" or "SIGTERM".
-        model: The model folder, or None where none was kept yet.
+        step: Steps done in all, stages together.
+        steps: Steps of the recipe, stages together.
+        stopped: None at the last step, else "time limit", "Ctrl-C", "SIGTERM", or "--until" before later stages.
+        model: The model folder, or None where none was written yet.
     """
 
     folder: Path
@@ -51,12 +44,20 @@ class Outcome:
     model: Path | None
 
 
+def is_first() -> bool:
+    """Return whether this process is the one that writes and reports; always, where there is only one."""
+    ranks = (os.environ.get(name, "") for name in ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK"))
+    return not any(rank.isdigit() and int(rank) > 0 for rank in ranks)
+
+
 def train(
     recipe: Recipe,
     out: str | Path,
     resume: bool = False,
     minutes: float | None = None,
     reporter: Reporter | None = None,
+    until: str | None = None,
+    start: tuple[str, str | Path] | None = None,
 ) -> Outcome:
     """Train a recipe, or continue a run of it.
 
@@ -66,127 +67,250 @@ def train(
         resume: Continue the run in `out`; it ends with the weights an uninterrupted run ends with.
         minutes: Stop cleanly after that many minutes; the recipe's limit where None.
         reporter: Hears of everything.
+        until: Name of the last stage to train; all where None.
+        start: Name of the first stage to train, and the model to begin it with, in place of the stages before.
 
     Raises:
         InputError: With everything that is wrong, before anything is computed; or a loss is not finite.
     """
-    reporter = reporter or Reporter()
-    plan, folder = make_plan(recipe), RunFolder(out)
-    device = as_device(recipe.training.device)
-    _check_devices(recipe.training, device)
-    plan = _supported(plan, device, reporter)
-    for caution in cautions(plan.config):
-        reporter.noted(caution)
-    state = _begin(folder, plan, resume)
-    model = plan.make_model()
-    learner = Learner(model, plan, noise_shapes(model, _lengths(recipe.training)), state)
-    limit = minutes if minutes is not None else recipe.training.minutes
-    keeper = Keeper(folder.model, plan, device_name(device), -math.inf if state is None else float(state["best"]))
-    steward = Steward(folder, keeper, reporter, limit, 0.0 if state is None else float(state["seconds"]))
-    with _memory_told(learner):
+    run = Run(recipe, out, resume, until, start)
+    return run.train(minutes, reporter or Reporter())
+
+
+def estimate(
+    recipe: Recipe, out: str | Path, until: str | None = None, start: tuple[str, str | Path] | None = None
+) -> list[Forecast]:
+    """Check everything a run needs and estimate its stages; nothing is trained or written.
+
+    Raises:
+        InputError: With everything that is wrong.
+    """
+    run = Run(recipe, out, False, until, start)
+    run.folder.check_free()
+    return run.estimate()
+
+
+class Run:
+    """All stages of a recipe in one folder.
+
+    Args:
+        recipe: What to train.
+        out: The run's folder.
+        resume: Continue the run that is there.
+        until: Name of the last stage to train.
+        start: Name of the first stage to train, and the model to begin it with.
+
+    Raises:
+        InputError: With everything that is wrong; nothing has been written.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        out: str | Path,
+        resume: bool = False,
+        until: str | None = None,
+        start: tuple[str, str | Path] | None = None,
+    ) -> None:
+        self.recipe, self.folder, self.resume = recipe, RunFolder(out), resume
+        parts = recipe.parts()
+        self.last = len(parts) - 1 if until is None else recipe.stage_number(until)
+        if resume and start is None and recipe.stages and self.folder.begun:
+            start = tuple(self.folder.settings().get("start") or ()) or None  # type: ignore[assignment]
+        self.first = 0 if start is None else recipe.stage_number(start[0])
+        self.start = None if start is None else (start[0], str(find(start[1]).absolute()))
+        if self.first > self.last:
+            raise InputError("--until", f"{until} comes before --from {start and start[0]}.", "Name a later stage.")
+        if len({part.training.devices for part in parts}) > 1:
+            raise InputError("training.devices", "must be the same in all stages.", "Set training.devices for all.")
+        device = as_device(parts[0].training.device)
+        _check_devices(parts[0].training, device)
+        plans = [make_plan(part) for part in parts]
+        for before, plan in zip(plans[self.first :], plans[self.first + 1 :], strict=False):
+            plan.check_start(before)
+        plans = [dataclasses.replace(plan, start=self._model_before(number)) for number, plan in enumerate(plans)]
+        self.plans, self.device = plans, device
+        if self.start is not None:
+            plans[self.first].make_model()  # weights that do not fit are refused here
+
+    def place(self, number: int) -> StagePlace:
+        """Return where a stage stands, counted from 0."""
+        names = [stage.name for stage in self.recipe.stages] or [""]
+        return StagePlace(number + 1, len(names), names[number])
+
+    def stage_folder(self, number: int) -> RunFolder:
+        """Return the folder of a stage: that of the run where the recipe has none."""
+        stages = self.recipe.stages
+        return self.folder.stage(number, stages[number].slug) if stages else self.folder
+
+    def train(self, minutes: float | None, reporter: Reporter) -> Outcome:
+        """Train stage after stage until the end or until something stops the run."""
+        from lightning.fabric import Fabric
+
+        training, first_process = self.recipe.parts()[0].training, is_first()
+        self._support_precision(reporter)
+        for caution in dict.fromkeys(text for plan in self.plans for text in cautions(plan.config)):
+            reporter.noted(caution)
+        if first_process:
+            self._begin()  # before other processes are launched
+        fabric = Fabric(
+            accelerator="gpu" if self.device.type == "cuda" else "cpu",
+            devices=training.devices,
+            strategy="ddp" if training.devices > 1 else "auto",
+        )
+        fabric.launch()
+        left = [n for n in range(self.first, self.last + 1) if not self._is_done(n)]
+        forecasts = [self._forecast(number) for number in left] if first_process else []
+        hours = {number: forecast.hours for number, forecast in zip(left, forecasts, strict=False)}
+        if forecasts:
+            reporter.planned(forecasts)
+        limit = training.minutes if minutes is None else minutes
+        deadline = None if limit is None else time.monotonic() + limit * 60
+        stopped = None
+
+        def on_signal(name: str) -> None:
+            reporter.noted(f"{name}: finishing this step and saving.")
+
+        with Interruption(on_signal) as interruption:
+            for number in left:
+                later = 3600 * sum(value for n, value in hours.items() if n > number)
+                stopped = self._train_stage(fabric, number, later, reporter, interruption, deadline)
+                if stopped is not None:
+                    break
+        if stopped is None and self.last + 1 < len(self.plans):
+            stopped = "--until"
+        return self._outcome(stopped)
+
+    def estimate(self) -> list[Forecast]:
+        """Return estimates of all stages of this run that are not done."""
+        return [self._forecast(number) for number in range(self.first, self.last + 1) if not self._is_done(number)]
+
+    def _forecast(self, number: int) -> Forecast:
+        from scenewise.training.loop import memory_remedy
+
+        plan = self.plans[number]
+        step = self.stage_folder(number).steps_done() if self.resume else 0
+        with memory_remedy(plan, lambda: step):
+            return forecast(plan, plan.make_model(warm=False), self.device, step, self.folder.path, self.place(number))
+
+    # -- on disk ------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Begin the run's folder, or check that the run in it is this one; more steps lengthen its newest stage."""
+        last, start = self.plans[-1], {} if self.start is None else {"start": list(self.start)}
+        whole = settings_of(last, self.recipe) | start
+        if not self.resume:
+            self.folder.check_free()
+            self.folder.begin(whole)
+            return
+        kept = self.folder.recipe()
+        begun = [number for number in range(len(self.plans)) if self.stage_folder(number).begun]
+        problems = []
+        if [stage.slug for stage in kept.stages] != [stage.slug for stage in self.recipe.stages]:
+            problems = ["its stages are others"]
+        elif kept.stages:
+            later = [number for number in range(len(self.plans)) if number not in begun]
+            parts = [(kept.parts()[number], self.plans[number].recipe) for number in later]
+            problems = [problem for old, new in parts for problem in differences(old, new)]
+        if problems:
+            remedy = "Leave out recipe and settings to go on as it began, or begin anew with another --out."
+            raise InputError(self.folder.path, f"cannot be resumed: {'; '.join(problems)}.", remedy)
+        lengthened = [
+            self.stage_folder(number).check_same(self.plans[number], may_lengthen=number == begun[-1])
+            for number in begun
+        ]
+        if any(lengthened) and kept.stages:
+            self.folder.begin(whole)
+
+    def _is_done(self, number: int) -> bool:
+        folder = self.stage_folder(number)
+        return self.resume and folder.begun and folder.steps_done() >= self.plans[number].recipe.training.steps
+
+    def _model_before(self, number: int) -> Path | None:
+        """Return the model folder that a stage begins with, None for the recipe's own initial model."""
+        if self.start is not None and number == self.first:
+            return find(self.start[1])
+        return self.stage_folder(number - 1).model if number > self.first else None
+
+    def _train_stage(
+        self,
+        fabric: Any,
+        number: int,
+        later: float,
+        reporter: Reporter,
+        interruption: Interruption,
+        deadline: float | None,
+    ) -> str | None:
+        """Train one stage; return what stopped it before its last step."""
+        from scenewise.training.best_model import BestModel
+        from scenewise.training.books import Books
+        from scenewise.training.loop import fit
+
+        plan, folder, books = self.plans[number], self.stage_folder(number), None
+        if is_first() and not folder.begun:
+            folder.begin(settings_of(plan))
+        fabric.barrier()
+        state = folder.latest()
+        moments = None
+        if state is None and number > self.first and plan.recipe.training.carry_moments:
+            moments = self.stage_folder(number - 1).latest()
         if is_first():
-            reporter.planned(forecast(plan, model, device, learner.first, folder.path))
-        _fit(learner, steward, device)
-    return _finish(learner, steward)
+            place, step = self.place(number), 0 if state is None else int(state["step"])
+            folder.log("begun" if state is None else f"resumed at step {step}")
+            reporter.begun(place, plan.recipe.training.steps, step)
+            folders = [folder.model] if folder.path == self.folder.path else [folder.model, self.folder.model]
+            best = BestModel(
+                folders,
+                plan,
+                device_name(self.device),
+                place.name,
+                self._earlier(number),
+                tuple(folder.settings().get("lengthened", ())),
+                -float("inf") if state is None else float(state["best"]),
+            )
+            books = Books(folder, plan, best, reporter, self.device, state, place, later, deadline)
+        step, stopped = fit(fabric, plan, folder, books, state, moments, interruption, deadline)
+        if books is not None:
+            books.close()
+            folder.log(f"{'stopped by ' + stopped if stopped else 'finished'} at step {step}")
+        fabric.barrier()
+        return stopped
+
+    def _earlier(self, number: int) -> tuple[TrainedStage, ...]:
+        """Return the stages before one, as the card of the model it begins with has them."""
+        model = self._model_before(number) or self.plans[number].recipe.training.initial_model
+        return () if model is None else read_card(model).stages
+
+    def _support_precision(self, reporter: Reporter) -> None:
+        """Take float32 where a stage wants bf16 and the device has none; one line says so."""
+        if _has_bf16(self.device) or all(plan.recipe.training.precision != "bf16" for plan in self.plans):
+            return
+        reporter.noted(f"{device_name(self.device)} has no bf16: convolutions run in float32")
+        for number, plan in enumerate(self.plans):
+            if plan.recipe.training.precision == "bf16":
+                config = dataclasses.replace(plan.config, bf16_convolutions=False)
+                self.plans[number] = dataclasses.replace(plan, config=config)
+
+    def _outcome(self, stopped: str | None) -> Outcome:
+        """Return how the run ended; the run's model is that of the newest stage, whatever died on the way."""
+        newest = next((f for f in reversed(self.folder.stages) if (f.model / "config.json").is_file()), None)
+        if is_first() and newest is not None and stopped in (None, "--until"):
+            loaded = load_model(newest.model)
+            whole = (self.folder.model / "config.json").is_file()
+            if not whole or load_model(self.folder.model).fingerprint != loaded.fingerprint:
+                save_model(loaded.model, self.folder.model, loaded.card)
+        model = self.folder.model if (self.folder.model / "config.json").is_file() else None
+        return Outcome(self.folder.path, self.folder.steps_done(), self.recipe.steps, stopped, model)
 
 
 def _check_devices(training: TrainingPart, device: torch.device) -> None:
-    there = torch.cuda.device_count()
-    if device.type == "cuda" and training.devices > there:
-        raise InputError("training.devices", f"is {training.devices}; this machine has {there} GPUs.", "Ask for fewer.")
-
-
-def _supported(plan: Plan, device: torch.device, reporter: Reporter) -> Plan:
-    """Return the plan in float32 where it wants bf16 and the device has none; one line says so."""
-    if plan.recipe.training.precision != "bf16" or _has_bf16(device):
-        return plan
-    reporter.noted(f"{device_name(device)} has no bf16: convolutions run in float32")
-    return dataclasses.replace(plan, config=dataclasses.replace(plan.config, bf16_convolutions=False))
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and training.devices > count:
+        raise InputError("training.devices", f"is {training.devices}; this machine has {count} GPUs.", "Ask for fewer.")
 
 
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    known = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return known is not None and bool(known())
-
-
-def _lengths(training: TrainingPart) -> set[int]:
-    return {length for _, length in training.curriculum} | {longest_clip(training)}
-
-
-def _begin(folder: RunFolder, plan: Plan, resume: bool) -> dict[str, Any] | None:
-    """Open the folder; return the state to continue from, if any."""
-    if not is_first():
-        return folder.latest() if resume else None
-    if not resume:
-        folder.begin(plan)
-        folder.log("begun")
-        return None
-    folder.check_same(plan)
-    state = folder.latest()
-    folder.log(f"resumed at step {0 if state is None else state['step']}")
-    return state
-
-
-def _fit(learner: Learner, steward: Steward, device: torch.device) -> None:
-    training = learner.training_settings
-    if learner.first >= training.steps:
-        return
-    trainer = _trainer(training, learner.first, steward, device)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # advice about workers and sharding that does not apply here
-            trainer.fit(learner)
-    except NonFiniteError as error:
-        save_failure(steward.folder, error)
-        raise
-
-
-@contextlib.contextmanager
-def _memory_told(learner: Learner) -> Iterator[None]:
-    """Where memory runs out, say how large a step was and which settings make it smaller."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise _too_large(learner) from error
-        raise
-
-
-def _too_large(learner: Learner) -> InputError:
-    training, config = learner.training_settings, learner.model.config
-    frames, refinements = clip_length(training, learner.done), getattr(config, "refinements", None)
-    size = f"batch {training.batch}, K = {config.slots}, T = {frames} frames"
-    size += f", R = {refinements} refinements" if refinements else ""
-    smaller = "Raise training.accumulation (the batch stays what it is), or lower training.batch"
-    if hasattr(config, "recompute") and not config.recompute:
-        smaller = f"Set model.settings.recompute=true. {smaller}"
-    return InputError("memory", f"ran out at step {learner.done} with {size}.", f"{smaller} or the clip length.")
-
-
-def _trainer(training: TrainingPart, first: int, steward: Steward, device: torch.device) -> lightning.Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    return lightning.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=training.devices,
-        strategy="ddp" if training.devices > 1 else "auto",
-        max_steps=training.steps - first,
-        max_epochs=-1,
-        accumulate_grad_batches=training.accumulation,
-        use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[steward],
-        default_root_dir=steward.folder.path,
-    )
-
-
-def _finish(learner: Learner, steward: Steward) -> Outcome:
-    folder, training = steward.folder, learner.training_settings
-    if is_first():
-        folder.log(f"{'stopped by ' + steward.stopped if steward.stopped else 'finished'} at step {learner.done}")
-    kept = folder.model if (folder.model / "config.json").is_file() else None
-    return Outcome(folder.path, learner.done, training.steps, steward.stopped, kept)
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and bool(supported())

@@ -1,6 +1,6 @@
 """Importance weights of posterior samples: log p(x, z) - log q(z | x), from which log p(x) is estimated.
 
-Source: LDS (BMVC 2021) section 4.3; lds.md 4.4.
+Source: LDS (BMVC 2021) section 3.3, eq. 6; lds.md 4.4.
 """
 
 from __future__ import annotations

@@ -1,0 +1,323 @@
+"""The training loop, top to bottom: rate, forward, backward, clip, step, books, stop."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from scenewise.errors import InputError, is_out_of_memory
+from scenewise.media.files import write_atomically
+from scenewise.observation import Observation
+from scenewise.training.clips import Clip, Clips, InOrder
+from scenewise.training.schedule import clip_length, learning_rate, longest_clip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lightning.fabric import Fabric
+
+    from scenewise.media.interruption import Interruption
+    from scenewise.models.contract import SceneModel
+    from scenewise.training.books import Books
+    from scenewise.training.folder import RunFolder
+    from scenewise.training.plan import Plan
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
+
+
+class NonFiniteError(InputError):
+    """A loss or gradient that is NaN or infinite."""
+
+    def __init__(self, step: int, term: str) -> None:
+        super().__init__(
+            f"step {step}",
+            f"{term} is not finite; the run stops, its last checkpoint is whole.",
+            "See failure.json in the run's folder; try a lower training.learning_rate or training.precision=float32.",
+        )
+
+
+def fit(
+    fabric: Fabric,
+    plan: Plan,
+    folder: RunFolder,
+    books: Books | None,
+    state: dict[str, Any] | None,
+    moments: dict[str, Any] | None,
+    interruption: Interruption,
+    deadline: float | None,
+) -> tuple[int, str | None]:
+    """Train one stage to its last step, or until something stops it.
+
+    Args:
+        fabric: Launched; it wraps the model, hands clips out and reduces over processes.
+        plan: What is trained on what.
+        folder: The stage's folder.
+        books: Writes tables, pictures, models and checkpoints; of the first process only.
+        state: The checkpoint to continue from, or None at the beginning.
+        moments: The checkpoint of the stage before, whose moments are taken over; None where there is none.
+        interruption: Says whether Ctrl-C or SIGTERM came.
+        deadline: Moment of `time.monotonic` from which on the stage stops after its step.
+
+    Returns:
+        Steps done in all, and what stopped the stage before its last one.
+
+    Raises:
+        NonFiniteError: A loss or gradient is not finite; what the step saw is saved first.
+        InputError: Memory ran out; the message says what makes a step smaller.
+    """
+    training = plan.recipe.training
+    model = plan.make_model()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = OPTIMIZERS[training.optimizer](trained, lr=training.learning_rate)
+    step = first = 0 if state is None else int(state["step"])
+    averages = Averages(model, training.ema, None if state is None else state.get("averaged"))
+    if state is not None:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    elif moments is not None:
+        carry_moments(optimizer, model, moments)
+    wrapped, optimizer = fabric.setup(Explain(model), optimizer)
+    loader = _loader(plan, model, first, fabric)
+    clips: Iterator[Any] = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))
+    stopped = None
+
+    with memory_remedy(plan, lambda: step):
+        while step < training.steps and stopped is None:
+            rate = learning_rate(training, step)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            model.begin_step(step)
+
+            # forward and backward; processes meet in the last part only
+            parts: list[Tensor] = []
+            for part in range(training.accumulation):
+                clip: Clip = next(clips)
+                with fabric.no_backward_sync(wrapped, enabled=part + 1 < training.accumulation):
+                    loss, terms = wrapped(clip)
+                    if not bool(loss.isfinite()):
+                        broken = [name for name, term in terms.items() if not bool(term.isfinite().all())]
+                        raise _failure(folder, step, f"the term {broken[0]!r}" if broken else "the loss", clip)
+                    fabric.backward(loss / training.accumulation)
+                parts.append(torch.stack([loss.detach(), *(term.detach().mean() for term in terms.values())]))
+
+            # step
+            norm = float(nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip or math.inf))
+            if not math.isfinite(norm):
+                raise _failure(folder, step, "gradient", clip)
+            optimizer.step()
+            optimizer.zero_grad()
+            model.end_step(wrapped.module.output)
+            step += 1
+            averages.update(model, step)
+
+            # books: tables, validation and the best model, pictures, checkpoint
+            total, *values = _mean(fabric, torch.stack(parts).mean(0)).tolist()
+            if books is not None:
+                row = {"loss": total, **dict(zip(terms, values, strict=True))}
+                books.record(step, row | {"gradient_norm": norm, "learning_rate": rate}, clip["frames"].shape[1], model)
+                if books.look_is_due(step):
+                    with averages.swapped(model):
+                        books.look(step, model)
+                if step < training.steps and books.save_is_due(step):
+                    books.save(checkpoint(step, model, optimizer, averages))
+
+            # stop: all processes after the same step
+            late = deadline is not None and time.monotonic() >= deadline
+            reason = interruption.name or ("time limit" if late else None)
+            if step < training.steps and _any(fabric, reason is not None):
+                stopped = reason or "another process"
+
+    if books is not None and step > first:
+        if stopped is None or stopped == "time limit":
+            with averages.swapped(model):
+                books.end(step, model, stopped)
+        books.save(checkpoint(step, model, optimizer, averages))
+    return step, stopped
+
+
+class Explain(nn.Module):
+    """A model's forward pass and loss as one module, so that processes agree on its gradients.
+
+    Attributes:
+        output: What the last forward pass gave.
+    """
+
+    def __init__(self, model: SceneModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, clip: Clip) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the mean loss of a part of a batch, and its terms, each of shape (n,)."""
+        noise = clip["noise"] if clip["noise"].numel() else None
+        viewpoints = clip["viewpoints"] if clip["viewpoints"].numel() else None
+        observation = Observation(clip["frames"].float() / 255, viewpoints=viewpoints)
+        self.output = self.model(observation, seed=clip["seed"], noise=noise)
+        return self.model.loss(self.output.terms).mean(), dict(self.output.terms)
+
+
+class Averages:
+    """Averaged weights (an exponential moving average), where a recipe wants them.
+
+    Args:
+        model: Whose weights.
+        decay: Per step; None for no averages.
+        weights: Averages to go on with; the model's weights where None.
+    """
+
+    def __init__(self, model: SceneModel, decay: float | None, weights: dict[str, Tensor] | None = None) -> None:
+        self.decay = decay
+        start = dict(model.named_parameters()) if weights is None else weights
+        self.weights = {} if decay is None else {name: tensor.detach().clone() for name, tensor in start.items()}
+
+    @torch.no_grad()
+    def update(self, model: SceneModel, step: int) -> None:
+        """Take in the weights after a step; early averages forget faster."""
+        if self.decay is None:
+            return
+        for name, parameter in model.named_parameters():
+            mean = self.weights[name] = self.weights[name].to(parameter.device)
+            mean.lerp_(parameter, 1 - min(self.decay, (1 + step) / (10 + step)))
+
+    @contextlib.contextmanager
+    def swapped(self, model: SceneModel) -> Iterator[None]:
+        """Let the model have the averages meanwhile; nothing happens where there are none."""
+        with torch.no_grad():
+            trained = {name: p.detach().clone() for name, p in model.named_parameters()} if self.weights else {}
+            for name in trained:
+                model.get_parameter(name).copy_(self.weights[name])
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, tensor in trained.items():
+                    model.get_parameter(name).copy_(tensor)
+
+
+def checkpoint(step: int, model: SceneModel, optimizer: Any, averages: Averages) -> dict[str, Any]:
+    """Return all that a stage needs to continue, as tensors and plain values on the CPU."""
+    state = {
+        "step": step,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "trained": [name for name, parameter in model.named_parameters() if parameter.requires_grad],
+        **({"averaged": averages.weights} if averages.weights else {}),
+    }
+    return _to_cpu(state)
+
+
+_MOMENTS = {torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.RMSprop: {"step", "square_avg"}}
+
+
+def carry_moments(optimizer: torch.optim.Optimizer, model: SceneModel, before: dict[str, Any]) -> None:
+    """Take over an optimiser's moments, weight by weight, wherever a weight has the name and shape it had before.
+
+    Args:
+        optimizer: Of the new stage; nothing is taken over from another kind.
+        model: Whose weights it moves.
+        before: A checkpoint of the stage before.
+    """
+    state = optimizer.state_dict()
+    old = {name: before["optimizer"]["state"].get(number, {}) for number, name in enumerate(before["trained"])}
+    weights = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    for number, (name, weight) in enumerate(weights):
+        moments = old.get(name, {})
+        fits = all(tensor.shape == weight.shape for tensor in moments.values() if tensor.ndim)
+        if moments.keys() == _MOMENTS[type(optimizer)] and fits:
+            state["state"][number] = moments
+    optimizer.load_state_dict(state)
+
+
+def noise_shapes(model: SceneModel, lengths: set[int]) -> dict[int, tuple[int, ...]]:
+    """Return the shape of one clip's posterior noise for every clip length; empty where the model takes a seed only."""
+    shape: Callable[[int, int], tuple[int, ...]] | None = getattr(model, "noise_shape", None)
+    return {} if shape is None else {length: tuple(shape(1, length)[1:]) for length in lengths}
+
+
+def _loader(plan: Plan, model: SceneModel, first: int, fabric: Fabric) -> DataLoader[Clip]:
+    training, cameras = plan.recipe.training, model.viewpoint_size is not None
+    shapes = noise_shapes(model, {length for _, length in training.curriculum} | {longest_clip(training)})
+    clips = Clips(plan.train, training, shapes, first, fabric.global_rank, fabric.world_size, cameras)
+    return DataLoader(
+        clips,
+        batch_size=None,
+        sampler=InOrder(len(clips)),
+        num_workers=training.workers,
+        pin_memory=fabric.device.type == "cuda",
+        persistent_workers=training.workers > 0,
+    )
+
+
+def _mean(fabric: Fabric, values: Tensor) -> Tensor:
+    """Return the mean over processes."""
+    if fabric.world_size == 1:
+        return values
+    reduced: Any = fabric.all_reduce(values, reduce_op="mean")
+    return reduced
+
+
+def _any(fabric: Fabric, condition: bool) -> bool:
+    """Return whether a condition holds in any process."""
+    if fabric.world_size == 1:
+        return condition
+    return float(fabric.all_reduce(torch.tensor(float(condition), device=fabric.device), reduce_op="sum")) > 0  # type: ignore[arg-type]
+
+
+def _to_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, dict):
+        return {key: _to_cpu(v) for key, v in value.items()}
+    return [_to_cpu(v) for v in value] if isinstance(value, list) else value
+
+
+def _failure(folder: RunFolder, step: int, term: str, clip: Clip) -> NonFiniteError:
+    """Write what a broken step saw as failure.json and failure.npz, and return the error."""
+    error = NonFiniteError(step, term)
+    facts = {
+        "step": step,
+        "term": term,
+        "message": str(error),
+        "videos": [int(i) for i in clip["indices"]],
+        "rows": [int(i) for i in clip["rows"]],
+        "seed": int(clip["seed"]),
+    }
+    np.savez(folder.path / "failure.npz", frames=clip["frames"].cpu().numpy(), noise=clip["noise"].cpu().numpy())
+    write_atomically(folder.path / "failure.json", json.dumps(facts, indent=2) + "\n")
+    folder.log(f"failure: {error}")
+    return error
+
+
+@contextlib.contextmanager
+def memory_remedy(plan: Plan, done: Callable[[], int]) -> Iterator[None]:
+    """Where memory runs out, say how large a step was and which settings make it smaller.
+
+    Args:
+        plan: What is trained.
+        done: Gives the steps done so far.
+
+    Raises:
+        InputError: Memory ran out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        training, config = plan.recipe.training, plan.config
+        refinements = getattr(config, "refinements", None)
+        size = f"batch {training.batch}, K = {config.slots}, T = {clip_length(training, done())} frames"
+        size += f", R = {refinements} refinements" if refinements else ""
+        smaller = "Raise training.accumulation (the batch stays what it is), or lower training.batch"
+        if hasattr(config, "recompute") and not config.recompute:
+            smaller = f"Set model.settings.recompute=true. {smaller}"
+        raise InputError(
+            "memory", f"ran out at step {done()} with {size}.", f"{smaller} or the clip length."
+        ) from error
