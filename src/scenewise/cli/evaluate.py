@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli import options
+from scenewise.cli import options, threads
 from scenewise.cli.progress import Progress, duration
 from scenewise.cli.sources import add_source_options, open_source
 from scenewise.errors import InputError
@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     check_protocols(protocols)
     source = open_source(args.data, args.split, args.settings)
     decomposer = sw.load(args.model, args.device)
+    threads.choose(decomposer)
     started = time.perf_counter()
     with Progress(decomposer.name) as progress:
         rows = evaluate(
