@@ -168,7 +168,9 @@ class Campaign:
         """Start what there is room for; cells wait whose model, or the one it starts from, is being trained."""
         while len(self.running) < self.jobs:
             taken = {running.task.folder.run.path for running in self.running}
-            ahead = taken | {task.folder.run.path for task in (*self.waiting, *self.halted, *self._failures)}
+            failed = [task for task, _ in self.outcome.failed]
+            unfinished = (*self.waiting, *self.halted, *self.outcome.busy, *failed)
+            ahead = taken | {task.folder.run.path for task in unfinished}
             free = [t for t in self.waiting if t.folder.run.path not in taken and t.folder.start not in ahead]
             task = self._cheapest(free)
             if task is None:
@@ -241,10 +243,6 @@ class Campaign:
             self.say(f"{task.name}: stopped after {took}, goes on another time")
         else:
             self._failed(task, code)
-
-    @property
-    def _failures(self) -> list[Task]:
-        return [task for task, _ in self.outcome.failed]
 
     def _failed(self, task: Task, code: int | None) -> None:
         known = task.folder.failure()
