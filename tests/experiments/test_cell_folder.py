@@ -203,3 +203,21 @@ def test_weights_do_not_take_the_folder_of_a_training(cell, table, content, tmp_
         CellFolder(scored, tmp_path).check()
     with pytest.raises(InputError, match="trains nothing"):
         scored.recipe()
+
+
+def test_the_commit_is_that_of_the_package_and_not_of_a_repository_around_it(monkeypatch, tmp_path):
+    import subprocess
+
+    from scenewise.experiments import cell_folder
+
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / "cell_folder.py").write_text("")
+    monkeypatch.setattr(cell_folder, "__file__", str(tmp_path / "cell_folder.py"))
+    assert cell_folder.commit() is None
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "First"], check=True)
+    first = cell_folder.commit()
+    assert len(first) == 10
+    (tmp_path / "cell_folder.py").write_text("changed")
+    assert cell_folder.commit() == f"{first}+"

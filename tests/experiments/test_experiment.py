@@ -120,7 +120,8 @@ def test_every_cell_of_every_experiment_can_be_built(name):
             assert recipe.training.seed == cell.seed
             if recipe.data.source != "made" and (size, cell.model, cell.variant) not in checked:
                 checked.add((size, cell.model, cell.variant))
-                assert examine(recipe)[0] == []
+                for part in recipe.parts():
+                    assert examine(part)[0] == []
 
 
 def test_an_evaluation_that_lists_is_one_for_each_combination(table, content):
@@ -141,15 +142,28 @@ def test_an_evaluation_that_lists_is_one_for_each_combination(table, content):
 
 def test_settings_reach_every_stage_of_a_recipe_and_stages_can_be_taken_away(table, content):
     group = content["sizes"]["smoke"]["cells"][0]
-    group["recipe"], group["settings"] = "provide-tiny-staged", {"model.settings.sigma": 0.7, "training": {"steps": 2}}
-    group["source"] = {"source": "balls-binary", "settings": {"size": 16}}
-    recipe = experiments.load(table(content), "smoke").cells[0].recipe()
-    assert [part.training.steps for part in recipe.parts()] == [2, 2, 2]
-    assert all(part.model.settings["sigma"] == 0.7 for part in recipe.parts())
-    assert all(part.data.settings == {"size": 16} for part in recipe.parts())
-    group["settings"]["stages"] = None
-    recipe = experiments.load(table(content), "smoke").cells[0].recipe()
-    assert (recipe.stages, recipe.training.steps, recipe.data.source) == ((), 2, "balls-binary")
+    group |= {"recipe": "provide-tiny-staged", "variants": {"plain": {}}, "settings": {"training.steps": 3}}
+    (first, *_) = experiments.load(table(content), "smoke").cells
+    recipe = first.recipe(["model.settings.sigma=0.4"])
+    assert len(recipe.stages) > 1
+    assert recipe.steps == 3 * len(recipe.stages)
+    assert {part.model.settings["sigma"] for part in recipe.parts()} == {0.4}
+    assert {part.training.seed for part in recipe.parts()} == {0}
+    group["settings"] = {"stages": None, "training.steps": 3}
+    (first, *_) = experiments.load(table(content), "smoke").cells
+    assert first.recipe().stages == ()
+    assert first.recipe().steps == 3
+
+
+def test_data_of_a_cell_are_those_of_every_stage(table, content):
+    group = content["sizes"]["smoke"]["cells"][0]
+    source = {"source": "balls-binary", "settings": {"size": 16}}
+    group |= {"recipe": "provide-tiny-staged", "variants": {"plain": {}}, "settings": {}, "source": source}
+    (first, *_) = experiments.load(table(content), "smoke").cells
+    assert all(
+        (part.data.source, part.data.settings) == ("balls-binary", {"size": 16}) for part in first.recipe().parts()
+    )
+    assert first.data_part().source == "balls-binary"
 
 
 def test_a_cell_may_be_a_recipe_of_its_own(table, content):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scenewise.cli.options import admit_settings_anywhere
 from scenewise.cli.progress import duration
@@ -170,6 +170,7 @@ def _plan(tasks: Sequence[Task]) -> int:
 def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
     """Train and score; everything is checked before anything is computed."""
     from scenewise.experiments.campaign import Campaign, check, jobs_by_default
+    from scenewise.media.interruption import Interruption
 
     if args.score:
         without = [task for task in tasks if not task.folder.state().model]
@@ -184,7 +185,7 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
     missing = [task for task in tasks if task not in refused and not task.finished]
     if not missing:
         return int(bool(broken))
-    with _asked() as asked:
+    with Interruption() as interruption:
         outcome = Campaign(
             missing,
             _places_log(args, tasks),
@@ -193,12 +194,12 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
             device=args.device,
             trains=not args.score,
             tell=lambda line: print(line, flush=True),
-            stop=asked,
+            stop=interruption,
         ).run()
     _tell(outcome)
     if outcome.signal:
         print("Stopped; the same command goes on from here.")
-        return 128 + int(asked.number or 2)
+        return 143 if interruption.name == "SIGTERM" else 130
     return int(bool(broken or outcome.failed))
 
 
@@ -206,20 +207,6 @@ def _places_log(args: argparse.Namespace, tasks: Sequence[Task]) -> Path:
     from scenewise.experiments.cell_folder import CAMPAIGN
 
     return (tasks[0].folder.root if args.name == ALL else tasks[0].folder.out) / CAMPAIGN / "campaign.log"
-
-
-def _asked() -> Any:
-    """Return a question whether a signal has come, which remembers its number."""
-    from scenewise.media.interruption import Interruption
-
-    class Asked(Interruption):
-        number: int | None = None
-
-        def _note(self, number: int, frame: Any) -> None:
-            self.number = number
-            super()._note(number, frame)
-
-    return Asked()
 
 
 def _tell(outcome: Outcome) -> None:

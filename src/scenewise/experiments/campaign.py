@@ -16,7 +16,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from scenewise.errors import InputError
-from scenewise.experiments.estimate import Estimate, Estimator, seconds_per_step
+from scenewise.experiments.estimate import Estimate, Estimator, progress
 from scenewise.experiments.work import BUSY, DONE, STOPPED, Job, work
 
 if TYPE_CHECKING:
@@ -168,7 +168,9 @@ class Campaign:
         """Start what there is room for; cells wait whose model, or the one it starts from, is being trained."""
         while len(self.running) < self.jobs:
             taken = {running.task.folder.run.path for running in self.running}
-            ahead = taken | {task.folder.run.path for task in (*self.waiting, *self.halted, *self._failures)}
+            failed = [task for task, _ in self.outcome.failed]
+            unfinished = (*self.waiting, *self.halted, *self.outcome.busy, *failed)
+            ahead = taken | {task.folder.run.path for task in unfinished}
             free = [t for t in self.waiting if t.folder.run.path not in taken and t.folder.start not in ahead]
             task = self._cheapest(free)
             if task is None:
@@ -242,10 +244,6 @@ class Campaign:
         else:
             self._failed(task, code)
 
-    @property
-    def _failures(self) -> list[Task]:
-        return [task for task, _ in self.outcome.failed]
-
     def _failed(self, task: Task, code: int | None) -> None:
         known = task.folder.failure()
         if known is None:
@@ -274,14 +272,11 @@ class Campaign:
 
 def _where(running: Running) -> str:
     """Return how far a cell is, in words."""
-    run, rate = running.task.folder.run, seconds_per_step(running.task.folder.run.path)
-    if running.task.folder.cell.weights is not None or rate is None:
+    folder = running.task.folder
+    steps, seconds = progress(folder.run)
+    if folder.cell.weights is not None or not steps:
         return f"{running.task.name} at work for {_words(time.time() - running.began)}"
-    return f"{running.task.name} step {_step(run.path)}, {rate:.2f} s each"
-
-
-def _step(run: Path) -> str:
-    return (run / "metrics.csv").read_text(encoding="utf-8").splitlines()[-1].split(",")[0]
+    return f"{running.task.name} step {steps}, {seconds / steps:.2f} s each"
 
 
 def _words(seconds: float) -> str:
@@ -304,7 +299,7 @@ def jobs_by_default() -> int:
 def _context() -> ForkServerContext:
     """Return a way to start processes at once: they are copies of one that has read the libraries, with one thread."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["scenewise.experiments.work"])
+    context.set_forkserver_preload(["scenewise.experiments.work", "lightning.fabric"])
     with _environment(
         OMP_NUM_THREADS="1", PYTORCH_NVML_BASED_CUDA_CHECK="1"
     ):  # a GPU must not be touched before a copy

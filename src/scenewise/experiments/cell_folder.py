@@ -7,6 +7,7 @@ lie `data`, which they make for themselves, and in each `campaign` with the lock
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import time
 from contextlib import ExitStack, contextmanager
@@ -175,8 +176,9 @@ class CellFolder:
         if (self.run.path / RECIPE).is_file():
             self._check_same()
         else:
-            for part in self.recipe().parts():
-                make_plan(part)
+            plans = [make_plan(part) for part in self.recipe().parts()]
+            for before, plan in itertools.pairwise(plans):
+                plan.check_start(before)
 
     def prepare(self, tell: Callable[[str], None] | None = None) -> None:
         """Make the data that it needs, where they are not there.
@@ -221,12 +223,14 @@ class CellFolder:
 
     def _check_same(self) -> None:
         recipe = self.cell.recipe(self.words, self._home, self.root / "data")  # as it was begun, also without its data
-        found = [
-            d for d in differences(self.run.recipe(), recipe) if not any(key in d for key in _ELSEWHERE) or "None" in d
-        ]
+        there, here = ([stage.slug for stage in one.stages] for one in (self.run.recipe(), recipe))
+        found = [] if there == here else [f"stages: {there} in the run, {here} now"]
+        for old, new in zip(self.run.recipe().parts(), recipe.parts(), strict=False):
+            found += [d for d in differences(old, new) if not d.startswith(_ELSEWHERE) or "None" in d]
         if found:
             remedy = "Lay the run's settings over the cells as key=value words, or choose another --out."
-            raise InputError(self.path, f"holds a run with other settings: {'; '.join(found)}.", remedy)
+            problem = f"holds a run with other settings: {'; '.join(dict.fromkeys(found))}."
+            raise InputError(self.run.path, problem, remedy)
 
     def score(
         self,
@@ -355,6 +359,7 @@ def commit() -> str | None:
         return done.stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # a package installed inside another repository is not
         return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.checkpoint import load_model
 from scenewise.errors import InputError
-from scenewise.training.folder import RunFolder
 from scenewise.training.plan import examine
 from scenewise.training.schedule import work
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scenewise.experiments.cell_folder import CellFolder
+    from scenewise.training.folder import RunFolder
 
 _TRAINING, _SCORING = 3.5e-7, 1.2e-7
 """Seconds per pixel, slot and decode on one CPU core: means over the models that ship, good to a factor of about 3."""
@@ -64,7 +64,7 @@ class Estimator:
         except InputError:
             return Estimate(0.0, 0.0)
         if folder.cell.weights is None and state.steps:
-            rate = seconds_per_step(folder.run.path) or self._rate_of_others(folder) or training / state.steps
+            rate = seconds_per_step(folder.run) or self._rate_of_others(folder) or training / state.steps
             training = rate * max(0, state.steps - state.step)
         share = 1 - state.scored / max(1, state.scorings)
         found = Estimate(training, share * (self._scoring_of_others(folder) or scoring))
@@ -96,7 +96,7 @@ class Estimator:
         ]
 
     def _rate_of_others(self, folder: CellFolder) -> float | None:
-        rates = filter(None, (seconds_per_step(other.run.path) for other in self._alike(folder)))
+        rates = filter(None, (seconds_per_step(other.run) for other in self._alike(folder)))
         return next(rates, None)
 
     def _scoring_of_others(self, folder: CellFolder) -> float | None:
@@ -110,22 +110,29 @@ class Estimator:
         return None
 
 
-def seconds_per_step(run: Path) -> float | None:
-    """Return the mean seconds of a run's steps so far, or of its newest stage's; None where it has done none."""
-    newest = [run, *(stage.path for stage in RunFolder(run).stages)][-1]
-    try:
-        with (newest / "metrics.csv").open(encoding="utf-8") as file:
-            *_, last = csv.DictReader(file)
-        step, seconds = int(last["step"]), float(last["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return seconds / step if step else None
+def progress(run: RunFolder) -> tuple[int, float]:
+    """Return the steps that a run has done by its tables, those of its last minutes too, and their seconds."""
+    steps, seconds = 0, 0.0
+    for folder in run.stages or [run]:
+        try:
+            with (folder.path / "metrics.csv").open(encoding="utf-8") as file:
+                *_, last = csv.DictReader(file)
+            steps, seconds = steps + int(last["step"]), seconds + float(last["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return steps, seconds
+
+
+def seconds_per_step(run: RunFolder) -> float | None:
+    """Return the mean seconds of a run's steps so far, None where it has done none."""
+    steps, seconds = progress(run)
+    return seconds / steps if steps else None
 
 
 def _guess(folder: CellFolder) -> tuple[float, float]:
     if folder.cell.weights is not None:
         return 0.0, _scoring(folder, load_model(folder.cell.weights).model.config)
-    training, config = 0.0, None
+    training = 0.0
     for part in folder.recipe().parts():
         problems, _, config = examine(part)
         if config is None:

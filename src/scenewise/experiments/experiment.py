@@ -191,17 +191,16 @@ class Cell:
         if self.weights is not None:
             raise InputError(f"cell {self.name}", f"trains nothing, it has the weights {self.weights}.")
         begun = recipes.load(self.group.recipe) if self.group.recipe else recipes.Recipe(f"{self.model}.{self.data}")
-        values, source = plain(begun), self.group.source
-        if self.group.made is not None:
-            source = self.group.made.data_part(data)
+        values = plain(begun)
+        source = self.group.source if self.group.made is None else self.group.made.data_part(data)
         if source is not None:
-            values |= {"data": source, "stages": [{**stage, "data": source} for stage in values["stages"]]}
+            values = recipes.lay(values, {"data": {"settings": None}})  # another source, or this one as it is here
+            values = recipes.lay(values, {"data": {"settings": {}, **source}})
         for settings in (self.group.settings, self.group.variants[self.variant] or {}):
             values = recipes.lay(values, _undotted(settings))
         values = recipes.lay(values, {"training": {"seed": self.seed}})
         if self.start is not None:
-            first = values["stages"][0] if values["stages"] else values
-            first["training"]["initial_model"] = str(Path(out) / self.start / "model")
+            values = recipes.lay(values, {"training": {"initial_model": str(Path(out) / self.start / "model")}})
         return recipes.from_plain(recipes.override(values, words), f"cell {self.name}")
 
 

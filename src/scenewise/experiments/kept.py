@@ -17,7 +17,7 @@ import numpy as np
 
 from scenewise.errors import InputError
 from scenewise.experiments.results import Result, filled, of_cell, read_scores
-from scenewise.media.files import write_atomically
+from scenewise.media.files import write_atomically, writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,7 +128,8 @@ def keep(experiment: Experiment, out: Path) -> int:
         elif _current(cell, known.get(cell.name, {})):
             cells[cell.name] = known[cell.name]
     path = file_of(experiment.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, _text({**whole, experiment.size: cells}))
     return taken
 

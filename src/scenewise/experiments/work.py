@@ -83,18 +83,19 @@ class LineReporter(Reporter):
         self._last = 0.0
 
     def planned(self, forecasts: Sequence[Forecast]) -> None:
-        """Write what is about to begin."""
+        """Write what is about to begin, a line per stage."""
         for forecast in forecasts:
-            name = ", ".join(filter(None, (forecast.recipe, str(forecast.place))))
-            self.noted(f"{name}: {forecast.steps:,} steps, about {forecast.hours:.2f} h on {forecast.device}")
+            stage = f", {forecast.place}" if str(forecast.place) else ""
+            hours = f"about {forecast.hours:.2f} h on {forecast.device}"
+            self.noted(f"{forecast.recipe}{stage}: {forecast.steps:,} steps, {hours}")
 
     def progressed(self, progress: Progress) -> None:
         """Write a line now and then."""
         if time.monotonic() - self._last > _EVERY or progress.step == progress.steps:
             self._last = time.monotonic()
             rate = f"{progress.per_second:.2f} steps/s"
-            place = f"{progress.place}, " if progress.place.name else ""
-            self.noted(f"{place}step {progress.step}/{progress.steps}, {rate}, loss {progress.loss:.1f}")
+            stage = f"{progress.place}: " if str(progress.place) else ""
+            self.noted(f"{stage}step {progress.step}/{progress.steps}, {rate}, loss {progress.loss:.1f}")
 
     def validated(self, step: int, validation: Validation, best: bool) -> None:
         """Write a validation."""
@@ -149,7 +150,7 @@ def _done(job: Job, reporter: LineReporter) -> int:
     except BusyError:
         reporter.noted("another process works on this cell")
         return BUSY
-    except Stop:
+    except (Stop, KeyboardInterrupt):
         reporter.noted("stopped; it goes on from here")
         return STOPPED
     except BaseException as error:  # whatever a cell fails with is kept, and the others go on
