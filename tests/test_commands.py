@@ -167,7 +167,7 @@ def settings(args: argparse.Namespace) -> None:
         chosen = experiments.load(given["name"], given["size"])
         experiments.choose(chosen.cells, given.get("only"))
     source, laid = given.get("source"), _listed(given.get("settings"))
-    fields = getattr(SOURCES.get(source), "config_class", None) if source in SOURCES.names() else None
+    fields = SOURCES.get(source).source_class.config_class if source in SOURCES.names() else None
     wrong = [one for one in laid if fields and one.partition("=")[0] not in fields.__dataclass_fields__]
     if wrong:
         raise InputError("--set", f"{wrong} are no settings of {source}.")

@@ -44,6 +44,7 @@ class Counting(Source):
 
 @pytest.fixture
 def counting(monkeypatch):
+    SOURCES.names()  # fills it, so that what is taken away again is only what is registered here
     monkeypatch.setattr(SOURCES, "_items", dict(SOURCES._items))
     monkeypatch.setattr("scenewise.data.contract.DESCRIPTIONS", dict(DESCRIPTIONS))
     register_source("counting", Description("numbers", "generated"))(Counting)
