@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import scenewise
 from scenewise.config import plain
 from scenewise.decompose import verdict
 from scenewise.decompose.contract import FORMATS, NOT_TAKEN_APART, ExportContext, Exporter, Summary
@@ -21,6 +20,7 @@ from scenewise.decompose.scores import VideoScores
 from scenewise.decompose.slots import Geometry, SlotStatistics
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, write_problem
+from scenewise.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -217,7 +217,7 @@ class _Job:
 
 def versions() -> dict[str, str]:
     """Return the versions that numbers may depend on."""
-    found = {"scenewise": scenewise.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    found = {"scenewise": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for name in _VERSIONED:
         try:
             found[name] = importlib.metadata.version(name)
