@@ -53,7 +53,8 @@ class Registry(Generic[T]):
         """
         self._fill()
         if name not in self._items:
-            raise InputError(name, f"is not a {self.kind}.", nearest(name, self._items))
+            article = "an" if self.kind[0] in "aeiou" else "a"
+            raise InputError(name, f"is not {article} {self.kind}.", nearest(name, self._items))
         return self._items[name]
 
     def _fill(self) -> None:

@@ -146,7 +146,12 @@ def open_scene(source: Source, index: int, name: str, model: SceneModel) -> Scen
 
 
 def nearest(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return ids (V, h, w) at another size (H, W): of each pixel, the id at its middle."""
+    """Return ids (V, h, w) at another size (H, W): of each pixel, the id at its middle.
+
+    Examples:
+        >>> nearest(np.array([[[1, 2]]]), (2, 4)).tolist()
+        [[[1, 1, 2, 2], [1, 1, 2, 2]]]
+    """
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, ids.shape[1:], strict=True)
     )

@@ -70,6 +70,14 @@ def choose_formats(formats: Sequence[str] | None) -> dict[str, type[Exporter]]:
 
     Raises:
         InputError: A name is unknown.
+
+    Examples:
+        >>> list(choose_formats(["tracks", "labels"]))
+        ['tracks', 'labels']
+        >>> choose_formats(["track"])
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: track: is not an export format. Did you mean 'tracks'?
     """
     return {name: FORMATS.get(name) for name in (FORMATS.names() if formats is None else dict.fromkeys(formats))}
 
