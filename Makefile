@@ -39,8 +39,8 @@ test-slow: $(VENV)/develops
 	$(BIN)/python -m pytest -q -m slow --timeout=3600
 
 check: $(VENV)/develops
-	$(BIN)/ruff check src tests scripts
-	$(BIN)/ruff format --check src tests scripts
+	$(BIN)/ruff check src tests scripts examples
+	$(BIN)/ruff format --check src tests scripts examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -48,8 +48,8 @@ docs: $(VENV)/documents
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: $(VENV)/develops
-	$(BIN)/ruff check --fix src tests scripts
-	$(BIN)/ruff format src tests scripts
+	$(BIN)/ruff check --fix src tests scripts examples
+	$(BIN)/ruff format src tests scripts examples
 
 clean:
 	rm -rf $(VENV) demo build dist

@@ -122,7 +122,7 @@ class Description:
     obtain: str = ""
 
 
-SOURCES: Registry[Any] = Registry("data source", "scenewise.data")
+SOURCES: Registry[Any] = Registry("data source", "scenewise.data", group="scenewise.sources")
 """Makers of sources: callables `(split="train"|"validation"|"test", **settings) -> Source`."""
 
 DESCRIPTIONS: dict[str, Description] = {}
