@@ -148,7 +148,7 @@ def unknown(args: argparse.Namespace) -> list[str]:
         "sources": SOURCES.names(),
         "protocol": [*PROTOCOLS.names(), *ON_REQUEST.names()],
         "recipe": recipes.names(),
-        "name": experiments.names(),
+        "name": [*experiments.names(), "all"],
     }
     given = vars(args)
     named = [(one, names) for key, names in known.items() for one in _listed(given.get(key)) if "=" not in one]

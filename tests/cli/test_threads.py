@@ -33,7 +33,7 @@ def test_the_work_of_every_model_is_known(name):
     made = MODELS.get(name)
     model = made(build(made.config_class, made.presets["tiny"], "tiny"))
     least = 0 if name == "rnem" else 1e4  # its layers are used by their weights alone: it is taken for small
-    assert least <= threads.work(Decomposer(model)) < threads.WORTH_SHARING
+    assert least <= threads.work(model.eval()) < threads.WORTH_SHARING
 
 
 def test_a_large_one_and_a_user_s_choice_are_left_alone(two_threads, monkeypatch):

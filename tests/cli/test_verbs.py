@@ -46,7 +46,7 @@ def test_evaluate_names_the_protocol_of_every_number(scenewise, model, tmp_path)
     code, out, _ = scenewise("evaluate", model, *SMALL, "--seeds", 0, 1, "--json", file)
     assert code == 0
     content = json.loads(file.read_text())
-    assert {row["protocol"] for row in content["scores"]} == {"provide", "rnem", "savi"}
+    assert {row["protocol"] for row in content["scores"]} == {"bound", "provide", "rnem", "savi"}
     assert all(len(row["values"]) == 2 and row["std"] is not None for row in content["scores"])
     assert content["scores"][0]["videos"] == 5
     assert content["data"]["fingerprint"]

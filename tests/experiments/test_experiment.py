@@ -121,3 +121,76 @@ def test_every_cell_of_every_experiment_can_be_built(name):
             if recipe.data.source != "made" and (size, cell.model, cell.variant) not in checked:
                 checked.add((size, cell.model, cell.variant))
                 assert examine(recipe)[0] == []
+
+
+def test_an_evaluation_that_lists_is_one_for_each_combination(table, content):
+    content["sizes"]["smoke"]["scoring"] = [
+        {"protocol": ["provide", "bound"], "samples": [2, 4], "frames": [1, 2, 3], "slots": 3, "refinements": [1, 2]}
+    ]
+    content["sizes"]["smoke"]["cells"][0]["scoring"] = [{"protocol": "savi", "slots": [3, 5], "seeds": [0, 1]}]
+    (first, *_) = experiments.load(table(content), "smoke").cells
+    assert [(s.slots, s.seeds) for s in first.scoring] == [(3, (0, 1)), (5, (0, 1))]
+    del content["sizes"]["smoke"]["cells"][0]["scoring"]
+    (first, *_) = experiments.load(table(content), "smoke").cells
+    found = {(s.protocol, s.samples, s.frames, s.slots, s.refinements) for s in first.scoring}
+    assert len(found) == len(first.scoring) == 2 * 2 * 3 * 2
+    content["sizes"]["smoke"]["scoring"][0]["frames"] = [1, "two"]
+    with pytest.raises(InputError, match="frames must be of type int, found 'two'"):
+        experiments.load(table(content), "smoke")
+
+
+def test_settings_reach_every_stage_of_a_recipe_and_stages_can_be_taken_away(table, content):
+    group = content["sizes"]["smoke"]["cells"][0]
+    group["recipe"], group["settings"] = "provide-tiny-staged", {"model.settings.sigma": 0.7, "training": {"steps": 2}}
+    group["source"] = {"source": "balls-binary", "settings": {"size": 16}}
+    recipe = experiments.load(table(content), "smoke").cells[0].recipe()
+    assert [part.training.steps for part in recipe.parts()] == [2, 2, 2]
+    assert all(part.model.settings["sigma"] == 0.7 for part in recipe.parts())
+    assert all(part.data.settings == {"size": 16} for part in recipe.parts())
+    group["settings"]["stages"] = None
+    recipe = experiments.load(table(content), "smoke").cells[0].recipe()
+    assert (recipe.stages, recipe.training.steps, recipe.data.source) == ((), 2, "balls-binary")
+
+
+def test_a_cell_may_be_a_recipe_of_its_own(table, content):
+    group = content["sizes"]["smoke"]["cells"][0]
+    del group["recipe"]
+    group["settings"] = {"model": {"name": "iodine", "preset": "tiny", "settings": {}}, "training.steps": 3}
+    group["source"] = {"source": "balls-colour", "settings": {"size": 16}}
+    (first, *_) = experiments.load(table(content), "smoke").cells
+    recipe = first.recipe()
+    assert (recipe.name, recipe.model.name, recipe.training.steps) == ("provide.balls", "iodine", 3)
+    assert recipe.data.settings == {"size": 16}
+
+
+@pytest.fixture
+def two(table, content, tmp_path, monkeypatch):
+    """Two experiments, of which `other` has the models of `tiny`."""
+    import yaml
+
+    table(content)
+    monkeypatch.setattr(experiments, "_folder", lambda: tmp_path)
+    group = {"model": "same", "data": "balls-678", "trained": "tiny/provide.balls",
+             "scoring": [{"protocol": "savi", "source": "balls-colour-678", "settings": {"size": 16}}]}  # fmt: skip
+
+    def write(**changes):
+        other = {"summary": "Another", "sizes": {"smoke": {"cells": [{**group, **changes}]}}}
+        (tmp_path / "other.yaml").write_text(yaml.safe_dump(other))
+        return experiments.load("other", "smoke")
+
+    return write
+
+
+def test_models_of_another_experiment_have_its_variants_and_seeds(two):
+    cells = two().cells
+    assert [(c.name, c.origin.name, c.home) for c in cells] == [
+        (f"same.balls-678.{v}.seed{s}", f"provide.balls.{v}.seed{s}", "tiny-smoke")
+        for v in ("lds0", "lds1")
+        for s in (0, 1)
+    ]
+    assert cells[0].recipe() == cells[0].origin.recipe()
+    assert [c.name for c in two(variants={"lds1": {}}, seeds=[1]).cells] == ["same.balls-678.lds1.seed1"]
+    with pytest.raises(InputError, match=r"Did you mean 'tiny/provide\.balls'"):
+        two(trained="tiny/provide.bals")
+    with pytest.raises(InputError, match="leave trained out and train"):
+        two(recipe="provide-tiny")

@@ -264,7 +264,7 @@ def test_only_the_newest_stage_is_lengthened(whole, tmp_path):
 
 def test_resuming_with_other_stages_is_refused(whole, tmp_path):
     train(staged(), tmp_path / "run", until="single frames")
-    with pytest.raises(InputError, match="its stages are others"):
+    with pytest.raises(InputError, match="stages: single-frames, slots-apart, clips-of-2 in the run, none now"):
         train(staged("stages=null"), tmp_path / "run", resume=True)
     with pytest.raises(InputError, match=r"training\.seed: 2 in the run, 9 now"):
         train(staged("stages.clips-of-2.training.seed=9"), tmp_path / "run", resume=True)

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli import options
+from scenewise.cli import options, threads
 from scenewise.cli.progress import Progress, duration
 from scenewise.cli.sources import add_source_options, open_source
 from scenewise.errors import InputError
@@ -18,22 +18,29 @@ if TYPE_CHECKING:
 EXAMPLE = """examples:
   scenewise evaluate provide-balls-colour --data balls-colour --frames 20 --samples 200 --json scores.json
   scenewise evaluate runs/balls/best --data balls4mass64.h5 --protocol savi --seeds 0 1 2
+  scenewise evaluate provide-balls-colour --data balls-colour --frames 10 20 30 40 --slots 5 9
 
+Several frames, samples, slots or refinements are scored one row each; NLL and KL are in nats per frame.
 Papers average differently: every number carries the name of the protocol that computed it."""
+
+ASKED = {"videos": "samples", "length": "frames", "slots": "K", "refinements": "R"}
+"""What may be asked for several times, by its key in a row, and what its column is called."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    options.add_model(parser, positional=True)
+    options.add_model(parser, positional=True, several=True)
     parser.add_argument("--data", required=True, metavar="SOURCE", help="a name from `scenewise data list`, or a file")
     add_source_options(parser)
     protocol_help = (
-        "may be repeated; default: provide, rnem, savi; "
+        "may be repeated; default: provide, rnem, savi, bound (NLL and KL); "
         "on request: disentanglement, lds, lds-gap, novel-views, prediction"
     )
     parser.add_argument("--protocol", action="append", metavar="NAME", help=protocol_help)
-    parser.add_argument("--frames", type=int, metavar="N", help="frames of each video; default: all")
-    parser.add_argument("--samples", type=int, default=200, metavar="N", help="number of videos; default: %(default)s")
+    parser.add_argument("--frames", type=int, nargs="+", metavar="N", help="frames of each video; default: all")
+    parser.add_argument(
+        "--samples", type=int, nargs="+", default=[200], metavar="N", help="number of videos; default: 200"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="seeds of the posterior noise")
     parser.add_argument("--batch", type=int, default=16, metavar="B", help="videos side by side; default: %(default)s")
     parser.add_argument("--json", metavar="FILE", help="write the scores and how they were made")
@@ -41,22 +48,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    for name in ("samples", "batch"):
-        if getattr(args, name) < 1:
-            raise InputError(f"--{name}", f"must be at least 1; found {getattr(args, name)}.")
+    for name, numbers in (("samples", args.samples), ("batch", [args.batch])):
+        if min(numbers) < 1:
+            raise InputError(f"--{name}", f"must be at least 1; found {min(numbers)}.")
     if args.json is not None and not Path(args.json).absolute().parent.is_dir():
         raise InputError(args.json, "lies in a folder that does not exist.", "Create it first.")
     import scenewise as sw
     from scenewise.decompose.decomposer import check_limits
     from scenewise.evaluation.evaluate import evaluate
-    from scenewise.evaluation.on_request import check_protocols
+    from scenewise.evaluation.on_request import BOUND, check_protocols
     from scenewise.evaluation.protocols import PROTOCOLS
 
-    check_limits(slots=args.slots, refinements=args.refinements)
-    protocols = args.protocol or PROTOCOLS.names()
+    for slots in args.slots or [None]:
+        check_limits(slots=slots)
+    for refinements in args.refinements or [None]:
+        check_limits(refinements=refinements)
+    protocols = args.protocol or [*PROTOCOLS.names(), BOUND]
     check_protocols(protocols)
     source = open_source(args.data, args.split, args.settings)
     decomposer = sw.load(args.model, args.device)
+    threads.choose(decomposer)
     started = time.perf_counter()
     with Progress(decomposer.name) as progress:
         rows = evaluate(
@@ -81,12 +92,14 @@ def run(args: argparse.Namespace) -> int:
 def _tell(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], seconds: float) -> None:
     videos = rows[0]["videos"] if rows else 0
     print(f"{name} on {videos} videos of {args.data} ({args.split}), {len(args.seeds)} seeds, {duration(seconds)}")
+    several = [key for key, column in ASKED.items() if len({row[key] for row in rows if key in row}) > 1]
     width = max((len(row["measure"]) for row in rows), default=0)
     wide = max((len(row["protocol"]) for row in rows), default=0)
     for row in rows:
         value = row.get("note", "-") if row["mean"] is None else f"{row['mean']:.4f}"
         spread = "" if row["std"] is None else f" ± {row['std']:.4f}"
-        print(f"  {row['protocol']:<{max(wide + 1, 10)}}{row['measure']:<{max(width + 1, 12)}}{value}{spread}")
+        asked = "".join(f"{ASKED[key]} {row[key]:<5}" for key in several)
+        print(f"  {asked}{row['protocol']:<{max(wide + 1, 10)}}{row['measure']:<{max(width + 1, 12)}}{value}{spread}")
 
 
 def _write(args: argparse.Namespace, decomposer: Any, source: Any, rows: list[dict[str, Any]], seconds: float) -> None:
@@ -101,15 +114,20 @@ def _write(args: argparse.Namespace, decomposer: Any, source: Any, rows: list[di
             "settings": args.settings,
             "fingerprint": source.fingerprint(),
         },
-        "samples": args.samples,
-        "frames": args.frames,
+        "samples": _one(args.samples),
+        "frames": _one(args.frames),
         "seeds": args.seeds,
         "batch": args.batch,
-        "slots": decomposer.slots if args.slots is None else args.slots,
-        "refinements": args.refinements or getattr(decomposer.model.config, "refinements", None),
+        "slots": decomposer.slots if args.slots is None else _one(args.slots),
+        "refinements": _one(args.refinements) or getattr(decomposer.model.config, "refinements", None),
         "seconds": round(seconds, 2),
         "scores": rows,
         "versions": versions(),
     }
     write_atomically(args.json, json.dumps(content, indent=1) + "\n")
     print(f"  {args.json}")
+
+
+def _one(numbers: list[int] | None) -> list[int] | int | None:
+    """Return a list of one number as that number."""
+    return numbers[0] if numbers is not None and len(numbers) == 1 else numbers

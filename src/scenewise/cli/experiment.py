@@ -1,145 +1,288 @@
-"""scenewise experiment: a paper's table as trainings and evaluations that can be stopped and continued."""
+"""scenewise experiment: papers' tables as trainings and evaluations that can be stopped and continued."""
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
-from scenewise.cli.progress import Progress, duration
+from scenewise.cli.progress import duration
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from scenewise.experiments.cell_folder import CellFolder
+    from scenewise.experiments.campaign import Outcome, Task
     from scenewise.experiments.experiment import Experiment
 
 EXAMPLE = """examples:
-  scenewise experiment                                 the experiments there are
+  scenewise experiment                                 the experiments there are, and what is done of each
   scenewise experiment lds --size smoke --out runs/lds
+  scenewise experiment all --jobs 2 --minutes 480      a night's work on two cores, all experiments
   scenewise experiment lds --only model=iodine,seed=0
   scenewise experiment lds --list                      its cells, and what is done
-  scenewise experiment lds --show                      tables and figures from what is done
+  scenewise experiment lds --show                      tables and figures from what was measured, here or before
 
-A cell that is done is skipped, one that was stopped goes on. Settings key=value are laid over every recipe."""
+What is missing is done, the cheapest first; a cell that was stopped or killed goes on, one that fails is told and
+passed over. Settings key=value are laid over every recipe. Exit code 0: all done, or out of time; 1: cells failed."""
+
+ALL = "all"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="an experiment, or a YAML file; none: list them")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="an experiment, `all`, or a YAML file; none: list them")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings laid over the recipe of every cell")
     parser.add_argument("--size", default="small", help="smoke (minutes), small (hours) or paper; default: %(default)s")
-    parser.add_argument("--out", type=Path, help="folder of the cells (default: runs/NAME-SIZE)")
+    parser.add_argument("--out", type=Path, help="folder of the cells (default: runs/NAME-SIZE); of `all`: runs")
     parser.add_argument("--only", metavar="key=value,...", help="these cells: model, data, variant, seed")
+    parser.add_argument("--minutes", type=float, metavar="M", help="stop cleanly after M minutes, scores included")
+    parser.add_argument("--jobs", type=int, metavar="N", help="cells side by side; default: one, or one per GPU")
     parser.add_argument("--device", default="auto", help="where models are scored; training follows its recipe")
     does = parser.add_mutually_exclusive_group()
     does.add_argument("--list", action="store_true", help="list the cells and what is done, and stop")
     does.add_argument("--dry-run", action="store_true", help="check every recipe, say what would be done, and stop")
     does.add_argument("--score", action="store_true", help="train nothing: evaluate the models that are there")
-    does.add_argument("--show", action="store_true", help="train and evaluate nothing: show what is done")
+    does.add_argument("--show", action="store_true", help="train and evaluate nothing: show what was measured")
+    does.add_argument("--keep", action="store_true", help="take what was measured over into the package")
+    does.add_argument("--page", metavar="FILE", type=Path, help="write the page of all that the package keeps")
     admit_settings_anywhere(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the verb; return 0, or 128 + the signal's number where a signal stopped a training."""
+    """Run the verb; return 0, 1 where cells failed, or 128 + the signal's number where a signal stopped it."""
     from scenewise.experiments import experiment as experiments
 
+    if args.page is not None:
+        return _page(args.page)
     if args.name is None:
-        return _names()
-    from scenewise.experiments.cell_folder import CellFolder
-
-    chosen = experiments.load(args.name, args.size)
-    out = args.out or Path("runs") / f"{chosen.name}-{chosen.size}"
-    folders = [CellFolder(cell, out, args.overrides) for cell in experiments.choose(chosen.cells, args.only)]
+        return _names(args.out)
+    for name in ("minutes", "jobs"):
+        value = getattr(args, name)
+        if value is not None and value <= 0:
+            raise InputError(f"--{name}", f"must be above 0; found {value}.")
+    chosen = [experiments.load(args.name, args.size)] if args.name != ALL else _all(args.size)
+    if args.show or args.keep:
+        return _show(args, chosen) if args.show else _keep(args, chosen)
+    tasks = _tasks(args, chosen)
     if args.list:
-        return _list(chosen, folders)
+        return _list(tasks)
     if args.dry_run:
-        return _plan(folders)
-    code = 0 if args.show else _run(folders, args, chosen)
-    return code or _show(chosen, out, args.overrides)
+        return _plan(tasks)
+    code = _run(args, tasks)
+    return max(code, _show(args, chosen, made=True))
 
 
-def _names() -> int:
+def _all(size: str) -> list[Experiment]:
     from scenewise.experiments import experiment as experiments
 
-    for name in experiments.names():
-        file = experiments.read(name)
-        print(f"{name:<16}{file.summary}")
-        for size, content in file.sizes.items():
-            print(f"{'':<16}--size {size}: {content.get('summary', '')}")
-    return 0
+    found = [experiments.load(name, size) for name in experiments.names() if size in experiments.read(name).sizes]
+    if not found:
+        raise InputError("--size", f"no experiment has {size!r}.", f"Choose one of {', '.join(experiments.SIZES)}.")
+    return found
 
 
-def _list(experiment: Experiment, folders: Sequence[CellFolder]) -> int:
-    width = max(len(folder.cell.name) for folder in folders)
-    print(f"{experiment.name}, size {experiment.size}: {len(folders)} cells in {folders[0].path.parent}")
-    for folder in folders:
-        state = folder.state()
-        trained = f"trained {state.step}/{state.steps}" if state.step else f"to train, {state.steps} steps"
-        trained = trained if folder.cell.weights is None else "weights are ready"
-        print(f"  {folder.cell.name:<{width}}  {trained:<22}scored {state.scored}/{state.scorings}")
-    return 0
+def _places(args: argparse.Namespace, experiment: Experiment) -> tuple[Path, Path]:
+    """Return the folder of an experiment's cells, and that of made data and other experiments' folders."""
+    root = args.out or Path("runs")
+    alone = args.out is not None and args.name != ALL
+    return root if alone else root / f"{experiment.name}-{experiment.size}", root
 
 
-def _plan(folders: Sequence[CellFolder]) -> int:
-    for folder in folders:
-        folder.check()
-        state, cell = folder.state(), folder.cell
-        does = [] if state.trained else [f"train {cell.group.recipe} from step {state.step} to {state.steps}"]
-        left = state.scorings - state.scored
-        does += [f"score by {', '.join(scoring.protocol for scoring in cell.scoring)}"] if left else []
-        print(f"  {cell.name}: {'; '.join(does) or 'nothing, it is done'}")
-    return 0
-
-
-def _run(folders: Sequence[CellFolder], args: argparse.Namespace, experiment: Experiment) -> int:
-    """Train and score; everything is checked before anything is computed."""
-    measure = getattr(experiment.hooks(), "measure", None)
-    for folder in folders:
-        if not args.score or folder.state().model:
-            folder.check()
-    for number, folder in enumerate(folders, 1):
-        name = folder.cell.name
-        if args.score and not folder.state().model:
-            print(f"[{number}/{len(folders)}] {name}: no model yet, left out")
-            continue
-        print(f"[{number}/{len(folders)}] {name}", flush=True)
-        stopped = None if args.score else _train(folder)
-        if stopped in ("Ctrl-C", "SIGTERM"):
-            print(f"Stopped by {stopped}; the same command goes on from here.")
-            return {"Ctrl-C": 130, "SIGTERM": 143}[stopped]
-        if stopped is None or args.score:
-            with Progress(name) as progress:
-                folder.score(args.device, lambda _, done, total: progress(done, total), measure)
-    return 0
-
-
-def _train(folder: CellFolder) -> str | None:
-    """Train a cell; return what stopped it before its last step, if anything did."""
-    from scenewise.cli.train_report import ConsoleReporter
-
-    with ConsoleReporter() as reporter:
-        outcome = folder.train(reporter)
-    if outcome is not None and outcome.stopped is not None:
-        print(f"  stopped by {outcome.stopped} after step {outcome.step} of {outcome.steps}")
-    return None if outcome is None else outcome.stopped
-
-
-def _show(experiment: Experiment, out: Path, words: Sequence[str]) -> int:
-    """Print and write tables and figures of all cells that have scores."""
+def _tasks(args: argparse.Namespace, chosen: Sequence[Experiment]) -> list[Task]:
+    from scenewise.experiments import experiment as experiments
+    from scenewise.experiments.campaign import Task
     from scenewise.experiments.cell_folder import CellFolder
-    from scenewise.experiments.results import Result, write
 
-    kept = [(cell, CellFolder(cell, out, words).scores()) for cell in experiment.cells]
-    results = [Result(cell, scores) for cell, scores in kept if scores.get("scores") or scores.get("measured")]
-    if not results:
-        raise InputError(out, "holds no cell with scores.", f"Run: scenewise experiment {experiment.name} --out {out}")
-    shown = experiment.hooks().show(experiment, results)
-    print(f"\n{shown.text}")
-    hours = sum(float(result.scores.get("hours", 0)) for result in results)
-    print(f"{len(results)} of {len(kept)} cells; {duration(hours * 3600)} of training")
-    for file in write(experiment, shown, out):
-        print(f"  {file}")
+    tasks: list[Task] = []
+    for experiment in chosen:
+        out, root = _places(args, experiment)
+        try:
+            cells = experiments.choose(experiment.cells, args.only)
+        except InputError:
+            if args.name != ALL:
+                raise
+            continue
+        tasks += [Task(experiment, CellFolder(cell, out, args.overrides, root)) for cell in cells]
+    if not tasks:
+        raise InputError("--only", f"no cell has {args.only}.", "See the cells with --list.")
+    return tasks
+
+
+# -- what there is ----------------------------------------------------------------------------------------------------
+
+
+def _names(out: Path | None) -> int:
+    from scenewise.experiments import experiment as experiments
+    from scenewise.experiments import kept
+
+    names = experiments.names()
+    width = max(map(len, names)) + 2
+    for name in names:
+        file = experiments.read(name)
+        print(textwrap.fill(file.summary, 118, initial_indent=f"{name:<{width}}", subsequent_indent=" " * width))
+        for size, content in file.sizes.items():
+            experiment = experiments.load(name, size)
+            done, cells = kept.counted(experiment, (out or Path("runs")) / f"{name}-{size}")
+            head = f"{'':<{width}}--size {size:<6}{done:>3} of {cells:>3} cells scored   "
+            print(f"{head}{content.get('summary', '')}")
+    return 0
+
+
+def _list(tasks: Sequence[Task]) -> int:
+    for out in dict.fromkeys(task.folder.out for task in tasks):
+        folders = [task.folder for task in tasks if task.folder.out == out]
+        width = max(len(folder.cell.name) for folder in folders)
+        print(f"{out}: {len(folders)} cells")
+        for folder in folders:
+            state, failure = folder.state(), folder.failure()
+            trained = f"trained {state.step}/{state.steps}" if state.step else f"to train, {state.steps} steps"
+            trained = trained if folder.cell.weights is None else "weights are ready"
+            failed = f"  FAILED: {failure['error']}" if failure else ""
+            print(f"  {folder.cell.name:<{width}}  {trained:<22}scored {state.scored}/{state.scorings}{failed}")
+    return 0
+
+
+def _plan(tasks: Sequence[Task]) -> int:
+    from scenewise.experiments.estimate import Estimator
+
+    estimator = Estimator([task.folder for task in tasks])
+    left = [task.folder for task in tasks if not task.finished]
+    for task in tasks:
+        folder, cell = task.folder, task.folder.cell
+        folder.check()
+        state = folder.state()
+        does = [f"makes {cell.made.source}"] if cell.made is not None and folder.data is None else []
+        recipe = (cell.group.recipe or cell.model) if cell.origin is None else f"{cell.home}/{cell.origin.name}"
+        does += [] if state.trained else [f"train {recipe} from step {state.step} to {state.steps}"]
+        protocols = list(dict.fromkeys(scoring.protocol for scoring in cell.scoring))
+        does += [f"score by {', '.join(protocols)}"] if state.scorings > state.scored else []
+        print(f"  {cell.name}: {'; '.join(does) if folder in left else 'nothing, it is done'}")
+    print(f"{len(tasks)} cells, about {duration(estimator.together(left))} of one core")
+    return 0
+
+
+# -- doing it ---------------------------------------------------------------------------------------------------------
+
+
+def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
+    """Train and score; everything is checked before anything is computed."""
+    from scenewise.experiments.campaign import Campaign, check, jobs_by_default
+
+    if args.score:
+        without = [task for task in tasks if not task.folder.state().model]
+        for task in without:
+            print(f"{task.name}: no model yet, left out")
+        tasks = [task for task in tasks if task not in without]
+    broken = check(tasks) if tasks else []
+    for task, reason in broken:
+        task.folder.fail(reason)
+        print(f"{task.name}: FAILED, {reason}")
+    refused = [task for task, _ in broken]
+    missing = [task for task in tasks if task not in refused and not task.finished]
+    if not missing:
+        return int(bool(broken))
+    with _asked() as asked:
+        outcome = Campaign(
+            missing,
+            _places_log(args, tasks),
+            jobs=args.jobs or jobs_by_default(),
+            minutes=args.minutes,
+            device=args.device,
+            trains=not args.score,
+            tell=lambda line: print(line, flush=True),
+            stop=asked,
+        ).run()
+    _tell(outcome)
+    if outcome.signal:
+        print("Stopped; the same command goes on from here.")
+        return 128 + int(asked.number or 2)
+    return int(bool(broken or outcome.failed))
+
+
+def _places_log(args: argparse.Namespace, tasks: Sequence[Task]) -> Path:
+    from scenewise.experiments.cell_folder import CAMPAIGN
+
+    return (tasks[0].folder.root if args.name == ALL else tasks[0].folder.out) / CAMPAIGN / "campaign.log"
+
+
+def _asked() -> Any:
+    """Return a question whether a signal has come, which remembers its number."""
+    from scenewise.media.interruption import Interruption
+
+    class Asked(Interruption):
+        number: int | None = None
+
+        def _note(self, number: int, frame: Any) -> None:
+            self.number = number
+            super()._note(number, frame)
+
+    return Asked()
+
+
+def _tell(outcome: Outcome) -> None:
+    """Print what failed, and what is left with hours."""
+    for task, reason in outcome.failed:
+        print(f"{task.name}: FAILED, {' '.join(reason.split())}")
+    if outcome.left:
+        width = max(len(task.name) for task, _ in outcome.left)
+        print("left:")
+        for task, seconds in outcome.left:
+            print(f"  {task.name:<{width}}  {seconds / 3600:6.2f} h")
+        print(f"  {'together':<{width}}  {outcome.seconds / 3600:6.2f} h of one core")
+    for task in outcome.busy:
+        print(f"{task.name}: another process works on it")
+
+
+# -- what was measured ------------------------------------------------------------------------------------------------
+
+
+def _show(args: argparse.Namespace, chosen: Sequence[Experiment], made: bool = False) -> int:
+    """Print and write tables and figures of all cells that have scores; of `all`, the tables' files are named."""
+    from scenewise.experiments import kept
+    from scenewise.experiments.results import provenance, write
+
+    shown_any = False
+    for experiment in chosen:
+        out, _ = _places(args, experiment)
+        results = kept.results(experiment, out)
+        if not results:
+            continue
+        shown_any = True
+        shown, how = experiment.hooks().show(experiment, results), provenance(results)
+        if args.name != ALL:
+            print(f"\n{shown.text}\n{textwrap.fill(experiment.note, 118)}\n\n{how}")
+        hours = sum(float(result.scores.get("hours") or 0) for result in results)
+        done = sum(map(kept.is_whole, results))
+        print(f"{experiment.name}: {done} of {len(experiment.cells)} cells; {duration(hours * 3600)} of training")
+        for file in write(experiment, shown, out, how):
+            print(f"  {file}")
+    if not shown_any and not made:
+        out, _ = _places(args, chosen[0])
+        remedy = f"Run: scenewise experiment {args.name} --size {args.size} --out {args.out or out}"
+        raise InputError(out, "holds no cell with scores.", remedy)
+    return 0
+
+
+def _keep(args: argparse.Namespace, chosen: Sequence[Experiment]) -> int:
+    from scenewise.experiments import kept
+
+    for experiment in chosen:
+        out, _ = _places(args, experiment)
+        taken = kept.keep(experiment, out)
+        if taken:
+            print(
+                f"{experiment.name}: {taken} cells of {len(experiment.cells)} kept in {kept.file_of(experiment.name)}"
+            )
+    return 0
+
+
+def _page(file: Path) -> int:
+    from scenewise.experiments.page import page
+    from scenewise.media.files import write_atomically
+
+    write_atomically(file, page())
+    print(file)
     return 0

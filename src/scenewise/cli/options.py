@@ -15,8 +15,20 @@ DEFAULT_MODEL = "provide-balls-colour"
 _SIZE = "size of the results, 8 to 2048 a side: the model works at its own, what it finds is scaled to this one"
 
 
-def add_model(parser: argparse.ArgumentParser, positional: bool = False, default: str | None = DEFAULT_MODEL) -> None:
-    """Add the model, which must be named where there is no default, where it runs, and numbers that may differ."""
+def add_model(
+    parser: argparse.ArgumentParser,
+    positional: bool = False,
+    default: str | None = DEFAULT_MODEL,
+    several: bool = False,
+) -> None:
+    """Add the model, which must be named where there is no default, where it runs, and numbers that may differ.
+
+    Args:
+        parser: Of the verb.
+        positional: The model is the verb's first word.
+        default: The model where none is named.
+        several: Each number that may differ may be a list.
+    """
     text = "name of a model that ships (see `scenewise models`) or a folder that `scenewise train` wrote"
     if positional:
         parser.add_argument("model", metavar="MODEL", help=text)
@@ -24,8 +36,12 @@ def add_model(parser: argparse.ArgumentParser, positional: bool = False, default
         text = text if default is None else f"{text}; default: %(default)s"
         parser.add_argument("--model", default=default, required=default is None, metavar="NAME|PATH", help=text)
     parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
-    parser.add_argument("--slots", type=int, metavar="K", help="number of slots, background included, 1 to 256")
-    parser.add_argument("--refinements", type=int, metavar="R", help="refinements of the first frame, 1 to 64")
+    for name, letter, text in (
+        ("--slots", "K", "number of slots, background included, 1 to 256"),
+        ("--refinements", "R", "refinements of the first frame, 1 to 64"),
+    ):
+        text = f"{text}; several: one row each" if several else text
+        parser.add_argument(name, type=int, nargs="+" if several else None, metavar=letter, help=text)
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:

@@ -57,9 +57,13 @@ ON_REQUEST: Registry[Callable[[Request], Rows]] = Registry(
 """Protocols by name: from a request to rows as `evaluate` returns them."""
 
 
+BOUND = "bound"
+"""The parts of the bound, NLL and KL in nats per frame, which `evaluate` reports beside the scores of labels."""
+
+
 def check_protocols(names: Sequence[str]) -> None:
     """Raise InputError where a protocol is unknown; the message names the nearest spelling."""
-    known = [*PROTOCOLS.names(), *ON_REQUEST.names()]
+    known = [*PROTOCOLS.names(), BOUND, *ON_REQUEST.names()]
     for name in names:
         if name not in known:
             raise InputError(name, "is not a protocol.", nearest(name, known))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scenewise.errors import InputError
 from scenewise.metrics import adjusted_rand_index, squared_error
-from scenewise.metrics.arrays import integers, one_of, reals
+from scenewise.metrics.arrays import integers, mean, one_of, reals
 from scenewise.registry import Registry
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ class Scores:
         empty: For each measure, the number of scored frames or videos without a pixel to score.
         videos: Number of videos.
         frames: Number of their frames from the protocol's first on, those without a pixel to score included.
+        each: The mean over its frames for each video, by measure, without weights; NaN where nothing was scored.
     """
 
     protocol: str
@@ -144,6 +145,7 @@ class Scores:
     empty: dict[str, int]
     videos: int
     frames: int
+    each: dict[str, list[float]] = field(default_factory=dict, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as values that JSON can hold; NaN becomes None."""
@@ -235,6 +237,7 @@ class Accumulator:
             empty={m.name: tally.empty for m, tally in self._tallies.items()},
             videos=self._videos,
             frames=self._frames,
+            each={m.name: tally.each for m, tally in self._tallies.items()},
         )
 
     def _select(self, measure: Measure, each: np.ndarray) -> tuple[np.ndarray, int]:
@@ -260,12 +263,13 @@ class Accumulator:
 
 
 class _Tally:
-    """Sum and count at each t."""
+    """Sum and count at each t, and the mean of each video."""
 
     def __init__(self) -> None:
         self.total = np.zeros(0)
         self.count = np.zeros(0)
         self.empty = 0
+        self.each: list[float] = []
 
     def add(self, each: np.ndarray, empty: int) -> None:
         """Add values of some videos, (N, T) with NaN where a frame does not count, and how many were empty."""
@@ -275,6 +279,7 @@ class _Tally:
         self.total[: each.shape[1]] += np.where(counted, each, 0.0).sum(axis=0)
         self.count[: each.shape[1]] += counted.sum(axis=0)
         self.empty += empty
+        self.each += mean(each, axis=1).tolist()
 
     def mean(self, weights: np.ndarray | None) -> float:
         """Return the mean over all that counts, frames weighted; NaN where nothing does."""

@@ -1,12 +1,15 @@
 """The folder of a cell: an ordinary run of `scenewise train`, and its scores beside it.
 
-A cell whose weights are ready has scores only.
+A cell whose weights are ready, or whose model is another experiment's, has scores only. Below the experiments' folders
+lie `data`, which they make for themselves, and in each `campaign` with the locks and logs of its cells.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +20,10 @@ from scenewise.data.contract import SOURCES
 from scenewise.decompose.run import versions
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
+from scenewise.evaluation.on_request import ON_REQUEST
+from scenewise.experiments.kept import weights_hash
+from scenewise.experiments.locks import lock
+from scenewise.experiments.results import SCORES, of_cell, read_scores
 from scenewise.media.files import write_atomically, writing
 from scenewise.training.folder import RECIPE, RunFolder
 from scenewise.training.plan import make_plan
@@ -24,7 +31,7 @@ from scenewise.training.recipes import differences
 from scenewise.training.run import train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from scenewise.checkpoint import Loaded
     from scenewise.data.contract import Source
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
     from scenewise.training.reporter import Reporter
     from scenewise.training.run import Outcome
 
-SCORES = "scores.json"
+FAILURE, USAGE, CAMPAIGN = "failure.json", "usage.json", "campaign"
 _ELSEWHERE = ("data.settings.path:", "data.settings.files:", "training.initial_model:")
 """Settings that say where things lie, not what they are."""
 
@@ -71,15 +78,32 @@ class CellFolder:
         words: Settings `key=value` laid over every recipe.
     """
 
-    def __init__(self, cell: Cell, out: str | Path, words: Sequence[str] = ()) -> None:
+    def __init__(self, cell: Cell, out: str | Path, words: Sequence[str] = (), root: str | Path | None = None) -> None:
         self.cell, self.words = cell, words
         self.out = Path(out)
+        self.root = Path(out if root is None else root)
         self.path = self.out / cell.name
-        self.run = RunFolder(self.path)
+        self.run = RunFolder(self.root / cell.home / cell.origin.name if cell.origin else self.path)
 
     def recipe(self) -> Recipe:
         """Return what is trained; raises InputError as `Cell.recipe`."""
-        return self.cell.recipe(self.words, self.out)
+        return self.cell.recipe(self.words, self._home, self.data)
+
+    @property
+    def data(self) -> Path | None:
+        """The folder of made data, None where the cell's are not made yet."""
+        made, folder = self.cell.made, self.root / "data"
+        return folder if made is not None and made.is_there(folder) else None
+
+    @property
+    def _home(self) -> Path:
+        """The folder of the cells among which its model is trained."""
+        return self.run.path.parent
+
+    @property
+    def start(self) -> Path | None:
+        """The folder of the training whose model this one starts from."""
+        return None if self.cell.start is None else self._home / self.cell.start
 
     def state(self) -> State:
         """Say how far it is, without loading anything large but weights that are ready: their fingerprint counts.
@@ -91,12 +115,53 @@ class CellFolder:
         if self.cell.weights is not None:
             same = kept.get("fingerprint") == load_model(self.cell.weights).fingerprint
             return State(0, 0, self._done(kept) if same else 0, len(self.cell.scoring), True)
-        begun = (self.path / RECIPE).is_file()
-        steps = self.run.recipe().training.steps if begun else self.recipe().training.steps
+        begun = (self.run.path / RECIPE).is_file()
+        steps = (self.run.recipe() if begun else self.recipe()).steps
         there = (self.run.model / "config.json").is_file()
         step = self.run.steps_done()
         done = self._done(kept) if kept.get("step") == step else 0
         return State(step, steps, done, len(self.cell.scoring), there)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the locks of the cell and of its training.
+
+        Raises:
+            BusyError: Another process works on one of them.
+        """
+        with ExitStack() as held:
+            for path in dict.fromkeys([self.path, self.run.path]):
+                held.enter_context(lock(path.parent / CAMPAIGN / f"{path.name}.lock"))
+            yield
+
+    def failure(self) -> dict[str, Any] | None:
+        """Return what the last attempt failed with: `error`, `traceback`, `time` and `step`; None where it did not."""
+        try:
+            found = json.loads((self.path / FAILURE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def fail(self, error: str, traceback: str = "") -> None:
+        """Keep why an attempt failed."""
+        told = {"time": time.strftime("%Y-%m-%d %H:%M:%S"), "step": self.run.steps_done()}
+        with writing(self.path / FAILURE):
+            self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / FAILURE, json.dumps({**told, "error": error, "traceback": traceback}, indent=1))
+
+    def forget_failure(self) -> None:
+        """Begin another attempt: a run begins in a folder that is empty."""
+        (self.path / FAILURE).unlink(missing_ok=True)
+
+    def finished(self, measures: bool = False) -> bool:
+        """Say whether nothing is left to do.
+
+        Args:
+            measures: Whether the experiment measures more than protocols do.
+        """
+        state = self.state()
+        wanted = measures and self.cell.weights is None
+        return state.trained and state.scored == state.scorings and (not wanted or "measured" in self._kept())
 
     def check(self) -> None:
         """Check that it can be trained, or that what lies there is a training of this cell; or that weights are there.
@@ -107,25 +172,44 @@ class CellFolder:
         if self.cell.weights is not None:
             self._check_weights(self.cell.weights)
             return
-        recipe = self.recipe()
-        if (self.path / RECIPE).is_file():
-            self._check_same(recipe)
+        if (self.run.path / RECIPE).is_file():
+            self._check_same()
         else:
-            make_plan(recipe)
+            for part in self.recipe().parts():
+                make_plan(part)
 
-    def train(self, reporter: Reporter) -> Outcome | None:
+    def prepare(self, tell: Callable[[str], None] | None = None) -> None:
+        """Make the data that it needs, where they are not there.
+
+        Args:
+            tell: Called with a line on what is being done.
+
+        Raises:
+            InputError: They cannot be made.
+        """
+        if self.cell.made is not None:
+            self.cell.made.make(self.root / "data", tell)
+
+    def train(self, reporter: Reporter, minutes: float | None = None) -> Outcome | None:
         """Train it, or continue; return None where it is finished already or its weights are ready.
+
+        Args:
+            reporter: Hears of everything.
+            minutes: Stop cleanly after that many.
 
         Raises:
             InputError: As `scenewise train`; or the folder holds a run with other settings.
         """
         if self.cell.weights is not None:
             return None
-        recipe = self.recipe()
-        if not (self.path / RECIPE).is_file():
-            return train(recipe, self.path, reporter=reporter)
-        self._check_same(recipe)
-        return None if self.state().trained else train(self.run.recipe(), self.path, resume=True, reporter=reporter)
+        self.prepare(reporter.noted)
+        path = self.run.path
+        if not (path / RECIPE).is_file():
+            return train(self.recipe(), path, minutes=minutes, reporter=reporter)
+        self._check_same()
+        if self.state().trained:
+            return None
+        return train(self.run.recipe(), path, resume=True, minutes=minutes, reporter=reporter)
 
     def _check_weights(self, weights: str) -> None:
         if (self.path / RECIPE).is_file():
@@ -135,8 +219,11 @@ class CellFolder:
         for scoring in self.cell.scoring:
             self._source(scoring)
 
-    def _check_same(self, recipe: Recipe) -> None:
-        found = [d for d in differences(self.run.recipe(), recipe) if not d.startswith(_ELSEWHERE) or "None" in d]
+    def _check_same(self) -> None:
+        recipe = self.cell.recipe(self.words, self._home, self.root / "data")  # as it was begun, also without its data
+        found = [
+            d for d in differences(self.run.recipe(), recipe) if not any(key in d for key in _ELSEWHERE) or "None" in d
+        ]
         if found:
             remedy = "Lay the run's settings over the cells as key=value words, or choose another --out."
             raise InputError(self.path, f"holds a run with other settings: {'; '.join(found)}.", remedy)
@@ -165,69 +252,109 @@ class CellFolder:
         if kept.get("fingerprint") != loaded.fingerprint:
             kept = self._fresh(loaded)
         kept["step"] = self.run.steps_done()
-        made = 0
-        for scoring in self.cell.scoring:
-            if plain(scoring) in [done["scoring"] for done in kept["scores"]]:
-                continue
-            kept["scores"].append(self._evaluate(loaded, scoring, progress))
+        done = [known["scoring"] for known in kept["scores"]]
+        missing = [scoring for scoring in self.cell.scoring if plain(scoring) not in done]
+        for together in _together(missing):
+            kept["scores"] += self._evaluate(loaded, together, progress)
             self._write(kept)
-            made += 1
+        made = len(missing)
         if measure is not None and self.cell.weights is None and "measured" not in kept:
-            kept["measured"] = measure(self.path, self.cell)
+            kept["measured"] = measure(self.run.path, self.cell)
             made += 1
         self._write(kept)
         return made
 
     def scores(self) -> dict[str, Any]:
         """Return what `score` kept, empty where it kept nothing; evaluations that the cell no longer names are out."""
-        kept = self._kept()
-        return kept | {"scores": [s for s in kept["scores"] if s["scoring"] in self._wanted()]} if kept else {}
-
-    def _wanted(self) -> list[dict[str, Any]]:
-        return [plain(scoring) for scoring in self.cell.scoring]
+        return of_cell(self.cell, self._kept())
 
     def _done(self, kept: dict[str, Any]) -> int:
-        return sum(done["scoring"] in self._wanted() for done in kept.get("scores", []))
+        return len(of_cell(self.cell, kept).get("scores", []))
 
     def _source(self, scoring: Scoring) -> Source:
         if scoring.source is None:
-            data = self.cell.data_part(self.words, self.out)
+            data = self.cell.data_part(self.words, self._home, self.data)
             return SOURCES.get(data.source)(split=scoring.split, **data.settings)
         return SOURCES.get(scoring.source)(split=scoring.split, **scoring.settings)
 
     def _evaluate(
-        self, loaded: Loaded, scoring: Scoring, progress: Callable[[str, int, int], None] | None
-    ) -> dict[str, Any]:
-        source, started = self._source(scoring), time.perf_counter()
+        self, loaded: Loaded, together: Sequence[Scoring], progress: Callable[[str, int, int], None] | None
+    ) -> list[dict[str, Any]]:
+        """Make evaluations that share their computation."""
+        first, started = together[0], time.perf_counter()
+        source, protocols = self._source(first), list(dict.fromkeys(scoring.protocol for scoring in together))
+        lengths = list(dict.fromkeys(scoring.frames for scoring in together))
         rows = evaluate(
             loaded.model,
             source,
-            [scoring.protocol],
-            videos=scoring.samples,
-            frames=scoring.frames,
-            seeds=scoring.seeds,
-            slots=scoring.slots,
-            batch=scoring.batch,
-            progress=None if progress is None else lambda done, total: progress(scoring.protocol, done, total),
+            protocols,
+            videos=first.samples,
+            frames=lengths,  # type: ignore[arg-type]
+            seeds=first.seeds,
+            slots=first.slots,
+            refinements=first.refinements,
+            batch=first.batch,
+            progress=None if progress is None else lambda done, total: progress(", ".join(protocols), done, total),
         )
-        told = {"scoring": plain(scoring), "data": source.fingerprint(), "rows": rows}
-        return told | {"seconds": round(time.perf_counter() - started, 2)}
+        seconds = round((time.perf_counter() - started) / len(together), 2)
+        whole = {row["length"] for row in rows} if None in lengths else set()
+        told = []
+        for scoring in together:
+            wanted = whole if scoring.frames is None else {scoring.frames}
+            own = [row for row in rows if row["protocol"] == scoring.protocol and row["length"] in wanted]
+            told.append({"scoring": plain(scoring), "data": source.fingerprint(), "rows": own, "seconds": seconds})
+        return told
 
     def _fresh(self, loaded: Loaded) -> dict[str, Any]:
         card = loaded.card
         facts = {"name": self.cell.name, "fingerprint": loaded.fingerprint, "kept_step": card.steps}
-        return {**facts, "hours": card.hours, "hardware": card.hardware, "versions": versions(), "scores": []}
+        facts |= {"hours": card.hours, "hardware": card.hardware, "versions": versions(), "commit": commit()}
+        if self.cell.weights is not None:
+            facts["weights"] = weights_hash(self.cell.weights)
+        return {**facts, **self.usage(), "scores": []}
+
+    def usage(self) -> dict[str, float]:
+        """Return `memory_gib`, the most memory its training has held, where that is known."""
+        try:
+            return dict(json.loads((self.run.path / USAGE).read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return {}
+
+    def note_usage(self, memory_gib: float) -> None:
+        """Keep the most memory that a training has held, over all its starts."""
+        most = max(memory_gib, self.usage().get("memory_gib", 0.0))
+        write_atomically(self.run.path / USAGE, json.dumps({"memory_gib": round(most, 3)}) + "\n")
 
     def _kept(self) -> dict[str, Any]:
-        try:
-            kept = json.loads((self.path / SCORES).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise InputError(self.path / SCORES, f"cannot be read: {error}.", "Remove it to score again.") from error
-        return kept if isinstance(kept, dict) else {}
+        return read_scores(self.path)
 
     def _write(self, kept: dict[str, Any]) -> None:
         with writing(self.path / SCORES):
             self.path.mkdir(parents=True, exist_ok=True)  # a training makes it; ready weights have none
         write_atomically(self.path / SCORES, json.dumps(kept) + "\n")
+
+
+def _together(scorings: Sequence[Scoring]) -> list[list[Scoring]]:
+    """Return evaluations in groups that share one pass: they differ in frames or in a protocol of labels alone."""
+    groups: dict[str, list[Scoring]] = {}
+    for scoring in scorings:
+        alone = scoring.protocol if scoring.protocol in ON_REQUEST.names() else ""
+        whole = scoring.frames is None or alone
+        key = dataclasses.replace(scoring, protocol=alone, frames=scoring.frames if whole else 1)
+        groups.setdefault(repr(key), []).append(scoring)
+    return list(groups.values())
+
+
+def commit() -> str | None:
+    """Return the commit of the working copy this package is part of, with a + where files differ from it."""
+    import subprocess
+
+    def git(*words: str) -> str:
+        here = Path(__file__).resolve().parent
+        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=20, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=10", "HEAD") + ("+" if git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

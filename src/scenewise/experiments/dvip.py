@@ -18,10 +18,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 
-from scenewise.checkpoint import load_model
-from scenewise.data.contract import SOURCES
 from scenewise.errors import InputError
 from scenewise.experiments.results import Shown, Spread, markdown, over_seeds
 from scenewise.media.contact_sheet import contact_sheet, png
@@ -38,18 +35,17 @@ from scenewise.metrics import (
     random_partitions,
     transfer,
 )
-from scenewise.models.dvip import Dvip
-from scenewise.observation import Observation
-from scenewise.training.folder import RunFolder
-from scenewise.variational.gaussian import Gaussian, seeded_noise
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # torch and models are imported where they compute, so that results are shown in a second
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    import torch
 
     from scenewise.data.contract import Source
     from scenewise.experiments.experiment import Cell, Experiment
     from scenewise.experiments.results import Draw, Result
+    from scenewise.models.dvip import Dvip
 
 CLIPS, FRAMES = 5000, 10
 """Unseen clips that are measured, N of the estimates: one pair of frames from each."""
@@ -91,6 +87,11 @@ def measure(folder: Path, cell: Cell) -> dict[str, Any]:
     Raises:
         InputError: The model is no DVIP.
     """
+    from scenewise.checkpoint import load_model
+    from scenewise.data.contract import SOURCES
+    from scenewise.models.dvip import Dvip
+    from scenewise.training.folder import RunFolder
+
     model, data = load_model(folder / "model", "auto").model, RunFolder(folder).recipe().data
     if not isinstance(model, Dvip):
         raise InputError(cell.name, f"is a model of kind {model.registered_name}; expected dvip.")
@@ -112,7 +113,7 @@ def measured(model: Dvip, source: Source, found: Latents, neighbours: int = NEIG
     (parts that are), information (same, cross, same_mean and cross_mean over the divisions tried, same_low and
     cross_low of two principal components of each part), authors (see `authors_information`), correlation (of units,
     Z x Z) and contrast (mean size inside parts over outside), split (see `split`), explained (see `explained`), d,
-    samples and neighbours.
+    samples, neighbours and controls (see `_controls`).
     """
     clips, frames, parts, _ = found.samples.shape
     units = found.samples[0, 0].size
@@ -138,11 +139,17 @@ def measured(model: Dvip, source: Source, found: Latents, neighbours: int = NEIG
         "d": units // division,
         "samples": clips,
         "neighbours": neighbours,
+        "controls": _controls(units // division, clips, neighbours),
     }
 
 
 def infer(model: Dvip, source: Source, clips: int, frames: int) -> Latents:
     """Return what a model infers of the first clips of a source; noise depends on the clip alone."""
+    import torch
+
+    from scenewise.observation import Observation
+    from scenewise.variational.gaussian import Gaussian, seeded_noise
+
     device, found = model.progress.device, []
     for at in range(0, clips, _AT_ONCE):
         chosen = range(at, min(at + _AT_ONCE, clips))
@@ -240,6 +247,8 @@ def independent(model: Dvip, samples: np.ndarray) -> torch.Tensor:
     Returns:
         Pixels' means: everything moves, then each part alone, last nothing; shape (K + 2, N, T - 1, C, H, W).
     """
+    import torch
+
     moving = torch.from_numpy(samples[:, _FIRST:]).to(model.progress.device)
     frozen = moving[:, :1].expand_as(moving)
     own = torch.eye(moving.shape[2], dtype=torch.bool, device=moving.device)[:, None, None, :, None]
@@ -294,7 +303,7 @@ def show(experiment: Experiment, results: Sequence[Result]) -> Shown:
     """Show the table, one row per run and one per model, and the correlations of every model's first seed."""
     there = [result for result in results if "measured" in result.scores]
     rows = [{"model": r.cell.model, "seed": r.cell.seed, **r.scores["measured"]} for r in there]
-    controls = _controls(rows[0]) if rows else {}
+    controls = rows[0].get("controls", {}) if rows else {}
     head = (
         *("model", "seed", "ELBO", "log p", "KL 1", "KL later", "KL by part", "same", "cross", "cross/same"),
         *("same, bits", "cross, bits", "cross/same", "two components", "contrast", "split", "note"),
@@ -366,9 +375,8 @@ def _means(experiment: Experiment, results: Sequence[Result]) -> Iterator[tuple[
             yield (model, "paper", f"{known['elbo']:g}", *[""] * 7, *_bits(known), "", "", "", "64 x 64")
 
 
-def _controls(row: dict[str, Any]) -> dict[str, float]:
-    """Return estimates on Gaussians of the size of a row's parts, by their true information."""
-    size = (row["d"], row["samples"], row["neighbours"])
+def _controls(*size: int) -> dict[str, float]:
+    """Return estimates on Gaussians of d, samples and neighbours of a measurement, by their true information."""
     return {f"{true:.2f}": true + gaussian_bias(true, *size) for true in _TRUTHS}
 
 

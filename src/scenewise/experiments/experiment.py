@@ -1,9 +1,9 @@
 """Experiments: one YAML file each, that names trainings (cells) and the protocols that score them.
 
-A cell is a model on data in a variant with a seed: a recipe and settings laid over it, or weights that are ready and
-are only scored. The file names its cells for each size: `smoke` takes minutes on a CPU, `small` hours, `paper` what the
-paper took. A module beside this one, which the file names, shows the results (`show`) and may measure more than
-protocols do (`measure`):
+A cell is a model on data in a variant with a seed: a recipe and settings laid over it, weights that are ready and are
+only scored, or the model of another experiment's cell, which is trained if it is not yet. The file names its cells for
+each size: `smoke` takes minutes on a CPU, `small` hours, `paper` what the paper took. A module beside this one, which
+the file names, shows the results (`show`) and may measure more than protocols do (`measure`):
 
     show(experiment: Experiment, results: Sequence[Result]) -> Shown
     measure(folder: Path, cell: Cell) -> dict[str, Any]          # optional; plain values, kept as `measured`
@@ -13,14 +13,17 @@ protocols do (`measure`):
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.resources
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.config import build, merge, nest, plain, setting
 from scenewise.errors import InputError, nearest
+from scenewise.experiments.made import Made
 from scenewise.training import recipes
 
 if TYPE_CHECKING:
@@ -29,6 +32,11 @@ if TYPE_CHECKING:
 
 KEYS = ("model", "data", "variant", "seed")
 """What names a cell, and what a subset is chosen by."""
+
+LISTS = ("protocol", "samples", "frames", "slots", "refinements")
+"""What an evaluation in the file may name several of: each combination is an evaluation of its own."""
+
+SIZES = ("smoke", "small", "paper")
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,7 @@ class Scoring:
     frames: int | None = setting(None, "Frames or views of each from the start; all where null", minimum=1)
     seeds: tuple[int, ...] = setting((0,), "Seeds of the posterior noise", minimum=0)
     slots: int | None = setting(None, "K; the model's own where null", minimum=1, maximum=256)
+    refinements: int | None = setting(None, "R; the model's own where null", minimum=1, maximum=64)
     batch: int = setting(16, "Videos side by side", minimum=1)
 
 
@@ -52,29 +61,35 @@ class Group:
 
     model: str = setting("", "What cells call the model")
     data: str = setting("", "What cells call the data")
-    recipe: str = setting("", "Recipe by name")
+    recipe: str = setting("", "Recipe by name; where none, settings are all there is")
     weights: str | None = setting(None, "Model that ships or a model folder, in place of a training")
+    trained: str | None = setting(None, "EXPERIMENT/MODEL.DATA whose cells of the same size these models are")
     source: dict[str, Any] | None = field(
         default=None, metadata={"meaning": "The data part of the recipe in place of its own; data of the weights"}
     )
+    made: Made | None = field(default=None, metadata={"meaning": "Data that are made once and read by the recipe"})
     settings: dict[str, Any] = field(
-        default_factory=dict, metadata={"meaning": "Settings laid over the recipe; keys may have dots"}
+        default_factory=dict,
+        metadata={
+            "meaning": "Settings laid over the recipe and all its stages; keys may have dots, stages may be null"
+        },
     )
     variants: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Further settings, by variant"})
-    seeds: tuple[int, ...] = setting((0,), "Seeds of the training", minimum=0)
+    seeds: tuple[int, ...] = setting((), "Seeds of the training; 0, or those of `trained`, where none", minimum=0)
     start: str | None = setting(None, "Cell whose model training starts from; {variant} and {seed} are this cell's")
     scoring: tuple[Scoring, ...] = setting((), "Evaluations in place of the size's")
 
     def __post_init__(self) -> None:
         """Raise InputError where weights stand beside what only a training has."""
-        if self.weights is None:
+        taken = "weights" if self.weights is not None else "trained" if self.trained is not None else None
+        if taken is None:
             return
         named = {"recipe": self.recipe, "settings": self.settings, "start": self.start}
         unfit = [key for key, value in named.items() if value]
         unfit += [f"variants.{name}" for name, settings in self.variants.items() if settings]
         if unfit:
-            remedy = "Leave these out, or leave weights out and train."
-            raise InputError("weights", f"are taken as they are; found {', '.join(unfit)} too.", remedy)
+            remedy = f"Leave these out, or leave {taken} out and train."
+            raise InputError(taken, f"are taken as they are; found {', '.join(unfit)} too.", remedy)
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,11 @@ class File:
     """What the YAML file holds."""
 
     summary: str = setting("", "What it shows, in one sentence")
-    module: str = setting("plain", "Module of scenewise.experiments that shows it")
+    claim: str = setting("", "What the paper claims, in one sentence")
+    holds: str = setting("", "Whether it holds here (yes, partly, no) and why; empty until the results were read")
+    note: str = setting("", "What differs from the paper, and what names of variants and data mean")
+    module: str = setting("comparison", "Module of scenewise.experiments that shows it")
+    measures: tuple[str, ...] = setting((), "Measures that it shows; all where none")
     published: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Numbers of the papers"})
     sizes: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Cells by size"})
 
@@ -104,6 +123,8 @@ class Cell:
         model: What it is called in names and tables, like `data`, `variant` and `seed`.
         group: Where its recipe or weights, data and settings come from.
         scoring: Its evaluations.
+        origin: The cell of another experiment that it is, None for its own training.
+        home: Folder beside the experiment's own, in which `origin` is trained.
     """
 
     model: str
@@ -112,6 +133,8 @@ class Cell:
     seed: int
     group: Group
     scoring: tuple[Scoring, ...]
+    origin: Cell | None = None
+    home: str = ""
 
     @property
     def name(self) -> str:
@@ -121,9 +144,20 @@ class Cell:
     @property
     def weights(self) -> str | None:
         """Name or folder of the weights that it only scores; None for a cell that is trained."""
-        return self.group.weights
+        return self.group.weights if self.origin is None else self.origin.weights
 
-    def data_part(self, words: Sequence[str] = (), out: str | Path = "") -> recipes.DataPart:
+    @property
+    def made(self) -> Made | None:
+        """The data that are made for it."""
+        return self.group.made if self.origin is None else self.origin.made
+
+    @property
+    def start(self) -> str | None:
+        """Name of the cell beside its training whose model that starts from."""
+        begun = self.group.start if self.origin is None else self.origin.group.start
+        return begun and begun.replace("{variant}", self.variant).replace("{seed}", str(self.seed))
+
+    def data_part(self, words: Sequence[str] = (), out: str | Path = "", data: Path | None = None) -> recipes.DataPart:
         """Return the data it is scored on where an evaluation names none; arguments as of `recipe`.
 
         Of words laid over weights, those that name data count.
@@ -131,36 +165,44 @@ class Cell:
         Raises:
             InputError: As `recipe`; or nobody says on which data weights are scored.
         """
-        if self.weights is None:
-            return self.recipe(words, out).data
+        if self.group.source is None and self.origin is not None:
+            return self.origin.data_part(words, out, data)
+        if self.group.weights is None and self.origin is None:
+            return self.recipe(words, out, data).final.data
         if self.group.source is None:
             problem = "says neither in its source nor in its scoring on which data weights are scored."
             raise InputError(f"cell {self.name}", problem, "Give the cell for example source: {source: balls-colour}.")
         values = merge(self.group.source, nest([word for word in words if word.startswith("data.")]).get("data", {}))
         return build(recipes.DataPart, values, f"cell {self.name}, source")
 
-    def recipe(self, words: Sequence[str] = (), out: str | Path = "") -> recipes.Recipe:
+    def recipe(self, words: Sequence[str] = (), out: str | Path = "", data: Path | None = None) -> recipes.Recipe:
         """Return what is trained.
 
         Args:
             words: Settings `key=value` laid over everything.
             out: Folder of the cells, where one starts from another.
+            data: Folder of made data; None: the source that they are made from in their place.
 
         Raises:
             InputError: The recipe is not there, or with everything that is wrong in it; or the cell trains nothing.
         """
+        if self.origin is not None:
+            return self.origin.recipe(words, out, data)
         if self.weights is not None:
             raise InputError(f"cell {self.name}", f"trains nothing, it has the weights {self.weights}.")
-        values = plain(recipes.load(self.group.recipe))
-        if self.group.source is not None:
-            values["data"] = self.group.source
+        begun = recipes.load(self.group.recipe) if self.group.recipe else recipes.Recipe(f"{self.model}.{self.data}")
+        values, source = plain(begun), self.group.source
+        if self.group.made is not None:
+            source = self.group.made.data_part(data)
+        if source is not None:
+            values |= {"data": source, "stages": [{**stage, "data": source} for stage in values["stages"]]}
         for settings in (self.group.settings, self.group.variants[self.variant] or {}):
-            values = merge(values, _undotted(settings))
-        values = merge(values, {"training": {"seed": self.seed}})
-        if self.group.start is not None:
-            begun = self.group.start.replace("{variant}", self.variant).replace("{seed}", str(self.seed))
-            values["training"]["initial_model"] = str(Path(out) / begun / "model")
-        return recipes.from_plain(merge(values, nest(words)), f"cell {self.name}")
+            values = recipes.lay(values, _undotted(settings))
+        values = recipes.lay(values, {"training": {"seed": self.seed}})
+        if self.start is not None:
+            first = values["stages"][0] if values["stages"] else values
+            first["training"]["initial_model"] = str(Path(out) / self.start / "model")
+        return recipes.from_plain(recipes.override(values, words), f"cell {self.name}")
 
 
 @dataclass(frozen=True)
@@ -174,6 +216,8 @@ class Experiment:
         published: Numbers of the papers, as the file has them.
         size: Name of the size.
         cells: All its cells.
+        note: What differs from the paper.
+        measures: Measures that it shows; all where none.
     """
 
     name: str
@@ -182,6 +226,8 @@ class Experiment:
     published: Mapping[str, Any]
     size: str
     cells: tuple[Cell, ...]
+    note: str = ""
+    measures: tuple[str, ...] = ()
 
     def hooks(self) -> ModuleType:
         """Return the module that shows it.
@@ -209,10 +255,8 @@ def read(name_or_path: str | Path) -> File:
     Raises:
         InputError: There is no such experiment, or with everything that is wrong in its file.
     """
-    path = _folder() / f"{name_or_path}.yaml" if str(name_or_path) in names() else Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        raise InputError(name_or_path, "is neither an experiment nor a YAML file.", nearest(str(name_or_path), names()))
-    return build(File, recipes.read_yaml(path, "sizes"), str(name_or_path))
+    path = _path(name_or_path)
+    return _read(path, _changed(path))
 
 
 def load(name_or_path: str | Path, size: str = "small") -> Experiment:
@@ -221,22 +265,77 @@ def load(name_or_path: str | Path, size: str = "small") -> Experiment:
     Raises:
         InputError: There is no such experiment or size, or with everything that is wrong in its file.
     """
-    file = read(name_or_path)
+    path = _path(name_or_path)
+    return _load(path, _changed(path), size)
+
+
+def _path(name_or_path: str | Path) -> Path:
+    path = _folder() / f"{name_or_path}.yaml" if str(name_or_path) in names() else Path(name_or_path)
+    if path.suffix not in (".yaml", ".yml"):
+        raise InputError(name_or_path, "is neither an experiment nor a YAML file.", nearest(str(name_or_path), names()))
+    return path
+
+
+def _changed(path: Path) -> int:
+    """Return when a file was changed, so that it is read again then: reading YAML is the slowest part of showing."""
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: Path, _: int) -> File:
+    return build(File, recipes.read_yaml(path, "sizes"), path.stem)
+
+
+@functools.lru_cache(maxsize=256)
+def _load(path: Path, changed: int, size: str) -> Experiment:
+    file = _read(path, changed)
     if size not in file.sizes:
-        raise InputError("size", f"{size!r} is not one of {name_or_path}.", nearest(size, file.sizes))
-    built = build(Size, file.sizes[size] or {}, f"{name_or_path}, size {size}")
-    cells = tuple(
-        Cell(group.model, group.data, variant, seed, group, group.scoring or built.scoring)
-        for group in built.cells
-        for variant in group.variants
-        for seed in group.seeds
-    )
+        raise InputError("size", f"{size!r} is not one of {path.stem}.", nearest(size, file.sizes))
+    built = build(Size, _expanded(file.sizes[size] or {}), f"{path.stem}, size {size}")
+    cells = tuple(itertools.chain.from_iterable(_cells(group, built, size) for group in built.cells))
     known = [cell.name for cell in cells]
     twice = sorted({name for name in known if known.count(name) > 1})
     if twice or not cells:
         problem = f"names {twice[0]} twice." if twice else "has no cells."
-        raise InputError(f"{name_or_path}, size {size}", problem, "Correct the file.")
-    return Experiment(Path(name_or_path).stem, file.summary, file.module, file.published, size, cells)
+        raise InputError(f"{path.stem}, size {size}", problem, "Correct the file.")
+    return Experiment(path.stem, file.summary, file.module, file.published, size, cells, file.note, file.measures)
+
+
+def _expanded(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a size with an evaluation for each combination of what the file lists."""
+
+    def spread(found: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(found, dict) or not isinstance(found.get("scoring"), list):
+            return found
+        return found | {"scoring": list(itertools.chain.from_iterable(map(_combinations, found["scoring"])))}
+
+    groups = content.get("cells")
+    return spread(content) | ({"cells": [spread(group) for group in groups]} if isinstance(groups, list) else {})
+
+
+def _combinations(scoring: Any) -> list[Any]:
+    if not isinstance(scoring, dict):
+        return [scoring]
+    several = {key: scoring[key] for key in LISTS if isinstance(scoring.get(key), list)}
+    return [scoring | dict(zip(several, values, strict=True)) for values in itertools.product(*several.values())]
+
+
+def _cells(group: Group, size: Size, name: str) -> list[Cell]:
+    scoring = group.scoring or size.scoring
+    if group.trained is None:
+        chosen = itertools.product(group.variants, group.seeds or (0,))
+        return [Cell(group.model, group.data, variant, seed, group, scoring) for variant, seed in chosen]
+    experiment, _, cell = group.trained.partition("/")
+    others = load(experiment, name).cells
+    origins = [c for c in others if f"{c.model}.{c.data}" == cell]
+    if not origins:
+        known = {f"{experiment}/{c.model}.{c.data}" for c in others}
+        raise InputError(f"trained: {group.trained}", "is no cell of that size.", nearest(group.trained, known))
+    return [
+        Cell(group.model, group.data, c.variant, c.seed, group, scoring, c, f"{experiment}-{name}")
+        for c in origins
+        if (not group.variants or c.variant in group.variants) and (not group.seeds or c.seed in group.seeds)
+    ]
 
 
 def choose(cells: Sequence[Cell], only: str | None) -> list[Cell]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from scenewise.experiments.results import Result
 
 WITHOUT = "lds0"
+EACH = ("lds MSE", "lds mIoU", "lds ELBO", "lds-gap gap")
+"""Measures whose value on every image is kept: correlations need it."""
+
 _TABLE = (("MSE", 4), ("mIoU", 4), ("F-ARI", 4), ("ELBO", 1))
 _LIKE = ("Sim", "Sim of means", "unsigned Sim")
 _DOUBLE = ("duplicates", "object duplicates", "background split", "object in two", "background in two")

@@ -1,4 +1,7 @@
-"""What an experiment found: results of cells, means over seeds, tables and figures."""
+"""What an experiment measured: results of cells, means over seeds, tables and figures.
+
+Nothing here loads models, so that tables are shown in a second.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.media.files import write_atomically
+from scenewise.config import plain
+from scenewise.errors import InputError
+from scenewise.media.files import write_atomically, writing
 
 if TYPE_CHECKING:
     from scenewise.experiments.experiment import Cell, Experiment
 
 Draw = Callable[[Any], None]
 """Draws on a matplotlib Figure."""
+
+SCORES = "scores.json"
+"""What was scored, in a cell's folder."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Result:
         """
         for done in self.scores.get("scores", []):
             told = done["scoring"]
-            if told["protocol"] != protocol or any(told[key] != value for key, value in scoring.items()):
+            if told["protocol"] != protocol or any(told.get(key) != value for key, value in scoring.items()):
                 continue
             for row in done["rows"]:
                 if row["measure"] == measure:
@@ -53,6 +61,35 @@ class Result:
         """Return a measure of each image under the first posterior seed, None where it was not kept."""
         row = self.row(protocol, measure, **scoring)
         return None if row is None or "each" not in row else np.array(row["each"][0], float)
+
+
+def read_scores(folder: Path) -> dict[str, Any]:
+    """Return what was scored in a cell's folder, empty where nothing was.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        read = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(folder / SCORES, f"cannot be read: {error}.", "Remove it to score again.") from error
+    return filled(read) if isinstance(read, dict) else {}
+
+
+def filled(scores: dict[str, Any]) -> dict[str, Any]:
+    """Return scores whose evaluations name every setting, those that came later by their defaults."""
+    from scenewise.experiments.experiment import Scoring
+
+    usual = plain(Scoring())
+    return scores | {"scores": [{**s, "scoring": {**usual, **s["scoring"]}} for s in scores.get("scores", [])]}
+
+
+def of_cell(cell: Cell, scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scores without the evaluations that the cell no longer names."""
+    wanted = [plain(scoring) for scoring in cell.scoring]
+    return {**scores, "scores": [s for s in scores["scores"] if s["scoring"] in wanted]} if scores else {}
 
 
 @dataclass(frozen=True)
@@ -121,6 +158,35 @@ def spread(results: Iterable[Result], protocol: str, measure: str, **scoring: An
     return Spread.of(result.mean(protocol, measure, **scoring) for result in results)
 
 
+def provenance(results: Sequence[Result]) -> str:
+    """Return a table that says how the numbers were made: once per model, data and variant."""
+    rows = []
+    for (model, data, variant), together in over_seeds(results).items():
+        seeds = " ".join(str(result.cell.seed) for result in together)
+        evaluations = [done for result in together for done in result.scores.get("scores", [])]
+        protocols = _distinct(_protocol(done) for done in evaluations)
+        prints = _distinct(str(done.get("data", ""))[:12] for done in evaluations)
+        facts = [result.scores for result in together]
+        steps = _distinct(str(fact.get("kept_step") or fact.get("step") or "-") for fact in facts)
+        hours = sum(float(fact.get("hours") or 0) for fact in facts)
+        memory = max((fact["memory_gib"] for fact in facts if "memory_gib" in fact), default=None)
+        hardware, commits = (_distinct(str(fact.get(key) or "-") for fact in facts) for key in ("hardware", "commit"))
+        weights = together[0].cell.weights
+        trained = f"weights {weights}" if weights is not None else steps
+        told = [trained, f"{hours:.2f}", "-" if memory is None else f"{memory:.1f}", protocols, prints]
+        rows.append([f"{model}.{data}.{variant}", seeds, *told, hardware, commits])
+    head = ["cells", "seeds", "steps", "hours", "GiB", "protocol (videos)", "data", "hardware", "commit"]
+    return markdown(head, rows)
+
+
+def _protocol(done: Mapping[str, Any]) -> str:
+    return f"{done['scoring']['protocol']} ({done['scoring']['samples']})"
+
+
+def _distinct(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(words))
+
+
 def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table; columns are as wide as they need to be, so that it can be read as it is."""
     lines = [[str(cell) for cell in row] for row in (head, *rows)]
@@ -130,16 +196,25 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join([shown[0], rule, *shown[1:]]) + "\n"
 
 
-def write(experiment: Experiment, shown: Shown, out: str | Path) -> list[Path]:
+def write(experiment: Experiment, shown: Shown, out: str | Path, made: str = "") -> list[Path]:
     """Write tables as markdown and JSON and figures as PNG, and return the files.
+
+    Args:
+        experiment: What was shown.
+        shown: Tables, numbers and figures.
+        out: Folder of the files; made where it is not there.
+        made: How the numbers were made.
 
     Raises:
         InputError: The folder cannot be written.
     """
     base = Path(out) / experiment.name
-    text = f"# {experiment.name}, size {experiment.size}\n\n{experiment.summary}\n\n{shown.text}"
+    head = f"# {experiment.name}, size {experiment.size}\n\n{experiment.summary}"
+    text = "\n\n".join([head, shown.text, experiment.note, made])
     content = {"experiment": experiment.name, "size": experiment.size, **shown.data}
     files = [base.with_suffix(".md"), base.with_suffix(".json")]
+    with writing(base):
+        base.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(files[0], text)
     write_atomically(files[1], json.dumps(content, indent=1) + "\n")
     for name, draw in shown.figures.items():

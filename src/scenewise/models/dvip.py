@@ -29,8 +29,9 @@ Published (Table 2, moving MNIST): ELBO -2902 factored, -2896 entangled, nats pe
 cross 0.75 and 2.61, in bits (3.20, 3.23, .52, 1.81 nats; `metrics.pooled_transfer` has how). A perfect reconstruction
 without KL has -2774.5. Ours: recipes `dvip-moving-mnist` and `dvip-moving-mnist-entangled` at 32 x 32; the experiment
 `dvip` is the table. After 6,000 steps of 16 clips (the authors plot to millions of clips) two seeds of five know both
-digits; in neither is a part a digit. Three even divisions of two digits' four coordinates are alike for the
-objective (digits, axes, diagonals), so that two runs say little: `docs/prediction-models.md` weighs them.
+digits; in neither is a part a digit, nor in two runs nearer to `reference`, which know both. Three even divisions of
+two digits' four coordinates are alike for the objective (digits, axes, diagonals), so that four runs say little:
+`docs/prediction-models.md` weighs them.
 """
 
 from __future__ import annotations

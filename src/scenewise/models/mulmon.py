@@ -24,8 +24,8 @@ coarse decoder, and a projection that begins as u_k = z_k; it and the refinement
 and the viewpoint, in which a turn of the camera is linear. It learns on a CPU, and may start from IODINE's weights.
 
 Published (mulmon.md 7): CLE-MV mIoU .783 and .791 with LDS, squared error summed over channels .0019; second hand, RMSE
-of novel views .046. Ours, on 200 test scenes like these at 32 x 32, recipe `mulmon-cle-mv`: RMSE of novel views .062
-(copying the nearest view: .144), mIoU .536.
+of novel views .046. Ours, on 200 test scenes of 3 to 6 objects at 32 x 32, recipe `mulmon-cle-mv`: RMSE of novel views
+.062 (copying the nearest view: .144), mIoU .536.
 """
 
 from __future__ import annotations

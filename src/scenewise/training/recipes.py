@@ -330,12 +330,19 @@ def _rest(values: Mapping[str, Any]) -> list[str]:
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
     """Return one line per setting in which a run could not continue as `new` what began as `old`."""
-    before, after = _flat(plain(old)), _flat(plain(new))
-    return [
-        f"{key}: {before.get(key)!r} in the run, {after.get(key)!r} now"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and not key.startswith("stages") and key not in FREE_TO_CHANGE
-    ]
+    if [stage.slug for stage in old.stages] != [stage.slug for stage in new.stages]:
+        names = [", ".join(stage.slug for stage in recipe.stages) or "none" for recipe in (old, new)]
+        return [f"stages: {names[0]} in the run, {names[1]} now"]
+    lines = []
+    for number, (one, other) in enumerate(zip(old.parts(), new.parts(), strict=True)):
+        before, after = _flat(plain(one)), _flat(plain(other))
+        stage = f"stages.{old.stages[number].slug}." if old.stages else ""
+        lines += [
+            f"{stage}{key}: {before.get(key)!r} in the run, {after.get(key)!r} now"
+            for key in sorted(before.keys() | after.keys())
+            if before.get(key) != after.get(key) and key not in FREE_TO_CHANGE
+        ]
+    return lines
 
 
 def _path(name_or_path: str | Path) -> Path:

@@ -205,13 +205,9 @@ class Run:
             return
         kept = self.folder.recipe()
         begun = [number for number in range(len(self.plans)) if self.stage_folder(number).begun]
-        problems = []
-        if [stage.slug for stage in kept.stages] != [stage.slug for stage in self.recipe.stages]:
-            problems = ["its stages are others"]
-        elif kept.stages:
-            later = [number for number in range(len(self.plans)) if number not in begun]
-            parts = [(kept.parts()[number], self.plans[number].recipe) for number in later]
-            problems = [problem for old, new in parts for problem in differences(old, new)]
+        names = [f"stages.{stage.slug}." for stage in kept.stages]
+        checked = tuple(names[number] for number in begun if names)  # stages that have begun are compared below
+        problems = [line for line in differences(kept, self.recipe) if names and not line.startswith(checked)]
         if problems:
             remedy = "Leave out recipe and settings to go on as it began, or begin anew with another --out."
             raise InputError(self.folder.path, f"cannot be resumed: {'; '.join(problems)}.", remedy)

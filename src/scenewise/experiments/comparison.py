@@ -1,0 +1,235 @@
+"""What an experiment shows that has no module of its own: every measure, ours beside the papers', and curves.
+
+The file's `published` names the papers' numbers by `MODEL.DATA` or `MODEL.DATA.VARIANT`: a mapping, or a list of
+several, of measures to a number, to `{mean: ..., std: ...}`, or to a list along one of the keys that say which
+evaluation is meant (frames, slots, refinements, samples), and `protocol` where it is not the only one:
+
+    published:
+      provide.balls-colour: {frames: [10, 20], F-ARI: [1.0, 1.0], MSE: [0.0002, 0.0002]}
+      iodine.tetris: {F-ARI: {mean: 0.992, std: 0.004}}
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenewise.experiments.kept import quartiles
+from scenewise.experiments.results import Shown, Spread, markdown, over_seeds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from scenewise.experiments.experiment import Experiment
+    from scenewise.experiments.results import Result
+
+AXES = {"samples": "videos", "frames": "frames", "slots": "K", "refinements": "R"}
+"""Keys of an evaluation along which numbers may run, and what they are called."""
+
+_BELOW = {"MSE", "NLL", "KL"}
+"""Measures of which less is better: axes begin at 0."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """One measured or printed number.
+
+    Attributes:
+        model: As the cells are called, like `data` and `variant`.
+        protocol: Who computes it.
+        measure: Its name.
+        at: (key, value) of the evaluation, of the keys of `AXES`.
+        ours: Over seeds.
+        published: Mean and standard deviation of the paper; NaN where it prints none.
+        middle: 25th, 50th and 75th percentile over videos, mean over seeds; None where they were not kept.
+    """
+
+    model: str
+    data: str
+    variant: str
+    protocol: str
+    measure: str
+    at: tuple[tuple[str, int | None], ...]
+    ours: Spread
+    published: tuple[float, float] = (math.nan, math.nan)
+    middle: tuple[float, ...] | None = None
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """Whose number it is."""
+        return self.model, self.data, self.variant
+
+    def text(self) -> str:
+        """Return ours, the paper's and their difference."""
+        ours = self.ours.text(_digits(self.ours.mean)) if self.ours.values else "-"
+        mean, std = self.published
+        if math.isnan(mean):
+            return ours
+        printed = f"{mean:.4f}" + ("" if math.isnan(std) else f" ± {std:.4f}")
+        difference = f", {self.ours.mean - mean:+.4f}" if self.ours.values else ""
+        return f"{ours} [{printed}{difference}]"
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as values that JSON can hold."""
+        printed = [None if math.isnan(v) else v for v in self.published]
+        names = {"model": self.model, "data": self.data, "variant": self.variant, "protocol": self.protocol}
+        told = {"measure": self.measure, **dict(self.at), "ours": self.ours.plain(), "published": printed[0]}
+        return {**names, **told, "published_std": printed[1], "quartiles": self.middle and list(self.middle)}
+
+
+def _digits(value: float) -> int:
+    return 4 if abs(value) < 10 else 1
+
+
+def show(experiment: Experiment, results: Sequence[Result]) -> Shown:
+    """Show a table for each measure, with a column for each evaluation, and curves where there are several."""
+    found = numbers(experiment, results)
+    parts = []
+    for protocol, measure in dict.fromkeys((n.protocol, n.measure) for n in found):
+        chosen = [n for n in found if (n.protocol, n.measure) == (protocol, measure)]
+        parts.append(f"## {measure} (protocol {protocol})\n\n{_table(chosen)}")
+    note = "\nMean ± std over seeds (number of seeds) [paper's number, ours - paper's]; - where there is none.\n"
+    curved = [n for n in found if n.ours.values and _axis(found)]
+    figures = {"curves": lambda figure: draw(figure, curved)} if curved else {}
+    return Shown("\n".join(parts) + note, {"rows": [n.plain() for n in found]}, figures)
+
+
+def numbers(experiment: Experiment, results: Sequence[Result]) -> list[Number]:
+    """Return everything that was measured or printed, in the order of the cells; rows of the paper alone come last."""
+    printed = list(_printed(experiment.published))
+    measured = [n for n in _measured(results) if not experiment.measures or n.measure in experiment.measures]
+    taken: set[int] = set()
+    joined = []
+    for number in measured:
+        match = next((i for i, p in enumerate(printed) if _same(number, p)), None)
+        taken |= set() if match is None else {match}
+        joined.append(number if match is None else _with(number, printed[match].published))
+    rows = {n.row[:2] for n in joined}
+    alone = [p for i, p in enumerate(printed) if i not in taken]
+    return joined + [p for p in alone if p.row[:2] in rows] + [p for p in alone if p.row[:2] not in rows]
+
+
+def _with(number: Number, published: tuple[float, float]) -> Number:
+    names = (number.model, number.data, number.variant, number.protocol, number.measure, number.at, number.ours)
+    return Number(*names, published, number.middle)
+
+
+def _same(ours: Number, paper: Number) -> bool:
+    """Say whether the paper prints this number: what it does not name may be anything."""
+    names = (ours.model, ours.data, ours.measure) == (paper.model, paper.data, paper.measure)
+    variant = paper.variant in ("", ours.variant)
+    return names and variant and paper.protocol in ("", ours.protocol) and set(paper.at) <= set(ours.at)
+
+
+def _measured(results: Sequence[Result]) -> Iterator[Number]:
+    for names, together in over_seeds(results).items():
+        values: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+        for result in together:
+            for done in result.scores.get("scores", []):
+                told = done["scoring"]
+                at = tuple((key, told.get(key)) for key in AXES)
+                for row in done["rows"]:
+                    values.setdefault((told["protocol"], row["measure"], at), []).append(row)
+        for (protocol, measure, at), rows in values.items():
+            ours = Spread.of(math.nan if row["mean"] is None else row["mean"] for row in rows)
+            middle = [q for row in rows if (q := quartiles(row)) is not None]
+            percentiles = tuple(np.mean(middle, axis=0).tolist()) if middle else None
+            yield Number(*names, protocol, measure, at, ours, middle=percentiles)
+
+
+def _printed(published: Mapping[str, Any]) -> Iterator[Number]:
+    for name, blocks in published.items():
+        model, data, *variant = name.split(".", 2)
+        for block in blocks if isinstance(blocks, list) else [blocks]:
+            axes = {key: block[key] for key in AXES if key in block}
+            along = next((key for key, value in axes.items() if isinstance(value, list)), None)
+            for measure, value in block.items():
+                if measure in ("protocol", "where", *AXES):
+                    continue
+                places = [(None, value)] if along is None else zip(axes[along], value, strict=True)
+                for place, number in places:
+                    at = tuple({**axes, **({along: place} if along else {})}.items())
+                    pair = (number["mean"], number["std"]) if isinstance(number, dict) else (number, math.nan)
+                    names = (model, data, variant[0] if variant else "", block.get("protocol", ""), measure)
+                    yield Number(*names, at, Spread(()), pair)
+
+
+def _table(chosen: Sequence[Number]) -> str:
+    """Return one measure: a row per model, data and variant, a column per evaluation."""
+    varied = _varied(chosen)
+    columns = list(dict.fromkeys(_column(n, varied) for n in chosen))
+    rows: dict[tuple[str, str, str], dict[str, str]] = {}
+    for number in chosen:
+        rows.setdefault(number.row, {})[_column(number, varied)] = number.text()
+    head = ["model", "data", "variant", *columns]
+    fixed = _fixed(chosen, varied)
+    table = markdown(head, [[*row, *(cells.get(column, "-") for column in columns)] for row, cells in rows.items()])
+    return table + (f"\n{fixed}\n" if fixed else "")
+
+
+def _varied(chosen: Sequence[Number]) -> list[str]:
+    """Return the keys of evaluations of which some row has several."""
+    rows: dict[tuple[str, str, str], list[dict[str, int | None]]] = {}
+    for number in chosen:
+        rows.setdefault(number.row, []).append(dict(number.at))
+    return [key for key in AXES if any(len({at[key] for at in row if key in at}) > 1 for row in rows.values())]
+
+
+def _column(number: Number, varied: Sequence[str]) -> str:
+    at = dict(number.at)
+    named = [_named(key, at[key]) for key in varied if key in at]
+    return ", ".join(named) or "value"
+
+
+def _named(key: str, value: int | None) -> str:
+    if key in ("frames", "samples"):
+        return f"{'all' if value is None else value} {AXES[key]}"
+    return f"{AXES[key]} {'own' if value is None else value}"
+
+
+def _fixed(chosen: Sequence[Number], varied: Sequence[str]) -> str:
+    """Return in words what is the same in each row of what was measured."""
+    ours = [dict(n.at) for n in chosen if n.ours.values]
+    known = {key: dict.fromkeys(at[key] for at in ours if at[key] is not None) for key in AXES if key not in varied}
+    return ", ".join(" or ".join(_named(key, value) for value in values) for key, values in known.items() if values)
+
+
+def _axis(found: Sequence[Number]) -> str | None:
+    """Return the key that curves run along: the first of which there are at least three numbers."""
+    for key in ("frames", "refinements", "slots"):
+        if len({dict(n.at).get(key) for n in found if n.ours.values} - {None}) >= 3:
+            return key
+    return None
+
+
+def draw(figure: Any, found: Sequence[Number]) -> None:
+    """Draw a panel per measure: ours as lines, with quartiles over videos where one seed is drawn; papers' dotted."""
+    along = _axis(found)
+    measures = list(dict.fromkeys((n.protocol, n.measure) for n in found))[:4]
+    for axes, (protocol, measure) in zip(np.atleast_1d(figure.subplots(1, len(measures))), measures, strict=True):
+        rows: dict[tuple[str, str, str], list[Number]] = {}
+        for number in found:
+            if (number.protocol, number.measure) == (protocol, measure) and dict(number.at).get(str(along)) is not None:
+                rows.setdefault(number.row, []).append(number)
+        for row, line in rows.items():
+            _draw_line(axes, str(along), row, line)
+        axes.set(title=measure, xlabel=AXES[str(along)])
+        if measure in _BELOW:
+            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        axes.grid(alpha=0.3)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=7)
+
+
+def _draw_line(axes: Any, along: str, row: tuple[str, str, str], line: Sequence[Number]) -> None:
+    line = sorted(line, key=lambda n: dict(n.at)[along] or 0)
+    places = [dict(n.at)[along] for n in line]
+    (drawn,) = axes.plot(places, [n.ours.mean for n in line], marker="o", markersize=3, label=" ".join(row))
+    if all(n.middle is not None for n in line):
+        low, high = ([(n.middle or ())[i] for n in line] for i in (0, 2))
+        axes.fill_between(places, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
+    if not all(math.isnan(n.published[0]) for n in line):
+        axes.plot(places, [n.published[0] for n in line], linestyle=":", color=drawn.get_color())

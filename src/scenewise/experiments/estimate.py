@@ -1,0 +1,152 @@
+"""How long cells will take: from steps done, from cells like them, else from the work of their recipe."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenewise.checkpoint import load_model
+from scenewise.errors import InputError
+from scenewise.training.folder import RunFolder
+from scenewise.training.plan import examine
+from scenewise.training.schedule import work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scenewise.experiments.cell_folder import CellFolder
+
+_TRAINING, _SCORING = 3.5e-7, 1.2e-7
+"""Seconds per pixel, slot and decode on one CPU core: means over the models that ship, good to a factor of about 3."""
+
+_LENGTH = 10  # frames of an evaluation that says none
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds that a cell needs.
+
+    Attributes:
+        training: To its last step.
+        scoring: For its evaluations.
+    """
+
+    training: float
+    scoring: float
+
+    @property
+    def total(self) -> float:
+        """Both."""
+        return self.training + self.scoring
+
+
+class Estimator:
+    """Estimates cells; it remembers what their recipes cost.
+
+    Args:
+        folders: All cells, of whose rates it makes use.
+    """
+
+    def __init__(self, folders: list[CellFolder]) -> None:
+        self.folders = folders
+        self._work: dict[Path, tuple[float, float]] = {}
+        self._fixed: dict[Path, Estimate] = {}
+
+    def estimate(self, folder: CellFolder) -> Estimate:
+        """Return what is left of a cell; one whose recipe cannot be read counts as nothing."""
+        if folder.path in self._fixed:
+            return self._fixed[folder.path]
+        try:
+            state = folder.state()
+            training, scoring = self._guess(folder)
+        except InputError:
+            return Estimate(0.0, 0.0)
+        if folder.cell.weights is None and state.steps:
+            rate = seconds_per_step(folder.run.path) or self._rate_of_others(folder) or training / state.steps
+            training = rate * max(0, state.steps - state.step)
+        share = 1 - state.scored / max(1, state.scorings)
+        found = Estimate(training, share * (self._scoring_of_others(folder) or scoring))
+        if folder.cell.weights is not None:  # to load them again would take longer than it tells
+            self._fixed[folder.path] = found
+        return found
+
+    def together(self, folders: Iterable[CellFolder]) -> float:
+        """Return the seconds of several cells; a training that serves more than one counts once."""
+        scoring, training = 0.0, dict[Path, float]()
+        for folder in folders:
+            found = self.estimate(folder)
+            scoring += found.scoring
+            training[folder.run.path] = found.training
+        return scoring + sum(training.values())
+
+    def _guess(self, folder: CellFolder) -> tuple[float, float]:
+        """Return rough seconds of a whole training and of all evaluations."""
+        if folder.path not in self._work:
+            self._work[folder.path] = _guess(folder)
+        return self._work[folder.path]
+
+    def _alike(self, folder: CellFolder) -> list[CellFolder]:
+        cell = folder.cell
+        return [
+            other
+            for other in self.folders
+            if other is not folder and other.out == folder.out and other.cell.group is cell.group
+        ]
+
+    def _rate_of_others(self, folder: CellFolder) -> float | None:
+        rates = filter(None, (seconds_per_step(other.run.path) for other in self._alike(folder)))
+        return next(rates, None)
+
+    def _scoring_of_others(self, folder: CellFolder) -> float | None:
+        for other in self._alike(folder):
+            try:
+                done = other.scores().get("scores", [])
+            except InputError:
+                continue
+            if len(done) == len(other.cell.scoring) > 0:
+                return float(sum(one["seconds"] for one in done))
+        return None
+
+
+def seconds_per_step(run: Path) -> float | None:
+    """Return the mean seconds of a run's steps so far, or of its newest stage's; None where it has done none."""
+    newest = [run, *(stage.path for stage in RunFolder(run).stages)][-1]
+    try:
+        with (newest / "metrics.csv").open(encoding="utf-8") as file:
+            *_, last = csv.DictReader(file)
+        step, seconds = int(last["step"]), float(last["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return seconds / step if step else None
+
+
+def _guess(folder: CellFolder) -> tuple[float, float]:
+    if folder.cell.weights is not None:
+        return 0.0, _scoring(folder, load_model(folder.cell.weights).model.config)
+    training, config = 0.0, None
+    for part in folder.recipe().parts():
+        problems, _, config = examine(part)
+        if config is None:
+            raise InputError(f"cell {folder.cell.name}", " ".join(problems))
+        frames = work(part.training, lambda length: length, 0) * part.training.batch
+        training += _TRAINING * _frame(config, config.slots) * frames
+    return training, _scoring(folder, config)
+
+
+def _frame(config: Any, slots: int, refinements: int | None = None) -> float:
+    """Return the pixels of all slots in all decodes of a frame, at the size at which it is explained."""
+    height, width = config.size
+    decodes = 1 + (refinements or int(getattr(config, "refinements", 0)))
+    return float(height * width * slots * decodes / getattr(config, "pooling", 1) ** 2)
+
+
+def _scoring(folder: CellFolder, config: Any) -> float:
+    return _SCORING * sum(
+        scoring.samples
+        * (scoring.frames or _LENGTH)
+        * len(scoring.seeds)
+        * _frame(config, scoring.slots or config.slots, scoring.refinements)
+        for scoring in folder.cell.scoring
+    )

@@ -1,0 +1,59 @@
+"""The page of results: what the papers claim, whether it holds here, the numbers beside theirs, and what they cost."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from scenewise.experiments import experiment as experiments
+from scenewise.experiments import kept
+from scenewise.experiments.results import provenance
+
+if TYPE_CHECKING:
+    from scenewise.experiments.experiment import Experiment, File
+
+_HEAD = """# Results
+
+What this project has measured of the papers' tables and figures. The page is made from the files in
+`src/scenewise/experiments/measured/`; change it by
+
+    scenewise experiment all --size small     # trains and scores what is missing; may be stopped at any moment
+    scenewise experiment all --keep           # takes scores over into the package
+    scenewise experiment --page docs/results.md
+
+Sizes: `small` is what a CPU trains in hours, at smaller pictures and with shorter clips than the papers', so that
+numbers in brackets, which are theirs, are the aim and not the yardstick; its cells have equal budgets, so that models
+may be compared with each other. Tables of `paper` are at the papers' own settings.
+"""
+
+
+def page() -> str:
+    """Return the page in markdown."""
+    return "\n".join([_HEAD, *(_part(name, experiments.read(name)) for name in experiments.names())])
+
+
+def _part(name: str, file: File) -> str:
+    lines = [f"## {name}\n", f"{_wrapped(file.summary)}.\n"]
+    lines += [f"{_wrapped(f'*The paper:* {file.claim}')}\n"] if file.claim else []
+    lines += [f"{_wrapped('*Here:* ' + (file.holds or 'not read yet.'))}\n"]
+    lines += [f"{_wrapped(file.note)}\n"] if file.note else []
+    for size in (size for size in ("small", "paper") if size in file.sizes):
+        lines.append(_size(experiments.load(name, size), file))
+    return "\n".join(lines)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
+
+
+def _size(experiment: Experiment, file: File) -> str:
+    """Return the tables of a size, or that nothing was measured."""
+    results, command = kept.results(experiment), f"`scenewise experiment {experiment.name} --size {experiment.size}`"
+    done = sum(map(kept.is_whole, results))
+    head = f"### {experiment.name}, size {experiment.size}: {done} of {len(experiment.cells)} cells\n"
+    told = f"{_wrapped(file.sizes[experiment.size].get('summary', ''))}.\n{command}\n"
+    if not results:
+        return f"{head}\n{told}"
+    text = experiment.hooks().show(experiment, results).text.replace("## ", "#### ")
+    hours = sum(float(result.scores.get("hours") or 0) for result in results)
+    return f"{head}\n{told}\n{text}\n{hours:.1f} hours of training in all.\n\n{provenance(results)}"

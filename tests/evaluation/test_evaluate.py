@@ -1,0 +1,100 @@
+"""Several numbers of a setting give one row each; NLL and KL are those of the decomposition."""
+
+import numpy as np
+import pytest
+import torch
+
+from scenewise.config import build
+from scenewise.data.contract import SOURCES
+from scenewise.errors import InputError
+from scenewise.evaluation.evaluate import evaluate
+from scenewise.metrics import adjusted_rand_index
+from scenewise.models.contract import MODELS
+from scenewise.observation import Observation
+
+VIDEOS, FRAMES = 3, 4
+
+
+def model(name, **settings):
+    torch.manual_seed(0)
+    made = MODELS.get(name)
+    return made(build(made.config_class, {**made.presets["tiny"], **settings}, "tiny")).eval()
+
+
+@pytest.fixture(scope="module")
+def source():
+    return SOURCES.get("balls-colour")("test", size=16, max_balls=2, min_balls=2, frames=FRAMES)
+
+
+def by(rows, **keys):
+    """Return the one row that has some values."""
+    (row,) = [row for row in rows if all(row[key] == value for key, value in keys.items())]
+    return row
+
+
+@pytest.mark.parametrize("name", ["provide", "iodine", "seq-iodine"])
+def test_a_row_for_each_number_equals_an_evaluation_of_its_own(source, name):
+    found = model(name)
+    asked = {"videos": VIDEOS, "batch": 2, "seeds": (0, 1)}
+    rows = evaluate(found, source, ["provide", "savi", "bound"], frames=[2, 4], slots=[3, 4], **asked)
+    assert len({(row["length"], row["slots"], row["protocol"], row["measure"]) for row in rows}) == len(rows)
+    for length, slots in ((2, 3), (4, 4)):
+        for alone in evaluate(found, source, ["provide", "savi", "bound"], frames=length, slots=slots, **asked):
+            keys = {key: alone[key] for key in ("protocol", "measure", "length", "slots")}
+            together = by(rows, **keys)
+            assert together.keys() == alone.keys()
+            assert together["values"] == pytest.approx(alone["values"], rel=1e-5, abs=1e-9)
+
+
+def test_refinements_and_videos_may_be_several_too(source):
+    rows = evaluate(model("iodine"), source, ["provide"], frames=1, refinements=[1, 2], videos=[2, 3])
+    assert {(row["refinements"], row["videos"]) for row in rows} == {(1, 2), (1, 3), (2, 2), (2, 3)}
+    assert (
+        by(rows, measure="MSE", refinements=1, videos=2)["mean"]
+        != by(rows, measure="MSE", refinements=2, videos=2)["mean"]
+    )
+
+
+def test_nll_and_kl_are_nats_per_frame(source):
+    found = model("iodine")
+    rows = evaluate(found, source, ["bound"], frames=2, videos=VIDEOS, batch=VIDEOS)
+    clips = np.stack([source.sample(i, 0, 2).frames for i in range(VIDEOS)])
+    with torch.no_grad():
+        part = found(Observation(torch.from_numpy(clips).float() / 255), seed=0).decomposition
+    log_density = torch.distributions.Normal(part.appearance, found.config.sigma).log_prob(
+        torch.from_numpy(clips).float()[:, :, None] / 255
+    )
+    log_mixed = (part.masks.log()[:, :, :, 0] + log_density.sum(3)).logsumexp(2).sum((2, 3))
+    assert by(rows, measure="NLL")["mean"] == pytest.approx(-float(log_mixed.mean()), rel=1e-4)
+    q = torch.distributions.Normal(part.mean, (part.log_variance / 2).exp())
+    p = torch.distributions.Normal(torch.zeros_like(part.mean), torch.ones_like(part.mean))
+    kl = torch.distributions.kl_divergence(q, p).sum((2, 3))
+    assert by(rows, measure="KL")["mean"] == pytest.approx(float(kl.mean()), rel=1e-4)
+    assert by(rows, measure="KL")["each"][0] == pytest.approx(kl.mean(1).tolist(), rel=1e-4)
+    assert by(rows, measure="ELBO")["mean"] == pytest.approx(float((log_mixed - kl).mean()), rel=1e-4)
+
+
+def test_each_video_has_its_score(source):
+    found = model("iodine")
+    row = by(evaluate(found, source, ["provide"], frames=2, videos=VIDEOS, batch=VIDEOS), measure="ARI")
+    samples = [source.sample(i, 0, 2) for i in range(VIDEOS)]
+    clips = np.stack([sample.frames for sample in samples])
+    with torch.no_grad():
+        part = found(Observation(torch.from_numpy(clips).float() / 255), seed=0).decomposition
+    each = adjusted_rand_index(part.labels.numpy(), np.stack([sample.ids for sample in samples])).each
+    assert row["each"][0] == pytest.approx(each.reshape(VIDEOS, 2).mean(1).tolist(), abs=1e-5)
+    assert row["mean"] == pytest.approx(float(np.mean(row["each"][0])), abs=1e-5)
+
+
+def test_progress_reaches_its_total_and_what_cannot_be_is_told(source):
+    seen = []
+    evaluate(
+        model("provide"), source, ["savi", "lds"], videos=2, frames=[1, 3], slots=[3, 4],
+        progress=lambda *told: seen.append(told),
+    )  # fmt: skip
+    assert seen[-1][0] == seen[-1][1] == 2 * 2 * (3 + 1 + 3)
+    for wrong in ({"frames": [1, 9]}, {"videos": []}, {"seeds": ()}):
+        with pytest.raises(InputError):
+            evaluate(model("provide"), source, ["savi"], **{"videos": 2, **wrong})
+    with pytest.raises(InputError, match="Did you mean 'bound'"):
+        evaluate(model("provide"), source, ["bond"])
