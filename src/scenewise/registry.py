@@ -31,8 +31,8 @@ class Registry(Generic[T]):
 
     Args:
         kind: What the things are, for messages ("model", "data source").
-        *packages: Packages or modules that register when imported. The modules directly inside a package are
-            imported on first use, so that importing the registry itself stays cheap.
+        *packages: Packages or modules that register when imported. All modules inside a package are imported on first
+            use, so that importing the registry itself stays cheap.
         group: Group of entry points by which other packages add to it; empty where they cannot.
     """
 
@@ -76,8 +76,8 @@ class Registry(Generic[T]):
             return
         for package in self._packages:
             module = importlib.import_module(package)
-            for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
-                importlib.import_module(f"{package}.{info.name}")
+            for info in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package}."):
+                importlib.import_module(info.name)
         self._filled = True  # before plug-ins, which may read the registry
         for plugin in plugins(self.group):
             try:

@@ -13,8 +13,8 @@ import pytest
 from scenewise.cli import main
 from scenewise.cli.sources import open_source
 from scenewise.data import SOURCES
-from scenewise.data.made import MadeSource
-from scenewise.data.making.check import same
+from scenewise.data.shards.check import same
+from scenewise.data.shards.reader import MadeSource
 from scenewise.media import read_video
 
 SETTINGS = ("frames=4", "size=16")

@@ -58,7 +58,7 @@ def test_render_draws_the_views_asked_for_and_again_the_same(scenewise, drawing,
 
 
 def test_render_reads_mulmons_layout_at_any_size(scenewise, drawing, tmp_path):
-    from scenewise.data.mulmon_writing import write_mulmon
+    from scenewise.data.shards.writers.mulmon import write_mulmon
 
     source = SOURCES.get("cle-mv")(split="test", size=32, frames=3, smooth=False)
     write_mulmon(source, tmp_path / "set", "test", [5, 6])

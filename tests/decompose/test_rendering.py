@@ -11,7 +11,6 @@ from scenewise.decompose.rendering import (
     Rendering,
     Scene,
     checked_views,
-    nearest,
     render_scene,
     turn_viewpoints,
 )
@@ -132,10 +131,3 @@ def test_colours_of_uncertainty_rise_over_their_range() -> None:
     assert (values[-3:] == values[-1]).all()  # -2 to -1
     assert (np.diff(brightness[2:11]) > 0).all()
     assert len(SLOT_COLOURS) == 64
-
-
-def test_ids_shrink_to_the_pixel_in_the_middle() -> None:
-    ids = np.arange(16).reshape(1, 4, 4)
-    np.testing.assert_array_equal(nearest(ids, (2, 2))[0], [[5, 7], [13, 15]])
-    np.testing.assert_array_equal(nearest(ids, (4, 4)), ids)
-    assert nearest(ids, (8, 8)).shape == (1, 8, 8)

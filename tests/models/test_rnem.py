@@ -9,7 +9,7 @@ from torch import nn
 
 from scenewise.checkpoint import Card, load_model, save_model
 from scenewise.config import build
-from scenewise.data.balls import make_balls
+from scenewise.data import SOURCES
 from scenewise.errors import InputError
 from scenewise.models.rnem import Rnem, RnemConfig
 from scenewise.observation import Observation
@@ -358,7 +358,7 @@ def test_saved_model_explains_alike(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_learns_eight_videos_by_heart() -> None:
-    source = make_balls("balls-binary", channels=1, size=16, min_balls=2, max_balls=2, radii=[1.5], masses=[1.0])
+    source = SOURCES.get("balls-binary")(channels=1, size=16, min_balls=2, max_balls=2, radii=[1.5], masses=[1.0])
     frames = torch.from_numpy(source.batch(range(8), 0, 6)[0]).float() / 255
     model = rnem("tiny", grey="refuse", input_noise=0.0, hidden=64, code=64)
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)

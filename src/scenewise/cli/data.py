@@ -5,13 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from scenewise.cli.data_show import write_video
 from scenewise.cli.sources import add_settings, add_source_options
 
 if TYPE_CHECKING:
     import argparse
-
-__all__ = ["EXAMPLE", "add_arguments", "run", "write_video"]
 
 EXAMPLE = """examples:
   scenewise data list --long
@@ -54,17 +51,18 @@ def _add_show(show: argparse.ArgumentParser) -> None:
 
 
 def _add_make(make: argparse.ArgumentParser) -> None:
+    from scenewise.data.shards.writers.base import DEFAULT, WRITERS
+
     make.add_argument("source", metavar="SOURCE", help=_SOURCE)
     add_source_options(make)
     make.add_argument("--out", required=True, metavar="PATH", help="folder to write; for h5 and mnist-test-seq a file")
     make.add_argument("--samples", "--videos", type=int, default=10, metavar="N", help="default: %(default)s")
     make.add_argument(
         "--format",
-        choices=("npy", "hdf5", "webdataset", "h5", "png", "mp4", "mulmon", "mulmon-raw", "mnist-test-seq"),
-        help="npy, hdf5, webdataset: shards that are made in parallel, continue after any end, and are sources again; "
-        "h5: one file of R-NEM's layout; png: frames and ids; mp4: films and ids; mulmon, mulmon-raw: scenes seen from "
-        "several places as MulMON's model reads them and as its generator leaves them; mnist-test-seq: one file as "
-        "mnist_test_seq.npy of Moving MNIST, time first; default: h5 for --out X.h5, else npy",
+        choices=WRITERS.names(),
+        help=f"{'; '.join(f'{name}: {WRITERS.get(name).what}' for name in WRITERS.names())}; default: what the name of "
+        f"the file says (h5 for --out X.h5), else {DEFAULT}. Shards are made in parallel, continue after any end, and "
+        "are sources again",
     )
     make.add_argument("--workers", type=int, metavar="W", help="processes; the bytes are the same; default: all cores")
     make.add_argument(

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from scenewise.data.making.speed import Speed
+    from scenewise.data.shards.speed import Speed
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print a table, write the numbers."""
     from scenewise.config import nest
     from scenewise.data import SOURCES
-    from scenewise.data.making.speed import Bench, generated
+    from scenewise.data.shards.speed import Bench, generated
 
     _check(args)
     settings = nest(args.settings, "--set")
@@ -71,7 +71,7 @@ def _print(found: Sequence[Speed], workers: Sequence[int]) -> None:
 
 
 def _write(path: str, found: Sequence[Speed], args: argparse.Namespace) -> None:
-    from scenewise.data.making.maker import versions
+    from scenewise.data.shards.one_process import versions
     from scenewise.media.files import write_atomically
 
     content = {

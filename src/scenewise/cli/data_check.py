@@ -12,12 +12,12 @@ from scenewise.errors import InputError
 if TYPE_CHECKING:
     import argparse
 
-    from scenewise.data.making.check import Finding
+    from scenewise.data.shards.check import Finding
 
 
 def run(args: argparse.Namespace) -> int:
     """Tell what was found; 2 where something is broken."""
-    from scenewise.data.making.check import check
+    from scenewise.data.shards.check import check
 
     if args.again < 0:
         raise InputError("--again", f"must be at least 0; found {args.again}.")

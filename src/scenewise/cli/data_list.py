@@ -37,7 +37,7 @@ def known() -> list[dict[str, Any]]:
         maker = SOURCES.get(name)
         described = DESCRIPTIONS.get(name)
         if described is None:
-            module = sys.modules[getattr(maker, "func", maker).__module__]
+            module = sys.modules[maker.__module__]
             found: dict[str, Any] = {"what": (module.__doc__ or "").strip().splitlines()[0], "kind": ""}
         else:
             found = dataclasses.asdict(described)

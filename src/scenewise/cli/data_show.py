@@ -12,7 +12,6 @@ from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from scenewise.data.contract import Sample, Source
 
@@ -108,43 +107,3 @@ def _write_png(path: Path, image: np.ndarray) -> None:
 
     with atomic_file(path) as file:
         Image.fromarray(image).save(file, "PNG")
-
-
-def write_video(sample: Sample, folder: Path, name: str, kind: str, frame_rate: float = 12.0) -> None:
-    """Write one video below a folder: `images/NAME/%05d.png` or `NAME.mp4`, and ids as `ids/NAME/%05d.png`.
-
-    Args:
-        sample: The video.
-        folder: Where to; exists.
-        name: Its name.
-        kind: "png" or "mp4".
-        frame_rate: Of an mp4, frames per second.
-    """
-    images = np.moveaxis(sample.frames, 1, -1)  # (T, H, W, C)
-    images = np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
-    if kind == "mp4":
-        from scenewise.media import VideoWriter
-
-        with VideoWriter(folder / f"{name}.mp4", images.shape[1:3], frame_rate) as writer:
-            for image in images:
-                writer.write(image)
-    else:
-        _write_images(images, folder / "images" / name)
-    if sample.ids is not None:
-        _write_ids(sample.ids, folder / "ids" / name)
-
-
-def _write_images(images: Sequence[np.ndarray] | np.ndarray, folder: Path) -> None:
-    from PIL import Image
-
-    folder.mkdir(parents=True)
-    for t, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{t:05d}.png")
-
-
-def _write_ids(ids: np.ndarray, folder: Path) -> None:
-    from scenewise.media import write_palette_png
-
-    folder.mkdir(parents=True)
-    for t, frame in enumerate(ids):
-        write_palette_png(folder / f"{t:05d}.png", np.where(frame < 0, 255, frame))

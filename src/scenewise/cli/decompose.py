@@ -91,8 +91,8 @@ def process(args: argparse.Namespace, start: Callable[[Decomposer, Video], Resul
         The exit code.
     """
     decomposer, reading, formats = prepare(args)
-    from scenewise.decompose.output import distinct
     from scenewise.media.interruption import Interruption
+    from scenewise.media.output_folder import distinct
 
     warnings.filterwarnings("ignore", category=UserWarning, module=r"scenewise\.media")  # told as notes at the end
     videos, failures = open_inputs(args.inputs, reading)

@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     import scenewise as sw
-    from scenewise.cli.data import write_video
-    from scenewise.decompose.output import OutputFolder
+    from scenewise.data.shards.writers.folders import write_video
     from scenewise.media.interruption import Interruption
+    from scenewise.media.output_folder import OutputFolder
 
     with OutputFolder(Path(args.out), args.overwrite) as output, Interruption() as interruption:
         decomposer = sw.load(args.model, args.device)

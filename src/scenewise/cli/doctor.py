@@ -148,7 +148,7 @@ def _data(findings: Findings) -> None:
     from scenewise.data import SOURCES
 
     findings.say("data", f"made when asked for or read from files: {', '.join(SOURCES.names())}")
-    from scenewise.data.footage_cache import default_folder
+    from scenewise.data.footage.cache import default_folder
 
     cache = default_folder()
     held = sum(f.stat().st_size for f in cache.rglob("*") if f.is_file()) if cache.is_dir() else 0

@@ -50,9 +50,9 @@ def run(args: argparse.Namespace) -> int:
 
     import scenewise as sw
     from scenewise.decompose.decomposer import check_limits
-    from scenewise.decompose.output import OutputFolder
     from scenewise.decompose.rendering import drawing_model, open_scene, render_scene
     from scenewise.decompose.rendering_files import described, write_rendering
+    from scenewise.media.output_folder import OutputFolder
     from scenewise.viewer.scene_page import REPORT, write_page
 
     check_limits(slots=args.slots, refinements=args.refinements)

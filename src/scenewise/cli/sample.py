@@ -30,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     import scenewise as sw
     from scenewise.decompose.decomposer import check_limits
-    from scenewise.decompose.output import check_free
     from scenewise.decompose.sampling import sample_scenes, save_scenes
+    from scenewise.media.output_folder import check_free
 
     check_limits(slots=args.slots, refinements=args.refinements)
     check_free(Path(args.out), args.overwrite)

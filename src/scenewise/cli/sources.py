@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from scenewise.data.contract import Source
 
-_H5 = (".h5", ".hdf5")
-
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
     """Add the split and the settings of a data source."""
@@ -33,8 +31,8 @@ def named_source(text: str, settings: Sequence[str] = ()) -> tuple[str, dict[str
     """Return the registered name of a data source and its settings.
 
     Args:
-        text: A registered name, an HDF5 file of the R-NEM layout, a folder that `scenewise data make` wrote, MulMON's
-            packaged or raw folder or its JSON file, a folder of frame folders, or a video file.
+        text: A registered name, or the path of what a registered source recognises (the first by name); any other
+            folder is one of frame folders, any other file a video.
         settings: Words `key=value`.
 
     Raises:
@@ -42,21 +40,16 @@ def named_source(text: str, settings: Sequence[str] = ()) -> tuple[str, dict[str
     """
     from scenewise.config import nest
     from scenewise.data import SOURCES
-    from scenewise.data.made import is_made_folder
-    from scenewise.data.mulmon import is_mulmon
 
     values: dict[str, Any] = nest(settings, "--set")
     path = Path(text)
     if text in SOURCES.names() or not path.exists():
         SOURCES.get(text)
         return text, values
-    if path.suffix.lower() in _H5:
-        return "rnem-h5", {"path": text, **values}
-    if not is_made_folder(path) and is_mulmon(path):
-        return "mulmon", {"path": text, **values}
-    if path.is_dir():
-        return "made" if is_made_folder(path) else "folders", {"path": text, **values}
-    return "footage", {"files": [text], **values}
+    known = next((name for name in SOURCES.names() if SOURCES.get(name).source_class.recognises(path)), None)
+    if known is None and path.is_file():
+        return "footage", {"files": [text], **values}
+    return known or "folders", {"path": text, **values}
 
 
 def open_source(text: str, split: str, settings: Sequence[str] = ()) -> Source:
@@ -91,7 +84,7 @@ def source_video(text: str, split: str | None = None) -> tuple[Any, str, tuple[i
     Raises:
         InputError: It names a source that is not there, or an index beyond its end.
     """
-    from scenewise.data.made import made_split
+    from scenewise.data.shards.reader import made_split
 
     found = numbered(text)
     if found is None:

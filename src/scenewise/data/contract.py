@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -14,7 +13,12 @@ from scenewise.errors import InputError
 from scenewise.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    Progress = Callable[[str, int, int | None], None]
+
+S = TypeVar("S", bound="Source")
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,49 @@ class Sample:
 
 
 class Source(ABC):
-    """An indexed collection of videos; the same index always gives the same bytes."""
+    """An indexed collection of videos; the same index always gives the same bytes.
+
+    Attributes:
+        facts: What is true of all its videos.
+        config: The settings it was made with, None where it has none.
+        at_once: How many videos are best made by one call of `samples`.
+
+    Class attributes:
+        config_class: Dataclass of its settings.
+        default_split: Which split is meant where none is named.
+        together: Whether `batch` is the fast way to many videos; clips of a training batch then share their first
+            frame.
+    """
 
     facts: Facts
+    config: Any = None
+    at_once: int = 1
+
+    config_class: ClassVar[Any] = None
+    default_split: ClassVar[str] = "train"
+    together: ClassVar[bool] = False
+
+    @classmethod
+    def create(cls, name: str, split: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:
+        """Return the source that a user names, from plain settings.
+
+        Args:
+            name: Under which the source is registered.
+            split: "train", "validation" or "test".
+            settings: Fields of `config_class`.
+            progress: Called while files are prepared with a name, what is done and what there is to do.
+
+        Raises:
+            InputError: With every setting that is wrong, or because the files cannot be read.
+        """
+        make: Any = cls  # the settings of a subclass are its own
+        source: Source = make(build(cls.config_class, settings, f"source {name}"), split)
+        return source
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Return whether a file or folder that exists is of this source's layout, by its name and what lies in it."""
+        return False
 
     @abstractmethod
     def __len__(self) -> int:
@@ -71,6 +115,27 @@ class Source(ABC):
     @abstractmethod
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return video `index`, or `frames` of its frames from `start` on, reading no more than needed."""
+
+    def samples(self, indices: Sequence[int]) -> list[Sample]:
+        """Return many whole videos as `sample` does."""
+        return [self.sample(index) for index in indices]
+
+    def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return many videos of one length at once, without extras.
+
+        Args:
+            indices: Which videos, N of them.
+            start: First frame.
+            frames: Number of frames, or None for all that follow.
+
+        Returns:
+            Frames, uint8, shape (N, T, C, H, W), and ids, whole numbers, shape (N, T, H, W), all 0 where there are
+            none.
+
+        Raises:
+            InputError: The span lies outside of the videos.
+        """
+        return stacked([self.sample(index, start, frames) for index in indices])
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -122,45 +187,57 @@ class Description:
     obtain: str = ""
 
 
-SOURCES: Registry[Any] = Registry("data source", "scenewise.data", group="scenewise.sources")
-"""Makers of sources: callables `(split="train"|"validation"|"test", **settings) -> Source`."""
+def stacked(samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
+    """Return frames (N, T, C, H, W) and ids (N, T, H, W) of N videos of one length; ids are 0 where there are none."""
+    frames = np.stack([sample.frames for sample in samples])
+    nothing = np.zeros((*frames.shape[1:2], *frames.shape[3:]), np.int64)
+    return frames, np.stack([nothing if sample.ids is None else np.asarray(sample.ids) for sample in samples])
+
+
+@dataclass(frozen=True)
+class SourceMaker:
+    """A registered source: makes it from the settings that a user changes.
+
+    Attributes:
+        name: Under which it is registered.
+        source_class: Its class.
+        ready: Settings that hold where nothing else is said.
+    """
+
+    name: str
+    source_class: type[Source]
+    ready: Mapping[str, Any]
+
+    def __call__(self, split: str | None = None, progress: Progress | None = None, **settings: Any) -> Source:
+        """Return the source; see `Source.create`."""
+        settings = merge(self.ready, settings)
+        return self.source_class.create(self.name, split or self.source_class.default_split, settings, progress)
+
+
+_PLACES = ("generated", "readers", "shards.reader", "footage.source")  # writing files needs modules that reading spares
+SOURCES: Registry[SourceMaker] = Registry(
+    "data source", *(f"scenewise.data.{place}" for place in _PLACES), group="scenewise.sources"
+)
+"""Sources by name, each called as `(split="train"|"validation"|"test", **settings)`."""
 
 DESCRIPTIONS: dict[str, Description] = {}
 """Descriptions by the name of the source."""
 
 
-def register_source(name: str, description: Description) -> Callable[[Any], Any]:
-    """Return a decorator that enters a maker of sources under `name`, with its description."""
-    DESCRIPTIONS[name] = description
-    return SOURCES.register(name)
-
-
-def register_ready(
-    name: str,
-    description: Description,
-    make: Callable[[Any, str, str], Source],
-    settings: type,
-    ready: Mapping[str, Any],
-) -> None:
-    """Enter a maker of sources from ready settings and changes to them.
+def register_source(
+    name: str, description: Description, ready: Mapping[str, Any] | None = None
+) -> Callable[[type[S]], type[S]]:
+    """Return a decorator that enters a class of sources under `name`; a class may have several names.
 
     Args:
         name: Under which it is entered.
         description: Of the source.
-        make: Takes settings, a split and the name; a class of sources.
-        settings: The dataclass of the settings; the maker tells everything that is wrong with them as `build` does.
         ready: Plain settings that hold where nothing else is said.
     """
-    register_source(name, description)(functools.partial(_of_ready, name, make, settings, ready))
 
+    def enter(source_class: type[S]) -> type[S]:
+        DESCRIPTIONS[name] = description
+        SOURCES.register(name)(SourceMaker(name, source_class, ready or {}))
+        return source_class
 
-def _of_ready(
-    name: str,
-    make: Callable[[Any, str, str], Source],
-    settings: type,
-    ready: Mapping[str, Any],
-    /,
-    split: str = "train",
-    **changes: Any,
-) -> Source:
-    return make(build(settings, merge(ready, changes), f"source {name}"), split, name)
+    return enter

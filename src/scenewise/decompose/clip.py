@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.data.contract import Sample
+from scenewise.data.resize import nearest_pixels
 from scenewise.decompose.sizes import checked_size
 from scenewise.errors import InputError
 from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
@@ -181,11 +182,7 @@ class _Fitting:
 
     def _ids(self, ids: np.ndarray) -> np.ndarray:
         """Return ids at the size of the results: the nearest pixel of each."""
-        rows, columns = (
-            ((np.arange(wanted) + 0.5) * found / wanted).astype(int)
-            for wanted, found in zip(self.size, ids.shape, strict=True)
-        )
-        return np.asarray(ids[rows[:, None], columns[None, :]])
+        return nearest_pixels(ids, self.size)
 
 
 def _as_rgb(image: np.ndarray, where: object) -> np.ndarray:

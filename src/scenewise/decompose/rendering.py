@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from scenewise.data.resize import nearest_pixels
 from scenewise.decompose.clip import as_image
 from scenewise.decompose.frame_result import as_picture
 from scenewise.errors import InputError
@@ -141,21 +142,8 @@ def open_scene(source: Source, index: int, name: str, model: SceneModel) -> Scen
     own = np.moveaxis(sample.frames, 1, -1)  # (V, H, W, C)
     frames = np.stack([as_image(frame, model.frame_shape, resize=True) for frame in own])
     size = (int(own.shape[1]), int(own.shape[2]))
-    ids = None if sample.ids is None else nearest(np.asarray(sample.ids), model.frame_shape[1:])
+    ids = None if sample.ids is None else nearest_pixels(np.asarray(sample.ids), model.frame_shape[1:])
     return Scene(name, frames, np.asarray(viewpoints, np.float32), ids, source.facts.background_ids, size)
-
-
-def nearest(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return ids (V, h, w) at another size (H, W): of each pixel, the id at its middle.
-
-    Examples:
-        >>> nearest(np.array([[[1, 2]]]), (2, 4)).tolist()
-        [[[1, 1, 2, 2], [1, 1, 2, 2]]]
-    """
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, ids.shape[1:], strict=True)
-    )
-    return ids[:, rows[:, None], columns[None, :]]
 
 
 @torch.no_grad()

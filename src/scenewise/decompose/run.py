@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from scenewise.config import plain
 from scenewise.decompose import verdict
 from scenewise.decompose.contract import FORMATS, NOT_TAKEN_APART, ExportContext, Exporter, Summary
-from scenewise.decompose.output import OutputFolder
 from scenewise.decompose.scores import VideoScores
 from scenewise.decompose.slots import Geometry, SlotStatistics
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, write_problem
+from scenewise.media.output_folder import OutputFolder
 from scenewise.version import __version__
 
 if TYPE_CHECKING:

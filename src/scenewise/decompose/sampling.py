@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scenewise.decompose.formats.pictures import slot_colours
-from scenewise.decompose.output import OutputFolder
 from scenewise.decompose.run import versions
 from scenewise.errors import InputError
 from scenewise.media.contact_sheet import contact_sheet, png, tile
 from scenewise.media.files import atomic_file, write_atomically
+from scenewise.media.output_folder import OutputFolder
 from scenewise.models import MODELS
 from scenewise.models.contract import Samples
 

@@ -245,11 +245,7 @@ def batches(source: Source, count: int, length: int, batch: int) -> Iterator[Bat
     """Yield numbers of videos, frames, uint8 (B, T, C, H, W), and ids (B, T, H, W)."""
     for first in range(0, count, batch):
         indices = list(range(first, min(first + batch, count)))
-        if hasattr(source, "batch"):
-            yield indices, *source.batch(indices, 0, length)
-            continue
-        samples = [source.sample(index, 0, length) for index in indices]
-        yield indices, np.stack([s.frames for s in samples]), np.stack([np.asarray(s.ids) for s in samples])
+        yield indices, *source.batch(indices, 0, length)
 
 
 def _rows(results: list[list[Accumulator]]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
+from scenewise.media.npy import read_header
 from scenewise.media.pixels import fit, to_rgb, to_uint8
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, safe_name
 
@@ -184,13 +185,13 @@ def _npz_member(path: Path, key: str | None) -> np.ndarray:
 
 def _member_shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
     with archive.open(info) as file:
-        return _npy_header(file)[0]
+        return read_header(file)[0]
 
 
 def _map_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     """Map an uncompressed array inside the archive."""
     with archive.open(info) as file:
-        shape, fortran, dtype = _npy_header(file)
+        shape, fortran, dtype = read_header(file)
         header = file.tell()
     if dtype.hasobject:
         raise InputError(path, "holds pickled objects, which are never loaded.", "Save plain arrays.")
@@ -199,12 +200,6 @@ def _map_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
         lengths = raw.read(4)
     start = info.header_offset + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
     return np.memmap(path, dtype, "r", start + header, shape, "F" if fortran else "C")
-
-
-def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
 
 
 def _chosen(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ class Clips(Dataset[Clip]):
     @property
     def _together(self) -> bool:
         """Whether a batch is made at once, all its clips with the same first frame."""
-        return hasattr(self.source, "batch") and self.source.facts.frames is not None
+        return self.source.together and self.source.facts.frames is not None
 
     def _begins(self, step: int, rows: Sequence[int], chosen: Sequence[int], length: int, span: int) -> list[int]:
         """Return the first frame of each row's clip."""
@@ -116,8 +116,7 @@ class Clips(Dataset[Clip]):
     def _frames(self, chosen: Sequence[int], begins: Sequence[int], span: int) -> np.ndarray:
         every = self.training.frame_step
         if self._together:
-            source: Any = self.source
-            return np.ascontiguousarray(source.batch(chosen, begins[0], span)[0][:, ::every])
+            return np.ascontiguousarray(self.source.batch(chosen, begins[0], span)[0][:, ::every])
         return np.stack([self.source.sample(i, b, span).frames[::every] for i, b in zip(chosen, begins, strict=True)])
 
     def _viewpoints(self, chosen: Sequence[int], begins: Sequence[int], span: int) -> Tensor:

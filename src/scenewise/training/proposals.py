@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.data.footage_report import inspect
+from scenewise.data.footage.inspect import inspect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from scenewise.config import build, setting
+from scenewise.config import setting
 from scenewise.data import Description, Facts, Sample, Source, register_source
 from scenewise.data.fingerprints import of_file
 from scenewise.errors import InputError
@@ -26,6 +25,7 @@ class ClipsConfig:
     path: str = setting("", "The folder")
 
 
+@register_source("npz-clips", Description(what="clips of one size from npz files, with or without ids", kind="files"))
 class Clips(Source):
     """Videos of one file.
 
@@ -37,7 +37,10 @@ class Clips(Source):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    config_class = ClipsConfig
+
     def __init__(self, config: ClipsConfig, split: str) -> None:
+        self.config = config
         self.path = Path(config.path) / f"{split}.npz"
         check_readable(self.path)
         with reading(self.path, "arrays `frames` and `ids`", "Write it again."), np.load(self.path) as file:
@@ -54,6 +57,11 @@ class Clips(Source):
             channels, (height, width), frames, most, has_ids=self._ids is not None, origin=f"clips of {self.path}"
         )
 
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Return whether a folder is one of such files; commands then take its path in place of the name."""
+        return (path / "test.npz").is_file()
+
     def __len__(self) -> int:
         """Return N."""
         return len(self._frames)
@@ -67,13 +75,3 @@ class Clips(Source):
     def fingerprint(self) -> str:
         """Return a hash of the file."""
         return of_file(self.path)
-
-
-@register_source("npz-clips", Description(what="clips of one size from npz files, with or without ids", kind="files"))
-def make_clips(split: str = "train", **settings: Any) -> Clips:
-    """Make a reader; settings are the fields of `ClipsConfig`.
-
-    Raises:
-        InputError: A setting is wrong, or the file is missing, damaged or of another layout.
-    """
-    return Clips(build(ClipsConfig, settings, "source npz-clips"), split)

@@ -1,0 +1,206 @@
+"""Large JSON files of annotations, read one entry at a time, and an index of where the entries of each video lie.
+
+The file is searched once, holding one entry; a later reader seeks to what it needs. Bytes are read as Latin-1, in which
+every character is one byte, so that places in the text are places in the file; entries are then parsed as UTF-8.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scenewise.data import fingerprints
+from scenewise.data.containers.cache import cache_folder
+from scenewise.errors import InputError
+from scenewise.media.files import check_readable, reading, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_VERSION = 1  # raise when the same file gives another index
+_CHUNK = 1 << 20  # bytes read at least at once
+_LARGEST = 1 << 28  # bytes; an entry that is longer is no entry
+_SPACE = " \t\r\n"
+_REMEDY = "It may be incomplete; get or copy it again."
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """Where annotations lie.
+
+    Attributes:
+        path: The JSON file.
+        videos: Its entries of `videos`.
+        categories: Its entries of `categories`.
+        spans: First byte and length of each annotation, by the id of the video as text.
+    """
+
+    path: Path
+    videos: list[dict[str, Any]]
+    categories: list[dict[str, Any]]
+    spans: dict[str, list[list[int]]]
+
+    def annotations(self, video: object) -> list[dict[str, Any]]:
+        """Return the annotations of a video in the order of the file.
+
+        Raises:
+            InputError: The file has changed.
+        """
+        found = []
+        with reading(self.path, "annotations where they were", _REMEDY), self.path.open("rb") as file:
+            for first, length in self.spans.get(str(video), []):
+                file.seek(first)
+                found.append(json.loads(file.read(length)))
+        return found
+
+
+def index_videos(path: Path, cache: str | None = None) -> VideoIndex:
+    """Return the index of a file with `videos` and `annotations`, made once and kept for the next time.
+
+    Args:
+        path: The JSON file.
+        cache: Folder for the index; None: next to the file, or the user's cache folder where that cannot be written.
+
+    Raises:
+        InputError: The file is missing, breaks off, or has no videos.
+    """
+    check_readable(path)
+    state = path.stat()
+    key = fingerprints.of_values(_VERSION, state.st_size, state.st_mtime_ns)
+    place = cache_folder(path, cache) / f"{path.name}.{key}.index"
+    kept = _load(place)
+    if kept is None:
+        kept = _search(path)
+        _save(place, kept)
+    return VideoIndex(path, kept["videos"], kept["categories"], kept["spans"])
+
+
+def entries(path: Path) -> Iterator[tuple[str, int, str]]:
+    """Yield the entries of a JSON object, those of its lists one by one.
+
+    Args:
+        path: A file that holds one JSON object.
+
+    Yields:
+        Key, first byte, and the entry as Latin-1 text.
+
+    Raises:
+        InputError: It is no JSON object, or breaks off.
+    """
+    with reading(path, "a JSON object of annotations", _REMEDY), path.open("rb") as file:
+        text = _Text(file, path)
+        text.take("{")
+        while text.peek() != "}":
+            key = json.loads(text.value()[1])
+            text.take(":")
+            yield from ((key, *entry) for entry in text.listed())
+            if text.peek() == ",":
+                text.take(",")
+
+
+class _Text:
+    """JSON text of which only the part that is being parsed is held."""
+
+    def __init__(self, file: Any, path: Path) -> None:
+        self._file, self._path = file, path
+        self._held, self._at, self._begin = "", 0, 0
+        self._decoder = json.JSONDecoder()
+
+    def peek(self) -> str:
+        """Return the next character that is no space."""
+        while True:
+            while self._at < len(self._held):
+                if self._held[self._at] not in _SPACE:
+                    return self._held[self._at]
+                self._at += 1
+            if not self._more():
+                raise InputError(self._path, "breaks off: its JSON object does not end.", _REMEDY)
+
+    def take(self, wanted: str) -> None:
+        """Pass over a character."""
+        found = self.peek()
+        if found != wanted:
+            where = self._begin + self._at
+            raise InputError(self._path, f"expected {wanted!r} at byte {where}, found {found!r}.", _REMEDY)
+        self._at += 1
+
+    def listed(self) -> Iterator[tuple[int, str]]:
+        """Yield the entries of a list, or the one value that is there."""
+        if self.peek() != "[":
+            yield self.value()
+            return
+        self.take("[")
+        while self.peek() != "]":
+            yield self.value()
+            if self.peek() == ",":
+                self.take(",")
+        self.take("]")
+
+    def value(self) -> tuple[int, str]:
+        """Return the place of the next value, and its text."""
+        self.peek()
+        while True:
+            try:
+                end = self._decoder.raw_decode(self._held, self._at)[1]
+            except json.JSONDecodeError:
+                end = None
+            # A number at the end of what is held may go on.
+            if end is not None and end < len(self._held):
+                break
+            if not self._more():
+                raise InputError(self._path, f"breaks off or is no JSON at byte {self._begin + self._at}.", _REMEDY)
+        place, text = self._begin + self._at, self._held[self._at : end]
+        self._at = end
+        return place, text
+
+    def _more(self) -> bool:
+        """Let go of what was parsed and read on, more each time an entry turns out longer."""
+        self._held, self._begin, self._at = self._held[self._at :], self._begin + self._at, 0
+        if len(self._held) > _LARGEST:
+            raise InputError(self._path, f"expected entries below {_LARGEST} bytes at byte {self._begin}.", _REMEDY)
+        new = self._file.read(max(_CHUNK, len(self._held)))
+        self._held += new.decode("latin-1")
+        return bool(new)
+
+
+def _search(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"videos": [], "categories": [], "spans": {}}
+    keys = []
+    for key, first, text in entries(path):
+        if key not in keys:
+            keys.append(key)
+        if key in ("videos", "categories"):
+            found[key].append(_parsed(text))
+        elif key == "annotations" and text != "null":  # so it is in files of a hidden test set
+            video = _parsed(text).get("video_id")
+            if video is None:
+                raise InputError(path, f"annotation at byte {first}: expected video_id, found none.", _REMEDY)
+            found["spans"].setdefault(str(video), []).append([first, len(text)])
+    if not found["videos"]:
+        problem = f"expected a list videos, found keys {', '.join(map(str, keys)) or 'none'}."
+        raise InputError(path, problem, "Give the JSON file of YouTube-VIS, not that of another set.")
+    return found
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    value = json.loads(text.encode("latin-1"))
+    if not isinstance(value, dict):
+        raise TypeError(f"an entry is {text[:40]!r}, not an object")
+    return value
+
+
+def _load(place: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(place.read_bytes()))
+    except (OSError, ValueError):
+        return None
+
+
+def _save(place: Path, found: dict[str, Any]) -> None:
+    """Keep an index for the next time; where that cannot be, it is made again."""
+    try:
+        write_atomically(place, json.dumps(found))
+    except InputError:
+        return

@@ -1,0 +1,32 @@
+"""What is opened once in every process: files cannot be shared with processes that load data."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class PerProcess:
+    """Something opened when first asked for, and again by every other process that asks.
+
+    Args:
+        opener: A function of a module, so that this can be handed to another process.
+        *args: Its arguments.
+    """
+
+    def __init__(self, opener: Callable[..., Any], *args: Any) -> None:
+        self._opener, self._args = opener, args
+        self._now: tuple[int, Any] | None = None
+
+    def get(self) -> Any:
+        """Return what the opener returned in this process."""
+        if self._now is None or self._now[0] != os.getpid():
+            self._now = (os.getpid(), self._opener(*self._args))
+        return self._now[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what is open behind."""
+        return {**self.__dict__, "_now": None}

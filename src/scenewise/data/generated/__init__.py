@@ -1,0 +1,1 @@
+"""Sources that make their videos when asked for, with exact ground truth, from (seed, split, index)."""

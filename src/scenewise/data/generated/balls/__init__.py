@@ -1,0 +1,1 @@
+"""Bouncing balls: R-NEM's and PROVIDE's, and DDPAE's."""

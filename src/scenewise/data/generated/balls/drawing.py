@@ -1,0 +1,143 @@
+"""Hard and soft discs on a pixel grid: id maps and frames of bouncing balls.
+
+Lengths are in pixels; pixel (row, column) has its centre at (row + 0.5, column + 0.5). A hard disc is written as runs
+of pixels, row by row, so that the cost grows with the area of the balls and not with that of the frame.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+DDPAE_WORLD, DDPAE_RADIUS = 800.0, 60.0
+"""Side of DDPAE's world and radius of its balls, in its units."""
+
+
+def hard_discs(
+    centres: np.ndarray, radii: np.ndarray, colours: np.ndarray, frames: np.ndarray, ids: np.ndarray
+) -> None:
+    """Draw all pixels with d <= r into black frames; where discs overlap the nearer centre wins.
+
+    Args:
+        centres: Column and row of each centre, shape (M, n, 2); ignored where the radius is 0.
+        radii: Shape (M, n); 0 for absent balls.
+        colours: uint8 colour of every id, shape (256, 3); one channel uses only the first value.
+        frames: Drawn into; uint8 zeros, contiguous, shape (M, C, S, S).
+        ids: Drawn into; uint8 zeros, contiguous, shape (M, S, S).
+    """
+    channels, size = frames.shape[1:3]
+    area = size * size
+    flat_ids, flat_frames = ids.reshape(-1), frames.reshape(-1)  # views
+    for ball in range(radii.shape[1]):
+        images, pixels = _disc_pixels(centres[:, ball], radii[:, ball], size)
+        flat_ids[images * area + pixels] = ball + 1
+        where = images * (channels * area) + pixels
+        for channel in range(channels):
+            flat_frames[where] = colours[ball + 1, channel]
+            where += area
+    for image in _overlapping(centres, radii):
+        ids[image] = nearest_disc(centres[image], radii[image], size)
+        frames[image] = np.moveaxis(colours[ids[image], :channels], -1, 0)
+
+
+def soft_discs(centres: np.ndarray, radii: np.ndarray, colours: np.ndarray, frames: np.ndarray) -> None:
+    """Draw balls whose intensity falls as exp(-(d/r)^8), the original script's soft edges.
+
+    Arguments are those of `hard_discs`; where balls overlap the sum is clipped at 255.
+    """
+    channels, size = frames.shape[1:3]
+    for image, out in enumerate(frames):
+        total = np.zeros(out.shape)
+        for ball in np.flatnonzero(radii[image] > 0):
+            ratio = _squares(centres[image, ball], size) / radii[image, ball] ** 2
+            total += np.exp(-(ratio**4)) * colours[ball + 1, :channels, None, None]
+        out[:] = np.minimum(np.rint(total), 255)
+
+
+def ddpae_discs(states: np.ndarray, side: int) -> np.ndarray:
+    """Draw DDPAE's balls from its states: white discs about their rounded centres (ddpae.md 8).
+
+    Args:
+        states: x, y, mass, size of every ball in world units, shape (T, n, 4).
+        side: S.
+
+    Returns:
+        Ids, int64, shape (T, S, S): 0 background, later balls on top.
+    """
+    scale = side / DDPAE_WORLD
+    places = np.arange(side)
+    ids = np.zeros((len(states), side, side), np.int64)
+    for ball in range(states.shape[1]):
+        x, y = (np.rint(states[:, ball, axis] * scale)[:, None] for axis in (0, 1))
+        radius = np.trunc(DDPAE_RADIUS * scale * states[:, ball, 3])
+        across, down = (places - x) ** 2, (places - y) ** 2  # (T, S)
+        ids[down[:, :, None] + across[:, None, :] <= radius[:, None, None] ** 2] = ball + 1
+    return ids
+
+
+def nearest_disc(centres: np.ndarray, radii: np.ndarray, size: int) -> np.ndarray:
+    """Return the id map of one image, looking at every pixel and ball.
+
+    Args:
+        centres: Shape (n, 2).
+        radii: Shape (n,); 0 for absent balls.
+        size: Side of the frame.
+
+    Returns:
+        uint8, shape (size, size).
+    """
+    best = np.full((size, size), np.inf)
+    ids = np.zeros((size, size), np.uint8)
+    for ball in np.flatnonzero(radii > 0):
+        squares = _squares(centres[ball], size)
+        wins = (squares <= radii[ball] ** 2) & (squares < best)
+        ids[wins], best[wins] = ball + 1, squares[wins]
+    return ids
+
+
+def paint_touching(ids: np.ndarray, touching: np.ndarray) -> np.ndarray:
+    """Return a map that is 1 on the discs of some balls.
+
+    Args:
+        ids: Shape (M, H, W).
+        touching: Which balls, shape (M, n).
+
+    Returns:
+        uint8, shape (M, H, W).
+    """
+    table = np.zeros((len(touching), touching.shape[1] + 1), np.uint8)
+    table[:, 1:] = touching
+    return table[np.arange(len(ids))[:, None, None], ids]
+
+
+def _squares(centre: np.ndarray, size: int) -> np.ndarray:
+    """Squared distance of every pixel centre from a point, shape (size, size)."""
+    grid = np.arange(size) + 0.5
+    return ((grid - centre[1]) ** 2)[:, None] + (grid - centre[0]) ** 2
+
+
+def _disc_pixels(centres: np.ndarray, radii: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return image number and place within the frame of all pixels of one disc per image."""
+    there = np.flatnonzero(radii > 0)
+    column, row, radius = centres[there, 0], centres[there, 1], radii[there]
+    tallest = int(np.ceil(2 * radius.max(initial=0.0))) + 2
+    top = np.floor(row - radius).astype(np.intp)
+    rows = top[:, None] + np.arange(tallest)  # (images, tallest)
+    left_over = (radius * radius)[:, None] - (rows + 0.5 - row[:, None]) ** 2
+    half = np.sqrt(np.maximum(left_over, 0))
+    first = np.maximum(np.ceil(column[:, None] - half - 0.5), 0).astype(np.intp)
+    last = np.minimum(np.floor(column[:, None] + half - 0.5), size - 1).astype(np.intp)
+    inside = (left_over >= 0) & (rows >= 0) & (rows < size)
+    lengths = np.where(inside, np.maximum(last - first + 1, 0), 0).ravel()
+    ends = np.cumsum(lengths)
+    shifts = (rows * size + first).ravel() - (ends - lengths)
+    images = np.repeat(np.repeat(there, tallest), lengths)
+    return images, np.repeat(shifts, lengths) + np.arange(ends[-1] if len(ends) else 0)
+
+
+def _overlapping(centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Return the numbers of the images in which two discs overlap."""
+    first, second = np.triu_indices(radii.shape[1], 1)
+    apart = centres[:, first] - centres[:, second]
+    near = apart[..., 0] ** 2 + apart[..., 1] ** 2 < (radii[:, first] + radii[:, second]) ** 2
+    near &= (radii[:, first] > 0) & (radii[:, second] > 0)
+    return np.flatnonzero(near.any(1))

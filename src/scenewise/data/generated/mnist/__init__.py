@@ -1,0 +1,1 @@
+"""Digits: on textures, and moving."""

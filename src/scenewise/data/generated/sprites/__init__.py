@@ -1,0 +1,1 @@
+"""Flat sprites: still, and moving."""

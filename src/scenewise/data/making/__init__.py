@@ -1,6 +1,0 @@
-"""Made folders: videos of any source written once, in shards, and read again bit for bit.
-
-`make.make` writes one split of a source below a folder, several shards at a time; `manifest` says what a folder holds;
-`npy`, `hdf5` and `webdataset` write and read one shard; `check.check` looks for damage. docs/datasets.md describes the
-files.
-"""

@@ -1,0 +1,1 @@
+"""Readers of published sets and of users' folders, one file per set."""

@@ -1,0 +1,131 @@
+"""How fast sources make videos as folders have them made, with one process and with several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from scenewise.data.contract import DESCRIPTIONS, SOURCES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from scenewise.data.contract import Source
+
+_BETWEEN = 0.01  # seconds until all processes have begun
+
+
+class Turn(NamedTuple):
+    """What one process did: videos made, and the seconds that took by the clock and of its core."""
+
+    samples: int
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Medians over the rounds.
+
+    Attributes:
+        source: Its name.
+        frames: Frames of a video, None where it varies.
+        size: (H, W).
+        per_core: Videos per second of CPU time, which other programs on the machine hardly lengthen.
+        rates: Videos per second by the clock, by the number of processes that work at the same time.
+    """
+
+    source: str
+    frames: int | None
+    size: tuple[int, int]
+    per_core: float
+    rates: dict[int, float]
+
+
+def generated() -> list[str]:
+    """Return the names of all sources that need no files."""
+    return [name for name in SOURCES.names() if name in DESCRIPTIONS and DESCRIPTIONS[name].kind == "generated"]
+
+
+class Bench:
+    """Processes that stay for all sources, so that starting them is no part of what is measured.
+
+    Args:
+        workers: Numbers of processes to compare.
+    """
+
+    def __init__(self, workers: Sequence[int] = (1, 2)) -> None:
+        self.workers = tuple(workers)
+        context = multiprocessing.get_context("spawn")
+        self._pools = [ProcessPoolExecutor(1, context) for _ in range(max(workers))]  # one each, so that all work
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
+
+    def measure(
+        self,
+        name: str,
+        settings: dict[str, Any],
+        seconds: float = 1.0,
+        rounds: int = 3,
+        tell: Callable[[str], None] | None = None,
+    ) -> Speed:
+        """Return how fast a source is; numbers of processes take turns, so that none has the quieter minutes.
+
+        Args:
+            name: Of the source.
+            settings: Its settings.
+            seconds: How long every process works in a round.
+            rounds: How often.
+            tell: Called with what is being done.
+
+        Raises:
+            InputError: There is no such source, or it cannot be opened.
+        """
+        facts = SOURCES.get(name)(split="train", **settings).facts
+        self._together(max(self.workers), name, settings, 0.0)  # imports, tables, first touches
+        rates: dict[int, list[float]] = {many: [] for many in self.workers}
+        cores = []
+        for number in range(rounds):
+            for many in self.workers:
+                if tell is not None:
+                    tell(f"round {number + 1} of {rounds}, {many} at a time")
+                turns = self._together(many, name, settings, seconds)
+                rates[many].append(sum(turn.samples / turn.wall for turn in turns))
+                cores += [turn.samples / max(turn.cpu, 1e-9) for turn in turns]
+        medians = {many: statistics.median(found) for many, found in rates.items()}
+        return Speed(name, facts.frames, facts.size, statistics.median(cores), medians)
+
+    def _together(self, many: int, name: str, settings: dict[str, Any], seconds: float) -> list[Turn]:
+        begin = time.time() + _BETWEEN
+        futures = [pool.submit(_turn, name, settings, seconds, begin) for pool in self._pools[:many]]
+        return [future.result() for future in futures]
+
+
+_SOURCES: dict[str, Source] = {}
+
+
+def _turn(name: str, settings: dict[str, Any], seconds: float, begin: float) -> Turn:
+    key = f"{name} {sorted(settings.items())}"
+    if key not in _SOURCES:
+        _SOURCES.clear()
+        _SOURCES[key] = SOURCES.get(name)(split="train", **settings)
+        _SOURCES[key].sample(0)
+    source = _SOURCES[key]
+    most = min(source.at_once, len(source))
+    time.sleep(max(0.0, begin - time.time()))
+    wall, cpu, done = time.perf_counter(), time.process_time(), 0
+    while True:
+        first = done % (len(source) - most + 1)
+        done += len(source.samples(range(first, first + most)))
+        taken = time.perf_counter() - wall
+        if taken >= seconds:
+            return Turn(done, taken, time.process_time() - cpu)

@@ -1,0 +1,250 @@
+"""MOT sequences: boxes as ids, number bases, order, detections without tracks, videos with a CSV file, and refusals."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scenewise.data import SOURCES
+from scenewise.data.readers.mot import paint_boxes, read_boxes
+from scenewise.errors import InputError
+from scenewise.media import TracksWriter, VideoWriter, mask_box, read_video
+
+SIZE, TIME = (24, 40), 5
+
+
+def read(path, split="train", **settings):
+    return SOURCES.get("mot")(split, path=str(path), **settings)
+
+
+def boxes_of(frame):
+    """Left, top, width, height from 0 by track; 12 lies in 4 in part, 7 is away in frames 1 and 2."""
+    found = {4: (2 + frame, 3, 14, 12), 12: (10, 8, 9, 10)}
+    if frame not in (1, 2):
+        found[7] = (30, 0, 15, 6)  # reaches outside
+    return found
+
+
+def rows(base=1, frame_base=1, columns=9):
+    lines = []
+    for track in (12, 4, 7):
+        for frame in range(TIME):
+            if track in boxes_of(frame):
+                left, top, width, height = boxes_of(frame)[track]
+                row = [frame + frame_base, track, left + base, top + base, width, height, 1, 1, 0.5, -1]
+                lines.append(",".join(map(str, row[:columns])))
+    lines.append(f"{1 + frame_base},99,{20 + base},{15 + base},4,4,0,8,1,-1"[: None if columns > 9 else -3])
+    return "\n".join(lines) + "\n"
+
+
+def write_sequence(folder, images="img1"):
+    for frame in range(TIME):
+        file = folder / images / f"{frame + 1:06d}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((*SIZE, 3), 40 * frame, np.uint8)).save(file)
+    (folder / "gt").mkdir()
+    (folder / "gt" / "gt.txt").write_text(rows())
+    (folder / "seqinfo.ini").write_text(f"[Sequence]\nname={folder.name}\nimDir={images}\nframeRate=30\n")
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("MOT17-02", "MOT17-10"):
+        write_sequence(tmp_path / "train" / name)
+    return tmp_path
+
+
+def expected(order=(4, 12, 7), unscored=True):
+    """The tracks in `order` are painted one over the other; ids are their ranks."""
+    ids = np.zeros((TIME, *SIZE), np.int64)
+    for frame in range(TIME):
+        if frame == 1 and unscored:
+            ids[frame, 15:19, 20:24] = -1
+        for track in order:
+            if track in boxes_of(frame):
+                left, top, width, height = boxes_of(frame)[track]
+                ids[frame, top : top + height, left : left + width] = 1 + sorted((4, 7, 12)).index(track)
+    return ids
+
+
+def test_boxes_are_ids_and_marked_so(root):
+    source = read(root)
+    assert (len(source), source.facts.size, source.facts.frames, source.facts.max_objects) == (2, SIZE, TIME, 3)
+    assert "BOXES" in source.facts.origin
+    sample = source.sample(1)
+    assert sample.extras["video"] == "MOT17-10"
+    assert np.array_equal(sample.ids, expected())
+    assert sample.frames[:, 0, 0, 0].tolist() == [0, 40, 80, 120, 160]
+    assert sample.extras["tracks"] == [4, 7, 12]
+    assert sample.extras["boxes"].shape == (TIME, 3, 4)
+    for frame in range(TIME):
+        for place, track in enumerate((4, 7, 12)):
+            box = sample.extras["boxes"][frame, place]
+            assert np.isnan(box).all() if track not in boxes_of(frame) else box.tolist() == list(boxes_of(frame)[track])
+    part = source.sample(1, 2, 2)
+    assert np.array_equal(part.ids, expected()[2:4])
+    assert np.array_equal(part.frames, sample.frames[2:4])
+    assert part.extras["boxes"].shape == (2, 3, 4)
+
+
+@pytest.mark.parametrize("columns", [7, 9, 10])
+@pytest.mark.parametrize("base", [0, 1])
+def test_number_bases_and_columns(tmp_path, base, columns):
+    text = "\n".join(line for line in rows(base, base, columns).splitlines() if ",99," not in line)
+    (tmp_path / "gt.txt").write_text(text)
+    found = read_boxes(tmp_path / "gt.txt", base, base)
+    assert found.tracks == [4, 7, 12]
+    assert sorted(found.rows) == list(range(TIME))
+    assert {tuple(row[1:5]) for row in found.rows[1]} == set(boxes_of(1).values())
+
+
+def test_who_is_on_top(root):
+    assert np.array_equal(read(root, order="depth").sample(0).ids, expected((7, 4, 12)))
+    none = read(root, order="none")
+    assert none.facts.overlap == "ignore"
+    both = (expected((4,)) > 0) & (expected((12,)) > 0)
+    assert both.any()
+    assert np.array_equal(none.sample(0).ids, np.where(both, -1, expected()))
+    assert np.array_equal(read(root, unscored="drop").sample(0).ids, expected(unscored=False))
+
+
+def test_three_boxes_at_one_place_are_unscored():
+    table = np.array([[n, 1.0, 1, 2, 2, 1] for n in (1, 2, 3)])
+    ids = paint_boxes(table, (4, 4), "none")
+    assert (ids[1:3, 1:3] == -1).all()
+    assert np.count_nonzero(ids) == 4
+
+
+def test_fractions_of_pixels_go_by_centres():
+    ids = paint_boxes(np.array([[1, 0.6, 0.4, 2.0, 1.0, 1]]), (3, 5))
+    assert np.array_equal(np.argwhere(ids), [[0, 1], [0, 2]])
+    assert not paint_boxes(np.array([[1, -9.0, -9, 3, 3, 1], [2, 90, 90, 5, 5, 1]]), (3, 5)).any()
+
+
+def test_clips_crop_and_size(root):
+    source = read(root, clip=2, crop=[2, 4, 20, 32], size=[10, 16])
+    assert (len(source), source.facts.frames) == (4, 2)
+    assert source.sample(3).extras["frames"].tolist() == [2, 3]
+    assert np.array_equal(source.sample(3).ids, expected()[2:4, 3:22:2, 5:36:2])
+
+
+def test_detections_are_no_ids(root):
+    for name in ("MOT17-02", "MOT17-10"):
+        place = root / "train" / name / "det" / "det.txt"
+        place.parent.mkdir()
+        place.write_text("1,-1,3,4,5,6,0.9,-1,-1,-1\n1,-1,13,4,5,6,0.2,-1,-1,-1\n4,-1,1,1,9,9,0.5,-1,-1,-1\n")
+    source = read(root, boxes="det")
+    assert not source.facts.has_ids
+    sample = source.sample(0)
+    assert sample.ids is None
+    assert [len(found) for found in sample.extras["detections"]] == [2, 0, 0, 1, 0]
+    assert sample.extras["detections"][0].tolist() == [[2, 3, 5, 6, 0.9], [12, 3, 5, 6, 0.2]]
+
+
+def test_without_boxes(root):
+    source = read(root, boxes="off")
+    assert not source.facts.has_ids
+    assert source.sample(0).ids is None
+
+
+def test_a_sequence_itself_and_folders_without_split(root, tmp_path_factory):
+    assert np.array_equal(read(root / "train" / "MOT17-02").sample(0).ids, expected())
+    flat = tmp_path_factory.mktemp("flat")
+    for number in range(10):
+        write_sequence(flat / f"seq-{number}", "images")
+    seen = [
+        {source.sample(i, 0, 1).extras["video"] for i in range(len(source))}
+        for source in (read(flat, split) for split in ("train", "validation", "test"))
+    ]
+    assert [len(names) for names in seen] == [8, 1, 1]
+    assert len(set.union(*seen)) == 10
+
+
+def test_a_video_with_the_tracks_that_this_program_writes(tmp_path):
+    with (
+        VideoWriter(tmp_path / "v.mp4", SIZE, 25.0) as writer,
+        TracksWriter(tmp_path / "tracks.csv", SIZE, (0, 0, *SIZE)) as tracks,
+    ):
+        for frame in range(TIME):
+            writer.write(np.full((*SIZE, 3), 40 * frame, np.uint8))
+            mask = np.zeros(SIZE, bool)
+            mask[3:9, 4 + frame : 12 + frame] = True
+            tracks.write_frame(frame, {0: mask_box(mask)})
+    source = read(tmp_path / "v.mp4", boxes=str(tmp_path / "tracks.csv"), base=0)
+    sample = source.sample(0)
+    film = [frame.image for frame in read_video(tmp_path / "v.mp4")]
+    assert np.array_equal(sample.frames, np.moveaxis(np.stack(film), -1, 1))
+    for frame in range(TIME):
+        assert mask_box(sample.ids[frame] == 1) == (4 + frame, 3, 8, 6)
+    assert sample.extras["tracks"] == [0]
+    with pytest.raises(InputError, match="expected the CSV file of these frames"):
+        read(tmp_path / "v.mp4")
+    with pytest.raises(InputError, match="no record"):
+        read(tmp_path / "v.mp4", "test", boxes=str(tmp_path / "tracks.csv"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "0 bytes"),
+        ("\n\n", "expected rows of boxes, found none"),
+        ("1,2,3,4,5\n", r"row 1: expected 7 to 10 columns, found 5"),
+        ("1,1,1,1,5,5,1,-1,-1,-1\n2,1,1,1,5,5", "row 2: expected 10 columns, found 6"),
+        ("frame,id,left,top,width,height,conf\n", "row 1: expected numbers, found 'frame,id"),
+        ("0,1,1,1,5,5,1\n", "expected frames from 1, found 0. Set frame_base"),
+        ("1,1,1,1,5,5,1\n1,1,2,2,5,5,1\n", "expected one box of id 1 in a frame, found 2 in frame 0"),
+        ("1,1,nan,1,5,5,1\n", "finite"),
+    ],
+)
+def test_another_or_damaged_file(root, text, problem):
+    (root / "train" / "MOT17-02" / "gt" / "gt.txt").write_text(text)
+    with pytest.raises(InputError, match=problem):
+        read(root)
+
+
+def test_what_is_missing_is_named(root, tmp_path):
+    with pytest.raises(InputError, match=r"expected .*det\.txt, found none"):
+        read(root, boxes="det")
+    with pytest.raises(InputError, match=r"expected SEQUENCE/img1 with images, found train"):
+        read(root, "test")
+    with pytest.raises(InputError, match="no such file or folder"):
+        read(root / "absent")
+    with pytest.raises(InputError, match="is one file"):
+        read(root, boxes=str(root / "train" / "MOT17-02" / "gt" / "gt.txt"))
+    file = root / "train" / "MOT17-02" / "img1" / "000003.jpg"
+    file.write_bytes(file.read_bytes()[:300])
+    with pytest.raises(InputError, match=r"000003\.jpg"):
+        read(root).sample(0)
+
+
+def _ids(source, index):
+    return source.sample(index).ids
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_read_the_same(root, method):
+    source = read(root)
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        found = pool.starmap(_ids, [(source, index) for index in range(2)])
+    assert all(np.array_equal(ids, expected()) for ids in found)
+    before = source.fingerprint()
+    assert pickle.loads(pickle.dumps(source)).fingerprint() == before
+    (root / "train" / "MOT17-02" / "gt" / "gt.txt").write_text(rows().replace(",4,", ",5,"))
+    assert read(root).fingerprint() != before
+
+
+def test_a_sequence_in_which_nobody_is_tracked(root):
+    (root / "train" / "MOT17-02" / "gt" / "gt.txt").write_text("2,99,20,15,4,4,0,8,1\n")
+    source = read(root)
+    sample = source.sample(0)
+    assert sample.ids.shape == (TIME, *SIZE)
+    assert set(np.unique(sample.ids)) == {-1, 0}
+    assert (sample.ids[1] == -1).sum() == 16
+    assert sample.extras["tracks"] == []
+    assert sample.extras["boxes"].shape == (TIME, 0, 4)
+    assert np.array_equal(source.sample(1).ids, expected())
