@@ -74,7 +74,7 @@ def fit(
         InputError: Memory ran out; the message says what makes a step smaller.
     """
     training = plan.recipe.training
-    model = plan.make_model()
+    model = plan.make_model().to(fabric.device)  # before the optimiser takes up its state, which goes where weights are
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = OPTIMIZERS[training.optimizer](trained, lr=training.learning_rate)
     step = first = 0 if state is None else int(state["step"])
