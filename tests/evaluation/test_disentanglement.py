@@ -9,6 +9,7 @@ import torch
 
 from scenewise.config import build
 from scenewise.data.contract import Facts, Sample, Source
+from scenewise.data.objects import ObjectKeys
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.evaluation.disentanglement import Request, gather, shown
@@ -30,6 +31,7 @@ class Things(Source):
     """Scenes of two things on their halves of the picture; every view shows them the other way round."""
 
     facts = Facts(3, (SIDE, SIDE), VIEWS, 2, origin="things")
+    object_keys = ObjectKeys(shape="shape", material="material", position="pixel_coords", place="positions")
 
     def __len__(self):
         return 60
@@ -56,7 +58,7 @@ class Things(Source):
         }
         span = slice(start, None if frames is None else start + frames)
         per_view = {name: extras[name][span] for name in ("pixel_coords", "viewpoints")}
-        return Sample(pictures[span], ids[span], extras | per_view)
+        return self.with_objects(Sample(pictures[span], ids[span], extras | per_view))
 
 
 def answers(kind, code):
@@ -195,7 +197,7 @@ class Short(Things):
 
     def sample(self, index, start=0, frames=None):
         whole = super().sample(index, start, frames)
-        return Sample(whole.frames, whole.ids, {**whole.extras, "shape": whole.extras["shape"][:1]})
+        return self.with_objects(Sample(whole.frames, whole.ids, {**whole.extras, "shape": whole.extras["shape"][:1]}))
 
 
 def test_what_cannot_be_scored_is_told():

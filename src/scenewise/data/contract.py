@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from scenewise.config import build, merge
+from scenewise.data.objects import ObjectKeys, Objects
 from scenewise.errors import InputError
 from scenewise.registry import Registry
 
@@ -56,11 +57,18 @@ class Sample:
         frames: uint8, shape (T, C, H, W).
         ids: int64, shape (T, H, W), or None: 0 background, -1 ignore, 1.. objects, constant over time.
         extras: Other ground truth by name (positions, velocities, collisions ...), leading axis T where per frame.
+        objects: What extras tell of objects, under the same names in every source; None where they tell nothing.
     """
 
     frames: np.ndarray
     ids: np.ndarray | None = None
     extras: dict[str, Any] = field(default_factory=dict)
+    objects: Objects | None = None
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """The settings of a source that has none."""
 
 
 class Source(ABC):
@@ -69,10 +77,10 @@ class Source(ABC):
     Attributes:
         facts: What is true of all its videos.
         config: The settings it was made with, None where it has none.
-        at_once: How many videos are best made by one call of `samples`.
+        object_keys: Where extras tell of objects.
 
     Class attributes:
-        config_class: Dataclass of its settings.
+        config_class: Dataclass of its settings; a source is made with an instance of it and the split.
         default_split: Which split is meant where none is named.
         together: Whether `batch` is the fast way to many videos; clips of a training batch then share their first
             frame.
@@ -80,9 +88,9 @@ class Source(ABC):
 
     facts: Facts
     config: Any = None
-    at_once: int = 1
+    object_keys: ObjectKeys = ObjectKeys()
 
-    config_class: ClassVar[Any] = None
+    config_class: ClassVar[Any] = NoConfig
     default_split: ClassVar[str] = "train"
     together: ClassVar[bool] = False
 
@@ -116,6 +124,11 @@ class Source(ABC):
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return video `index`, or `frames` of its frames from `start` on, reading no more than needed."""
 
+    @property
+    def at_once(self) -> int:
+        """How many videos are best made by one call of `samples`."""
+        return 1
+
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return many whole videos as `sample` does."""
         return [self.sample(index) for index in indices]
@@ -140,6 +153,10 @@ class Source(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Return a short hash that changes when the data change (settings, seed, file contents)."""
+
+    def with_objects(self, sample: Sample) -> Sample:
+        """Return a sample of this source with what its extras tell of objects."""
+        return replace(sample, objects=self.object_keys.read(sample.extras, self.facts.background_ids))
 
     def viewpoints(self, index: int, start: int = 0, frames: int | None = None) -> np.ndarray:
         """Return what describes the camera of each view of scene `index`, float, shape (V, D).
@@ -233,9 +250,14 @@ def register_source(
         name: Under which it is entered.
         description: Of the source.
         ready: Plain settings that hold where nothing else is said.
+
+    Raises:
+        TypeError: What is decorated is no class of sources.
     """
 
     def enter(source_class: type[S]) -> type[S]:
+        if not (isinstance(source_class, type) and issubclass(source_class, Source)):
+            raise TypeError(f"source {name!r}: expected a class of sources, found {source_class!r}")
         DESCRIPTIONS[name] = description
         SOURCES.register(name)(SourceMaker(name, source_class, ready or {}))
         return source_class

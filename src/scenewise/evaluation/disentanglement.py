@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from scenewise.data.object_factors import object_factors, object_ids
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import viewpoints
 from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows, Values, rows_of
@@ -39,7 +38,7 @@ LEAST_IOU = 0.05
 
 
 @dataclass(frozen=True)
-class Objects:
+class ShownObjects:
     """N objects with the slots that show them.
 
     Attributes:
@@ -66,7 +65,7 @@ def score(request: Request) -> Rows:
     return rows_of("disentanglement", by_seed, request, keep=False)
 
 
-def gather(request: Request, seed: int) -> Objects:
+def gather(request: Request, seed: int) -> ShownObjects:
     """Take scenes apart and return the objects that slots show.
 
     Raises:
@@ -84,7 +83,7 @@ def gather(request: Request, seed: int) -> Objects:
     if not rows:
         raise InputError("disentanglement", "no slot shows an object.", "Train the model longer.")
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    return Objects(np.stack(codes), columns, np.array(scenes), left_out)
+    return ShownObjects(np.stack(codes), columns, np.array(scenes), left_out)
 
 
 def shown(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int] = (0,)) -> tuple[dict[int, int], int]:
@@ -133,11 +132,12 @@ def _parts(request: Request, frames: int) -> list[tuple[int | None, slice]]:
 
 def _factors(request: Request, sample: Sample, frame: int | None) -> dict[str, dict[int, object]]:
     """Return the value of every factor by the id of the object."""
-    known, facts = object_factors(sample.extras, frame), request.source.facts
-    if not known:
-        raise InputError(facts.origin, "does not tell factors of its objects.", "Use data that do, such as cle-mv.")
-    ids = {name: object_ids(sample.extras, len(column), facts.background_ids) for name, column in known.items()}
-    return {name: dict(zip(ids[name].tolist(), column, strict=True)) for name, column in known.items()}
+    objects = sample.objects
+    known = {} if objects is None else objects.factors(frame)
+    if objects is None or not known:
+        origin = request.source.facts.origin
+        raise InputError(origin, "does not tell factors of its objects.", "Use data that do, such as cle-mv.")
+    return {name: dict(zip(objects.ids.tolist(), column, strict=False)) for name, column in known.items()}
 
 
 def _row(factors: dict[str, dict[int, object]], name: int) -> dict[str, object]:
@@ -148,7 +148,7 @@ def _row(factors: dict[str, dict[int, object]], name: int) -> dict[str, object]:
     return {factor: values[name] for factor, values in factors.items()}
 
 
-def _measure(objects: Objects, seed: int) -> Values:
+def _measure(objects: ShownObjects, seed: int) -> Values:
     factors, scenes = objects.varied(), objects.scenes
     found, forests = dci_by(REGRESSORS, objects.codes, factors, scenes=scenes, seed=seed).values()
     shuffled = objects.codes[np.random.default_rng(seed).permutation(len(objects.codes))]

@@ -59,7 +59,7 @@ class Made:
         Raises:
             InputError: The source is unknown, has fewer samples, or the folder cannot be written.
         """
-        from scenewise.data.making.make import make, make_plan
+        from scenewise.data.shards.writer import make, make_plan
 
         folder, waited = data / self.name, False
         while not self.is_there(data):

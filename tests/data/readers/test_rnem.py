@@ -60,43 +60,6 @@ def test_round_trip_bit_for_bit(tmp_path, name):
                 assert np.isnan(stored.extras[key][:, balls:]).all()
 
 
-def test_written_file_keeps_the_published_layout(tmp_path):
-    path = write_rnem(tmp_path / "b.h5", {"train": SOURCES.get("balls-binary")("train")}, {"train": 2})
-    with h5py.File(path) as file:
-        shapes = {name: array.shape for name, array in file["training"].items()}
-        assert file["training/features"].dtype == bool
-    image = (51, 2, 64, 64, 1)
-    assert shapes == {
-        "features": image,
-        "groups": image,
-        "collisions": image,
-        "events": (51, 2, 1, 1, 1),
-        "positions": (51, 2, 4, 2),
-        "velocities": (51, 2, 4, 2),
-    }
-
-
-def test_writer_leaves_nothing_behind_when_it_cannot_finish(tmp_path, monkeypatch):
-    source = SOURCES.get("balls-binary")("test", frames=2)
-    kept = tmp_path / "kept.h5"
-    kept.write_bytes(b"mine")
-    with pytest.raises(InputError, match="exists"):
-        write_rnem(kept, {"test": source}, {"test": 1})
-    with pytest.raises(InputError, match="folder"):
-        write_rnem(tmp_path / "no" / "x.h5", {"test": source}, {"test": 1})
-    with pytest.raises(InputError, match="10000"):
-        write_rnem(tmp_path / "y.h5", {"test": source}, {"test": 10_001})
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(type(source), "make", fail)
-    with pytest.raises(InputError, match="no space"):
-        write_rnem(kept, {"test": source}, {"test": 1}, overwrite=True)
-    assert kept.read_bytes() == b"mine"
-    assert [p.name for p in tmp_path.iterdir()] == ["kept.h5"]
-
-
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32, np.float64])
 def test_any_element_type(tmp_path, dtype):
     features = np.zeros((5, 3, 8, 8, 1), bool)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from scenewise.data import SOURCES
-from scenewise.data.contract import Facts, Sample, Source
+from scenewise.data.contract import Facts, Sample, Source, SourceMaker
 from scenewise.data.shards import manifest as made
 from scenewise.data.shards.check import check, same
 from scenewise.data.shards.layouts import LAYOUTS, layout
@@ -254,6 +254,10 @@ class Ragged(Source):
     def __init__(self, split="test"):
         pass
 
+    @classmethod
+    def create(cls, name, split, settings, progress=None):
+        return cls(split)
+
     def __len__(self):
         return 6
 
@@ -287,7 +291,7 @@ class Ragged(Source):
 
 @pytest.mark.parametrize("format", LAYOUTS)
 def test_lengths_may_differ_and_every_extra_comes_back(tmp_path, monkeypatch, format):
-    monkeypatch.setitem(SOURCES._items, "ragged", Ragged)
+    monkeypatch.setitem(SOURCES._items, "ragged", SourceMaker("ragged", Ragged, {}))
     make(make_plan("ragged", "test", {}, 6, format, 4), tmp_path)
     there, source = MadeSource(tmp_path, "test"), Ragged()
     assert set(there.plan.per_frame) >= {"track", "moments"}

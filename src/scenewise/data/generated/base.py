@@ -71,7 +71,7 @@ class GeneratedSource(Source, Generic[V]):
         return self.lengths[self.split]
 
     @property
-    def at_once(self) -> int:  # type: ignore[override]
+    def at_once(self) -> int:
         """How many videos are best made together: more would be little faster, and progress and Ctrl-C coarser."""
         return 64 if self.facts.frames == 1 else 16
 
@@ -86,7 +86,7 @@ class GeneratedSource(Source, Generic[V]):
             IndexError: The split has no such video.
             InputError: The span lies outside of the video.
         """
-        return self._samples(self.make([index], start, frames, whole=True))[0]
+        return self.with_objects(self._samples(self.make([index], start, frames, whole=True))[0])
 
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return many whole videos as `sample` does, several times faster than one by one.
@@ -94,7 +94,7 @@ class GeneratedSource(Source, Generic[V]):
         Raises:
             IndexError: The split has no such video.
         """
-        return self._samples(self.make(indices, whole=True))
+        return [self.with_objects(sample) for sample in self._samples(self.make(indices, whole=True))]
 
     def batch(self, indices: Sequence[int], start: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return many videos at once, the fast path for training.

@@ -19,6 +19,7 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.generated.base import GeneratedSource
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 
@@ -99,6 +100,12 @@ class ShapesSource(GeneratedSource[ShapesImages]):
         split: Which random streams to use; splits share none.
     """
 
+    object_keys = ObjectKeys(
+        shape="shapes",
+        position="columns+rows",
+        visibility="visibility",
+        amodal="amodal",
+    )
     config_class = ShapesConfig
 
     kind = "shapes"

@@ -46,7 +46,7 @@ class FilesConfig:
 
 
 @dataclass(frozen=True)
-class Stored:
+class Record:
     """One record as it is in the file.
 
     Attributes:
@@ -114,7 +114,8 @@ class FilesSource(Source):
             images = fit_images(images, self._selection, self.config.scaling)
             ids = None if ids is None else fit_ids(ids, self._selection)
         drawn = np.ascontiguousarray(np.moveaxis(images, -1, 1))  # (T, H, W, C) -> (T, C, H, W)
-        return Sample(np.repeat(drawn, self.facts.channels // drawn.shape[1], axis=1), ids, stored.extras)
+        frames_first = np.repeat(drawn, self.facts.channels // drawn.shape[1], axis=1)
+        return self.with_objects(Sample(frames_first, ids, stored.extras))
 
     def length(self, index: int) -> int:
         """Return the number of frames of a record; the same for all unless a subclass knows better."""
@@ -126,7 +127,7 @@ class FilesSource(Source):
         return record, *check_span(start, frames, self.length(index), self.facts.origin)
 
     @abstractmethod
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         """Return frames `first` to `stop` of a record, reading no more than needed."""
 
     def _files(self) -> list[Path]:

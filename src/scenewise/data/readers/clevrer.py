@@ -31,7 +31,7 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, Sample, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, split_records
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, split_records
 from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import check_index, check_span, shared_span
 from scenewise.errors import InputError
@@ -176,7 +176,7 @@ class ClevrerSource(FilesSource):
         with VideoFileReader(video, Selection(None, self.config.crop, start=first, stop=stop)) as reader:
             return np.concatenate([fit_images(frame.image[None], scaled, self.config.scaling) for frame in reader])
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         video, number = self._videos[record], self._numbers[record]
         images = self._frames(video, first, stop)
         if len(images) != stop - first:
@@ -192,7 +192,7 @@ class ClevrerSource(FilesSource):
                 raise InputError(self.config.proposals, problem, f"Get the missing file, or skip {number}.")
             known = [tuple(thing[key] for key in _KEY) for thing in extras.get("objects", [])]
             ids, extras["objects_by_id"] = _predicted(self._proposals[number], known, self._stored, first, stop)
-        return Stored(images, ids, extras)
+        return Record(images, ids, extras)
 
 
 def _videos(root: Path, split: str, skip: tuple[int, ...]) -> list[Path]:

@@ -18,7 +18,8 @@ from scenewise.config import setting
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.generated.balls.drawing import ddpae_discs
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, split_records, whole_file_is
+from scenewise.data.objects import ObjectKeys
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records, whole_file_is
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
 
@@ -60,6 +61,10 @@ class DdpaeBallsSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        size="sizes",
+        position="positions",
+    )
     config_class = DdpaeBallsConfig
     config: DdpaeBallsConfig
 
@@ -86,14 +91,14 @@ class DdpaeBallsSource(FilesSource):
     def _files(self) -> list[Path]:
         return [self._file]
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         states = np.array(self._opened.get()[record, first:stop], np.float64)
         if not np.isfinite(states).all():
             raise InputError(f"{self._file}, clip {record}", "expected finite numbers, found others.", f"({_LAYOUT}.)")
         ids = ddpae_discs(states, self.config.side)
         images = (ids > 0)[..., None] * np.uint8(255)
         extras = {"clip": record, "positions": states[..., :2], "masses": states[..., 2], "sizes": states[..., 3]}
-        return Stored(images, ids, extras)
+        return Record(images, ids, extras)
 
 
 def _file(path: Path, split: str) -> Path:

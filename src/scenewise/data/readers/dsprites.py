@@ -22,7 +22,7 @@ from scenewise.data.containers.cache import cache_folder
 from scenewise.data.containers.hdf5 import h5_array, open_h5
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, split_records
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file, check_readable, reading
 from scenewise.media.npy import read_header
@@ -97,7 +97,7 @@ class DSpritesSource(FilesSource):
             origin=f"{self.path.name}, places {span.start} to {span.stop - 1} of order {config.seed}",
         )
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         with reading(f"{self.path}, record {record}", "an image that can be read", _REMEDY):
             image = np.asarray(self._opened.get()[record]) > 0
         extras: dict[str, Any] = {"record": record}
@@ -105,7 +105,7 @@ class DSpritesSource(FilesSource):
             classes = np.unravel_index(record, _SIZES)
             extras["classes"] = np.array(classes, np.int64)
             extras["values"] = np.array([values[place] for values, place in zip(_VALUES, classes, strict=True)])
-        return Stored(image[None, ..., None] * np.uint8(255), image[None].astype(np.int64), extras)
+        return Record(image[None, ..., None] * np.uint8(255), image[None].astype(np.int64), extras)
 
 
 def _open_h5(path: str) -> Any:

@@ -22,7 +22,7 @@ from scenewise.data import fingerprints
 from scenewise.data.containers.hdf5 import open_h5
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, split_records
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
 
@@ -104,7 +104,7 @@ class EckerSource(FilesSource):
     def _files(self) -> list[Path]:
         return [_npy_of(self.path, self.split, self.config.key)] if self.path.is_dir() else [self.path]
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         name, videos = self._opened.get()
         where = f"{self.path}, {name}, video {record}"
         with reading(where, "frames that can be read", _REMEDY):
@@ -114,7 +114,7 @@ class EckerSource(FilesSource):
         ids = None
         if self._truth is not None:
             ids = self._ids(record, images.shape[1:3])[first:stop]
-        return Stored(np.rint(images).astype(np.uint8), ids, {"record": record})
+        return Record(np.rint(images).astype(np.uint8), ids, {"record": record})
 
     def _ids(self, record: int, size: Sequence[int]) -> np.ndarray:
         """Return ids of all frames of a video, int64 (T, H, W)."""

@@ -15,7 +15,7 @@ from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, register_source
 from scenewise.data.palette import palette
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, grown_settings
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, grown_settings
 from scenewise.data.readers.video import own_records
 from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import check_index, time_block
@@ -115,13 +115,13 @@ class FoldersSource(FilesSource):
         names = [folder.name for folder in self._videos]
         return fingerprints.of_values(settings, self.split, self._masks is not None, names, self._counts, images)
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         files = image_files(self._videos[record])[first:stop]
         images = np.concatenate([self._image(file) for file in files])
         ids = None
         if self._masks is not None:
             ids = np.stack([self._ids(file, record) for file in self._mask_files(record)[first:stop]])
-        return Stored(images, ids, {"video": self._videos[record].name, "frames": [file.stem for file in files]})
+        return Record(images, ids, {"video": self._videos[record].name, "frames": [file.stem for file in files]})
 
     def _image(self, file: Path) -> np.ndarray:
         """Read one image as uint8 (1, H, W, 3)."""

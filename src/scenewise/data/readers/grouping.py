@@ -18,7 +18,7 @@ from scenewise.config import setting
 from scenewise.data.containers.hdf5 import h5_array, open_h5
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, split_records
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import reading
 from scenewise.media.pixels import to_uint8
@@ -98,12 +98,12 @@ class ShapesSource(FilesSource):
         check_array(self.path, f"{self._group}/groups", groups, images.shape, "buif", _BINDING)
         return images, groups
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         images, groups = self._arrays()
         with reading(f"{self.path}, record {record}", "arrays that can be read", _REMEDY):
             on, ids = np.asarray(images[:, record]) > 0, np.asarray(groups[:, record, ..., 0]).astype(np.int64)
         ids[on[..., 0] & (ids == 0)] = -1
-        return Stored(on * np.uint8(255), ids, {"record": record})
+        return Record(on * np.uint8(255), ids, {"record": record})
 
 
 @register_source(
@@ -166,7 +166,7 @@ class TaggerSource(FilesSource):
             return {self.split: _SINGLE_ROWS}
         return _TAGGER_ROWS if total in _TAGGER_TOTALS else None
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         file, where = self._opened.get(), f"{self.path}, row {record}"
         with reading(where, "arrays that can be read", _REMEDY):
             image = to_uint8(np.asarray(file["features"][record]).reshape(self._size), where)
@@ -174,7 +174,7 @@ class TaggerSource(FilesSource):
             others = ("targets", "codes")
             extras = {name: np.asarray(file[name][record]) for name in others if name in file}
         ids = _shape_ids(mask, image) if self._background is None else _layer_ids(mask, self._background)
-        return Stored(image[None, ..., None], ids[None], {**extras, "record": record})
+        return Record(image[None, ..., None], ids[None], {**extras, "record": record})
 
 
 def _size(path: object, features: Any, mask: Any) -> tuple[int, int]:

@@ -17,7 +17,7 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, ids_from_masks, split_records
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, ids_from_masks, split_records
 from scenewise.data.readers.video import match_size, own_records
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
@@ -101,7 +101,7 @@ class ImageFoldersSource(FilesSource):
     def _files(self) -> list[Path]:
         return [self._images[record] for record in self.records]
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         file = self._images[record]
         image = load_image(file)
         size = (int(image.shape[0]), int(image.shape[1]))
@@ -111,7 +111,7 @@ class ImageFoldersSource(FilesSource):
         self._selection.within(size, file)
         image = image[..., ::-1] if self.config.channel_order == "bgr" else image
         ids = self._ids(self._masks_of(record), size)[None] if self._mask_folder is not None else None
-        return Stored(image[None], ids, {"image": file.name})
+        return Record(image[None], ids, {"image": file.name})
 
     def _masks_of(self, record: int) -> list[Path]:
         """Return the mask of an image, or those of its entities."""

@@ -21,7 +21,8 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data.containers.tfrecord import RecordFile
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, split_records
+from scenewise.data.objects import ObjectKeys
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import reading
 
@@ -88,6 +89,17 @@ class MoviSource(FilesSource):
         InputError: There is no file of the split, files are missing, damaged or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape|shape_label",
+        colour="color|color_label",
+        material="material|material_label",
+        size="size|size_label",
+        position="image_positions",
+        place="positions",
+        velocity="velocities",
+        orientation="quaternions",
+        visibility="visibility",
+    )
     config_class = MoviConfig
     config: MoviConfig
 
@@ -118,7 +130,7 @@ class MoviSource(FilesSource):
         shard = int(np.searchsorted(self._ends, record, "right"))
         return self._shards[shard].example(record - int(self._ends[shard]) + len(self._shards[shard]))
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         example = self._example(record)
         _, stored = _shape(example, self.facts.frames)
         images = _pictures(example, "video", first, stop, stored)
@@ -132,7 +144,7 @@ class MoviSource(FilesSource):
             extras[layer] = _layer(example, layer, first, stop, int(self.facts.frames or 0), stored[:2])
         if "metadata/video_name" in example:
             extras["video"] = bytes(example.strings("metadata/video_name")[0]).decode("utf-8", "replace")
-        return Stored(images, ids, {**extras, "record": record})
+        return Record(images, ids, {**extras, "record": record})
 
 
 def _shard_files(path: Path, split: str, partial: bool) -> list[Path]:

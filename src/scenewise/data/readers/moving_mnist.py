@@ -14,7 +14,7 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, whole_file_is
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, whole_file_is
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
 
@@ -91,10 +91,10 @@ class MovingMnistSource(FilesSource):
             warnings.warn(text, stacklevel=2)
         return shape[0] == _TIME
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         array = self._opened.get()
         clip = array[first:stop, record] if self._time_first else array[record, first:stop]
-        return Stored(np.array(clip)[..., None], None, {"clip": record})
+        return Record(np.array(clip)[..., None], None, {"clip": record})
 
 
 def _mapped(path: str) -> np.ndarray:

@@ -27,7 +27,8 @@ from scenewise.data import fingerprints
 from scenewise.data.containers.hdf5 import h5_array, open_h5
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, split_records
+from scenewise.data.objects import ObjectKeys
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import load_image
@@ -82,6 +83,15 @@ class MulmonSource(FilesSource):
         InputError: A file is missing, damaged or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape",
+        colour="color",
+        material="material",
+        size="size",
+        position="pixel_coords",
+        place="3d_coords",
+        orientation="rotation",
+    )
     config_class = MulmonConfig
 
     @classmethod
@@ -129,7 +139,7 @@ class MulmonSource(FilesSource):
             return [self._scenes[record] for record in self.records]
         return [self._data_file(record) for record in self.records]
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         images, masks = self._arrays(record, first, stop)
         known = self._known(record)
         where, objects = self._where(record), known["count"]
@@ -145,7 +155,7 @@ class MulmonSource(FilesSource):
         extras = {**known, "views": np.arange(first, stop), "record": record}
         if self.config.silhouettes:
             extras["silhouettes"] = np.moveaxis(masks[..., 1 : 1 + objects], 3, 1) > 0
-        return Stored(to_uint8(np.ascontiguousarray(images[..., :3]), where), ids, extras)
+        return Record(to_uint8(np.ascontiguousarray(images[..., :3]), where), ids, extras)
 
     def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
         record, first, stop = self._place(index, start, frames)
@@ -227,11 +237,11 @@ class JacoSource(FilesSource):
         check_array(self.path, "viewpoints", views, (*images.shape[:2], None), "f", _JACO)
         return images, views
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         images, views = self._arrays()
         with reading(f"{self.path}, scene {record}", "images that can be read", _REMEDY):
             shown = to_uint8(np.asarray(images[record, first:stop]), f"{self.path}, scene {record}")
-            return Stored(shown, None, {"viewpoints": np.asarray(views[record, first:stop]), "record": record})
+            return Record(shown, None, {"viewpoints": np.asarray(views[record, first:stop]), "record": record})
 
     def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
         record, first, stop = self._place(index, start, frames)

@@ -24,7 +24,8 @@ import numpy as np
 from scenewise.config import build, setting
 from scenewise.data.containers.tfrecord import RecordFile
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, ids_from_masks, split_records, whole_file_is
+from scenewise.data.objects import ObjectKeys
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, ids_from_masks, split_records, whole_file_is
 from scenewise.data.splits import SPLITS
 from scenewise.errors import InputError
 
@@ -119,6 +120,17 @@ class MultiObjectSource(FilesSource):
         InputError: The file is missing, damaged or of another layout, or no record is left.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape",
+        colour="color",
+        material="material",
+        size="size",
+        position="pixel_coords",
+        place="x+y",
+        orientation="rotation|orientation",
+        visibility="visibility",
+        entities=True,
+    )
     config_class = MultiObjectConfig
     config: MultiObjectConfig
 
@@ -152,7 +164,7 @@ class MultiObjectSource(FilesSource):
             origin=f"{self.variant} in {self.path.name}, records {span.start} to {span.stop - 1}",
         )
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         example = self._file.example(record)
         self._expect_length(example, "image", int(np.prod(self._shape)))
         images = example.uint8("image").reshape(self._shape)[first:stop]
@@ -162,7 +174,7 @@ class MultiObjectSource(FilesSource):
         ids = ids_from_masks(masks[first:stop])
         if self.config.repair_walls and self.variant == "objects-room":
             ids, present = _wall_repaired(ids, present)
-        return Stored(images, ids, {**extras, "present": present, "record": record})
+        return Record(images, ids, {**extras, "present": present, "record": record})
 
     def _span(self) -> range:
         total, layout, name = len(self._file), self._layout, self.path.name.lower()

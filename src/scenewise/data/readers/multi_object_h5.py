@@ -23,7 +23,8 @@ from scenewise.config import setting
 from scenewise.data.containers.hdf5 import h5_array, open_h5
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, check_array, ids_from_masks, split_records
+from scenewise.data.objects import ObjectKeys
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, ids_from_masks, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import reading
 
@@ -83,6 +84,16 @@ class MultiObjectH5Source(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape",
+        colour="color|colour",
+        material="material",
+        size="size",
+        position="pixel_coords",
+        place="x+y",
+        orientation="rotation|orientation",
+        visibility="visibility",
+    )
     config_class = MultiObjectH5Config
     config: MultiObjectH5Config
 
@@ -105,13 +116,13 @@ class MultiObjectH5Source(FilesSource):
             origin=f"{self.path.name}, {self.split}, records {span.start} to {span.stop - 1}",
         )
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         arrays = self._opened.get()
         with reading(f"{self.config.path}, record {record}", "arrays that can be read", _REMEDY):
             image, mask = np.asarray(arrays.images[record]), np.asarray(arrays.masks[record])
             extras = {name: np.asarray(values[record]) for name, values in arrays.others.items()}
         where = f"{self.config.path}, record {record}"
-        return Stored(_bytes(image, where)[None], _ids(mask), {**extras, "record": record})
+        return Record(_bytes(image, where)[None], _ids(mask), {**extras, "record": record})
 
     def _files(self) -> list[Path]:
         if self.path.is_dir():

@@ -19,8 +19,9 @@ from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.palette import paint
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, grown_settings
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, grown_settings
 from scenewise.data.readers.video import own_records
 from scenewise.errors import InputError
 
@@ -72,6 +73,10 @@ class RnemSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        position="positions",
+        velocity="velocities",
+    )
     config_class = RnemConfig
     config: RnemConfig
     default_split = "test"
@@ -107,7 +112,7 @@ class RnemSource(FilesSource):
         settings = grown_settings(self.config, _SETTINGS)
         return fingerprints.of_values(fingerprints.of_file(self.path), self.split, settings)
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         config = self.config
         with _reading(config.path):
             arrays = self._arrays()
@@ -118,7 +123,7 @@ class RnemSource(FilesSource):
             else:
                 images = self._pixels(self._slice(arrays["features"], record, first, stop))
             extras = {name: self._slice(arrays[name], record, first, stop) for name in _OPTIONAL if name in arrays}
-        return Stored(images, ids, {name: _squeeze(name, values) for name, values in extras.items()})
+        return Record(images, ids, {name: _squeeze(name, values) for name, values in extras.items()})
 
     def _arrays(self) -> h5py.Group:
         """Return the group of this split in a file opened by this process."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from scenewise.config import setting
 from scenewise.data import fingerprints
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, split_records
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, split_records
 from scenewise.data.resize import fit_ids, fit_images, nearest_pixels
 from scenewise.data.splits import SPLITS, check_index
 from scenewise.errors import InputError
@@ -80,7 +80,7 @@ class ClipsSource(FilesSource):
         """Return the number of frames of a clip."""
         return int(self._clips[check_index(index, len(self), self.facts.origin)][2])
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         """Read a part of a clip; extras hold the name of the video, which of its frames, and what the set knows."""
         video, begin, _ = (int(number) for number in self._clips[record])
         span = range(begin + first, begin + stop)
@@ -95,7 +95,7 @@ class ClipsSource(FilesSource):
             problem = f"expected frames {span.start} to {span.stop - 1}, found {len(images)} of them."
             raise InputError(where, problem, "Get or copy the video again.")
         extras = {"video": self._name(video), "frames": np.array(span), **self._more(video, span)}
-        return Stored(np.stack(images), np.stack(ids) if labels is not None else None, extras)
+        return Record(np.stack(images), np.stack(ids) if labels is not None else None, extras)
 
     @abstractmethod
     def _name(self, video: int) -> str:

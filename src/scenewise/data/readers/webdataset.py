@@ -21,7 +21,8 @@ from scenewise.data import fingerprints
 from scenewise.data.containers.tar_index import Member, index_shards
 from scenewise.data.containers.tar_members import ENCODINGS, array_head, decode, film_length, named
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Stored, ids_from_masks, split_records, whole_file_is
+from scenewise.data.objects import ObjectKeys
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, ids_from_masks, split_records, whole_file_is
 from scenewise.data.readers.video import OVERLAPS, own_records, paint_masks
 from scenewise.data.splits import check_index, check_split
 from scenewise.errors import InputError
@@ -88,6 +89,15 @@ class WebdatasetSource(FilesSource):
         InputError: Shards are missing or damaged, or fields are absent or of another layout.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape",
+        colour="color|colour",
+        material="material",
+        size="size",
+        position="pixel_coords|image_positions",
+        place="positions|3d_coords|x+y",
+        visibility="visibility",
+    )
     config_class = WebdatasetConfig
     config: WebdatasetConfig
 
@@ -185,7 +195,7 @@ class WebdatasetSource(FilesSource):
         still = not self._is_video(records.start, field)
         return self._shape(records.start)[0] if still or (sizes == sizes[0]).all() else None
 
-    def _read(self, record: int, first: int, stop: int) -> Stored:
+    def _read(self, record: int, first: int, stop: int) -> Record:
         self._check_size(record)
         field = self._frames_field(record)
         span = range(first, stop) if self._is_video(record, field) else None
@@ -198,7 +208,7 @@ class WebdatasetSource(FilesSource):
             ids_field = str(self._ids_field(record, True))
             ids, more = self._ids(self._member(record, ids_field), images, span)
             extras.update(more)
-        return Stored(images, ids, {**extras, **self._more(record, (field, ids_field), span)})
+        return Record(images, ids, {**extras, **self._more(record, (field, ids_field), span)})
 
     def _is_video(self, record: int, field: str) -> bool:
         """Return whether a field has an axis of time."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.config import build, setting
-from scenewise.data.contract import Description, Sample, Source, register_source, stacked
+from scenewise.data.contract import SOURCES, Description, Sample, Source, register_source, stacked
 from scenewise.data.fingerprints import of_values
 from scenewise.data.shards import manifest as made
 from scenewise.data.shards.layouts import layout
@@ -85,6 +85,8 @@ class MadeSource(Source):
             problem = f"is split {self.plan.split}; {split} was asked for."
             raise InputError(path, problem, f"Choose split {self.plan.split}, or give the folder above.")
         self.facts = made.facts_of(self.plan)
+        if self.plan.source in SOURCES.names():  # what made it may not be installed here
+            self.object_keys = SOURCES.get(self.plan.source).source_class.object_keys
         self._layout = layout(self.plan.layout)
         self._open: OrderedDict[int, Rows] = OrderedDict()
 
@@ -138,7 +140,7 @@ class MadeSource(Source):
         number, row = self._place(index)
         span = self._span(index, start, frames, extras)
         with _reading(self.folder, self.manifest.shards[number].name):
-            return self.rows(number).sample(row, span)
+            return self.with_objects(self.rows(number).sample(row, span))
 
     def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
         number, row = self._place(index)

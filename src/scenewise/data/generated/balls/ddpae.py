@@ -18,6 +18,7 @@ from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.generated.balls.drawing import DDPAE_RADIUS, DDPAE_WORLD, hard_discs
 from scenewise.data.generated.balls.physics import BOX, Motion, Start, simulate
 from scenewise.data.generated.base import GeneratedSource, joined
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import stream
 from scenewise.errors import InputError
 
@@ -86,6 +87,11 @@ class DdpaeBallsMade(GeneratedSource[DdpaeBallsVideos]):
         split: Which random streams to use; splits share no video.
     """
 
+    object_keys = ObjectKeys(
+        size="sizes",
+        position="positions",
+        velocity="velocities",
+    )
     config_class = DdpaeBallsMadeConfig
     kind = _NAME
     lengths = _LENGTHS

@@ -21,6 +21,7 @@ from scenewise.data.fingerprints import of_values
 from scenewise.data.generated.balls.drawing import hard_discs, paint_touching, soft_discs
 from scenewise.data.generated.balls.physics import BOX, Motion, Start, simulate, start
 from scenewise.data.generated.base import GeneratedSource
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.palette import palette
 from scenewise.data.splits import check_index, check_span, stream
 from scenewise.errors import InputError
@@ -104,6 +105,10 @@ class BallsSource(GeneratedSource[BallsVideos]):
         split: Which random streams to use; splits share no video.
     """
 
+    object_keys = ObjectKeys(
+        position="positions",
+        velocity="velocities",
+    )
     config_class = BallsConfig
     kind = "balls"
     lengths = _LENGTHS

@@ -27,6 +27,7 @@ from scenewise.config import setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.generated.base import GeneratedSource, joined
 from scenewise.data.generated.mnist.digits import LICENCE, MOST, OBTAIN, SIDE, DigitSettings, draw_digits, load
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 
@@ -112,6 +113,12 @@ class MovingMnistSource(GeneratedSource[MovingMnistVideos]):
         InputError: The digits' files are wrong, or there are neither files nor scikit-learn.
     """
 
+    object_keys = ObjectKeys(
+        label="labels",
+        position="positions",
+        velocity="velocities",
+        amodal="amodal",
+    )
     config_class = MovingMnistConfig
     kind = "moving-mnist"
     lengths = _LENGTHS

@@ -29,6 +29,7 @@ from scenewise.data.generated.mnist.digits import LICENCE, OBTAIN, SIDE, DigitSe
 from scenewise.data.generated.mnist.textures import GRID, KINDS, WAVES, Textures, paint
 from scenewise.data.generated.sprites.colours import pick
 from scenewise.data.generated.sprites.drawing import seen
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 
@@ -102,6 +103,14 @@ class TexturedMnistSource(GeneratedSource[TexturedMnistImages]):
         InputError: The digits' files are wrong, or there are neither files nor scikit-learn.
     """
 
+    object_keys = ObjectKeys(
+        texture="textures",
+        label="labels",
+        position="columns+rows",
+        depth="depths",
+        visibility="visibility",
+        amodal="amodal",
+    )
     config_class = TexturedMnistConfig
     kind = "textured-mnist"
     lengths = _LENGTHS

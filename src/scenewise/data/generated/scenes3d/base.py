@@ -10,6 +10,7 @@ import numpy as np
 
 from scenewise.data.contract import Facts, Sample
 from scenewise.data.generated.base import GeneratedSource
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import stream
 
 if TYPE_CHECKING:
@@ -51,13 +52,29 @@ class SceneSource(GeneratedSource[Scenes]):
         facts: What is true of the source; `frames` is a number.
     """
 
+    object_keys = ObjectKeys(
+        shape="shape",
+        colour="colour",
+        material="material",
+        size="size",
+        position="pixel_coords",
+        place="positions",
+        velocity="velocities",
+        orientation="rotation|orientations",
+        visibility="visibility",
+        amodal="amodal",
+    )
     version = 2
     lengths: ClassVar[Mapping[str, int]] = {"train": 70_000, "validation": 15_000, "test": 15_000}
-    at_once = 1  # none is made faster beside others
 
     def __init__(self, config: Any, split: str, name: str | None, facts: Facts) -> None:
         super().__init__(config, split, name)
         self.facts = facts
+
+    @property
+    def at_once(self) -> int:
+        """One: no scene is made faster beside others."""
+        return 1
 
     @abstractmethod
     def _scene(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:

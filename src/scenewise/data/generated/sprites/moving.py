@@ -29,6 +29,7 @@ from scenewise.data.generated.base import GeneratedSource
 from scenewise.data.generated.sprites.drawing import Sprites, draw, seen
 from scenewise.data.generated.sprites.settings import DRAWS, MOST, SpritesConfig, of_draws
 from scenewise.data.generated.sprites.still import is_binary, still_extras, visible
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 
@@ -123,6 +124,17 @@ class MovingSpritesSource(GeneratedSource[MovingSpritesVideos]):
         split: Which random streams to use; splits share no video.
     """
 
+    object_keys = ObjectKeys(
+        shape="shapes",
+        colour="colours",
+        size="scales",
+        position="positions",
+        velocity="velocities",
+        orientation="orientations",
+        depth="depths",
+        visibility="visibility",
+        amodal="amodal",
+    )
     config_class = MovingSpritesConfig
     kind = "moving-sprites"
     lengths = _LENGTHS

@@ -28,6 +28,7 @@ from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.generated.base import GeneratedSource
 from scenewise.data.generated.sprites.drawing import SHAPES, SIDE, Sprites, draw, seen
 from scenewise.data.generated.sprites.settings import DRAWS, SpritesConfig, of_draws
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 
@@ -69,6 +70,16 @@ class SpritesSource(GeneratedSource[SpritesImages]):
         name: Name of the source, for messages.
     """
 
+    object_keys = ObjectKeys(
+        shape="shapes",
+        colour="colours",
+        size="scales",
+        position="x+y",
+        orientation="orientations",
+        depth="depths",
+        visibility="visibility",
+        amodal="amodal",
+    )
     config_class = SpritesConfig
     kind = "sprites"
     lengths = _LENGTHS

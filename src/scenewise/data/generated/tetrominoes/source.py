@@ -25,6 +25,7 @@ from scenewise.config import setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.generated.base import GeneratedSource
 from scenewise.data.generated.tetrominoes.pieces import PIECES, SIDES, draw, place
+from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 
@@ -118,6 +119,11 @@ class TetrominoesSource(GeneratedSource[TetrominoesImages]):
         split: Which random streams to use; splits share no image.
     """
 
+    object_keys = ObjectKeys(
+        shape="shapes",
+        colour="colours",
+        position="columns+rows",
+    )
     config_class = TetrominoesConfig
 
     kind = "tetrominoes"

@@ -32,11 +32,15 @@ def write(request: WriteRequest, out: Path, progress: Progress, stop: Stop) -> N
     if not isinstance(source, BallsSource):
         label = request.label or request.source
         raise InputError(label, "cannot be written as R-NEM's h5.", "Use --format hdf5, npy, png or mp4.")
-    write_rnem(out, {request.split: source}, {request.split: request.samples}, request.overwrite)
+    write_rnem(out, {request.split: source}, {request.split: request.samples}, request.overwrite, progress)
 
 
 def write_rnem(
-    path: str | Path, sources: Mapping[str, BallsSource], videos: Mapping[str, int], overwrite: bool = False
+    path: str | Path,
+    sources: Mapping[str, BallsSource],
+    videos: Mapping[str, int],
+    overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> Path:
     """Write bouncing balls as an R-NEM file, a few videos at a time; the file appears only when it is complete.
 
@@ -48,6 +52,7 @@ def write_rnem(
         sources: A source for each split to write.
         videos: How many videos of each.
         overwrite: Replace a file that exists.
+        progress: Called with how many videos of a split are written and how many there are to write.
 
     Raises:
         InputError: The file exists or cannot be written, or a source has fewer videos.
@@ -62,14 +67,14 @@ def write_rnem(
     try:
         with writing(path), h5py.File(part, "w") as file:
             for split, source in sources.items():
-                _write_group(file.create_group(GROUPS[check_split(split)]), source, videos[split])
+                _write_group(file.create_group(GROUPS[check_split(split)]), source, videos[split], progress)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return path
 
 
-def _write_group(group: h5py.Group, source: BallsSource, count: int) -> None:
+def _write_group(group: h5py.Group, source: BallsSource, count: int, progress: Progress | None) -> None:
     for first in range(0, count, _WRITTEN_AT_ONCE):
         indices = range(first, min(first + _WRITTEN_AT_ONCE, count))
         for name, values in _as_stored(source.make(indices), source.facts.binary).items():
@@ -77,6 +82,8 @@ def _write_group(group: h5py.Group, source: BallsSource, count: int) -> None:
             if name not in group:
                 _create(group, name, stored, count)
             group[name][:, indices.start : indices.stop] = stored
+        if progress is not None:
+            progress(indices.stop, count)
 
 
 def _create(group: h5py.Group, name: str, like: np.ndarray, count: int) -> None:

@@ -1,0 +1,46 @@
+"""From what a user types to a registered source: each recognises its own files."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenewise.cli.sources import named_source
+from scenewise.data.shards.writer import make, make_plan
+from scenewise.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("files", "path", "name"),
+    [
+        (["set.h5"], "set.h5", "rnem-h5"),
+        (["set.HDF5"], "set.HDF5", "rnem-h5"),
+        (["clevr_mv_train.json", "data/scene.npy"], ".", "mulmon"),
+        (["clevr_mv_train.json"], "clevr_mv_train.json", "mulmon"),
+        (["images/a.png", "scenes/a.json"], ".", "mulmon"),
+        (["video/0.png"], ".", "folders"),
+        (["images/a.png"], ".", "folders"),
+    ],
+)
+def test_paths_of_every_kind(tmp_path, files, path, name):
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    place = str(tmp_path / path)
+    assert named_source(place, ["size=[8,8]"]) == (name, {"path": place, "size": [8, 8]})
+
+
+def test_made_folders_and_their_splits(tmp_path):
+    make(make_plan("tetrominoes", "test", {}, 2, "npy"), tmp_path / "made")
+    for place in (tmp_path / "made", tmp_path / "made" / "test"):
+        assert named_source(str(place)) == ("made", {"path": str(place)})
+
+
+def test_any_other_file_is_footage_and_names_go_first(tmp_path, monkeypatch):
+    (tmp_path / "clip.mov").touch()
+    place = str(tmp_path / "clip.mov")
+    assert named_source(place) == ("footage", {"files": [place]})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "balls").mkdir()
+    assert named_source("balls") == ("balls", {})
+    with pytest.raises(InputError, match="tetrominoes"):
+        named_source("tetromino")
