@@ -91,6 +91,12 @@ def described_beside(field: ast.AnnAssign) -> bool:
     return value.startswith("setting(") or "'meaning'" in value or bool(SETTINGS.search(ast.unparse(field.annotation)))
 
 
+def described_elsewhere(node: ast.ClassDef, name: str) -> bool:
+    """Whether a class that the docstring names in backticks describes an attribute of the same name."""
+    others = re.findall(r"`(\w+)`", ast.get_docstring(node) or "")
+    return any(name in listed(other, "Attributes") for other in CLASSES if other.name in others)
+
+
 def names_of(node: ast.ClassDef) -> set[str]:
     """Everything a class has by its own text: fields, methods, and what is assigned to self."""
     own = {item.name for item in node.body if isinstance(item, ast.FunctionDef)} | set(fields_of(node))
@@ -110,6 +116,7 @@ def test_every_field_of_a_dataclass_is_described() -> None:
         and name not in listed(node, "Attributes")
         and not re.search(rf"\b{name}\b", ast.get_docstring(node) or "")
         and not described_beside(field)
+        and not described_elsewhere(node, name)
     }
     assert missing - NOT_DESCRIBED == set()
 
