@@ -1,13 +1,14 @@
 # make demo    set up and take a video apart
 # make test    set up and pass the tests
 # make check   style, types, and which floor may import which
+# make docs    the documentation as pages in build/site; a broken link is an error
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # On shared cores torch's busy waiting makes small steps many times slower.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-slow check format clean
+.PHONY: demo test test-slow check docs format clean
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -24,6 +25,10 @@ $(VENV)/develops: $(VENV)/runs
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	@touch $@
 
+$(VENV)/documents: $(VENV)/made pyproject.toml
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	@touch $@
+
 demo: $(VENV)/runs
 	$(BIN)/scenewise demo --out demo --overwrite
 
@@ -34,14 +39,17 @@ test-slow: $(VENV)/develops
 	$(BIN)/python -m pytest -q -m slow --timeout=3600
 
 check: $(VENV)/develops
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests scripts examples
+	$(BIN)/ruff format --check src tests scripts examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/documents
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 format: $(VENV)/develops
-	$(BIN)/ruff check --fix src tests
-	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests scripts examples
+	$(BIN)/ruff format src tests scripts examples
 
 clean:
 	rm -rf $(VENV) demo build dist

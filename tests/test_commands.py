@@ -31,7 +31,12 @@ from scenewise.training import recipes
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "scenewise"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(PACKAGE.glob("weights/*/README.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(set((ROOT / "docs").rglob("*.md")) - {ROOT / "docs" / "extend.md"}),  # needs its plug-in: test_plugins.py
+    *sorted(PACKAGE.glob("weights/*/README.md")),
+]
 
 RUN = ("models", "data list", "data show balls-", "data make balls-binary --videos")
 """How commands begin that run wherever they are printed."""

@@ -8,7 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "docs" / "notes"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 CARDS = sorted((ROOT / "src" / "scenewise" / "weights").glob("*/README.md"))
 TEXTS = [
     *PAGES,

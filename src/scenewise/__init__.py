@@ -11,26 +11,34 @@ Citations such as `provide.md 13` in docstrings are sections of the notes on the
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from scenewise.version import __version__
 
-_PUBLIC = {
-    "load": "scenewise.decompose",
-    "read_video": "scenewise.media",
-    "InputError": "scenewise.errors",
-    "Observation": "scenewise.observation",
-    "Decomposition": "scenewise.decomposition",
-}
+if TYPE_CHECKING:
+    from scenewise.decompose import load
+    from scenewise.decomposition import Decomposition
+    from scenewise.errors import InputError
+    from scenewise.media import read_video
+    from scenewise.observation import Observation
 
 __all__ = ["Decomposition", "InputError", "Observation", "__version__", "load", "read_video"]
 
+_MODULES = {
+    "Decomposition": "scenewise.decomposition",
+    "InputError": "scenewise.errors",
+    "Observation": "scenewise.observation",
+    "load": "scenewise.decompose",
+    "read_video": "scenewise.media",
+}
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that importing scenewise stays fast."""
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'scenewise' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker that sees it takes every misspelt name for Any
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used, so that importing scenewise stays fast."""
+        if name in _MODULES:
+            return getattr(importlib.import_module(_MODULES[name]), name)
+        raise AttributeError(f"module 'scenewise' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -22,12 +22,12 @@ import torch
 from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 
-import scenewise
 from scenewise.config import build, merge, plain, setting
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import write_atomically, write_problem
 from scenewise.models import MODELS, SceneModel
 from scenewise.models.contract import Renders
+from scenewise.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -208,7 +208,7 @@ def _contents(model: SceneModel, card: Card) -> dict[str, bytes | str]:
         "model": model.registered_name,
         "config": _settings(model),
         "card": plain(card),
-        "versions": {"scenewise": scenewise.__version__, "torch": str(torch.__version__)},
+        "versions": {"scenewise": __version__, "torch": str(torch.__version__)},
     }
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"

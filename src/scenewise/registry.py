@@ -1,17 +1,29 @@
-"""Names to things: models, data sources, protocols and export formats register under the name a user types."""
+"""Names to things: models, data sources, protocols and export formats register under the name a user types.
+
+Other packages plug in by entry points: each names a module that registers something when it is imported. One that
+cannot be imported is left out with a warning that names it, and everything else goes on.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from scenewise.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
+
+
+class PluginWarning(UserWarning):
+    """A plug-in does not work and is left out."""
 
 
 class Registry(Generic[T]):
@@ -19,12 +31,14 @@ class Registry(Generic[T]):
 
     Args:
         kind: What the things are, for messages ("model", "data source").
-        packages: Packages or modules that register when imported. All modules inside a package are imported on first
+        *packages: Packages or modules that register when imported. All modules inside a package are imported on first
             use, so that importing the registry itself stays cheap.
+        group: Group of entry points by which other packages add to it; empty where they cannot.
     """
 
-    def __init__(self, kind: str, *packages: str) -> None:
+    def __init__(self, kind: str, *packages: str, group: str = "") -> None:
         self.kind = kind
+        self.group = group
         self._packages = packages
         self._items: dict[str, T] = {}
         self._filled = False
@@ -53,7 +67,8 @@ class Registry(Generic[T]):
         """
         self._fill()
         if name not in self._items:
-            raise InputError(name, f"is not a {self.kind}.", nearest(name, self._items))
+            article = "an" if self.kind[0] in "aeiou" else "a"
+            raise InputError(name, f"is not {article} {self.kind}.", nearest(name, self._items))
         return self._items[name]
 
     def _fill(self) -> None:
@@ -63,4 +78,44 @@ class Registry(Generic[T]):
             module = importlib.import_module(package)
             for info in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package}."):
                 importlib.import_module(info.name)
-        self._filled = True
+        self._filled = True  # before plug-ins, which may read the registry
+        for plugin in plugins(self.group):
+            try:
+                plugin.load()
+            except Exception as error:  # whatever is wrong with it must not stop a command that does not need it
+                _leave_out(plugin, error)
+
+
+def plugins(group: str) -> list[EntryPoint]:
+    """Return what installed packages plug in under a group of entry points, by name; nothing where it is empty."""
+    from importlib.metadata import entry_points
+
+    return sorted(entry_points(group=group), key=lambda plugin: (plugin.name, plugin.value)) if group else []
+
+
+def plugin_folders(group: str) -> list[Path]:
+    """Return the folders of the packages that are plugged in under a group; the packages are not imported."""
+    folders = []
+    for plugin in plugins(group):
+        try:
+            spec = importlib.util.find_spec(plugin.value)
+            if spec is None or not spec.submodule_search_locations:
+                raise ModuleNotFoundError(f"{plugin.value} is not a package")
+            folders += [Path(place) for place in spec.submodule_search_locations]
+        except Exception as error:  # finding a package imports those it lies in
+            _leave_out(plugin, error)
+    return folders
+
+
+_left_out: set[tuple[str, str]] = set()
+
+
+def _leave_out(plugin: EntryPoint, error: Exception) -> None:
+    """Warn about a broken plug-in, the first time only, at its own place rather than at a line of ours."""
+    if (plugin.group, plugin.value) in _left_out:
+        return
+    _left_out.add((plugin.group, plugin.value))
+    package = f" of {plugin.dist.name}" if plugin.dist is not None else ""
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = f"the plug-in {plugin.name!r}{package} ({plugin.group}) is left out: {reason}"
+    warnings.warn_explicit(text, PluginWarning, filename=plugin.value, lineno=1)

@@ -219,3 +219,21 @@ def test_unknown_names_are_refused(videos):
         score_all(*videos, protocols=["provied"])
     with pytest.raises(InputError, match="quantity: is 'miou'"):
         Protocol("mine", "Ours.", (Measure("mIoU", "miou"),))
+
+
+def test_a_measure_may_be_any_function_of_labels_and_ids(videos):
+    """Share of the foreground that slot 3, which is never an object, holds; NaN in the frame without foreground."""
+
+    def lost(given):
+        foreground = np.isin(given.ids, list(given.background_ids), invert=True)
+        count = foreground.sum((-2, -1))
+        held = ((given.labels == 3) & foreground).sum((-2, -1))
+        return np.divide(held, count, out=np.full(count.shape, np.nan), where=count > 0)
+
+    protocol = Protocol("mine", "Ours.", (Measure("lost", lost), Measure("last lost", lost, last=True)))
+    scores = protocol.begin().add(*videos).result()
+    labels, ids = videos[:2]
+    by_hand = [[np.mean(labels[n, t][ids[n, t] > 0] == 3) for t in range(T) if (n, t) != (0, 1)] for n in range(N)]
+    assert scores.values["lost"] == pytest.approx(np.mean([value for each in by_hand for value in each]))
+    assert scores.values["last lost"] == pytest.approx(np.mean([each[-1] for each in by_hand]))
+    assert scores.empty == {"lost": 1, "last lost": 0}

@@ -26,7 +26,7 @@ _INPUT = {aten.convolution.default: 0, aten.mm.default: 0, aten.addmm.default: 1
 
 @dataclass(frozen=True)
 class Layout:
-    """What a kernel's speed depends on in a tensor: all but its values."""
+    """What a kernel's speed depends on in a tensor, all but its values: shape, stride and dtype."""
 
     shape: tuple[int, ...]
     stride: tuple[int, ...]

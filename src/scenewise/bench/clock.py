@@ -47,7 +47,13 @@ def _cuda_seconds(run: Callable[[], object]) -> float:
 
 @dataclass(frozen=True)
 class Spread:
-    """Median and quartiles of repeated measurements."""
+    """Repeated measurements in short.
+
+    Attributes:
+        median: In the unit of the measurements.
+        low: First quartile.
+        high: Third quartile.
+    """
 
     median: float
     low: float

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-import scenewise
+from scenewise.version import __version__
 
 _BUSY = 0.5
 """Load average from which on other processes are said to use the cores."""
@@ -28,7 +28,7 @@ def facts(device: torch.device) -> dict[str, Any]:
         "load": None if not hasattr(os, "getloadavg") else round(os.getloadavg()[0], 2),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "torch": str(torch.__version__),
-        "scenewise": scenewise.__version__,
+        "scenewise": __version__,
         "python": platform.python_version(),
         "system": platform.platform(),
     }

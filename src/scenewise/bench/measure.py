@@ -42,7 +42,17 @@ class Floor:
 
 @dataclass(frozen=True)
 class Plain:
-    """The plain version of the same model, and how many times more it takes."""
+    """The plain version of the same model, and how many times more it takes.
+
+    Attributes:
+        seconds: Of a step, by the wall clock.
+        gflop: Billions of floating point operations of a step.
+        memory: What a step holds, None where it was not measured.
+        time_ratio: Its wall-clock time over ours.
+        cpu_ratio: Its processor time over ours.
+        gflop_ratio: Its operations over ours.
+        memory_ratio: Its memory over ours, None where it was not measured.
+    """
 
     seconds: Spread
     gflop: float
@@ -99,7 +109,15 @@ class Phase:
 
 @dataclass(frozen=True)
 class Result:
-    """All that was measured of a model."""
+    """All that was measured of a model.
+
+    Attributes:
+        spec: Which model at which sizes.
+        settings: Of the model, as nested plain values.
+        repeats: How often each step was timed.
+        training: A training step.
+        streaming: A frame of a video.
+    """
 
     spec: Spec
     settings: dict[str, Any]

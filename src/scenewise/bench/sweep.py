@@ -54,7 +54,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """A straight line through one axis: quantity = start + slope * value."""
+    """A straight line through one axis: quantity = start + slope * value, which explains r_squared of the variance."""
 
     axis: str
     quantity: str

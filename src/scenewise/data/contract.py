@@ -232,7 +232,9 @@ class SourceMaker:
 
 
 _PLACES = ("generated", "readers", "shards.reader", "footage.source")  # writing files needs modules that reading spares
-SOURCES: Registry[SourceMaker] = Registry("data source", *(f"scenewise.data.{place}" for place in _PLACES))
+SOURCES: Registry[SourceMaker] = Registry(
+    "data source", *(f"scenewise.data.{place}" for place in _PLACES), group="scenewise.sources"
+)
 """Sources by name, each called as `(split="train"|"validation"|"test", **settings)`."""
 
 DESCRIPTIONS: dict[str, Description] = {}

@@ -103,6 +103,14 @@ def open_clip(
 
     Raises:
         InputError: It holds no video, or frames of another size where `resize` is off; or the size is out of range.
+
+    Examples:
+        >>> clip = open_clip(np.zeros((5, 48, 48, 3), np.uint8), frame_shape=(3, 32, 32), name="black")
+        >>> clip.name, clip.size, clip.source_size, clip.length_hint
+        ('black', (32, 32), (48, 48), 5)
+        >>> large = open_clip(np.zeros((5, 48, 48, 3), np.uint8), frame_shape=(3, 32, 32), size=96)
+        >>> {(frame.image.shape, frame.given.shape) for frame in large}  # results, and what the model takes
+        {((96, 96, 3), (32, 32, 3))}
     """
     fitting = _Fitting(frame_shape, resize, checked_size(size) or frame_shape[1:])
     if isinstance(video, Clip):

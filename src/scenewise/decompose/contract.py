@@ -139,6 +139,6 @@ class Exporter(ABC):
 
 
 FORMATS: Registry[type[Exporter]] = Registry(
-    "export format", "scenewise.decompose.formats", "scenewise.viewer.report_format"
+    "export format", "scenewise.decompose.formats", "scenewise.viewer.report_format", group="scenewise.formats"
 )
 """Writers by the name that `--formats` takes; a higher floor may add its own."""

@@ -43,6 +43,15 @@ def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> De
 
     Raises:
         InputError: There is no such model or device, or the folder is damaged.
+
+    Examples:
+        >>> model = load("provide-balls-colour", device="cpu")
+        >>> model
+        Decomposer('provide-balls-colour', size=(64, 64), slots=5, device='cpu')
+        >>> load("provide-balls-colours")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: provide-balls-colours: is neither a model that ships nor a folder. Did you mean ...
     """
     loaded = load_model(name_or_path, device, **overrides)
     name = loaded.card.name or loaded.path.name
@@ -214,6 +223,14 @@ class Decomposer:
 
         Raises:
             InputError: The video cannot be read, or an option is out of range.
+
+        Examples:
+            >>> model = load("provide-balls-colour", device="cpu")
+            >>> result = model.decompose(np.zeros((3, *model.size, 3), np.uint8))
+            >>> result.masks.shape == (3, model.slots, *model.size)
+            True
+            >>> bool(np.allclose(result.masks.sum(1), 1, atol=1e-5))
+            True
         """
         check_limits(slots=slots, refinements=refinements)
         clip = open_clip(video, self.frame_shape, size=size, resize=resize, name=name, **reading)
@@ -249,6 +266,12 @@ class Decomposer:
 
         Raises:
             InputError: The model cannot predict, the video is shorter than `observe`, or an option is out of range.
+
+        Examples:
+            >>> model = load("provide-balls-colour", device="cpu")
+            >>> result = model.predict(np.zeros((4, *model.size, 3), np.uint8), observe=2, steps=2)
+            >>> [frame.predicted for frame in result]
+            [False, False, True, True]
         """
         check_limits(slots=slots, refinements=refinements)
         if not isinstance(self.model, Predictor):
@@ -402,7 +425,15 @@ def repeated(state: Mapping[str, Tensor], times: int) -> State:
 
 
 def check_limits(**options: int | None) -> None:
-    """Raise InputError where slots or refinements lie outside their range."""
+    """Raise InputError where slots or refinements lie outside their range.
+
+    Examples:
+        >>> check_limits(slots=7, refinements=None)
+        >>> check_limits(slots=0)
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: slots: must lie in [1, 256]; found 0.
+    """
     for name, value in options.items():
         low, high = _LIMITS[name]
         if value is not None and not low <= value <= high:

@@ -96,6 +96,11 @@ class FrameResult:
 
 
 def as_picture(values: np.ndarray) -> np.ndarray:
-    """Return floats (..., H, W, C) in [0, 1], C 1 or 3, as uint8 (..., H, W, 3); values outside are clipped."""
+    """Return floats (..., H, W, C) in [0, 1], C 1 or 3, as uint8 (..., H, W, 3); values outside are clipped.
+
+    Examples:
+        >>> as_picture(np.array([[[0.0], [0.2], [1.5]]])).tolist()
+        [[[0, 0, 0], [51, 51, 51], [255, 255, 255]]]
+    """
     image = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image

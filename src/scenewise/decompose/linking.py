@@ -30,6 +30,20 @@ def link(decomposition: Decomposition, before: Tensor) -> Decomposition:
     Args:
         decomposition: Of one frame, T = 1, or of a clip of which the first frame decides.
         before: `contributions` of the frame before, as linked, shape (B, K, C, H, W).
+
+    Examples:
+        A frame of two slots whose contents, black and white, come in the other order than before:
+
+        >>> from scenewise.decomposition import Decomposition
+        >>> def frame(first, second):
+        ...     masks = torch.full((1, 1, 2, 1, 4, 4), 0.5)
+        ...     levels = torch.tensor([first, second])
+        ...     appearance = levels.reshape(1, 1, 2, 1, 1, 1).expand(1, 1, 2, 3, 4, 4)
+        ...     latent = levels.reshape(1, 1, 2, 1)
+        ...     return Decomposition(masks, appearance, *[latent] * 4, torch.zeros(1, 1), torch.zeros(1, 1))
+        >>> linked = link(frame(1.0, 0.0), contributions(frame(0.0, 1.0)))
+        >>> linked.mean.flatten().tolist()
+        [0.0, 1.0]
     """
     now, then = contributions(decomposition).flatten(2), before.flatten(2)
     cost = torch.cdist(then.float(), now.float()).square().cpu().numpy()  # (B, K, K)

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import scenewise
 from scenewise.config import plain
 from scenewise.decompose import verdict
 from scenewise.decompose.contract import FORMATS, NOT_TAKEN_APART, ExportContext, Exporter, Summary
@@ -21,6 +20,7 @@ from scenewise.decompose.slots import Geometry, SlotStatistics
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, write_problem
 from scenewise.media.output_folder import OutputFolder
+from scenewise.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +70,14 @@ def choose_formats(formats: Sequence[str] | None) -> dict[str, type[Exporter]]:
 
     Raises:
         InputError: A name is unknown.
+
+    Examples:
+        >>> list(choose_formats(["tracks", "labels"]))
+        ['tracks', 'labels']
+        >>> choose_formats(["track"])
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: track: is not an export format. Did you mean 'tracks'?
     """
     return {name: FORMATS.get(name) for name in (FORMATS.names() if formats is None else dict.fromkeys(formats))}
 
@@ -217,7 +225,7 @@ class _Job:
 
 def versions() -> dict[str, str]:
     """Return the versions that numbers may depend on."""
-    found = {"scenewise": scenewise.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    found = {"scenewise": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for name in _VERSIONED:
         try:
             found[name] = importlib.metadata.version(name)

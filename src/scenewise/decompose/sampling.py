@@ -37,6 +37,12 @@ class Scenes:
     Attributes:
         masks: float32, shape (N, K, H, W); they sum to 1 over K.
         appearance: float32 in [0, 1], shape (N, K, H, W, C).
+
+    Examples:
+        >>> masks = np.array([0.75, 0.25], np.float32).reshape(1, 2, 1, 1)  # a scene of two slots and one pixel
+        >>> appearance = np.array([0.0, 0.8], np.float32).reshape(1, 2, 1, 1, 1)
+        >>> Scenes(masks, appearance).images.tolist()  # 255 * 0.25 * 0.8
+        [[[[51]]]]
     """
 
     masks: np.ndarray

@@ -30,6 +30,14 @@ def checked_size(size: int | tuple[int, ...] | None, option: str = "size") -> tu
 
     Raises:
         InputError: It is not one or two whole numbers in [8, 2048].
+
+    Examples:
+        >>> checked_size(128), checked_size((96, 128)), checked_size(None)
+        ((128, 128), (96, 128), None)
+        >>> checked_size(4)
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: size: height and width must be whole numbers in [8, 2048]; found 4. ...
     """
     if size is None:
         return None
@@ -74,7 +82,12 @@ def draw(part: Decomposition, size: tuple[int, int]) -> Drawing:
 
 
 def scaled(planes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Scale planes (..., h, w) to (..., H, W) bilinearly, over all pixels that fall together where it shrinks."""
+    """Scale planes (..., h, w) to (..., H, W) bilinearly, over all pixels that fall together where it shrinks.
+
+    Examples:
+        >>> scaled(torch.tensor([[0.0, 1.0]]), (1, 4)).tolist()
+        [[0.0, 0.25, 0.75, 1.0]]
+    """
     height, width = planes.shape[-2:]
     if (height, width) == size:
         return planes
@@ -85,7 +98,13 @@ def scaled(planes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def scaled_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Scale probabilities (K, h, w) to (K, H, W); they still sum to 1 over K."""
+    """Scale probabilities (K, h, w) to (K, H, W); they still sum to 1 over K.
+
+    Examples:
+        >>> masks = scaled_masks(torch.eye(2)[:, None], (1, 4))  # two slots, one pixel each
+        >>> masks.squeeze(1).tolist()
+        [[1.0, 0.75, 0.25, 0.0], [0.0, 0.25, 0.75, 1.0]]
+    """
     found = scaled(masks, size).clamp(0, 1)
     return found / found.sum(0, keepdim=True).clamp_min(torch.finfo(found.dtype).tiny)
 

@@ -53,7 +53,12 @@ class Geometry:
     crop: tuple[int, int, int, int]
 
     def point(self, row: float, column: float) -> tuple[float, float]:
-        """Return (x, y) in source pixels of a point given by the centre of pixel (row, column)."""
+        """Return (x, y) in source pixels of a point given by the centre of pixel (row, column).
+
+        Examples:
+            >>> Geometry(size=(32, 32), crop=(0, 64, 64, 64)).point(row=0, column=31)  # pixels are 2 x 2 source pixels
+            (127.0, 1.0)
+        """
         top, left, height, width = self.crop
         return left + (column + 0.5) * width / self.size[1], top + (row + 0.5) * height / self.size[0]
 

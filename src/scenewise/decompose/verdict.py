@@ -34,7 +34,15 @@ _LOWEST, _PER_DECADE, _DECADES = 1e-9, 200, 11
 
 
 class RunningMedian:
-    """The median of positive numbers to about 1 percent, in memory that does not grow: a histogram of logarithms."""
+    """The median of positive numbers to about 1 percent, in memory that does not grow: a histogram of logarithms.
+
+    Examples:
+        >>> median = RunningMedian()
+        >>> for error in (0.001, 0.002, 5.0):
+        ...     median.add(error)
+        >>> abs(median.value() / 0.002 - 1) < 0.01
+        True
+    """
 
     def __init__(self) -> None:
         self._counts = np.zeros(_PER_DECADE * _DECADES + 1, dtype=np.int64)
@@ -55,7 +63,13 @@ class RunningMedian:
 
 
 def limit(validated: Validated) -> float | None:
-    """Return the error above which footage counts as unknown, or None where the card has no figure."""
+    """Return the error above which footage counts as unknown, or None where the card has no figure.
+
+    Examples:
+        >>> from scenewise.checkpoint import Validated
+        >>> limit(Validated(mse=0.001, mse_high=0.004)), limit(Validated(mse=0.001)), limit(Validated())
+        (0.016, 0.01, None)
+    """
     if validated.mse_high is not None:
         return FAR_ABOVE * validated.mse_high
     return None if validated.mse is None else FAR_ABOVE_MEAN * validated.mse
@@ -69,6 +83,18 @@ def judge(median: float, validated: Validated, roles: Sequence[str], model: str)
         validated: What the model reaches on data of its own kind.
         roles: What each slot seems to be.
         model: The model's name.
+
+    Examples:
+        >>> from scenewise.checkpoint import Validated
+        >>> card = Validated(mse=0.001, mse_high=0.004, data="balls")
+        >>> judge(0.002, card, ["background", "object"], "m")
+        ('known footage', '')
+        >>> judge(0.005, card, ["background", "object"], "m")[0]  # above the 99th percentile
+        'doubtful footage'
+        >>> judge(0.02, card, ["background", "object"], "m")[0]  # above four times that
+        'unknown footage'
+        >>> judge(0.002, card, ["background", "unused"], "m")
+        ('no objects', 'The model m found no object, only background.')
     """
     bound = limit(validated)
     if bound is not None and median > bound:
@@ -104,6 +130,13 @@ def training_command(verdict: str, origin: str) -> str:
     Args:
         verdict: What `judge` found.
         origin: The file.
+
+    Examples:
+        >>> Path("my clip.mp4").touch()
+        >>> training_command("unknown footage", "my clip.mp4")
+        "scenewise train footage --data 'my clip.mp4' --out 'runs/my clip'"
+        >>> training_command("known footage", "my clip.mp4")
+        ''
     """
     if verdict not in (*NOT_TAKEN_APART, NO_OBJECTS) or (verdict == NO_OBJECTS and not Path(origin).exists()):
         return ""

@@ -51,7 +51,9 @@ class Request:
     meter: Callable[[int], None]
 
 
-ON_REQUEST: Registry[Callable[[Request], Rows]] = Registry("protocol", "scenewise.evaluation")
+ON_REQUEST: Registry[Callable[[Request], Rows]] = Registry(
+    "protocol", "scenewise.evaluation", group="scenewise.protocols"
+)
 """Protocols by name: from a request to rows as `evaluate` returns them."""
 
 

@@ -19,7 +19,7 @@ from scenewise.metrics.arrays import integers, mean, one_of, reals
 from scenewise.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -30,26 +30,29 @@ class Measure:
 
     Attributes:
         name: What it is called in tables.
-        quantity: "ari", "f_ari" or "mse".
+        quantity: "ari", "f_ari", "mse", or a function of `Videos` that returns scores as `each` does.
         scope: "frame" scores each frame, "video" all frames jointly (ARI only).
         empty: What a frame without a pixel to score is worth: "exclude" or "one".
         last: Score only the last frame of each video.
     """
 
     name: str
-    quantity: str
+    quantity: str | Callable[[Videos], np.ndarray]
     scope: str = "frame"
     empty: str = "exclude"
     last: bool = False
 
     def __post_init__(self) -> None:
         """Check the flags; raises InputError."""
-        one_of(self.quantity, "quantity", ("ari", "f_ari", "mse"))
+        if not callable(self.quantity):
+            one_of(self.quantity, "quantity", ("ari", "f_ari", "mse"))
         one_of(self.scope, "scope", ("frame", "video"))
         one_of(self.empty, "empty", ("exclude", "one"))
 
     def each(self, videos: Videos) -> np.ndarray:
         """Return the score of each frame, shape (N, T), or of each video, shape (N, 1); NaN where empty."""
+        if callable(self.quantity):
+            return self.quantity(videos)
         if videos.images is not None and self.quantity == "mse":
             return squared_error(*videos.images)
         scores = adjusted_rand_index(
@@ -289,7 +292,7 @@ class _Tally:
         return [float(t / c) if c else math.nan for t, c in zip(self.total, self.count, strict=True)]
 
 
-PROTOCOLS: Registry[Protocol] = Registry("protocol")
+PROTOCOLS: Registry[Protocol] = Registry("protocol", group="scenewise.protocols")
 """Protocols by name."""
 
 

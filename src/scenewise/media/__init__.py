@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scenewise.media.files import atomic_file, write_atomically
@@ -54,12 +54,13 @@ __all__ = [
     "write_palette_png",
 ]
 
+if not TYPE_CHECKING:  # a type checker that sees it takes every misspelt name for Any
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used."""
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(f"scenewise.media.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module 'scenewise.media' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used."""
+        if name in _PUBLIC:
+            return getattr(importlib.import_module(f"scenewise.media.{_PUBLIC[name]}"), name)
+        raise AttributeError(f"module 'scenewise.media' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -87,6 +87,15 @@ def open_arrays(path: Path, layout: str | None, key: str | None, selection: Sele
 
     Raises:
         InputError: No layout, one that does not match the shape, an unknown key, or a file that cannot be read.
+
+    Examples:
+        Two grey videos of five frames in one file:
+
+        >>> from pathlib import Path
+        >>> np.save("balls.npy", np.zeros((2, 5, 8, 6), np.uint8))
+        >>> readers = open_arrays(Path("balls.npy"), "NTHW", None, Selection(every=2))
+        >>> [(reader.name, reader.size, reader.length_hint) for reader in readers]
+        [('balls_0', (8, 6), 3), ('balls_1', (8, 6), 3)]
     """
     check_readable(path)
     with opened(path, key) as values:
@@ -107,6 +116,18 @@ def opened(path: Path, key: str | None) -> Iterator[Any]:
 
     Raises:
         InputError: The file is broken, pickled, or has no such array.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> np.savez("two.npz", frames=np.zeros((5, 8, 6)), ids=np.ones((5, 8, 6), int))
+        >>> with opened(Path("two.npz"), "ids") as values:
+        ...     values.shape, int(values[3, 0, 0])
+        ((5, 8, 6), 1)
+        >>> with opened(Path("two.npz"), "id") as values:
+        ...     pass
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: two.npz: has no array 'id'; found: frames (5, 8, 6), ids (5, 8, 6). ...
     """
     ending = path.suffix.lower()
     if ending == ".npy":

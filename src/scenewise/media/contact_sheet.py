@@ -19,6 +19,11 @@ def contact_sheet(rows: Sequence[Sequence[np.ndarray | None]]) -> np.ndarray:
     Args:
         rows: Pictures of one size, floats in [0, 1], shape (H, W, C): three channels, or the first as grey; None leaves
             the place white.
+
+    Examples:
+        >>> black, white = np.zeros((8, 8, 3)), np.ones((8, 8, 3))
+        >>> contact_sheet([[black, white], [white, None], [black, black]]).shape  # 2 * 3 * (8 + 2), 2 * 2 * (8 + 2)
+        (60, 40, 3)
     """
     height, width = next(image.shape[:2] for row in rows for image in row if image is not None)
     columns = max(len(row) for row in rows)
@@ -31,7 +36,12 @@ def contact_sheet(rows: Sequence[Sequence[np.ndarray | None]]) -> np.ndarray:
 
 
 def tile(image: np.ndarray) -> np.ndarray:
-    """Turn floats in [0, 1] of shape (H, W, C) into uint8 of shape (H, W, 3)."""
+    """Turn floats in [0, 1] of shape (H, W, C) into uint8 of shape (H, W, 3).
+
+    Examples:
+        >>> tile(np.array([[[0.0], [0.2], [1.5]]])).tolist()
+        [[[0, 0, 0], [51, 51, 51], [255, 255, 255]]]
+    """
     rgb = image[..., :3] if image.shape[-1] >= 3 else image[..., :1].repeat(3, -1)
     return np.rint(rgb.clip(0, 1) * 255).astype(np.uint8)
 

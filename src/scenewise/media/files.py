@@ -23,6 +23,13 @@ def check_readable(path: Path) -> None:
 
     Raises:
         InputError: It is missing, not a regular file, empty, or may not be read.
+
+    Examples:
+        >>> Path("clip.mp4").touch()
+        >>> check_readable(Path("clip.mp4"))
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: clip.mp4: expected data; found an empty file (0 bytes). Copy or record it again.
     """
     with reading(path, "a file that can be opened", "Check the path."):
         if not os.path.lexists(path):
@@ -45,6 +52,14 @@ def reading(path: object, expected: str, remedy: str) -> Iterator[None]:
 
     Raises:
         InputError: Anything was raised inside the block; one that is an `InputError` already passes unchanged.
+
+    Examples:
+        >>> with reading("ids.json", "a JSON file", "Write it again."):
+        ...     import json
+        ...     json.loads("[1, 2")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: ids.json: expected a JSON file; found: Expecting ',' delimiter: line 1 column 6 ...
     """
     try:
         yield
@@ -82,7 +97,14 @@ def write_problem(path: str | Path, error: OSError) -> InputError:
 
 
 def describe(error: BaseException) -> str:
-    """Return one line that says what a library complained about."""
+    """Return one line that says what a library complained about.
+
+    Examples:
+        >>> describe(OSError(errno.ENOSPC, "No space left on device"))
+        'No space left on device'
+        >>> describe(KeyError())  # an error without a text is called by its name
+        'KeyError'
+    """
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())[:200].rstrip(".")
 
@@ -99,6 +121,16 @@ def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
 
     Raises:
         InputError: The disk is full or the folder cannot be written.
+
+    Examples:
+        >>> write_atomically("scores.txt", "old")
+        >>> with suppress(ZeroDivisionError), atomic_file("scores.txt") as file:
+        ...     _ = file.write(b"new")
+        ...     1 / 0
+        >>> Path("scores.txt").read_text()
+        'old'
+        >>> os.listdir()  # nothing half-written stays behind
+        ['scores.txt']
     """
     path = Path(path)
     with writing(path):

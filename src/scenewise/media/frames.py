@@ -65,7 +65,13 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def natural_order(paths: Sequence[Path]) -> list[Path]:
-    """Return paths sorted by name, runs of digits by their number."""
+    """Return paths sorted by name, runs of digits by their number.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> [path.name for path in natural_order([Path("frame10.png"), Path("frame9.png"), Path("Frame1.png")])]
+        ['Frame1.png', 'frame9.png', 'frame10.png']
+    """
 
     def key(path: Path) -> tuple[list[Any], str]:
         parts = re.split(r"(\d+)", path.name.casefold())
@@ -82,6 +88,15 @@ def load_image(path: Path) -> np.ndarray:
 
     Raises:
         InputError: It is missing, empty, broken, or of a mode without a known range.
+
+    Examples:
+        A 16-bit grey image becomes 8-bit RGB:
+
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Image.fromarray(np.array([[0, 32896, 65535]], np.uint16)).save("grey.png")
+        >>> load_image(Path("grey.png")).tolist()
+        [[[0, 0, 0], [128, 128, 128], [255, 255, 255]]]
     """
     from PIL import Image, ImageOps
 

@@ -23,6 +23,13 @@ class Interruption:
 
     Attributes:
         name: "Ctrl-C" or "SIGTERM", whichever came first; None while none has.
+
+    Examples:
+        >>> with Interruption() as stop:
+        ...     before = stop()
+        ...     signal.raise_signal(signal.SIGTERM)
+        ...     before, stop(), stop.name
+        (False, True, 'SIGTERM')
     """
 
     def __init__(self, on_signal: Callable[[str], None] | None = None) -> None:

@@ -27,6 +27,14 @@ class OutputFolder:
 
     Raises:
         InputError: The folder is taken or cannot be made.
+
+    Examples:
+        >>> with OutputFolder(Path("out")) as folder:
+        ...     _ = (folder.path / "run.json").write_text("[]")
+        ...     before = Path("out").exists()
+        ...     _ = folder.commit()
+        >>> before, Path("out", "run.json").exists()
+        (False, True)
     """
 
     def __init__(self, target: Path, overwrite: bool = False) -> None:
@@ -82,7 +90,17 @@ class OutputFolder:
 
 
 def check_free(target: Path, overwrite: bool = False) -> None:
-    """Raise InputError where a folder of that name holds files and may not be replaced, or a file has the name."""
+    """Raise InputError where a folder of that name holds files and may not be replaced, or a file has the name.
+
+    Examples:
+        >>> Path("out").mkdir()
+        >>> check_free(Path("out"))  # an empty folder is free
+        >>> Path("out", "run.json").touch()
+        >>> check_free(Path("out"))
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: out: exists and is not empty. Choose another folder, or add --overwrite.
+    """
     try:
         if target.exists() and not target.is_dir():
             raise InputError(target, "is a file; a folder is to be written.", "Choose another folder.")
@@ -93,7 +111,12 @@ def check_free(target: Path, overwrite: bool = False) -> None:
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """Return the names with -2, -3 ... added where one has been there before (capital letters make no difference)."""
+    """Return the names with -2, -3 ... added where one has been there before (capital letters make no difference).
+
+    Examples:
+        >>> distinct(["clip", "Clip", "other", "clip"])
+        ['clip', 'Clip-2', 'other', 'clip-3']
+    """
     taken: set[str] = set()
     found = []
     for name in names:

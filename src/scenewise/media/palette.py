@@ -27,7 +27,12 @@ SLOT_COLOURS: tuple[tuple[int, int, int], ...] = tuple(
 
 
 def voc_palette() -> np.ndarray:
-    """Return the palette of PASCAL VOC and DAVIS masks, uint8, shape (256, 3); id 0 is black."""
+    """Return the palette of PASCAL VOC and DAVIS masks, uint8, shape (256, 3); id 0 is black.
+
+    Examples:
+        >>> voc_palette()[:4].tolist()
+        [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+    """
     ids = np.arange(256)
     bits = [[(ids >> (3 * place + channel)) & 1 for channel in range(3)] for place in range(3)]
     return sum(np.stack(row, 1) << (7 - place) for place, row in enumerate(bits)).astype(np.uint8)  # type: ignore[union-attr]
@@ -42,6 +47,15 @@ def write_palette_png(path: str | Path, ids: np.ndarray) -> None:
 
     Raises:
         InputError: The ids are of another shape or range, or the file cannot be written.
+
+    Examples:
+        >>> write_palette_png("ids.png", np.array([[0, 1], [2, 255]]))
+        >>> read_palette_png("ids.png").tolist()
+        [[0, 1], [2, 255]]
+        >>> write_palette_png("ids.png", np.array([[-1, 0]]))
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: ids.png: expected ids from 0 to 65535; found -1 to 0.
     """
     from PIL import Image
 

@@ -26,6 +26,16 @@ def to_uint8(values: np.ndarray, subject: object) -> np.ndarray:
 
     Raises:
         InputError: NaN or infinite values, values out of range, or another dtype.
+
+    Examples:
+        >>> to_uint8(np.array([0.0, 0.2, 1.0]), "frame 0").tolist()
+        [0, 51, 255]
+        >>> to_uint8(np.array([False, True]), "frame 0").tolist()
+        [0, 255]
+        >>> to_uint8(np.array([0.0, 255.0]), "frame 0")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: frame 0: expected float64 values in [0, 1]; found [0, 255]. ...
     """
     kind = values.dtype.kind
     if values.dtype == np.uint8:
@@ -61,6 +71,12 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
 
     Args:
         image: uint8, shape (H, W, C).
+
+    Examples:
+        >>> to_rgb(np.array([[[7]]], np.uint8)).tolist()
+        [[[7, 7, 7]]]
+        >>> to_rgb(np.array([[[200, 100, 0, 51]]], np.uint8)).tolist()  # a fifth opaque, on black
+        [[[40, 20, 0]]]
     """
     if image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)
@@ -71,13 +87,25 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def to_grey(image: np.ndarray) -> np.ndarray:
-    """Return the luma (Rec. 601) of uint8 (H, W, 3) as uint8 (H, W, 1)."""
+    """Return the luma (Rec. 601) of uint8 (H, W, 3) as uint8 (H, W, 1).
+
+    Examples:
+        >>> to_grey(np.array([[[255, 255, 255], [0, 100, 0]]], np.uint8)).tolist()
+        [[[255], [59]]]
+    """
     weighted = image.astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
     return ((weighted + 500) // 1000).astype(np.uint8)[..., None]
 
 
 def fit(image: np.ndarray, selection: Selection) -> np.ndarray:
-    """Cut the crop out of uint8 (H, W, 3) and scale it by pixel area to the wanted size."""
+    """Cut the crop out of uint8 (H, W, 3) and scale it by pixel area to the wanted size.
+
+    Examples:
+        >>> from scenewise.media import Selection
+        >>> image = np.array([[[0] * 3, [100] * 3, [9] * 3, [9] * 3]], np.uint8)  # a row of four pixels
+        >>> fit(image, Selection(crop=(0, 0, 1, 2), size=(1, 1))).tolist()  # the mean of the first two
+        [[[50, 50, 50]]]
+    """
     if selection.crop is not None:
         top, left, height, width = selection.crop
         image = image[top : top + height, left : left + width]

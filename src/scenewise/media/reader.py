@@ -48,6 +48,12 @@ class Selection:
         start: First frame.
         stop: One past the last frame, or None for the end.
         channels: 3 for RGB, 1 for luma.
+
+    Examples:
+        >>> Selection(every=0)
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: every: expected at least 1; found 0.
     """
 
     size: tuple[int, int] | None = None
@@ -75,6 +81,16 @@ class Selection:
 
         Raises:
             InputError: The crop reaches outside the frame.
+
+        Examples:
+            >>> Selection(crop=(0, 10, 48, 64)).within((96, 128), "clip.mp4")
+            (48, 64)
+            >>> Selection(crop=(0, 10, 48, 64), size=(32, 32)).within((96, 128), "clip.mp4")
+            (32, 32)
+            >>> Selection(crop=(0, 100, 48, 64)).within((96, 128), "clip.mp4")
+            Traceback (most recent call last):
+            ...
+            scenewise.errors.InputError: clip.mp4: the crop top 0, left 100, height 48, width 64 reaches outside ...
         """
         if self.crop is None:
             return self.size or source_size
@@ -88,7 +104,12 @@ class Selection:
         return self.size or (height, width)
 
     def takes(self, index: int) -> bool:
-        """Return whether frame `index` is wanted, leaving `stop` aside."""
+        """Return whether frame `index` is wanted, leaving `stop` aside.
+
+        Examples:
+            >>> [index for index in range(10) if Selection(start=1, every=3).takes(index)]
+            [1, 4, 7]
+        """
         return index >= self.start and (index - self.start) % self.every == 0
 
     def ends_at(self, index: int) -> bool:
@@ -96,7 +117,14 @@ class Selection:
         return self.stop is not None and index >= self.stop
 
     def count(self, total: int | None) -> int | None:
-        """Return how many of `total` frames are wanted; None where nobody knows."""
+        """Return how many of `total` frames are wanted; None where nobody knows.
+
+        Examples:
+            >>> Selection(start=1, every=3, stop=7).count(100)  # frames 1 and 4
+            2
+            >>> Selection(every=2).count(None) is None
+            True
+        """
         if total is None and self.stop is None:
             return None
         end = min(x for x in (total, self.stop) if x is not None)
@@ -207,7 +235,13 @@ class VideoReader(ABC):
 
 
 def safe_name(path: Path) -> str:
-    """Return a folder name for what a path holds: the stem of a file, the whole name of a folder."""
+    """Return a folder name for what a path holds: the stem of a file, the whole name of a folder.
+
+    Examples:
+        >>> Path("my clip (2).mp4").touch()
+        >>> safe_name(Path("my clip (2).mp4"))
+        'my_clip_2'
+    """
     path = path.absolute()
     name = path.stem if path.is_file() else path.resolve().name
     return re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or "video"

@@ -47,6 +47,16 @@ def read_video(
 
     Raises:
         InputError: The path holds no video or several, or something about it or the options is wrong.
+
+    Examples:
+        >>> np.save("clip.npy", np.zeros((6, 48, 64, 3), np.uint8))
+        >>> video = read_video("clip.npy", layout="THWC", every=2, size=24)
+        >>> [(frame.index, frame.image.shape) for frame in video]
+        [(0, (24, 24, 3)), (2, (24, 24, 3)), (4, (24, 24, 3))]
+        >>> read_video("clip.npy")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: clip.npy: expected to be told what its axes are; found an array of ...
     """
     readers = read_videos(
         path, size=size, crop=crop, every=every, start=start, stop=stop, layout=layout, key=key, channels=channels

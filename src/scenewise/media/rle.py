@@ -30,6 +30,12 @@ def encode_rle(mask: np.ndarray) -> dict[str, Any]:
 
     Raises:
         InputError: The mask has another shape.
+
+    Examples:
+        Runs go down the columns: two zeros, then two ones.
+
+        >>> encode_rle(np.array([[0, 1], [0, 1]]))
+        {'size': [2, 2], 'counts': '22'}
     """
     from pycocotools import mask as coco
 
@@ -50,6 +56,14 @@ def decode_rle(rle: Mapping[str, Any]) -> np.ndarray:
 
     Raises:
         InputError: A key is missing, or the runs do not add up to H * W.
+
+    Examples:
+        >>> decode_rle({"size": [2, 2], "counts": [1, 2, 1]}).astype(int).tolist()
+        [[0, 1], [1, 0]]
+        >>> decode_rle({"size": [2, 2], "counts": [1, 2]})
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: RLE: expected runs that add up to 2 x 2 = 4; found 3. Write the mask again.
     """
     from pycocotools import mask as coco
 
@@ -67,6 +81,10 @@ def run_lengths(rle: Mapping[str, Any]) -> list[int]:
 
     Raises:
         InputError: The text is malformed, a run is negative, or the runs do not add up to H * W.
+
+    Examples:
+        >>> run_lengths({"size": [2, 2], "counts": "22"})
+        [2, 2]
     """
     height, width = _size(rle)
     counts = rle.get("counts")
@@ -115,6 +133,14 @@ class JsonArrayWriter:
 
     Raises:
         InputError: The folder cannot be written.
+
+    Examples:
+        >>> with JsonArrayWriter("numbers.json") as writer:
+        ...     writer.write([1, 2])
+        ...     before = json.loads(Path("numbers.json").read_text())  # whole while it is still open
+        ...     writer.write([{"three": 3}])
+        >>> before, json.loads(Path("numbers.json").read_text())
+        ([1, 2], [1, 2, {'three': 3}])
     """
 
     def __init__(self, path: str | Path) -> None:

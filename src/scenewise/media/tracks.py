@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 
 def mask_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Return (left, top, width, height) in pixels, from 0, of a bool mask (H, W); None where it is empty."""
+    """Return (left, top, width, height) in pixels, from 0, of a bool mask (H, W); None where it is empty.
+
+    Examples:
+        >>> mask = np.zeros((10, 10), bool)
+        >>> mask[2:5, 3:9] = True
+        >>> mask_box(mask)
+        (3, 2, 6, 3)
+        >>> mask_box(np.zeros((10, 10), bool)) is None
+        True
+    """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return None
@@ -29,7 +38,7 @@ def mask_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
 
 
 class TracksWriter:
-    """`tracks.csv`: rows of 10 columns without header, as the MOT challenge takes results.
+    r"""`tracks.csv`: rows of 10 columns without header, as the MOT challenge takes results.
 
     Columns: frame (from 1), id, left, top, width, height, confidence, -1, -1, -1. Boxes are in source pixels counted
     from 0; ids are written as given.
@@ -41,6 +50,14 @@ class TracksWriter:
 
     Raises:
         InputError: The folder cannot be written.
+
+    Examples:
+        Masks of 32 x 32 that show the right half of 64 x 128 source pixels, twice as large:
+
+        >>> with TracksWriter("tracks.csv", size=(32, 32), crop=(0, 64, 64, 64)) as tracks:
+        ...     tracks.write_frame(0, {3: (1, 2, 4, 5)}, confidence={3: 0.9})
+        >>> Path("tracks.csv").read_text()
+        '1,3,66,4,8,10,0.9,-1,-1,-1\n'
     """
 
     def __init__(self, path: str | Path, size: tuple[int, int], crop: tuple[int, int, int, int]) -> None:

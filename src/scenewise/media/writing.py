@@ -38,6 +38,14 @@ class VideoWriter:
 
     Raises:
         InputError: The folder cannot be written, the disk is full, or a value is out of range.
+
+    Examples:
+        >>> from scenewise.media import read_video
+        >>> with VideoWriter("clip.mp4", size=(48, 64), frame_rate=10) as writer:
+        ...     for level in (0, 100, 200):
+        ...         writer.write(np.full((48, 64, 3), level, np.uint8))
+        >>> [frame.time_s for frame in read_video("clip.mp4")]
+        [0.0, 0.1, 0.2]
     """
 
     def __init__(self, path: str | Path, size: tuple[int, int], frame_rate: float) -> None:

@@ -6,7 +6,7 @@ Numpy arrays go in (torch tensors are converted) and plain numbers and arrays co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scenewise.metrics.ari import RandIndex, adjusted_rand_index
 from scenewise.metrics.confidence import confidence
@@ -95,11 +95,12 @@ __all__ = [
     "velocity_similarity_of_positions",
 ]
 
+if not TYPE_CHECKING:  # a type checker that sees it takes every misspelt name for Any
 
-def __getattr__(name: str) -> Any:
-    """Import the torchmetrics classes when they are first used: they bring torch with them."""
-    if name in ("AdjustedRandIndex", "MeanSquaredError"):
-        from scenewise.metrics import metric_classes
+    def __getattr__(name: str) -> object:
+        """Import the torchmetrics classes when they are first used: they bring torch with them."""
+        if name in ("AdjustedRandIndex", "MeanSquaredError"):
+            from scenewise.metrics import metric_classes
 
-        return getattr(metric_classes, name)
-    raise AttributeError(f"module 'scenewise.metrics' has no attribute {name!r}")
+            return getattr(metric_classes, name)
+        raise AttributeError(f"module 'scenewise.metrics' has no attribute {name!r}")

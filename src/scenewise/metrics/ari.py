@@ -63,6 +63,31 @@ def adjusted_rand_index(
 
     Raises:
         InputError: Shapes differ, labels are negative, ids lie below -1, or a flag is unknown.
+
+    Examples:
+        >>> ids = [[0, 0, 1, 1]]  # one row of four pixels: two of background, two of an object
+        >>> adjusted_rand_index([[5, 5, 2, 2]], ids).mean  # what slots are called does not matter
+        1.0
+        >>> adjusted_rand_index([[3, 3, 3, 3]], ids).mean  # one slot for everything
+        0.0
+
+        A background in two parts costs ARI and not F-ARI. Of 6 pairs of pixels the truth joins 2, the labels 1, both 1:
+        (1 - 2 / 6) / (3 / 2 - 2 / 6) = 4 / 7.
+
+        >>> round(adjusted_rand_index([[0, 1, 2, 2]], ids).mean, 3)
+        0.571
+        >>> adjusted_rand_index([[0, 1, 2, 2]], ids, foreground=True).mean
+        1.0
+        >>> adjusted_rand_index([[0, 1]], [[0, 0]], foreground=True).empty  # a frame without an object
+        1
+
+        Two slots that exchange their objects from one frame to the next lose only where frames are scored jointly.
+
+        >>> labels, ids = [[[0, 1]], [[1, 0]]], [[[1, 2]], [[1, 2]]]
+        >>> adjusted_rand_index(labels, ids).each.tolist()
+        [1.0, 1.0]
+        >>> adjusted_rand_index(labels, ids, scope="video").mean
+        -0.5
     """
     one_of(scope, "scope", ("frame", "video"))
     one_of(empty, "empty", ("exclude", "one"))

@@ -24,6 +24,14 @@ def integers(values: ArrayLike, name: str, minimum: int | None = None) -> np.nda
 
     Raises:
         InputError: The values are not whole numbers, or one lies below `minimum`.
+
+    Examples:
+        >>> integers([True, False, True], "labels").tolist()
+        [1, 0, 1]
+        >>> integers([-2, 0], "ids", minimum=-1)
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: ids: must be at least -1; found -2. Only ids may be -1, for pixels to ignore.
     """
     array = _numpy(values)
     if array.dtype == bool:
@@ -48,6 +56,14 @@ def reals(values: ArrayLike, name: str) -> np.ndarray:
 
     Raises:
         InputError: The values are integers (their scale is not known), NaN or infinite.
+
+    Examples:
+        >>> reals([True, False], "masks").tolist()
+        [1.0, 0.0]
+        >>> reals([0, 255], "frames")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: frames: must be floats; found int64. Divide 8-bit images by 255.
     """
     array = _numpy(values)
     if array.dtype == bool:
@@ -87,13 +103,26 @@ def one_of(value: Any, name: str, allowed: Collection[str]) -> None:
 
     Raises:
         InputError: It has not; the message names the nearest spelling.
+
+    Examples:
+        >>> one_of("vide", "scope", ("frame", "video"))
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: scope: is 'vide'; allowed: frame, video. Did you mean 'video'?
     """
     if value not in allowed:
         raise InputError(name, f"is {value!r}; allowed: {', '.join(allowed)}.", nearest(str(value), allowed))
 
 
 def mean(values: np.ndarray, axis: int | tuple[int, ...] | None = None) -> Any:
-    """Return the mean of the entries that are not NaN, and NaN where there is none (without a warning)."""
+    """Return the mean of the entries that are not NaN, and NaN where there is none (without a warning).
+
+    Examples:
+        >>> mean(np.array([1.0, np.nan, 3.0]))
+        2.0
+        >>> mean(np.array([[1.0, np.nan], [3.0, np.nan]]), axis=0).tolist()
+        [2.0, nan]
+    """
     counted = ~np.isnan(values)
     count = counted.sum(axis=axis)
     total = np.where(counted, values, 0.0).sum(axis=axis)

@@ -27,6 +27,13 @@ def confidence(masks: ArrayLike, ids: ArrayLike, background_ids: Collection[int]
 
     Raises:
         InputError: Shapes do not fit.
+
+    Examples:
+        >>> masks = np.array([0.9, 0.6, 0.1, 0.4]).reshape(2, 1, 1, 2)  # two slots, a row of two pixels
+        >>> float(confidence(masks, [[1, 1]]))
+        0.75
+        >>> float(confidence(masks, [[1, 0]]))  # the second pixel is background
+        0.9
     """
     soft, truth = reals(masks, "masks"), integers(ids, "ids", minimum=-1)
     if soft.ndim < 4 or (*soft.shape[:-4], *soft.shape[-2:]) != truth.shape or soft.shape[-3] != 1:

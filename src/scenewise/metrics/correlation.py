@@ -21,6 +21,14 @@ def pearson(one: ArrayLike, other: ArrayLike) -> float:
 
     Raises:
         InputError: The shapes differ.
+
+    Examples:
+        >>> pearson([1.0, 2.0, 3.0], [10.0, 20.0, 30.0])
+        1.0
+        >>> pearson([1.0, 2.0, float("nan"), 3.0], [3.0, 2.0, 9.0, 1.0])  # the third image has only one of the measures
+        -1.0
+        >>> pearson([1.0, 2.0], [5.0, 5.0])
+        nan
     """
     x, y = np.asarray(one, np.float64), np.asarray(other, np.float64)
     same_shape(x, y, ("one", "other"), "(N,)", rank=1)
@@ -33,7 +41,12 @@ def pearson(one: ArrayLike, other: ArrayLike) -> float:
 
 
 def rescaled(values: ArrayLike) -> np.ndarray:
-    """Return values moved and stretched to [0, 1], NaN kept; all 0 where they do not vary."""
+    """Return values moved and stretched to [0, 1], NaN kept; all 0 where they do not vary.
+
+    Examples:
+        >>> rescaled([2.0, 4.0, 3.0]).tolist()
+        [0.0, 1.0, 0.5]
+    """
     array = np.asarray(values, np.float64)
     known = array[np.isfinite(array)]
     if not known.size or known.max() == known.min():

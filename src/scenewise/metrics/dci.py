@@ -99,6 +99,19 @@ def dci(
     Raises:
         InputError: Shapes do not fit, values are NaN or infinite, there are fewer than 20 samples, two codes or two
             factors, ten scenes, a factor is the same everywhere, or scikit-learn is not installed.
+
+    Examples:
+        Codes that are the factors in another order:
+
+        >>> numbers = np.random.default_rng(0)
+        >>> x, y = numbers.uniform(size=(2, 200))
+        >>> scores = dci(np.stack([y, x], 1), {"x": x, "y": y})
+        >>> round(scores.disentanglement, 2), round(scores.completeness, 2)
+        (1.0, 1.0)
+        >>> scores.importance.round(1).tolist()  # code 1 tells x, code 0 tells y
+        [[0.0, 1.0], [1.0, 0.0]]
+        >>> scores.informativeness["x"].measure
+        'normalised RMSE'
     """
     return dci_by((regressor,), codes, factors, scenes=scenes, seed=seed)[regressor]
 
@@ -151,6 +164,14 @@ def disentanglement(importance: ArrayLike) -> float:
 
     Raises:
         InputError: R is no matrix of finite floats that are at least 0, or has a single code or factor.
+
+    Examples:
+        >>> disentanglement([[1.0, 0.0], [0.0, 1.0]])  # a code for each factor
+        1.0
+        >>> disentanglement([[0.5, 0.5], [0.5, 0.5]])  # every code serves both
+        0.0
+        >>> disentanglement([[1.0, 0.0], [0.5, 0.5]])  # D = (1, 0), equal weights
+        0.5
     """
     matrix = _matrix(importance)
     used, total = matrix.sum(1), matrix.sum()
@@ -162,6 +183,12 @@ def completeness(importance: ArrayLike) -> float:
 
     Raises:
         InputError: As of `disentanglement`.
+
+    Examples:
+        >>> completeness([[1.0, 0.0], [0.0, 1.0]])
+        1.0
+        >>> round(completeness([[1.0, 0.0], [0.5, 0.5]]), 3)  # C = (1 - H(2 / 3, 1 / 3), 1) = (0.082, 1)
+        0.541
     """
     return float(_purity(_matrix(importance).T).mean())
 

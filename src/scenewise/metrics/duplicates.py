@@ -68,6 +68,20 @@ def takeover(scores: ArrayLike, appearance: ArrayLike) -> Takeover:
 
     Raises:
         InputError: Shapes do not fit, or values are not finite floats.
+
+    Examples:
+        Two pixels and three slots; slots 0 and 1 are black, slot 2 is white.
+
+        >>> masks = np.array([[[[0.6, 0.1]], [[0.3, 0.1]], [[0.1, 0.8]]]])
+        >>> colours = np.zeros((1, 3, 3, 1, 2))
+        >>> colours[:, 2] = 1.0
+        >>> effect = takeover(masks, colours)
+        >>> effect.area.tolist()
+        [[1, 0, 1]]
+        >>> effect.share[0, :, 0].tolist()  # slot 1 takes the first pixel when slot 0 goes
+        [0.0, 1.0, 0.0]
+        >>> effect.distance[0, :, 0].tolist()
+        [0.0, 0.0, 3.0]
     """
     soft, shown = reals(scores, "scores"), reals(appearance, "appearance")
     if soft.ndim != 4 or shown.ndim != 5 or shown.shape[:2] + shown.shape[3:] != soft.shape:
@@ -108,6 +122,18 @@ def duplicates(
         take: Smallest share of j's pixels that h takes over.
         distance: Largest mean squared RGB distance, on [0, 1].
         least_area: Smallest share of the frame that j wins; 20 pixels of 64 x 64.
+
+    Examples:
+        Two slots show the same: slot 1 would fill in for slot 0, in the same colour.
+
+        >>> masks = np.array([[[[0.6, 0.1, 0.1]], [[0.3, 0.1, 0.1]], [[0.1, 0.8, 0.8]]]])
+        >>> colours = np.zeros((1, 3, 3, 1, 3))
+        >>> colours[:, 2] = 1.0
+        >>> same = duplicates(takeover(masks, colours))
+        >>> np.argwhere(same.pairs[0]).tolist()
+        [[1, 0]]
+        >>> same.objects.tolist(), same.background.tolist()  # slot 2 wins most pixels, and has no double
+        ([True], [False])
     """
     large = found.area >= least_area * found.pixels
     pairs = large[:, None, :] & (found.share >= take) & (found.distance <= distance)

@@ -43,6 +43,16 @@ def over_horizons(
 
     Raises:
         InputError: `observed` leaves no predicted frame, or a horizon lies below 1.
+
+    Examples:
+        >>> scores = np.array([[0.9, 0.8, 0.75, 0.5], [0.9, 0.8, 0.25, 0.5]])  # two videos, two frames observed
+        >>> ahead = over_horizons(scores, observed=2, at=(1, 2, 9))
+        >>> ahead.per_horizon.tolist()
+        [0.5, 0.5]
+        >>> ahead.cumulative  # no horizon of 9 frames in a video of 4
+        {1: 0.5, 2: 0.5}
+        >>> round(over_horizons(scores, observed=2, include_observed=True, at=(2,)).cumulative[2], 3)
+        0.675
     """
     frames = values.shape[-1]
     if values.ndim != 2:
@@ -56,6 +66,13 @@ def over_horizons(
 
 
 def check_observed(observed: int, frames: int, minimum: int = 0) -> None:
-    """Raise InputError where `observed` of T frames leave nothing to predict, or are fewer than `minimum`."""
+    """Raise InputError where `observed` of T frames leave nothing to predict, or are fewer than `minimum`.
+
+    Examples:
+        >>> check_observed(10, frames=10)
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: observed: must lie in [0, 9] for 10 frames; found 10.
+    """
     if not minimum <= observed < frames:
         raise InputError("observed", f"must lie in [{minimum}, {frames - 1}] for {frames} frames; found {observed}.")

@@ -47,6 +47,18 @@ def inference_gap(log_weights: ArrayLike, samples: int | None = None) -> Inferen
 
     Raises:
         InputError: There are fewer than two samples, or values are not finite.
+
+    Examples:
+        Weights that do not vary leave no gap. Of weights 1 and 3, log p is about log(4 / 2), and the bound is
+        (log 1 + log 3) / 2.
+
+        >>> inference_gap([[-100.0, -100.0]]).gap.tolist()
+        [0.0]
+        >>> estimate = inference_gap([np.log([1.0, 3.0])])
+        >>> estimate.evidence.round(3).tolist(), estimate.bound.round(3).tolist(), estimate.gap.round(3).tolist()
+        ([0.693], [0.549], [0.144])
+        >>> estimate.effective.round(3).tolist()  # 4² / (1² + 3²)
+        [1.6]
     """
     weights = reals(log_weights, "log_weights").astype(np.float64)
     if weights.ndim != 2:

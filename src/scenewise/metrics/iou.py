@@ -51,7 +51,13 @@ class Overlaps:
     background: int | None
 
     def without_background(self) -> Overlaps:
-        """Return the objects' rows only; what slots own of the background stays in their unions."""
+        """Return the objects' rows only; what slots own of the background stays in their unions.
+
+        Examples:
+            >>> overlaps = Overlaps(iou=np.array([[0.5, 0.0], [0.25, 0.9]]), area=np.array([8, 4]), background=0)
+            >>> overlaps.without_background().iou.tolist()
+            [[0.25, 0.9]]
+        """
         if self.background is None:
             return self
         kept = np.arange(len(self.area)) != self.background
@@ -83,6 +89,20 @@ def mean_iou(
 
     Raises:
         InputError: Shapes differ, labels or ids lie below -1, or a flag is unknown.
+
+    Examples:
+        >>> ids = [[0, 0, 1, 1]]
+        >>> round(mean_iou([[0, 0, 0, 1]], ids).mean, 4)  # background 2 / 3, object 1 / 2
+        0.5833
+        >>> mean_iou([[0, 0, 0, 1]], ids, include_background=False).mean
+        0.5
+
+        One slot for everything covers each half with IoU 1 / 2, but can be matched only once.
+
+        >>> mean_iou([[7, 7, 7, 7]], ids).mean
+        0.25
+        >>> mean_iou([[7, 7, 7, 7]], ids, matching="greedy").mean
+        0.5
     """
     one_of(matching, "matching", MATCHINGS)
     one_of(scope, "scope", ("frame", "video"))
@@ -113,7 +133,16 @@ def labelled_sets(
 
 
 def overlaps_of(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int] = (0,)) -> Iterator[Overlaps]:
-    """Yield the overlaps of each row of (S, n) labellings. Segments without a pixel do not arise."""
+    """Yield the overlaps of each row of (S, n) labellings. Segments without a pixel do not arise.
+
+    Examples:
+        >>> sets, _ = labelled_sets([[0, 0, 0, 1]], [[0, 0, 1, 1]])
+        >>> (frame,) = overlaps_of(*sets)
+        >>> frame.iou.round(2).tolist()  # rows: background, object; columns: slots
+        [[0.67, 0.0], [0.25, 0.5]]
+        >>> frame.area.tolist(), frame.background
+        ([2, 2], 0)
+    """
     background = np.array(sorted(background_ids), dtype=np.int64)
     for predicted, truth in zip(labels, ids, strict=True):
         yield _overlaps(predicted[truth != -1], truth[truth != -1], background)

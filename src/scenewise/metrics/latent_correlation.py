@@ -28,6 +28,13 @@ def latent_correlation(before: ArrayLike, after: ArrayLike) -> np.ndarray:
 
     Raises:
         InputError: Shapes do not fit, or values are not finite floats.
+
+    Examples:
+        The first unit doubles from t to t + 1, the second turns its sign.
+
+        >>> before = np.array([[1.0, 0.0], [2.0, 3.0], [3.0, 0.0]])
+        >>> latent_correlation(before, before * [2.0, -1.0]).round(3).tolist()
+        [[1.0, 0.0], [0.0, -1.0]]
     """
     one, other = reals(before, "before").astype(np.float64), reals(after, "after").astype(np.float64)
     same_shape(one, other, ("before", "after"), "(N, Z)", rank=2)
@@ -43,6 +50,10 @@ def block_contrast(correlations: np.ndarray, parts: int) -> float:
 
     Raises:
         InputError: The units cannot be divided into two or more parts of one size.
+
+    Examples:
+        >>> block_contrast(np.array([[0.9, -0.3], [0.3, 0.9]]), parts=2)
+        3.0
     """
     units = len(correlations)
     if parts < 2 or units % parts:

@@ -54,6 +54,13 @@ class AdjustedRandIndex(_Mean):
         empty_as: What a frame without a pixel to score is worth: "exclude" or "one".
         background_ids: The true ids that are background.
         **kwargs: Settings of torchmetrics.Metric.
+
+    Examples:
+        >>> measure = AdjustedRandIndex(foreground=True)
+        >>> measure.update(torch.tensor([[0, 1, 2, 2]]), torch.tensor([[0, 0, 1, 1]]))
+        >>> measure.update(torch.tensor([[0, 0, 0, 0]]), torch.tensor([[0, 0, 0, 0]]))  # no object: counted apart
+        >>> measure.compute().item(), measure.empty.item()
+        (1.0, 1)
     """
 
     higher_is_better = True
@@ -98,6 +105,12 @@ class MeanSquaredError(_Mean):
     Args:
         reduction: "element", "vector" or "sum".
         **kwargs: Settings of torchmetrics.Metric.
+
+    Examples:
+        >>> measure = MeanSquaredError()
+        >>> measure.update(torch.zeros(4, 3, 8, 8), torch.full((4, 3, 8, 8), 0.5))
+        >>> measure.compute().item()
+        0.25
     """
 
     higher_is_better = False

@@ -41,6 +41,11 @@ class Transfer:
         matrix: I(part i at t + 1; part j at t), shape (K, K), in nats by `transfer`, in bits by `pooled_transfer`; NaN
             where it was not estimated.
         parts: Units of each part, shape (K, d).
+
+    Examples:
+        >>> information = Transfer(matrix=np.array([[2.0, 0.5], [1.0, 4.0]]), parts=np.array([[0, 1], [2, 3]]))
+        >>> information.same, information.cross
+        (3.0, 0.75)
     """
 
     matrix: np.ndarray
@@ -83,6 +88,14 @@ def mutual_information(
 
     Raises:
         InputError: Shapes do not fit, there are too few samples, or values are not finite floats.
+
+    Examples:
+        >>> one, noise = np.random.default_rng(0).standard_normal((2, 2000))
+        >>> other = 0.8 * one + 0.6 * noise  # correlation 0.8
+        >>> abs(mutual_information(one, other) - gaussian_information(0.8)) < 0.05
+        True
+        >>> abs(mutual_information(one, noise)) < 0.05
+        True
     """
     one, other = _samples(x, "x"), _samples(y, "y")
     if len(one) != len(other):
@@ -101,7 +114,14 @@ def mutual_information(
 
 
 def gaussian_information(correlation: float, pairs: int = 1) -> float:
-    """Return the information of `pairs` independent pairs of Gaussians with that correlation: -d/2 ln(1 - rho²)."""
+    """Return the information of `pairs` independent pairs of Gaussians with that correlation: -d/2 ln(1 - rho²).
+
+    Examples:
+        >>> round(gaussian_information(0.8), 4)  # -ln(0.36) / 2 = -ln 0.6
+        0.5108
+        >>> gaussian_information(0.8, pairs=3) == 3 * gaussian_information(0.8)
+        True
+    """
     return -0.5 * pairs * math.log1p(-(correlation**2))
 
 
@@ -116,6 +136,12 @@ def gaussian_bias(
         samples: N.
         neighbours: k.
         seed: Of the samples.
+
+    Examples:
+        >>> abs(gaussian_bias(0.5, dimensions=1, samples=1000)) < 0.1  # near the truth in few dimensions
+        True
+        >>> gaussian_bias(10.0, dimensions=10, samples=200) < -4  # it cannot exceed log 200 = 5.3
+        True
     """
     rho = math.sqrt(-math.expm1(-2 * information / dimensions))
     drawn = np.random.default_rng(seed).standard_normal((2, samples, dimensions))
@@ -163,6 +189,12 @@ def pooled_transfer(
 
     Raises:
         InputError: As of `transfer`, or there are no two frames.
+
+    Examples:
+        >>> latents = np.random.default_rng(0).standard_normal((20, 5, 4))  # 20 clips of 5 frames
+        >>> information = pooled_transfer(latents, parts=[[0, 1], [2, 3]])
+        >>> np.isnan(information.matrix).tolist()  # only the past of the first part with the future of the second
+        [[False, True], [False, False]]
     """
     samples = reals(latents, "latents").astype(np.float64)
     if samples.ndim != 3 or samples.shape[1] < 2:
@@ -183,6 +215,13 @@ def random_partitions(units: int, parts: int, count: int = 20, seed: int = 0) ->
 
     Raises:
         InputError: The units cannot be divided so, or there are fewer such divisions than asked for.
+
+    Examples:
+        There are three ways to part four units into pairs.
+
+        >>> divisions = random_partitions(units=4, parts=2, count=3)
+        >>> sorted(divisions.tolist())
+        [[[0, 1], [2, 3]], [[0, 2], [1, 3]], [[0, 3], [1, 2]]]
     """
     if parts < 1 or units % parts:
         raise InputError("parts", f"{units} units cannot be divided into {parts} parts of one size.")

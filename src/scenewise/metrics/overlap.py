@@ -23,6 +23,13 @@ def ids_from_masks(masks: ArrayLike, overlap: str = "top") -> np.ndarray:
 
     Raises:
         InputError: The masks are soft or have too few axes, or `overlap` is unknown.
+
+    Examples:
+        >>> masks = [[[1, 1, 0]], [[0, 1, 0]]]  # two objects in a row of three pixels, the second in front
+        >>> ids_from_masks(masks).tolist()
+        [[1, 2, 0]]
+        >>> ids_from_masks(masks, overlap="ignore").tolist()
+        [[1, -1, 0]]
     """
     one_of(overlap, "overlap", ("top", "ignore"))
     covered = integers(masks, "masks", minimum=0)

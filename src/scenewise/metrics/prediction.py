@@ -39,6 +39,15 @@ def prediction_ari(
 
     Raises:
         InputError: Shapes do not fit, or nothing is left to predict.
+
+    Examples:
+        One frame observed, two predicted: the first is right, the second has one slot for everything.
+
+        >>> ids = [[[[0, 0, 1, 1]]] * 3]
+        >>> labels = [[[[0, 0, 1, 1]], [[0, 0, 1, 1]], [[0, 0, 0, 0]]]]
+        >>> ahead = prediction_ari(labels, ids, observed=1, at=(1, 2))
+        >>> ahead.per_horizon.tolist(), ahead.cumulative
+        ([1.0, 0.0], {1: 1.0, 2: 0.5})
     """
     scores = adjusted_rand_index(labels, ids, foreground=foreground, empty=empty, background_ids=background_ids)
     if scores.each.ndim != 2:

@@ -48,6 +48,10 @@ def cosines(latents: ArrayLike) -> np.ndarray:
 
     Raises:
         InputError: The values are not finite floats, or there are too few axes.
+
+    Examples:
+        >>> cosines([[1.0, 0.0], [0.0, 5.0], [-2.0, 0.0]]).tolist()
+        [[1.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 1.0]]
     """
     values = reals(latents, "latents").astype(np.float64)
     if values.ndim < 2:
@@ -66,6 +70,14 @@ def similarity(latents: ArrayLike, *, least: float = 0.0, sigma: float = 0.1) ->
 
     Raises:
         InputError: The values are not finite floats, or there are too few axes.
+
+    Examples:
+        >>> opposite = similarity([[1.0, 0.0], [-1.0, 0.0]])
+        >>> float(opposite.signed), float(opposite.absolute)
+        (-1.0, 1.0)
+        >>> orthogonal = similarity([[1.0, 0.0], [0.0, 1.0]], sigma=0.1)
+        >>> float(orthogonal.prior.round(3))  # two ordered pairs: 2 (-ln 0.1 - ln(2 pi) / 2)
+        2.767
     """
     cosine = cosines(latents)  # (..., K, K)
     short = np.linalg.norm(reals(latents, "latents").astype(np.float64), axis=-1) < least  # (..., K)

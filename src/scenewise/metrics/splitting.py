@@ -43,6 +43,12 @@ def splits(labels: ArrayLike, ids: ArrayLike, *, share: float = 0.25, background
 
     Raises:
         InputError: Shapes differ, labels are negative, or ids lie below -1.
+
+    Examples:
+        >>> labels, ids = [[0, 0, 1, 2]], [[0, 0, 1, 1]]  # slots 1 and 2 share the object
+        >>> segments = splits(labels, ids)
+        >>> int(segments.objects), bool(segments.background), int(segments.visible)
+        (1, False, 1)
     """
     predicted, truth = integers(labels, "labels", minimum=0), integers(ids, "ids", minimum=-1)
     same_shape(predicted, truth, ("labels", "ids"), "(..., H, W)", rank=2)
@@ -83,6 +89,13 @@ def similar_pairs(
 
     Raises:
         InputError: Shapes do not fit.
+
+    Examples:
+        >>> latents = [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]
+        >>> int(similar_pairs(latents, [[0, 1, 2, 2]]))  # slots 0 and 1
+        1
+        >>> int(similar_pairs(latents, [[0, 0, 2, 2]]))  # slot 1 owns no pixel
+        0
     """
     owned, likeness = integers(labels, "labels", minimum=0), cosines(latents)
     if owned.ndim < 2 or owned.shape[:-2] != likeness.shape[:-2]:

@@ -97,6 +97,18 @@ def velocity_similarity_of_positions(
 
     Raises:
         InputError: Shapes do not fit, too few frames are observed, or a flag is unknown.
+
+    Examples:
+        An object moves right by 0.1 a frame; the slot does so, or moves left twice as fast.
+
+        >>> true = np.array([[0.1, 0.5], [0.2, 0.5], [0.3, 0.5]]).reshape(1, 3, 1, 2)
+        >>> same = velocity_similarity_of_positions(true, true, observed=1, lag=1)
+        >>> same.cosine.tolist(), same.valid.tolist()
+        ([1.0, 1.0], [1, 1])
+        >>> left = np.array([[0.1, 0.5], [-0.1, 0.5], [-0.3, 0.5]]).reshape(1, 3, 1, 2)
+        >>> wrong = velocity_similarity_of_positions(left, true, observed=1, lag=1)
+        >>> wrong.cosine.round(6).tolist(), wrong.speed_error.round(6).tolist()
+        ([-1.0, -1.0], [1.0, 1.0])
     """
     one_of(matching, "matching", ("hungarian", "ddpae"))
     if predicted.ndim != 4 or predicted.shape[:2] != true.shape[:2] or true.shape[-1:] + predicted.shape[-1:] != (2, 2):
@@ -124,6 +136,10 @@ def box_centres(labels: np.ndarray, names: Collection[int]) -> np.ndarray:
 
     Returns:
         Shape (..., M, 2). Pixel centres lie on whole numbers.
+
+    Examples:
+        >>> box_centres(np.array([[0, 1, 1, 0]]), names=[1, 2]).tolist()  # x: pixels 1 and 2 of 4; nothing is called 2
+        [[0.375, 0.0], [nan, nan]]
     """
     height, width = labels.shape[-2:]
     centres = np.full((*labels.shape[:-2], len(names), 2), np.nan)

@@ -409,7 +409,7 @@ class Weighs(ABC):
         """
 
 
-MODELS: Registry[type[SceneModel]] = Registry("model", "scenewise.models")
+MODELS: Registry[type[SceneModel]] = Registry("model", "scenewise.models", group="scenewise.models")
 
 
 def register_model(name: str) -> Any:

@@ -141,7 +141,7 @@ PRESETS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Explained:
-    """What is shown of a decode: the cell, q of the latents it drew, and the frame."""
+    """What is shown of a decode: the cell, prior and posterior of the latents it drew, and the frame."""
 
     frame: Tensor
     cell: Cell

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
-import scenewise
 from scenewise.config import plain
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, writing
 from scenewise.training.recipes import Recipe, differences, from_plain
+from scenewise.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -243,7 +243,7 @@ def settings_of(plan: Plan, recipe: Recipe | None = None) -> dict[str, Any]:
         "model": plain(plan.config),
         "data": {"source": plan.recipe.data.source, "fingerprint": plan.train.fingerprint()},
         "versions": {
-            "scenewise": scenewise.__version__,
+            "scenewise": __version__,
             "torch": str(torch.__version__),
             "python": platform.python_version(),
         },

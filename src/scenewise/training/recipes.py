@@ -7,12 +7,14 @@ begins with. `load` works all changes out, so that every stage of a `Recipe` sta
 from __future__ import annotations
 
 import importlib.resources
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.config import build, merge, nest, plain, setting
 from scenewise.errors import InputError, nearest
+from scenewise.registry import plugin_folders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -156,9 +158,20 @@ def _folder() -> Path:
     return Path(str(importlib.resources.files("scenewise"))) / "experiments" / "recipes"
 
 
+def folders() -> list[Path]:
+    """Return where recipes lie: in the package, in the folders of $SCENEWISE_RECIPES, and in plug-ins."""
+    listed = [Path(folder) for folder in os.environ.get("SCENEWISE_RECIPES", "").split(os.pathsep) if folder]
+    return [_folder(), *listed, *plugin_folders("scenewise.recipes")]
+
+
+def files() -> dict[str, Path]:
+    """Return the recipes by name; of two of one name, that of the first folder."""
+    return {path.stem: path for folder in reversed(folders()) for path in sorted(folder.glob("*.yaml"))}
+
+
 def names() -> list[str]:
-    """Return the names of the recipes that come with the package, sorted."""
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
+    """Return the names of all recipes, sorted."""
+    return sorted(files())
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,7 +196,7 @@ def load(name_or_path: str | Path, overrides: Sequence[str] = (), values: Mappin
     """Read a recipe and lay settings over it.
 
     Args:
-        name_or_path: Name of a recipe of the package, or a YAML file.
+        name_or_path: Name of a recipe, see `folders`, or a YAML file.
         overrides: Words `key.sub=value`, as `override` takes them; they win over everything.
         values: Nested plain values laid over the file's, as `lay` does.
 
@@ -333,12 +346,12 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
 
 def _path(name_or_path: str | Path) -> Path:
-    path = Path(name_or_path)
-    if str(name_or_path) in names():
-        return _folder() / f"{name_or_path}.yaml"
+    path, known = Path(name_or_path), files()
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return path
-    raise InputError(name_or_path, "is neither a recipe nor a YAML file.", nearest(str(name_or_path), names()))
+    raise InputError(name_or_path, "is neither a recipe nor a YAML file.", nearest(str(name_or_path), known))
 
 
 def read_yaml(path: Path, holds: str) -> dict[str, Any]:

@@ -43,8 +43,9 @@ class Sheets:
         mse: Reconstruction error, None where there is none.
         peak: The uncertainty that a grey value of 255 stands for.
         factor: How much the pictures are shrunk.
-    colour: PNG, RGB, height (2 + K) H.
-        grey: PNG, grey, height (3 + K) H.
+        scene: The frame and its reconstruction, PNG, RGB, height 2 H.
+        grey: Labels, true ids, uncertainty and masks, PNG, grey, height (3 + K) H.
+        appearance: Of each slot, JPEG, RGB.
     """
 
     position: int

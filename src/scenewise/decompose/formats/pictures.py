@@ -77,7 +77,12 @@ class MaskImages(Exporter):
 
 
 def slot_colours(slots: int) -> np.ndarray:
-    """Return one colour per slot, float in 0..255, shape (K, 3); they repeat beyond 64."""
+    """Return one colour per slot, float in 0..255, shape (K, 3); they repeat beyond 64.
+
+    Examples:
+        >>> slot_colours(2).astype(int).tolist()
+        [[230, 159, 0], [86, 180, 233]]
+    """
     return np.array(SLOT_COLOURS, float)[np.arange(slots) % len(SLOT_COLOURS)]
 
 
