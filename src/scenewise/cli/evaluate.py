@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     check_protocols(protocols)
     source = open_source(args.data, args.split, args.settings)
     decomposer = sw.load(args.model, args.device)
+    options.tell_untried(args, decomposer)
     started = time.perf_counter()
     with Progress(decomposer.name) as progress:
         rows = evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
@@ -9,6 +10,8 @@ from scenewise.errors import InputError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from scenewise.decompose import Decomposer
 
 DEFAULT_MODEL = "provide-balls-colour"
 
@@ -26,6 +29,13 @@ def add_model(parser: argparse.ArgumentParser, positional: bool = False, default
     parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
     parser.add_argument("--slots", type=int, metavar="K", help="number of slots, background included, 1 to 256")
     parser.add_argument("--refinements", type=int, metavar="R", help="refinements of the first frame, 1 to 64")
+
+
+def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
+    """Print one line where other refinements are asked for than were validated."""
+    line = decomposer.untried(args.refinements)
+    if line is not None:
+        print(f"note: {line}", file=sys.stderr)
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:

@@ -37,7 +37,14 @@ def _score(row: dict[str, Any], where: str) -> Score:
     return Score(protocol=row["protocol"], metric=row["measure"], data=where, value=row["mean"], videos=row["videos"])
 
 
-def publish(model: str | Path, name: str, evaluations: list[Path], limits: list[str], hours: float | None) -> Path:
+def publish(
+    model: str | Path,
+    name: str,
+    evaluations: list[Path],
+    limits: list[str],
+    hours: float | None,
+    refinements: tuple[int, ...] = (),
+) -> Path:
     """Write the model folder that ships.
 
     Args:
@@ -46,22 +53,28 @@ def publish(model: str | Path, name: str, evaluations: list[Path], limits: list[
         evaluations: Files that `scenewise evaluate --json` wrote for exactly this model.
         limits: Sentences that say where it fails.
         hours: Hours of all runs that led to it, where it is more than the last.
+        refinements: Fewest and most refinements with which its scores hold; both are among the evaluations.
 
     Raises:
-        InputError: An evaluation is of another model.
+        InputError: An evaluation is of another model, or there is none with those refinements.
     """
     loaded = load_model(model)
     scores: tuple[Score, ...] = ()
+    evaluated = set[int]()
     for file in evaluations:
         evaluation = json.loads(file.read_text(encoding="utf-8"))
         if evaluation["model"]["fingerprint"] != loaded.fingerprint:
             raise InputError(file, f"scores {evaluation['model']['fingerprint']}, not {loaded.fingerprint}.")
         scores += scores_of(evaluation)
+        evaluated.add(evaluation["refinements"])
+    if missing := sorted(set(refinements) - evaluated):
+        raise InputError("--refinements", f"there is no evaluation with {missing[0]}.", "Name the files of both.")
     card: Card = dataclasses.replace(
         loaded.card,
         name=name,
         scores=scores,
         hours=loaded.card.hours if hours is None else hours,
+        validated=dataclasses.replace(loaded.card.validated, refinements=refinements),
         limitations=(*loaded.card.limitations, *limits),
     )
     target = Path(str(importlib.resources.files("scenewise"))) / "weights" / name
@@ -76,8 +89,10 @@ def main() -> None:
     parser.add_argument("evaluations", nargs="+", type=Path)
     parser.add_argument("--limit", action="append", default=[], help="a sentence that says where it fails")
     parser.add_argument("--hours", type=float, help="hours of all runs that led to it")
+    text = "fewest and most refinements with which its scores hold, both evaluated"
+    parser.add_argument("--refinements", type=int, nargs=2, default=(), metavar=("LOW", "HIGH"), help=text)
     args = parser.parse_args()
-    publish(args.model, args.name, args.evaluations, args.limit, args.hours)
+    publish(args.model, args.name, args.evaluations, args.limit, args.hours, tuple(args.refinements))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,16 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, Refining, State, register_model
+from scenewise.models.contract import (
+    Decodes,
+    Output,
+    Predictor,
+    Recurrent,
+    Refining,
+    RefiningConfig,
+    State,
+    register_model,
+)
 from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer, make_canvas
 from scenewise.nn.encoders import make_encoder
 from scenewise.nn.layers import coordinates
@@ -38,7 +47,7 @@ from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.squeeze import SqueezeFeatures
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.engine import Cell, Engine, Place, decomposed
+from scenewise.variational.engine import Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.refinement import ImageGradients, ImageInputs, Weights
 
@@ -57,13 +66,14 @@ POSTERIORS = ("exact", "softmax_of_lik")
 
 
 @dataclass(frozen=True)
-class ProvideConfig:
+class ProvideConfig(RefiningConfig):
     """Settings of PROVIDE; defaults are the preset `paper`."""
 
     size: tuple[int, int] = setting((64, 64), "Height and width of the frames, pixels", minimum=8, maximum=1024)
     channels: int = setting(3, "Channels of the frames", minimum=1, maximum=4)
     slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
     refinements: int = setting(6, "R, refinement budget of the first frame", minimum=1, maximum=64)
+    first_refinements: int = setting(0, "R of the first frame where it exceeds R (ours)", minimum=0, maximum=64)
     latent: int = setting(64, "M, latent size of a slot", minimum=1, maximum=1024)
     hidden: int = setting(128, "Size of the 2D-LSTM's states", minimum=1, maximum=2048)
     code: int = setting(128, "Size of the refinement network's image code", minimum=1, maximum=2048)
@@ -125,7 +135,7 @@ PRESETS: dict[str, Any] = {
     "fast": {
         "latent": 32, "decoder": "coarse", "decoder_channels": 32, "encoder": "strided", "encoder_channels": 32,
         "pooling": 2, "refinements": 3, "first_sample": "shared", "mask_gradient": "logit", "sigma": 0.55,
-        "reconstruction_weight": 1.0, "kl_weight": 0.02,
+        "reconstruction_weight": 1.0, "kl_weight": 0.02, "extra_refinements": "better",
     },
     "tiny": {
         "size": [16, 16], "slots": 3, "refinements": 3, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
@@ -220,6 +230,7 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
 
     def begin_step(self, step: int) -> None:
         """Set the schedules to a training step; training calls it before every forward pass."""
+        super().begin_step(step)
         self.progress.fill_(step)
 
     def end_step(self, output: Output) -> None:
@@ -259,6 +270,7 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
     def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
         """Return the number of decodes in frame `frame`, counted from 0: refinements + 1 (provide.md 2)."""
         budget = self.config.refinements if refinements is None else refinements
+        budget = budget if frame else max(budget, self.config.first_refinements)
         full = self.config.grid == "full"
         return max(budget - 1 - (0 if full else frame), 1) + 1
 
@@ -277,8 +289,9 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         state = {name: tensor.to(frames.device) for name, tensor in state.items()}
         parts: list[_Explained] = []
         totals: dict[str, Any] = {}
+        asked = self.asked(refinements)
         for t in range(frames.shape[1]):
-            part, terms, state = self._frame(frames[:, t], state, refinements, None if noise is None else noise[:, t])
+            part, terms, state = self._frame(frames[:, t], state, asked, None if noise is None else noise[:, t])
             parts.append(part)
             totals = {name: totals.get(name, 0.0) + term for name, term in terms.items()}
         return Output(lambda: Decomposition.join([self._decomposition(p) for p in parts]), totals)
@@ -322,18 +335,22 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         refinement = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["cell"]))
         budget = self.config.refinements if refinements is None else refinements
         totals: dict[str, Any] = {}
-        cell: Cell | None = None
+        keeping = self.keeping(decodes, index)
+        trained_from = self.trained_from(decodes)
         for r in range(decodes):
             eps = self._noise(state, r, noise)
             refine = r + 1 < decodes or (self.config.trailing_refinement and index > 0)
-            drawn_from = posterior
-            cell, posterior, refinement = self.engine.cell(place, posterior, refinement, eps, refine)
+            drawn_from, carried = posterior, refinement
+            with torch.set_grad_enabled(torch.is_grad_enabled() and r >= trained_from):
+                cell, posterior, refinement = self.engine.cell(place, posterior, refinement, eps, refine)
+            keeping.see(r, cell, drawn_from, refinement if self.config.trailing_refinement and index else carried)
             weight = (r + 1) / (decodes if self.config.step_weights == "relative" else budget)
-            if scored:
+            if scored and r >= trained_from:
                 totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
-        state = self._next(state, refinement, place, noise)
-        q = Gaussian(*drawn_from.chunk(2, -1))
-        return _Explained(frame, cell.mixture, cell.drawn, q, place.prior), totals, state  # type: ignore[union-attr]
+        kept = keeping.kept
+        state = self._next(state, kept.carried, place, noise)
+        drawn, q = (kept.mixture.appearance, kept.mixture.logits), Gaussian(*kept.posterior.chunk(2, -1))
+        return _Explained(frame, kept.mixture, drawn, q, place.prior), totals, state
 
     def _next(self, state: State, carried: Pair, place: Place, noise: Tensor | None) -> State:
         new = {**state, "hidden": carried[0], "cell": carried[1], "frame": state["frame"] + 1}
