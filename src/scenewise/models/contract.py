@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.registry import Registry
 from scenewise.variational.gaussian import seeded_noise
-from scenewise.variational.keeping import EXTRA, Keeping
+from scenewise.variational.keeping import Keeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -220,21 +219,6 @@ class Balances(SceneModel):
 
 
 _REFINEMENTS = 1 << 20  # key of the random stream that numbers of refinements are drawn from
-
-
-@dataclass(frozen=True)
-class RefiningConfig:
-    """Settings that all models which refine share, beside `refinements`, the R they use where none is asked for.
-
-    `most_refinements`: every training step draws its R from `refinements` to this one, each as likely, so that a user
-    may ask for any of them. `gradient_decodes`: only the last decodes of a frame have a gradient and count in the loss;
-    those before them lead anywhere at less cost. `extra_refinements`: with "better", a frame keeps of its decodes from
-    the last trained one on the one with the largest bound (see `variational.keeping`); the papers have "all".
-    """
-
-    most_refinements: int = setting(0, "Largest R that training draws; 0 for R always (ours)", minimum=0, maximum=64)
-    gradient_decodes: int = setting(0, "Last decodes of a frame that are trained; 0: all (ours)", minimum=0, maximum=64)
-    extra_refinements: str = setting("all", "At test, beyond the trained R: only better ones, or all", choices=EXTRA)
 
 
 class Refining(SceneModel):

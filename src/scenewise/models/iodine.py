@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Refining, RefiningConfig, Weighs, register_model
+from scenewise.models.contract import Decodes, Output, Refining, Weighs, register_model
 from scenewise.nn.decoders import SlotDecoder, make_canvas
 from scenewise.nn.encoders import PooledEncoder, StridedEncoder
 from scenewise.nn.layers import fan_in_normal_
@@ -37,6 +37,7 @@ from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import SCALES, Gaussian, seeded_noise
 from scenewise.variational.importance import importance_log_weights
+from scenewise.variational.keeping import RefiningConfig
 from scenewise.variational.likelihood import OUTPUTS
 from scenewise.variational.refinement import ImageInputs, Weights
 

@@ -42,7 +42,7 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Refining, RefiningConfig, Renders, Weighs, register_model
+from scenewise.models.contract import Decodes, Output, Refining, Renders, Weighs, register_model
 from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import SlotDecoder, make_canvas
 from scenewise.nn.encoders import PooledEncoder, StridedEncoder
@@ -53,6 +53,7 @@ from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.importance import importance_log_weights
+from scenewise.variational.keeping import RefiningConfig
 from scenewise.variational.refinement import ImageInputs, Weights
 
 if TYPE_CHECKING:
@@ -388,8 +389,7 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return lambda after one view, whose LSTM starts at zero, and the weighted terms where wanted."""
         zeros = posterior.new_zeros(*posterior.shape[:2], self.config.hidden)
-        carried, totals = (zeros, zeros), dict[str, Any]()
-        decodes = len(noise)
+        carried, totals, decodes = (zeros, zeros), dict[str, Any](), len(noise)
         keeping, trained_from = self.keeping(decodes), self.trained_from(decodes)
         for r, eps in enumerate(noise):
             before = posterior

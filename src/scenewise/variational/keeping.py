@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from scenewise.config import setting
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from scenewise.nn.refiner import Pair
@@ -25,6 +29,21 @@ EXTRA = ("better", "all")
 
 
 @dataclass(frozen=True)
+class RefiningConfig:
+    """Settings that all models which refine share, beside `refinements`, the R they use where none is asked for.
+
+    `most_refinements`: every training step draws its R from `refinements` to this one, each as likely, so that a user
+    may ask for any of them. `gradient_decodes`: only the last decodes of a frame have a gradient and count in the loss;
+    those before them lead anywhere at less cost. `extra_refinements`: with "better", a frame keeps of its decodes from
+    the last trained one on the one with the largest bound; the papers have "all".
+    """
+
+    most_refinements: int = setting(0, "Largest R that training draws; 0 for R always (ours)", minimum=0, maximum=64)
+    gradient_decodes: int = setting(0, "Last decodes of a frame that are trained; 0: all (ours)", minimum=0, maximum=64)
+    extra_refinements: str = setting("all", "At test, beyond the trained R: only better ones, or all", choices=EXTRA)
+
+
+@dataclass(frozen=True)
 class Kept:
     """A decode and what led to it.
 
@@ -32,28 +51,30 @@ class Kept:
         mixture: How the slots explain the frame.
         posterior: The lambda they were drawn from, shape (B, K, 2M).
         carried: (h, c) that go with it, each (B, K, hidden).
-        bound: log p - KL of the frame, nats, shape (B,); None where nothing is compared.
+        terms: Of the decode, in nats, each (B,); `nll` and `kl` are looked at.
     """
 
     mixture: SpatialMixture
     posterior: Tensor
     carried: Pair
-    bound: Tensor | None = None
+    terms: Mapping[str, Tensor]
 
-    def unless(self, other: Kept) -> Kept:
-        """Return `other` for the samples in which its bound is larger, this one for the rest; NaN is never larger."""
-        if self.bound is None or other.bound is None:
-            return other
-        better = other.bound > self.bound
-        (h, c), (new_h, new_c) = self.carried, other.carried
+    def beaten_by(self, other: Kept) -> Tensor:
+        """Return where the bound of another is larger, shape (B,); NaN is never larger."""
+        ours, theirs = (-(kept.terms["nll"] + kept.terms["kl"]) for kept in (self, other))
+        return theirs > ours
+
+    def replaced(self, chosen: Tensor, other: Kept) -> Kept:
+        """Return `other` where `chosen` (B,), this one elsewhere."""
         mixture = replace(
             self.mixture,
-            appearance=_where(better, other.mixture.appearance, self.mixture.appearance),
-            logits=_where(better, other.mixture.logits, self.mixture.logits),
+            appearance=where(chosen, other.mixture.appearance, self.mixture.appearance),
+            logits=where(chosen, other.mixture.logits, self.mixture.logits),
         )
-        carried = (_where(better, new_h, h), _where(better, new_c, c))
-        posterior = _where(better, other.posterior, self.posterior)
-        return Kept(mixture, posterior, carried, torch.where(better, other.bound, self.bound))
+        (h, c), (new_h, new_c) = self.carried, other.carried
+        terms = {name: where(chosen, other.terms[name], self.terms[name]) for name in ("nll", "kl")}
+        posterior = where(chosen, other.posterior, self.posterior)
+        return Kept(mixture, posterior, (where(chosen, new_h, h), where(chosen, new_c, c)), terms)
 
 
 class Keeping:
@@ -71,7 +92,7 @@ class Keeping:
     kept: Kept
 
     def __init__(self, decodes: int, trained: int | None) -> None:
-        self._compared_from = decodes if trained is None or decodes <= trained else trained - 1
+        self._compared_after = decodes if trained is None else trained - 1
 
     def see(self, r: int, cell: Cell, posterior: Tensor, carried: Pair) -> None:
         """Look at a decode.
@@ -82,11 +103,10 @@ class Keeping:
             posterior: The lambda it was drawn from.
             carried: The state to hand on if it is kept.
         """
-        compared = r >= self._compared_from
-        bound = -(cell.terms["nll"] + cell.terms["kl"]).detach() if compared else None
-        new = Kept(cell.mixture, posterior, carried, bound)
-        self.kept = self.kept.unless(new) if compared and r else new
+        new = Kept(cell.mixture, posterior, carried, cell.terms)
+        self.kept = self.kept.replaced(self.kept.beaten_by(new), new) if r > self._compared_after else new
 
 
-def _where(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
+def where(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """Return rows of `new` where `chosen` (B,), rows of `old` elsewhere; both (B, ...)."""
     return torch.where(chosen.view(-1, *(1,) * (new.ndim - 1)), new, old)
