@@ -40,7 +40,7 @@ from scenewise.nn.squeeze import SqueezeFeatures
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
-from scenewise.variational.keeping import Kept, RefiningConfig, where
+from scenewise.variational.keeping import RefiningConfig
 from scenewise.variational.refinement import ImageGradients, ImageInputs, Weights
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ GRIDS = ("triangular", "full")
 SCALES = ("log_sigma", "softplus_logvar")
 FIRST_SAMPLES = ("per_frame", "shared")
 POSTERIORS = ("exact", "softmax_of_lik")
-STARTS_APART = 0x9E3779B97F4A7C15  # between the seeds of two starts of a video, modulo 2^62: far from users' seeds
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class ProvideConfig(RefiningConfig):
     slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
     refinements: int = setting(6, "R, refinement budget of the first frame", minimum=1, maximum=64)
     first_refinements: int = setting(0, "R of the first frame where it exceeds R (ours)", minimum=0, maximum=64)
-    starts: int = setting(1, "Starts of the first frame at test; the best is kept (ours)", minimum=1, maximum=64)
+    first_looks: int = setting(1, "Times the first frame is looked at, at test (ours)", minimum=1, maximum=64)
     latent: int = setting(64, "M, latent size of a slot", minimum=1, maximum=1024)
     hidden: int = setting(128, "Size of the 2D-LSTM's states", minimum=1, maximum=2048)
     code: int = setting(128, "Size of the refinement network's image code", minimum=1, maximum=2048)
@@ -129,7 +128,7 @@ PRESETS: dict[str, Any] = {
     "fast": {
         "latent": 32, "decoder": "coarse", "decoder_channels": 32, "encoder": "strided", "encoder_channels": 32,
         "pooling": 2, "refinements": 3, "first_sample": "shared", "mask_gradient": "logit", "sigma": 0.55,
-        "reconstruction_weight": 1.0, "kl_weight": 0.02, "extra_refinements": "better", "starts": 4,
+        "reconstruction_weight": 1.0, "kl_weight": 0.02, "extra_refinements": "better", "first_looks": 3,
     },
     "tiny": {
         "size": [16, 16], "slots": 3, "refinements": 3, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
@@ -321,33 +320,19 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         noise: Tensor | None = None,
         scored: bool = True,
     ) -> tuple[_Explained, dict[str, Tensor], State]:
-        """Explain one frame; of several starts of a first one each video keeps that with the largest bound."""
-        seen = frame if self.config.pooling == 1 else functional.avg_pool2d(frame, self.config.pooling)
-        place, first = self._place(seen, state), int(state["frame"]) == 0
-        kept, terms = self._column(place, state, refinements, noise, scored)
-        starts = self.config.starts if first and noise is None and not self.training else 1
-        for start in range(1, starts):
-            again = self._restarted(state, start)
-            other, other_terms = self._column(place, again, refinements, None, scored)
-            better = kept.beaten_by(other)
-            kept = kept.replaced(better, other)
-            terms = {name: where(better, other_terms[name], terms[name]) for name in terms}
-            state = {**state, "first_noise": where(better, again["first_noise"], state["first_noise"])}
-        drawn, q = (kept.mixture.appearance, kept.mixture.logits), Gaussian(*kept.posterior.chunk(2, -1))
-        state = self._next(state, kept.carried, place, noise)
-        return _Explained(frame, kept.mixture, drawn, q, place.prior), terms, state
+        """Explain one frame; at test a first one as if the video had stood still before it, `first_looks` - 1 times."""
+        index = state["frame"]
+        again = self.config.first_looks - 1 if not self.training and noise is None and int(index) == 0 else 0
+        for _ in range(again):
+            state = {**self._look(frame, state, refinements, None, False)[-1], "frame": index}
+        return self._look(frame, state, refinements, noise, scored)
 
-    def _restarted(self, state: State, start: int) -> State:
-        """Return the state before the first frame with other noise."""
-        seed = (int(state["seed"]) + start * STARTS_APART) % (1 << 62)
-        again = seeded_noise(tuple(state["first_noise"].shape), seed, 0, 0, device=state["hidden"].device)
-        return {**state, "seed": torch.tensor(seed), "first_noise": again}
-
-    def _column(
-        self, place: Place, state: State, refinements: int | None, noise: Tensor | None, scored: bool
-    ) -> tuple[Kept, dict[str, Tensor]]:
+    def _look(
+        self, frame: Tensor, state: State, refinements: int | None, noise: Tensor | None, scored: bool
+    ) -> tuple[_Explained, dict[str, Tensor], State]:
         """Fill one frame's column of the grid; without terms where nobody scores it."""
-        index = int(state["frame"])
+        seen = frame if self.config.pooling == 1 else functional.avg_pool2d(frame, self.config.pooling)
+        place, index = self._place(seen, state), int(state["frame"])
         decodes = self.decodes(index, refinements)
         posterior = self.initial.expand(*state["hidden"].shape[:2], -1)
         refinement = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["cell"]))
@@ -364,7 +349,10 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
             weight = (r + 1) / (decodes if self.config.step_weights == "relative" else budget)
             if scored and r >= trained_from:
                 totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
-        return keeping.kept, totals
+        kept = keeping.kept
+        drawn, q = (kept.mixture.appearance, kept.mixture.logits), Gaussian(*kept.posterior.chunk(2, -1))
+        state = self._next(state, kept.carried, place, noise)
+        return _Explained(frame, kept.mixture, drawn, q, place.prior), totals, state
 
     def _next(self, state: State, carried: Pair, place: Place, noise: Tensor | None) -> State:
         new = {**state, "hidden": carried[0], "cell": carried[1], "frame": state["frame"] + 1}

@@ -59,22 +59,19 @@ class Kept:
     carried: Pair
     terms: Mapping[str, Tensor]
 
-    def beaten_by(self, other: Kept) -> Tensor:
-        """Return where the bound of another is larger, shape (B,); NaN is never larger."""
+    def unless(self, other: Kept) -> Kept:
+        """Return `other` for the samples in which its bound is larger, this one for the rest; NaN is never larger."""
         ours, theirs = (-(kept.terms["nll"] + kept.terms["kl"]) for kept in (self, other))
-        return theirs > ours
-
-    def replaced(self, chosen: Tensor, other: Kept) -> Kept:
-        """Return `other` where `chosen` (B,), this one elsewhere."""
+        better = theirs > ours
         mixture = replace(
             self.mixture,
-            appearance=where(chosen, other.mixture.appearance, self.mixture.appearance),
-            logits=where(chosen, other.mixture.logits, self.mixture.logits),
+            appearance=_where(better, other.mixture.appearance, self.mixture.appearance),
+            logits=_where(better, other.mixture.logits, self.mixture.logits),
         )
         (h, c), (new_h, new_c) = self.carried, other.carried
-        terms = {name: where(chosen, other.terms[name], self.terms[name]) for name in ("nll", "kl")}
-        posterior = where(chosen, other.posterior, self.posterior)
-        return Kept(mixture, posterior, (where(chosen, new_h, h), where(chosen, new_c, c)), terms)
+        terms = {name: _where(better, other.terms[name], self.terms[name]) for name in ("nll", "kl")}
+        posterior = _where(better, other.posterior, self.posterior)
+        return Kept(mixture, posterior, (_where(better, new_h, h), _where(better, new_c, c)), terms)
 
 
 class Keeping:
@@ -104,9 +101,8 @@ class Keeping:
             carried: The state to hand on if it is kept.
         """
         new = Kept(cell.mixture, posterior, carried, cell.terms)
-        self.kept = self.kept.replaced(self.kept.beaten_by(new), new) if r > self._compared_after else new
+        self.kept = self.kept.unless(new) if r > self._compared_after else new
 
 
-def where(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Return rows of `new` where `chosen` (B,), rows of `old` elsewhere; both (B, ...)."""
+def _where(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
     return torch.where(chosen.view(-1, *(1,) * (new.ndim - 1)), new, old)
