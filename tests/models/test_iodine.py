@@ -1,7 +1,9 @@
-"""IODINE and SEQ-IODINE: what the papers and their public code say (iodine.md 3, 5, 6, 10.8, 11)."""
+"""IODINE and SEQ-IODINE: what the papers and their public code say."""
 
 import math
+from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +12,12 @@ from scenewise.errors import InputError
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.seq_iodine import SeqIodine, SeqIodineConfig
 from scenewise.observation import Observation
+from scenewise.variational.refinement import INPUTS
+
+SMALL = {
+    "size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8, "encoder_channels": 8,
+    "encoder_layers": 2,
+}  # fmt: skip
 
 
 def iodine(preset: str = "tiny", **changes: object) -> Iodine:
@@ -17,9 +25,9 @@ def iodine(preset: str = "tiny", **changes: object) -> Iodine:
     return Iodine(build(IodineConfig, {**Iodine.presets[preset], **changes}, "test"))
 
 
-def seq_iodine(**changes: object) -> SeqIodine:
+def seq_iodine(preset: str = "tiny", **changes: object) -> SeqIodine:
     torch.manual_seed(0)
-    return SeqIodine(build(SeqIodineConfig, {**SeqIodine.presets["tiny"], **changes}, "test"))
+    return SeqIodine(build(SeqIodineConfig, {**SeqIodine.presets[preset], **changes}, "test"))
 
 
 def frames(batch: int = 2, time: int = 3, size: int = 16) -> torch.Tensor:
@@ -30,8 +38,8 @@ def parameters(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def test_clevr6_has_the_published_layers() -> None:
-    model = iodine("clevr6")
+def test_paper_has_the_published_layers_of_clevr6() -> None:
+    model = iodine("paper")
     conv = 64 * 9 * 64 + 64
     assert parameters(model.decoder) == (66 * 9 * 64 + 64) + 3 * conv + (64 * 9 * 4 + 4)
     assert parameters(model.refine.encoder) == (17 * 9 * 64 + 64) + 3 * conv + (64 * 256 + 256)
@@ -39,13 +47,133 @@ def test_clevr6_has_the_published_layers() -> None:
     assert parameters(model.refine.update) == 256 * 128 + 128
 
 
-@pytest.mark.parametrize(("preset", "concatenated", "outputs"), [("multi-dsprites", 192, 32), ("tetris", 256, 64)])
-def test_sprites_and_tetris_have_the_published_sizes(preset: str, concatenated: int, outputs: int) -> None:
+@pytest.mark.parametrize(
+    ("preset", "size", "slots", "concatenated", "outputs"),
+    [("paper-sprites", (64, 64), 6, 192, 32), ("paper-tetris", (35, 35), 4, 256, 64)],
+)
+def test_sprites_and_tetris_have_the_published_layers(
+    preset: str, size: tuple[int, int], slots: int, concatenated: int, outputs: int
+) -> None:
+    """The tables of appendices C.2 and C.3."""
     model = iodine(preset)
-    code = model.config.code
-    assert code + 4 * model.config.latent == concatenated
-    assert model.refine.update.out_features == outputs
-    assert (model.refine.cell is None) == (preset == "tetris")
+    config, latent = model.config, outputs // 2
+    assert (config.size, config.slots, config.refinements, config.sigma) == (size, slots, 5, 0.1)
+    conv = 32 * 25 * 32 + 32
+    assert parameters(model.decoder) == ((latent + 2) * 25 * 32 + 32) + 3 * conv + (32 * 25 * 4 + 4)
+    encoder = model.refine.encoder
+    assert parameters(encoder) == (17 * 25 * 32 + 32) + 2 * conv + (32 * 128 + 128)
+    assert [encoder.first.stride, *(layer.stride for layer in encoder.rest)] == [1, (1, 1), (1, 1)]
+    assert 128 + 4 * latent == concatenated
+    if preset == "paper-tetris":
+        assert model.refine.cell is None
+        assert parameters(model.refine.update) == concatenated * outputs + outputs
+    else:
+        assert parameters(model.refine.cell) == 4 * 128 * (concatenated + 128 + 1)
+        assert parameters(model.refine.update) == 128 * outputs + outputs
+
+
+class Watched:
+    """What a model draws in each decode, and lambda where it refines, in float64.
+
+    Args:
+        model: Whose forward pass to watch.
+        video: What it gets.
+        noise: Of all decodes.
+    """
+
+    def __init__(self, model: Iodine, video: torch.Tensor, noise: torch.Tensor) -> None:
+        self.drawn: list[tuple[np.ndarray, np.ndarray]] = []
+        self.posteriors: list[np.ndarray] = []
+        hooks = [
+            model.decoder.register_forward_hook(lambda _, __, out: self.drawn.append(tuple(map(exact, out)))),
+            model.refine.register_forward_pre_hook(lambda _, args: self.posteriors.append(exact(args[1]))),
+        ]
+        output = model(Observation(video), noise=noise)
+        self.terms, self.shown = output.terms, output.decomposition
+        for hook in hooks:
+            hook.remove()
+
+
+def exact(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().double().numpy()
+
+
+def step_loss(x: np.ndarray, means: np.ndarray, logits: np.ndarray, posterior: np.ndarray) -> tuple[float, float]:
+    """Return -log p(x | z) (IODINE eq. 1) with sigma = .1, and KL(q || N(0, 1)), of one image."""
+    masks = np.exp(logits - logits.max(0))
+    masks = masks / masks.sum(0)
+    log_n = -((x - means) ** 2) / (2 * 0.1**2) - np.log(0.1 * np.sqrt(2 * np.pi))
+    log_n = log_n.sum(1)
+    top = log_n.max(0)
+    log_p = top + np.log((masks[:, 0] * np.exp(log_n - top)).sum(0))
+    mean, log_variance = np.split(posterior, 2, -1)
+    return -log_p.sum(), 0.5 * (np.exp(log_variance) + mean**2 - 1 - log_variance).sum()
+
+
+@pytest.mark.parametrize("preset", ["paper", "paper-sprites", "paper-tetris"])
+def test_every_preset_of_the_paper_weighs_step_t_of_T_by_t_over_T(preset: str) -> None:  # noqa: N802
+    """Eq. 4: L = sum_{t = 1}^T t / T L(t)."""
+    model = iodine(preset, size=[8, 8], slots=3, refinements=3, encoder_channels=4, decoder_channels=4, latent=4)
+    video = frames(1, 1, 8)
+    watched = Watched(model, video, torch.randn(model.noise_shape(1, 1)))
+    assert (len(watched.drawn), len(watched.posteriors)) == (3, 2)  # nothing draws lambda(4): nothing works it out
+    last = exact(torch.cat([watched.shown.mean, watched.shown.log_variance], -1))[0]
+    posteriors = [*(vectors[:, :, :8] for vectors in watched.posteriors), last]
+    losses = [
+        step_loss(exact(video[0, 0]), means[0], logits[0], posterior[0])
+        for (means, logits), posterior in zip(watched.drawn, posteriors, strict=True)
+    ]
+    for name, index in (("nll", 0), ("kl", 1)):
+        expected = sum(t / 3 * loss[index] for t, loss in enumerate(losses, 1))
+        assert watched.terms[name].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("left_out", [*INPUTS, "image and coordinates"])
+def test_each_of_the_eleven_inputs_can_be_left_out(left_out: str) -> None:
+    names = left_out.split(" and ")
+    model, whole = iodine("paper", **SMALL, inputs_left_out=names), iodine("paper", **SMALL)
+    widths = {"image": 3, "means": 3, "mean_gradient": 3, "coordinates": 2, "posterior_gradient": 0}
+    lost = sum(widths.get(name, 1) for name in names)
+    assert parameters(whole.refine.encoder) - parameters(model.refine.encoder) == lost * 9 * 8
+    seen: list[tuple] = []
+    model.refine.register_forward_pre_hook(lambda _, args: seen.append((*args[0], args[1])))
+    output = model(Observation(frames()))
+    model.loss(output.terms).mean().backward()
+    shared, per_slot, vectors = seen[0]
+    assert shared.shape[1] + per_slot.shape[2] == 17 - lost
+    assert vectors.shape[-1] == (16 if left_out == "posterior_gradient" else 32)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.refine.parameters())
+
+
+def test_without_the_posterior_gradient_nothing_is_differentiated_to_refine() -> None:
+    model = iodine("paper", **SMALL, inputs_left_out=["posterior_gradient"])
+    with mock.patch.object(torch.autograd, "grad", side_effect=ZeroDivisionError), torch.no_grad():
+        model(Observation(frames()))
+    other = seq_iodine(inputs_left_out=["posterior_gradient"])
+    _, state = other.step(frames()[:, 0], other.initial_state(2))
+    assert other.predict(state, 2)[0].masks.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"prior_std": 0.8326, "scale": "softplus"}, {"prior_std": 30.0, "scale": "softplus"}]
+)
+def test_the_first_posterior_can_be_the_prior(changes: dict[str, object]) -> None:
+    """Appendix C: q(z; lambda(1)) = N(0, 1), which nothing trains."""
+    model = iodine("paper", **SMALL, initial_posterior="prior", **changes)
+    q = model.engine.posterior(model.beginning(2)[0])
+    torch.testing.assert_close(q.mean, torch.zeros(2, 3, 8))
+    std = torch.full((2, 3, 8), float(changes.get("prior_std", 1.0)))
+    torch.testing.assert_close((0.5 * q.log_variance).exp(), std, rtol=1e-5, atol=0)
+    assert "initial" not in dict(model.named_parameters())
+    one = iodine("paper", **SMALL, refinements=1, initial_posterior="prior", **changes)
+    torch.testing.assert_close(one(Observation(frames())).terms["kl"], torch.zeros(2), rtol=0, atol=1e-4)
+
+
+def test_a_fixed_first_posterior_starts_from_trained_weights_and_stays_the_prior() -> None:
+    trained, fixed = iodine("paper", **SMALL), iodine("paper", **SMALL, initial_posterior="prior")
+    fixed.load_state_dict(fixed.adapt(trained.state_dict()))
+    assert torch.equal(fixed.initial, torch.zeros(16))
+    assert trained.adapt(trained.state_dict()).keys() == trained.state_dict().keys()
 
 
 def test_official_has_the_public_codes_prior_and_posterior_at_rest() -> None:
@@ -58,7 +186,7 @@ def test_official_has_the_public_codes_prior_and_posterior_at_rest() -> None:
 
 
 def test_decodes_weigh_from_nothing_to_one() -> None:
-    """With equal cells the weighted sum of terms is the mean weight times a cell's term (iodine.md 5)."""
+    """With equal cells the weighted sum of terms is the mean weight times a cell's term ."""
     for final, weights in ((True, [0, 1 / 2, 1]), (False, [1 / 2, 1])):
         model = iodine(final_decode=final)
         torch.nn.init.zeros_(model.refine.update.weight)
@@ -99,6 +227,10 @@ def test_cutting_the_gradient_changes_gradients_and_nothing_else() -> None:
 def test_settings_that_cannot_work_are_told() -> None:
     with pytest.raises(InputError, match="divisible by 16"):
         iodine(size=[24, 24], decoder="deconv")
+    with pytest.raises(InputError, match="of all slots"):
+        iodine(inputs_left_out=["image", "likelihood", "coordinates"])
+    with pytest.raises(InputError, match="Did you mean 'image'"):
+        iodine(inputs_left_out=["imag"])
     with pytest.raises(InputError, match="groups"):
         iodine(decoder="coarse", decoder_channels=6)
     with pytest.raises(InputError, match="refinements"):
@@ -136,7 +268,8 @@ def test_post_readout_has_seen_the_frame() -> None:
 @pytest.mark.parametrize("readout", ["pre", "post"])
 def test_terms_sum_over_frames_as_weighted(readout: str) -> None:
     video = frames()
-    for kind, weights in (("linear", [0, 0.5, 1]), ("uniform", [1, 1, 1])):
+    kinds = {"proportional": [1 / 3, 2 / 3, 1], "linear": [0, 0.5, 1], "uniform": [1, 1, 1]}
+    for kind, weights in kinds.items():
         output = seq_iodine(readout=readout, step_weights=kind)(Observation(video))
         expected = (-output.decomposition.log_likelihood * torch.tensor(weights)).sum(1)
         torch.testing.assert_close(output.terms["nll"], expected, rtol=1e-4, atol=1e-3)
@@ -147,6 +280,21 @@ def test_terms_sum_over_frames_as_weighted(readout: str) -> None:
 
 def test_one_frame_still_trains() -> None:
     assert seq_iodine()(Observation(frames(2, 1))).terms["nll"].abs().sum() > 0
+
+
+def test_seq_iodine_is_the_papers_sum_of_predictions() -> None:
+    """Appendix A.1 and eq. 4: what the frames before made of lambda is scored against frame t, weighted t / T."""
+    model = seq_iodine("paper", **SMALL)
+    video = frames(1, 4)
+    watched = Watched(model, video, torch.randn(model.noise_shape(1, 4)))
+    assert (len(watched.drawn), len(watched.posteriors)) == (4, 4)
+    losses = [
+        step_loss(exact(video[0, t]), means[0], logits[0], watched.posteriors[t][0, :, :16])
+        for t, (means, logits) in enumerate(watched.drawn)
+    ]
+    for name, index in (("nll", 0), ("kl", 1)):
+        expected = sum(t / 4 * loss[index] for t, loss in enumerate(losses, 1))
+        assert watched.terms[name].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_lambda_runs_on_from_frame_to_frame() -> None:

@@ -87,6 +87,7 @@ def test_one_view_without_queries_is_iodine_with_prior_lam0_and_normalised_weigh
     model, observation = mulmon(viewpoint_noise=0.0), scene(views=1)
     shared = {"size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "code": 16, "mixture": "channel"}
     shared |= {"encoder": "strided", "encoder_channels": 8, "decoder_channels": 8, "likelihood_inputs": "log"}
+    shared |= {"mask_gradient": "logit"}
     twin = PriorAtStart(build(IodineConfig, {**shared, "refinements": 3, "final_decode": False}, "twin"))
     twin.refine.load_state_dict(model.refine.state_dict())
     twin.initial.data.copy_(model.initial.data)

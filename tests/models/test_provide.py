@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from scenewise.config import build
 from scenewise.errors import InputError
 from scenewise.models.provide import PRESETS, Provide, ProvideConfig
+from scenewise.nn.lstm2d import GravesLSTM2d
 from scenewise.observation import Observation
 from scenewise.variational.refinement import normalise
 
@@ -156,6 +158,7 @@ def test_shared_first_sample_repeats_the_first_noise_in_every_frame() -> None:
         {"pretrained_features": True},
         {"conditional_prior": False}, {"conditional_decoder": False}, {"mean_activation": "linear"},
         {"decoder": "coarse"}, {"encoder": "gap"}, {"encoder": "strided"}, {"grid": "full"},
+        {"step_weights": "refined"}, {"likelihood_inputs": "probability"},
         {"step_weights": "absolute"}, {"trailing_refinement": True}, {"first_sample": "shared"},
         {"composed_until": (5, 10)},
         {"area_entropy_weight": 0.5}, {"lds_weight": 0.5},
@@ -230,6 +233,79 @@ def test_relative_and_absolute_step_weights() -> None:
     assert not torch.allclose(
         *(tiny(refinements=3, step_weights=w)(frames).terms["nll"] for w in ("relative", "absolute"))
     )
+
+
+def cells_of(model: Provide, observation: Observation, noise: torch.Tensor) -> tuple[dict, list[dict]]:
+    """Return the terms of a clip, and of each decode: means, logits, and where it was refined lambda and h, c."""
+    cells: list[dict] = []
+
+    def decoded(_: object, args: tuple, out: tuple) -> None:
+        cells.append({"means": out[0].detach(), "logits": out[1].detach(), "h": args[1].detach()})
+
+    def refined(_: object, args: tuple, out: tuple) -> None:
+        cells[-1] |= {"lambda": args[1][..., : 2 * TINY.latent].detach(), "after": out[1][0].detach()}
+
+    hooks = [model.decoder.register_forward_hook(decoded), model.refine.register_forward_hook(refined)]
+    terms = model(observation, noise=noise).terms
+    for hook in hooks:
+        hook.remove()
+    return terms, cells
+
+
+def test_refined_step_weights_are_the_papers_sum() -> None:
+    """Eq. 3 with its inner sum weighted: sum_t sum_{r = 1}^{R_t} r / R_t L(t, r), R_t = max(R - t, 1)."""
+    budget, frames = 4, 5
+    model, observation = tiny(refinements=budget, step_weights="refined"), clip(1, frames)
+    noise = torch.randn(model.noise_shape(1, frames), generator=torch.Generator().manual_seed(4))
+    terms, cells = cells_of(model, observation, noise)
+    nll = kl = 0.0
+    h, queue = np.zeros((TINY.slots, TINY.hidden)), iter(cells)
+    for t in range(1, frames + 1):
+        x, steps = observation.frames[0, t - 1].double().numpy(), max(budget - t, 1)
+        prior = model.prior(torch.from_numpy(h).float())
+        p_mean, p_std = prior.mean.detach().double().numpy(), (0.5 * prior.log_variance.detach().double()).exp().numpy()
+        for r in range(1, steps + 1):
+            cell = next(queue)
+            np.testing.assert_array_equal(cell["h"][0].numpy(), h)
+            means, logits = cell["means"][0].double().numpy(), cell["logits"][0].double().numpy()
+            masks = np.exp(logits) / np.exp(logits).sum(0)
+            density = np.exp(-((x - means) ** 2) / (2 * TINY.sigma**2)) / (TINY.sigma * np.sqrt(2 * np.pi))
+            nll -= r / steps * np.log((masks[:, 0] * density.prod(1)).sum(0)).sum()
+            mean, log_variance = np.split(cell["lambda"][0].double().numpy(), 2, -1)
+            std = np.exp(log_variance / 2)
+            divergence = np.log(p_std / std) + (std**2 + (mean - p_mean) ** 2) / (2 * p_std**2) - 0.5
+            kl += r / steps * divergence.sum()
+        h = cell["after"][0].numpy()  # h of the last refinement of this frame is what the next frame sees
+        assert "lambda" not in next(queue)  # the final decode, which is not in the sum
+    assert next(queue, None) is None
+    assert terms["nll"].item() == pytest.approx(nll, rel=1e-5)
+    assert terms["kl"].item() == pytest.approx(kl, rel=1e-5)
+
+
+def test_text_is_the_papers_word_where_paper_departs() -> None:
+    settings = {**PRESETS["tiny"], **PRESETS["text"]}
+    model = Provide(build(ProvideConfig, settings, "text"))
+    assert model.config.step_weights == "refined"
+    assert model.engine.inputs.likelihood == "probability"
+    assert type(model.refine.cell) is GravesLSTM2d
+    assert (model.weights.reconstruction, model.weights.kl, model.weights.entropy) == (10, 1, 0)
+    seen: list[torch.Tensor] = []
+    model.refine.register_forward_pre_hook(lambda _, args: seen.append(args[0][0].detach()))
+    output = model(clip(1, 2))
+    model.loss(output.terms).mean().backward()
+    assert output.decomposition.appearance.min() < 0  # linear means
+    drawn: list[tuple] = []
+    model.decoder.register_forward_hook(lambda _, __, out: drawn.append(out))
+    seen.clear()
+    frame = clip(1, 1).frames[:, 0]
+    model.step(frame, model.initial_state(1))
+    means, logits = (part[0].detach().double().numpy() for part in drawn[0])
+    masks = np.exp(logits) / np.exp(logits).sum(0)
+    sigma = TINY.sigma
+    density = np.exp(-((frame[0].double().numpy() - means) ** 2) / (2 * sigma**2)) / (sigma * np.sqrt(2 * np.pi))
+    likelihood = (masks[:, 0] * density.prod(1)).sum(0)
+    away = likelihood - likelihood.mean()
+    np.testing.assert_allclose(seen[0][0, 3].numpy(), away / np.sqrt((away**2).mean() + 1e-5), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

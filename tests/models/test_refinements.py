@@ -1,4 +1,4 @@
-"""How many refinements: as many as trained, drawn by training, more than trained, more in the first frame."""
+"""How many refinements: as many as trained, drawn by training, more than trained; and looks at the first frame."""
 
 import dataclasses
 from typing import Any
@@ -133,24 +133,6 @@ def test_as_many_trained_decodes_as_there_are_is_all(name: str) -> None:
         model.loss(model(observation, seed=3).terms).sum().backward()
         found.append([p.grad for p in model.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
-
-
-def test_the_first_frame_can_have_more() -> None:
-    observation = shown(2)
-    with torch.no_grad():
-        deep = tiny("provide", first_refinements=6).eval()
-        assert [deep.decodes(t) for t in (0, 1)] == [6, 3]
-        assert [deep.decodes(t, refinements=9) for t in (0, 1)] == [9, 9]
-        both = [deep(observation, refinements=r).decomposition.masks for r in (3, 6)]
-        same = tiny("provide").eval()(observation, refinements=6).decomposition.masks
-        state, masks = deep.initial_state(BATCH), []
-        for frame in observation.frames.unbind(1):
-            part, state = deep.step(frame, state)
-            masks.append(part.masks)
-    torch.testing.assert_close(both[0][:, 0], same[:, 0])
-    torch.testing.assert_close(both[1], same)
-    assert not torch.allclose(both[0][:, 1], same[:, 1], atol=1e-4)
-    torch.testing.assert_close(torch.cat(masks, 1), both[0])
 
 
 def test_the_first_frame_can_be_looked_at_more_than_once() -> None:

@@ -1,5 +1,6 @@
 """Blocks two or more models share."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -60,6 +61,25 @@ def test_graves_cell_forgets_each_axis_by_its_own_gate() -> None:
     time, refinement = torch.randn(1, 3), torch.randn(1, 3)
     zero = torch.zeros(1, 3)
     torch.testing.assert_close(cell(torch.zeros(1, 2), (zero, time), (zero, refinement))[1], time)
+
+
+def test_graves_cell_is_the_papers_formula() -> None:
+    """Graves et al. 2007: every gate sees the input and both neighbours; each neighbour's cell has its forget gate."""
+    torch.manual_seed(1)
+    cell = GravesLSTM2d(4, 3).double()
+    u, h_t, c_t, h_r, c_r = (torch.randn(2, n).double() for n in (4, 3, 3, 3, 3))
+    parts = ((cell.by_input, u), (cell.by_time, h_t), (cell.by_refinement, h_r))
+    a = sum((x @ layer.weight.T + layer.bias).detach().numpy() for layer, x in parts)
+
+    def sigmoid(x: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-x))
+
+    enter, forget_refinement, leave, forget_time, candidate = (a[:, 3 * block : 3 * block + 3] for block in range(5))
+    c = sigmoid(forget_time) * c_t.numpy() + sigmoid(forget_refinement) * c_r.numpy()
+    c = c + sigmoid(enter) * np.tanh(candidate)
+    found = cell(u, (h_t, c_t), (h_r, c_r))
+    np.testing.assert_allclose(found[1].detach().numpy(), c, rtol=1e-12)
+    np.testing.assert_allclose(found[0].detach().numpy(), sigmoid(leave) * np.tanh(c), rtol=1e-12)
 
 
 @pytest.mark.parametrize("encoder", [FlatEncoder(3, 5, 8, 6, (16, 24)), StridedEncoder(3, 5, 8, 4, 6, (16, 24))])

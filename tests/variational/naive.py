@@ -180,8 +180,10 @@ class NaiveMixture:
         return torch.stack(found, 1)
 
     def mask_posterior(self, kind: str) -> Tensor:
-        log_n = self.log_components.mean(2, keepdim=True)
-        return functional.softmax(log_n if kind == "exact" else log_n.exp(), 1)
+        if kind == "softmax_of_lik":  # no constants, whatever the density
+            away = (self.frame.unsqueeze(1) - self.appearance) ** 2 / (2 * self.engine.sigma**2)
+            return functional.softmax((-away.sum(2, keepdim=True)).exp(), 1)
+        return functional.softmax(self.log_components.sum(2, keepdim=True), 1)
 
 
 def duplicates(latent: Tensor) -> Tensor:
@@ -243,6 +245,8 @@ class NaiveEngine:
         if self.plain.cut:
             shared, per_slot, posterior = shared.detach(), per_slot.detach(), posterior.detach()
         vectors = torch.cat([posterior, layer_norm(by_posterior, 1)], -1)
+        if "posterior_gradient" in self.plain.inputs.left_out:
+            vectors = posterior
         update, carried = self.plain.refiner((shared, per_slot), vectors, place.time, refinement)
         return posterior + update, carried
 
@@ -285,11 +289,20 @@ class NaiveEngine:
         if asked.likelihood == "probability":
             likelihood, others = likelihood.exp(), others.exp()
         by_mask = gradients.masks if asked.mask_gradient == "mask" else gradients.logits
-        per_slot = [mixture.appearance, mixture.masks, mixture.logits, mixture.mask_posterior(asked.mask_posterior)]
-        per_slot += [layer_norm(gradients.appearance, 3), layer_norm(by_mask, 3)]
-        if asked.leave_one_out:
-            per_slot.append(layer_norm(others, 3))
-        return torch.cat([frame, layer_norm(likelihood, 3), grid, *place.extra], 1), torch.cat(per_slot, 2)
+        shared = {"image": frame, "likelihood": layer_norm(likelihood, 3), "coordinates": grid}
+        per_slot = {
+            "means": mixture.appearance,
+            "masks": mixture.masks,
+            "mask_logits": mixture.logits,
+            "mask_posterior": mixture.mask_posterior(asked.mask_posterior),
+            "mean_gradient": layer_norm(gradients.appearance, 3),
+            "mask_gradient": layer_norm(by_mask, 3),
+            "leave_one_out": layer_norm(others, 3),
+        }
+        for name in asked.left_out:
+            shared.pop(name, None)
+            per_slot.pop(name, None)
+        return torch.cat([*shared.values(), *place.extra], 1), torch.cat([*per_slot.values()], 2)
 
     def _without_graph(self, place: Place, cell: Cell) -> Cell:
         drawn = (cell.drawn[0].detach(), cell.drawn[1].detach())

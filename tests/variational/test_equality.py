@@ -175,7 +175,12 @@ CASES: dict[str, tuple[type, dict[str, Any]]] = {
         {"mixture": "channel", "trailing_refinement": True, "leave_one_out": False, "mask_posterior": "softmax_of_lik",
          "prior_scale": "softplus_logvar", "step_weights": "absolute", "first_sample": "shared"},
     ),
+    "provide-text": (Provide, {**PROVIDE_PRESETS["text"], "mixture": "channel"}),
     "iodine": (Iodine, {}),
+    "iodine-inputs-left-out": (
+        Iodine, {"inputs_left_out": ("posterior_gradient", "likelihood", "masks"), "mixture": "channel", "sigma": 0.3},
+    ),
+    "iodine-first-posterior-fixed": (Iodine, {"initial_posterior": "prior", "scale": "softplus"}),
     "iodine-no-final-decode": (Iodine, {"final_decode": False, "likelihood_inputs": "probability"}),
     "iodine-paper": (
         Iodine, {"final_decode": False, "likelihood_inputs": "probability", "mask_gradient": "mask", "sigma": 0.3},

@@ -2,12 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
-from scenewise.variational.mixture import SpatialMixture
-from scenewise.variational.refinement import ImageInputs, Weights, area_entropy, image_gradients, step_terms
+from scenewise.variational.mixture import SpatialMixture, memo
+from scenewise.variational.refinement import Inputs, Weights, area_entropy, image_gradients, step_terms
 
 
 def make(kind: str, slots: int = 4, channels: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -84,6 +85,64 @@ def test_pixel_and_channel_mixtures_agree_for_one_slot() -> None:
     torch.testing.assert_close(pixel, expected.sum(1, keepdim=True))
 
 
+@pytest.mark.parametrize("output", ["gaussian", "logistic"])
+@pytest.mark.parametrize("mixture", ["pixel", "channel"])
+def test_mask_posterior_is_the_likelihood_of_all_channels_over_its_sum_over_slots(mixture: str, output: str) -> None:
+    """IODINE section 2.2: p(x | mu_k) / sum_j p(x | mu_j), whatever the mixture does with its channels."""
+    frame, appearance, logits = (t.double() for t in make("random"))
+    x, mu, sigma = frame.numpy(), appearance.numpy(), 0.3
+    spread = sigma * math.sqrt(3) / math.pi
+    expected = np.zeros((2, 4, 1, 6, 5))
+    for b, i, j in np.ndindex(2, 6, 5):
+        likelihoods = np.ones(4)
+        for k, c in np.ndindex(4, 3):
+            away = x[b, c, i, j] - mu[b, k, c, i, j]
+            bell = math.exp(-(away**2) / (2 * sigma**2)) / (sigma * math.sqrt(2 * math.pi))
+            logistic = 1 / (4 * spread * math.cosh(away / (2 * spread)) ** 2)
+            likelihoods[k] *= bell if output == "gaussian" else logistic
+        expected[b, :, 0, i, j] = likelihoods / likelihoods.sum()
+    found = SpatialMixture(frame, appearance, logits, sigma, mixture, output=output).mask_posterior
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
+
+
+MEMOS = [name for name, value in vars(SpatialMixture).items() if isinstance(value, memo)]
+
+
+@pytest.mark.parametrize("output", ["gaussian", "logistic"])
+@pytest.mark.parametrize("mixture", ["pixel", "channel"])
+@pytest.mark.parametrize("name", MEMOS)
+def test_what_was_first_looked_at_without_a_graph_still_has_its_gradient(name: str, mixture: str, output: str) -> None:
+    frame, appearance, logits = (t.double() for t in make("random"))
+    leaves = (appearance.requires_grad_(), logits.requires_grad_())
+    touched, fresh = (SpatialMixture(frame, *leaves, 0.4, mixture, 0.3, output) for _ in range(2))
+    with torch.no_grad():
+        for each in MEMOS:
+            getattr(touched, each)
+        image_gradients(touched, Weights(1, 1, 0.1, 0.1))
+    weighing = torch.rand_like(getattr(fresh, name).detach())
+    found, expected = (
+        torch.autograd.grad((getattr(each, name) * weighing).sum(), leaves, allow_unused=True)
+        for each in (touched, fresh)
+    )
+    assert any(g is not None for g in found)
+    for a, b in zip(found, expected, strict=True):
+        assert (a is None and b is None) or torch.equal(a, b)
+
+
+def test_a_mixture_works_everything_out_once() -> None:
+    frame, appearance, logits = make("random")
+    assert len(MEMOS) >= 12
+    for graph in (False, True):
+        m = SpatialMixture(frame, appearance.requires_grad_(graph), logits.requires_grad_(graph), 0.4)
+        for name in MEMOS:
+            first = getattr(m, name)
+            with torch.no_grad():
+                assert getattr(m, name) is first
+            assert getattr(m, name) is first
+    with pytest.raises(AttributeError):
+        m.masks = logits
+
+
 def test_area_entropy_is_least_when_one_slot_takes_all() -> None:
     even = torch.full((1, 4, 1, 8, 8), 0.25)
     one = torch.zeros(1, 4, 1, 8, 8)
@@ -113,7 +172,7 @@ def test_gradient_inputs_carry_no_graph_and_the_others_do() -> None:
     appearance.requires_grad_()
     logits.requires_grad_()
     m = SpatialMixture(frame, appearance, logits, 0.4)
-    shared, per_slot = ImageInputs().build(m, image_gradients(m, Weights()))
+    shared, per_slot = Inputs().build(m, image_gradients(m, Weights()))
     assert not shared.requires_grad
     for channel, carries in ((slice(0, 6), True), (slice(6, 11), False)):  # mu, m, logits, posterior | gradients
         grads = torch.autograd.grad(

@@ -6,17 +6,24 @@ gradients of the loss (Algorithm 1 and the table of inputs; iodine.md 4). Slots 
 
 Symbols of the paper used here: lambda = (mean, scale) of q; T the number of refinements; f the refinement network.
 
-What differs from the paper by default (iodine.md 11 has all 12 places where paper and public code disagree): T + 1
-decodes with weights 0, 1/T, .. 1, so that the last refinement is trained; log likelihoods and the gradient by mask
-logits among the inputs; KL against N(0, 1). The preset `paper` takes the paper's side in all of these, `official` the
-public code's; `fast` is ours and learns soonest on small hardware. A trained gain of the layer norms (public code) is
-left out: the convolution and the linear layer that follow absorb it.
+The presets `paper` (CLEVR6, our default), `paper-sprites` and `paper-tetris` are the paper's text: decodes t = 1 .. T
+weighted t / T, likelihoods and the gradient by masks among the inputs, KL against N(0, 1). What differs: layer norms
+have no trained gain, which the convolution and the linear layer that follow absorb; latents on sprites and Tetris have
+16 and 32 numbers, which fit the tables of the refinement networks, where those of the decoders list 32 and 64;
+gradients are of the sum over a batch. `official` has the public code's settings: T + 1 decodes with weights 0, 1/T, ..
+1, so that the last refinement is trained; log-likelihoods and the gradient by mask logits among the inputs; logistic
+output (iodine.md 11 has all 12 places where text and code disagree). `fast` is ours, sides with the public code on
+decodes and inputs, and learns soonest on small hardware.
+
+The paper's ablations are settings: `inputs_left_out` (section 4.3, any of the 11 inputs), `decoder: deconv`,
+`initial_posterior: prior` (appendix C).
 
 Published foreground ARI: CLEVR6 .988, Multi-dSprites .767, Tetris .992. Ours: the recipes `iodine-*`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -35,11 +42,11 @@ from scenewise.nn.lstm2d import RefinementLSTM
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Cell, Engine, Place, decomposed
-from scenewise.variational.gaussian import SCALES, Gaussian, seeded_noise
+from scenewise.variational.gaussian import SCALES, Gaussian, raw_of, seeded_noise
 from scenewise.variational.importance import importance_log_weights
 from scenewise.variational.keeping import RefiningConfig
 from scenewise.variational.likelihood import OUTPUTS
-from scenewise.variational.refinement import ImageInputs, Weights
+from scenewise.variational.refinement import INPUTS, Inputs, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,12 +55,13 @@ if TYPE_CHECKING:
 
 
 DECODERS = ("broadcast", "deconv", "coarse")
-LIKELIHOODS = ("ratio", "log", "probability")
+LIKELIHOODS = ("probability", "log", "ratio")
+STARTS = ("trained", "prior")
 
 
 @dataclass(frozen=True)
 class IodineConfig(RefiningConfig):
-    """Settings of IODINE; defaults are the preset `clevr6`."""
+    """Settings of IODINE; defaults are the preset `paper`: CLEVR6."""
 
     size: tuple[int, int] = setting((128, 128), "Height and width of the frames, pixels", minimum=8, maximum=1024)
     channels: int = setting(3, "Channels of the frames", minimum=1, maximum=4)
@@ -65,7 +73,7 @@ class IodineConfig(RefiningConfig):
     mixture: str = setting("pixel", "Mixture joint over channels, or per channel", choices=("pixel", "channel"))
     scale: str = setting("log_variance", "What the scale half of lambda is (code: softplus)", choices=SCALES)
     prior_std: float = setting(1.0, "Standard deviation of p(z) (code: 0.8326)", minimum=1e-3, maximum=1e3)
-    final_decode: bool = setting(True, "T + 1 decodes weighted 0 .. 1; else T, weighted 1/T .. 1 (paper)")
+    final_decode: bool = setting(False, "T + 1 decodes weighted 0 .. 1 (code); else T, weighted 1/T .. 1 (paper)")
     reconstruction_weight: float = setting(1.0, "Weight of the reconstruction NLL", minimum=0)
     kl_weight: float = setting(1.0, "Weight of the KL", minimum=0)
     lds_weight: float = setting(0.0, "Weight of the LDS prior against duplicate slots (BMVC 2021)", minimum=0)
@@ -73,8 +81,14 @@ class IodineConfig(RefiningConfig):
     lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
     bptt: str = setting("full", "Gradient through lambda over steps, or cut", choices=("full", "detach_lambda"))
-    mask_gradient: str = setting("logit", "Input: gradient by mask logit, or by mask", choices=("logit", "mask"))
-    likelihood_inputs: str = setting("ratio", "log P and log P / P_(-k); log P_(-k); P, P_(-k)", choices=LIKELIHOODS)
+    mask_gradient: str = setting("mask", "Input: gradient by mask, or by its logit (code)", choices=("mask", "logit"))
+    likelihood_inputs: str = setting(
+        "probability", "P, P_(-k); log P, log P_(-k); or log P, log P / P_(-k) (code)", choices=LIKELIHOODS
+    )
+    inputs_left_out: tuple[str, ...] = setting((), "Inputs the refinement network does not get", choices=INPUTS)
+    initial_posterior: str = setting(
+        "trained", "lambda before the first refinement: trained, or the prior", choices=STARTS
+    )
     coordinate_inputs: str = setting("linear", "Coordinates among the inputs", choices=("linear", "cosine"))
     mean_activation: str = setting("linear", "Activation of the means", choices=("linear", "sigmoid"))
     decoder: str = setting("broadcast", "Broadcast, its ablation, or ours from 1/4 on", choices=DECODERS)
@@ -98,25 +112,28 @@ class IodineConfig(RefiningConfig):
     bf16_convolutions: bool = setting(False, "Convolutions in bfloat16; everything probabilistic stays float32")
 
 
-_SPRITES = {
+_SMALL = {
     "decoder_channels": 32, "decoder_kernel": 5, "encoder_channels": 32, "encoder_layers": 3, "encoder_kernel": 5,
-    "code": 128,
+    "encoder_stride": 1, "code": 128,
 }  # fmt: skip
+_CODE = {"final_decode": True, "mask_gradient": "logit", "likelihood_inputs": "ratio"}
 PRESETS: dict[str, Any] = {
-    "clevr6": {},
-    "multi-dsprites": {**_SPRITES, "size": [64, 64], "slots": 6, "latent": 16, "hidden": 128},
-    "tetris": {**_SPRITES, "size": [35, 35], "slots": 4, "latent": 32, "hidden": 0},
-    "paper": {"final_decode": False, "mask_gradient": "mask", "likelihood_inputs": "probability"},
+    "paper": {},
+    "paper-sprites": {**_SMALL, "size": [64, 64], "slots": 6, "latent": 16, "hidden": 128},
+    "paper-tetris": {**_SMALL, "size": [35, 35], "slots": 4, "latent": 32, "hidden": 0},
     "official": {
+        **_CODE,
         "output": "logistic", "sigma": 0.0544, "prior_std": 0.8326, "scale": "softplus", "code_layers": 2,
         "code_linear": True, "fan_in_start": True,
     },
     "fast": {
+        **_CODE,
         "size": [64, 64], "slots": 5, "refinements": 3, "latent": 32, "decoder": "coarse", "decoder_channels": 32,
         "decoder_profiles": 16, "mean_activation": "sigmoid", "encoder": "strided", "encoder_channels": 32,
         "code": 128, "hidden": 128, "sigma": 0.55, "kl_weight": 0.02, "extra_refinements": "better",
     },
     "tiny": {
+        **_CODE,
         "size": [16, 16], "slots": 3, "refinements": 2, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
         "encoder_channels": 8, "encoder_layers": 2,
     },
@@ -151,12 +168,13 @@ class Iodine(Refining, Decodes, Weighs):
         config = config or self.config_class()
         _check(config)
         self.config = config
-        inputs = ImageInputs(
-            mask_gradient=config.mask_gradient,
+        inputs = Inputs(
+            config.inputs_left_out,
+            config.mask_gradient,
             likelihood=config.likelihood_inputs,
             coordinates=config.coordinate_inputs,
         )
-        self.refine = _make_refiner(config, inputs.channels(config.channels))
+        self.refine = _make_refiner(config, inputs)
         self.decoder = _make_decoder(config)
         self.engine = Engine(
             self.decoder,
@@ -171,8 +189,13 @@ class Iodine(Refining, Decodes, Weighs):
             cut=config.bptt == "detach_lambda",
             duplicates=DuplicatePrior(config.lds_on, config.lds_sigma),
         )
-        reach = (6 / (4 * config.latent)) ** 0.5  # Glorot
-        self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-reach, reach))
+        self.initial: Tensor
+        if config.initial_posterior == "prior":
+            prior = Gaussian(torch.zeros(config.latent), torch.full((config.latent,), 2 * math.log(config.prior_std)))
+            self.register_buffer("initial", raw_of(prior, config.scale), persistent=False)
+        else:
+            reach = (6 / (4 * config.latent)) ** 0.5  # Glorot
+            self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-reach, reach))
         if config.fan_in_start:
             fan_in_normal_(self)
 
@@ -185,10 +208,15 @@ class Iodine(Refining, Decodes, Weighs):
         return Weights(config.reconstruction_weight, config.kl_weight, area_entropy=config.area_entropy_weight)
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Return NLL + KL (IODINE eq. 3) as weighted, and what else weighs, shape (B,)."""
+        """Return NLL + KL (IODINE, Algorithm 1) as weighted, and what else weighs, shape (B,)."""
         w = self.weights
         total = w.reconstruction * terms["nll"] + w.kl * terms["kl"] + self.config.lds_weight * terms["duplicates"]
         return total + w.area_entropy * terms["area_entropy"]
+
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Let a model whose first posterior is the prior start from one that trained it."""
+        fixed = self.config.initial_posterior == "prior"
+        return {name: tensor for name, tensor in weights.items() if not (fixed and name == "initial")}
 
     # -- one frame ----------------------------------------------------------------------------------------------
 
@@ -294,12 +322,13 @@ def _per_video(flat: Decomposition, batch: int, time: int) -> Decomposition:
     return Decomposition(*(p.squeeze(1).unflatten(0, (batch, time)) for p in parts))
 
 
-def _make_refiner(config: IodineConfig, inputs: tuple[int, int]) -> Refiner:
+def _make_refiner(config: IodineConfig, inputs: Inputs) -> Refiner:
     encoder: nn.Module
+    images = inputs.channels(config.channels)
     size = (config.size[0] // config.encoder_pooling, config.size[1] // config.encoder_pooling)
     if config.encoder == "gap":
         encoder = PooledEncoder(
-            *inputs,
+            *images,
             config.encoder_channels,
             config.code,
             layers=config.encoder_layers,
@@ -309,8 +338,8 @@ def _make_refiner(config: IodineConfig, inputs: tuple[int, int]) -> Refiner:
             last_linear=config.code_linear,
         )
     else:
-        encoder = StridedEncoder(*inputs, config.encoder_channels, config.groups, config.code, size)
-    vector = config.code + 4 * config.latent
+        encoder = StridedEncoder(*images, config.encoder_channels, config.groups, config.code, size)
+    vector = config.code + inputs.vectors(config.latent)
     cell = RefinementLSTM(vector, config.hidden) if config.hidden else None
     return Refiner(encoder, cell, config.hidden or vector, 2 * config.latent, config.bf16_convolutions)
 
@@ -336,6 +365,11 @@ def _check(config: IodineConfig) -> None:
     height, width = config.size
     if config.decoder == "deconv" and (height % 16 or width % 16):
         raise InputError("size", f"decoder 'deconv' needs sides divisible by 16; found {height} x {width}.")
+    shared, per_slot = Inputs(config.inputs_left_out).channels(config.channels)
+    if not (shared and per_slot):
+        raise InputError(
+            "inputs_left_out", f"leaves no input that {'differs between' if shared else 'is of all'} slots."
+        )
     for part, ours in (("decoder", "coarse"), ("encoder", "strided")):
         channels = getattr(config, f"{part}_channels")
         if getattr(config, part) == ours and channels % config.groups:

@@ -54,7 +54,7 @@ from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.importance import importance_log_weights
 from scenewise.variational.keeping import RefiningConfig
-from scenewise.variational.refinement import ImageInputs, Weights
+from scenewise.variational.refinement import Inputs, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -181,7 +181,7 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
         config = config or MulmonConfig()
         _check(config)
         self.config = config
-        inputs = ImageInputs(mask_gradient="logit", likelihood=config.likelihood_inputs)
+        inputs = Inputs(mask_gradient="logit", likelihood=config.likelihood_inputs)
         self.refine = _make_refiner(config, inputs.channels(config.channels))
         self.decoder = ViewDecoder(_make_slot_decoder(config), config)
         self.engine = Engine(

@@ -8,10 +8,21 @@ Symbols of the paper used here: lambda = (mean, log-variance) of q; h, c the 2D-
 R the refinement budget of the first frame, R_t = max(R - t, 1) that of frame t; beta, psi, gamma the weights of
 reconstruction, KL and mask entropy.
 
-What differs from the paper by default (preset `paper`; provide.md 13 has all 20 places where paper and code disagree):
-the final decode of a frame counts in the loss (step weights r / D_t over all D_t decodes); log sigma of the prior is
-clamped to [-5, 5]; gradients are taken of the sum over the batch. The preset `reference` mimics the public code,
-`fast` is ours and learns soonest on small hardware: see `ProvideConfig` for each of its settings.
+The preset `paper`, our default, departs from the paper's text in these places, most of them as the public code does:
+- every decode of a frame counts in eq. 3, the final one (dark in Fig. 2) too: weights r / D_t over D_t = R_t + 1;
+- the refinement network sees log-likelihoods, where IODINE's inputs, which the paper mirrors, are likelihoods;
+- the 2D-LSTM mixes the two cells by a gate, where the cited one (Graves et al. 2007) has a forget gate for each;
+- means go through a sigmoid, where IODINE's decoder is linear;
+- the KL has a weight, psi = 10, which eq. 3 has not: beta / psi is what eq. 3 calls beta;
+- a predicted frame shows its first decode and not the one after its refinement;
+- it gets one refinement, also early on where R_t is more;
+- log sigma of the prior is clamped to [-5, 5]; lambda is (mean, log-variance); gradients are of a sum over the batch.
+
+The preset `text` takes the paper's word in the first six. Where the text is silent both have what the public code has:
+sigma² = 0.3, R = 6, sizes of layers, beta / psi = 10, lambda and the state along r starting anew in every frame. Where
+the text contradicts itself (it says that the mask entropy is maximised), eq. 7 holds, which minimises it. `reference`
+mimics the public code (provide.md 13 has all 20 places where that and the paper disagree), `fast` is ours and learns
+soonest on small hardware: `ProvideConfig` tells each of its settings.
 
 Published (Table 1, 40 frames): balls colour ARI .7301, F-ARI .9999, MSE .0002; binary .7294, .9999, .0004.
 Ours: the recipes `provide-balls-colour` and `provide-balls-binary` and the cards beside their weights.
@@ -41,7 +52,7 @@ from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.keeping import RefiningConfig
-from scenewise.variational.refinement import ImageGradients, ImageInputs, Weights
+from scenewise.variational.refinement import ImageGradients, Inputs, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +66,8 @@ GRIDS = ("triangular", "full")
 SCALES = ("log_sigma", "softplus_logvar")
 FIRST_SAMPLES = ("per_frame", "shared")
 POSTERIORS = ("exact", "softmax_of_lik")
+LIKELIHOODS = ("log", "probability")
+STEP_WEIGHTS = ("relative", "refined", "absolute")
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,6 @@ class ProvideConfig(RefiningConfig):
     channels: int = setting(3, "Channels of the frames", minimum=1, maximum=4)
     slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
     refinements: int = setting(6, "R, refinement budget of the first frame", minimum=1, maximum=64)
-    first_refinements: int = setting(0, "R of the first frame where it exceeds R (ours)", minimum=0, maximum=64)
     first_looks: int = setting(1, "Times the first frame is looked at, at test (ours)", minimum=1, maximum=64)
     latent: int = setting(64, "M, latent size of a slot", minimum=1, maximum=1024)
     hidden: int = setting(128, "Size of the 2D-LSTM's states", minimum=1, maximum=2048)
@@ -78,7 +90,9 @@ class ProvideConfig(RefiningConfig):
     beta_schedule: bool = setting(False, "Colour schedule: beta 300 above NLL 600, 100 above 200, else kept")
     grid: str = setting("triangular", "max(R - t, 1) refinements in frame t, or always R - 1", choices=GRIDS)
     trailing_refinement: bool = setting(False, "Code: one more refinement after the last decode from frame 2 on")
-    step_weights: str = setting("relative", "r / D_t, or r / R (code)", choices=("relative", "absolute"))
+    step_weights: str = setting(
+        "relative", "r / D_t; r / R_t, final decode 0 (text); r / R (code)", choices=STEP_WEIGHTS
+    )
     conditional_prior: bool = setting(True, "Prior from h of the last frame; else N(0, I)")
     conditional_decoder: bool = setting(True, "Decoder sees h of the last frame")
     prior_scale: str = setting("log_sigma", "Prior head: log sigma, or softplus log-variance (code)", choices=SCALES)
@@ -87,6 +101,7 @@ class ProvideConfig(RefiningConfig):
         "lambda", "2D-LSTM: gated mix of the cells (code), or Graves 2007", choices=("lambda", "graves")
     )
     leave_one_out: bool = setting(True, "Leave-one-out likelihood among the inputs (absent in the code)")
+    likelihood_inputs: str = setting("log", "Inputs: log P, log P_(-k), or P, P_(-k) (text)", choices=LIKELIHOODS)
     mask_posterior: str = setting("exact", "N_k / sum N_j, or softmax of likelihoods (code)", choices=POSTERIORS)
     mask_gradient: str = setting("mask", "Input: gradient by mask, or by its logit", choices=("mask", "logit"))
     prev_frame: bool = setting(False, "Previous frame and coordinates once more among the inputs (code option)")
@@ -120,6 +135,10 @@ class ProvideConfig(RefiningConfig):
 PAPER = ProvideConfig()
 PRESETS: dict[str, Any] = {
     "paper": {},
+    "text": {
+        "step_weights": "refined", "likelihood_inputs": "probability", "cell": "graves", "mean_activation": "linear",
+        "reconstruction_weight": 10.0, "kl_weight": 1.0, "predict_readout": "refined",
+    },
     "reference": {
         "mixture": "channel", "trailing_refinement": True, "step_weights": "absolute", "prior_scale": "softplus_logvar",
         "first_sample": "shared", "leave_one_out": False, "mask_posterior": "softmax_of_lik", "beta_schedule": True,
@@ -149,7 +168,7 @@ class _Explained:
 
 
 class PriorNetwork(nn.Module):
-    """xi: h of the last frame to the prior of this one (PROVIDE eq. 6, footnote 5)."""
+    """xi: h of the last frame to the prior of this one (PROVIDE eq. 5, footnote 5)."""
 
     def __init__(self, config: ProvideConfig) -> None:
         super().__init__()
@@ -179,20 +198,14 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         super().__init__()
         _check(config)
         self.config = config
-        inputs = ImageInputs(config.leave_one_out, config.mask_gradient, config.mask_posterior)
+        without = () if config.leave_one_out else ("leave_one_out",)
+        inputs = Inputs(without, config.mask_gradient, config.mask_posterior, config.likelihood_inputs)
         extra = 16 * config.pretrained_features + (config.channels + 2) * config.prev_frame
         self.refine = self._make_refiner(config, inputs.channels(config.channels, extra))
         self.decoder = self._make_decoder(config)
-        self.engine = Engine(
-            self.decoder,
-            self.refine,
-            inputs,
-            config.sigma,
-            config.mixture,
-            pooling=config.encoder_pooling,
-            recompute=config.recompute,
-            duplicates=DuplicatePrior(config.lds_on, config.lds_sigma),
-        )
+        prior = DuplicatePrior(config.lds_on, config.lds_sigma)
+        runs: dict[str, Any] = {"pooling": config.encoder_pooling, "recompute": config.recompute, "duplicates": prior}
+        self.engine = Engine(self.decoder, self.refine, inputs, config.sigma, config.mixture, **runs)
         self.prior = PriorNetwork(config) if config.conditional_prior else None
         self.features = SqueezeFeatures() if config.pretrained_features else None
         self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-0.5, 0.5))
@@ -263,7 +276,6 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
     def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
         """Return the number of decodes in frame `frame`, counted from 0: refinements + 1 (provide.md 2)."""
         budget = self.config.refinements if refinements is None else refinements
-        budget = budget if frame else max(budget, self.config.first_refinements)
         full = self.config.grid == "full"
         return max(budget - 1 - (0 if full else frame), 1) + 1
 
@@ -313,12 +325,7 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         return self._decomposition(part), state
 
     def _frame(
-        self,
-        frame: Tensor,
-        state: State,
-        refinements: int | None = None,
-        noise: Tensor | None = None,
-        scored: bool = True,
+        self, frame: Tensor, state: State, refinements: int | None, noise: Tensor | None = None, scored: bool = True
     ) -> tuple[_Explained, dict[str, Tensor], State]:
         """Explain one frame; at test a first one as if the video had stood still before it, `first_looks` - 1 times."""
         index = state["frame"]
@@ -346,13 +353,19 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
             with torch.set_grad_enabled(torch.is_grad_enabled() and r >= trained_from):
                 cell, posterior, refinement = self.engine.cell(place, posterior, refinement, eps, refine)
             keeping.see(r, cell, drawn_from, refinement if self.config.trailing_refinement and index else carried)
-            weight = (r + 1) / (decodes if self.config.step_weights == "relative" else budget)
-            if scored and r >= trained_from:
+            weight = self._step_weight(r + 1, decodes, budget)
+            if scored and r >= trained_from and (weight or not totals):
                 totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
         kept = keeping.kept
         drawn, q = (kept.mixture.appearance, kept.mixture.logits), Gaussian(*kept.posterior.chunk(2, -1))
         state = self._next(state, kept.carried, place, noise)
         return _Explained(frame, kept.mixture, drawn, q, place.prior), totals, state
+
+    def _step_weight(self, r: int, decodes: int, budget: int) -> float:
+        """Weight of decode r of a frame, counted from 1; the paper has r / R_t for r = 1 .. R_t = decodes - 1."""
+        if self.config.step_weights == "refined":
+            return r / (decodes - 1) if r < decodes else 0.0
+        return r / (decodes if self.config.step_weights == "relative" else budget)
 
     def _next(self, state: State, carried: Pair, place: Place, noise: Tensor | None) -> State:
         new = {**state, "hidden": carried[0], "cell": carried[1], "frame": state["frame"] + 1}

@@ -4,13 +4,15 @@ Lambda and the LSTM's state run on from frame to frame: what the slots are after
 frame t, then refined with frame t. So each slot keeps its object, and the objective is the prediction of the next
 frame. A readout "post" draws once more after the refinement and scores that against the same frame.
 
-What differs from the paper by default: nothing is drawn for a frame after the last (the public code scores a final
-decode against one more frame; a clip that is one frame longer does the same). Frame t of T weighs (t - 1) / (T - 1):
-the first frame, drawn before anything was seen, weighs nothing; `step_weights: uniform` lets all frames weigh alike.
-Settings are those of IODINE where `refinements` counts refinements per frame (the papers: 1).
+Frame t of T weighs t / T, as IODINE's step t does (eq. 4); `step_weights: linear` gives (t - 1) / (T - 1), which is
+nothing for the first frame, drawn before anything was seen; `uniform` weighs all alike. What differs from the paper:
+no frame is drawn after the last one (the public code scores a final decode against one more frame; a clip that is one
+frame longer does the same). Settings are those of IODINE where `refinements` counts refinements per frame (the
+papers: 1).
 
-Published (provide.md 12: PROVIDE Table 1): colour balls F-ARI .87 to .89, ARI .12 to .17; its authors note that it
-often does worse than IODINE, having few refinements and no model of dynamics.
+Published (PROVIDE Table 1; provide.md 12), 10 to 40 frames: colour balls F-ARI .67 to .82, ARI .27 to .38; binary balls
+.41 to .86, -.02 to .02; CLEVRER .85 to .88, .12 to .17. Its authors note that it tends to do worse than IODINE, having
+few refinements and no model of dynamics.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from scenewise.nn.refiner import Pair
     from scenewise.observation import Observation
 
+STEP_WEIGHTS = ("proportional", "linear", "uniform")
+
 
 @dataclass(frozen=True)
 class SeqIodineConfig(IodineConfig):
@@ -46,7 +50,7 @@ class SeqIodineConfig(IodineConfig):
     gradient_decodes: int = setting(0, "All decodes are trained", minimum=0, maximum=0)
     extra_refinements: str = setting("all", "All refinements count", choices=("all",))
     readout: str = setting("pre", "A frame is what was drawn before it was seen, or after", choices=("pre", "post"))
-    step_weights: str = setting("linear", "Weights of frames: 0 .. 1, or all 1", choices=("linear", "uniform"))
+    step_weights: str = setting("proportional", "t / T (paper); (t - 1) / (T - 1); or all 1", choices=STEP_WEIGHTS)
 
 
 PRESETS: dict[str, Any] = {
@@ -89,9 +93,15 @@ class SeqIodine(Iodine, Recurrent, Predictor):
         for t in range(time):
             explained, state = self._frame(frames[:, t], state, refinements, None if noise is None else noise[:, t])
             shown.append(explained)
-            weight = 1.0 if self.config.step_weights == "uniform" or time == 1 else t / (time - 1)
+            weight = self._frame_weight(t + 1, time)
             totals = {name: totals.get(name, 0.0) + weight * term for name, term in explained.cell.terms.items()}
         return Output(lambda: Decomposition.join([part.decomposition() for part in shown]), totals)
+
+    def _frame_weight(self, t: int, time: int) -> float:
+        """Weight of frame t of `time`, counted from 1; a clip of one frame weighs 1."""
+        if self.config.step_weights == "proportional":
+            return t / time
+        return 1.0 if self.config.step_weights == "uniform" or time == 1 else (t - 1) / (time - 1)
 
     def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
         """Return the state before the first frame: the trained lambda, h = c = 0."""

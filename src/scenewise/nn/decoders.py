@@ -43,10 +43,11 @@ class BroadcastDecoder(nn.Module):
 
 
 class DeconvDecoder(nn.Module):
-    """The ablation that does not broadcast: an MLP to a small image, then transposed convolutions (iodine.md 6).
+    """The ablation that does not broadcast: an MLP to a small image, then transposed convolutions (IODINE C.1).
 
-    512 and 512 hidden units, 8 channels at 1/16 of the size, four 5x5 transposed convolutions of stride 2, one 5x5
-    convolution, one 5x5 to the output.
+    At 128 x 128 the paper's table row by row: 512 and 512 units, which are 8 channels of 8 x 8, four 5x5 transposed
+    convolutions of stride 2, one 5x5 convolution, one 5x5 to the output. At other sizes the image starts at 1/16 of the
+    size, and the second layer has as many units as that takes.
 
     Args:
         inputs: Size of the vector it draws.
@@ -58,7 +59,7 @@ class DeconvDecoder(nn.Module):
     def __init__(self, inputs: int, channels: int, colours: int, size: tuple[int, int]) -> None:
         super().__init__()
         self.start = (8, size[0] // 16, size[1] // 16)
-        widths = [inputs, 512, 512, math.prod(self.start)]
+        widths = [inputs, 512, math.prod(self.start)]
         self.mlp = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         up = [
             nn.ConvTranspose2d(a, channels, 5, stride=2, padding=2, output_padding=1)

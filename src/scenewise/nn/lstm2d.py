@@ -32,7 +32,10 @@ class LambdaLSTM2d(nn.Module):
 
 
 class GravesLSTM2d(LambdaLSTM2d):
-    """The multi-dimensional LSTM with one forget gate per axis: c = f_T c_T + f_R c_R + i c~ (Graves 2007)."""
+    """The multi-dimensional LSTM with one forget gate per axis: c = f_T c_T + f_R c_R + i c~ (Graves et al. 2007).
+
+    Without peepholes from cells to gates, of which PROVIDE's text says nothing.
+    """
 
     def forward(
         self, u: Tensor, time: tuple[Tensor, Tensor], refinement: tuple[Tensor, Tensor]

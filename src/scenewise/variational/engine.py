@@ -22,7 +22,7 @@ from scenewise.variational.mixture import SpatialMixture
 from scenewise.variational.recomputation import recomputed
 from scenewise.variational.refinement import (
     ImageGradients,
-    ImageInputs,
+    Inputs,
     Weights,
     image_gradients,
     posterior_gradient,
@@ -108,7 +108,7 @@ class Engine:
     Attributes:
         decoder: (z, h) to appearance and mask logits.
         refiner: Image inputs, vectors and states to an update of the posterior and a state.
-        inputs: Which image inputs the refiner sees.
+        inputs: Which inputs the refiner sees.
         sigma: Standard deviation of a pixel.
         mixture: "pixel" or "channel".
         output: "gaussian" or "logistic".
@@ -122,7 +122,7 @@ class Engine:
 
     decoder: nn.Module
     refiner: nn.Module
-    inputs: ImageInputs
+    inputs: Inputs
     sigma: float
     mixture: str = "pixel"
     output: str = "gaussian"
@@ -185,7 +185,8 @@ class Engine:
             shared, per_slot = pooled(shared, self.pooling), pooled(per_slot, self.pooling)
         if self.cut:
             shared, per_slot, posterior = shared.detach(), per_slot.detach(), posterior.detach()
-        vectors = torch.cat([posterior, normalise(by_posterior, 1)], -1)
+        whole = "posterior_gradient" not in self.inputs.left_out
+        vectors = torch.cat([posterior, normalise(by_posterior, 1)], -1) if whole else posterior
         update, carried = self.refiner((shared, per_slot), vectors, place.time, refinement)
         return posterior + update, carried
 
@@ -201,7 +202,7 @@ class Engine:
             drawn = self.decoder(latent, hidden)
         seen = drawn if training else (drawn[0].detach(), drawn[1].detach())
         mixture = self.explain(place.frame, seen, place.composed_weight)
-        if training:  # now: what a mixture works out is kept, and must be worked out with a graph first
+        if training:  # now, with a graph: what the image gradients share with the terms is then worked out once
             return Cell(latent, drawn, mixture, self._terms(mixture, q, place.prior, latent))
         return Cell(latent, drawn, mixture, Terms(lambda: self._terms(mixture, q, place.prior, latent)))
 
@@ -213,10 +214,12 @@ class Engine:
     ) -> tuple[Tensor, Pair]:
         q, w = self.posterior(posterior), place.weights
         gradients = image_gradients(cell.mixture, w, self.inputs.mask_gradient == "mask")
-        slope = scale_slope(posterior.detach(), self.scale)
-        by_posterior = posterior_gradient(
-            cell.drawn, cell.latent, noise, q, place.prior, gradients, w, torch.is_grad_enabled(), slope
-        )
+        by_posterior = torch.zeros_like(posterior)
+        if "posterior_gradient" not in self.inputs.left_out:
+            slope = scale_slope(posterior.detach(), self.scale)
+            by_posterior = posterior_gradient(
+                cell.drawn, cell.latent, noise, q, place.prior, gradients, w, torch.is_grad_enabled(), slope
+            )
         return self.update(place, (cell.mixture, gradients, by_posterior), posterior, refinement)
 
     def _recomputed(

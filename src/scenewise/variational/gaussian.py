@@ -66,6 +66,15 @@ def posterior_of(raw: Tensor, scale: str = "log_variance") -> Gaussian:
     return Gaussian(mean, rest if scale == "log_variance" else functional.softplus(rest.clamp_min(_LEAST)).log())
 
 
+def raw_of(gaussian: Gaussian, scale: str = "log_variance") -> Tensor:
+    """Return lambda of shape (..., 2Z) that stands for a Gaussian; see `posterior_of`."""
+    rest = gaussian.log_variance
+    if scale == "softplus":
+        variance = rest.exp()
+        rest = variance + (-(-variance).expm1()).log()  # log(exp(variance) - 1), which overflows
+    return torch.cat([gaussian.mean, rest], -1)
+
+
 def scale_slope(raw: Tensor, scale: str = "log_variance") -> Tensor | float:
     """Return the derivative of the log-variance by the scale half of lambda (..., 2Z): 1 or shape (..., Z)."""
     if scale == "log_variance":

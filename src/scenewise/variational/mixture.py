@@ -2,7 +2,7 @@
 
 A pixel x_i is explained by K slots with mask m_ik = softmax_k(a_ik) and mean mu_ik:
 
-- mixture: p(x_i) = sum_k m_ik N(x_i; mu_ik, sigma²) (IODINE eq. 1, PROVIDE eq. 5), joint over channels ("pixel") or
+- mixture: p(x_i) = sum_k m_ik N(x_i; mu_ik, sigma²) (IODINE eq. 1, PROVIDE eqs. 1, 6), joint over channels ("pixel") or
   one mixture per channel ("channel", as many public codes have it);
 - composed: p(x_i) = N(x_i; sum_k m_ik mu_ik, sigma²), the likelihood of the image the slots compose.
 
@@ -15,12 +15,47 @@ All of it is float32 and in log space.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from scenewise.variational.likelihood import log_peak, output_gradient, output_log_density
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class memo:  # noqa: N801 - used like `property`
+    """A property of a mixture that is worked out once, and once more where the first time left no graph but one is due.
+
+    Image gradients are worked out under `torch.no_grad` and share what training differentiates; whichever comes first,
+    neither may change the other.
+
+    Args:
+        work_out: Computes it.
+    """
+
+    def __init__(self, work_out: Callable[[SpatialMixture], Tensor]) -> None:
+        self.work_out, self.__doc__ = work_out, work_out.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Take the name under which a mixture keeps it."""
+        self.name = name
+
+    def __get__(self, mixture: SpatialMixture | None, owner: type) -> Tensor:
+        """Return it, with a graph wherever gradients are enabled and something the mixture is made of has one."""
+        if mixture is None:
+            return self  # type: ignore[return-value]
+        values = vars(mixture)
+        value: Tensor | None = values.get(self.name)
+        if value is None or (not value.requires_grad and mixture.has_graph and torch.is_grad_enabled()):
+            value = values[self.name] = self.work_out(mixture)
+        return value
+
+    def __set__(self, mixture: SpatialMixture, value: Tensor) -> None:
+        """Refuse: mixtures do not change."""
+        raise AttributeError(f"{self.name} cannot be set")
 
 
 @dataclass(frozen=True)
@@ -45,22 +80,27 @@ class SpatialMixture:
     composed_weight: float = 0.0
     output: str = "gaussian"
 
-    @cached_property
+    @property
+    def has_graph(self) -> bool:
+        """Whether anything it is made of has a graph."""
+        return self.appearance.requires_grad or self.logits.requires_grad or self.frame.requires_grad
+
+    @memo
     def log_masks(self) -> Tensor:
         """Log m, shape (B, K, 1, H, W)."""
         return self.logits.log_softmax(1)
 
-    @cached_property
+    @memo
     def masks(self) -> Tensor:
         """Shape (B, K, 1, H, W)."""
         return self.log_masks.exp()
 
-    @cached_property
+    @memo
     def composed(self) -> Tensor:
         """The reconstruction sum_k m_k mu_k, shape (B, C, H, W)."""
         return (self.masks * self.appearance).sum(1)
 
-    @cached_property
+    @memo
     def log_components(self) -> Tensor:
         """Log N(x; mu_k), shape (B, K, 1, H, W), or (B, K, C, H, W) for one mixture per channel."""
         if self.output == "gaussian":
@@ -72,22 +112,22 @@ class SpatialMixture:
         log_n = output_log_density(self.frame.unsqueeze(1), self.appearance, self.sigma, self.output)
         return log_n.sum(2, keepdim=True) if self.mixture == "pixel" else log_n
 
-    @cached_property
+    @memo
     def difference(self) -> Tensor:
         """mu_k - x, shape (B, K, C, H, W)."""
         return self.appearance - self.frame.unsqueeze(1)
 
-    @cached_property
+    @memo
     def log_mixture(self) -> Tensor:
         """Log of the mixture, shape (B, 1 or C, H, W)."""
         return torch.logsumexp(self.joint, 1)
 
-    @cached_property
+    @memo
     def joint(self) -> Tensor:
         """Log m_k N(x; mu_k), shape (B, K, 1 or C, H, W)."""
         return self.log_masks + self.log_components
 
-    @cached_property
+    @memo
     def log_likelihood(self) -> Tensor:
         """Blended log p(x_i) in nats, shape (B, 1, H, W), constants included."""
         weight = self.composed_weight
@@ -101,30 +141,33 @@ class SpatialMixture:
             total = total + weight * log_n.sum(1, keepdim=True)
         return total  # type: ignore[return-value]
 
-    @cached_property
+    @memo
     def mask_entropy(self) -> Tensor:
         """Entropy of the masks over slots in nats, shape (B, 1, H, W)."""
         return -(self.masks * self.log_masks).sum(1)
 
-    @cached_property
+    @memo
     def mask_posterior(self) -> Tensor:
-        """N_k / sum_j N_j: which slot's appearance fits, masks left out, shape (B, K, 1, H, W)."""
-        return self.log_components.mean(2, keepdim=True).softmax(1) if self.mixture == "channel" else self._fit
+        """p(x | mu_k) / sum_j p(x | mu_j), all channels together and masks left out (IODINE 2.2), (B, K, 1, H, W)."""
+        log_n = self.log_components
+        return (log_n if log_n.shape[2] == 1 else log_n.sum(2, keepdim=True)).softmax(1)
 
-    @cached_property
-    def _fit(self) -> Tensor:
-        return self.log_components.softmax(1)
+    @memo
+    def softmax_of_likelihoods(self) -> Tensor:
+        """Softmax over slots of exp(-sum_c (x - mu_k)² / (2 sigma²)) (PROVIDE's public code), (B, K, 1, H, W)."""
+        squares = self.difference.square().sum(2, keepdim=True)
+        return (squares * (-0.5 / self.sigma**2)).exp().softmax(1)
 
-    @cached_property
+    @memo
     def responsibilities(self) -> Tensor:
         """rho_k = m_k N_k / P, shape (B, K, 1 or C, H, W)."""
         return (self.joint - self.log_mixture.unsqueeze(1)).exp()
 
-    @cached_property
+    @memo
     def leave_one_out(self) -> Tensor:
         """Log p(x_i) under the other slots with their masks renormalised, shape (B, K, 1, H, W); for K = 1 it is 0.
 
-        The stable form of iodine section 4.1: LSE_{j != k}(a_j + log N_j) - LSE_{j != k}(a_j).
+        The stable form of iodine.md 4.1: LSE_{j != k}(a_j + log N_j) - LSE_{j != k}(a_j).
         """
         slots = self.logits.shape[1]
         if slots == 1:

@@ -1,14 +1,14 @@
 """One step of iterative amortised inference: what the refinement network sees, in closed form.
 
 Image-space gradients need no backward pass. Only the decoder is differentiated, once per step and with respect to the
-latent alone, on the same graph the training loss uses; no second-order graph is built (IODINE sections 4.1 and 4.4).
+latent alone, on the same graph the training loss uses; no second-order graph is built (iodine.md 4.1 and 4.4).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,10 +16,12 @@ from torch import Tensor
 from scenewise.nn.layers import coordinates, cosines, normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from scenewise.variational.gaussian import Gaussian
     from scenewise.variational.mixture import SpatialMixture
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -137,19 +139,26 @@ def posterior_gradient(
         return torch.cat([by_latent + weights.kl * by_mean, by_scale], -1)
 
 
+INPUTS = (
+    "image", "means", "masks", "mask_logits", "mean_gradient", "mask_gradient", "posterior_gradient", "mask_posterior",
+    "likelihood", "leave_one_out", "coordinates",
+)  # fmt: skip
+"""The auxiliary inputs of the refinement network in the order of IODINE's section 2.2; lambda itself comes on top."""
+
+
 @dataclass(frozen=True)
-class ImageInputs:
-    """Which image-shaped inputs the refinement network gets (provide.md 4, iodine.md 4.1).
+class Inputs:
+    """Which inputs the refinement network gets beside lambda (IODINE section 2.2 and appendix C).
 
     Attributes:
-        leave_one_out: Whether the likelihood under the other slots is among them.
+        left_out: Those of `INPUTS` that it does not get.
         mask_gradient: Gradient by "mask" or by "logit".
-        mask_posterior: "exact", or "softmax_of_lik" as some public code has it.
+        mask_posterior: "exact", or "softmax_of_lik" as PROVIDE's public code has it.
         likelihood: "log", "probability", or "ratio": log, and leave-one-out as log P - log P_(-k).
-        coordinates: "linear" in [-1, 1], or "cosine": the 8 lowest cosines (iodine.md 11, row 8).
+        coordinates: "linear" in [-1, 1], or "cosine": the 8 lowest cosines (IODINE's public code).
     """
 
-    leave_one_out: bool = True
+    left_out: tuple[str, ...] = ()
     mask_gradient: str = "mask"
     mask_posterior: str = "exact"
     likelihood: str = "log"
@@ -157,30 +166,48 @@ class ImageInputs:
 
     def channels(self, colours: int, extra_shared: int = 0) -> tuple[int, int]:
         """Return the numbers of shared and per-slot channels for frames with `colours` channels."""
-        places = 2 if self.coordinates == "linear" else 8
-        return colours + 1 + places + extra_shared, 2 * colours + 4 + int(self.leave_one_out)
+        shared = {"image": colours, "likelihood": 1, "coordinates": 2 if self.coordinates == "linear" else 8}
+        per_slot = {"means": colours, "masks": 1, "mask_logits": 1, "mask_posterior": 1}
+        per_slot |= {"mean_gradient": colours, "mask_gradient": 1, "leave_one_out": 1}
+        return sum(self._chosen(shared)) + extra_shared, sum(self._chosen(per_slot))
+
+    def vectors(self, latent: int) -> int:
+        """Return how many numbers it gets beside images: lambda and the gradient by it, each twice `latent`."""
+        return 2 * latent * (1 if "posterior_gradient" in self.left_out else 2)
 
     def build(
         self, mixture: SpatialMixture, gradients: ImageGradients, extra_shared: Sequence[Tensor] = ()
     ) -> tuple[Tensor, Tensor]:
         """Return shared (B, S, H, W) and per-slot (B, K, P, H, W) inputs; gradient flows through mu, m and logits."""
-        grid = _grid(self.coordinates, *mixture.frame.shape[-2:], mixture.frame.device, mixture.frame.dtype)
-        grid = grid.expand(len(mixture.frame), -1, -1, -1)
-        shared = torch.cat([mixture.frame, self._likelihood(mixture), grid, *extra_shared], 1)
+        shared: dict[str, Callable[[], Tensor]] = {
+            "image": lambda: mixture.frame,
+            "likelihood": lambda: self._likelihood(mixture),
+            "coordinates": lambda: self._places(mixture.frame),
+        }
+        per_slot: dict[str, Callable[[], Tensor]] = {
+            "means": lambda: mixture.appearance,
+            "masks": lambda: mixture.masks,
+            "mask_logits": lambda: mixture.logits,
+            "mask_posterior": lambda: self._posterior(mixture),
+            "mean_gradient": lambda: normalise(gradients.appearance, 3),
+            "mask_gradient": lambda: normalise(self._by_mask(gradients), 3),
+            "leave_one_out": lambda: self._others(mixture),
+        }
+        images = [make() for make in self._chosen(shared)]
+        return torch.cat([*images, *extra_shared], 1), torch.cat([make() for make in self._chosen(per_slot)], 2)
+
+    def _chosen(self, inputs: Mapping[str, T]) -> list[T]:
+        return [value for name, value in inputs.items() if name not in self.left_out]
+
+    def _places(self, frame: Tensor) -> Tensor:
+        grid = _grid(self.coordinates, *frame.shape[-2:], frame.device, frame.dtype)
+        return grid.expand(len(frame), -1, -1, -1)
+
+    def _by_mask(self, gradients: ImageGradients) -> Tensor:
         by_mask = gradients.masks if self.mask_gradient == "mask" else gradients.logits
         if by_mask is None:
             raise ValueError("the gradient by masks was not computed")
-        per_slot = [
-            mixture.appearance,
-            mixture.masks,
-            mixture.logits,
-            self._posterior(mixture),
-            normalise(gradients.appearance, 3),
-            normalise(by_mask, 3),
-        ]
-        if self.leave_one_out:
-            per_slot.append(self._others(mixture))
-        return shared, torch.cat(per_slot, 2)
+        return by_mask
 
     @torch.no_grad()
     def _likelihood(self, mixture: SpatialMixture) -> Tensor:
@@ -195,9 +222,7 @@ class ImageInputs:
         return normalise(values.exp() if self.likelihood == "probability" else values, 3)
 
     def _posterior(self, mixture: SpatialMixture) -> Tensor:
-        if self.mask_posterior == "exact":
-            return mixture.mask_posterior
-        return mixture.log_components.mean(2, keepdim=True).exp().softmax(1)
+        return mixture.mask_posterior if self.mask_posterior == "exact" else mixture.softmax_of_likelihoods
 
 
 @lru_cache(maxsize=32)
