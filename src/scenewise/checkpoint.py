@@ -61,6 +61,7 @@ class Validated:
     mse_high: float | None = setting(None, "99th percentile over frames of the same", minimum=0)
     data: str = setting("", "Source and split")
     protocol: str = setting("", "Protocol, or how the numbers were computed")
+    refinements: tuple[int, ...] = setting((), "Fewest and most refinements that scores were seen to hold with")
 
 
 @dataclass(frozen=True)
@@ -286,6 +287,8 @@ def _facts(model: SceneModel, card: Card) -> list[tuple[str, str]]:
     if validated.mse is not None:
         high = "" if validated.mse_high is None else f", 99th percentile {validated.mse_high:.5f}"
         rows.append(("validated MSE", f"{validated.mse:.5f}{high} ({validated.data}; {validated.protocol})"))
+    if validated.refinements:
+        rows.append(("validated refinements", "{} to {}".format(*validated.refinements)))
     return [(what, value) for what, value in rows if value]
 
 

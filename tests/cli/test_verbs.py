@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from scenewise.checkpoint import shipped
+from scenewise.checkpoint import Card, Validated, shipped
 from scenewise.cli.sources import open_source
 from scenewise.media import read_palette_png, read_video
 
@@ -183,3 +183,17 @@ def test_demo_takes_any_generated_source(scenewise, tmp_path):
     code, _, err = scenewise("demo", "--data", "rnem-h5", "--out", tmp_path / "other")
     assert code == 2
     assert "seed" in err or "path" in err
+
+
+def test_other_refinements_than_were_validated_are_told_in_one_line(scenewise, untrained):
+    card = Card(name="ranged", validated=Validated(refinements=(3, 9)))
+    ranged, plain = untrained("provide", card), untrained("iodine", Card(name="plain"))
+    for model, asked, line in (
+        (ranged, 12, "note: 12 refinements: ranged may do worse; its scores were validated with 3 to 9.\n"),
+        (ranged, 9, ""),
+        (plain, 5, "note: 5 refinements: plain may do worse; it was trained with 2.\n"),
+    ):
+        code, _, err = scenewise("evaluate", model, *SMALL, "--refinements", asked)
+        assert code == 0
+        assert "".join(row for row in err.splitlines(keepends=True) if "refinements" in row) == line
+    assert "refinements" not in scenewise("evaluate", ranged, *SMALL)[2]

@@ -51,3 +51,19 @@ def test_scores_of_this_model_enter_its_card(tmp_path, monkeypatch):
     file.write_text(json.dumps(evaluation("another")))
     with pytest.raises(InputError, match="another"):
         module.publish(folder, "ships", [file], [])
+
+
+def test_validated_refinements_are_among_the_evaluations(tmp_path, monkeypatch):
+    made = MODELS.get("provide")
+    folder = save_model(
+        made(build(made.config_class, made.presets["tiny"], "tiny")), tmp_path / "run", Card(name="run")
+    )
+    monkeypatch.setattr(module.importlib.resources, "files", lambda _: tmp_path)
+    files = [tmp_path / "three.json", tmp_path / "nine.json"]
+    for file, refinements in zip(files, (3, 9), strict=True):
+        file.write_text(json.dumps(evaluation(load_model(folder).fingerprint) | {"refinements": refinements}))
+    shipped = module.publish(folder, "ships", files, [], (3, 9))
+    assert load_model(shipped).card.validated.refinements == (3, 9)
+    assert "| validated refinements | 3 to 9 |" in (shipped / "README.md").read_text()
+    with pytest.raises(InputError, match="no evaluation with 9"):
+        module.publish(folder, "ships", files[:1], [], (3, 9))

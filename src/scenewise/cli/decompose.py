@@ -138,6 +138,7 @@ def prepare(args: argparse.Namespace) -> tuple[Decomposer, dict[str, object], li
     options.reading_checked(args)
     choose_formats(formats)
     decomposer = sw.load(args.model, args.device)
+    options.tell_untried(args, decomposer)
     threads.choose(decomposer)
     if args.compile:
         decomposer.compile()

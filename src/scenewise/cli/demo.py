@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     with OutputFolder(Path(args.out), args.overwrite) as output, Interruption() as interruption:
         decomposer = sw.load(args.model, args.device)
+        options.tell_untried(args, decomposer)
         threads.choose(decomposer)
         name, sample = make_video(decomposer.frame_shape, args)
         print(f"made {len(sample.frames)} frames of {name}: seed {args.video_seed}, split test, new to every model")

@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(args.data, args.split, args.settings)
     decomposer = sw.load(args.model, args.device)
     threads.choose(decomposer)
+    options.tell_untried(args, decomposer)
     started = time.perf_counter()
     with Progress(decomposer.name) as progress:
         rows = evaluate(

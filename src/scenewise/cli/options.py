@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
@@ -9,6 +10,8 @@ from scenewise.errors import InputError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+    from scenewise.decompose import Decomposer
 
 DEFAULT_MODEL = "provide-balls-colour"
 
@@ -42,6 +45,13 @@ def add_model(
     ):
         text = f"{text}; several: one row each" if several else text
         parser.add_argument(name, type=int, nargs="+" if several else None, metavar=letter, help=text)
+
+
+def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
+    """Print one line where other refinements are asked for than were validated."""
+    line = decomposer.untried(args.refinements)
+    if line is not None:
+        print(f"note: {line}", file=sys.stderr)
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:

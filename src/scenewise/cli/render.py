@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     check_limits(slots=args.slots, refinements=args.refinements)
     decomposer = sw.load(args.model, args.device)
     drawing_model(decomposer)
+    options.tell_untried(args, decomposer)
     threads.choose(decomposer)
     name, index = numbered(args.scene) or (args.scene, 0)
     source = open_source(name, args.split, args.settings)

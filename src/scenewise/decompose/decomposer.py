@@ -17,7 +17,7 @@ from scenewise.decompose.frame_result import FrameResult
 from scenewise.decompose.result import Result, Settings
 from scenewise.decompose.sizes import checked_size, draw, scaled
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Observes, Predictor, Recurrent, SceneModel, State
+from scenewise.models.contract import Decodes, Observes, Predictor, Recurrent, Refining, SceneModel, State
 from scenewise.variational.compiled import CompiledEngine, compile_cells
 from scenewise.variational.gaussian import seeded_noise
 
@@ -126,6 +126,22 @@ class Decomposer:
         """
         compile_cells(self.model)
         return self
+
+    def untried(self, refinements: int | None) -> str | None:
+        """Return one line that says what was validated, where other refinements than those are asked for; else None.
+
+        Args:
+            refinements: R, the model's own where None.
+        """
+        if refinements is None or not isinstance(self.model, Refining):
+            return None
+        own, most = int(self.model.config.refinements), self.model.trained_refinements
+        low, high = self.card.validated.refinements or (own, most)
+        if low <= refinements <= high:
+            return None
+        numbers = f"{low} to {high}" if low < high else f"{low}"
+        done = "its scores were validated" if self.card.validated.refinements else "it was trained"
+        return f"{refinements} refinements: {self.name} may do worse; {done} with {numbers}."
 
     # -- one frame at a time ----------------------------------------------------------------------------------------
 

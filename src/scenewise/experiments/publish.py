@@ -37,7 +37,9 @@ def _score(row: dict[str, Any], where: str) -> Score:
     return Score(protocol=row["protocol"], metric=row["measure"], data=where, value=row["mean"], videos=row["videos"])
 
 
-def publish(model: str | Path, name: str, evaluations: list[Path], limits: list[str]) -> Path:
+def publish(
+    model: str | Path, name: str, evaluations: list[Path], limits: list[str], refinements: tuple[int, ...] = ()
+) -> Path:
     """Write the model folder that ships.
 
     Args:
@@ -45,21 +47,27 @@ def publish(model: str | Path, name: str, evaluations: list[Path], limits: list[
         name: Name under which it ships.
         evaluations: Files that `scenewise evaluate --json` wrote for exactly this model.
         limits: Sentences that say where it fails.
+        refinements: Fewest and most refinements with which its scores hold; both are among the evaluations.
 
     Raises:
-        InputError: An evaluation is of another model.
+        InputError: An evaluation is of another model, or there is none with those refinements.
     """
     loaded = load_model(model)
     scores: tuple[Score, ...] = ()
+    evaluated = set[int]()
     for file in evaluations:
         evaluation = json.loads(file.read_text(encoding="utf-8"))
         if evaluation["model"]["fingerprint"] != loaded.fingerprint:
             raise InputError(file, f"scores {evaluation['model']['fingerprint']}, not {loaded.fingerprint}.")
         scores += scores_of(evaluation)
+        evaluated.add(evaluation["refinements"])
+    if missing := sorted(set(refinements) - evaluated):
+        raise InputError("--refinements", f"there is no evaluation with {missing[0]}.", "Name the files of both.")
     card: Card = dataclasses.replace(
         loaded.card,
         name=name,
         scores=scores,
+        validated=dataclasses.replace(loaded.card.validated, refinements=refinements),
         limitations=(*loaded.card.limitations, *limits),
     )
     target = Path(str(importlib.resources.files("scenewise"))) / "weights" / name
@@ -73,8 +81,10 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("evaluations", nargs="+", type=Path)
     parser.add_argument("--limit", action="append", default=[], help="a sentence that says where it fails")
+    text = "fewest and most refinements with which its scores hold, both evaluated"
+    parser.add_argument("--refinements", type=int, nargs=2, default=(), metavar=("LOW", "HIGH"), help=text)
     args = parser.parse_args()
-    publish(args.model, args.name, args.evaluations, args.limit)
+    publish(args.model, args.name, args.evaluations, args.limit, tuple(args.refinements))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.registry import Registry
 from scenewise.variational.gaussian import seeded_noise
+from scenewise.variational.keeping import Keeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -217,8 +218,17 @@ class Balances(SceneModel):
         self.geco.update(-output.decomposition.log_likelihood)
 
 
+_REFINEMENTS = 1 << 20  # key of the random stream that numbers of refinements are drawn from
+
+
 class Refining(SceneModel):
-    """A model that refines the posterior of every frame, decode by decode."""
+    """A model that refines the posterior of every frame, decode by decode; its settings are a `RefiningConfig`."""
+
+    _step = 0
+
+    def begin_step(self, step: int) -> None:
+        """Hear of the number of the training step, from which R is drawn."""
+        self._step = step
 
     @abstractmethod
     def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
@@ -233,8 +243,33 @@ class Refining(SceneModel):
         self, batch: int, frames: int, slots: int | None = None, refinements: int | None = None
     ) -> tuple[int, ...]:
         """Return the shape of the `noise` argument of `forward`: (B, T, decodes of the first frame, K, Z)."""
-        decodes = self.decodes(refinements=refinements)
+        decodes = self.decodes(refinements=self.trained_refinements if refinements is None else refinements)
         return (batch, frames, decodes, slots or self.config.slots, self.config.latent)
+
+    @property
+    def trained_refinements(self) -> int:
+        """Largest R that training sees."""
+        return max(self.config.refinements, self.config.most_refinements)
+
+    def asked(self, refinements: int | None) -> int:
+        """Return R: what was asked for, or the settings' value, or in training the one drawn for the step.
+
+        The draw depends on nothing but the step's number: all parts of its batch draw alike, and so does a resumed run.
+        """
+        least, most = self.config.refinements, self.trained_refinements
+        if refinements is not None or not self.training or least == most:
+            return least if refinements is None else refinements
+        return least + int(seeded_noise((most - least + 1,), self._step, _REFINEMENTS).argmax())  # each as likely
+
+    def trained_from(self, decodes: int) -> int:
+        """Return the first of a frame's decodes that has a gradient and counts in the loss."""
+        trained = self.config.gradient_decodes if self.training else 0
+        return max(0, decodes - trained) if trained else 0
+
+    def keeping(self, decodes: int, frame: int = 0) -> Keeping:
+        """Return what says which of a frame's decodes is kept: the last, in training and up to the trained R."""
+        compared = self.config.extra_refinements == "better" and not self.training
+        return Keeping(decodes, self.decodes(frame, self.trained_refinements) if compared else None)
 
 
 class Recurrent(ABC):

@@ -24,7 +24,7 @@ Published foreground ARI: CLEVR6 .988, Multi-dSprites .767, Tetris .992. Ours: t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -44,6 +44,7 @@ from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import SCALES, Gaussian, raw_of, seeded_noise
 from scenewise.variational.importance import importance_log_weights
+from scenewise.variational.keeping import RefiningConfig
 from scenewise.variational.likelihood import OUTPUTS
 from scenewise.variational.refinement import INPUTS, Inputs, Weights
 
@@ -59,7 +60,7 @@ STARTS = ("trained", "prior")
 
 
 @dataclass(frozen=True)
-class IodineConfig:
+class IodineConfig(RefiningConfig):
     """Settings of IODINE; defaults are the preset `paper`: CLEVR6."""
 
     size: tuple[int, int] = setting((128, 128), "Height and width of the frames, pixels", minimum=8, maximum=1024)
@@ -129,7 +130,7 @@ PRESETS: dict[str, Any] = {
         **_CODE,
         "size": [64, 64], "slots": 5, "refinements": 3, "latent": 32, "decoder": "coarse", "decoder_channels": 32,
         "decoder_profiles": 16, "mean_activation": "sigmoid", "encoder": "strided", "encoder_channels": 32,
-        "code": 128, "hidden": 128, "sigma": 0.55, "kl_weight": 0.02,
+        "code": 128, "hidden": 128, "sigma": 0.55, "kl_weight": 0.02, "extra_refinements": "better",
     },
     "tiny": {
         **_CODE,
@@ -250,14 +251,19 @@ class Iodine(Refining, Decodes, Weighs):
         images = frames.flatten(0, 1)  # (B * T, C, H, W)
         posterior, carried = self.beginning(len(images), slots)
         place = self.place(images, carried)
-        decodes, totals = self.decodes(refinements=refinements), dict[str, Any]()
+        decodes, totals = self.decodes(refinements=self.asked(refinements)), dict[str, Any]()
+        keeping, trained_from = self.keeping(decodes), self.trained_from(decodes)
         for r in range(decodes):
             eps = self._noise(posterior, seed, r) if noise is None else noise[:, :, r].flatten(0, 1)
             scored = posterior
-            cell, posterior, carried = self.engine.cell(place, posterior, carried, eps, refine=r + 1 < decodes)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and r >= trained_from):
+                cell, posterior, carried = self.engine.cell(place, posterior, carried, eps, refine=r + 1 < decodes)
+            keeping.see(r, cell, scored, carried)
             weight = r / (decodes - 1) if self.config.final_decode else (r + 1) / decodes
-            totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
-        shown = Explained(images, cell, self.engine.posterior(scored), place.prior)
+            if r >= trained_from:
+                totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
+        cell, q = replace(cell, mixture=keeping.kept.mixture), self.engine.posterior(keeping.kept.posterior)
+        shown = Explained(images, cell, q, place.prior)
         terms = {name: term.unflatten(0, (batch, time)).sum(1) for name, term in totals.items()}
         return Output(lambda: _per_video(shown.decomposition(), batch, time), terms)
 

@@ -53,11 +53,11 @@ from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.importance import importance_log_weights
+from scenewise.variational.keeping import RefiningConfig
 from scenewise.variational.refinement import Inputs, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
 
 LIKELIHOODS = ("ratio", "log", "probability")
 DECODERS = ("unpadded", "broadcast", "coarse")
@@ -66,7 +66,7 @@ _ORDER, _NUMBER, _JITTER = 1 << 20, 1 << 21, 1 << 22  # keys of random streams, 
 
 
 @dataclass(frozen=True)
-class MulmonConfig:
+class MulmonConfig(RefiningConfig):
     """Settings of MulMON; defaults are the preset `paper`."""
 
     size: tuple[int, int] = setting((64, 64), "Height and width of the views, pixels", minimum=8, maximum=1024)
@@ -120,7 +120,7 @@ PRESETS: dict[str, Any] = {
         "refinements": 2, "latent": 32, "projection": 128, "products": True, "max_observed": 3, "queries": 3,
         "decoder": "coarse", "decoder_profiles": 16, "mean_activation": "sigmoid", "encoder": "strided",
         "residual": True, "refine_viewpoint": True, "likelihood_inputs": "ratio", "mixture": "pixel", "sigma": 0.3,
-        "kl_weight": 0.02,
+        "kl_weight": 0.02, "extra_refinements": "better",
     },
     "tiny": {
         "size": [16, 16], "slots": 3, "refinements": 2, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
@@ -219,6 +219,7 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
     def begin_step(self, step: int) -> None:
         """Set sigma to max(sigma_start (1 - step / sigma_steps), sigma) (mulmon.md 4)."""
         config = self.config
+        super().begin_step(step)
         sigma = max(config.sigma_start * (1 - step / config.sigma_steps), config.sigma)
         if sigma != self.engine.sigma:
             self.engine = dataclasses.replace(self.engine, sigma=sigma)
@@ -284,7 +285,7 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
         batch, views = frames.shape[:2]
         posterior = self.beginning(batch, slots)
         first, totals = self._first_prior(posterior), dict[str, Any]()
-        decodes, (observed, queried) = self.decodes(refinements=refinements), self.split(views, seed)
+        decodes, (observed, queried) = self.decodes(0, self.asked(refinements)), self.split(views, seed)
         for rank, v in enumerate(observed):
             eps = [self._noise(posterior, seed, v, r) if noise is None else noise[:, v, r] for r in range(decodes)]
             place = self._place(frames[:, v], cameras[:, v], self.engine.posterior(posterior) if rank else first)
@@ -388,16 +389,18 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return lambda after one view, whose LSTM starts at zero, and the weighted terms where wanted."""
         zeros = posterior.new_zeros(*posterior.shape[:2], self.config.hidden)
-        carried, totals = (zeros, zeros), dict[str, Any]()
-        decodes = len(noise)
+        carried, totals, decodes = (zeros, zeros), dict[str, Any](), len(noise)
+        keeping, trained_from = self.keeping(decodes), self.trained_from(decodes)
         for r, eps in enumerate(noise):
             before = posterior
-            cell, posterior, carried = self.engine.cell(place, posterior, carried, eps, refine=r + 1 < decodes)
-            if scored:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and r >= trained_from):
+                cell, posterior, carried = self.engine.cell(place, posterior, carried, eps, refine=r + 1 < decodes)
+            keeping.see(r, cell, before, carried)
+            if scored and r >= trained_from:
                 weight = 2 * (r + 1) / (decodes * (decodes + 1))
                 terms = self._terms(cell, place, before, eps)
                 totals = {name: totals.get(name, 0.0) + weight * term for name, term in terms.items()}
-        return posterior, totals
+        return keeping.kept.posterior, totals
 
     def _terms(self, cell: Cell, place: Place, posterior: Tensor, noise: Tensor) -> dict[str, Tensor]:
         terms = dict(cell.terms)

@@ -49,8 +49,9 @@ from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.squeeze import SqueezeFeatures
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.engine import Cell, Engine, Place, decomposed
+from scenewise.variational.engine import Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
+from scenewise.variational.keeping import RefiningConfig
 from scenewise.variational.refinement import ImageGradients, Inputs, Weights
 
 if TYPE_CHECKING:
@@ -70,13 +71,14 @@ STEP_WEIGHTS = ("relative", "refined", "absolute")
 
 
 @dataclass(frozen=True)
-class ProvideConfig:
+class ProvideConfig(RefiningConfig):
     """Settings of PROVIDE; defaults are the preset `paper`."""
 
     size: tuple[int, int] = setting((64, 64), "Height and width of the frames, pixels", minimum=8, maximum=1024)
     channels: int = setting(3, "Channels of the frames", minimum=1, maximum=4)
     slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
     refinements: int = setting(6, "R, refinement budget of the first frame", minimum=1, maximum=64)
+    first_looks: int = setting(1, "Times the first frame is looked at, at test (ours)", minimum=1, maximum=64)
     latent: int = setting(64, "M, latent size of a slot", minimum=1, maximum=1024)
     hidden: int = setting(128, "Size of the 2D-LSTM's states", minimum=1, maximum=2048)
     code: int = setting(128, "Size of the refinement network's image code", minimum=1, maximum=2048)
@@ -145,7 +147,7 @@ PRESETS: dict[str, Any] = {
     "fast": {
         "latent": 32, "decoder": "coarse", "decoder_channels": 32, "encoder": "strided", "encoder_channels": 32,
         "pooling": 2, "refinements": 3, "first_sample": "shared", "mask_gradient": "logit", "sigma": 0.55,
-        "reconstruction_weight": 1.0, "kl_weight": 0.02,
+        "reconstruction_weight": 1.0, "kl_weight": 0.02, "extra_refinements": "better", "first_looks": 3,
     },
     "tiny": {
         "size": [16, 16], "slots": 3, "refinements": 3, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
@@ -201,16 +203,9 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         extra = 16 * config.pretrained_features + (config.channels + 2) * config.prev_frame
         self.refine = self._make_refiner(config, inputs.channels(config.channels, extra))
         self.decoder = self._make_decoder(config)
-        self.engine = Engine(
-            self.decoder,
-            self.refine,
-            inputs,
-            config.sigma,
-            config.mixture,
-            pooling=config.encoder_pooling,
-            recompute=config.recompute,
-            duplicates=DuplicatePrior(config.lds_on, config.lds_sigma),
-        )
+        prior = DuplicatePrior(config.lds_on, config.lds_sigma)
+        runs: dict[str, Any] = {"pooling": config.encoder_pooling, "recompute": config.recompute, "duplicates": prior}
+        self.engine = Engine(self.decoder, self.refine, inputs, config.sigma, config.mixture, **runs)
         self.prior = PriorNetwork(config) if config.conditional_prior else None
         self.features = SqueezeFeatures() if config.pretrained_features else None
         self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-0.5, 0.5))
@@ -241,6 +236,7 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
 
     def begin_step(self, step: int) -> None:
         """Set the schedules to a training step; training calls it before every forward pass."""
+        super().begin_step(step)
         self.progress.fill_(step)
 
     def end_step(self, output: Output) -> None:
@@ -298,8 +294,9 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         state = {name: tensor.to(frames.device) for name, tensor in state.items()}
         parts: list[_Explained] = []
         totals: dict[str, Any] = {}
+        asked = self.asked(refinements)
         for t in range(frames.shape[1]):
-            part, terms, state = self._frame(frames[:, t], state, refinements, None if noise is None else noise[:, t])
+            part, terms, state = self._frame(frames[:, t], state, asked, None if noise is None else noise[:, t])
             parts.append(part)
             totals = {name: totals.get(name, 0.0) + term for name, term in terms.items()}
         return Output(lambda: Decomposition.join([self._decomposition(p) for p in parts]), totals)
@@ -328,12 +325,17 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         return self._decomposition(part), state
 
     def _frame(
-        self,
-        frame: Tensor,
-        state: State,
-        refinements: int | None = None,
-        noise: Tensor | None = None,
-        scored: bool = True,
+        self, frame: Tensor, state: State, refinements: int | None, noise: Tensor | None = None, scored: bool = True
+    ) -> tuple[_Explained, dict[str, Tensor], State]:
+        """Explain one frame; at test a first one as if the video had stood still before it, `first_looks` - 1 times."""
+        index = state["frame"]
+        again = self.config.first_looks - 1 if not self.training and noise is None and int(index) == 0 else 0
+        for _ in range(again):
+            state = {**self._look(frame, state, refinements, None, False)[-1], "frame": index}
+        return self._look(frame, state, refinements, noise, scored)
+
+    def _look(
+        self, frame: Tensor, state: State, refinements: int | None, noise: Tensor | None, scored: bool
     ) -> tuple[_Explained, dict[str, Tensor], State]:
         """Fill one frame's column of the grid; without terms where nobody scores it."""
         seen = frame if self.config.pooling == 1 else functional.avg_pool2d(frame, self.config.pooling)
@@ -343,18 +345,21 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         refinement = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["cell"]))
         budget = self.config.refinements if refinements is None else refinements
         totals: dict[str, Any] = {}
-        cell: Cell | None = None
+        keeping, trained_from = self.keeping(decodes, index), self.trained_from(decodes)
         for r in range(decodes):
             eps = self._noise(state, r, noise)
             refine = r + 1 < decodes or (self.config.trailing_refinement and index > 0)
-            drawn_from = posterior
-            cell, posterior, refinement = self.engine.cell(place, posterior, refinement, eps, refine)
+            drawn_from, carried = posterior, refinement
+            with torch.set_grad_enabled(torch.is_grad_enabled() and r >= trained_from):
+                cell, posterior, refinement = self.engine.cell(place, posterior, refinement, eps, refine)
+            keeping.see(r, cell, drawn_from, refinement if self.config.trailing_refinement and index else carried)
             weight = self._step_weight(r + 1, decodes, budget)
-            if scored and weight:
+            if scored and r >= trained_from and (weight or not totals):
                 totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
-        state = self._next(state, refinement, place, noise)
-        q = Gaussian(*drawn_from.chunk(2, -1))
-        return _Explained(frame, cell.mixture, cell.drawn, q, place.prior), totals, state  # type: ignore[union-attr]
+        kept = keeping.kept
+        drawn, q = (kept.mixture.appearance, kept.mixture.logits), Gaussian(*kept.posterior.chunk(2, -1))
+        state = self._next(state, kept.carried, place, noise)
+        return _Explained(frame, kept.mixture, drawn, q, place.prior), totals, state
 
     def _step_weight(self, r: int, decodes: int, budget: int) -> float:
         """Weight of decode r of a frame, counted from 1; the paper has r / R_t for r = 1 .. R_t = decodes - 1."""

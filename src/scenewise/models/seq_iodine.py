@@ -47,15 +47,20 @@ class SeqIodineConfig(IodineConfig):
     size: tuple[int, int] = setting((64, 64), "Height and width of the frames, pixels", minimum=8, maximum=1024)
     slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
     refinements: int = setting(1, "Refinements per frame", minimum=1, maximum=64)
+    gradient_decodes: int = setting(0, "All decodes are trained", minimum=0, maximum=0)
+    extra_refinements: str = setting("all", "All refinements count", choices=("all",))
     readout: str = setting("pre", "A frame is what was drawn before it was seen, or after", choices=("pre", "post"))
     step_weights: str = setting("proportional", "t / T (paper); (t - 1) / (T - 1); or all 1", choices=STEP_WEIGHTS)
 
 
 PRESETS: dict[str, Any] = {
     "paper": {},
-    "fast": {**IODINE_PRESETS["fast"], "refinements": 1, "readout": "post", "step_weights": "uniform"},
+    "fast": {
+        **IODINE_PRESETS["fast"], "refinements": 1, "extra_refinements": "all", "readout": "post",
+        "step_weights": "uniform",
+    },
     "tiny": {**IODINE_PRESETS["tiny"], "refinements": 1},
-}
+}  # fmt: skip
 
 
 @register_model("seq-iodine")
@@ -84,6 +89,7 @@ class SeqIodine(Iodine, Recurrent, Predictor):
         self.check_frames(frames)
         batch, time = frames.shape[:2]
         state, shown, totals = self.initial_state(batch, slots, seed), list[Explained](), dict[str, Any]()
+        refinements = self.asked(refinements)
         for t in range(time):
             explained, state = self._frame(frames[:, t], state, refinements, None if noise is None else noise[:, t])
             shown.append(explained)
