@@ -48,9 +48,9 @@ def add_model(
 
 
 def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
-    """Print one line where other refinements are asked for than were validated."""
-    line = decomposer.untried(args.refinements)
-    if line is not None:
+    """Print one line for each number of refinements that is asked for and was not validated."""
+    asked = args.refinements if isinstance(args.refinements, list) else [args.refinements]
+    for line in filter(None, map(decomposer.untried, asked)):
         print(f"note: {line}", file=sys.stderr)
 
 
