@@ -6,6 +6,8 @@ from scenewise.checkpoint import load_model
 from scenewise.training import recipes
 from scenewise.training.run import train
 
+pytestmark = pytest.mark.slow  # two minutes of one core together
+
 SMALL = [
     "training.steps=2", "training.batch=2", "training.curriculum=[[0, 1]]", "training.validation_videos=1",
     "training.validation_frames=1", "training.images_every=1000", "training.device=cpu", "training.accumulation=1",
