@@ -112,8 +112,8 @@ def found() -> list[Printed]:
     ]
     files = [
         Printed(path.name, one)
-        for folder in ("recipes", "tables")
-        for path in sorted((PACKAGE / "experiments" / folder).glob("*.yaml"))
+        for folder in ("recipes", "experiments/tables")
+        for path in sorted((PACKAGE / folder).glob("*.yaml"))
         for one in commands(re.sub(r"^#", " ", path.read_text(encoding="utf-8"), flags=re.MULTILINE))
     ]
     return [*helps, *pages, *files]

@@ -155,7 +155,7 @@ FREE_TO_CHANGE = frozenset(
 
 
 def _folder() -> Path:
-    return Path(str(importlib.resources.files("scenewise"))) / "experiments" / "recipes"
+    return Path(str(importlib.resources.files("scenewise"))) / "recipes"
 
 
 def folders() -> list[Path]:
