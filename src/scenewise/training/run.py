@@ -265,9 +265,12 @@ class Run:
                 -float("inf") if state is None else float(state["best"]),
             )
             books = Books(folder, plan, best, reporter, self.device, state, place, later, deadline)
-        step, stopped = fit(fabric, plan, folder, books, state, moments, interruption, deadline)
+        try:
+            step, stopped = fit(fabric, plan, folder, books, state, moments, interruption, deadline)
+        finally:
+            if books is not None:
+                books.close()
         if books is not None:
-            books.close()
             folder.log(f"{'stopped by ' + stopped if stopped else 'finished'} at step {step}")
         fabric.barrier()
         return stopped
