@@ -75,7 +75,8 @@ def test_the_model_kept_can_be_loaded_and_its_card_is_true(whole):
     (stage,) = loaded.card.stages
     assert (loaded.card.steps, stage.steps, stage.best_step) == (6, 6, int(best["step"]))
     assert stage.mse == loaded.card.validated.mse
-    assert loaded.card.hours == pytest.approx(last_state(outcome.folder)["seconds"] / 3600, abs=0.5 / 3600)
+    assert float(validations[-1]["step"]) == 6
+    assert 0 < loaded.card.hours * 3600 <= last_state(outcome.folder)["seconds"]  # the checkpoint is written last
     assert loaded.card.seeds == (0,)
     assert loaded.card.validated.mse == pytest.approx(float(best["mse"]), rel=1e-5)
     assert loaded.card.validated.mse_high >= loaded.card.validated.mse
