@@ -70,24 +70,23 @@ def run(args: argparse.Namespace) -> int:
         words = [*words, f"model.settings.lds_weight={args.lds}"]
     chosen, reasons = _recipe(recipe, files, words, args)
     start = _start(args)
-    from scenewise.checkpoint import as_device
     from scenewise.cli import threads
     from scenewise.cli.train_report import ConsoleReporter
-    from scenewise.training.plan import make_plan
     from scenewise.training.reporter import Reporter
-    from scenewise.training.run import estimate, is_first, train
+    from scenewise.training.run import Run, is_first
 
     first, out = is_first(), args.out or Path("runs") / chosen.name
-    threads.choose_for(make_plan(chosen.final).make_model(warm=False), as_device(chosen.final.training.device))
+    training = Run(chosen, out, args.resume, args.until, start)
+    threads.choose_for(training.plans[-1].make_model(warm=False), training.device)
     reporter: Any = ConsoleReporter() if first else Reporter()
     with reporter if first else contextlib.nullcontext():
         for reason in reasons:
             reporter.noted(reason)
         if args.dry_run:
-            reporter.planned(estimate(chosen, out, args.until, start))
+            reporter.planned(training.estimate())
             print(_settings(chosen))
             return 0
-        outcome = train(chosen, out, args.resume, args.minutes, reporter, args.until, start)
+        outcome = training.train(args.minutes, reporter)
     if first:
         _tell(outcome)
     return {"Ctrl-C": 130, "SIGTERM": 143}.get(outcome.stopped or "", 0)

@@ -137,12 +137,7 @@ class Recipe:
         Raises:
             InputError: None has.
         """
-        slugs = [stage.slug for stage in self.stages]
-        if slug(name) in slugs:
-            return slugs.index(slug(name))
-        if not slugs:
-            raise InputError(f"recipe {self.name}", f"has no stages; found {name!r}.", "Leave the stage out.")
-        raise InputError(f"recipe {self.name}", f"has no stage {name!r}.", f"Stages: {', '.join(slugs)}.")
+        return _stage_number([stage.name for stage in self.stages], name, f"recipe {self.name}")
 
 
 PARTS = ("model", "data", "training")
@@ -248,7 +243,8 @@ def lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     result["stages"] = [] if "stages" in changes and not changes["stages"] else list(result.get("stages", ()))
     result["stages"] = [_lay(stage, of_parts) for stage in result["stages"]]
     for name, change in (changes.get("stages") or {}).items():
-        number = _stage_number(result["stages"], name)
+        listed = [str(stage.get("name", "")) for stage in result["stages"]]
+        number = _stage_number(listed, name, f"stages.{name}")
         result["stages"][number] = _lay(result["stages"][number], change)
     return result
 
@@ -264,10 +260,9 @@ def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
         InputError: A word cannot be read, or names no stage.
     """
     result = dict(values)
-    first = [word for word in words if word.split("=")[0].removeprefix("--") in ("data.source", "model.name", "stages")]
-    for word in [*first, *(word for word in words if word not in first)]:
+    keyed = [(word.partition("=")[0].strip().removeprefix("--"), word) for word in words]
+    for key, word in sorted(keyed, key=lambda pair: pair[0] not in ("data.source", "model.name", "stages")):
         change = nest([word])
-        key = word.split("=")[0].removeprefix("--").strip()
         for part in ("data", "model"):
             if key == f"{part}.settings" and isinstance(change[part]["settings"], dict):
                 result = lay(result, {part: {"settings": None}})  # None drops what a mapping would be merged into
@@ -298,19 +293,20 @@ def _expand(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     for changes in listed:
         if "recipe" in changes:
             other = load(changes["recipe"])
-            last = other.stage_number(changes["until"]) if "until" in changes else len(other.stages) - 1
             whole = other.stages or (Stage(other.name, other.model, other.data, other.training),)
-            stages += [plain(stage) for stage in (whole[: last + 1] if other.stages else whole)]
+            end = other.stage_number(changes["until"]) + 1 if "until" in changes else len(whole)
+            stages += [plain(stage) for stage in whole[:end]]
         else:
             current = _lay(current, {key: value for key, value in changes.items() if key != "name"})
             stages.append({"name": changes.get("name", ""), **current})
     return {**values, "stages": stages}
 
 
-def _stage_number(stages: Sequence[Mapping[str, Any]], name: str) -> int:
-    slugs = [slug(str(stage.get("name", ""))) for stage in stages]
+def _stage_number(stages: Sequence[str], name: str, where: str) -> int:
+    """Return which of some stages has a name, from 0; raises InputError, with their names, where none has."""
+    slugs = [slug(stage) for stage in stages]
     if slug(str(name)) not in slugs:
-        raise InputError(f"stages.{name}", "is no stage of the recipe.", f"Stages: {', '.join(slugs) or 'none'}.")
+        raise InputError(where, f"has no stage {name!r}.", f"Stages: {', '.join(slugs) or 'none'}.")
     return slugs.index(slug(str(name)))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from scenewise.checkpoint import TrainedStage, as_device, find, load_model, read_card, save_model
+from scenewise.checkpoint import TrainedStage, as_device, find, read_card
 from scenewise.errors import InputError
 from scenewise.media.interruption import Interruption
 from scenewise.training.folder import RunFolder, settings_of
@@ -85,9 +85,7 @@ def estimate(
     Raises:
         InputError: With everything that is wrong.
     """
-    run = Run(recipe, out, False, until, start)
-    run.folder.check_free()
-    return run.estimate()
+    return Run(recipe, out, False, until, start).estimate()
 
 
 class Run:
@@ -182,7 +180,9 @@ class Run:
         return self._outcome(stopped)
 
     def estimate(self) -> list[Forecast]:
-        """Return estimates of all stages of this run that are not done."""
+        """Return estimates of all stages of this run that are not done; raises InputError where it cannot begin."""
+        if not self.resume:
+            self.folder.check_free()
         return [self._forecast(number) for number in range(self.first, self.last + 1) if not self._is_done(number)]
 
     def _forecast(self, number: int) -> Forecast:
@@ -291,13 +291,7 @@ class Run:
                 self.plans[number] = dataclasses.replace(plan, config=config)
 
     def _outcome(self, stopped: str | None) -> Outcome:
-        """Return how the run ended; the run's model is that of the newest stage, whatever died on the way."""
-        newest = next((f for f in reversed(self.folder.stages) if (f.model / "config.json").is_file()), None)
-        if is_first() and newest is not None and stopped in (None, "--until"):
-            loaded = load_model(newest.model)
-            whole = (self.folder.model / "config.json").is_file()
-            if not whole or load_model(self.folder.model).fingerprint != loaded.fingerprint:
-                save_model(loaded.model, self.folder.model, loaded.card)
+        """Return how the run ended; `BestModel` has written the run's model whenever it wrote a stage's."""
         model = self.folder.model if (self.folder.model / "config.json").is_file() else None
         return Outcome(self.folder.path, self.folder.steps_done(), self.recipe.steps, stopped, model)
 
