@@ -127,10 +127,13 @@ def test_settings_are_replaced_as_a_whole_or_one_by_one():
         ("stages: [{name: a, trainng: {}}]", "trainng"),
         ("training: {steps: 0}\nstages: [{name: a, model: {settings: {slts: 3}}}, {name: b}]", "steps is 0.*'slots'"),
         ("stages: [{recipe: provide-tiny-staged, until: nothing}]", "no stage 'nothing'.*single-frames"),
+        ("stages: [{recipe: provide-tiny-staged, training: {steps: 3}}]", "stand as they are; found training too"),
+        ("stages: [{recipe: mine.yaml}]", "mine.yaml: takes stages from itself"),
         ("stages: [{name: a, training: {batch: 5, accumulation: 2}}]", "divisible by devices"),
     ],
 )
-def test_what_is_wrong_in_stages_is_said(tmp_path, text, message):
+def test_what_is_wrong_in_stages_is_said(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
     file = write(tmp_path / "mine.yaml", f"data: {{source: balls-colour}}\n{text}\n")
     with pytest.raises(InputError, match=message):
         recipes.load(file)

@@ -198,9 +198,16 @@ def load(name_or_path: str | Path, overrides: Sequence[str] = (), values: Mappin
     Raises:
         InputError: There is no such recipe, or with everything that is wrong in it.
     """
+    return from_plain(override(lay(_read(name_or_path), values or {}), overrides), str(name_or_path))
+
+
+def _read(name_or_path: str | Path, inside: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the plain values of a recipe's file, stages worked out; `inside` are the files that are being read."""
     path = _path(name_or_path)
-    read = _expand({"name": path.stem} | read_yaml(path, "model, data and training"), str(name_or_path))
-    return from_plain(override(lay(read, values or {}), overrides), str(name_or_path))
+    if path.resolve() in inside:
+        raise InputError(name_or_path, "takes stages from itself.", "Leave that stage out, or name another recipe.")
+    values = {"name": path.stem} | read_yaml(path, "model, data and training")
+    return _expand(values, str(name_or_path), (*inside, path.resolve()))
 
 
 def from_plain(values: Mapping[str, Any], where: str) -> Recipe:
@@ -280,7 +287,7 @@ def _lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return merge(base, changes)
 
 
-def _expand(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _expand(values: Mapping[str, Any], where: str, inside: tuple[Path, ...]) -> dict[str, Any]:
     """Return the values of a recipe's file with its stages worked out.
 
     A stage `{recipe: NAME, until: STAGE}` stands for the stages of another recipe up to and with that one.
@@ -292,7 +299,11 @@ def _expand(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     current = {part: values[part] for part in PARTS if part in values}
     for changes in listed:
         if "recipe" in changes:
-            other = load(changes["recipe"])
+            unknown = sorted(map(str, changes.keys() - {"recipe", "until"}))
+            if unknown:
+                problem = f"stages of the recipe {changes['recipe']} stand as they are; found {', '.join(unknown)} too."
+                raise InputError(where, problem, "Change what follows in a stage of its own.")
+            other = from_plain(_read(changes["recipe"], inside), str(changes["recipe"]))
             whole = other.stages or (Stage(other.name, other.model, other.data, other.training),)
             end = other.stage_number(changes["until"]) + 1 if "until" in changes else len(whole)
             stages += [plain(stage) for stage in whole[:end]]
