@@ -129,9 +129,9 @@ class RnemSource(FilesSource):
         """Return the group of this split in a file opened by this process."""
         file = self._opened.get()
         if GROUPS[self.split] not in file:
-            found = ", ".join(file) or "nothing"
+            listing = ", ".join(file) or "nothing"
             remedy = "Choose another split." if set(file) & set(GROUPS.values()) else f"({_LAYOUT}.)"
-            raise InputError(self.config.path, f"expected group {GROUPS[self.split]!r}, found {found}.", remedy)
+            raise InputError(self.config.path, f"expected group {GROUPS[self.split]!r}, found {listing}.", remedy)
         return file[GROUPS[self.split]]
 
     def _slice(self, array: h5py.Dataset, record: int, first: int, stop: int) -> np.ndarray:

@@ -30,15 +30,15 @@ def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragg
 
 def _create(file: Any, name: str, array: np.ndarray) -> None:
     text = array.dtype.kind == "U"
-    stored = np.char.encode(array, "utf-8") if text and array.size else array
-    stored = np.zeros(array.shape, "S1") if stored.dtype.kind == "U" else stored
-    stored = stored.astype("S1") if stored.dtype == "S0" else stored
+    values = np.char.encode(array, "utf-8") if text and array.size else array
+    values = np.zeros(array.shape, "S1") if values.dtype.kind == "U" else values
+    values = values.astype("S1") if values.dtype == "S0" else values
     packed: dict[str, Any] = {}
-    if stored.ndim > 1 and stored.size:
-        packed = {"chunks": (1, *stored.shape[1:]), "compression": "gzip", "compression_opts": 1, "shuffle": True}
-    made = file.create_dataset(name, data=stored, **packed)
+    if values.ndim > 1 and values.size:
+        packed = {"chunks": (1, *values.shape[1:]), "compression": "gzip", "compression_opts": 1, "shuffle": True}
+    dataset = file.create_dataset(name, data=values, **packed)
     if text:
-        made.attrs["dtype"] = array.dtype.str
+        dataset.attrs["dtype"] = array.dtype.str
 
 
 class _Texts:
@@ -49,8 +49,8 @@ class _Texts:
         self.shape, self.dtype = dataset.shape, np.dtype(dataset.attrs["dtype"])
 
     def __getitem__(self, cut: Any) -> np.ndarray:
-        found = np.asarray(self._dataset[cut])
-        return np.char.decode(found, "utf-8").astype(self.dtype) if found.size else np.zeros(found.shape, self.dtype)
+        values = np.asarray(self._dataset[cut])
+        return np.char.decode(values, "utf-8").astype(self.dtype) if values.size else np.zeros(values.shape, self.dtype)
 
 
 class _Arrays(Mapping[str, Any]):

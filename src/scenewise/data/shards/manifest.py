@@ -156,8 +156,8 @@ def plan_of(content: Mapping[str, Any]) -> Plan:
 
 def _check_rows(manifest: Manifest) -> None:
     plan = manifest.plan
-    wanted = [(plan.rows(n).start, len(plan.rows(n))) for n in range(plan.shards)]
-    if [(shard.first, shard.samples) for shard in manifest.shards] != wanted:
+    spans = [(plan.rows(n).start, len(plan.rows(n))) for n in range(plan.shards)]
+    if [(shard.first, shard.samples) for shard in manifest.shards] != spans:
         raise ValueError(f"shards that do not add up to {plan.samples} videos")
 
 
@@ -165,11 +165,11 @@ def not_whole(folder: Path) -> InputError:
     """Return the error for a split's folder that has no manifest."""
     if not (folder / MAKING).is_dir():
         return InputError(folder, f"expected made data, found no {MANIFEST}.", "Make it with `scenewise data make`.")
-    known = len(list((folder / MAKING).glob("[0-9]*.json")))
+    count = len(list((folder / MAKING).glob("[0-9]*.json")))
     with_plan = read_plan(folder)
     total = "an unknown number of" if with_plan is None else with_plan.shards
     return InputError(
-        folder, f"is not whole: {known} of {total} shards are made.", "The same `scenewise data make` again continues."
+        folder, f"is not whole: {count} of {total} shards are made.", "The same `scenewise data make` again continues."
     )
 
 
@@ -184,11 +184,11 @@ def read_plan(folder: Path) -> Plan | None:
 
 def read_records(folder: Path) -> dict[int, Shard]:
     """Return what is noted of the shards that were whole, by number."""
-    found = {}
+    shards = {}
     for path in sorted((folder / MAKING).glob("[0-9]*.json")):
         with reading(path, "the record of a shard", "Remove the folder and make it anew."):
-            found[int(path.stem)] = Shard(**json.loads(path.read_text()))
-    return found
+            shards[int(path.stem)] = Shard(**json.loads(path.read_text()))
+    return shards
 
 
 def write_record(folder: Path, number: int, shard: Shard) -> None:

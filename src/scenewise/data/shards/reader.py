@@ -163,11 +163,11 @@ def _folder_of(path: Path, split: str) -> Path:
     """Return the folder of a split."""
     if made.is_made(path):
         return path
-    there = made.made_splits(path)
-    if split in there:
-        return there[split]
-    if there:
-        raise InputError(path, f"has no split {split}; it has {', '.join(there)}.", "Choose one of these, or make it.")
+    splits = made.made_splits(path)
+    if split in splits:
+        return splits[split]
+    if splits:
+        raise InputError(path, f"has no split {split}; it has {', '.join(splits)}.", "Choose one of these, or make it.")
     raise InputError(path, "is not a folder of made data.", "Make one with `scenewise data make`.")
 
 

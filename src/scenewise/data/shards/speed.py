@@ -101,7 +101,7 @@ class Bench:
                 turns = self._together(many, name, settings, seconds)
                 rates[many].append(sum(turn.samples / turn.wall for turn in turns))
                 cores += [turn.samples / max(turn.cpu, 1e-9) for turn in turns]
-        medians = {many: statistics.median(found) for many, found in rates.items()}
+        medians = {many: statistics.median(values) for many, values in rates.items()}
         return Speed(name, facts.frames, facts.size, statistics.median(cores), medians)
 
     def _together(self, many: int, name: str, settings: dict[str, Any], seconds: float) -> list[Turn]:
@@ -126,6 +126,6 @@ def _turn(name: str, settings: dict[str, Any], seconds: float, begin: float) -> 
     while True:
         first = done % (len(source) - most + 1)
         done += len(source.samples(range(first, first + most)))
-        taken = time.perf_counter() - wall
-        if taken >= seconds:
-            return Turn(done, taken, time.process_time() - cpu)
+        wall_seconds = time.perf_counter() - wall
+        if wall_seconds >= seconds:
+            return Turn(done, wall_seconds, time.process_time() - cpu)

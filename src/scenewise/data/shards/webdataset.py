@@ -127,8 +127,8 @@ class Rows:
 
     def extra(self, row: int, name: str, span: Span) -> Any:
         """Return one extra of a video; see `layouts.Rows`."""
-        found = _extra(self._members(row), name)
-        return None if found is None else span.cut(name, found)
+        value = _extra(self._members(row), name)
+        return None if value is None else span.cut(name, value)
 
     def _members(self, row: int) -> dict[str, bytes]:
         """Return the files of one video by their names without its number."""
@@ -141,8 +141,8 @@ class Rows:
         members = {}
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             for member in archive:
-                opened = archive.extractfile(member)
-                members[member.name.partition(".")[2]] = opened.read() if opened else b""
+                stream = archive.extractfile(member)
+                members[member.name.partition(".")[2]] = stream.read() if stream else b""
         return members
 
 
@@ -173,9 +173,9 @@ def _extras(members: Mapping[str, bytes], span: Span) -> dict[str, Any]:
 
 def _extra(members: Mapping[str, bytes], name: str, content: Mapping[str, Any] | None = None) -> Any:
     """Return one flattened extra, all of it, None where there is none; `content` is the JSON file where it is read."""
-    stored = members.get(f"{name.replace('/', _NESTED)}.npy")
-    if stored is not None:
-        return np.load(io.BytesIO(stored), allow_pickle=False)
+    member = members.get(f"{name.replace('/', _NESTED)}.npy")
+    if member is not None:
+        return np.load(io.BytesIO(member), allow_pickle=False)
     content = json.loads(members["json"]) if content is None else content
     if name in content["factors"]:
         kind, shape = content["types"][name]

@@ -154,12 +154,12 @@ def make(
     _check_siblings(plan, out)
     if overwrite and made.is_made(folder):
         shutil.rmtree(folder)
-    known = _known(plan, folder)
+    ready = _known(plan, folder)
     with writing(folder):
         (folder / made.MAKING).mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         made.write_synced(folder / made.MAKING / "plan.json", json.dumps(dataclasses.asdict(plan), indent=1))
-        kept = _whole(known, folder, workers)
+        kept = _whole(ready, folder, workers)
         _tidy(folder)
         missing = [number for number in range(plan.shards) if number not in kept]
         records = kept | _make(plan, folder, missing, workers, progress or _silent, stop or _never)
@@ -184,11 +184,11 @@ def _check_siblings(plan: Plan, out: Path) -> None:
     for split, folder in made.made_splits(out).items():
         other = made.read_manifest(folder).plan if (folder / made.MANIFEST).is_file() else made.read_plan(folder)
         if other is not None and split != plan.split:
-            told = {"source": (plan.source, other.source)}
-            told |= {name: (plan.facts[name], other.facts[name]) for name in plan.facts if name != "origin"}
-            found = [text for name, (new, old) in told.items() if (text := _difference(name, new, old))]
-            if found:
-                problem = f"holds other data as split {split}: {'; '.join(found)}."
+            pairs = {"source": (plan.source, other.source)}
+            pairs |= {name: (plan.facts[name], other.facts[name]) for name in plan.facts if name != "origin"}
+            differences = [text for name, (new, old) in pairs.items() if (text := _difference(name, new, old))]
+            if differences:
+                problem = f"holds other data as split {split}: {'; '.join(differences)}."
                 raise InputError(out, problem, "Choose another folder.")
 
 
@@ -202,26 +202,26 @@ def _known(plan: Plan, folder: Path) -> dict[int, Shard]:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(folder, "holds something else than made data.", "Choose another folder.")
         return {}
-    older, known = made.read_plan(folder), made.read_records(folder)
+    older, records = made.read_plan(folder), made.read_records(folder)
     if (folder / made.MANIFEST).is_file():
         whole = made.read_manifest(folder)
-        older, known = whole.plan, dict(enumerate(whole.shards)) | known
+        older, records = whole.plan, dict(enumerate(whole.shards)) | records
     differences = [] if older is None else _differences(plan, older)
     if differences:
         remedy = "Give the same arguments to continue, choose another folder, or allow overwriting."
         raise InputError(folder, f"holds other data: {'; '.join(differences)}.", remedy)
-    return known
+    return records
 
 
 def _differences(plan: Plan, older: Plan) -> list[str]:
     """Return in words how a plan differs from an older one."""
-    found = [_difference(_WORDS.get(name, name), getattr(plan, name), getattr(older, name)) for name in _COMPARED]
+    differences = [_difference(_WORDS.get(name, name), getattr(plan, name), getattr(older, name)) for name in _COMPARED]
     if plan.fingerprint != older.fingerprint:
         keys = sorted({*plan.resolved, *older.resolved})
-        found += [_difference(key, plan.resolved.get(key), older.resolved.get(key)) for key in keys]
-        if not any(found):
-            found.append(_difference("fingerprint of the source", plan.fingerprint, older.fingerprint))
-    return [text for text in found if text]
+        differences += [_difference(key, plan.resolved.get(key), older.resolved.get(key)) for key in keys]
+        if not any(differences):
+            differences.append(_difference("fingerprint of the source", plan.fingerprint, older.fingerprint))
+    return [text for text in differences if text]
 
 
 def _difference(name: str, new: Any, old: Any) -> str:
@@ -239,11 +239,11 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _whole(known: dict[int, Shard], folder: Path, workers: int) -> dict[int, Shard]:
+def _whole(records: dict[int, Shard], folder: Path, workers: int) -> dict[int, Shard]:
     """Return the shards whose files are as they were made."""
     with ThreadPoolExecutor(workers) as pool:
-        problems = list(pool.map(lambda shard: made.problem_of(shard, folder), known.values()))
-    return {number: known[number] for number, problem in zip(known, problems, strict=True) if problem is None}
+        problems = list(pool.map(lambda shard: made.problem_of(shard, folder), records.values()))
+    return {number: records[number] for number, problem in zip(records, problems, strict=True) if problem is None}
 
 
 def _tidy(folder: Path) -> None:

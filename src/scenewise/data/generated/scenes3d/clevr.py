@@ -94,10 +94,10 @@ class ClevrSource(SceneSource):
         frame, ids = paint(stage, camera, look, config.smooth)
         if config.grayscale:
             frame = grey(frame)
-        known: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
         if extras:
-            known = {**factors(things), **stacked([views(stage, camera, ids)]), "camera": place[None]}
-        return Sample(frame[None], ids[None], known)
+            facts = {**factors(things), **stacked([views(stage, camera, ids)]), "camera": place[None]}
+        return Sample(frame[None], ids[None], facts)
 
     def _choose(self, rng: np.random.Generator, place: np.ndarray) -> tuple[list[world.Thing], Stage]:
         """Return objects that all can be seen, standing."""
@@ -113,9 +113,9 @@ class ClevrSource(SceneSource):
                 return False
             bodies = [world.body(thing, row + 1) for row, thing in enumerate(things)]
             stage = Stage([world.floor(), *bodies], library=library)
-            seen = np.bincount(stage.ids(full).reshape(-1), minlength=len(things) + 1)[1:]
+            visible = np.bincount(stage.ids(full).reshape(-1), minlength=len(things) + 1)[1:]
             ready[:] = [stage]
-            return bool((seen * _FULL_PIXELS >= config.min_pixels).all())
+            return bool((visible * _FULL_PIXELS >= config.min_pixels).all())
 
         things = choose(rng, (config.min_objects, config.max_objects), self._allowed, rules, accept)
         return things, ready[0]

@@ -64,13 +64,13 @@ def paint(stage: Stage, camera: Camera, look: Look, smooth: bool = True, empty: 
     """
     rays = camera.rays()
     hits = stage.cast(camera.place, rays, _BOTH, normals=True)
-    shown = _shown(stage, camera, look, rays, hits, empty)
+    pixels = _shown(stage, camera, look, rays, hits, empty)
     if smooth:
-        edges = _edges(hits, shown, camera.size)
+        edges = _edges(hits, pixels, camera.size)
         finer = camera.finer_rays(edges)
         colours = shade(stage, look, camera.place, finer, stage.cast(camera.place, finer, _BOTH, normals=True))
-        shown[edges] = encode(colours).reshape(len(edges), 4, 3).mean(1)
-    frame = (shown + 0.5).astype(np.uint8).T.reshape(3, *camera.size)
+        pixels[edges] = encode(colours).reshape(len(edges), 4, 3).mean(1)
+    frame = (pixels + 0.5).astype(np.uint8).T.reshape(3, *camera.size)
     ids = stage.owners[hits.geoms].astype(np.int64).reshape(camera.size)
     return Picture(np.ascontiguousarray(frame), ids)
 
@@ -81,14 +81,14 @@ def _shown(stage: Stage, camera: Camera, look: Look, rays: np.ndarray, hits: Hit
         return encode(shade(stage, look, camera.place, rays, hits))
     changed = np.flatnonzero(stage.foreground[hits.geoms] | touched(stage, look, empty.places))
     some = Hits(*(values[changed] for values in hits))
-    shown = empty.shown.copy()
-    shown[changed] = encode(shade(stage, look, camera.place, rays[changed], some))
-    return shown
+    pixels = empty.shown.copy()
+    pixels[changed] = encode(shade(stage, look, camera.place, rays[changed], some))
+    return pixels
 
 
-def _edges(hits: Hits, shown: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _edges(hits: Hits, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return flat indices of the pixels beside an edge of a body, or of a face or a shadow where it shows."""
-    geoms, colours = hits.geoms.reshape(size), shown.reshape(*size, 3)
+    geoms, colours = hits.geoms.reshape(size), pixels.reshape(*size, 3)
     beside = np.zeros(size, bool)
     for first, second in (
         ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),

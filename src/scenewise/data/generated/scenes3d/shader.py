@@ -104,25 +104,25 @@ def _points(stage: Stage, look: Look, origin: tuple[float, float, float], rays: 
 def _round_edges(stage: Stage, share: float, points: Points) -> None:
     """Bend the normals near edges of boxes and cylinders as those of rounded ones, in place."""
     for geom in stage.edged:
-        here = np.flatnonzero(points.geoms == geom)
-        if not len(here):
+        rows = np.flatnonzero(points.geoms == geom)
+        if not len(rows):
             continue
         axes = stage.data.geom_xmat[geom].reshape(3, 3).astype(np.float32)
         size = _single(stage.bodies[geom].size)
         inner = size - share * size.min()
-        own = (points.places[here] - stage.data.geom_xpos[geom].astype(np.float32)) @ axes
+        local = (points.places[rows] - stage.data.geom_xpos[geom].astype(np.float32)) @ axes
         if stage.bodies[geom].shape == "cylinder":
-            beyond = _beyond_cylinder(own, inner)
+            beyond = _beyond_cylinder(local, inner)
         else:
-            beyond = np.sign(own) * np.maximum(np.abs(own) - inner, 0)
-        points.normals[here] = _unit(beyond @ axes.T)
+            beyond = np.sign(local) * np.maximum(np.abs(local) - inner, 0)
+        points.normals[rows] = _unit(beyond @ axes.T)
 
 
-def _beyond_cylinder(own: np.ndarray, inner: np.ndarray) -> np.ndarray:
+def _beyond_cylinder(local: np.ndarray, inner: np.ndarray) -> np.ndarray:
     """Return how far points reach beyond a smaller cylinder, as vectors."""
-    radius = np.sqrt((own[:, :2] ** 2).sum(1, keepdims=True))
-    flat = own[:, :2] * (np.maximum(radius - inner[0], 0) / np.maximum(radius, 1e-6))
-    return np.concatenate([flat, np.sign(own[:, 2:]) * np.maximum(np.abs(own[:, 2:]) - inner[2], 0)], 1)
+    radius = np.sqrt((local[:, :2] ** 2).sum(1, keepdims=True))
+    flat = local[:, :2] * (np.maximum(radius - inner[0], 0) / np.maximum(radius, 1e-6))
+    return np.concatenate([flat, np.sign(local[:, 2:]) * np.maximum(np.abs(local[:, 2:]) - inner[2], 0)], 1)
 
 
 def _surfaces(stage: Stage, look: Look, points: Points) -> np.ndarray:
@@ -131,12 +131,12 @@ def _surfaces(stage: Stage, look: Look, points: Points) -> np.ndarray:
     light += _single(look.ambient) * _openness(stage, look, points)[:, None]
     colours = stage.colours.take(points.geoms, 0)
     shares = np.array([1.0, look.rubber, 0.15 * look.rubber], np.float32)[kinds]
-    shown = colours * light * shares[:, None]
+    colour = colours * light * shares[:, None]
     rubber, metal = np.flatnonzero(kinds == RUBBER), np.flatnonzero(kinds == METAL)
-    shown[rubber] += shine[rubber] * look.shine[0]
-    shown[metal] += colours[metal] * _mirrored(look, points.take(metal)) * look.metal
-    shown[metal] += (0.5 + 0.5 * colours[metal]) * shine[metal] * look.shine[1]
-    return shown
+    colour[rubber] += shine[rubber] * look.shine[0]
+    colour[metal] += colours[metal] * _mirrored(look, points.take(metal)) * look.metal
+    colour[metal] += (0.5 + 0.5 * colours[metal]) * shine[metal] * look.shine[1]
+    return colour
 
 
 def _lit(stage: Stage, look: Look, points: Points, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,15 +147,15 @@ def _lit(stage: Stage, look: Look, points: Points, kinds: np.ndarray) -> tuple[n
     for lamp in look.lights:
         strength, ways = _falling(lamp, points.places)
         facing = _dot(points.normals, ways)
-        seen = np.flatnonzero((facing > 0) & (strength > 0))
-        share = strength[seen]
+        lit = np.flatnonzero((facing > 0) & (strength > 0))
+        share = strength[lit]
         if lamp.samples:
-            share = share * _unshaded(stage, lamp, points.geoms[seen], points.places.take(seen, 0))
+            share = share * _unshaded(stage, lamp, points.geoms[lit], points.places.take(lit, 0))
         falls = np.zeros(len(light), np.float32)
-        falls[seen] = share * facing[seen]
+        falls[lit] = share * facing[lit]
         light += falls[:, None] * _single(lamp.strength)  # of all points: quicker than picking rows
-        glossy = np.flatnonzero(kinds[seen] != MATTE)
-        at = seen[glossy]
+        glossy = np.flatnonzero(kinds[lit] != MATTE)
+        at = lit[glossy]
         back = ways.take(at, 0) - 2 * facing[at, None] * points.normals.take(at, 0)  # the lamp's light after the bounce
         glint = np.clip(_dot(back, points.rays.take(at, 0)), 0, 1) ** polish[at]
         shine[at] += (share[glossy] * glint)[:, None] * _single(lamp.strength)
@@ -178,17 +178,17 @@ def _unshaded(stage: Stage, lamp: Light, geoms: np.ndarray, places: np.ndarray) 
     Rays begin at the lamp, since a batch shares one origin; that also rids convex bodies of shading themselves. Where
     two corners of the lamp that face each other are both seen or both hidden, so is the rest of it.
     """
-    seen = np.ones(len(geoms), np.float32)
+    visibility = np.ones(len(geoms), np.float32)
     doubtful = np.flatnonzero(_behind(stage, lamp, places))
     some = (geoms[doubtful], places.take(doubtful, 0))
     first = _free(stage, lamp.points[0], *some).astype(np.float32)
     if len(lamp.points) > 1:
         last = _free(stage, lamp.points[-1], *some)
-        parted = np.flatnonzero(first != last)
-        rest = (some[0][parted], some[1].take(parted, 0))
-        first[parted] = (1 + sum(_free(stage, point, *rest) for point in lamp.points[1:-1])) / len(lamp.points)
-    seen[doubtful] = first
-    return seen
+        edges = np.flatnonzero(first != last)
+        rest = (some[0][edges], some[1].take(edges, 0))
+        first[edges] = (1 + sum(_free(stage, point, *rest) for point in lamp.points[1:-1])) / len(lamp.points)
+    visibility[doubtful] = first
+    return visibility
 
 
 def _free(stage: Stage, start: np.ndarray, geoms: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -231,7 +231,7 @@ def _openness(stage: Stage, look: Look, points: Points) -> np.ndarray:
 def _mirrored(look: Look, points: Points) -> np.ndarray:
     """Return what metal at points mirrors of floor and sky, shape (N, 3); lamps come as highlights."""
     ways = points.rays - 2 * _dot(points.rays, points.normals)[:, None] * points.normals
-    seen = sky(look, ways)
+    colour = sky(look, ways)
     down = np.flatnonzero(ways[:, 2] < -1e-3)
     reach = np.minimum(-points.places[down, 2] / ways[down, 2], _FAR)
     floor = points.places[down] + ways[down] * reach[:, None]
@@ -240,8 +240,8 @@ def _mirrored(look: Look, points: Points) -> np.ndarray:
         strength, towards = _falling(lamp, floor)
         light += (strength * np.maximum(towards[:, 2], 0))[:, None] * _single(lamp.strength)
     # The floor near a body lies in its shadow.
-    seen[down] = light * (0.15 + 0.6 * np.clip(reach / 4, 0, 1))[:, None]
-    return seen
+    colour[down] = light * (0.15 + 0.6 * np.clip(reach / 4, 0, 1))[:, None]
+    return colour
 
 
 def _single(values: tuple[float, float, float]) -> np.ndarray:
