@@ -80,12 +80,12 @@ class Spec:
         """
         if self.preset is None:
             return MODELS.get(_kept(self.model)["model"])
-        found = MODELS.get(self.model)
-        if self.preset not in found.presets:
+        model_class = MODELS.get(self.model)
+        if self.preset not in model_class.presets:
             raise InputError(
-                "--presets", f"{self.model} has no preset {self.preset!r}.", nearest(self.preset, found.presets)
+                "--presets", f"{self.model} has no preset {self.preset!r}.", nearest(self.preset, model_class.presets)
             )
-        return found
+        return model_class
 
     def make(self) -> SceneModel:
         """Return the model, on its device.
@@ -105,8 +105,8 @@ def _kept(name: str) -> dict[str, Any]:
     """Return `config.json` of weights."""
     if name in shipped() or Path(name).exists():
         return read_config(find(name))
-    known = [*MODELS.names(), *shipped()]
-    raise InputError(name, "is no registered model, no weights that ship and no model folder.", nearest(name, known))
+    names = [*MODELS.names(), *shipped()]
+    raise InputError(name, "is no registered model, no weights that ship and no model folder.", nearest(name, names))
 
 
 class Subject:
@@ -200,7 +200,7 @@ class Subject:
 def balls(frame_shape: tuple[int, int, int], batch: int, frames: int) -> Tensor:
     """Return videos of bouncing balls in [0, 1], shape (B, T, C, H, W): what a model is really given, not noise."""
     channels, height, width = frame_shape
-    name, drawn = ("balls-colour", 3) if channels >= 3 else ("balls-binary", 1)
-    source = SOURCES.get(name)(split="test", size=max(height, width), channels=drawn, frames=frames)
-    made = torch.from_numpy(np.stack([source.sample(i).frames for i in range(batch)]))[..., :height, :width]
-    return made[:, :, [c % drawn for c in range(channels)]].float() / 255
+    name, source_channels = ("balls-colour", 3) if channels >= 3 else ("balls-binary", 1)
+    source = SOURCES.get(name)(split="test", size=max(height, width), channels=source_channels, frames=frames)
+    clip = torch.from_numpy(np.stack([source.sample(i).frames for i in range(batch)]))[..., :height, :width]
+    return clip[:, :, [c % source_channels for c in range(channels)]].float() / 255

@@ -80,7 +80,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"scenewise {scenewise.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    asked = next((word for word in words if not word.startswith("-")), None)
+    first_word = next((word for word in words if not word.startswith("-")), None)
     for name, help_text in VERBS.items():
         verb = verbs.add_parser(
             name,
@@ -88,7 +88,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             description=help_text[0].upper() + help_text[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if name == asked:
+        if name == first_word:
             module = importlib.import_module(f"scenewise.cli.{name}")
             module.add_arguments(verb)
             verb.epilog = verb.epilog or getattr(module, "EXAMPLE", None)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from scenewise.experiments.campaign import Outcome, Task
+    from scenewise.experiments.campaign import CampaignOutcome, Task
     from scenewise.experiments.experiment import Experiment
 
 EXAMPLE = """examples:
@@ -209,7 +209,7 @@ def _places_log(args: argparse.Namespace, tasks: Sequence[Task]) -> Path:
     return (tasks[0].folder.root if args.name == ALL else tasks[0].folder.out) / CAMPAIGN / "campaign.log"
 
 
-def _tell(outcome: Outcome) -> None:
+def _tell(outcome: CampaignOutcome) -> None:
     """Print what failed, and what is left with hours."""
     for task, reason in outcome.failed:
         print(f"{task.name}: FAILED, {' '.join(reason.split())}")

@@ -63,7 +63,7 @@ class Task:
 
 
 @dataclass
-class Outcome:
+class CampaignOutcome:
     """How a campaign ended.
 
     Attributes:
@@ -127,13 +127,13 @@ class Campaign:
         self.estimator = Estimator([task.folder for task in tasks])
         self.running: list[Running] = []
         self.halted: list[Task] = []
-        self.outcome = Outcome()
+        self.outcome = CampaignOutcome()
         self.total = len(self.waiting)
         self._context = _context()
         self._gpus = _gpus()
         self._line = time.time()
 
-    def run(self) -> Outcome:
+    def run(self) -> CampaignOutcome:
         """Work until all is done, the time is over, or someone stops it.
 
         Raises:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from scenewise.experiments.experiment import Cell, Scoring
     from scenewise.training.recipes import Recipe
     from scenewise.training.reporter import Reporter
-    from scenewise.training.run import Outcome
+    from scenewise.training.run import TrainingOutcome
 
 FAILURE, USAGE, CAMPAIGN = "failure.json", "usage.json", "campaign"
 _ELSEWHERE = ("data.settings.path:", "data.settings.files:", "training.initial_model:")
@@ -192,7 +192,7 @@ class CellFolder:
         if self.cell.made is not None:
             self.cell.made.make(self.root / "data", tell)
 
-    def train(self, reporter: Reporter, minutes: float | None = None) -> Outcome | None:
+    def train(self, reporter: Reporter, minutes: float | None = None) -> TrainingOutcome | None:
         """Train it, or continue; return None where it is finished already or its weights are ready.
 
         Args:

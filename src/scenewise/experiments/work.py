@@ -22,7 +22,7 @@ import torch
 from scenewise.errors import InputError
 from scenewise.experiments.cell_folder import CAMPAIGN, CellFolder
 from scenewise.experiments.locks import BusyError
-from scenewise.training.reporter import Forecast, Progress, Reporter
+from scenewise.training.reporter import Forecast, Reporter, StepProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ class LineReporter(Reporter):
             hours = f"about {forecast.hours:.2f} h on {forecast.device}"
             self.noted(f"{forecast.recipe}{stage}: {forecast.steps:,} steps, {hours}")
 
-    def progressed(self, progress: Progress) -> None:
+    def progressed(self, progress: StepProgress) -> None:
         """Write a line now and then."""
         if time.monotonic() - self._last > _EVERY or progress.step == progress.steps:
             self._last = time.monotonic()

@@ -56,10 +56,10 @@ def forecast(
     training = plan.recipe.training
     share = training.batch // (training.devices * training.accumulation)
     length = clip_length(training, min(first, training.steps - 1))
-    seconds, base, used, tried = _try(plan, model.to(device), device, first, share)
-    now, longest = cells_of(model, length), cells_of(model, plan.longest)
-    per_cell = seconds / (tried * now)  # seconds per clip and cell
-    left = work(training, lambda n: cells_of(model, n), first)
+    seconds, base, peak, tried = _try(plan, model.to(device), device, first, share)
+    cells, longest = cells_of(model, length), cells_of(model, plan.longest)
+    per_cell = seconds / (tried * cells)  # seconds per clip and cell
+    remaining = work(training, lambda n: cells_of(model, n), first)
     return Forecast(
         place=place,
         recipe=plan.recipe.name,
@@ -67,9 +67,9 @@ def forecast(
         videos=len(plan.train),
         parameters=sum(p.numel() for p in model.parameters()),
         device=device_name(device),
-        cells=(now * training.batch, longest * training.batch),
-        memory_gib=(base + _BACKWARD * used * share / tried * longest / now) / _GIB,
-        hours=left * per_cell * share * training.accumulation / 3600,
+        cells=(cells * training.batch, longest * training.batch),
+        memory_gib=(base + _BACKWARD * peak * share / tried * longest / cells) / _GIB,
+        hours=remaining * per_cell * share * training.accumulation / 3600,
         steps=training.steps - first,
         first=first,
         folder=folder,

@@ -58,7 +58,7 @@ _MOVING = ("location", "orientation", "velocity", "angular_velocity")
 
 
 @dataclass(frozen=True)
-class ClevrerConfig(FilesConfig):
+class ClevrerFilesConfig(FilesConfig):
     """Settings of the reader of CLEVRER; `train`, `validation` and `test` are places among a split's files."""
 
     frames: int = setting(128, "frames of a video", minimum=1)
@@ -86,7 +86,7 @@ class ClevrerConfig(FilesConfig):
         "its name, then path=FOLDER",
     ),
 )
-class ClevrerSource(FilesSource):
+class ClevrerFilesSource(FilesSource):
     """Videos of one split; only frames that are asked for are kept.
 
     Args:
@@ -97,10 +97,10 @@ class ClevrerSource(FilesSource):
         InputError: There is no video, or a folder that was named is not there.
     """
 
-    config_class = ClevrerConfig
-    config: ClevrerConfig
+    config_class = ClevrerFilesConfig
+    config: ClevrerFilesConfig
 
-    def __init__(self, config: ClevrerConfig, split: str = "train") -> None:
+    def __init__(self, config: ClevrerFilesConfig, split: str = "train") -> None:
         super().__init__(config, split)
         self._videos = _videos(self.path, split, config.skip)
         self._numbers = [_number(video) for video in self._videos]

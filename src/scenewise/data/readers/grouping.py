@@ -52,7 +52,7 @@ class GroupingConfig(FilesConfig):
         obtain="github.com/Qwlouse/Binding tells where its data lie, then path=shapes.h5",
     ),
 )
-class ShapesSource(FilesSource):
+class ShapesFileSource(FilesSource):
     """Shapes in Binding's file, each image a video of one frame.
 
     Args:

@@ -50,7 +50,7 @@ _FACTORS = ("shape", "size", "color", "material", "rotation", "3d_coords")
 
 
 @dataclass(frozen=True)
-class MulmonConfig(FilesConfig):
+class MulmonFileConfig(FilesConfig):
     """Settings of the reader of multi-view scenes."""
 
     silhouettes: bool = setting(False, "put the full outline of every object into extras, (V, N, H, W) in stored size")
@@ -83,7 +83,7 @@ class MulmonSource(FilesSource):
         InputError: A file is missing, damaged or of another layout.
     """
 
-    config_class = MulmonConfig
+    config_class = MulmonFileConfig
     object_keys = ObjectKeys(
         shape="shape",
         colour="color",
@@ -97,7 +97,7 @@ class MulmonSource(FilesSource):
     @classmethod
     def create(cls, name: str, split: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:
         """Return the reader of the file or folder, GQN-Jaco's where it is HDF5; see `Source.create`."""
-        config = build(MulmonConfig, settings, f"source {name}")
+        config = build(MulmonFileConfig, settings, f"source {name}")
         kind = JacoSource if Path(config.path).suffix.lower() in (".h5", ".hdf5") else MulmonSource
         return kind(config, split)
 
@@ -109,9 +109,9 @@ class MulmonSource(FilesSource):
         raw = (path / "images").is_dir() and (path / "scenes").is_dir()
         return raw or any(any(path.glob(f"*_{name}.json")) for name in ("train", "val*", "test"))
 
-    config: MulmonConfig
+    config: MulmonFileConfig
 
-    def __init__(self, config: MulmonConfig, split: str = "train") -> None:
+    def __init__(self, config: MulmonFileConfig, split: str = "train") -> None:
         super().__init__(config, split)
         raw = (self.path / "images").is_dir()
         index = None if raw else _index_file(self.path, split)
@@ -213,7 +213,7 @@ class JacoSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
-    def __init__(self, config: MulmonConfig, split: str = "train") -> None:
+    def __init__(self, config: MulmonFileConfig, split: str = "train") -> None:
         super().__init__(config, split)
         self._opened = PerProcess(open_h5, config.path)
         images, _ = self._arrays()

@@ -39,7 +39,7 @@ _NAME = "multi-object-tfrecords"
 
 
 @dataclass(frozen=True)
-class Layout:
+class RecordLayout:
     """How one of the sets is stored.
 
     Attributes:
@@ -62,17 +62,17 @@ class Layout:
 
 
 LAYOUTS = {
-    "multi-dsprites-binarized": Layout((64, 64, 1), True, ("x", "visibility")),
-    "multi-dsprites-coloured": Layout((64, 64, 3), True, ("x", "visibility")),
-    "objects-room": Layout((64, 64, 3), lacks=("x",), backgrounds=4),
-    "clevr": Layout(
+    "multi-dsprites-binarized": RecordLayout((64, 64, 1), True, ("x", "visibility")),
+    "multi-dsprites-coloured": RecordLayout((64, 64, 3), True, ("x", "visibility")),
+    "objects-room": RecordLayout((64, 64, 3), lacks=("x",), backgrounds=4),
+    "clevr": RecordLayout(
         (240, 320, 3),
         total=100_000,
         published=((0, 70_000), (70_000, 85_000), (85_000, 100_000)),
         needs=("visibility",),
     ),
-    "tetrominoes": Layout((35, 35, 3), needs=("x", "visibility")),
-    "cater": Layout((64, 64, 3), total=0),
+    "tetrominoes": RecordLayout((35, 35, 3), needs=("x", "visibility")),
+    "cater": RecordLayout((64, 64, 3), total=0),
 }
 """Layouts by name; CATER's is told by its several frames."""
 

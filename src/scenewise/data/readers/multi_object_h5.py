@@ -51,7 +51,7 @@ class MultiObjectH5Config(FilesConfig):
 
 
 @dataclass(frozen=True)
-class _Arrays:
+class _ImageArrays:
     """The arrays of a split: images (N, H, W, C), masks or ids, and all others of the same N."""
 
     images: Any
@@ -130,7 +130,7 @@ class MultiObjectH5Source(FilesSource):
         return [self.path, _twin(self.path, self.config.masks)] if self.path.suffix == ".npy" else [self.path]
 
 
-def _open(path: str, masks: str | None, split: str) -> _Arrays:
+def _open(path: str, masks: str | None, split: str) -> _ImageArrays:
     """Open the arrays of a split and check them; nothing of them is read."""
     place = Path(path)
     if place.is_dir() or place.suffix == ".npy":
@@ -147,7 +147,7 @@ def _open(path: str, masks: str | None, split: str) -> _Arrays:
     raise InputError(path, f"expected {_MORL}, or {_LIBRARY}; found {listing}.", "Is it a file of another set?")
 
 
-def _checked(path: str, group: Any, images: str, masks: str, layout: str) -> _Arrays:
+def _checked(path: str, group: Any, images: str, masks: str, layout: str) -> _ImageArrays:
     pictures, masked = h5_array(path, group, images, layout), h5_array(path, group, masks, layout)
     total, height, width = _image_shape(path, images, pictures, layout)
     shape = (total, None, height, width, 1) if masks == "masks" else (total, height, width, 1)
@@ -157,7 +157,7 @@ def _checked(path: str, group: Any, images: str, masks: str, layout: str) -> _Ar
         for name, values in _flat(group).items()
         if name not in (images, masks) and values.shape[:1] == (total,)
     }
-    return _Arrays(pictures, masked, others)
+    return _ImageArrays(pictures, masked, others)
 
 
 def _image_shape(path: object, name: str, array: Any, layout: str) -> tuple[int, int, int]:
@@ -176,7 +176,7 @@ def _flat(group: Any) -> dict[str, Any]:
     return labels
 
 
-def _open_npy(path: Path, masks: str | None, split: str) -> _Arrays:
+def _open_npy(path: Path, masks: str | None, split: str) -> _ImageArrays:
     """Open GENESIS's files, or two files that are named, as memory maps."""
     if path.is_dir():
         files = sorted(path.glob(f"{_PREFIXES[split]}_images_rand4*.npy"))
@@ -195,7 +195,7 @@ def _open_npy(path: Path, masks: str | None, split: str) -> _Arrays:
             arrays.append(np.load(file, mmap_mode="r", allow_pickle=False))
     total, height, width = _image_shape(images, "images", arrays[0], _GENESIS)
     check_array(twin, "masks", arrays[1], (total, height, width, 1), "bui", _GENESIS)
-    return _Arrays(arrays[0], arrays[1], {})
+    return _ImageArrays(arrays[0], arrays[1], {})
 
 
 def _twin(images: Path, masks: str | None) -> Path:
@@ -206,12 +206,12 @@ def _twin(images: Path, masks: str | None) -> Path:
     return twin
 
 
-def _is_library(arrays: _Arrays) -> bool:
+def _is_library(arrays: _ImageArrays) -> bool:
     """Return whether the arrays hold all splits."""
     return hasattr(arrays.masks, "parent") and arrays.masks.name.rpartition("/")[2] == "mask"
 
 
-def _most_ids(arrays: _Arrays, span: range) -> int:
+def _most_ids(arrays: _ImageArrays, span: range) -> int:
     """Return the largest id: by the number of masks, or `visibility`, or else as seen in the first records."""
     if arrays.masks.ndim == 5:
         return int(arrays.masks.shape[1]) - 1

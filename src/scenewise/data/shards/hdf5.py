@@ -20,7 +20,7 @@ SUFFIXES = (".h5",)
 
 
 def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragged: bool) -> None:
-    """Write a shard; see `Layout`."""
+    """Write a shard; see `ShardLayout`."""
     import h5py
 
     with h5py.File(files[".h5"], "w") as file:
@@ -53,7 +53,7 @@ class _Texts:
         return np.char.decode(values, "utf-8").astype(self.dtype) if values.size else np.zeros(values.shape, self.dtype)
 
 
-class _Arrays(Mapping[str, Any]):
+class _ShardArrays(Mapping[str, Any]):
     """Datasets of a file by name, opened when first asked for."""
 
     def __init__(self, path: Path) -> None:
@@ -78,12 +78,12 @@ class _Arrays(Mapping[str, Any]):
         return len(self._names)
 
 
-class Rows:
+class Hdf5Rows:
     """A shard, opened for reading in this process; see `layouts.Rows`."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._path = files[".h5"]
-        self._opened = (os.getpid(), _Arrays(self._path))
+        self._opened = (os.getpid(), _ShardArrays(self._path))
 
     def __len__(self) -> int:
         return int(self._here()["frames"].shape[0])
@@ -101,8 +101,8 @@ class Rows:
         """Return one extra of a video; see `layouts.Rows`."""
         return unpack_extra(self._here(), row, name, span)
 
-    def _here(self) -> _Arrays:
+    def _here(self) -> _ShardArrays:
         """Return the arrays of a file that this process opened; HDF5 does not survive a fork."""
         if self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), _Arrays(self._path))
+            self._opened = (os.getpid(), _ShardArrays(self._path))
         return self._opened[1]

@@ -30,7 +30,7 @@ _READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Plan:
+class ShardPlan:
     """Everything that decides the bytes of a folder; the number of processes does not.
 
     Attributes:
@@ -96,7 +96,7 @@ class Shard:
 class Manifest:
     """A folder that is whole."""
 
-    plan: Plan
+    plan: ShardPlan
     shards: tuple[Shard, ...]
 
 
@@ -105,7 +105,7 @@ def shard_name(number: int) -> str:
     return f"{number:05d}"
 
 
-def facts_of(plan: Plan) -> Facts:
+def facts_of(plan: ShardPlan) -> Facts:
     """Return facts as the source had them."""
     values = dict(plan.facts)
     for name in ("size", "background_ids"):
@@ -149,9 +149,9 @@ def read_manifest(folder: Path) -> Manifest:
         return manifest
 
 
-def plan_of(content: Mapping[str, Any]) -> Plan:
+def plan_of(content: Mapping[str, Any]) -> ShardPlan:
     """Return the plan among the values of a file."""
-    return Plan(**{f.name: content[f.name] for f in dataclasses.fields(Plan)})
+    return ShardPlan(**{f.name: content[f.name] for f in dataclasses.fields(ShardPlan)})
 
 
 def _check_rows(manifest: Manifest) -> None:
@@ -173,7 +173,7 @@ def not_whole(folder: Path) -> InputError:
     )
 
 
-def read_plan(folder: Path) -> Plan | None:
+def read_plan(folder: Path) -> ShardPlan | None:
     """Return the plan that a folder is being made by, None where there is none."""
     path = folder / MAKING / "plan.json"
     if not path.is_file():

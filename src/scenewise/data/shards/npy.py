@@ -23,7 +23,7 @@ _LOCAL_HEADER = 30  # bytes before the name of a zip member, at its own place in
 
 
 def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragged: bool) -> None:
-    """Write a shard; see `Layout`."""
+    """Write a shard; see `ShardLayout`."""
     arrays = pack(samples, ragged)
     with files[".npy"].open("wb") as frames:
         np.save(frames, arrays.pop("frames"), allow_pickle=False)
@@ -34,7 +34,7 @@ def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragg
                 np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
 
 
-class Rows:
+class NpyRows:
     """A shard, mapped into memory; see `layouts.Rows`."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:

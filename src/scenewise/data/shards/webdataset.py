@@ -31,7 +31,7 @@ _IGNORE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragged: bool) -> None:
-    """Write a shard; see `Layout`."""
+    """Write a shard; see `ShardLayout`."""
     places = []
     with tarfile.open(files[".tar"], mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for number, sample in enumerate(samples, first):
@@ -100,7 +100,7 @@ def _png(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-class Rows:
+class WebdatasetRows:
     """A shard, of which one video at a time is read; see `layouts.Rows`."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:

@@ -75,7 +75,7 @@ class DdpaeBallsVideos:
         factors=("position", "velocity", "contact"),
     ),
 )
-class DdpaeBallsMade(GeneratedSource[DdpaeBallsVideos]):
+class DdpaeBallsGenerator(GeneratedSource[DdpaeBallsVideos]):
     """DDPAE's balls, made when asked for.
 
     Extras hold, as the reader's, positions (x, y of every ball in world units of 800), masses and sizes, each with

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scenewise.data.generated.scenes3d.camera import Camera
     from scenewise.data.generated.scenes3d.clevr_world import Thing
-    from scenewise.data.generated.scenes3d.stage import Stage
+    from scenewise.data.generated.scenes3d.stage import RayScene
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def factors(things: Sequence[Thing]) -> dict[str, np.ndarray]:
     }
 
 
-def views(stage: Stage, camera: Camera, ids: np.ndarray, first_id: int = 1) -> dict[str, np.ndarray]:
+def views(stage: RayScene, camera: Camera, ids: np.ndarray, first_id: int = 1) -> dict[str, np.ndarray]:
     """Return what a camera sees of n objects.
 
     Args:

@@ -35,7 +35,7 @@ from scenewise.data.generated.scenes3d.base import SceneSource, stacked, views
 from scenewise.data.generated.scenes3d.clevr_world import floor, lamps
 from scenewise.data.generated.scenes3d.collisions import Course, Law, euler, simulate
 from scenewise.data.generated.scenes3d.painter import bare, paint
-from scenewise.data.generated.scenes3d.stage import Stage
+from scenewise.data.generated.scenes3d.stage import RayScene
 from scenewise.data.splits import check_split, shared_span
 from scenewise.errors import InputError
 
@@ -161,8 +161,8 @@ class ClevrerSource(SceneSource):
         raise InputError(self.name, problem, "Set a smaller trim, fewer objects or a wider picture.")
 
 
-def _stage(players: list[world.Player]) -> Stage:
-    return Stage([floor(), *(world.body(player, row + 1) for row, player in enumerate(players))])
+def _stage(players: list[world.Player]) -> RayScene:
+    return RayScene([floor(), *(world.body(player, row + 1) for row, player in enumerate(players))])
 
 
 def _all_shown(players: list[world.Player], course: Course, camera: Camera, frames: range) -> bool:

@@ -92,7 +92,7 @@ def simulate(movers: Sequence[Mover], frames: int, law: Law) -> Course:
     slowing = np.exp(
         -law.rolling * law.frame
     )  # of whole balls: friction that acts on their turning alone makes them slide
-    record = _Seen(len(movers))
+    record = _CourseRecord(len(movers))
     rows = []
     for frame in range(frames):
         for number, mover in enumerate(movers):
@@ -106,7 +106,7 @@ def simulate(movers: Sequence[Mover], frames: int, law: Law) -> Course:
     return _course(rows, record)
 
 
-class _Seen:
+class _CourseRecord:
     """Collisions seen so far; a pair that stays in touch counts once."""
 
     def __init__(self, count: int) -> None:
@@ -134,7 +134,7 @@ def _start(mover: Mover) -> np.ndarray:
     return np.array([across, up, 0.0, *local, 0.0])
 
 
-def _course(rows: list[tuple[np.ndarray, np.ndarray]], record: _Seen) -> Course:
+def _course(rows: list[tuple[np.ndarray, np.ndarray]], record: _CourseRecord) -> Course:
     poses, speeds = np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
     turns = poses[..., 3:]
     return Course(

@@ -38,7 +38,7 @@ from scenewise.data.generated.scenes3d.camera import Camera
 from scenewise.data.generated.scenes3d.choosing import Rules, choose, ground_directions, kinds
 from scenewise.data.generated.scenes3d.library import Library
 from scenewise.data.generated.scenes3d.painter import paint
-from scenewise.data.generated.scenes3d.stage import Body, Stage
+from scenewise.data.generated.scenes3d.stage import Body, RayScene
 from scenewise.errors import InputError
 
 ANIMALS = ("dolphin", "duck", "horse", "mug", "teapot", "torus")
@@ -131,17 +131,17 @@ class MultiViewSource(SceneSource):
             facts |= {"viewpoints": viewpoints(places), "camera": places}
         return Sample(np.stack([p.frame for p in pictures]), np.stack([p.ids for p in pictures]), facts)
 
-    def _choose(self, rng: np.random.Generator) -> tuple[list[world.Thing], Stage]:
+    def _choose(self, rng: np.random.Generator) -> tuple[list[world.Thing], RayScene]:
         """Return objects that can be seen in the first view, standing."""
         config: MultiViewConfig = self.config
         view = ring(1, 64)[0]
         rules = Rules(3.0, config.distance, config.margin, ground_directions(view.axes[2]), SIZES, SCALES)
         library = _library(config.shapes)
-        ready: list[Stage] = []
+        ready: list[RayScene] = []
 
         def accept(things: list[world.Thing]) -> bool:
             bodies = [_body(thing, row + 1) for row, thing in enumerate(things)]
-            stage = Stage([world.floor(), *bodies], library=library)
+            stage = RayScene([world.floor(), *bodies], library=library)
             ready[:] = [stage]
             visible = np.bincount(stage.ids(view).reshape(-1), minlength=len(things) + 1)[1:]
             return bool((visible >= config.min_pixels).all())

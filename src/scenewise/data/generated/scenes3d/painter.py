@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from scenewise.data.generated.scenes3d.shader import encode, shade, touched
-from scenewise.data.generated.scenes3d.stage import BACKGROUND, OBJECTS, Hits, Stage
+from scenewise.data.generated.scenes3d.stage import BACKGROUND, OBJECTS, Hits, RayScene
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +46,13 @@ class Bare(NamedTuple):
 
 def bare(background: Sequence[Body], camera: Camera, look: Look) -> Bare:
     """Return what a camera sees where nothing but the background stands."""
-    stage, rays = Stage(background), camera.rays()
+    stage, rays = RayScene(background), camera.rays()
     hits = stage.cast(camera.place, rays, _BOTH, normals=True)
     places = np.asarray(camera.place) + rays * hits.reach[:, None]
     return Bare(encode(shade(stage, look, camera.place, rays, hits)), places.astype(np.float32))
 
 
-def paint(stage: Stage, camera: Camera, look: Look, smooth: bool = True, empty: Bare | None = None) -> Picture:
+def paint(stage: RayScene, camera: Camera, look: Look, smooth: bool = True, empty: Bare | None = None) -> Picture:
     """Return the picture a camera takes.
 
     Args:
@@ -75,7 +75,7 @@ def paint(stage: Stage, camera: Camera, look: Look, smooth: bool = True, empty: 
     return Picture(np.ascontiguousarray(frame), ids)
 
 
-def _shown(stage: Stage, camera: Camera, look: Look, rays: np.ndarray, hits: Hits, empty: Bare | None) -> np.ndarray:
+def _shown(stage: RayScene, camera: Camera, look: Look, rays: np.ndarray, hits: Hits, empty: Bare | None) -> np.ndarray:
     """Return the display values of the centre rays, shape (N, 3)."""
     if empty is None:
         return encode(shade(stage, look, camera.place, rays, hits))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.data.generated.scenes3d.stage import MATTE, METAL, OBJECTS, RUBBER, Hits, Stage
+from scenewise.data.generated.scenes3d.stage import MATTE, METAL, OBJECTS, RUBBER, Hits, RayScene
 
 if TYPE_CHECKING:
     from scenewise.data.generated.scenes3d.looks import Light, Look
@@ -43,7 +43,7 @@ class Points:
         return Points(*(values.take(which, 0) for values in (self.geoms, self.places, self.normals, self.rays)))
 
 
-def shade(stage: Stage, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> np.ndarray:
+def shade(stage: RayScene, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> np.ndarray:
     """Return the colours that come along rays, linear RGB, float32, shape (N, 3)."""
     away = np.flatnonzero(hits.geoms < 0)
     if not len(away):
@@ -57,7 +57,7 @@ def shade(stage: Stage, look: Look, origin: tuple[float, float, float], rays: np
     return colours
 
 
-def touched(stage: Stage, look: Look, places: np.ndarray) -> np.ndarray:
+def touched(stage: RayScene, look: Look, places: np.ndarray) -> np.ndarray:
     """Return whether bodies change the light at places of the background, bool, shape (N,).
 
     A body far away keeps less than half a hundredth of the ambient light off, which no display value shows.
@@ -91,7 +91,7 @@ def _curve() -> np.ndarray:
 _CURVE = _curve()  # in 8192 steps the darkest value shown is off by less than half a level
 
 
-def _points(stage: Stage, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> Points:
+def _points(stage: RayScene, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> Points:
     """Return the points that rays meet, with edges rounded."""
     ways = rays.astype(np.float32)
     places = _single(origin) + ways * hits.reach[:, None].astype(np.float32)
@@ -101,7 +101,7 @@ def _points(stage: Stage, look: Look, origin: tuple[float, float, float], rays: 
     return points
 
 
-def _round_edges(stage: Stage, share: float, points: Points) -> None:
+def _round_edges(stage: RayScene, share: float, points: Points) -> None:
     """Bend the normals near edges of boxes and cylinders as those of rounded ones, in place."""
     for geom in stage.edged:
         rows = np.flatnonzero(points.geoms == geom)
@@ -125,7 +125,7 @@ def _beyond_cylinder(local: np.ndarray, inner: np.ndarray) -> np.ndarray:
     return np.concatenate([flat, np.sign(local[:, 2:]) * np.maximum(np.abs(local[:, 2:]) - inner[2], 0)], 1)
 
 
-def _surfaces(stage: Stage, look: Look, points: Points) -> np.ndarray:
+def _surfaces(stage: RayScene, look: Look, points: Points) -> np.ndarray:
     kinds = stage.surfaces[points.geoms]
     light, shine = _lit(stage, look, points, kinds)
     light += _single(look.ambient) * _openness(stage, look, points)[:, None]
@@ -139,7 +139,7 @@ def _surfaces(stage: Stage, look: Look, points: Points) -> np.ndarray:
     return colour
 
 
-def _lit(stage: Stage, look: Look, points: Points, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _lit(stage: RayScene, look: Look, points: Points, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the light that falls on points and the highlights they show, both of shape (N, 3)."""
     light = np.zeros((len(points.geoms), 3), np.float32)
     shine = np.zeros_like(light)
@@ -172,7 +172,7 @@ def _falling(lamp: Light, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(-(ways @ lamp.axis.astype(np.float32)), 0) / squares, ways
 
 
-def _unshaded(stage: Stage, lamp: Light, geoms: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _unshaded(stage: RayScene, lamp: Light, geoms: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return the share of a lamp that places on geoms see, shape (N,).
 
     Rays begin at the lamp, since a batch shares one origin; that also rids convex bodies of shading themselves. Where
@@ -191,7 +191,7 @@ def _unshaded(stage: Stage, lamp: Light, geoms: np.ndarray, places: np.ndarray) 
     return visibility
 
 
-def _free(stage: Stage, start: np.ndarray, geoms: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _free(stage: RayScene, start: np.ndarray, geoms: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return whether nothing lies between a point of a lamp and places on geoms, bool, shape (N,)."""
     ways = places - start
     hits = stage.cast(start, ways, (OBJECTS,))
@@ -202,7 +202,7 @@ def _free(stage: Stage, start: np.ndarray, geoms: np.ndarray, places: np.ndarray
     return np.asarray(free)
 
 
-def _behind(stage: Stage, lamp: Light, places: np.ndarray) -> np.ndarray:
+def _behind(stage: RayScene, lamp: Light, places: np.ndarray) -> np.ndarray:
     """Return whether the way from a lamp to places comes near any body, bool, shape (N,); saves most shadow rays."""
     start = _single(lamp.place)
     ways = places - start
@@ -215,7 +215,7 @@ def _behind(stage: Stage, lamp: Light, places: np.ndarray) -> np.ndarray:
     return np.asarray(((along > nearest[:, None]) & (along * along >= _dot(ways, ways) * narrow[:, None])).any(0))
 
 
-def _openness(stage: Stage, look: Look, points: Points) -> np.ndarray:
+def _openness(stage: RayScene, look: Look, points: Points) -> np.ndarray:
     """Return the share of the ambient light that other bodies, taken as balls, let through to points."""
     bodies, cores = stage.data.geom_xpos[stage.moving].astype(np.float32), stage.cores[stage.moving]
     towards = points.normals @ bodies.T - _dot(points.normals, points.places)[:, None]  # (N, n)

@@ -82,7 +82,7 @@ class Models(Protocol):
         """Return MuJoCo's model of bodies, those of the background first."""
 
 
-class Stage:
+class RayScene:
     """Compiled bodies, those of the background first; geom i is body i.
 
     Args:

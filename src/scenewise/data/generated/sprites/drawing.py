@@ -63,7 +63,7 @@ class Sprites:
 
 
 @dataclass(frozen=True)
-class _Touched:
+class _SpritePixels:
     """Pixels that sprites touch.
 
     Attributes:
@@ -122,7 +122,7 @@ def seen(ids: np.ndarray, most: int) -> np.ndarray:
     return np.bincount(flat, minlength=len(ids) * (most + 1)).reshape(-1, most + 1)[:, 1:]
 
 
-def _paint(planes: np.ndarray, touched: _Touched, colours: np.ndarray, soft: bool) -> None:
+def _paint(planes: np.ndarray, touched: _SpritePixels, colours: np.ndarray, soft: bool) -> None:
     """Lay colours (N, 3) over pixels of planes (C, N, H * W), in place."""
     rows = slice(None) if soft else touched.inside
     images, pixels = touched.images[rows], touched.pixels[rows]
@@ -134,7 +134,7 @@ def _paint(planes: np.ndarray, touched: _Touched, colours: np.ndarray, soft: boo
         plane[images, pixels] = new
 
 
-def _touch(sprites: Sprites, part: slice, at: int, size: int) -> _Touched:
+def _touch(sprites: Sprites, part: slice, at: int, size: int) -> _SpritePixels:
     """Return the pixels that sprite `at` of some images touches; images are counted from the part's first."""
     shapes, centres = sprites.shapes[part, at], sprites.centres[part, at]
     sizes, turns = sprites.sizes[part, at], sprites.angles[part, at]
@@ -146,12 +146,12 @@ def _touch(sprites: Sprites, part: slice, at: int, size: int) -> _Touched:
             runs.append((images[which], *rest))
     if not runs:
         nothing = np.zeros(0, np.intp)
-        return _Touched(nothing, nothing, np.zeros(0, np.float32), np.zeros(0, bool))
-    return _Touched(*(np.concatenate(parts) for parts in zip(*runs, strict=True)))
+        return _SpritePixels(nothing, nothing, np.zeros(0, np.float32), np.zeros(0, bool))
+    return _SpritePixels(*(np.concatenate(parts) for parts in zip(*runs, strict=True)))
 
 
 def _outline(centres: np.ndarray, sizes: np.ndarray, turns: np.ndarray, size: int, distance: _Distance) -> _Fields:
-    """Return the fields of `_Touched` for M sprites of one shape; images are the places of the sprites.
+    """Return the fields of `_SpritePixels` for M sprites of one shape; images are the places of the sprites.
 
     Args:
         centres: Column and row in pixels, shape (M, 2).
