@@ -43,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
     _print(speeds, args.workers)
     if args.json:
         _write(args.json, speeds, args)
-    return 0
+    slow = [speed.source for speed in speeds if speed.too_slow]
+    if args.check and slow:
+        print(f"slower than it should be: {', '.join(slow)}", file=sys.stderr)
+    return 1 if args.check and slow else 0
 
 
 def _check(args: argparse.Namespace) -> None:

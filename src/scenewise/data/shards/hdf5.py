@@ -78,8 +78,13 @@ class _ShardArrays(Mapping[str, Any]):
         return len(self._names)
 
 
+def read(files: Mapping[str, Path]) -> Hdf5Rows:
+    """Open a shard, from its files by suffix; see `layouts.ShardLayout`."""
+    return Hdf5Rows(files)
+
+
 class Hdf5Rows:
-    """A shard, opened for reading in this process; see `layouts.Rows`."""
+    """A shard, opened for reading in this process; see `layouts.ShardRows`."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._path = files[".h5"]
@@ -98,7 +103,7 @@ class Hdf5Rows:
         return unpack(self._here(), row, span)
 
     def extra(self, row: int, name: str, span: Span) -> Any:
-        """Return one extra of a video; see `layouts.Rows`."""
+        """Return one extra of a video; see `layouts.ShardRows`."""
         return unpack_extra(self._here(), row, name, span)
 
     def _here(self) -> _ShardArrays:

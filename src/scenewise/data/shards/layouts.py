@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scenewise.data.shards.packing import Span
 
 LAYOUTS = ("npy", "hdf5", "webdataset")
-"""Names of the ways, each a module beside this one with `SUFFIXES`, `write` and `ShardRows`."""
+"""Names of the ways, each a module beside this one with `SUFFIXES`, `write` and `read`."""
 
 
 class ShardRows(Protocol):
@@ -39,14 +39,15 @@ class ShardLayout(Protocol):
 
     Attributes:
         SUFFIXES: What the names of a shard's files end with.
-        Rows: Opens a shard, from its files by suffix.
     """
 
     SUFFIXES: tuple[str, ...]
-    ShardRows: Any
 
     def write(self, files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragged: bool) -> None:
         """Write a shard into files given by suffix; `first` is the number of its first video."""
+
+    def read(self, files: Mapping[str, Path]) -> ShardRows:
+        """Open a shard, from its files by suffix."""
 
 
 def layout(name: str) -> Any:

@@ -127,7 +127,7 @@ class MadeSource(Source):
         if number not in self._open:
             shard = self.manifest.shards[number]
             with _reading(self.folder, shard.name):
-                self._open[number] = self._layout.ShardRows(shard.paths(self.folder))
+                self._open[number] = self._layout.read(shard.paths(self.folder))
             while len(self._open) > _OPEN:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)

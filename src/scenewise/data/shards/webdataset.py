@@ -100,8 +100,13 @@ def _png(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def read(files: Mapping[str, Path]) -> WebdatasetRows:
+    """Open a shard, from its files by suffix; see `layouts.ShardLayout`."""
+    return WebdatasetRows(files)
+
+
 class WebdatasetRows:
-    """A shard, of which one video at a time is read; see `layouts.Rows`."""
+    """A shard, of which one video at a time is read; see `layouts.ShardRows`."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         index = json.loads(files[".index.json"].read_text())
@@ -126,7 +131,7 @@ class WebdatasetRows:
         return Sample(frames, ids, _extras(members, span) if span.extras else {})
 
     def extra(self, row: int, name: str, span: Span) -> Any:
-        """Return one extra of a video; see `layouts.Rows`."""
+        """Return one extra of a video; see `layouts.ShardRows`."""
         value = _extra(self._members(row), name)
         return None if value is None else span.cut(name, value)
 
