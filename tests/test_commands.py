@@ -38,7 +38,7 @@ PAGES = [
     *sorted(PACKAGE.glob("weights/*/README.md")),
 ]
 
-RUN = ("models", "data list", "data show balls-", "data make balls-binary --videos")
+RUN = ("models", "recipes", "settings", "data list", "data show balls-", "data make balls-binary --videos")
 """How commands begin that run wherever they are printed."""
 
 SMALL = {"--samples": "2", "--videos": "2", "--count": "2", "--frames": "4", "--steps": "2", "--workers": "1"}
@@ -148,6 +148,7 @@ def unknown(args: argparse.Namespace) -> list[str]:
         "sources": SOURCES.names(),
         "protocol": [*PROTOCOLS.names(), *ON_REQUEST.names()],
         "recipe": recipes.names(),
+        "topic": [*MODELS.names(), *SOURCES.names(), *recipes.names(), "training"],
         "name": [*experiments.names(), "all"],
     }
     given = vars(args)
