@@ -78,7 +78,7 @@ def make_video(frame_shape: tuple[int, int, int], args: argparse.Namespace) -> t
 
 
 def _tell(summary: Summary, model: str, out: Path) -> None:
-    from scenewise.decompose.run import peak_memory_mib
+    from scenewise.run_record import peak_memory_mib
 
     if summary.message:
         print(f"  {summary.message}")

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None and not Path(args.json).absolute().parent.is_dir():
         raise InputError(args.json, "lies in a folder that does not exist.", "Create it first.")
     import scenewise as sw
-    from scenewise.decompose.decomposer import check_limits
+    from scenewise.decompose.request import check_limits
     from scenewise.evaluation.evaluate import evaluate
     from scenewise.evaluation.on_request import BOUND, check_protocols
     from scenewise.evaluation.protocols import PROTOCOLS
@@ -104,8 +104,8 @@ def _tell(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], secon
 
 
 def _write(args: argparse.Namespace, decomposer: Any, source: Any, rows: list[dict[str, Any]], seconds: float) -> None:
-    from scenewise.decompose.run import versions
     from scenewise.media import write_atomically
+    from scenewise.run_record import versions
 
     content = {
         "model": {"name": decomposer.name, "path": decomposer.path, "fingerprint": decomposer.fingerprint},

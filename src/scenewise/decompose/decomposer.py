@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from scenewise.checkpoint import Card, load_model
-from scenewise.decompose.clip import ClipFrame, as_image, open_clip
-from scenewise.decompose.frame_result import FrameResult
-from scenewise.decompose.result import Result, Settings
-from scenewise.decompose.sizes import checked_size, draw, scaled
+from scenewise.config import plain
+from scenewise.decompose.clip import ClipFrame, as_image, clip_at
+from scenewise.decompose.export.run import export
+from scenewise.decompose.request import Request, check_limits
+from scenewise.decompose.result import ModelFacts, Result
+from scenewise.decompose.sizes import draw, image_size, scaled
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Observes, Predictor, Recurrent, Refining, SceneModel, State
 from scenewise.variational.compiled import CompiledEngine, compile_cells
@@ -25,12 +27,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenewise.decomposition import Decomposition
+    from scenewise.frame_result import FrameResult
 
 SPREAD_SAMPLES = 4
 """Posterior samples that are decoded for a frame's uncertainty."""
 
 _SPREAD_KEY = 1 << 20  # keeps this noise apart from that of the refinements
-_LIMITS = {"slots": (1, 256), "refinements": (1, 64)}
 
 
 def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> Decomposer:
@@ -114,6 +116,23 @@ class Decomposer:
     def compiled(self) -> bool:
         """Whether the model runs as compiled graphs."""
         return isinstance(getattr(self.model, "engine", None), CompiledEngine)
+
+    def facts(self) -> ModelFacts:
+        """Return what records and verdicts say of the model."""
+        return ModelFacts(
+            name=self.name,
+            kind=getattr(self.model, "registered_name", type(self.model).__name__),
+            path=self.path,
+            fingerprint=self.fingerprint,
+            size=self.size,
+            slots=self.slots,
+            refinements=getattr(self.model.config, "refinements", None),
+            device=str(self.device),
+            compiled=self.compiled,
+            keeps_slots=self.recurrent,
+            validated=self.card.validated,
+            settings=plain(self.model.config),
+        )
 
     def compile(self) -> Decomposer:
         """Let the model run as compiled graphs, made with the first frame, and return this decomposer.
@@ -248,9 +267,8 @@ class Decomposer:
             >>> bool(np.allclose(result.masks.sum(1), 1, atol=1e-5))
             True
         """
-        check_limits(slots=slots, refinements=refinements)
-        clip = open_clip(video, self.frame_shape, size=size, resize=resize, name=name, **reading)
-        return Result(self, clip, Settings(slots, refinements, seed, resize=resize, size=checked_size(size)))
+        request = Request(size, slots, refinements, seed)  # type: ignore[arg-type]  # one number is a square
+        return self.answer(request, video, resize=resize, name=name, **reading)
 
     def predict(
         self,
@@ -289,31 +307,45 @@ class Decomposer:
             >>> [frame.predicted for frame in result]
             [False, False, True, True]
         """
-        check_limits(slots=slots, refinements=refinements)
-        if not isinstance(self.model, Predictor):
-            raise InputError(self.name, "cannot predict.", "Use a model of the kind provide.")
-        for option, value in (("observe", observe), ("steps", steps)):
-            if value < 1:
-                raise InputError(option, f"must be at least 1; found {value}.")
-        clip = open_clip(video, self.frame_shape, size=size, resize=resize, name=name, **reading)
-        if clip.length_hint is not None:
-            clip.length_hint = observe + steps
-        return Result(self, clip, Settings(slots, refinements, seed, observe, steps, resize, checked_size(size)))
+        request = Request(size, slots, refinements, seed, observe, steps)  # type: ignore[arg-type]
+        return self.answer(request, video, resize=resize, name=name, **reading)
 
-    def stream(self, video: Any, settings: Settings | None = None) -> Iterator[FrameResult]:
+    def answer(
+        self, request: Request, video: Any, *, resize: bool = True, name: str | None = None, **reading: Any
+    ) -> Result:
+        """Take a video apart, and predict how it goes on, as a request has it; see `decompose` and `predict`.
+
+        Args:
+            request: Size, slots, refinements, seed, and how much to observe and predict.
+            video: As in `decompose`, like `resize`, `name` and `reading`.
+            resize: Scale frames to the model's size.
+            name: For titles.
+            **reading: Options of `read_video`.
+
+        Raises:
+            InputError: The model cannot predict, or the video cannot be read.
+        """
+        if request.steps and not isinstance(self.model, Predictor):
+            raise InputError(self.name, "cannot predict.", "Use a model of the kind provide.")
+        clip = clip_at(video, self.frame_shape, request.size, resize=resize, name=name, **reading)
+        if request.observe is not None and clip.length_hint is not None:
+            clip.length_hint = request.observe + request.steps
+        return Result(clip, request, self.facts(), partial(self.stream, clip, request), export)
+
+    def stream(self, video: Any, request: Request | None = None) -> Iterator[FrameResult]:
         """Yield one result per frame, then the predicted ones, in constant memory.
 
         A model that explains clips as wholes is shown the frames to observe together, or else clips of its own length.
 
         Args:
             video: As in `decompose`.
-            settings: Slots, refinements, seed, size of the results, and how much to observe and predict.
+            request: Slots, refinements, seed, size of the results, and how much to observe and predict.
 
         Raises:
             InputError: The video cannot be read, or ends before the frames to observe.
         """
-        chosen = settings or Settings()
-        clip = open_clip(video, self.frame_shape, size=chosen.size, resize=chosen.resize)
+        chosen = request or Request()
+        clip = clip_at(video, self.frame_shape, chosen.size)
         frames = iter(clip)
         seen = _Seen(itertools.islice(frames, chosen.observe))
         state = yield from (self._clips(seen, chosen) if isinstance(self.model, Observes) else self._one(seen, chosen))
@@ -330,7 +362,7 @@ class Decomposer:
             yield self._result(here, part, spread, predicted=True, known=truth is not None)
             last = [*last, here][-2:]
 
-    def _one(self, frames: Iterable[ClipFrame], chosen: Settings) -> Generator[FrameResult, None, State]:
+    def _one(self, frames: Iterable[ClipFrame], chosen: Request) -> Generator[FrameResult, None, State]:
         """Explain frames one by one; returns the state after the last."""
         state = self.initial_state(1, chosen.slots, chosen.seed)
         for frame in frames:
@@ -339,7 +371,7 @@ class Decomposer:
             yield self._result(frame, part, self._later(part, before, chosen.seed, frame))
         return state
 
-    def _clips(self, frames: Iterable[ClipFrame], chosen: Settings) -> Generator[FrameResult, None, State]:
+    def _clips(self, frames: Iterable[ClipFrame], chosen: Request) -> Generator[FrameResult, None, State]:
         """Explain clips as wholes, those to observe as one, and link each to the one before; as `_one` otherwise."""
         from scenewise.decompose.linking import contributions, link
 
@@ -366,31 +398,10 @@ class Decomposer:
         predicted: bool = False,
         known: bool = True,
     ) -> FrameResult:
-        own = part.reconstruction[0, 0].permute(1, 2, 0).cpu().numpy()  # (h, w, C)
-        if not np.isfinite(own).all() or not bool(part.masks[0, 0].isfinite().all()):
+        if not bool(part.reconstruction[0, 0].isfinite().all()) or not bool(part.masks[0, 0].isfinite().all()):
             problem = f"gave NaN or infinite values at frame {frame.index}."
             raise InputError(self.name, problem, "Use fewer refinements or another model.")
-        found = draw(part, _size(frame.image))
-        image = _coloured(frame.image)
-        return FrameResult(
-            index=frame.index,
-            time_s=frame.time_s,
-            image=np.zeros_like(image) if predicted else image,
-            labels=found.labels,
-            masks=found.masks,
-            appearance=found.appearance,
-            reconstruction=found.reconstruction,
-            mean=part.mean[0, 0].cpu().numpy(),
-            std=(0.5 * part.log_variance[0, 0]).exp().cpu().numpy(),
-            mse=float(np.mean((frame.given / np.float32(255) - own) ** 2)) if known else float("nan"),
-            kl=float(part.kl[0, 0]),
-            log_likelihood=float(part.log_likelihood[0, 0]),
-            predicted=predicted,
-            truth=image if predicted and known else None,
-            ids=frame.ids,
-            spread=spread,
-            own=None if _size(image) == _size(own) else (_coloured(frame.given) if known else None, own),
-        )
+        return draw(frame, part, spread=spread, predicted=predicted, known=known)
 
     def _later(
         self, part: Decomposition, before: State, seed: int, frame: ClipFrame
@@ -399,7 +410,7 @@ class Decomposer:
         if not isinstance(self.model, Decodes):
             return None
         mean, log_variance = part.mean[0, 0], part.log_variance[0, 0]
-        return partial(self._spread, mean, log_variance, before, seed, frame.index, _size(frame.image))
+        return partial(self._spread, mean, log_variance, before, seed, frame.index, image_size(frame.image))
 
     @torch.no_grad()
     def _spread(
@@ -438,31 +449,6 @@ class _Seen:
 def repeated(state: Mapping[str, Tensor], times: int) -> State:
     """Return the state of one video as that of `times` equal ones."""
     return {name: t.expand(times, *t.shape[1:]) if t.ndim and len(t) == 1 else t for name, t in state.items()}
-
-
-def check_limits(**options: int | None) -> None:
-    """Raise InputError where slots or refinements lie outside their range.
-
-    Examples:
-        >>> check_limits(slots=7, refinements=None)
-        >>> check_limits(slots=0)
-        Traceback (most recent call last):
-        ...
-        scenewise.errors.InputError: slots: must lie in [1, 256]; found 0.
-    """
-    for name, value in options.items():
-        low, high = _LIMITS[name]
-        if value is not None and not low <= value <= high:
-            raise InputError(name, f"must lie in [{low}, {high}]; found {value}.")
-
-
-def _size(image: np.ndarray) -> tuple[int, int]:
-    return int(image.shape[0]), int(image.shape[1])
-
-
-def _coloured(image: np.ndarray) -> np.ndarray:
-    """Return (H, W, 3) of an image (H, W, 1 or 3)."""
-    return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
 
 
 def _following(last: list[ClipFrame]) -> ClipFrame:

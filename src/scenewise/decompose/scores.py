@@ -11,8 +11,8 @@ from scenewise.evaluation.protocols import PROTOCOLS
 from scenewise.metrics import HORIZONS, adjusted_rand_index, over_horizons, squared_error
 
 if TYPE_CHECKING:
-    from scenewise.decompose.frame_result import FrameResult
     from scenewise.evaluation.protocols import Protocol
+    from scenewise.frame_result import FrameResult
 
 PREDICTION = "prediction"
 """Name that scores of predicted frames carry: means over the first j predicted frames, as PROVIDE Fig. 5."""

@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.decompose.contract import (
-    DOUBTFUL,
-    KNOWN,
-    NO_OBJECTS,
-    NOT_TAKEN_APART,
-    UNDECIDED,
-    UNKNOWN,
-    UNVALIDATED,
-)
+from scenewise.summary import DOUBTFUL, KNOWN, NO_OBJECTS, NOT_TAKEN_APART, UNDECIDED, UNKNOWN, UNVALIDATED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from scenewise.checkpoint import load_model
 from scenewise.config import plain
 from scenewise.data.contract import SOURCES
-from scenewise.decompose.run import versions
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.on_request import ON_REQUEST
@@ -26,6 +25,7 @@ from scenewise.experiments.kept import weights_hash
 from scenewise.experiments.locks import lock
 from scenewise.experiments.results import SCORES, of_cell, read_scores
 from scenewise.media.files import write_atomically, writing
+from scenewise.run_record import versions
 from scenewise.training.folder import RECIPE, RunFolder
 from scenewise.training.plan import make_plan
 from scenewise.training.recipes import differences
