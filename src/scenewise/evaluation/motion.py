@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from scenewise.data.contract import Source
-    from scenewise.evaluation.on_request import Values
+    from scenewise.evaluation.rows import Values
 
 SEEN, AHEAD = 10, 5
 """Frames that are observed and predicted, as in PROVIDE Fig. 6."""
@@ -52,11 +52,11 @@ def compared(
         positions: Where the model itself says its slots are, shape (N, 15, K, 2), None where it does not.
 
     Returns:
-        By measure, shape (N,): the cosine at each predicted frame and over all five, |1 - speed / true speed| over all
+        By metric, shape (N,): the cosine at each predicted frame and over all five, |1 - speed / true speed| over all
         five, and the share of objects and frames that count; NaN where none does. The same by positions where given.
     """
-    found = _compared(labels, ids, background_ids, [None] * len(ids), "")
-    return found if positions is None else found | _compared(labels, ids, background_ids, positions, BY_POSITIONS)
+    boxes = _compared(labels, ids, background_ids, [None] * len(ids), "")
+    return boxes if positions is None else boxes | _compared(labels, ids, background_ids, positions, BY_POSITIONS)
 
 
 def _compared(

@@ -39,13 +39,13 @@ class Informativeness:
     """How well a factor is predicted on samples that were held out.
 
     Attributes:
-        measure: "accuracy" of categories; "normalised RMSE" of ordered factors: root mean squared error divided by that
+        metric: "accuracy" of categories; "normalised RMSE" of ordered factors: root mean squared error divided by that
             of the mean.
         value: 1 is perfect for an accuracy, 0 for an error.
         baseline: The same of the most frequent category, or of the mean; both are those of the half learned from.
     """
 
-    measure: str
+    metric: str
     value: float
     baseline: float
 
@@ -110,7 +110,7 @@ def dci(
         (1.0, 1.0)
         >>> scores.importance.round(1).tolist()  # code 1 tells x, code 0 tells y
         [[0.0, 1.0], [1.0, 0.0]]
-        >>> scores.informativeness["x"].measure
+        >>> scores.informativeness["x"].metric
         'normalised RMSE'
     """
     return dci_by((regressor,), codes, factors, scenes=scenes, seed=seed)[regressor]

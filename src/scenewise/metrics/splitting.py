@@ -57,8 +57,7 @@ def splits(labels: ArrayLike, ids: ArrayLike, *, share: float = 0.25, background
     background = np.isin(truth, list(background_ids))
     segments = np.where(background, 0, np.where(truth == -1, -1, truth + 1))
     rows = [
-        _count(p, t, share)
-        for p, t in zip(predicted.reshape(-1, pixels), segments.reshape(-1, pixels), strict=True)
+        _count(p, t, share) for p, t in zip(predicted.reshape(-1, pixels), segments.reshape(-1, pixels), strict=True)
     ]
     table = np.array(rows, int).reshape(*shape, 3)
     return Splits(table[..., 0], table[..., 1] > 0, table[..., 2])
