@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from scenewise.errors import InputError
-from scenewise.experiments.results import Shown, Spread, markdown, over_seeds
+from scenewise.experiments.results import Presentation, Spread, markdown, over_seeds
 from scenewise.media.contact_sheet import contact_sheet, png
 from scenewise.media.files import write_atomically
 from scenewise.metrics import (
@@ -299,7 +299,7 @@ def _positions(source: Source, clips: int, frames: int) -> np.ndarray:
 # -- what is shown --------------------------------------------------------------------------------------------------
 
 
-def show(experiment: Experiment, results: Sequence[Result]) -> Shown:
+def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
     """Show the table, one row per run and one per model, and the correlations of every model's first seed."""
     there = [result for result in results if "measured" in result.scores]
     rows = [{"model": r.cell.model, "seed": r.cell.seed, **r.scores["measured"]} for r in there]
@@ -311,7 +311,7 @@ def show(experiment: Experiment, results: Sequence[Result]) -> Shown:
     lines = [*map(_line, rows), *_means(experiment, there)]
     text = markdown(head, lines) + "".join(f"\n{line}\n" for line in (*_notes(rows), *_told(controls)))
     figures = {f"correlation-{row['model']}": _drawn(row) for row in rows if row["seed"] == rows[0]["seed"]}
-    return Shown(text, {"rows": rows, "controls": controls}, figures)
+    return Presentation(text, {"rows": rows, "controls": controls}, figures)
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
