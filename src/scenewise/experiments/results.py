@@ -44,7 +44,8 @@ class Result:
             metric: Its name.
             **scoring: What else the evaluation must be, such as slots=9.
         """
-        first, rows = None, []
+        first: dict[str, Any] | None = None
+        rows: list[Mapping[str, Any]] = []
         for evaluation in self.scores.get("scores", []):
             settings = evaluation["scoring"]
             row = next((row for row in evaluation["rows"] if row["metric"] == metric), None)
