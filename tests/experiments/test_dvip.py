@@ -122,7 +122,7 @@ def test_a_tiny_model_is_measured_and_shown():
         found = dvip.infer(model, source, 40, 6)
         alone = dvip.infer(model, source, 1, 6)
         np.testing.assert_allclose(found.samples[:1], alone.samples, atol=1e-4)
-        rows[name] = dvip.measured(model, source, found)
+        rows[name] = dvip.measurements(model, source, found)
         assert json.loads(json.dumps(rows[name])) == rows[name]
         assert (rows[name]["d"], rows[name]["samples"]) == (4, 40)
         assert rows[name]["elbo"] == pytest.approx(

@@ -40,5 +40,5 @@ def viewpoints(
     """
     if model.viewpoint_size is None:
         return None
-    known = [source.viewpoints(i, 0, frames)[::frame_step] for i in indices]
-    return torch.from_numpy(np.stack(known).astype(np.float32))
+    cameras = [source.viewpoints(i, 0, frames)[::frame_step] for i in indices]
+    return torch.from_numpy(np.stack(cameras).astype(np.float32))

@@ -33,7 +33,7 @@ Several = int | Sequence[int] | None
 
 @dataclass(frozen=True)
 class Explanation:
-    """What is kept of videos that were taken apart.
+    """What protocols need of videos that were taken apart.
 
     Attributes:
         labels: Slot of every pixel, shape (B, T, H, W).
@@ -87,17 +87,19 @@ def evaluate(
         InputError: The source has no ids, its frames do not fit the model, or a protocol is unknown.
     """
     counts, lengths = _counts(videos, source), [_length(source, wanted) for wanted in _listed(frames)]
-    chosen = [PROTOCOLS.get(name) for name in protocols]
-    shared = [protocol for protocol in chosen if protocol.function is None]
-    others = [(protocol.function, length) for protocol in chosen for length in lengths if protocol.function is not None]
+    definitions = [PROTOCOLS.get(name) for name in protocols]
+    shared = [protocol for protocol in definitions if protocol.function is None]
+    others = [
+        (protocol.function, length) for protocol in definitions for length in lengths if protocol.function is not None
+    ]
     if not source.facts.has_ids:
         raise InputError(source.facts.origin, "has no ground truth to score against.", "Use a source with ids.")
     if not seeds or min(counts) < 1:
         raise InputError("videos" if seeds else "seeds", "must name at least one.")
     passes = [tuple(lengths)] if isinstance(model, Recurrent) else [(length,) for length in lengths]
     combinations = list(itertools.product(counts, _listed(slots), _listed(refinements)))
-    seen = bool(shared) * sum(map(max, passes)) + sum(length for _, length in others)
-    meter = _Meter(sum(count for count, *_ in combinations) * seen * len(seeds), progress)
+    per_video = bool(shared) * sum(map(max, passes)) + sum(length for _, length in others)
+    meter = _Meter(sum(count for count, *_ in combinations) * per_video * len(seeds), progress)
     rows = []
     for count, k, r in combinations:
         request = Request(model, source, count, max(lengths), seeds, k, r, batch, meter)
@@ -202,8 +204,8 @@ def _kept(part: Decomposition) -> Explanation:
     return Explanation(*(value.cpu().numpy() for value in values))
 
 
-def _arrays(found: Explanation) -> tuple[np.ndarray, ...]:
-    return found.labels, found.reconstruction, found.nll, found.kl
+def _arrays(part: Explanation) -> tuple[np.ndarray, ...]:
+    return part.labels, part.reconstruction, part.nll, part.kl
 
 
 class _Meter:
@@ -219,7 +221,7 @@ class _Meter:
 
 
 def _length(source: Source, frames: int | None) -> int:
-    known = source.facts.frames if source.facts.frames is not None else source.length(0)
-    if frames is not None and not 1 <= frames <= known:
-        raise InputError("frames", f"must lie in [1, {known}], the length of the videos; found {frames}.")
-    return frames or known
+    longest = source.facts.frames if source.facts.frames is not None else source.length(0)
+    if frames is not None and not 1 <= frames <= longest:
+        raise InputError("frames", f"must lie in [1, {longest}], the length of the videos; found {frames}.")
+    return frames or longest

@@ -109,8 +109,8 @@ class Metric:
         Raises:
             InputError: The function refuses the arrays, or returns another shape.
         """
-        given = videos.inputs
-        scores = scores_of(self.function(**{key: given[key] for key in self.inputs}, **self.options))
+        inputs = videos.inputs
+        scores = scores_of(self.function(**{key: inputs[key] for key in self.inputs}, **self.options))
         shape = videos.labels.shape[:2]
         if scores.shape not in (shape, shape[:1]):
             problem = f"must return one score per frame, {shape}, or per video, {shape[:1]}; found {scores.shape}."
@@ -167,16 +167,16 @@ def checked_videos(
         raise InputError("reconstruction", "and frames must be given together.", "Give both, or neither.")
     shape = predicted.shape
     images = {"reconstruction": reconstruction, "frames": frames}
-    given = {name: reals(values, name) for name, values in images.items() if values is not None}
-    for name, image in given.items():
+    arrays = {name: reals(values, name) for name, values in images.items() if values is not None}
+    for name, image in arrays.items():
         if image.ndim != len(shape) + 1 or image.shape[:-3] + image.shape[-2:] != shape:
             expected = (*shape[:-2], "C", *shape[-2:])
             raise InputError(name, f"must have shape {expected} to fit the labels; found {image.shape}.")
     for name, nats in {"nll": nll, "kl": kl}.items():
         if nats is not None:  # may be infinite
-            given[name] = np.asarray(nats)
-            if given[name].shape != shape[:-2]:
-                raise InputError(name, f"must have shape {shape[:-2]} to fit the labels; found {given[name].shape}.")
+            arrays[name] = np.asarray(nats)
+            if arrays[name].shape != shape[:-2]:
+                raise InputError(name, f"must have shape {shape[:-2]} to fit the labels; found {arrays[name].shape}.")
     if len(shape) == 3:
-        predicted, truth, given = predicted[None], truth[None], {name: array[None] for name, array in given.items()}
-    return Videos(predicted, truth, tuple(background_ids), **given)
+        predicted, truth, arrays = predicted[None], truth[None], {name: array[None] for name, array in arrays.items()}
+    return Videos(predicted, truth, tuple(background_ids), **arrays)

@@ -18,7 +18,7 @@ import torch
 
 from scenewise.errors import InputError
 from scenewise.evaluation.batches import batches
-from scenewise.evaluation.motion import AHEAD, SEEN, compared, moves
+from scenewise.evaluation.motion import AHEAD, SEEN, moves, velocity_scores
 from scenewise.evaluation.rows import rows_of
 from scenewise.metrics import HORIZONS, adjusted_rand_index, squared_error
 from scenewise.metrics.arrays import mean
@@ -47,7 +47,7 @@ class ForecastScores:
         observed: T_0.
         model: By metric, shape (N, T_0 + T'): of the frames observed, then of those predicted.
         copies: The same of repeating the last observed frame, shape (N, T').
-        motion: What `motion.compared` tells, one number per video; empty where the source knows no motion.
+        motion: What `motion.velocity_scores` tells, one number per video; empty where the source knows no motion.
     """
 
     observed: int
@@ -112,7 +112,7 @@ def _forecast(
     if moving:
         video = video if observed == SEEN else _rollout(request, frames[:, :SEEN], AHEAD, seed)
         few = {name: values[:, : SEEN + AHEAD] for name, values in video.items()}
-        motion = compared(few["labels"], ids[:, : SEEN + AHEAD], background, few.get("positions"))
+        motion = velocity_scores(few["labels"], ids[:, : SEEN + AHEAD], background, few.get("positions"))
     copies = _scores(still[0], still[1], future[0], future[1], background)
     return _scores(labels, images, ids, truth, background), copies, motion
 

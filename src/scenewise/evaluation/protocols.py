@@ -76,8 +76,8 @@ class Protocol:
         values = tuple(float(w) for w in weights)
         if not all(math.isfinite(w) and w >= 0 for w in values) or not any(values):
             raise InputError("weights", f"must be at least 0 and not all 0; found {values}.")
-        listed = ",".join(f"{w:g}" for w in values)
-        return replace(self, name=f"{self.name} (weights {listed})", weights=values)
+        words = ",".join(f"{w:g}" for w in values)
+        return replace(self, name=f"{self.name} (weights {words})", weights=values)
 
     def begin(self, background_ids: Collection[int] = (0,)) -> Accumulator:
         """Return an empty accumulator, to be fed video by video.
@@ -105,7 +105,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a protocol found.
+    """The scores of a protocol.
 
     Attributes:
         protocol: Its name.
@@ -303,10 +303,10 @@ def score_all(
         InputError: A protocol is unknown, or as `Accumulator.add`.
     """
     if protocols is None:
-        chosen = default_protocols(("labels", "ids", "background_ids", "reconstruction", "frames"))
+        definitions = default_protocols(("labels", "ids", "background_ids", "reconstruction", "frames"))
     else:
-        chosen = [PROTOCOLS.get(protocol) if isinstance(protocol, str) else protocol for protocol in protocols]
-    return {p.name: p.begin(background_ids).add(labels, ids, reconstruction, frames).result() for p in chosen}
+        definitions = [PROTOCOLS.get(protocol) if isinstance(protocol, str) else protocol for protocol in protocols]
+    return {p.name: p.begin(background_ids).add(labels, ids, reconstruction, frames).result() for p in definitions}
 
 
 def table(scores: Mapping[str, Scores] | Iterable[Scores], **columns: Any) -> list[dict[str, Any]]:
@@ -319,7 +319,7 @@ def table(scores: Mapping[str, Scores] | Iterable[Scores], **columns: Any) -> li
     Returns:
         Rows with the given columns, then protocol, metric, value (None for NaN), videos, frames, empty.
     """
-    listed = scores.values() if isinstance(scores, Mapping) else scores
+    results = scores.values() if isinstance(scores, Mapping) else scores
     return [
         {
             **columns,
@@ -330,6 +330,6 @@ def table(scores: Mapping[str, Scores] | Iterable[Scores], **columns: Any) -> li
             "frames": s.frames,
             "empty": s.empty[name],
         }
-        for s in listed
+        for s in results
         for name, value in s.values.items()
     ]
