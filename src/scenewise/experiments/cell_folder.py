@@ -93,8 +93,8 @@ class CellFolder:
     @property
     def data(self) -> Path | None:
         """The folder of made data, None where the cell's are not made yet."""
-        made, folder = self.cell.made, self.root / "data"
-        return folder if made is not None and made.is_whole(folder) else None
+        data, folder = self.cell.made, self.root / "data"
+        return folder if data is not None and data.is_whole(folder) else None
 
     @property
     def _home(self) -> Path:
@@ -116,8 +116,8 @@ class CellFolder:
         if self.cell.weights is not None:
             same = record.get("fingerprint") == load_model(self.cell.weights).fingerprint
             return State(0, 0, self._count(record) if same else 0, len(self.cell.scoring), True)
-        begun = (self.run.path / RECIPE).is_file()
-        steps = (self.run.recipe() if begun else self.recipe()).steps
+        recipe_file = (self.run.path / RECIPE).is_file()
+        steps = (self.run.recipe() if recipe_file else self.recipe()).steps
         model = (self.run.model / "config.json").is_file()
         step = self.run.steps_done()
         scored = self._count(record) if record.get("step") == step else 0

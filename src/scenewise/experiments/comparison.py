@@ -205,21 +205,21 @@ def _fixed(chosen: Sequence[Number], varied: Sequence[str]) -> str:
     return ", ".join(" or ".join(_named(key, value) for value in values) for key, values in same.items() if values)
 
 
-def _axis(found: Sequence[Number]) -> str | None:
+def _axis(numbers: Sequence[Number]) -> str | None:
     """Return the key that curves run along: the first of which there are at least three numbers."""
     for key in ("frames", "refinements", "slots"):
-        if len({dict(n.at).get(key) for n in found if n.ours.values} - {None}) >= 3:
+        if len({dict(n.at).get(key) for n in numbers if n.ours.values} - {None}) >= 3:
             return key
     return None
 
 
-def draw(figure: Any, found: Sequence[Number]) -> None:
+def draw(figure: Any, numbers: Sequence[Number]) -> None:
     """Draw a panel per metric: ours as lines, with quartiles over videos where one seed is drawn; papers' dotted."""
-    along = _axis(found)
-    metrics = list(dict.fromkeys((n.protocol, n.metric) for n in found))[:4]
+    along = _axis(numbers)
+    metrics = list(dict.fromkeys((n.protocol, n.metric) for n in numbers))[:4]
     for axes, (protocol, metric) in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
         rows: dict[tuple[str, str, str], list[Number]] = {}
-        for number in found:
+        for number in numbers:
             if (number.protocol, number.metric) == (protocol, metric) and dict(number.at).get(str(along)) is not None:
                 rows.setdefault(number.row, []).append(number)
         for row, line in rows.items():

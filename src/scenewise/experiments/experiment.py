@@ -319,8 +319,10 @@ def _combinations(scoring: Any) -> list[Any]:
     if not isinstance(scoring, dict):
         return [scoring]
     several = {key: scoring[key] for key in LISTS if isinstance(scoring.get(key), list)}
-    chosen = [scoring | dict(zip(several, values, strict=True)) for values in itertools.product(*several.values())]
-    return [{"seed" if key == "seeds" else key: value for key, value in one.items()} for one in chosen]
+    combinations = [
+        scoring | dict(zip(several, values, strict=True)) for values in itertools.product(*several.values())
+    ]
+    return [{"seed" if key == "seeds" else key: value for key, value in one.items()} for one in combinations]
 
 
 def _cells(group: Group, size: Size, name: str) -> list[Cell]:

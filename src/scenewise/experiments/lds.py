@@ -96,10 +96,10 @@ def _scores(experiment: Experiment, results: Sequence[Result]) -> str:
     head += [f"{name} {paper}" for paper in papers for name in ("MSE", "mIoU")]
     rows = []
     for (model, data, variant), together in over_seeds(results).items():
-        own = [spread(together, "lds", name).text(digits) for name, digits in _TABLE]
-        printed = [_printed(experiment, paper, model, data, variant) for paper in papers]
+        ours = [spread(together, "lds", name).text(digits) for name, digits in _TABLE]
+        papers_cells = [_printed(experiment, paper, model, data, variant) for paper in papers]
         steps = "/".join(sorted({str(result.scores["step"]) for result in together}))
-        rows.append([model, data, variant, steps, *own, *(cell for paper in printed for cell in paper)])
+        rows.append([model, data, variant, steps, *ours, *(cell for paper in papers_cells for cell in paper)])
     note = (
         "MSE: squared RGB distance on [0, 1]. mIoU: Hungarian, background included. Mean ± std over seeds (number).\n"
     )
@@ -111,17 +111,17 @@ def _published(experiment: Experiment, paper: str, *names: str) -> dict[str, lis
 
 
 def _printed(experiment: Experiment, paper: str, *names: str) -> list[str]:
-    found = _published(experiment, paper, *names)
-    return [" ± ".join(f"{v:.4f}" for v in found[name]) if name in found else "-" for name in ("MSE", "mIoU")]
+    numbers = _published(experiment, paper, *names)
+    return [" ± ".join(f"{v:.4f}" for v in numbers[name]) if name in numbers else "-" for name in ("MSE", "mIoU")]
 
 
-def _effects(experiment: Experiment, found: Sequence[Pair]) -> str:
+def _effects(experiment: Experiment, comparisons: Sequence[Pair]) -> str:
     rows = []
-    for pair in found:
+    for pair in comparisons:
         for name in ("MSE", "mIoU"):
             ours, theirs = pair.differences("lds", name), _papers_difference(experiment, pair, name)
-            printed = "-" if math.isnan(theirs) else f"{theirs:+.4f}"
-            rows.append([pair.model, pair.data, name, _signed(ours), printed, _agreement(ours, theirs)])
+            paper = "-" if math.isnan(theirs) else f"{theirs:+.4f}"
+            rows.append([pair.model, pair.data, name, _signed(ours), paper, _agreement(ours, theirs)])
     head = ["model", "data", "metric", "with - without", "paper", "same direction"]
     return markdown(head, rows) if rows else ""
 
@@ -150,10 +150,10 @@ def _signed(values: Spread, digits: int = 4) -> str:
     return f"+{text}" if values.mean > 0 else text
 
 
-def _duplicates(found: Sequence[Pair]) -> str:
+def _duplicates(comparisons: Sequence[Pair]) -> str:
     """Return likeness of latents and images with duplicates. The papers: all bars favour the prior."""
     rows = []
-    for pair in found:
+    for pair in comparisons:
         for name in (*_LIKE, *_DOUBLE, *(f"{name} of 100" for name in _DOUBLE[:3])):
             zero, plus = (pair.side("lds", name, side) for side in (False, True))
             if zero.values:
@@ -168,9 +168,9 @@ def _duplicates(found: Sequence[Pair]) -> str:
     return markdown(head, rows) + "\n" + note if rows else ""
 
 
-def _gaps(found: Sequence[Pair]) -> str:
+def _gaps(comparisons: Sequence[Pair]) -> str:
     rows = []
-    for pair in found:
+    for pair in comparisons:
         for name in _gap_names(pair):
             zero, plus = (pair.side("lds-gap", name, side) for side in (False, True))
             rows.append([pair.model, pair.data, name, zero.text(2), plus.text(2), f"{zero.mean - plus.mean:+.2f}"])
@@ -188,14 +188,14 @@ def _gap_names(pair: Pair) -> list[str]:
     return [name for name in names if pair.side("lds-gap", name, False).values]
 
 
-def _correlations(found: Sequence[Pair]) -> str:
+def _correlations(comparisons: Sequence[Pair]) -> str:
     rows = []
-    for pair in found:
+    for pair in comparisons:
         for name in ("MSE", "mIoU"):
             one = [correlation(zero, plus, name) for zero, plus in pair.runs]
             drops, changes = (Spread.of(values) for values in zip(*one, strict=True))
-            printed = _PRINTED.get(name, "-") if (pair.model, pair.data) == ("monet", "cle-mv") else "-"
-            rows.append([pair.model, pair.data, name, drops.text(3), printed, changes.text(3)])
+            paper = _PRINTED.get(name, "-") if (pair.model, pair.data) == ("monet", "cle-mv") else "-"
+            rows.append([pair.model, pair.data, name, drops.text(3), paper, changes.text(3)])
     head = ["model", "data", "metric", "gap drop : metric with", "paper", "ELBO rise : its rise"]
     return markdown(head, rows) if rows else ""
 
@@ -219,8 +219,8 @@ def correlation(zero: Result, plus: Result, metric: str) -> tuple[float, float]:
     scores, bounds = ([side.each("lds", name) for side in (zero, plus)] for name in (metric, "ELBO"))
     drop = rise = math.nan
     if gaps[0] is not None and gaps[1] is not None and scores[1] is not None and _same_images(zero, plus):
-        shown = min(len(gaps[0]), len(gaps[1]), len(scores[1]))
-        drop = pearson((gaps[0] - gaps[1])[:shown], scores[1][:shown]) if shown >= _FEWEST else math.nan
+        count = min(len(gaps[0]), len(gaps[1]), len(scores[1]))
+        drop = pearson((gaps[0] - gaps[1])[:count], scores[1][:count]) if count >= _FEWEST else math.nan
     if all(values is not None for values in (*scores, *bounds)):
         rise = pearson(rescaled(bounds[1] - bounds[0]), rescaled(scores[1] - scores[0]))  # type: ignore[operator]
     return drop, rise
@@ -249,10 +249,10 @@ def _plain_rows(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
             yield names | spread(together, protocol, name).plain()
 
 
-def _plain_effects(found: Sequence[Pair]) -> list[dict[str, Any]]:
+def _plain_effects(comparisons: Sequence[Pair]) -> list[dict[str, Any]]:
     return [
         {"model": pair.model, "data": pair.data, "metric": name, **pair.differences("lds", name).plain()}
-        for pair in found
+        for pair in comparisons
         for name in ("MSE", "mIoU", *_LIKE, *_DOUBLE)
     ]
 
@@ -260,16 +260,16 @@ def _plain_effects(found: Sequence[Pair]) -> list[dict[str, Any]]:
 # -- figures --------------------------------------------------------------------------------------------------------
 
 
-def _draw_duplicates(figure: Any, found: Sequence[Pair]) -> None:
+def _draw_duplicates(figure: Any, comparisons: Sequence[Pair]) -> None:
     """Draw Figure 3: the drop of Sim, and images with duplicates without and with the prior."""
     left, right = figure.subplots(1, 2)
-    names, places = [f"{pair.model}\n{pair.data}" for pair in found], np.arange(len(found))
-    drops = [pair.differences("lds", "Sim") for pair in found]
+    names, places = [f"{pair.model}\n{pair.data}" for pair in comparisons], np.arange(len(comparisons))
+    drops = [pair.differences("lds", "Sim") for pair in comparisons]
     left.bar(places, [-d.mean for d in drops], yerr=[np.nan_to_num(d.std) for d in drops], width=0.5, color="#4c72b0")
     left.axhline(0, color="black", linewidth=0.8)
     left.set_title("drop of Sim with the prior")
     for shift, plus, colour in ((-0.2, False, "#c44e52"), (0.2, True, "#55a868")):
-        sides = [pair.side("lds", "duplicates", plus) for pair in found]
+        sides = [pair.side("lds", "duplicates", plus) for pair in comparisons]
         heights, errors = [100 * s.mean for s in sides], [100 * np.nan_to_num(s.std) for s in sides]
         right.bar(places + shift, heights, yerr=errors, width=0.4, color=colour, label="with" if plus else "without")
     right.set_title("images with duplicates, %")
@@ -278,10 +278,10 @@ def _draw_duplicates(figure: Any, found: Sequence[Pair]) -> None:
         axes.set_xticks(places, names)
 
 
-def _draw_differences(figure: Any, found: Sequence[Pair]) -> None:
+def _draw_differences(figure: Any, comparisons: Sequence[Pair]) -> None:
     """Draw, per image of the first seed, what the prior changes: ELBO against mIoU and MSE (ICLR submission)."""
     for axes, name in zip(figure.subplots(1, 2), ("mIoU", "MSE"), strict=True):
-        for pair in found:
+        for pair in comparisons:
             zero, plus = pair.runs[0]
             x, y = ([side.each("lds", n) for side in (zero, plus)] for n in ("ELBO", name))
             if all(values is not None for values in (*x, *y)):

@@ -229,13 +229,13 @@ def random_partitions(units: int, parts: int, count: int = 20, seed: int = 0) ->
     there_are = math.factorial(units) // (math.factorial(size) ** parts * math.factorial(parts))
     if there_are < count:
         raise InputError("count", f"{count} divisions of {units} units asked for, there are {there_are}.")
-    drawn: dict[Any, np.ndarray] = {}
+    partitions: dict[Any, np.ndarray] = {}
     numbers = np.random.default_rng(seed)
-    while len(drawn) < count:
+    while len(partitions) < count:
         division = np.sort(numbers.permutation(units).reshape(parts, size), 1)
         division = division[np.argsort(division[:, 0])]
-        drawn.setdefault(division.tobytes(), division)
-    return np.stack(list(drawn.values()))
+        partitions.setdefault(division.tobytes(), division)
+    return np.stack(list(partitions.values()))
 
 
 def best_partition(transfers: list[Transfer]) -> Transfer:
