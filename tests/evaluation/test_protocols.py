@@ -1,11 +1,13 @@
 import json
 import math
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from scenewise.cli import main
 from scenewise.errors import InputError
 from scenewise.evaluation import PROTOCOLS, Metric, Protocol, default_protocols, score_all, table
 from scenewise.metrics import adjusted_rand_index, mean_iou, mse
@@ -294,3 +296,13 @@ def test_a_metric_may_be_any_function_of_labels_and_ids(videos):
     assert scores.values["lost"] == pytest.approx(np.mean([value for each in by_hand for value in each]))
     assert scores.values["last lost"] == pytest.approx(np.mean([each[-1] for each in by_hand]))
     assert scores.empty == {"lost": 1, "last lost": 0}
+
+
+def test_help_and_page_list_the_protocols_of_the_registry(capsys):
+    assert main(["evaluate", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split()).replace("- ", "-")  # as it was before lines were broken
+    default = [name for name in PROTOCOLS.names() if PROTOCOLS.get(name).default]
+    others = [name for name in PROTOCOLS.names() if name not in default]
+    assert f"default: {', '.join(default)}; run where they are named: {', '.join(others)}" in text
+    page = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    assert [name for name in PROTOCOLS.names() if f"| `{name}` |" not in page] == []
