@@ -136,9 +136,16 @@ def _options_of(function: Callable[..., Any]) -> list[str]:
 
 
 AdjustedRandIndex = metric_of(adjusted_rand_index, "AdjustedRandIndex", higher_is_better=True)
+"""`adjusted_rand_index`: ARI, or F-ARI with `foreground=True`, of frames, or of videos with `scope="video"`."""
 MeanIntersectionOverUnion = metric_of(mean_iou, "MeanIntersectionOverUnion", higher_is_better=True)
+"""`mean_iou` of frames, or of videos with `scope="video"`."""
 SegmentationCovering = metric_of(segmentation_covering, "SegmentationCovering", higher_is_better=True)
+"""`segmentation_covering`: SC, or mBO with `foreground=True`."""
 Confidence = metric_of(confidence, "Confidence", higher_is_better=True)
+"""`confidence` of soft masks: updates take masks and ids."""
 MeanSquaredError = metric_of(squared_error, "MeanSquaredError", higher_is_better=False)
+"""`squared_error` of frames: updates take a reconstruction and its frames."""
 BinaryCrossEntropy = metric_of(binary_cross_entropy, "BinaryCrossEntropy", higher_is_better=False)
+"""`binary_cross_entropy` of frames in nats."""
 SimilarPairs = metric_of(similar_pairs, "SimilarPairs", higher_is_better=False)
+"""`similar_pairs`, their number per frame: updates take latents and labels."""
