@@ -140,7 +140,7 @@ AdjustedRandIndex = metric_of(adjusted_rand_index, "AdjustedRandIndex", higher_i
 MeanIntersectionOverUnion = metric_of(mean_iou, "MeanIntersectionOverUnion", higher_is_better=True)
 """`mean_iou` of frames, or of videos with `scope="video"`."""
 SegmentationCovering = metric_of(segmentation_covering, "SegmentationCovering", higher_is_better=True)
-"""`segmentation_covering`: SC, or mBO with `foreground=True`."""
+"""`segmentation_covering`: mSC, SC with `scaled=True`, mBO with `foreground=True`."""
 Confidence = metric_of(confidence, "Confidence", higher_is_better=True)
 """`confidence` of soft masks: updates take masks and ids."""
 MeanSquaredError = metric_of(squared_error, "MeanSquaredError", higher_is_better=False)
