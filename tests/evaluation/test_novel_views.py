@@ -72,7 +72,7 @@ class Knowing(Mulmon):
 def scores(model: Any, **options: Any) -> dict[str, float]:
     rows = evaluate(model, Ring(), ["novel-views"], videos=3, batch=2, **options)
     assert {row["videos"] for row in rows} == {3}
-    return {row["measure"]: row["mean"] for row in rows}
+    return {row["metric"]: row["mean"] for row in rows}
 
 
 def test_a_model_that_knows_the_scene_scores_what_it_must() -> None:

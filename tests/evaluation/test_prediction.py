@@ -11,8 +11,8 @@ from scenewise.data.contract import Facts, Sample, Source
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
-from scenewise.evaluation.on_request import Request
-from scenewise.evaluation.prediction import foresee
+from scenewise.evaluation.prediction import forecast
+from scenewise.evaluation.request import Request
 from scenewise.models.contract import Locates, Observes
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.rnem import Rnem, RnemConfig
@@ -79,7 +79,7 @@ def shown(batch: int, t: int) -> Decomposition:
 
 def rows(model: Rnem, source: Source | None = None, **settings: Any) -> dict[str, dict[str, Any]]:
     found = evaluate(model.eval(), source or Walk(), ["prediction"], videos=2, **settings)
-    return {row["measure"]: row for row in found}
+    return {row["metric"]: row for row in found}
 
 
 def test_who_knows_the_future_scores_one_and_standing_still_less() -> None:
@@ -107,12 +107,12 @@ def test_a_model_that_looks_at_whole_clips_is_scored_alike() -> None:
 def test_scores_are_kept_frame_by_frame() -> None:
     model = Knowing(late=2)
     request = Request(model.eval(), Walk(), 3, 30, (0,), None, None, 2, lambda _: None)
-    found = foresee(request, 0)
+    found = forecast(request, 0)
     assert found.observed == 20
-    curve, copied = (scores["MSE"].mean(0) for scores in (found.model, found.copied))
+    curve, copies = (scores["MSE"].mean(0) for scores in (found.model, found.copies))
     np.testing.assert_allclose(curve, [0] * 20 + [4 * 4 / (16 * 48)] * 10, rtol=1e-6)
-    assert copied.shape == (10,)
-    assert copied[0] < curve[20] == pytest.approx(copied[1])
+    assert copies.shape == (10,)
+    assert copies[0] < curve[20] == pytest.approx(copies[1])
 
 
 def test_short_videos_are_observed_for_less() -> None:
