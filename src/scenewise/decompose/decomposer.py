@@ -17,8 +17,8 @@ from scenewise.decompose.frame_result import FrameResult
 from scenewise.decompose.result import Result, Settings
 from scenewise.decompose.sizes import checked_size, draw, scaled
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Observes, Predictor, Recurrent, Refining, SceneModel, State
-from scenewise.variational.compiled import CompiledEngine, compile_cells
+from scenewise.models.contract import Decodes, Predictor, SceneModel, State
+from scenewise.variational.compiled import CompiledEngine, compile_decodes
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Decomposer:
     @property
     def recurrent(self) -> bool:
         """Whether slots keep their objects from frame to frame; otherwise each frame is taken apart by itself."""
-        return isinstance(self.model, (Recurrent, Observes))
+        return self.model.keeps_slots or self.model.window > 1
 
     @property
     def compiled(self) -> bool:
@@ -124,7 +124,7 @@ class Decomposer:
         Raises:
             InputError: The model has nothing to compile.
         """
-        compile_cells(self.model)
+        compile_decodes(self.model)
         return self
 
     def untried(self, refinements: int | None) -> str | None:
@@ -133,10 +133,10 @@ class Decomposer:
         Args:
             refinements: R, the model's own where None.
         """
-        if refinements is None or not isinstance(self.model, Refining):
+        trained = self.model.refinement_range
+        if refinements is None or trained is None:
             return None
-        own, most = int(self.model.config.refinements), self.model.trained_refinements
-        low, high = self.card.validated.refinements or (own, most)
+        low, high = self.card.validated.refinements or trained
         if low <= refinements <= high:
             return None
         numbers = f"{low} to {high}" if low < high else f"{low}"
@@ -154,10 +154,7 @@ class Decomposer:
             seed: Seed of the posterior noise.
         """
         check_limits(slots=slots)
-        if isinstance(self.model, Recurrent):
-            return self.model.initial_state(batch, slots, seed)
-        count = torch.tensor(self.slots if slots is None else slots)
-        return {"seed": torch.tensor(seed), "frame": torch.tensor(0), "slots": count}
+        return self.model.initial_state(batch, slots, seed)
 
     def step(
         self, frame: Any, state: State | None = None, refinements: int | None = None, resize: bool = False
@@ -166,13 +163,13 @@ class Decomposer:
 
         Args:
             frame: A `MediaFrame`, an image (H, W, C) of uint8 or floats in [0, 1], or a tensor (C, H, W) or
-                (B, C, H, W) of floats in [0, 1] or uint8.
+                (B, C, H, W) of floats in [0, 1] or uint8; as (B, t, C, H, W) several frames.
             state: What `initial_state` or the last `step` returned; None begins a video.
             refinements: R, the model's own where None.
             resize: Scale a frame of another size; otherwise it is an error. Tensors are never scaled.
 
         Returns:
-            The decomposition with T = 1, and the state for the next frame.
+            The decomposition, with T = 1 for one frame, and the state for the next.
 
         Raises:
             InputError: The frame does not fit the model, or holds NaN.
@@ -181,34 +178,21 @@ class Decomposer:
         tensor = self._tensor(frame, resize)
         if state is None:
             state = self.initial_state(len(tensor))
-        if isinstance(self.model, Recurrent):
-            return self.model.step(tensor, state, refinements)
-        return self._alone(tensor, state, refinements)
+        return self.model.step(tensor, state, refinements)
 
     def _tensor(self, frame: Any, resize: bool) -> Tensor:
-        """Return (B, C, H, W) on the model's device."""
+        """Return (B, t, C, H, W) on the model's device."""
         if not isinstance(frame, torch.Tensor):
             image = as_image(frame, self.frame_shape, resize)
             writable = np.require(image, requirements="W")  # torch warns of arrays it could not write to
             frame = torch.from_numpy(writable).permute(2, 0, 1)  # (C, H, W)
-        if frame.ndim not in (3, 4):
-            raise InputError("frame", f"expected (C, H, W) or (B, C, H, W); found {tuple(frame.shape)}.")
+        if frame.ndim not in (3, 4, 5):
+            problem = f"expected (C, H, W), (B, C, H, W) or (B, t, C, H, W); found {tuple(frame.shape)}."
+            raise InputError("frame", problem)
         frame = frame.to(self.device)
         tensor = frame.float() / 255 if frame.dtype == torch.uint8 else frame.float()
-        return tensor if tensor.ndim == 4 else tensor[None]
-
-    @torch.no_grad()
-    def _alone(self, frame: Tensor, state: State, refinements: int | None) -> tuple[Decomposition, State]:
-        """Explain a frame with a model that carries nothing from frame to frame; slots are linked to those before."""
-        from scenewise.decompose.linking import contributions, link
-        from scenewise.observation import Observation
-
-        seed = int(state["seed"]) + int(state["frame"])
-        output = self.model(Observation(frame[:, None]), int(state["slots"]), refinements, seed)
-        part = output.decomposition.detach()
-        if "shown" in state:
-            part = link(part, state["shown"])
-        return part, {**state, "frame": state["frame"] + 1, "shown": contributions(part)}
+        tensor = tensor[None] if tensor.ndim == 3 else tensor
+        return tensor if tensor.ndim == 5 else tensor.unsqueeze(1)
 
     # -- videos -----------------------------------------------------------------------------------------------------
 
@@ -303,7 +287,7 @@ class Decomposer:
     def stream(self, video: Any, settings: Settings | None = None) -> Iterator[FrameResult]:
         """Yield one result per frame, then the predicted ones, in constant memory.
 
-        A model that explains clips as wholes is shown the frames to observe together, or else clips of its own length.
+        A model that explains clips as wholes gets the frames to observe together, or else clips of its own length.
 
         Args:
             video: As in `decompose`.
@@ -316,7 +300,7 @@ class Decomposer:
         clip = open_clip(video, self.frame_shape, size=chosen.size, resize=chosen.resize)
         frames = iter(clip)
         seen = _Seen(itertools.islice(frames, chosen.observe))
-        state = yield from (self._clips(seen, chosen) if isinstance(self.model, Observes) else self._one(seen, chosen))
+        state = yield from self._explain(seen, chosen)
         if chosen.observe is not None and seen.count < chosen.observe:
             problem = f"has fewer than the {chosen.observe} frames to observe."
             raise InputError(clip.origin or clip.name, problem, "Observe fewer.")
@@ -326,36 +310,24 @@ class Decomposer:
             part, state = self.model.predict(before, 1)  # type: ignore[operator]
             truth = next(frames, None)
             here = truth or _following(last)
-            spread = self._later(part, before, chosen.seed, here)
+            spread = self._spread_later(part, before, state, chosen.seed, here)
             yield self._result(here, part, spread, predicted=True, known=truth is not None)
             last = [*last, here][-2:]
 
-    def _one(self, frames: Iterable[ClipFrame], chosen: Settings) -> Generator[FrameResult, None, State]:
-        """Explain frames one by one; returns the state after the last."""
+    def _explain(self, frames: Iterable[ClipFrame], chosen: Settings) -> Generator[FrameResult, None, State]:
+        """Explain frames, as many together as the model was made for; returns the state after the last."""
+        length, rest = self.model.window, iter(frames)
+        if length > 1 and chosen.observe is not None:
+            length = chosen.observe
         state = self.initial_state(1, chosen.slots, chosen.seed)
-        for frame in frames:
-            before = state
-            part, state = self.step(np.asarray(frame.given), before, chosen.refinements)
-            yield self._result(frame, part, self._later(part, before, chosen.seed, frame))
-        return state
-
-    def _clips(self, frames: Iterable[ClipFrame], chosen: Settings) -> Generator[FrameResult, None, State]:
-        """Explain clips as wholes, those to observe as one, and link each to the one before; as `_one` otherwise."""
-        from scenewise.decompose.linking import contributions, link
-
-        model: Any = self.model
-        model.refuse(chosen.refinements)
-        length, rest = chosen.observe or model.clip_frames, iter(frames)
-        state, before = dict[str, Tensor](), None
         while clip := list(itertools.islice(rest, length)):
-            shown = torch.stack([self._tensor(np.asarray(frame.given), False) for frame in clip], 1)  # (1, T, C, H, W)
-            found, state = model.observe(shown, chosen.slots, chosen.seed)
-            linked = found if before is None else link(found, before)
+            tensors = [self._tensor(np.asarray(frame.given), False) for frame in clip]
+            images = torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]  # (1, t, C, H, W)
+            before = state
+            part, state = self.model.step(images, before, chosen.refinements)
             for t, frame in enumerate(clip):
-                # the spread is drawn from the state, whose slots are in the model's order
-                spread = self._later(found.frame(t), state, chosen.seed, frame)
-                yield self._result(frame, linked.frame(t), spread)
-            before = contributions(linked.frame(len(clip) - 1))
+                one = part.frame(t)
+                yield self._result(frame, one, self._spread_later(one, before, state, chosen.seed, frame))
         return state
 
     def _result(
@@ -392,14 +364,18 @@ class Decomposer:
             own=None if _size(image) == _size(own) else (_coloured(frame.given) if known else None, own),
         )
 
-    def _later(
-        self, part: Decomposition, before: State, seed: int, frame: ClipFrame
+    def _spread_later(
+        self, part: Decomposition, before: State, after: State, seed: int, frame: ClipFrame
     ) -> Callable[[], np.ndarray] | None:
         """Return what computes a frame's uncertainty; it holds on to latents and state, not to images."""
         if not isinstance(self.model, Decodes):
             return None
         mean, log_variance = part.mean[0, 0], part.log_variance[0, 0]
-        return partial(self._spread, mean, log_variance, before, seed, frame.index, _size(frame.image))
+        if "order" in after and not self.model.slot_symmetric:  # what a slot draws depends on the model's number of it
+            own = after["order"][0].argsort()
+            mean, log_variance = mean[own], log_variance[own]
+        state = {name: tensor for name, tensor in before.items() if name != "shown"}
+        return partial(self._spread, mean, log_variance, state, seed, frame.index, _size(frame.image))
 
     @torch.no_grad()
     def _spread(

@@ -14,7 +14,7 @@ import torch
 from scenewise.errors import InputError
 from scenewise.evaluation.on_request import BOUND, ON_REQUEST, Request, check_protocols, joined, rows_of
 from scenewise.evaluation.protocols import PROTOCOLS, Accumulator
-from scenewise.models.contract import Recurrent, SceneModel
+from scenewise.models.contract import SceneModel
 from scenewise.observation import Observation
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def evaluate(
         raise InputError(source.facts.origin, "has no ground truth to score against.", "Use a source with ids.")
     if not seeds or min(counts) < 1:
         raise InputError("videos" if seeds else "seeds", "must name at least one.")
-    passes = [tuple(lengths)] if isinstance(model, Recurrent) else [(length,) for length in lengths]
+    passes = [tuple(lengths)] if model.keeps_slots else [(length,) for length in lengths]
     combinations = list(itertools.product(counts, _listed(slots), _listed(refinements)))
     seen = bool(shared) * sum(map(max, passes)) + len(others) * sum(lengths)
     meter = _Meter(sum(count for count, *_ in combinations) * seen * len(seeds), progress)
@@ -175,7 +175,7 @@ def explain(
     """
     device = next(model.parameters()).device
     videos = torch.from_numpy(np.ascontiguousarray(drawn))
-    if not isinstance(model, Recurrent):
+    if not model.keeps_slots:
         observation = Observation(videos.float() / 255, viewpoints=cameras).to(device)
         part = model(observation, slots, refinements, seed).decomposition
         if meter is not None:
@@ -184,7 +184,7 @@ def explain(
     state = model.initial_state(len(videos), slots, seed)
     parts = []
     for t in range(videos.shape[1]):
-        part, state = model.step(videos[:, t].to(device).float() / 255, state, refinements)
+        part, state = model.step(videos[:, t : t + 1].to(device).float() / 255, state, refinements)
         parts.append(_kept(part))
         if meter is not None:
             meter(len(videos))

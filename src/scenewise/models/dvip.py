@@ -50,7 +50,7 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, SceneModel, State, register_model
+from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
 from scenewise.nn.dcgan import NORMS, OUTPUTS, DcganDecoder, DcganEncoder, fits
 from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
 from scenewise.variational.likelihood import log_peak
@@ -177,7 +177,7 @@ class Transition(nn.Module):
         return functional.selu(x) if self.literal else x
 
 
-class _Inferred(NamedTuple):
+class _Inference(NamedTuple):
     """What a frame's inference gives; all of shape (B, K, d).
 
     Attributes:
@@ -194,13 +194,14 @@ class _Inferred(NamedTuple):
 
 
 @register_model("dvip")
-class Dvip(SceneModel, Recurrent, Predictor, Decodes):
+class Dvip(SceneModel, Predictor, Decodes):
     """The model; `forward` folds `_infer` over time, `step` is the same fold without a graph."""
 
     config_class: ClassVar[type] = DvipConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     slot_symmetric: ClassVar[bool] = False
     fixed_slots: ClassVar[bool] = True
+    keeps_slots: ClassVar[bool] = True
     config: DvipConfig
 
     def __init__(self, config: DvipConfig = PAPER) -> None:
@@ -285,11 +286,9 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         }
         return {**state, "before": zeros.clone()} if self.config.order == 2 else state
 
-    @torch.no_grad()
-    def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
-        """Explain one more frame, in memory that does not grow; see `Recurrent.step`."""
+    def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame; see `SceneModel.step`."""
         self.refuse(refinements)
-        self.check_frames(frame)
         part, state = self._infer(self.encoder(frame), state)
         return self._decomposition(frame[:, None], [part]), state
 
@@ -307,7 +306,7 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         mean, log_variance = raw.chunk(2, -1)
         return Gaussian(mean, log_variance.clamp(-_LIMIT, _LIMIT))
 
-    def _infer(self, features: Tensor, state: State, noise: Tensor | None = None) -> tuple[_Inferred, State]:
+    def _infer(self, features: Tensor, state: State, noise: Tensor | None = None) -> tuple[_Inference, State]:
         """Take the features of one frame (B, features)."""
         prior = self._prior(state)
         found = self.combine(features, Gaussian(*(part.flatten(1) for part in prior)))
@@ -325,13 +324,13 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         return seeded_noise(tuple(latent.shape), int(state["seed"]), int(state["frame"]), device=latent.device)
 
     @staticmethod
-    def _next(state: State, posterior: Gaussian, prior: Gaussian, latent: Tensor) -> tuple[_Inferred, State]:
+    def _next(state: State, posterior: Gaussian, prior: Gaussian, latent: Tensor) -> tuple[_Inference, State]:
         frame, total = state["frame"] + 1, state["total"] + posterior.mean.detach()
-        part = _Inferred(posterior, prior, latent, total / (int(frame) + 1))
+        part = _Inference(posterior, prior, latent, total / (int(frame) + 1))
         before = {"before": state["latent"]} if "before" in state else {}
         return part, {**state, **before, "latent": latent, "total": total, "frame": frame}
 
-    def _terms(self, frames: Tensor, means: Tensor, parts: list[_Inferred]) -> dict[str, Tensor]:
+    def _terms(self, frames: Tensor, means: Tensor, parts: list[_Inference]) -> dict[str, Tensor]:
         posterior, prior = (_joined([getattr(part, name) for part in parts]) for name in ("posterior", "prior"))
         widths = torch.stack([posterior.log_variance, prior.log_variance], 1).detach()
         return {
@@ -373,7 +372,7 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         return change / change.sum(1, keepdim=True), image.expand_as(whole[1])
 
     @torch.no_grad()
-    def _decomposition(self, frames: Tensor, parts: list[_Inferred]) -> Decomposition:
+    def _decomposition(self, frames: Tensor, parts: list[_Inference]) -> Decomposition:
         """Draw what was inferred of frames (B, T, C, H, W), or of frames nobody saw where they are empty."""
         latents, usual = (torch.stack([getattr(part, name) for part in parts], 1) for name in ("latent", "usual"))
         drawn = self._compared(latents.flatten(0, 1), usual.flatten(0, 1))

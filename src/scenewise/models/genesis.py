@@ -37,15 +37,15 @@ from torch import Tensor, nn
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.models.contract import Balances, Decodes, ImageModel, Samples, register_model
+from scenewise.models.contract import Decodes, ImageModel, Samples, register_model
 from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import CoarseToFineDecoder
 from scenewise.nn.gated import NORMS, GatedDecoder, GatedEncoder, check_batch, check_gated
 from scenewise.variational.autoregressive import AutoregressivePrior, ConditionalPrior
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.explained import KL_FORMS, Explained
+from scenewise.variational.explanation import KL_FORMS, ImageExplanation
 from scenewise.variational.gaussian import Gaussian, gaussian_by_spread
-from scenewise.variational.geco import Geco, GecoSettings
+from scenewise.variational.geco import Balances, Geco, GecoSettings
 from scenewise.variational.likelihood import masked_log_likelihood
 from scenewise.variational.stick_breaking import LEAST_LOG, broken_stick
 
@@ -181,7 +181,7 @@ class Components(nn.Module):
 
 
 @register_model("genesis")
-class Genesis(ImageModel, Balances, Samples, Decodes):
+class Genesis(Balances, ImageModel, Samples, Decodes):
     """The model; frames of a video are explained one by one."""
 
     config_class: ClassVar[type] = GenesisConfig
@@ -216,17 +216,17 @@ class Genesis(ImageModel, Balances, Samples, Decodes):
         """Return err + beta KL, and the LDS prior as weighted, shape (B,)."""
         return terms["nll"] + self.geco.beta * terms["kl"] + self.config.lds_weight * terms["duplicates"]
 
-    def terms(self, explained: Explained) -> dict[str, Tensor]:
+    def terms(self, explanation: ImageExplanation) -> dict[str, Tensor]:
         """Return NLL, KL of all latents, and the LDS prior in nats per image, each (N,)."""
         return {
-            "nll": -explained.log_likelihood,
-            "kl": explained.kl(self.config.kl).sum((1, 2)),
-            "duplicates": self.duplicates.loss(explained.latents, explained.posterior.mean),
+            "nll": -explanation.log_likelihood,
+            "kl": explanation.kl(self.config.kl).sum((1, 2)),
+            "duplicates": self.duplicates.loss(explanation.latents, explanation.posterior.mean),
         }
 
     # -- one image ----------------------------------------------------------------------------------------------
 
-    def explain(self, images: Tensor, noise: Tensor) -> Explained:
+    def explain(self, images: Tensor, noise: Tensor) -> ImageExplanation:
         """Explain images; see `ImageModel.explain`."""
         check_batch(self, images, self.config.norm)
         for_masks, for_components = noise[:, 0].tensor_split([self.config.mask_latent], -1)
@@ -239,7 +239,7 @@ class Genesis(ImageModel, Balances, Samples, Decodes):
             latents, appearance = torch.cat([latents, component], -1), self.components.draw(component)
         sigmas = images.new_full((latents.shape[1],), self.config.sigma)
         likelihood = masked_log_likelihood(images, appearance, log_masks, sigmas, self.config.mixture)
-        return Explained(log_masks, appearance, latents, posterior, prior, likelihood)
+        return ImageExplanation(log_masks, appearance, latents, posterior, prior, likelihood)
 
     def _infer_masks(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Gaussian, Gaussian]:
         """Return the sample of z^m, q and p; of one slot among two stages nothing is asked, so q is p."""

@@ -39,14 +39,14 @@ from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.models.contract import Balances, Decodes, ImageModel, Samples, register_model
+from scenewise.models.contract import Decodes, ImageModel, Samples, register_model
 from scenewise.nn.layers import arranged, coordinates
 from scenewise.nn.unet import AttentionUNet, Block, count_blocks
 from scenewise.variational.autoregressive import AutoregressivePrior
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.explained import KL_FORMS, ExplainedTwice
+from scenewise.variational.explanation import KL_FORMS, AttentionExplanation
 from scenewise.variational.gaussian import Gaussian, gaussian_by_spread
-from scenewise.variational.geco import Geco, GecoSettings
+from scenewise.variational.geco import Balances, Geco, GecoSettings
 from scenewise.variational.likelihood import masked_log_likelihood
 from scenewise.variational.stick_breaking import carved, mask_divergence
 
@@ -176,7 +176,7 @@ class Decoder(nn.Module):
 
 
 @register_model("genesis-v2")
-class GenesisV2(ImageModel, Balances, Samples, Decodes):
+class GenesisV2(Balances, ImageModel, Samples, Decodes):
     """The model; frames of a video are explained one by one."""
 
     config_class: ClassVar[type] = GenesisV2Config
@@ -213,13 +213,13 @@ class GenesisV2(ImageModel, Balances, Samples, Decodes):
         total = terms["nll"] + self.geco.beta * terms["kl"] + self.config.lds_weight * terms["duplicates"]
         return total + self.config.mask_kl_weight * terms["mask_kl"]
 
-    def terms(self, explained: Any) -> dict[str, Tensor]:
-        """Return NLL, KL, KL of the masks and the LDS prior in nats per image, each (N,), of an `ExplainedTwice`."""
+    def terms(self, explanation: Any) -> dict[str, Tensor]:
+        """Return NLL, KL, KL of the masks and the LDS prior in nats per image, (N,), of an `AttentionExplanation`."""
         return {
-            "nll": -explained.log_likelihood,
-            "kl": explained.kl(self.config.kl).sum((1, 2)),
-            "mask_kl": mask_divergence(explained.attention, explained.decoded.detach()),
-            "duplicates": self.duplicates.loss(explained.latents, explained.posterior.mean),
+            "nll": -explanation.log_likelihood,
+            "kl": explanation.kl(self.config.kl).sum((1, 2)),
+            "mask_kl": mask_divergence(explanation.attention, explanation.decoded.detach()),
+            "duplicates": self.duplicates.loss(explanation.latents, explanation.posterior.mean),
         }
 
     # -- one image ----------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ class GenesisV2(ImageModel, Balances, Samples, Decodes):
         pixels = math.prod(self.config.size)
         return (batch, frames, 1 + math.ceil(pixels / (count * latent)), count, latent)
 
-    def explain(self, images: Tensor, noise: Tensor) -> ExplainedTwice:
+    def explain(self, images: Tensor, noise: Tensor) -> AttentionExplanation:
         """Explain images; see `ImageModel.explain`."""
         features = self.encoder(images)
         attention, present = self.attend(features, noise[:, 1:])
@@ -247,7 +247,7 @@ class GenesisV2(ImageModel, Balances, Samples, Decodes):
         sigmas = images.new_full((latents.shape[1],), self.config.sigma)
         likelihood = masked_log_likelihood(images, appearance, decoded, sigmas, self.config.mixture)
         shown = attention if self.config.masks == "attention" else decoded
-        return ExplainedTwice(shown, appearance, latents, posterior, prior, likelihood, attention, decoded)
+        return AttentionExplanation(shown, appearance, latents, posterior, prior, likelihood, attention, decoded)
 
     def attend(self, features: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return log masks (N, K, 1, H, W), and which slots are there, (N, K), where their number is found.

@@ -40,7 +40,7 @@ from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer
 from scenewise.nn.layers import pooled
 from scenewise.nn.unet import AttentionUNet, count_blocks, shown_finer
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.explained import KL_FORMS, ExplainedTwice
+from scenewise.variational.explanation import KL_FORMS, AttentionExplanation
 from scenewise.variational.gaussian import SPREADS, Gaussian, gaussian_by_spread
 from scenewise.variational.importance import importance_log_weights
 from scenewise.variational.likelihood import masked_log_likelihood
@@ -175,7 +175,7 @@ class Monet(ImageModel, Decodes, Weighs):
         total = total + config.area_entropy_weight * terms["area_entropy"]
         return total + config.lds_weight * terms["duplicates"]
 
-    def explain(self, images: Tensor, noise: Tensor) -> ExplainedTwice:
+    def explain(self, images: Tensor, noise: Tensor) -> AttentionExplanation:
         """Explain images; see `ImageModel.explain`."""
         log_masks = self.attend(images, noise.shape[2])
         posterior = self.infer(images, log_masks)
@@ -184,17 +184,17 @@ class Monet(ImageModel, Decodes, Weighs):
         sigmas = self.sigmas(latents.shape[1], images.device)
         likelihood = masked_log_likelihood(images, appearance, log_masks, sigmas, self.config.mixture)
         prior, decoded = Gaussian.standard(latents), self.drawn_log_masks(logits)
-        return ExplainedTwice(log_masks, appearance, latents, posterior, prior, likelihood, log_masks, decoded)
+        return AttentionExplanation(log_masks, appearance, latents, posterior, prior, likelihood, log_masks, decoded)
 
-    def terms(self, explained: Any) -> dict[str, Tensor]:
-        """Return what is minimised in nats per image, each (N,), of an `ExplainedTwice`."""
+    def terms(self, explanation: Any) -> dict[str, Tensor]:
+        """Return what is minimised in nats per image, each (N,), of an `AttentionExplanation`."""
         return {
-            "nll": -explained.log_likelihood,
-            "kl": explained.kl(self.config.kl).sum((1, 2)),
-            "mask_kl": mask_divergence(explained.attention, explained.decoded),
-            "mask_entropy": -(explained.attention.exp() * explained.attention).sum((1, 2, 3, 4)),
-            "area_entropy": area_entropy(explained.attention.exp()),
-            "duplicates": self.duplicates.loss(explained.latents, explained.posterior.mean),
+            "nll": -explanation.log_likelihood,
+            "kl": explanation.kl(self.config.kl).sum((1, 2)),
+            "mask_kl": mask_divergence(explanation.attention, explanation.decoded),
+            "mask_entropy": -(explanation.attention.exp() * explanation.attention).sum((1, 2, 3, 4)),
+            "area_entropy": area_entropy(explanation.attention.exp()),
+            "duplicates": self.duplicates.loss(explanation.latents, explanation.posterior.mean),
         }
 
     def attend(self, images: Tensor, slots: int) -> Tensor:

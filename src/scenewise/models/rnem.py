@@ -41,7 +41,7 @@ from torch.utils.checkpoint import checkpoint
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Output, Predictor, Recurrent, SceneModel, State, register_model
+from scenewise.models.contract import Output, Predictor, SceneModel, State, register_model
 from scenewise.nn.layers import pooled
 from scenewise.nn.normed import NormedDecoder, NormedEncoder, xavier_
 from scenewise.nn.slot_cells import CARRIES, NormedLSTM, PlainCell, RelationalCell
@@ -140,12 +140,13 @@ class _Reading:
 
 
 @register_model("rnem")
-class Rnem(SceneModel, Recurrent, Predictor):
+class Rnem(SceneModel, Predictor):
     """The model; `forward` folds `_read` over time, `step` is the same fold without a graph."""
 
     config_class: ClassVar[type] = RnemConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     runtime_settings: ClassVar[tuple[str, ...]] = ("recompute",)
+    keeps_slots: ClassVar[bool] = True
     config: RnemConfig
 
     def __init__(self, config: RnemConfig = PAPER) -> None:
@@ -238,10 +239,8 @@ class Rnem(SceneModel, Recurrent, Predictor):
         state["drawn"] = like.new_zeros(batch, count)
         return state | ({"cell": hidden} if self.config.cell == "lstm" else {})
 
-    @torch.no_grad()
-    def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
-        """Explain one more frame, in memory that does not grow; see `Recurrent.step`."""
-        self.check_frames(frame)
+    def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame; see `SceneModel.step`."""
         times, state = self._times(refinements), _detached(state)
         for r in range(times):
             reading = self._read(frame, state, r)
