@@ -13,10 +13,10 @@ from torch import Tensor
 from scenewise.config import build
 from scenewise.errors import InputError
 from scenewise.models import MODELS
-from scenewise.models.contract import Recurrent, SceneModel
+from scenewise.models.contract import SceneModel
 from scenewise.observation import Observation
 from scenewise.variational import compiled
-from scenewise.variational.compiled import CompiledEngine, compile_cells
+from scenewise.variational.compiled import CompiledEngine, compile_decodes
 from scenewise.variational.engine import Engine
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def watch(model: SceneModel, batch: int = 2, frames: int = 3) -> list[Tensor]:
     generator = torch.Generator().manual_seed(5)
     images = torch.rand(batch, frames, *model.frame_shape, generator=generator)
     said: list[Tensor] = []
-    if isinstance(model, Recurrent):
+    if model.keeps_slots:
         state = model.initial_state(batch)
         for t in range(frames):
             part, state = model.step(images[:, t], state)
@@ -79,7 +79,7 @@ def test_every_iterative_model_has_cells() -> None:
 def test_traced_cells_say_the_same(name: str) -> None:
     model, maker = tiny(name), Maker()
     expected = watch(model)
-    compile_cells(model, maker)
+    compile_decodes(model, maker)
     found = watch(model)
     assert closest(found, expected) <= 1e-6
     made = maker.made
@@ -98,13 +98,13 @@ def test_traced_cells_say_the_same(name: str) -> None:
 def test_settings_change_nothing(name: str, settings: dict[str, Any]) -> None:
     model = tiny(name, **settings)
     expected = watch(model)
-    compile_cells(model, Maker())
+    compile_decodes(model, Maker())
     assert closest(watch(model), expected) <= 1e-6
 
 
 def test_other_shapes_and_weights_get_graphs_of_their_own() -> None:
     model, maker = tiny("provide", composed_until=[0, 10]), Maker()
-    compile_cells(model, maker)
+    compile_decodes(model, maker)
     watch(model, frames=1)
     once = maker.made
     watch(model, batch=1, frames=1)
@@ -131,21 +131,21 @@ def test_training_is_not_touched() -> None:
         return [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
     expected = gradients()
-    compile_cells(model, maker)
+    compile_decodes(model, maker)
     assert closest(gradients(), expected) == 0
     assert maker.made == 0
 
 
 def test_a_model_without_cells_is_told_so() -> None:
     with pytest.raises(InputError, match="monet has no cells"):
-        compile_cells(tiny("monet"))
+        compile_decodes(tiny("monet"))
 
 
 def test_inference_mode_is_refused_as_before() -> None:
     model = tiny("provide")
-    compile_cells(model, Maker())
+    compile_decodes(model, Maker())
     with torch.inference_mode(), pytest.raises(InputError, match="inference_mode"):
-        model.engine.cell(None, None, None, None, True)  # type: ignore[arg-type]
+        model.engine.decode(None, None, None, None, True)  # type: ignore[arg-type]
 
 
 def test_a_failing_compiler_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_a_failing_compiler_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(torch, "compile", refuse)
     model = tiny("provide")
-    compile_cells(model)
+    compile_decodes(model)
     with pytest.raises(InputError, match=r"torch\.compile failed: no compiler.*C\+\+ compiler"):
         watch(model)
 
@@ -167,7 +167,7 @@ def test_a_failing_compiler_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatc
 def test_compiled_cells_say_the_same() -> None:
     model = tiny("provide")
     expected = watch(model)
-    compile_cells(model)
+    compile_decodes(model)
     assert closest(watch(model), expected) <= 1e-4  # sums are taken in another order
 
 
@@ -184,7 +184,7 @@ def test_captured_cells_say_the_same() -> None:
         return said
 
     expected = run()
-    compile_cells(model)
+    compile_decodes(model)
     assert closest(run(), expected) <= 1e-4
     assert isinstance(model.engine, CompiledEngine)
-    assert all(isinstance(graph, compiled.Replayed) for graph in model.engine.graphs.values())
+    assert all(isinstance(graph, compiled.GraphReplay) for graph in model.engine.graphs.values())

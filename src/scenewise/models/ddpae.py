@@ -321,6 +321,10 @@ class Ddpae(SceneModel, Predictor, Decodes):
         """Return poses (s, tx, ty), (..., 3), of latents (..., Z + 3); `centres` tells where that is."""
         return self.squash(latents[..., -POSE:])
 
+    def positions(self, latents: Tensor) -> Tensor:
+        """Return where poses put the components of latents (..., N, Z + 3), and none for the background after them."""
+        return functional.pad(centres(self.poses(latents)), (0, 0, 0, 1), value=math.nan)
+
     def _draw(self, content: Tensor, poses: Tensor) -> Tensor:
         """Return what components draw, (B, T, N, C, S, S), for contents (B, N, Z) and poses (B, T, N, 3)."""
         objects = self.decoder(content.flatten(0, 1)).unflatten(0, content.shape[:2])  # (B, N, C, O, O)
@@ -337,8 +341,7 @@ class Ddpae(SceneModel, Predictor, Decodes):
 
     @property
     def _predicts_only(self) -> bool:
-        begin = self.config.predict_only_from
-        return self.training and 0 < begin <= int(self.progress)
+        return self.training and 0 < self.config.predict_only_from <= int(self.progress)
 
     def _likelihood(self, frames: Tensor, mean: Tensor) -> Tensor:
         """Return log p(frame | latents), (B, T)."""
@@ -378,9 +381,8 @@ class Ddpae(SceneModel, Predictor, Decodes):
         prior = self._prior(latents.posterior.content.mean, latents.posterior.motion.mean, frame)
         masks, appearance = as_slots(latents.components)
         marginals = latents.posterior.marginals()
-        places = functional.pad(centres(self.poses(marginals.mean)), (0, 0, 0, 1), value=math.nan)
         q, p = _with_background(marginals), _with_background(prior.marginals())
-        return Decomposition(masks, appearance, *q, *p, likelihood, kl, places).detach()
+        return Decomposition(masks, appearance, *q, *p, likelihood, kl, self.positions(marginals.mean)).detach()
 
     # -- going on, and drawing ----------------------------------------------------------------------------------
 
@@ -420,7 +422,10 @@ class Ddpae(SceneModel, Predictor, Decodes):
         Raises:
             InputError: Fewer than one frame is asked for, or the state is not that of an observed clip.
         """
-        _check_prediction(state, steps)
+        if steps < 1:
+            raise InputError("steps", f"must be at least 1; found {steps}.")
+        if "pose" not in state:
+            raise InputError("state", "is not that of an observed clip.", "Call step with its frames first.")
         outputs, motion = self._outputs_ahead(MotionState(state["hidden"], state["cell"]), steps)
         increments = self.pose.motion(torch.cat(outputs, 1))
         start = Gaussian(state["pose"], state["pose_log_variance"])
@@ -484,13 +489,6 @@ def _start_near_prior(pose: PoseNetwork, config: DdpaeConfig) -> None:
     pose.start_mean.bias[0] = config.base_scale
     pose.start_spread.bias.fill_(math.log(math.expm1(_START_STD)))
     pose.motion_spread.bias.fill_(math.log(math.expm1(config.motion_std)))
-
-
-def _check_prediction(state: State, steps: int) -> None:
-    if steps < 1:
-        raise InputError("steps", f"must be at least 1; found {steps}.")
-    if "pose" not in state:
-        raise InputError("state", "is not that of an observed clip.", "Call step with its frames first.")
 
 
 def _check(config: DdpaeConfig) -> None:
