@@ -228,10 +228,10 @@ class SceneModel(nn.Module, ABC):
     def check(self, observation: Observation) -> None:
         """Raise InputError where an observation cannot be used."""
         self.check_frames(observation.frames)
-        size, given = self.viewpoint_size, observation.viewpoints
-        if size is not None and (given is None or given.shape[-1] != size):
-            found = "none" if given is None else f"viewpoints of {given.shape[-1]} numbers"
-            problem = f"the model takes {size} numbers for each view; found {found}."
+        size, viewpoints = self.viewpoint_size, observation.viewpoints
+        if size is not None and (viewpoints is None or viewpoints.shape[-1] != size):
+            actual = "none" if viewpoints is None else f"viewpoints of {viewpoints.shape[-1]} numbers"
+            problem = f"the model takes {size} numbers for each view; found {actual}."
             raise InputError("viewpoints", problem, "Use data with the cameras the model was made for.")
 
     def check_frames(self, frames: Tensor) -> None:

@@ -282,11 +282,11 @@ class Ddpae(SceneModel, Predictor, Decodes):
         self.check_frames(frames)
         self.refuse(refinements)
         time = frames.shape[1]
-        observed = min(self.config.observed, time)
+        window = min(self.config.observed, time)
         shape = self.noise_shape(len(frames), time, slots)
-        latents = self._explain(frames[:, :observed], time, self._draws(shape, seed, noise, frames.device))
+        latents = self._explain(frames[:, :window], time, self._draws(shape, seed, noise, frames.device))
         likelihood, (content_kl, start_kl, motion_kl) = self._likelihood(frames, latents.mean), self._kl(latents)
-        scored = likelihood[:, observed:] if self._predicts_only and observed < time else likelihood
+        scored = likelihood[:, window:] if self._predicts_only and window < time else likelihood
         parts = {"content_kl": content_kl, "pose_kl": start_kl + motion_kl.sum(1)}
         terms = {"nll": -scored.sum(1), "kl": parts["content_kl"] + parts["pose_kl"], **parts}
         return Output(lambda: self._decomposition(latents, likelihood), terms)
@@ -452,14 +452,14 @@ def as_slots(components: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         components: At least 0, shape (B, T, N, C, S, S); where their sum is above 1, each gives its share of 1.
     """
-    shown = components / components.sum(2, keepdim=True).clamp_min(1)
-    ink = shown.amax(3, keepdim=True)
+    light = components / components.sum(2, keepdim=True).clamp_min(1)
+    ink = light.amax(3, keepdim=True)
     total = ink.sum(2, keepdim=True)
     owners = torch.maximum(total, (total + BLACK).clamp_max(1))
-    owned = ink / owners
-    rest = (1 - owned.sum(2, keepdim=True)).clamp_min(0)
-    appearance = shown / ink.clamp_min(torch.finfo(ink.dtype).tiny) * owners
-    return torch.cat([owned, rest], 2), torch.cat([appearance, torch.zeros_like(appearance[:, :, :1])], 2)
+    shares = ink / owners
+    rest = (1 - shares.sum(2, keepdim=True)).clamp_min(0)
+    appearance = light / ink.clamp_min(torch.finfo(ink.dtype).tiny) * owners
+    return torch.cat([shares, rest], 2), torch.cat([appearance, torch.zeros_like(appearance[:, :, :1])], 2)
 
 
 def _with_background(latents: Gaussian) -> Gaussian:

@@ -137,14 +137,14 @@ class MaskInference(nn.Module):
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Gaussian]:
         """Take images (N, C, H, W) and noise (N, K, Z); return the sample (N, K, Z) and q, each part (N, K, Z)."""
-        seen, state = self.encoder(images), None
-        found = [gaussian_by_spread(self.first(seen))]
-        latents = [found[0].sample(noise[:, 0])]
+        features, state = self.encoder(images), None
+        gaussians = [gaussian_by_spread(self.first(features))]
+        latents = [gaussians[0].sample(noise[:, 0])]
         for eps in noise.unbind(1)[1:]:
-            state = self.cell(torch.cat([seen, latents[-1]], 1), state)
-            found.append(gaussian_by_spread(self.rest(state[0])))
-            latents.append(found[-1].sample(eps))
-        return torch.stack(latents, 1), Gaussian(*(torch.stack(parts, 1) for parts in zip(*found, strict=True)))
+            state = self.cell(torch.cat([features, latents[-1]], 1), state)
+            gaussians.append(gaussian_by_spread(self.rest(state[0])))
+            latents.append(gaussians[-1].sample(eps))
+        return torch.stack(latents, 1), Gaussian(*(torch.stack(parts, 1) for parts in zip(*gaussians, strict=True)))
 
 
 class Components(nn.Module):
@@ -235,7 +235,7 @@ class Genesis(Balances, ImageModel, Samples, Decodes):
         if self.components is not None:
             q = self.components.infer(images, log_masks)
             component = q.sample(for_components)
-            posterior, prior = _joined(posterior, q), _joined(prior, self.components.prior(latents))
+            posterior, prior = _join(posterior, q), _join(prior, self.components.prior(latents))
             latents, appearance = torch.cat([latents, component], -1), self.components.draw(component)
         sigmas = images.new_full((latents.shape[1],), self.config.sigma)
         likelihood = masked_log_likelihood(images, appearance, log_masks, sigmas, self.config.mixture)
@@ -254,11 +254,11 @@ class Genesis(Balances, ImageModel, Samples, Decodes):
         Without GENESIS-S there is none (0 channels), and the last slot's z^m draws nothing: its mask is what is left.
         """
         batch, slots = latents.shape[:2]
-        drawn = slots if self.components is None else slots - 1
+        count = slots if self.components is None else slots - 1
         planes = latents.new_zeros(0, 1, *self.config.size)
-        if drawn:
-            planes = self.mask_decoder(latents[:, :drawn].flatten(0, 1)).float()
-        planes = planes.unflatten(0, (batch, drawn))
+        if count:
+            planes = self.mask_decoder(latents[:, :count].flatten(0, 1)).float()
+        planes = planes.unflatten(0, (batch, count))
         return broken_stick(planes[:, : slots - 1, :1]), planes[:, :, 1:].sigmoid()
 
     # -- drawing ------------------------------------------------------------------------------------------------
@@ -295,6 +295,6 @@ def _make_canvas(config: GenesisConfig) -> nn.Module:
     )
 
 
-def _joined(one: Gaussian, other: Gaussian) -> Gaussian:
+def _join(one: Gaussian, other: Gaussian) -> Gaussian:
     """Return two independent Gaussians as one over both latents."""
     return Gaussian(*(torch.cat(parts, -1) for parts in zip(one, other, strict=True)))

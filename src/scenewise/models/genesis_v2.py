@@ -243,11 +243,11 @@ class GenesisV2(Balances, ImageModel, Samples, Decodes):
         if present is not None:
             logits = logits.masked_fill(~present[:, :, None, None, None], _NOTHING)
             posterior, prior = (Gaussian(*(part * present.unsqueeze(-1) for part in g)) for g in (posterior, prior))
-        decoded = logits.log_softmax(1)
+        drawing = logits.log_softmax(1)
         sigmas = images.new_full((latents.shape[1],), self.config.sigma)
-        likelihood = masked_log_likelihood(images, appearance, decoded, sigmas, self.config.mixture)
-        shown = attention if self.config.masks == "attention" else decoded
-        return AttentionExplanation(shown, appearance, latents, posterior, prior, likelihood, attention, decoded)
+        likelihood = masked_log_likelihood(images, appearance, drawing, sigmas, self.config.mixture)
+        log_masks = attention if self.config.masks == "attention" else drawing
+        return AttentionExplanation(log_masks, appearance, latents, posterior, prior, likelihood, attention, drawing)
 
     def attend(self, features: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return log masks (N, K, 1, H, W), and which slots are there, (N, K), where their number is found.
@@ -266,8 +266,8 @@ class GenesisV2(Balances, ImageModel, Samples, Decodes):
     def infer(self, features: Tensor, log_masks: Tensor) -> Gaussian:
         """Return q of features (N, c, H, W) under log masks (N, K, 1, H, W), each part (N, K, Z)."""
         masks = log_masks.exp().flatten(2)  # (N, K, H * W)
-        seen = masks @ self.features(features).float().flatten(2).transpose(1, 2)  # (N, K, features)
-        return gaussian_by_spread(self.head(seen / (masks.sum(2, keepdim=True) + 1e-5)))
+        sums = masks @ self.features(features).float().flatten(2).transpose(1, 2)  # (N, K, features)
+        return gaussian_by_spread(self.head(sums / (masks.sum(2, keepdim=True) + 1e-5)))
 
     # -- drawing ------------------------------------------------------------------------------------------------
 
@@ -298,10 +298,10 @@ def stopped(log_masks: Tensor, pixels: float) -> tuple[Tensor, Tensor]:
     last = small.int().argmax(1, keepdim=True)  # (N, 1), the first of them
     place = torch.arange(count, device=log_masks.device)
     as_slots = (..., None, None, None)
-    left = log_masks.masked_fill((place < last)[as_slots], _NOTHING).logsumexp(1, keepdim=True)
-    kept = torch.where((place == last)[as_slots], left, log_masks)
+    remainder = log_masks.masked_fill((place < last)[as_slots], _NOTHING).logsumexp(1, keepdim=True)
+    masks = torch.where((place == last)[as_slots], remainder, log_masks)
     present = place <= last
-    return kept.masked_fill(~present[as_slots], _NOTHING), present
+    return masks.masked_fill(~present[as_slots], _NOTHING), present
 
 
 def _check(config: GenesisV2Config) -> None:

@@ -249,9 +249,9 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
             if r >= gradient_start:
                 totals = {name: totals.get(name, 0.0) + weight * term for name, term in decode.terms.items()}
         best = selection.best
-        decoded = DecodedFrame(images, best.mixture, self.engine.posterior(best.posterior), context.prior)
+        part = DecodedFrame(images, best.mixture, self.engine.posterior(best.posterior), context.prior)
         terms = {name: term.unflatten(0, (batch, time)).sum(1) for name, term in totals.items()}
-        return Output(lambda: _per_video(decoded.decomposition(), batch, time), terms)
+        return Output(lambda: _per_video(part.decomposition(), batch, time), terms)
 
     def beginning(self, batch: int, slots: int | None = None) -> tuple[Tensor, Pair]:
         """Return lambda (B, K, 2Z) and the LSTM's state before the first refinement.
@@ -293,8 +293,8 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
         images = observation.frames.flatten(0, 1)  # (B * T, C, H, W)
 
         def log_likelihood(n: int, latents: Tensor) -> dict[str, Tensor]:
-            drawn = self.decoder(latents, latents[..., :0])
-            return {"": self.engine.explain(images[n : n + 1], drawn).log_likelihood.double().sum((1, 2, 3))}
+            drawing = self.decoder(latents, latents[..., :0])
+            return {"": self.engine.explain(images[n : n + 1], drawing).log_likelihood.double().sum((1, 2, 3))}
 
         q = Gaussian(part.mean.flatten(0, 1), part.log_variance.flatten(0, 1))
         p = Gaussian(part.prior_mean.flatten(0, 1), part.prior_log_variance.flatten(0, 1))

@@ -157,10 +157,10 @@ class ViewDecoder(nn.Module):
         parts = [latent, code]
         if self.products:
             parts.append((latent.unsqueeze(-1) * code.unsqueeze(-2)).flatten(-2))
-        found: Tensor = self.projected(self.project(torch.cat(parts, -1)))
+        projection: Tensor = self.projected(self.project(torch.cat(parts, -1)))
         if self.turns is None:
-            return found
-        return latent + torch.einsum("bkd,dzy,bky->bkz", viewpoint, self.turns, latent) + found
+            return projection
+        return latent + torch.einsum("bkd,dzy,bky->bkz", viewpoint, self.turns, latent) + projection
 
     def forward(self, latent: Tensor, viewpoint: Tensor) -> Pair:
         """Take (B, K, Z) and (B, K, D); return means (B, K, C, H, W) and logits (B, K, 1, H, W)."""
@@ -263,11 +263,11 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         if not any(name.startswith("decoder.canvas.") for name in weights):
             return weights
         own = {name: w.clone() for name, w in self.state_dict().items()}
-        moved = {name.replace("decoder.canvas.", "decoder.slot.canvas."): w for name, w in weights.items()}
+        start = {name.replace("decoder.canvas.", "decoder.slot.canvas."): w for name, w in weights.items()}
         if self.config.refine_viewpoint:  # what it makes of the viewpoint is nothing at first
             name = "refine.cell.by_input.weight"
-            moved[name] = functional.pad(moved[name], (0, own[name].shape[1] - moved[name].shape[1]))
-        return own | moved
+            start[name] = functional.pad(start[name], (0, own[name].shape[1] - start[name].shape[1]))
+        return own | start
 
     # -- a scene ------------------------------------------------------------------------------------------------
 
@@ -441,14 +441,14 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
 
     def _cameras(self, observation: Observation, seed: int) -> Tensor:
         """Return the viewpoints, in training with noise that is the same for all scenes of the batch."""
-        given = observation.viewpoints
-        if given is None:
+        viewpoints = observation.viewpoints
+        if viewpoints is None:
             raise InputError("viewpoints", "are not given.")
-        given = given.to(observation.frames)
+        viewpoints = viewpoints.to(observation.frames)
         if not (self.training and self.config.viewpoint_noise):
-            return given
-        noise = seeded_noise(tuple(given.shape[1:]), seed, _JITTER, device=given.device)
-        return given + self.config.viewpoint_noise * noise
+            return viewpoints
+        noise = seeded_noise(tuple(viewpoints.shape[1:]), seed, _JITTER, device=viewpoints.device)
+        return viewpoints + self.config.viewpoint_noise * noise
 
     def _noise(self, posterior: Tensor, seed: int, *keys: int) -> Tensor:
         shape = (*posterior.shape[:2], self.config.latent)

@@ -146,8 +146,8 @@ class Vae(Balances, ImageModel, Samples, Decodes):
 
     def _draw(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Return log masks (N, 1, 1, H, W), which are 0, and appearance (N, 1, C, H, W)."""
-        drawn = self.decoder(latents.squeeze(1))
-        image = (drawn if isinstance(drawn, Tensor) else torch.cat(drawn, 1)).float()
+        planes = self.decoder(latents.squeeze(1))
+        image = (planes if isinstance(planes, Tensor) else torch.cat(planes, 1)).float()
         image = image.sigmoid() if self.config.mean_activation == "sigmoid" else image
         return torch.zeros_like(image[:, None, :1]), image.unsqueeze(1)
 

@@ -81,14 +81,14 @@ class CompiledEngine(Engine):
             return super().decode(context, posterior, refinement, noise, refine)
         tensors = (context.frame, *context.time, *context.prior, posterior, *refinement, noise, *context.extra)
         inputs = [tensor.detach().contiguous() for tensor in tensors]
-        appearance, logits, latent, *rest = self._graph(context, inputs, refine)(*inputs)
+        appearance, logits, latent, *others = self._graph(context, inputs, refine)(*inputs)
         mixture = self.explain(context.frame, (appearance, logits), context.composed_weight)
-        vars(mixture).update(zip(_MIXTURE, rest, strict=False))  # where a mixture keeps what it works out
+        vars(mixture).update(zip(_MIXTURE, others, strict=False))  # where a mixture keeps what it works out
         terms = Terms(lambda: self._terms(mixture, self.posterior(posterior), context.prior, latent))
         decode = Decode(latent, (appearance, logits), mixture, terms)
         if not refine:
             return decode, posterior, refinement
-        after, hidden, memory = rest[len(_MIXTURE) :]
+        after, hidden, memory = others[len(_MIXTURE) :]
         return decode, after, (hidden, memory)
 
     def _graph(self, context: FrameContext, inputs: Sequence[Tensor], refine: bool) -> Graph:
