@@ -1,4 +1,4 @@
-"""Compiled cells against plain ones: the same numbers frame after frame, other graphs for other shapes and weights."""
+"""Compiled decodes against plain ones: the same numbers frame after frame, other graphs for other shapes and weights."""
 
 from __future__ import annotations
 

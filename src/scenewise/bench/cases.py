@@ -31,8 +31,8 @@ class BenchRequest:
         device: auto, cpu, cuda or cuda:N.
         threads: Of the CPU.
         bf16: Convolutions in bfloat16.
-        recompute: Recompute cells in the backward pass.
-        compile: Stream with compiled cells.
+        recompute: Recompute decodes in the backward pass.
+        compile: Stream with compiled decodes.
     """
 
     models: Sequence[str] = ()

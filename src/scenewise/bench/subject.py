@@ -47,7 +47,7 @@ class Spec:
         device: A torch device.
         threads: Threads of the CPU; torch's own number where None.
         naive: Compute the plain way.
-        compile: Stream with compiled cells.
+        compile: Stream with compiled decodes.
         case: Name of the case it was made from.
     """
 
@@ -165,7 +165,7 @@ class Subject:
             self.stream()
 
     def compile(self) -> None:
-        """Stream with compiled cells from now on, and make them.
+        """Stream with compiled decodes from now on, and make them.
 
         Raises:
             InputError: The model has none, or they cannot be compiled.
