@@ -1,4 +1,4 @@
-"""Compiled decodes against plain ones: the same numbers frame after frame, other graphs for other shapes and weights."""
+"""Compiled decodes against plain ones: the same numbers frame by frame, other graphs for other shapes and weights."""
 
 from __future__ import annotations
 

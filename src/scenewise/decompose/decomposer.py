@@ -113,7 +113,7 @@ class Decomposer:
     @property
     def compiled(self) -> bool:
         """Whether the model runs as compiled graphs."""
-        return isinstance(getattr(self.model, "engine", None), CompiledEngine)
+        return isinstance(self.model.engine, CompiledEngine)
 
     def compile(self) -> Decomposer:
         """Let the model run as compiled graphs, made with the first frame, and return this decomposer.

@@ -20,6 +20,7 @@ from scenewise.variational.linking import link
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from scenewise.variational.engine import Engine
     from scenewise.variational.explanation import ImageExplanation
     from scenewise.variational.gaussian import Gaussian
 
@@ -69,6 +70,8 @@ class SceneModel(nn.Module, ABC):
     keeps_slots: ClassVar[bool] = False
 
     config: Any
+    engine: Engine | None = None
+    """What decodes and refines in models of iterative inference; None in all others."""
 
     @abstractmethod
     def forward(

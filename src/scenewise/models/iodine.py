@@ -148,6 +148,7 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     runtime_settings: ClassVar[tuple[str, ...]] = ("recompute", "bf16_convolutions")
     config: IodineConfig
+    engine: Engine
 
     def __init__(self, config: IodineConfig | None = None) -> None:
         super().__init__()

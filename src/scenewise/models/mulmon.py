@@ -175,6 +175,7 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     runtime_settings: ClassVar[tuple[str, ...]] = ("recompute", "bf16_convolutions")
     config: MulmonConfig
+    engine: Engine
 
     def __init__(self, config: MulmonConfig | None = None) -> None:
         super().__init__()
@@ -361,10 +362,9 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         frames, cameras = observation.frames, self._cameras(observation, seed)
         settings = (slots, refinements, seed)
         q = self.infer(frames, cameras, *settings)
-        single = frames.shape[1] == 1
-        prior = (
-            self._first_prior(torch.cat([*q], -1)) if single else self.infer(frames[:, :-1], cameras[:, :-1], *settings)
-        )
+        prior = self._first_prior(torch.cat([*q], -1))
+        if frames.shape[1] > 1:
+            prior = self.infer(frames[:, :-1], cameras[:, :-1], *settings)
 
         def log_likelihood(n: int, latents: Tensor) -> dict[str, Tensor]:
             viewpoint = cameras[n, -1].expand(*latents.shape[:2], -1)

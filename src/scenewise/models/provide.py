@@ -183,6 +183,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     runtime_settings: ClassVar[tuple[str, ...]] = ("recompute", "bf16_convolutions")
     keeps_slots: ClassVar[bool] = True
     config: ProvideConfig
+    engine: Engine
 
     def __init__(self, config: ProvideConfig = PAPER) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from scenewise.variational.engine import Decode, Engine, FrameContext, Pair, Ter
 from scenewise.variational.gaussian import Gaussian
 
 if TYPE_CHECKING:
-    from torch import fx, nn
+    from torch import fx
 
 Graph = Callable[..., Sequence[Tensor]]
 Maker = Callable[["fx.GraphModule", Sequence[Tensor]], Graph]
@@ -33,7 +33,14 @@ _MIXTURE = ("log_masks", "masks", "log_likelihood")
 """What a mixture works out for its decomposition; the graph gives it."""
 
 
-def compile_decodes(model: nn.Module, make: Maker | None = None) -> None:
+class Iterative(Protocol):
+    """A model, as far as compiling its decodes goes."""
+
+    registered_name: ClassVar[str]
+    engine: Engine | None
+
+
+def compile_decodes(model: Iterative, make: Maker | None = None) -> None:
     """Let a model run its decodes as compiled graphs wherever it does not train; they are made when first needed.
 
     Args:
@@ -43,13 +50,10 @@ def compile_decodes(model: nn.Module, make: Maker | None = None) -> None:
     Raises:
         InputError: The model has none.
     """
-    owner: Any = model
-    engine = getattr(owner, "engine", None)
-    if not isinstance(engine, Engine):
-        name = getattr(owner, "registered_name", type(owner).__name__)
+    if model.engine is None:
         remedy = "Compile models of iterative inference, or run this one as it is."
-        raise InputError("compile", f"{name} has no decodes of iterative inference.", remedy)
-    owner.engine = CompiledEngine.of(engine, make or quickest)
+        raise InputError("compile", f"{model.registered_name} has no decodes of iterative inference.", remedy)
+    model.engine = CompiledEngine.of(model.engine, make or quickest)
 
 
 @dataclass(frozen=True)
