@@ -12,7 +12,7 @@ from torch.nn import functional
 from scenewise.config import build
 from scenewise.errors import InputError
 from scenewise.metrics.velocity import box_centres, velocity_similarity_of_positions
-from scenewise.models.ddpae import BLACK, PRESETS, Ddpae, DdpaeConfig, Latents, MotionState, as_slots
+from scenewise.models.ddpae import BLACK, PRESETS, Beliefs, Ddpae, DdpaeConfig, MotionState, as_slots
 from scenewise.nn.spatial_transformer import centres, draw_in
 from scenewise.observation import Observation
 from scenewise.variational.gaussian import Gaussian
@@ -212,7 +212,7 @@ def test_terms_are_the_papers_bound():
 def test_marginals_add_up_variances():
     motion = Gaussian(torch.ones(1, 3, 1, 3), torch.full((1, 3, 1, 3), math.log(0.5)))
     start = Gaussian(torch.full((1, 1, 3), 2.0), torch.zeros(1, 1, 3))
-    found = Latents(Gaussian(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4)), start, motion).marginals()
+    found = Beliefs(Gaussian(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4)), start, motion).marginals()
     assert found.mean[0, :, 0, -1].tolist() == [3.0, 4.0, 5.0]
     torch.testing.assert_close(found.log_variance[0, :, 0, -1].exp(), torch.tensor([1.5, 2.0, 2.5]))
 

@@ -296,38 +296,38 @@ class Decomposer:
         Raises:
             InputError: The video cannot be read, or ends before the frames to observe.
         """
-        chosen = settings or Settings()
-        clip = open_clip(video, self.frame_shape, size=chosen.size, resize=chosen.resize)
+        settings = settings or Settings()
+        clip = open_clip(video, self.frame_shape, size=settings.size, resize=settings.resize)
         frames = iter(clip)
-        seen = _Seen(itertools.islice(frames, chosen.observe))
-        state = yield from self._explain(seen, chosen)
-        if chosen.observe is not None and seen.count < chosen.observe:
-            problem = f"has fewer than the {chosen.observe} frames to observe."
+        past = _Past(itertools.islice(frames, settings.observe))
+        state = yield from self._explain(past, settings)
+        if settings.observe is not None and past.count < settings.observe:
+            problem = f"has fewer than the {settings.observe} frames to observe."
             raise InputError(clip.origin or clip.name, problem, "Observe fewer.")
-        last = seen.last
-        for _ in range(chosen.steps):
+        last = past.last
+        for _ in range(settings.steps):
             before = state
             part, state = self.model.predict(before, 1)  # type: ignore[operator]
             truth = next(frames, None)
-            here = truth or _following(last)
-            spread = self._spread_later(part, before, state, chosen.seed, here)
-            yield self._result(here, part, spread, predicted=True, known=truth is not None)
-            last = [*last, here][-2:]
+            frame = truth or _following(last)
+            spread = self._spread_later(part, before, state, settings.seed, frame)
+            yield self._result(frame, part, spread, predicted=True, known=truth is not None)
+            last = [*last, frame][-2:]
 
-    def _explain(self, frames: Iterable[ClipFrame], chosen: Settings) -> Generator[FrameResult, None, State]:
+    def _explain(self, frames: Iterable[ClipFrame], settings: Settings) -> Generator[FrameResult, None, State]:
         """Explain frames, as many together as the model was made for; returns the state after the last."""
-        length, rest = self.model.window, iter(frames)
-        if length > 1 and chosen.observe is not None:
-            length = chosen.observe
-        state = self.initial_state(1, chosen.slots, chosen.seed)
-        while clip := list(itertools.islice(rest, length)):
+        length, source = self.model.window, iter(frames)
+        if length > 1 and settings.observe is not None:
+            length = settings.observe
+        state = self.initial_state(1, settings.slots, settings.seed)
+        while clip := list(itertools.islice(source, length)):
             tensors = [self._tensor(np.asarray(frame.given), False) for frame in clip]
             images = torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]  # (1, t, C, H, W)
             before = state
-            part, state = self.model.step(images, before, chosen.refinements)
+            parts, state = self.model.step(images, before, settings.refinements)
             for t, frame in enumerate(clip):
-                one = part.frame(t)
-                yield self._result(frame, one, self._spread_later(one, before, state, chosen.seed, frame))
+                part = parts.frame(t)
+                yield self._result(frame, part, self._spread_later(part, before, state, settings.seed, frame))
         return state
 
     def _result(
@@ -372,8 +372,8 @@ class Decomposer:
             return None
         mean, log_variance = part.mean[0, 0], part.log_variance[0, 0]
         if "order" in after and not self.model.slot_symmetric:  # what a slot draws depends on the model's number of it
-            own = after["order"][0].argsort()
-            mean, log_variance = mean[own], log_variance[own]
+            numbers = after["order"][0].argsort()
+            mean, log_variance = mean[numbers], log_variance[numbers]
         state = {name: tensor for name, tensor in before.items() if name != "shown"}
         return partial(self._spread, mean, log_variance, state, seed, frame.index, _size(frame.image))
 
@@ -385,12 +385,12 @@ class Decomposer:
         noise = seeded_noise((SPREAD_SAMPLES, *mean.shape), seed, index, _SPREAD_KEY, device=mean.device)
         latents = mean + (0.5 * log_variance).exp() * noise  # (S, K, Z)
         masks, appearance = self.model.decode(latents, repeated(before, SPREAD_SAMPLES))  # type: ignore[operator]
-        drawn = (masks * appearance).sum(1)  # (S, C, H, W)
-        return scaled(drawn.var(0).mean(0).sqrt(), size).cpu().numpy()
+        images = (masks * appearance).sum(1)  # (S, C, H, W)
+        return scaled(images.var(0).mean(0).sqrt(), size).cpu().numpy()
 
 
-class _Seen:
-    """Frames that are looked at, once.
+class _Past:
+    """Frames as they go by, counted.
 
     Args:
         frames: The frames.

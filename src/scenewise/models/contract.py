@@ -56,8 +56,8 @@ class SceneModel(nn.Module, ABC):
         slot_symmetric: Whether slots that swap their noise swap their places; not where one is drawn after another.
         fixed_slots: Whether K is part of what was trained and cannot be changed.
         least_batch: Smallest batch of frames that all presets can be trained on; 2 with batch norms.
-        keeps_slots: Whether it keeps objects in their slots by what it remembers of earlier frames. Otherwise it
-            explains frames, or clips, each from the start, and `step` links their slots by what they show.
+        keeps_slots: Whether it keeps objects in their slots by what it remembers of earlier frames, so that `forward`
+            is the fold of `step`. Others explain each frame, or each clip, from the start: `step` links their slots.
     """
 
     config_class: ClassVar[type]
@@ -300,7 +300,12 @@ class Decodes(ABC):
 
     @abstractmethod
     def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
-        """Draw latents of shape (B, K, Z): masks (B, K, 1, H, W) and appearance (B, K, C, H, W)."""
+        """Draw latents of shape (B, K, Z): masks (B, K, 1, H, W) and appearance (B, K, C, H, W).
+
+        Args:
+            latents: In the order in which the model numbers slots, which is not that of slots that `step` has linked.
+            state: The state before the frame; models without a memory need none.
+        """
 
 
 class Renders(ABC):

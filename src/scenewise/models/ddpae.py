@@ -170,7 +170,7 @@ class ContentNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class Latents:
+class Beliefs:
     """Posteriors or priors of all latents of T frames.
 
     Attributes:
@@ -193,7 +193,7 @@ class Latents:
 
 
 class Draws(NamedTuple):
-    """Standard normal noise by which latents are drawn, of the shapes of `Latents`."""
+    """Standard normal noise by which latents are drawn, of the shapes of `Beliefs`."""
 
     content: Tensor
     start: Tensor
@@ -211,7 +211,7 @@ class ClipLatents:
         motion: The LSTM after the last observed frame.
     """
 
-    posterior: Latents
+    posterior: Beliefs
     draws: Draws
     components: Tensor
     motion: MotionState
@@ -301,7 +301,7 @@ class Ddpae(SceneModel, Predictor, Decodes):
         crops = crop_out(frames.unsqueeze(2), poses[:, : frames.shape[1]], self.object_size)
         content = self.content(crops)
         components = self._draw(content.sample(draws.content), poses)
-        return ClipLatents(Latents(content, start, motion), draws, components, state)
+        return ClipLatents(Beliefs(content, start, motion), draws, components, state)
 
     def _outputs_ahead(self, state: MotionState, steps: int) -> tuple[list[Tensor], MotionState]:
         """Return the LSTM's outputs in each of the frames that follow, (B, 1, N, h), and its state after them."""
@@ -362,7 +362,7 @@ class Ddpae(SceneModel, Predictor, Decodes):
         away = (q.sample(noise) - p.mean).square() * (-p.log_variance).exp()
         return 0.5 * (away + p.log_variance - noise.square() - q.log_variance)
 
-    def _prior(self, content: Tensor, motion: Tensor, frame: int = 0) -> Latents:
+    def _prior(self, content: Tensor, motion: Tensor, frame: int = 0) -> Beliefs:
         """Return p of latents of these shapes where `frame` frames went before."""
         config, (batch, _, components, _) = self.config, motion.shape
         first = motion.new_tensor([config.base_scale, 0, 0]).expand(batch, components, -1)
@@ -370,7 +370,7 @@ class Ddpae(SceneModel, Predictor, Decodes):
         before = (variance + frame * config.motion_std**2).log().expand_as(first)
         spread = torch.full_like(motion, config.motion_std).log() * 2
         zeros = torch.zeros_like(content)
-        return Latents(Gaussian(zeros, zeros), Gaussian(first, before), Gaussian(torch.zeros_like(motion), spread))
+        return Beliefs(Gaussian(zeros, zeros), Gaussian(first, before), Gaussian(torch.zeros_like(motion), spread))
 
     @torch.no_grad()
     def _decomposition(self, latents: ClipLatents, likelihood: Tensor, frame: int = 0) -> Decomposition:
@@ -429,7 +429,7 @@ class Ddpae(SceneModel, Predictor, Decodes):
         outputs, motion = self._outputs_ahead(MotionState(state["hidden"], state["cell"]), steps)
         increments = self.pose.motion(torch.cat(outputs, 1))
         start = Gaussian(state["pose"], state["pose_log_variance"])
-        posterior = Latents(Gaussian(state["content"], state["content_log_variance"]), start, increments)
+        posterior = Beliefs(Gaussian(state["content"], state["content_log_variance"]), start, increments)
         poses = self.poses(posterior.marginals().mean)
         nothing = Draws(*(torch.zeros_like(q.mean) for q in (posterior.content, start, increments)))
         future = ClipLatents(posterior, nothing, self._draw(state["content"], poses), motion)

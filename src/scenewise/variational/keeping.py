@@ -76,7 +76,7 @@ class Candidate:
         return Candidate(mixture, posterior, (_where(better, new_h, h), _where(better, new_c, c)), terms)
 
 
-class Selection:
+class DecodeSelection:
     """Looks at the decodes of a frame, one after the other, and keeps one.
 
     Args:
@@ -151,7 +151,7 @@ class Refines(ABC):
         trained = self.config.gradient_decodes if self.training else 0
         return max(0, decodes - trained) if trained else 0
 
-    def selection(self, decodes: int, frame: int = 0) -> Selection:
+    def selection(self, decodes: int, frame: int = 0) -> DecodeSelection:
         """Return what says which of a frame's decodes is kept: the last, in training and up to the trained R."""
         free = self.config.extra_refinements == "better" and not self.training
-        return Selection(decodes, self.decodes(frame, self.refinement_range[1]) if free else None)
+        return DecodeSelection(decodes, self.decodes(frame, self.refinement_range[1]) if free else None)
