@@ -54,10 +54,13 @@ class Decomposition:
         """K."""
         return self.masks.shape[2]
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return its tensors by name, without those that are None."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+
     def map(self, change: Callable[[Tensor], Tensor]) -> Decomposition:
         """Return the decomposition with every tensor changed alike."""
-        tensors = (getattr(self, f.name) for f in fields(self))
-        return Decomposition(*(None if tensor is None else change(tensor) for tensor in tensors))  # type: ignore[arg-type]
+        return Decomposition(**{name: change(tensor) for name, tensor in self.tensors().items()})
 
     def detach(self) -> Decomposition:
         """Return the same decomposition without a graph."""
@@ -78,5 +81,5 @@ class Decomposition:
 
         if len(parts) == 1:
             return parts[0]
-        columns = ([getattr(part, f.name) for part in parts] for f in fields(Decomposition))
-        return Decomposition(*(None if column[0] is None else torch.cat(column, 1) for column in columns))  # type: ignore[arg-type]
+        names = parts[0].tensors()
+        return Decomposition(**{name: torch.cat([part.tensors()[name] for part in parts], 1) for name in names})

@@ -52,14 +52,13 @@ def watch(model: SceneModel, batch: int = 2, frames: int = 3) -> list[Tensor]:
         state = model.initial_state(batch)
         for t in range(frames):
             part, state = model.step(images[:, t], state)
-            said += [getattr(part, each.name) for each in fields(part) if each.name != "positions"]
+            said += part.tensors().values()
         return said + list(state.values())
     size = model.viewpoint_size
     cameras = None if size is None else torch.randn(batch, frames, size, generator=generator)
     with torch.no_grad():
         output = model(Observation(images, None, cameras))
-        parts = (getattr(output.decomposition, each.name) for each in fields(output.decomposition))
-        return [*(part for part in parts if part is not None), *output.terms.values()]
+        return [*output.decomposition.tensors().values(), *output.terms.values()]
 
 
 def closest(found: list[Tensor], expected: list[Tensor]) -> float:

@@ -103,8 +103,7 @@ def run(model: nn.Module, frames: Tensor, noise: Tensor, way: str) -> Found:
         shown = output.decomposition
     hook.remove()
     found = {f"term {name}": term for name, term in output.terms.items()}
-    outputs = {f"output {f.name}": getattr(shown, f.name) for f in dataclasses.fields(shown)}
-    found |= {name: tensor for name, tensor in outputs.items() if tensor is not None}
+    found |= {f"output {name}": tensor for name, tensor in shown.tensors().items()}
     for i, inputs in enumerate(seen[:cells]):
         names = ("shared images", "images per slot", "vectors")
         found |= {f"{name} of decode {i}": tensor for name, tensor in zip(names, inputs, strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,9 +48,8 @@ def reorder(decomposition: Decomposition, order: Tensor) -> Decomposition:
         decomposition: Of B videos.
         order: int64, shape (B, K).
     """
-    slots = {field.name: getattr(decomposition, field.name) for field in fields(decomposition)}
-    moved = {name: values for name, values in slots.items() if name not in _PER_FRAME and values is not None}
-    return replace(decomposition, **{name: _reordered(values, order) for name, values in moved.items()})
+    slots = {name: values for name, values in decomposition.tensors().items() if name not in _PER_FRAME}
+    return replace(decomposition, **{name: _reordered(values, order) for name, values in slots.items()})
 
 
 def link(decomposition: Decomposition, state: Mapping[str, Tensor]) -> tuple[Decomposition, dict[str, Tensor]]:
