@@ -1,5 +1,6 @@
 """The protocol `prediction`: what is observed, what is scored, against models that know the answer (metrics.md 1.5)."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.prediction import forecast
 from scenewise.evaluation.request import Request
-from scenewise.models.contract import Locates, Observes
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.rnem import Rnem, RnemConfig
 
@@ -48,7 +48,7 @@ class Knowing(Rnem):
         super().__init__(build(RnemConfig, {**Rnem.presets["tiny"], "size": [16, 48]}, "test"))
         self.late, self.seen = late, list[Any]()
 
-    def step(self, frame, state, refinements=None):  # type: ignore[no-untyped-def]
+    def explain_frame(self, frame, state, refinements=None):  # type: ignore[no-untyped-def]
         self.seen.append(int(state["frame"]))
         return shown(len(frame), int(state["frame"])), {**state, "frame": state["frame"] + 1}
 
@@ -58,12 +58,12 @@ class Knowing(Rnem):
         return Decomposition.join(parts), {**state, "frame": state["frame"] + steps}
 
 
-class KnowingWhole(Knowing, Observes):
+class KnowingWhole(Knowing):
     """The same, but looks at all frames together."""
 
-    clip_frames = 5
+    window = 5
 
-    def observe(self, frames, slots=None, seed=0):  # type: ignore[no-untyped-def]
+    def step(self, frames, state, refinements=None):  # type: ignore[no-untyped-def]
         state = {"psi": frames[:, 0], "frame": torch.tensor(frames.shape[1])}
         self.seen.append(frames.shape[1])
         return Decomposition.join([shown(len(frames), t) for t in range(frames.shape[1])]), state
@@ -169,8 +169,16 @@ def test_a_slot_that_lags_moves_as_the_object_does_once_it_moves() -> None:
     assert found["speed error first 5"]["mean"] == pytest.approx(2 * 0.5 / 5)  # one pixel of two in two frames
 
 
-class Saying(Knowing, Locates):
+class Saying(Knowing):
     """Knows the future, and says that the moving square comes from the right: at column 40 - t for t + 1.5."""
+
+    def explain_frame(self, frame, state, refinements=None):  # type: ignore[no-untyped-def]
+        part, state = super().explain_frame(frame, state, refinements)
+        return replace(part, positions=self.positions(part)), state
+
+    def predict(self, state, steps):  # type: ignore[no-untyped-def]
+        parts, state = super().predict(state, steps)
+        return replace(parts, positions=self.positions(parts)), state
 
     def positions(self, decomposition: Decomposition) -> torch.Tensor:
         columns = torch.arange(48.0)

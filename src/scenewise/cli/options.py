@@ -55,7 +55,7 @@ def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:
-    """Add whether cells are compiled first."""
+    """Add whether decodes are compiled first."""
     parser.add_argument(
         "--compile",
         action="store_true",

@@ -15,7 +15,7 @@ from scenewise.evaluation.batches import batches, viewpoints
 from scenewise.evaluation.protocols import PROTOCOLS
 from scenewise.evaluation.request import Request
 from scenewise.evaluation.rows import row_of
-from scenewise.models.contract import Recurrent, SceneModel
+from scenewise.models.contract import SceneModel
 from scenewise.observation import Observation
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def evaluate(
         raise InputError(source.facts.origin, "has no ground truth to score against.", "Use a source with ids.")
     if not seeds or min(counts) < 1:
         raise InputError("videos" if seeds else "seeds", "must name at least one.")
-    passes = [tuple(lengths)] if isinstance(model, Recurrent) else [(length,) for length in lengths]
+    passes = [tuple(lengths)] if model.keeps_slots else [(length,) for length in lengths]
     combinations = list(itertools.product(counts, _listed(slots), _listed(refinements)))
     per_video = bool(shared) * sum(map(max, passes)) + sum(length for _, length in others)
     meter = _Meter(sum(count for count, *_ in combinations) * per_video * len(seeds), progress)
@@ -182,7 +182,7 @@ def explain(
     """
     device = next(model.parameters()).device
     videos = torch.from_numpy(np.ascontiguousarray(drawn))
-    if not isinstance(model, Recurrent):
+    if not model.keeps_slots:
         observation = Observation(videos.float() / 255, viewpoints=cameras).to(device)
         part = model(observation, slots, refinements, seed).decomposition
         if meter is not None:
@@ -191,7 +191,7 @@ def explain(
     state = model.initial_state(len(videos), slots, seed)
     parts = []
     for t in range(videos.shape[1]):
-        part, state = model.step(videos[:, t].to(device).float() / 255, state, refinements)
+        part, state = model.step(videos[:, t : t + 1].to(device).float() / 255, state, refinements)
         parts.append(_kept(part))
         if meter is not None:
             meter(len(videos))

@@ -217,4 +217,4 @@ def _decoded_masks(model: SceneModel, part: Decomposition) -> torch.Tensor:
 
 def _as_images(part: Decomposition) -> Decomposition:
     """Return a decomposition of (B, T) frames as that of B T images."""
-    return type(part)(*(getattr(part, name).flatten(0, 1).unsqueeze(1) for name in part.__dataclass_fields__))
+    return part.map(lambda tensor: tensor.flatten(0, 1).unsqueeze(1))

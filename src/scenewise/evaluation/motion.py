@@ -7,8 +7,8 @@ observed. Velocities are differences over two frames (DDPAE's code), their cosin
 the image size. Numbers are means over the objects of a video, then over videos.
 
 DDPAE's own measure takes a slot to be where its pose puts it (ddpae.md 7). So for models that say where their slots are
-(`Locates`) rows "by positions" stand beside those by boxes, which alone compare with other models; true positions are
-those of boxes in both.
+(`Decomposition.positions`) rows "by positions" stand beside those by boxes, which alone compare with other models; true
+positions are those of boxes in both.
 """
 
 from __future__ import annotations

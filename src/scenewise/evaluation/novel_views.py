@@ -157,7 +157,7 @@ def _measure(model: Renders, scenes: Scenes, request: Request, seed: int) -> Val
 
 def _observe(model: Renders, scenes: Scenes, request: Request, views: list[int], seed: int) -> Gaussian:
     frames, cameras = scenes.frames[:, views], scenes.viewpoints[:, views]
-    return model.observe(frames, cameras, request.slots, request.refinements, seed)
+    return model.infer(frames, cameras, request.slots, request.refinements, seed)
 
 
 def _render(model: Renders, posterior: Gaussian, cameras: Tensor, seed: int) -> ViewScores:
@@ -198,7 +198,7 @@ def _curve(model: Renders, scenes: Scenes, request: Request, seed: int) -> Value
     for n in range(most):
         frames, cameras = scenes.frames[:, n : n + 1], scenes.viewpoints[:, n : n + 1]
         noise = seed + n * _NEXT
-        posterior = model.observe(frames, cameras, request.slots, request.refinements, noise, posterior)
+        posterior = model.infer(frames, cameras, request.slots, request.refinements, noise, posterior)
         renderings = _render(model, posterior, scenes.viewpoints[:, rest], seed)
         values |= _quality(renderings, scenes, rest, f" after {n + 1} view{'s' if n else ''}")
     return {name: value for name, value in values.items() if "greedy" not in name}

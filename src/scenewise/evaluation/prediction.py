@@ -22,7 +22,7 @@ from scenewise.evaluation.motion import AHEAD, SEEN, moves, velocity_scores
 from scenewise.evaluation.rows import rows_of
 from scenewise.metrics import HORIZONS, adjusted_rand_index, squared_error
 from scenewise.metrics.arrays import mean
-from scenewise.models.contract import Locates, Observes, Predictor
+from scenewise.models.contract import Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -124,29 +124,25 @@ def _rollout(request: Request, frames: torch.Tensor, steps: int, seed: int) -> V
     parts, state = _look(request, frames, seed)
     for _ in range(steps):  # one at a time, so that no more than labels and images are kept
         part, state = model.predict(state, 1)
-        parts.append(_kept(model, part))
+        parts.append(_kept(part))
     return {name: np.concatenate([part[name] for part in parts], 1) for name in parts[0]}
 
 
 def _look(request: Request, frames: torch.Tensor, seed: int) -> tuple[list[Values], State]:
-    """Return what a model keeps of the frames it observes, one by one or as a whole, and its state after them."""
-    model: Any = request.model
-    if isinstance(model, Observes):
-        request.model.refuse(request.refinements)
-        part, state = model.observe(frames, request.slots, seed)
-        return [_kept(model, part)], state
+    """Return what is kept of the frames that a model observes, one by one or as a whole, and its state after them."""
+    model = request.model
     state, parts = model.initial_state(len(frames), request.slots, seed), []
-    for t in range(frames.shape[1]):
-        part, state = model.step(frames[:, t], state, request.refinements)
-        parts.append(_kept(model, part))
+    for clip in frames.split(frames.shape[1] if model.window > 1 else 1, 1):
+        part, state = model.step(clip, state, request.refinements)
+        parts.append(_kept(part))
     return parts, state
 
 
-def _kept(model: Any, part: Decomposition) -> Values:
+def _kept(part: Decomposition) -> Values:
     """Return labels (B, T, H, W), images (B, T, C, H, W) and, of models that say them, positions (B, T, K, 2)."""
     kept = {"labels": part.labels, "images": part.reconstruction}
-    if isinstance(model, Locates):
-        kept["positions"] = model.positions(part)
+    if part.positions is not None:
+        kept["positions"] = part.positions
     return {name: values.cpu().numpy() for name, values in kept.items()}
 
 
