@@ -89,6 +89,19 @@ class FrameResult:
         return len(self.masks)
 
     @property
+    def track_ids(self) -> np.ndarray:
+        """The number that each slot's object has in all files, from 1, shape (K,)."""
+        return np.arange(1, self.slots + 1)
+
+    @property
+    def mean_masks(self) -> np.ndarray:
+        """Mean mask of each slot over the pixels that it owns, float32, shape (K,); 0 where it owns none."""
+        means = np.zeros(self.slots, np.float32)
+        for k in np.unique(self.labels).tolist():
+            means[k] = min(1.0, float(self.masks[k][self.labels == k].mean()))
+        return means
+
+    @property
     def nbytes(self) -> int:
         """Bytes its arrays hold."""
         arrays = (self.image, self.labels, self.masks, self.appearance, self.reconstruction, self.truth, self.ids)

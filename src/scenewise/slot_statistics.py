@@ -196,7 +196,7 @@ class SlotStatistics:
         return [
             {
                 "slot": k,
-                "track_id": k + 1,
+                "track_id": k + 1 if roles[k] == "object" else 0,
                 "role": roles[k],
                 "frames_active": int(self.active[k]),
                 "first_frame": None if self.first[k] < 0 else int(self.first[k]),

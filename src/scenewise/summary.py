@@ -64,6 +64,11 @@ class Summary:
         return [k for k, role in enumerate(self.roles) if role == "background"]
 
     @property
+    def track_ids(self) -> list[int]:
+        """For each slot the number that its object has in all files, from 1; 0 where it is no object."""
+        return [k + 1 if role == "object" else 0 for k, role in enumerate(self.roles)]
+
+    @property
     def doubt(self) -> str:
         """Why slots may not be objects, a sentence; empty where nothing tells so."""
         return self.message if self.verdict == DOUBTFUL else ""

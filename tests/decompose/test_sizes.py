@@ -238,12 +238,16 @@ def saved(trained, sample, tmp_path_factory):
 def test_every_file_has_the_size(saved):
     folder, results = saved
     labels = results["large"].labels
-    assert read_palette_png(folder / "large" / "masks" / "00002.png").shape == (256, 256)
+    ids = np.array(results["large"].summary.track_ids)
+    image = read_palette_png(folder / "large" / "masks" / "00002.png")
+    np.testing.assert_array_equal(image, ids[labels[2]])
     with np.load(folder / "large" / "labels.npz") as archive:
         np.testing.assert_array_equal(archive["labels"], labels)
-    for entry in json.loads((folder / "large" / "masks.json").read_text()):
+    annotations = json.loads((folder / "large" / "masks.json").read_text())["annotations"]
+    for entry in annotations:  # masks are in pixels of the source, each of which is four by four of the results
         mask = decode_rle(entry["segmentation"])
-        np.testing.assert_array_equal(mask, labels[entry["image_id"]] == entry["category_id"])
+        middles = labels[entry["image_id"] - 1, 2::4, 2::4]
+        np.testing.assert_array_equal(mask, ids[middles] == entry["track_id"])
     assert next(iter(read_video(folder / "large" / "overlay.mp4"))).image.shape == (272, 3 * 256 + 32, 3)
     assert "256 × 256 pixels, scaled from the model&#39;s 64 × 64" in (folder / "large" / "report.html").read_text()
     assert "scaled from" not in (folder / "own" / "report.html").read_text()

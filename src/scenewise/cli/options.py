@@ -76,16 +76,23 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     reading.add_argument("--key", help="name of the array in npz and h5 files with several")
 
 
+class FormatNames:
+    """What can be written, read from the registry when help is printed and no earlier."""
+
+    def __str__(self) -> str:
+        from scenewise.decompose import FORMATS
+
+        return "; ".join(f"{name} ({FORMATS.get(name).files})" for name in FORMATS.names())
+
+
 def add_writing(parser: argparse.ArgumentParser) -> None:
     """Add where results go."""
     parser.add_argument("--out", required=True, metavar="DIR", help="results go to DIR/<name of the input>/")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
-    parser.add_argument(
-        "--formats",
-        metavar="A,B,...",
-        help="what to write, all by default: overlay (mp4), masks (png), coco (json), tracks (csv), labels (npz), "
-        "slots (json), report (html); run.json is always written",
+    formats = parser.add_argument(
+        "--formats", metavar="A,B,...", help="what to write, all by default: %(writers)s; run.json is always written"
     )
+    formats.writers = FormatNames()  # type: ignore[attr-defined]  # argparse fills attributes of an option in
     parser.add_argument("--seed", type=int, default=0, help="seed of the posterior noise; default: %(default)s")
 
 

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.decompose.detections import VideoDetections
+from scenewise.decompose.verdict import Evidence
 from scenewise.errors import InputError
+from scenewise.media.placement import Placement
+from scenewise.slot_statistics import Geometry, SlotStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -147,6 +151,16 @@ class Result:
     def mse(self) -> np.ndarray:
         """Error of each frame at the model's own size, shape (T,)."""
         return self.collect("mse")
+
+    def to_supervision(self) -> VideoDetections:
+        """Return one `supervision.Detections` per frame, with the objects' track ids; see `VideoDetections`.
+
+        Raises:
+            InputError: supervision is not installed, or the video cannot be read.
+        """
+        geometry = Geometry(self.clip.size, self.clip.crop)
+        evidence = Evidence(SlotStatistics(self.slots, geometry), self.model.validated, self.model.name)
+        return VideoDetections(self, evidence, Placement(self.clip.size, self.clip.crop, self.clip.source_size))
 
     def save(
         self,

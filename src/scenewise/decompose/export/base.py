@@ -11,6 +11,7 @@ from scenewise.registry import Registry
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scenewise.decompose.export.label_store import LabelStore
     from scenewise.frame_result import FrameResult
     from scenewise.slot_statistics import Geometry, SlotStatistics
     from scenewise.summary import Summary
@@ -28,6 +29,8 @@ class ExportContext:
         frame_rate: Frames per second of videos to write.
         settings: The effective settings as nested plain values.
         statistics: What the slots did up to and including the frame at hand; filled as the video goes on.
+        source_size: (H, W) of the source.
+        labels: Labels of all frames, for writers that call its `open`: which slots are objects is known at the end.
     """
 
     folder: Path
@@ -37,6 +40,8 @@ class ExportContext:
     frame_rate: float
     settings: dict[str, Any]
     statistics: SlotStatistics
+    source_size: tuple[int, int]
+    labels: LabelStore
 
     @property
     def size(self) -> tuple[int, int]:

@@ -60,21 +60,23 @@ class Overlay(Exporter):
 
 @FORMATS.register("masks")
 class MaskImages(Exporter):
-    """One palette image per frame: the slot that owns each pixel."""
+    """One palette image per frame as DAVIS has them: 0 is background, an object is its track id."""
 
     files: ClassVar[str] = "masks/%05d.png"
 
     def __init__(self, context: ExportContext) -> None:
         super().__init__(context)
-        self._folder = context.folder / "masks"
-        self._folder.mkdir()
+        self._labels = context.labels.open()
 
     def add(self, frame: FrameResult) -> None:
-        """Write one image, named by the frame's index in the source."""
-        write_palette_png(self._folder / f"{frame.index:05d}.png", frame.labels)
+        """The labels are held by the pipeline."""
 
     def finish(self, summary: Summary) -> None:
-        """Every image is complete already."""
+        """Write the images, named by the frames' indices in the source."""
+        folder = self.context.folder / "masks"
+        folder.mkdir()
+        for frame in self._labels:
+            write_palette_png(folder / f"{frame.index:05d}.png", frame.ids(summary)[frame.labels])
 
 
 def slot_colours(slots: int) -> np.ndarray:

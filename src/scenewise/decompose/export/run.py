@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.decompose import verdict
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
+from scenewise.decompose.export.label_store import LabelStore
 from scenewise.decompose.scores import VideoScores
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, write_problem
 from scenewise.media.output_folder import OutputFolder
 from scenewise.run_record import RECORD, peak_memory_mib, versions
 from scenewise.slot_statistics import Geometry, SlotStatistics
-from scenewise.summary import NOT_TAKEN_APART, Summary
+from scenewise.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 
 _DEFAULT_RATE = 12.0  # frames per second of videos to write where the source knows none
 _CONVENTIONS = {
-    "labels.npz, masks/, masks.json, slots.json": "slots count from 0",
-    "tracks.csv, report.html": "slots count from 1; background is left out of tracks.csv, which has no header",
-    "frames": "indices in the source, from 0; tracks.csv counts from 1",
+    "labels.npz, slots.json": "slots count from 0; track_ids says which number a slot's object has in all other files",
+    "masks/, masks.json, tracks.csv, report.html": "objects count from 1; 0 is what is no object; tracks.csv has no "
+    "header",
+    "frames": "indices in the source, from 0; tracks.csv and the images of masks.json count from 1",
+    "masks.json, tracks.csv, slots.json": "in pixels of the source, which tracks.csv counts from 1, the others from 0; "
+    "all other files have the size of the results",
 }
 
 
@@ -84,14 +88,22 @@ class _Job:
         clip = result.clip
         geometry = Geometry(clip.size, clip.crop)
         self.statistics = SlotStatistics(result.slots, geometry)
+        self.evidence = verdict.Evidence(self.statistics, result.model.validated, result.model.name)
         self.scores = VideoScores(clip.background_ids)
-        self.median = verdict.RunningMedian()
         self.interrupted = False
         self.started = time.perf_counter()
         self.model_seconds = 0.0
         rate = clip.frame_rate or _DEFAULT_RATE
         self.context = ExportContext(
-            folder, clip.name, result.slots, geometry, min(max(rate, 1.0), 240.0), self.settings(), self.statistics
+            folder=folder,
+            title=clip.name,
+            slots=result.slots,
+            geometry=geometry,
+            frame_rate=min(max(rate, 1.0), 240.0),
+            settings=self.settings(),
+            statistics=self.statistics,
+            source_size=clip.source_size,
+            labels=LabelStore(folder, result.slots, clip.size),
         )
         self.exporters: list[Exporter] = []
 
@@ -100,10 +112,9 @@ class _Job:
         for exporter_type in self.formats.values():
             self.exporters.append(exporter_type(self.context))
         for frame in self._timed():
-            self.statistics.add(frame)
+            self.evidence.add(frame)
             self.scores.add(frame)
-            if not frame.predicted:
-                self.median.add(frame.mse)
+            self.context.labels.add(frame)
             for exporter in self.exporters:
                 exporter.add(frame)
             if progress is not None:
@@ -119,9 +130,9 @@ class _Job:
 
     def close(self) -> None:
         """Let go of all files; what goes wrong here went wrong before."""
-        for exporter in self.exporters:
+        for close in (*(exporter.close for exporter in self.exporters), self.context.labels.close):
             try:
-                exporter.close()
+                close()
             except (InputError, OSError, ValueError):
                 continue
 
@@ -138,18 +149,15 @@ class _Job:
     def summary(self) -> Summary:
         """Judge the video from what was gathered so far."""
         model, clip = self.result.model, self.result.clip
-        median = self.median.value()
-        roles = self.statistics.roles()
-        name, message = verdict.judge(median, model.validated, roles, model.name)
-        unknown = name in NOT_TAKEN_APART
+        judged = self.evidence.verdict()
         return Summary(
             model=model.name,
             frames=self.statistics.frames,
-            verdict=name,
-            message=message,
-            remedy=verdict.training_command(name, clip.origin),
-            roles=["not judged"] * len(roles) if unknown else roles,
-            mse=median,
+            verdict=judged.name,
+            message=judged.message,
+            remedy=verdict.training_command(judged.name, clip.origin),
+            roles=judged.roles,
+            mse=judged.mse,
             limit=verdict.limit(model.validated),
             validated_mse=model.validated.mse,
             scores=self.scores.rows(),
@@ -202,6 +210,7 @@ class _Job:
             **facts,
             "objects": summary.objects,
             "background": summary.background,
+            "track_ids": summary.track_ids,
             "prediction": predicted if self.scores.mse else None,
             "settings": self.settings(),
             "conventions": _CONVENTIONS,
