@@ -32,7 +32,7 @@ def streaming(model_name: str, device_name: str, seconds: float) -> list[dict[st
     import torch
 
     from scenewise.checkpoint import load_model
-    from scenewise.variational.compiled import compile_cells
+    from scenewise.variational.compiled import compile_decodes
 
     rows: list[dict[str, object]] = []
     device = torch.device(device_name)
@@ -41,7 +41,7 @@ def streaming(model_name: str, device_name: str, seconds: float) -> list[dict[st
             continue
         model = load_model(model_name).model.eval().to(device)
         if captured:
-            compile_cells(model)
+            compile_decodes(model)
         for batch in BATCHES:
             frames = torch.rand(batch, 1, *model.frame_shape, device=device)
             state, count = model.initial_state(batch), 0

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scenewise.models import MODELS
-from scenewise.variational.compiled import compile_cells
+from scenewise.variational.compiled import compile_decodes
 
 COMPILED = ("iodine", "provide", "seq-iodine")
 
@@ -19,7 +19,7 @@ def stream(model, frames, seed=3):
 
 
 def recurrent():
-    return [name for name in MODELS.names() if MODELS.get(name).keeps_slots and MODELS.get(name).window == 1]
+    return [name for name in MODELS.names() if MODELS.get(name).keeps_slots]
 
 
 @pytest.mark.parametrize("name", recurrent())
@@ -37,7 +37,7 @@ def test_captured_graphs_change_nothing(make, observe, device, name):
     model = make(name).eval().to(device)
     frames = observe(model, frames=5).frames.to(device)
     expected = stream(model, frames)
-    compile_cells(model, None if device.type == "cuda" else lambda graph, inputs: graph)
+    compile_decodes(model, None if device.type == "cuda" else lambda graph, inputs: graph)
     for part, other in zip(stream(model, frames), expected, strict=True):
         torch.testing.assert_close(part.masks, other.masks, rtol=0, atol=1e-3)
 
