@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
-from scenewise.config import plain
+from scenewise.config import build, plain
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, writing
-from scenewise.training.recipes import Recipe, differences, from_plain
+from scenewise.models import renamed
+from scenewise.training.recipes import Recipe, differences, from_plain, with_current_names
 from scenewise.version import __version__
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class RunFolder:
         before, current = settings["data"]["fingerprint"], plan.train.fingerprint()
         if before != current:
             problems.append(f"data fingerprint: {before} in the run, {current} now")
-        if not problems and settings["model"] != plain(plan.config):
+        if not problems and build(type(plan.config), settings["model"], str(self.path / RECIPE)) != plan.config:
             problems.append("the model's effective settings changed with the version of scenewise")
         if problems:
             raise InputError(
@@ -141,7 +142,10 @@ class RunFolder:
             raise InputError(file, f"cannot be read: {error}.", "Begin the run anew.") from error
         if not isinstance(settings, dict) or not {"recipe", "model", "data"} <= settings.keys():
             raise InputError(file, "must hold recipe, model and data.", "Begin the run anew.")
-        return settings
+        recipe = with_current_names(settings["recipe"], warn=False)
+        recipe["stages"] = [with_current_names(stage, warn=False) for stage in recipe.get("stages") or ()]
+        final = (recipe["stages"] or [recipe])[-1]
+        return settings | {"recipe": recipe, "model": renamed.current(final["model"]["name"], settings["model"])}
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

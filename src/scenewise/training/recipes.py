@@ -206,7 +206,7 @@ def _read(name_or_path: str | Path, inside: tuple[Path, ...] = ()) -> dict[str, 
     path = _path(name_or_path)
     if path.resolve() in inside:
         raise InputError(name_or_path, "takes stages from itself.", "Leave that stage out, or name another recipe.")
-    values = {"name": path.stem} | read_yaml(path, "model, data and training")
+    values = with_current_names({"name": path.stem} | read_yaml(path, "model, data and training"))
     return _expand(values, str(name_or_path), (*inside, path.resolve()))
 
 
@@ -279,12 +279,33 @@ def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
 
 def _lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Merge changes into the values of a recipe or a stage; another source or model drops the settings before."""
-    base = dict(values)
+    base, changes = dict(values), with_current_names(changes, values)
     for part, key in (("data", "source"), ("model", "name")):
         old, new = base.get(part) or {}, changes.get(part) or {}
         if key in new and key in old and new[key] != old[key]:
             base[part] = {name: value for name, value in old.items() if name != "settings"}
     return merge(base, changes)
+
+
+def with_current_names(
+    values: Mapping[str, Any], base: Mapping[str, Any] | None = None, warn: bool = True
+) -> dict[str, Any]:
+    """Return plain values of a recipe or a stage with all settings of models under their names of today.
+
+    Args:
+        values: Plain values, or changes of them.
+        base: What they are laid over; it names the model where they do not.
+        warn: Whether each old name is told, see `scenewise.models.renamed`.
+    """
+    from scenewise.models.renamed import current
+
+    result = dict(values)
+    model, before = values.get("model"), (base or {}).get("model")
+    if isinstance(model, dict) and isinstance(model.get("settings"), dict):
+        name = next((m["name"] for m in (model, before) if isinstance(m, dict) and "name" in m), ModelPart.name)
+        where = "model.settings." if warn else None
+        result["model"] = model | {"settings": current(str(name), model["settings"], where)}
+    return result
 
 
 def _expand(values: Mapping[str, Any], where: str, inside: tuple[Path, ...]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ not enter, and the bound is of the one sample drawn. Each frame of a batch choos
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scenewise.variational.engine import Cell
     from scenewise.variational.mixture import SpatialMixture
 
-EXTRA = ("better", "all")
+ExtraRefinements = Literal["better", "all"]
 """Refinements beyond the trained number that count: those that raise a frame's bound, or all."""
 
 
@@ -40,7 +40,7 @@ class RefiningConfig:
 
     most_refinements: int = setting(0, "Largest R that training draws; 0 for R always (ours)", minimum=0, maximum=64)
     gradient_decodes: int = setting(0, "Last decodes of a frame that are trained; 0: all (ours)", minimum=0, maximum=64)
-    extra_refinements: str = setting("all", "At test, beyond the trained R: only better ones, or all", choices=EXTRA)
+    extra_refinements: ExtraRefinements = setting("all", "At test, beyond the trained R: only better ones, or all")
 
 
 @dataclass(frozen=True)
