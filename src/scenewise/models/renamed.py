@@ -15,37 +15,64 @@ from scenewise.errors import RenamedSettingWarning
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_DUPLICATES = {f"lds_{key}": (f"duplicates.{key}",) for key in ("weight", "on", "sigma")}
-_DECODER = {"decoder": ("decoder.kind",)} | {
-    f"decoder_{key}": (f"decoder.{key}",) for key in ("channels", "kernel", "factor", "profiles", "groups", "colour")
+_DUPLICATES = {"lds_weight": "duplicates.weight", "lds_on": "duplicates.on", "lds_sigma": "duplicates.sigma"}
+_REFINING = _DUPLICATES | {
+    "decoder": "decoder.kind",
+    "decoder_channels": "decoder.channels",
+    "decoder_factor": "decoder.factor",
+    "encoder": "encoder.kind",
+    "encoder_channels": "encoder.channels",
+    "encoder_pooling": "encoder.pooling",
+    "code": "encoder.code",
+    "groups": "decoder.groups encoder.groups",
 }
-_ENCODER = {"encoder": ("encoder.kind",)} | {
-    f"encoder_{key}": (f"encoder.{key}",)
-    for key in ("channels", "layers", "kernel", "stride", "pooling", "padding", "groups")
+_IODINE = _REFINING | {
+    "decoder_kernel": "decoder.kernel",
+    "decoder_profiles": "decoder.profiles",
+    "encoder_layers": "encoder.layers",
+    "encoder_kernel": "encoder.kernel",
+    "encoder_stride": "encoder.stride",
+    "code_layers": "encoder.code_layers",
+    "code_linear": "encoder.code_linear",
 }
-_GATED = {"gated_channels": ("gated.channels",), "gated_strides": ("gated.strides",), "norm": ("gated.norm",)}
-_REFINING = {**_DUPLICATES, **_DECODER, **_ENCODER, "code": ("encoder.code",)} | {
-    "groups": ("decoder.groups", "encoder.groups")
+_AUTOENCODER = {
+    "decoder": "decoder.kind",
+    "decoder_channels": "decoder.channels",
+    "decoder_profiles": "decoder.profiles",
+    "decoder_groups": "decoder.groups",
+    "encoder_channels": "encoder.channels",
 }
-_IODINE = {**_REFINING, "code_layers": ("encoder.code_layers",), "code_linear": ("encoder.code_linear",)}
+_GATED = {"gated_channels": "gated.channels", "gated_strides": "gated.strides", "norm": "gated.norm"}
 
-RENAMED: dict[str, dict[str, tuple[str, ...]]] = {
+RENAMED: dict[str, dict[str, str]] = {
     "provide": _REFINING,
     "iodine": _IODINE,
     "seq-iodine": _IODINE,
-    "mulmon": _REFINING,
+    "mulmon": _REFINING | {"decoder_profiles": "decoder.profiles"},
     "monet": {
         **_DUPLICATES,
-        **_DECODER,
-        **_ENCODER,
-        "code": ("encoder.hidden",),
-        "activation": ("encoder.activation", "decoder.activation"),
+        **_AUTOENCODER,
+        "activation": "encoder.activation decoder.activation",
+        "encoder": "encoder.kind",
+        "encoder_padding": "encoder.padding",
+        "encoder_pooling": "encoder.pooling",
+        "encoder_groups": "encoder.groups",
+        "code": "encoder.hidden",
+        "decoder_factor": "decoder.factor",
+        "decoder_colour": "decoder.colour",
     },
-    "genesis": {**_DUPLICATES, **_DECODER, **_ENCODER, **_GATED, "code": ("encoder.hidden",)},
+    "genesis": {**_DUPLICATES, **_AUTOENCODER, **_GATED, "code": "encoder.hidden"},
     "genesis-v2": _DUPLICATES,
-    "vae": {**_DECODER, **_ENCODER, **_GATED, "code": ("encoder.code",)},
+    "vae": {
+        **_AUTOENCODER,
+        **_GATED,
+        "encoder": "encoder.kind",
+        "encoder_layers": "encoder.layers",
+        "code": "encoder.code",
+        "decoder_kernel": "decoder.kernel",
+    },
 }
-"""By model: old name of a setting to its names today, several where one setting has become one of each group."""
+"""By model: old name of a setting to its name today; two, with a space, where each of two groups has it now."""
 
 VALUES: dict[tuple[str, str], dict[Any, Any]] = {
     ("monet", "decoder.kind"): {"broadcast": "unpadded"},
@@ -66,8 +93,8 @@ def current(model: str, values: Mapping[str, Any], where: str | None = None) -> 
     """
     result: dict[str, Any] = {}
     for key, value in values.items():
-        names = () if hasattr(value, "items") else RENAMED.get(model, {}).get(key, ())  # `decoder` is a group today
-        moved = {name: VALUES.get((model, name), {}).get(_hashable(value), value) for name in names}
+        names = "" if hasattr(value, "items") else RENAMED.get(model, {}).get(key, "")  # `decoder` is a group today
+        moved = {name: VALUES.get((model, name), {}).get(_hashable(value), value) for name in names.split()}
         for name, new in moved.items():
             group, _, field = name.partition(".")
             result = merge(result, {group: {field: new}})
@@ -90,7 +117,7 @@ def original(model: str, settings: Mapping[str, Any], defaults: Mapping[str, Any
         settings: Under their names of today.
         defaults: Those of the model's settings class.
     """
-    renamed = RENAMED.get(model, {})
+    renamed = {key: names.split() for key, names in RENAMED.get(model, {}).items()}
     groups = {name.partition(".")[0] for names in renamed.values() for name in names}
     nested = {f"{g}.{key}": value for g in sorted(groups & settings.keys()) for key, value in settings[g].items()}
     flat = {key: value for key, value in settings.items() if key not in groups}
