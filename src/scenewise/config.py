@@ -119,7 +119,7 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
     if not hasattr(values, "items"):
         problems.append(f"{prefix.rstrip('.') or 'the settings'} must be a mapping, found {values!r}")
         return cls()
-    hints = typing.get_type_hints(cls)
+    hints, before_all = typing.get_type_hints(cls), len(problems)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     problems += [f"unknown key {prefix}{key}. {nearest(str(key), fields)}" for key in values if key not in fields]
     values_by_name = {}
@@ -136,7 +136,7 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
         if len(problems) == before:
             _check(value, field.metadata, f"{prefix}{name}", problems)
         values_by_name[name] = value
-    if problems:
+    if len(problems) > before_all:
         return cls()
     try:
         return cls(**values_by_name)
