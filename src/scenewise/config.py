@@ -119,7 +119,7 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
     if not hasattr(values, "items"):
         problems.append(f"{prefix.rstrip('.') or 'the settings'} must be a mapping, found {values!r}")
         return cls()
-    hints, before_all = typing.get_type_hints(cls), len(problems)
+    hints, first = typing.get_type_hints(cls), len(problems)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     problems += [f"unknown key {prefix}{key}. {nearest(str(key), fields)}" for key in values if key not in fields]
     values_by_name = {}
@@ -136,7 +136,7 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
         if len(problems) == before:
             _check(value, field.metadata, f"{prefix}{name}", problems)
         values_by_name[name] = value
-    if len(problems) > before_all:
+    if len(problems) > first:
         return cls()
     try:
         return cls(**values_by_name)
@@ -159,13 +159,13 @@ def _convert(value: Any, hint: Any, key: str, problems: list[str]) -> Any:
         if value is None and type(None) in args:
             return None
         arms = [a for a in args if a is not type(None)]
-        listed = isinstance(value, (list, tuple))
-        return _convert(value, next((a for a in arms if _is_sequence(a) == listed), arms[0]), key, problems)
+        is_list = isinstance(value, (list, tuple))
+        return _convert(value, next((a for a in arms if _is_sequence(a) == is_list), arms[0]), key, problems)
     if origin is typing.Literal:
-        chosen = [a for a in args if a == value and isinstance(a, bool) == isinstance(value, bool)]
-        if not chosen:
+        matches = [a for a in args if a == value and isinstance(a, bool) == isinstance(value, bool)]
+        if not matches:
             problems.append(f"{key} is {value!r}; {_allowed(value, args)}")
-        return chosen[0] if chosen else value
+        return matches[0] if matches else value
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, f"{key}.", problems)  # type: ignore[arg-type]
     if _is_sequence(hint):

@@ -74,7 +74,7 @@ RENAMED: dict[str, dict[str, str]] = {
 }
 """By model: old name of a setting to its name today; two, with a space, where each of two groups has it now."""
 
-VALUES: dict[tuple[str, str], dict[Any, Any]] = {
+VALUES: dict[tuple[str, str], dict[str, str]] = {
     ("monet", "decoder.kind"): {"broadcast": "unpadded"},
     ("genesis", "decoder.kind"): {"broadcast": "unpadded"},
     ("vae", "encoder.kind"): {"pooled": "gap"},
@@ -94,14 +94,14 @@ def current(model: str, values: Mapping[str, Any], where: str | None = None) -> 
     result: dict[str, Any] = {}
     for key, value in values.items():
         names = "" if hasattr(value, "items") else RENAMED.get(model, {}).get(key, "")  # `decoder` is a group today
-        moved = {name: VALUES.get((model, name), {}).get(_hashable(value), value) for name in names.split()}
-        for name, new in moved.items():
+        targets = {name: VALUES.get((model, name), {}).get(str(value), value) for name in names.split()}
+        for name, new in targets.items():
             group, _, field = name.partition(".")
             result = merge(result, {group: {field: new}})
-        if not moved:
+        if not targets:
             result = merge(result, {key: value})
         elif where is not None:
-            words = " and ".join(f"{where}{name}={new}" for name, new in moved.items())
+            words = " and ".join(f"{where}{name}={new}" for name, new in targets.items())
             warnings.warn(f"{where}{key}={value} is now written {words}", RenamedSettingWarning, stacklevel=2)
     return result
 
@@ -121,17 +121,13 @@ def original(model: str, settings: Mapping[str, Any], defaults: Mapping[str, Any
     groups = {name.partition(".")[0] for names in renamed.values() for name in names}
     nested = {f"{g}.{key}": value for g in sorted(groups & settings.keys()) for key, value in settings[g].items()}
     flat = {key: value for key, value in settings.items() if key not in groups}
-    same = {f"{g}.{key}": value for g in groups & defaults.keys() for key, value in defaults[g].items()}
-    for key, (name, *others) in renamed.items():
+    default = {f"{g}.{key}": value for g in groups & defaults.keys() for key, value in defaults[g].items()}
+    for key, (name, *copies) in renamed.items():
         if name not in nested:
             continue
         value = nested[name]
         back = {new: old for old, new in VALUES.get((model, name), {}).items()}
-        flat[key] = back.get(_hashable(value), value)
-        same |= dict.fromkeys(others, value)
+        flat[key] = back.get(str(value), value)
+        default |= dict.fromkeys(copies, value)
     old = {name for name, *_ in renamed.values()}
-    return flat | {name: value for name, value in nested.items() if name not in old and value != same.get(name)}
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return flat | {name: value for name, value in nested.items() if name not in old and value != default.get(name)}

@@ -263,16 +263,16 @@ def make_decoder(
     Raises:
         InputError: Slots of one colour are to be drawn without masks.
     """
-    drawn = colours if logit else colours - 1  # all but the unpadded one take the last plane for the logit
+    planes = colours if logit else colours - 1  # all but the unpadded one take the last plane for the logit
     if settings.kind == "broadcast":
-        return BroadcastDecoder(inputs, settings.width, 4, drawn, size, settings.kernel)
+        return BroadcastDecoder(inputs, settings.width, 4, planes, size, settings.kernel)
     if settings.kind == "unpadded":
         widths, activation = settings.widths, settings.activation
         return UnpaddedBroadcastDecoder(inputs, colours, size, widths=widths, activation=activation, logit=logit)
     if settings.kind == "deconv":
-        return DeconvDecoder(inputs, settings.width, drawn, size)
+        return DeconvDecoder(inputs, settings.width, planes, size)
     if not settings.is_flat:
-        shape = (settings.width, settings.groups, drawn, size, settings.factor, settings.profiles)
+        shape = (settings.width, settings.groups, planes, size, settings.factor, settings.profiles)
         return CoarseToFineDecoder(inputs, *shape)
     if not logit:
         raise InputError("decoder.colour", "'flat' is for slots with masks.", "Use decoder.colour=image.")
