@@ -144,6 +144,13 @@ def test_our_decoder_draws_every_number_of_colours(channels: int) -> None:
     assert 0 < d.appearance.min() < d.appearance.max() < 1
 
 
+def test_components_can_be_inferred_from_means_under_pooled_masks() -> None:
+    model = genesis(encoder={"kind": "means", "pooling": 2})
+    output = model(frames(4))
+    model.loss(output.terms).sum().backward()
+    assert model.components.encoder.hidden.weight.grad.abs().sum() > 0
+
+
 def test_evaluation_uses_running_statistics() -> None:
     model, seen = genesis(), frames(4)
     for _ in range(3):

@@ -54,6 +54,16 @@ def test_every_decoder_draws_every_number_of_colours(decoder: str, channels: int
     torch.testing.assert_close(d.reconstruction, d.appearance[:, :, 0])
 
 
+@pytest.mark.parametrize("encoder", [{"kind": "flat"}, {"kind": "strided", "pooling": 2}, {"kind": "gap"}])
+def test_every_encoder_of_slots_sees_the_image(encoder: dict[str, object]) -> None:
+    output = vae(encoder=encoder)(frames())
+    assert output.terms["kl"].isfinite().all()
+    with pytest.raises(InputError, match="31 or more"):
+        vae(encoder={"kind": "unpadded"})
+    with pytest.raises(InputError, match=r"encoder\.kind is 'means'; allowed: flat, gap, strided, unpadded, gated"):
+        vae(encoder={"kind": "means"})
+
+
 def test_terms_are_those_of_a_gaussian_and_closed_forms() -> None:
     model, seen = vae(), frames(3, 2)
     output = model(seen, seed=4)
