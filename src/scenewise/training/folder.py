@@ -93,7 +93,9 @@ class RunFolder:
         Raises:
             InputError: There is no run in the folder.
         """
-        return from_plain(self.settings()["recipe"], str(self.path / RECIPE))
+        values = with_current_names(self.settings()["recipe"], warn=False)
+        stages = [with_current_names(stage, warn=False) for stage in values.get("stages") or ()]
+        return from_plain(values | {"stages": stages}, str(self.path / RECIPE))
 
     def check_same(self, plan: Plan, may_lengthen: bool = True) -> bool:
         """Check that a stage can go on as `plan`; more steps than it had been planned with lengthen it.
@@ -113,7 +115,8 @@ class RunFolder:
         before, current = settings["data"]["fingerprint"], plan.train.fingerprint()
         if before != current:
             problems.append(f"data fingerprint: {before} in the run, {current} now")
-        if not problems and build(type(plan.config), settings["model"], str(self.path / RECIPE)) != plan.config:
+        model = renamed.current(new.model.name, settings["model"])
+        if not problems and build(type(plan.config), model, str(self.path / RECIPE)) != plan.config:
             problems.append("the model's effective settings changed with the version of scenewise")
         if problems:
             raise InputError(
@@ -142,10 +145,7 @@ class RunFolder:
             raise InputError(file, f"cannot be read: {error}.", "Begin the run anew.") from error
         if not isinstance(settings, dict) or not {"recipe", "model", "data"} <= settings.keys():
             raise InputError(file, "must hold recipe, model and data.", "Begin the run anew.")
-        recipe = with_current_names(settings["recipe"], warn=False)
-        recipe["stages"] = [with_current_names(stage, warn=False) for stage in recipe.get("stages") or ()]
-        final = (recipe["stages"] or [recipe])[-1]
-        return settings | {"recipe": recipe, "model": renamed.current(final["model"]["name"], settings["model"])}
+        return settings
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 

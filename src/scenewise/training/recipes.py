@@ -297,13 +297,13 @@ def with_current_names(
     """
     from scenewise.models.renamed import current
 
-    result = dict(values)
-    model, before = values.get("model"), (base or {}).get("model")
-    if isinstance(model, dict) and isinstance(model.get("settings"), dict):
-        name = next((m["name"] for m in (model, before) if isinstance(m, dict) and "name" in m), ModelPart.name)
-        where = "model.settings." if warn else None
-        result["model"] = model | {"settings": current(str(name), model["settings"], where)}
-    return result
+    model = values.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("settings"), dict):
+        return dict(values)
+    inherited = (base or {}).get("model")
+    name = model.get("name") or (inherited.get("name") if isinstance(inherited, dict) else None) or ModelPart.name
+    settings = current(str(name), model["settings"], "model.settings." if warn else None)
+    return {**values, "model": model | {"settings": settings}}
 
 
 def _expand(values: Mapping[str, Any], where: str, inside: tuple[Path, ...]) -> dict[str, Any]:
