@@ -94,8 +94,10 @@ class RunFolder:
             InputError: There is no run in the folder.
         """
         values = with_current_names(self.settings()["recipe"], warn=False)
-        stages = [with_current_names(stage, warn=False) for stage in values.get("stages") or ()]
-        return from_plain(values | {"stages": stages}, str(self.path / RECIPE))
+        if isinstance(values.get("stages"), list):
+            stages = values["stages"]
+            values["stages"] = [with_current_names(s, warn=False) if isinstance(s, dict) else s for s in stages]
+        return from_plain(values, str(self.path / RECIPE))
 
     def check_same(self, plan: Plan, may_lengthen: bool = True) -> bool:
         """Check that a stage can go on as `plan`; more steps than it had been planned with lengthen it.
