@@ -43,7 +43,7 @@ def test_observed_views_come_in_the_order_asked_for(decomposer: Decomposer) -> N
     model = decomposer.model
     assert isinstance(model, Mulmon)
     cameras = torch.from_numpy(made.viewpoints)[None]
-    posterior = model.observe(made.tensor[[3, 0]][None], cameras[:, [3, 0]], seed=4)
+    posterior = model.infer(made.tensor[[3, 0]][None], cameras[:, [3, 0]], seed=4)
     np.testing.assert_array_equal(found.mean, posterior.mean[0])
     shown = model.render(posterior, cameras[:, [1, 3]], seed=None)
     np.testing.assert_allclose(found.drawn.images, shown.reconstruction[0].movedim(1, -1), atol=1e-6)

@@ -151,8 +151,8 @@ def _data(findings: Findings) -> None:
     from scenewise.data.footage.cache import default_folder
 
     cache = default_folder()
-    held = sum(f.stat().st_size for f in cache.rglob("*") if f.is_file()) if cache.is_dir() else 0
-    findings.say("data", f"decoded footage kept in {cache}: {held / (1 << 20):.0f} MiB")
+    size = sum(f.stat().st_size for f in cache.rglob("*") if f.is_file()) if cache.is_dir() else 0
+    findings.say("data", f"decoded footage kept in {cache}: {size / (1 << 20):.0f} MiB")
 
 
 def _room(findings: Findings) -> None:

@@ -49,13 +49,13 @@ def add_model(
 
 def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
     """Print one line for each number of refinements that is asked for and was not validated."""
-    asked = args.refinements if isinstance(args.refinements, list) else [args.refinements]
-    for line in filter(None, map(decomposer.untried, asked)):
+    values = args.refinements if isinstance(args.refinements, list) else [args.refinements]
+    for line in filter(None, map(decomposer.untried, values)):
         print(f"note: {line}", file=sys.stderr)
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:
-    """Add whether cells are compiled first."""
+    """Add whether decodes are compiled first."""
     parser.add_argument(
         "--compile",
         action="store_true",
@@ -123,14 +123,14 @@ def numbers(text: str | None, option: str, *counts: int) -> tuple[int, ...] | No
     if text is None:
         return None
     parts = text.replace("x", ",").split(",")
-    wanted = " or ".join(map(str, counts))
+    counts_text = " or ".join(map(str, counts))
     try:
-        found = tuple(int(part) for part in parts)
+        values = tuple(int(part) for part in parts)
     except ValueError:
-        raise InputError(option, f"expected {wanted} whole numbers with commas; found {text!r}.") from None
-    if len(found) not in counts:
-        raise InputError(option, f"expected {wanted} numbers with commas; found {text!r}.")
-    return found
+        raise InputError(option, f"expected {counts_text} whole numbers with commas; found {text!r}.") from None
+    if len(values) not in counts:
+        raise InputError(option, f"expected {counts_text} numbers with commas; found {text!r}.")
+    return values
 
 
 def words(text: str | None) -> list[str] | None:

@@ -177,7 +177,7 @@ def render_scene(
     device = decomposer.device
     cameras = torch.from_numpy(scene.viewpoints).to(device).unsqueeze(0)
     frames = scene.tensor[list(seen)].to(device).unsqueeze(0)
-    posterior = model.observe(frames, cameras[:, list(seen)], slots, refinements, seed)
+    posterior = model.infer(frames, cameras[:, list(seen)], slots, refinements, seed)
     turn = turn_viewpoints(scene.viewpoints, seen[0])
     around = torch.from_numpy(turn).to(device).unsqueeze(0)
     return Rendering(

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from scenewise.decompose.decomposer import Decomposer
-from scenewise.decompose.linking import contributions, link
 from scenewise.decomposition import Decomposition
 from scenewise.models.iodine import Iodine, IodineConfig
+from scenewise.variational.linking import link
 
 
 def frame(order: list[int], shift: int = 0, batch: int = 1) -> Decomposition:
@@ -22,21 +22,27 @@ def frame(order: list[int], shift: int = 0, batch: int = 1) -> Decomposition:
     return Decomposition(logits.softmax(2), appearance, vectors, vectors, vectors, vectors, once, once)
 
 
+def after(order: list[int], decomposition: Decomposition) -> Decomposition:
+    """Return a frame as linked to one whose slots are numbered as `order` says."""
+    return link(decomposition, link(frame(order), {})[1])[0]
+
+
 def test_slots_are_put_in_the_order_of_the_frame_before() -> None:
-    linked = link(frame([2, 0, 1]), contributions(frame([0, 1, 2])))
+    linked = after([0, 1, 2], frame([2, 0, 1]))
     assert linked.mean[0, 0, :, 0].tolist() == [0, 1, 2]
     torch.testing.assert_close(linked.masks, frame([0, 1, 2]).masks)
     assert linked.log_likelihood.shape == (1, 1)
 
 
 def test_what_moves_a_little_is_followed() -> None:
-    linked = link(frame([1, 2, 0], shift=1), contributions(frame([0, 1, 2])))
+    linked = after([0, 1, 2], frame([1, 2, 0], shift=1))
     assert linked.mean[0, 0, :, 0].tolist() == [0, 1, 2]
 
 
 def test_every_video_of_a_batch_has_its_own_order() -> None:
-    before = torch.cat([contributions(frame([0, 1, 2])), contributions(frame([2, 1, 0]))])
-    linked = link(frame([1, 2, 0], batch=2), before)
+    shown = [link(frame(order), {})[1]["shown"] for order in ([0, 1, 2], [2, 1, 0])]
+    linked, state = link(frame([1, 2, 0], batch=2), {"shown": torch.cat(shown)})
+    assert state["order"].tolist() == [[2, 0, 1], [1, 0, 2]]
     assert linked.mean[:, 0, :, 0].tolist() == [[0, 1, 2], [2, 1, 0]]
 
 

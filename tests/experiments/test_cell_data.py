@@ -9,8 +9,8 @@ import pytest
 
 from scenewise.errors import InputError
 from scenewise.experiments import experiment as experiments
+from scenewise.experiments.cell_data import CellData
 from scenewise.experiments.cell_folder import CellFolder
-from scenewise.experiments.made import Made
 from scenewise.training.reporter import Reporter
 
 MADE = {"source": "balls-colour", "settings": {"size": 16, "max_balls": 2, "min_balls": 2, "frames": 4},
@@ -63,15 +63,15 @@ def test_a_run_whose_data_were_removed_gets_them_again(folder, tmp_path):
 
 
 def test_equal_data_share_a_folder_and_others_do_not():
-    made = Made(**MADE)
-    assert made.name == Made(**MADE).name
-    assert made.name != Made(**{**MADE, "samples": {**MADE["samples"], "train": 7}}).name
+    made = CellData(**MADE)
+    assert made.name == CellData(**MADE).name
+    assert made.name != CellData(**{**MADE, "samples": {**MADE["samples"], "train": 7}}).name
     with pytest.raises(InputError, match=r"samples\.train"):
-        Made("balls-colour", {}, {"train": 0})
+        CellData("balls-colour", {}, {"train": 0})
 
 
 def test_a_second_process_waits_for_the_first(tmp_path):
-    made, lines = Made(**MADE), []
+    made, lines = CellData(**MADE), []
     code = (
         "import sys; from pathlib import Path; from scenewise.experiments.locks import lock\n"
         "with lock(Path(sys.argv[1])):\n print('held', flush=True); sys.stdin.read()"
@@ -84,9 +84,9 @@ def test_a_second_process_waits_for_the_first(tmp_path):
     waiting = threading.Thread(target=made.make, args=(tmp_path, lines.append))
     waiting.start()
     time.sleep(0.7)
-    assert not made.is_there(tmp_path)
+    assert not made.is_whole(tmp_path)
     assert len(lines) == 1
     assert "another process" in lines[0]
     other.communicate()
     waiting.join()
-    assert made.is_there(tmp_path)
+    assert made.is_whole(tmp_path)

@@ -1,7 +1,7 @@
 """Results that come with the package: what this project has measured, one small file per experiment.
 
-`keep` takes over what a campaign scored; `results` returns cells of an experiment's folder, and kept ones for the rest.
-Values of single images are kept where a module names them in `EACH`; quartiles stand for others.
+`keep` takes over what a campaign scored; `results` returns cells of an experiment's folder, and the package's for the
+rest. Values of single images stay where a module names them in `EACH`; quartiles stand for others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.errors import InputError
-from scenewise.experiments.results import Result, filled, of_cell, read_scores
+from scenewise.experiments.results import Result, current, of_cell, read_scores
 from scenewise.media.files import write_atomically, writing
 
 if TYPE_CHECKING:
@@ -47,15 +47,15 @@ def file_of(name: str) -> Path:
 
 
 def read(name: str) -> dict[str, Any]:
-    """Return what is kept of an experiment: scores by cell, by size; empty where nothing is.
+    """Return what the package has of an experiment: scores by cell, by size; empty where it has nothing.
 
     Raises:
         InputError: The file cannot be read.
     """
     path = file_of(name)
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return {size: {name: filled(scores) for name, scores in cells.items()} for size, cells in kept.items()}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {size: {name: current(scores) for name, scores in cells.items()} for size, cells in content.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -67,22 +67,22 @@ def results(experiment: Experiment, out: Path | None = None) -> list[Result]:
 
     Args:
         experiment: At one size.
-        out: Folder of its cells; None, or a cell that has no scores there: what is kept.
+        out: Folder of its cells; None, or a cell that has no scores there: what the package has.
 
     Raises:
         InputError: Scores cannot be read.
     """
-    known, listed = read(experiment.name).get(experiment.size, {}), []
+    package, results = read(experiment.name).get(experiment.size, {}), []
     for cell in experiment.cells:
-        own = {} if out is None else of_cell(cell, read_scores(out / cell.name))
-        scores = own if _holds(own) else of_cell(cell, _current(cell, known.get(cell.name, {})))
+        folder = {} if out is None else of_cell(cell, read_scores(out / cell.name))
+        scores = folder if _holds(folder) else of_cell(cell, _of_weights(cell, package.get(cell.name, {})))
         if _holds(scores):
-            listed.append(Result(cell, scores))
-    return listed
+            results.append(Result(cell, scores))
+    return results
 
 
-def _current(cell: Cell, scores: dict[str, Any]) -> dict[str, Any]:
-    """Return kept scores, nothing where they are of other weights than those that ship now."""
+def _of_weights(cell: Cell, scores: dict[str, Any]) -> dict[str, Any]:
+    """Return scores of the package, nothing where they are of other weights than those that ship now."""
     now = None if cell.weights is None else weights_hash(cell.weights)
     return scores if now is None or scores.get("weights") == now else {}
 
@@ -104,7 +104,7 @@ def is_whole(result: Result) -> bool:
 
 
 def keep(experiment: Experiment, out: Path) -> int:
-    """Take over the scores of a folder's cells; what is kept of other cells stays, of cells that are no more goes.
+    """Take over the scores of a folder's cells; those of other cells stay, those of cells that are no more go.
 
     Args:
         experiment: At one size.
@@ -117,21 +117,21 @@ def keep(experiment: Experiment, out: Path) -> int:
         InputError: Scores cannot be read, or the package cannot be written.
     """
     whole = read(experiment.name)
-    known, taken = whole.get(experiment.size, {}), 0
+    package, count = whole.get(experiment.size, {}), 0
     each = frozenset(getattr(experiment.hooks(), "EACH", ()))
     cells = {}
     for cell in experiment.cells:
         scores = of_cell(cell, read_scores(out / cell.name))
         if _holds(scores):
-            taken += 1
+            count += 1
             cells[cell.name] = _small(scores, each)
-        elif _current(cell, known.get(cell.name, {})):
-            cells[cell.name] = known[cell.name]
+        elif _of_weights(cell, package.get(cell.name, {})):
+            cells[cell.name] = package[cell.name]
     path = file_of(experiment.name)
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, _text({**whole, experiment.size: cells}))
-    return taken
+    return count
 
 
 def _text(content: dict[str, Any]) -> str:
@@ -141,8 +141,8 @@ def _text(content: dict[str, Any]) -> str:
         lines = []
         for name, scores in cells.items():
             facts = json.dumps({key: value for key, value in scores.items() if key != "scores"})
-            done = ",\n".join(f"   {json.dumps(one)}" for one in scores["scores"])
-            lines.append(f'  {json.dumps(name)}: {facts[:-1]}, "scores": [\n{done}\n  ]}}')
+            evaluations = ",\n".join(f"   {json.dumps(one)}" for one in scores["scores"])
+            lines.append(f'  {json.dumps(name)}: {facts[:-1]}, "scores": [\n{evaluations}\n  ]}}')
         sizes.append(f"{json.dumps(size)}: {{\n" + ",\n".join(lines) + "\n }")
     return "{\n " + ",\n ".join(sizes) + "\n}\n"
 
@@ -150,7 +150,7 @@ def _text(content: dict[str, Any]) -> str:
 def _small(scores: Mapping[str, Any], each: frozenset[str]) -> dict[str, Any]:
     facts = {key: scores[key] for key in _FACTS if key in scores}
     return facts | {
-        "scores": [done | {"rows": [_row(row, each) for row in done["rows"]]} for done in scores.get("scores", [])]
+        "scores": [one | {"rows": [_row(row, each) for row in one["rows"]]} for one in scores.get("scores", [])]
     }
 
 
@@ -159,7 +159,7 @@ def _row(row: Mapping[str, Any], each: frozenset[str]) -> dict[str, Any]:
     small["protocol"] = row["protocol"]
     if "each" in row:
         small["quartiles"] = quartiles(row)
-        if f"{row['protocol']} {row['measure']}" in each:
+        if f"{row['protocol']} {row['metric']}" in each:
             small["each"] = [[_rounded(v) for v in row["each"][0]]]
     return small
 
@@ -176,6 +176,6 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.{DIGITS}g}")
 
 
-def counted(experiment: Experiment, out: Path | None = None) -> tuple[int, int]:
+def progress(experiment: Experiment, out: Path | None = None) -> tuple[int, int]:
     """Return how many cells have all their scores, and how many cells there are."""
     return sum(map(is_whole, results(experiment, out))), len(experiment.cells)

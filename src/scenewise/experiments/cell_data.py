@@ -20,7 +20,7 @@ _ASK_AGAIN = 0.5  # seconds
 
 
 @dataclass(frozen=True)
-class Made:
+class CellData:
     """What is made."""
 
     source: str = setting("", "Registered name of the source")
@@ -36,8 +36,8 @@ class Made:
     @property
     def name(self) -> str:
         """Name of its folder: equal for equal data, so that experiments share them."""
-        told = json.dumps([self.source, self.settings, self.samples], sort_keys=True)
-        return f"{self.source}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        identity = json.dumps([self.source, self.settings, self.samples], sort_keys=True)
+        return f"{self.source}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
     def data_part(self, data: Path | None) -> dict[str, Any]:
         """Return the data part of a recipe: the made files below `data`, or the source itself where that is None."""
@@ -45,7 +45,7 @@ class Made:
             return {"source": self.source, "settings": self.settings}
         return {"source": "made", "settings": {"path": str(data / self.name)}}
 
-    def is_there(self, data: Path) -> bool:
+    def is_whole(self, data: Path) -> bool:
         """Say whether all splits are whole."""
         return all((data / self.name / split / "manifest.json").is_file() for split in self.samples)
 
@@ -62,7 +62,7 @@ class Made:
         from scenewise.data.shards.writer import make, make_plan
 
         folder, waited = data / self.name, False
-        while not self.is_there(data):
+        while not self.is_whole(data):
             try:
                 with lock(data / f"{self.name}.lock"):
                     for split, count in self.samples.items():

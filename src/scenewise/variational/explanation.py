@@ -1,4 +1,4 @@
-"""How slots explain images: what models that explain every image by itself find, and what is shown of it."""
+"""How slots explain images, for models that explain every image by itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KL_FORMS = ("sample", "analytic")
 
 
 @dataclass(frozen=True)
-class Explained:
+class ImageExplanation:
     """N images, each by K slots.
 
     Attributes:
@@ -53,7 +53,7 @@ class Explained:
 
 
 @dataclass(frozen=True)
-class ExplainedTwice(Explained):
+class AttentionExplanation(ImageExplanation):
     """Images whose masks are found by an attention and drawn by a decoder; `log_masks` are those that are shown.
 
     Attributes:
