@@ -47,9 +47,9 @@ def export(
     stop: Callable[[], bool] | None = None,
 ) -> Summary:
     """Run a decomposition to its end and write it; see `Result.save` for the arguments and errors."""
-    chosen = choose_formats(formats)
+    writers = choose_formats(formats)
     with OutputFolder(folder, overwrite) as output:
-        job = _Job(result, output.path, chosen)
+        job = _Job(result, output.path, writers)
         try:
             summary = job.run(progress, stop)
             summary.folder = str(folder)
@@ -149,15 +149,15 @@ class _Job:
     def summary(self) -> Summary:
         """Judge the video from what was gathered so far."""
         model, clip = self.result.model, self.result.clip
-        judged = self.evidence.verdict()
+        outcome = self.evidence.verdict()
         return Summary(
             model=model.name,
             frames=self.statistics.frames,
-            verdict=judged.name,
-            message=judged.message,
-            remedy=verdict.training_command(judged.name, clip.origin),
-            roles=judged.roles,
-            mse=judged.mse,
+            verdict=outcome.name,
+            message=outcome.message,
+            remedy=verdict.training_command(outcome.name, clip.origin),
+            roles=outcome.roles,
+            mse=outcome.mse,
             limit=verdict.limit(model.validated),
             validated_mse=model.validated.mse,
             scores=self.scores.rows(),
