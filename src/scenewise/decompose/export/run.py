@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
 _DEFAULT_RATE = 12.0  # frames per second of videos to write where the source knows none
 _CONVENTIONS = {
-    "labels.npz, slots.json": "slots count from 0; track_ids says which number a slot's object has in all other files",
-    "masks/, masks.json, tracks.csv, report.html": "objects count from 1; 0 is what is no object; tracks.csv has no "
-    "header",
+    "labels.npz, masks/, masks.json, slots.json": "labels.npz and slots.json count slots from 0 and say with track_ids "
+    "which number a slot's object has in all other files; masks/ and masks.json hold that number, 0 where there is no "
+    "object",
+    "tracks.csv, report.html": "objects count from 1; what is no object is left out of tracks.csv, which has no header",
     "frames": "indices in the source, from 0; tracks.csv and the images of masks.json count from 1",
-    "masks.json, tracks.csv, slots.json": "in pixels of the source, which tracks.csv counts from 1, the others from 0; "
-    "all other files have the size of the results",
+    "pixels": "masks.json, tracks.csv and slots.json are in pixels of the source, which tracks.csv counts from 1, the "
+    "others from 0; all other files have the size of the results",
 }
 
 
