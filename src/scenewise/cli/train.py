@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.training.reporter import Reporter
     from scenewise.training.run import Run, is_first
 
-    first, out = is_first(), args.out or Path("runs") / recipe_text.name
+    first, out = is_first(), args.out or Path("runs") / (recipe_text.name or "run")
     training = Run(recipe_text, out, args.resume, args.until, start)
     threads.choose_for(training.plans[-1].make_model(warm=False), training.device)
     reporter: Any = ConsoleReporter() if first else Reporter()

@@ -25,6 +25,7 @@ from scenewise.config import build, merge, nest, plain, setting
 from scenewise.errors import InputError, nearest
 from scenewise.experiments.made import Made
 from scenewise.training import recipes
+from scenewise.yaml_text import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -282,7 +283,7 @@ def _changed(path: Path) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _read(path: Path, _: int) -> File:
-    return build(File, recipes.read_yaml(path, "sizes"), path.stem)
+    return build(File, read_yaml(path, "sizes", "See docs/experiments.md."), path.stem)
 
 
 @functools.lru_cache(maxsize=256)

@@ -24,7 +24,7 @@ import numpy as np
 
 from scenewise.config import build, setting
 from scenewise.data import fingerprints
-from scenewise.data.containers.hdf5 import h5_array, open_h5
+from scenewise.data.containers.hdf5 import h5_array
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.objects import ObjectKeys
@@ -32,6 +32,7 @@ from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import load_image
+from scenewise.media.hdf5 import open_h5
 from scenewise.media.pixels import to_uint8
 
 if TYPE_CHECKING:
