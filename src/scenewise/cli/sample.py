@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenewise.cli import options
+from scenewise.cli.progress import say
 
 if TYPE_CHECKING:
     import argparse
@@ -33,12 +34,13 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.decompose.sampling import sample_scenes, save_scenes
     from scenewise.media.output_folder import check_free
 
+    options.check_seed(args.seed)
     check_limits(slots=args.slots, refinements=args.refinements)
     check_free(Path(args.out), args.overwrite)
     decomposer = sw.load(args.model, args.device)
     decomposer.model.refuse(args.refinements)
     scenes = sample_scenes(decomposer.model, args.count, args.slots, args.seed)
     files = save_scenes(scenes, Path(args.out), decomposer, args.seed, args.overwrite)
-    print(f"{decomposer.name}: {args.count} scenes of {scenes.masks.shape[1]} slots, seed {args.seed}")
-    print(f"  {args.out}: {', '.join(files)}")
+    say(f"{decomposer.name}: {args.count} scenes of {scenes.masks.shape[1]} slots, seed {args.seed}")
+    say(f"  {args.out}: {', '.join(files)}")
     return 0

@@ -23,9 +23,9 @@ from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.on_request import ON_REQUEST
 from scenewise.experiments.kept import weights_hash
-from scenewise.experiments.locks import lock
 from scenewise.experiments.results import SCORES, of_cell, read_scores
 from scenewise.media.files import write_atomically, writing
+from scenewise.media.locks import lock
 from scenewise.training.folder import RECIPE, RunFolder
 from scenewise.training.plan import make_plan
 from scenewise.training.recipes import differences

@@ -171,6 +171,12 @@ def writing(path: str | Path) -> Iterator[None]:
         raise write_problem(path, error) from error
 
 
+def is_of_writing(error: OSError, folder: Path) -> bool:
+    """Return whether an error came from writing into a folder, and not from something that was read meanwhile."""
+    named = error.filename if isinstance(error.filename, str) else ""
+    return error.errno in _NO_SPACE or Path(named).is_relative_to(folder)
+
+
 def write_problem(path: str | Path, error: OSError) -> InputError:
     """Return the `InputError` for a write to `path` that failed with `error`."""
     folder = Path(path).absolute().parent
