@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
-from scenewise.media.files import check_readable, reading, writing
+from scenewise.media.files import check_readable, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,11 +149,11 @@ def created(path: Path) -> Iterator[Any]:
         path: The file; one that is there is replaced.
 
     Raises:
-        InputError: The disk is full or the folder cannot be written; it may be raised as late as the block's end.
+        OSError: The disk is full or the folder cannot be written; it may be raised as late as the block's end.
     """
     import h5py
 
-    with writing(path), path.open("w+b", buffering=0) as raw:
+    with path.open("w+b", buffering=0) as raw:
         disk = _Disk(raw)
         try:
             with h5py.File(disk, "w") as file:

@@ -18,7 +18,7 @@ from scenewise.data.shards.layouts import layout
 from scenewise.data.shards.packing import Span
 from scenewise.data.splits import check_index, check_span, check_split
 from scenewise.errors import InputError
-from scenewise.media.files import reading
+from scenewise.media.files import check_readable, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,8 +126,11 @@ class MadeSource(Source):
         """
         if number not in self._open:
             shard = self.manifest.shards[number]
+            files = shard.paths(self.folder)
             with _reading(self.folder, shard.name):
-                self._open[number] = self._layout.read(shard.paths(self.folder))
+                for file in files.values():
+                    check_readable(file)
+                self._open[number] = self._layout.read(files)
             while len(self._open) > _OPEN:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)
