@@ -49,14 +49,15 @@ def _check(path: Path, file: Any) -> None:
     """Check all links, none of which is followed out of the file, and all data sets."""
     import h5py
 
-    def link(name: str, found: Any) -> None:
-        if isinstance(found, h5py.ExternalLink):
-            problem = f"{_name(name)} is a link to another file, which is not opened."
-            raise InputError(path, problem, "Copy the data into one file.")
-
+    link = file.visititems_links(lambda name, kind: name if isinstance(kind, h5py.ExternalLink) else None)
+    if link is not None:
+        problem = f"{_name(link)} is a link to another file, which is not opened."
+        raise InputError(path, problem, "Copy the data into one file.")
+    datasets: list[Any] = []  # an error must not leave a visit halfway
+    file.visititems(lambda _, item: datasets.append(item) if isinstance(item, h5py.Dataset) else None)
     size = path.stat().st_size
-    file.visititems_links(link)
-    file.visititems(lambda name, item: check_dataset(path, item, size) if isinstance(item, h5py.Dataset) else None)
+    for dataset in datasets:
+        check_dataset(path, dataset, size)
 
 
 def check_dataset(path: Path, dataset: Any, size: int) -> None:

@@ -363,7 +363,8 @@ def _rest(values: Mapping[str, Any]) -> list[str]:
     from scenewise.training.plan import examine
 
     problems: dict[str, None] = {}
-    for part in values.get("stages") or [values]:
+    stages = values.get("stages")
+    for part in [s for s in stages if isinstance(s, dict)] if isinstance(stages, list) and stages else [values]:
         try:
             recipe = build(Recipe, {key: part[key] for key in ("model", "data") if key in part}, "")
         except InputError:
