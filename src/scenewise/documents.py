@@ -80,7 +80,7 @@ def check_plain(values: Any) -> None:
         ValueError: They nest too deep, or hold an integer beyond 64 bits or half a character (a lone surrogate).
     """
     level = [values]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         for value in level:
             _check_scalar(value)
         level = [part for value in level for part in _parts(value)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -113,8 +114,8 @@ class OutputFolder:
     def _prefix(self) -> str:
         """What names of hidden folders for this target begin with; long names end in a hash."""
         name = self.target.name
-        if len(name.encode()) > _LONGEST_PREFIX:
-            name = f"{name[:40]}-{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:12]}"
+        if len(os.fsencode(name)) > _LONGEST_PREFIX:
+            name = f"{name[:20]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
         return f".{name}."
 
     def _sweep(self) -> None:

@@ -143,7 +143,17 @@ class MadeSource(Source):
         number, row = self._place(index)
         span = self._span(index, start, frames, extras)
         with _reading(self.folder, self.manifest.shards[number].name):
-            return self.with_objects(self.rows(number).sample(row, span))
+            sample = self.rows(number).sample(row, span)
+            self._check(sample, span.stop - span.first)
+            return self.with_objects(sample)
+
+    def _check(self, sample: Sample, frames: int) -> None:
+        """Raise ValueError where a video is not of the size and kind that the manifest tells."""
+        height, width = self.facts.size
+        if sample.frames.dtype != np.uint8 or sample.frames.shape != (frames, self.facts.channels, height, width):
+            raise ValueError(f"frames of {sample.frames.dtype} {sample.frames.shape}")
+        if sample.ids is not None and (sample.ids.dtype != np.int64 or sample.ids.shape != (frames, height, width)):
+            raise ValueError(f"ids of {sample.ids.dtype} {sample.ids.shape}")
 
     def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
         number, row = self._place(index)
