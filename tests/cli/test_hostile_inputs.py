@@ -82,7 +82,7 @@ def huge_chunk(path):
 
 def never_written(path):
     with h5py.File(path, "w") as file:
-        file.create_dataset("frames", (10**7, 64, 64, 3), "u1", chunks=(1, 64, 64, 3))
+        file.create_dataset("frames", (10**9, 64, 64, 3), "u1", chunks=(1, 64, 64, 3))
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def open_source(text: str, split: str, settings: Sequence[str] = ()) -> Source:
     from scenewise.data import SOURCES
 
     name, values = named_source(text, settings)
-    source: Source = SOURCES.get(name)(split=split, **values)
+    source: Source = SOURCES.get(name).make(split, values)
     return source
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
-from scenewise.media.hdf5 import open_h5
+from scenewise.media.hdf5 import check_dataset, open_h5
 from scenewise.media.npy import read_header
 from scenewise.media.pixels import fit, to_rgb, to_uint8
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, safe_name
@@ -27,6 +27,7 @@ LAYOUTS = ("NTHWC", "TNHWC", "NTCHW", "TNCHW", "THWC", "TCHW", "NTHW", "TNHW", "
 
 _CHANNELS = (1, 3, 4)
 _LARGEST_UNPACKED = 1 << 32  # bytes of a compressed npz member that is unpacked in memory
+_LARGEST_EMPTY = 1 << 28  # bytes of an h5 data set that were never written
 _UNPACKED_ANYWAY = 1 << 28  # bytes that are unpacked however small they were packed
 _MOST_PACKED = 200  # beyond that, bytes of an array that one packed byte may stand for: pictures pack to a tenth
 _REMEDY = "Write the file again."
@@ -146,6 +147,7 @@ def opened(path: Path, key: str | None) -> Iterator[Any]:
         with _h5_file(path) as file:
             with reading(path, "an HDF5 file", _REMEDY):
                 values = file[_chosen(path, key, _h5_shapes(file))]
+            check_dataset(path, values, path.stat().st_size, _LARGEST_EMPTY)  # all of it is going to be read
             yield values
 
 

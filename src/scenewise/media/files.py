@@ -84,6 +84,17 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
+def is_below(name: str) -> bool:
+    """Return whether a path that a file names is one below the file's folder, as it is written; links are the user's.
+
+    Examples:
+        >>> is_below("data/00000.npy"), is_below("../00000.npy"), is_below("/data/00000.npy")
+        (True, False, False)
+    """
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
 def check_name(subject: object, name: str) -> None:
     """Check that a name can be that of one file or folder anywhere, and stays where it is put.
 

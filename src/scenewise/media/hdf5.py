@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 _REMEDY = "It may be incomplete; get or copy it again."
 _LARGEST_CHUNK = 1 << 29  # bytes; a chunk is unpacked whole for whatever is read of it
-_LARGEST_EMPTY = 1 << 30  # bytes that a data set may claim beyond what its file can hold
+_LARGEST_EMPTY = 1 << 34  # bytes that a data set may claim beyond what its file can hold: parts may not be written yet
 _MOST_PACKED = 1100  # bytes that a compressed byte can stand for; deflate reaches 1032
 
 
@@ -33,6 +34,8 @@ def open_h5(path: str | Path, **options: Any) -> Any:
     import h5py
 
     path = Path(path)
+    if not os.path.lexists(path):
+        raise InputError(path, "no such file.", "Check the path.")
     check_readable(path)
     with reading(path, "an HDF5 file", _REMEDY):
         file = h5py.File(path, "r", **options)
@@ -60,13 +63,14 @@ def _check(path: Path, file: Any) -> None:
         check_dataset(path, dataset, size)
 
 
-def check_dataset(path: Path, dataset: Any, size: int) -> None:
+def check_dataset(path: Path, dataset: Any, size: int, beyond: int = _LARGEST_EMPTY) -> None:
     """Check that a data set lies in its file and can be read.
 
     Args:
         path: The file, for the message.
         dataset: The data set; nothing of it is read.
         size: Bytes of the file.
+        beyond: Bytes that it may claim beyond what that can hold.
 
     Raises:
         InputError: It does not, or cannot.
@@ -82,7 +86,7 @@ def check_dataset(path: Path, dataset: Any, size: int) -> None:
         remedy = "Write it again in chunks of a frame."
         raise InputError(path, f"{problem} {_LARGEST_CHUNK >> 20} MiB are read at once.", remedy)
     claimed = math.prod(dataset.shape) * item
-    if claimed > _LARGEST_EMPTY + _MOST_PACKED * size:
+    if claimed > beyond + _MOST_PACKED * size:
         problem = f"data set {name} claims {claimed >> 20} MiB, in a file of {size >> 10} KiB."
         raise InputError(path, problem, "It may be incomplete; write the file again.")
 

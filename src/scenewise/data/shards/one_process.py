@@ -32,7 +32,7 @@ class Maker:
 
     def __init__(self, plan: ShardPlan, folder: Path, tick: Callable[[], None]) -> None:
         self.plan, self.folder, self.tick = plan, folder, tick
-        self.source = SOURCES.get(plan.source)(split=plan.split, **plan.settings)
+        self.source = SOURCES.get(plan.source).make(plan.split, plan.settings)
         self.layout = layout(plan.layout)
 
     def make(self, number: int) -> Shard:

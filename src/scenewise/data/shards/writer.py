@@ -86,7 +86,7 @@ def make_plan(
         InputError: There is no such source, or a number is out of range.
     """
     layout(format)
-    source: Source = SOURCES.get(name)(split=check_split(split), **settings)
+    source: Source = SOURCES.get(name).make(check_split(split), settings)
     if not 1 <= samples <= len(source):
         raise InputError("--samples", f"must lie in [1, {len(source)}], what {name} ({split}) has; found {samples}.")
     if shard is not None and not 1 <= shard <= 1_000_000:
