@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def model(folder):
 def with_clip(folder):
     model(folder / "model")
     np.save(folder / "clip.npy", FRAMES)
+
+
+def without_hash(folder):
+    with_clip(folder)
+    config = json.loads((folder / "model" / "config.json").read_text())
+    del config["weights_sha256"]
+    (folder / "model" / "config.json").write_text(json.dumps(config))
 
 
 def npy(folder):
@@ -190,6 +198,7 @@ def state_of(content, random):
         return buffer.getvalue()
 
 
+ALL_TEST = "shares=[0,0,1]"
 LAYOUT = ("--layout", "THWC")
 KINDS = {
     "npy": Kind(npy, ("clip.npy",), decompose("clip.npy", *LAYOUT), inputs=120),
@@ -200,7 +209,7 @@ KINDS = {
     "gif": Kind(gif, ("clip.gif",), decompose("clip.gif"), inputs=80),
     "images": Kind(images, ("clip/*.png",), decompose("clip"), inputs=80),
     "model, settings": Kind(with_clip, ("model/config.json",), decompose("clip.npy", *LAYOUT), json_of, 200),
-    "model, weights": Kind(with_clip, ("model/model.safetensors",), decompose("clip.npy", *LAYOUT), inputs=100),
+    "model, weights": Kind(without_hash, ("model/model.safetensors",), decompose("clip.npy", *LAYOUT), inputs=100),
     "made, manifest": Kind(made("npy"), ("made/test/manifest.json",), show("HERE/made"), json_of, 140),
     "made, npy": Kind(made("npy"), ("made/test/00000.*",), show("HERE/made"), inputs=80),
     "made, hdf5": Kind(made("hdf5"), ("made/test/00000.h5",), show("HERE/made"), inputs=80),
@@ -208,7 +217,7 @@ KINDS = {
     "made, index": Kind(made("webdataset"), ("made/test/00000.index.json",), show("HERE/made"), json_of, 60),
     "R-NEM": Kind(rnem, ("balls.h5",), show("rnem-h5", "path=HERE/balls.h5"), inputs=80),
     "MulMON": Kind(mulmon, ("scenes/*.json",), show("mulmon", "path=HERE/scenes"), json_of, 80),
-    "frames": Kind(png, ("balls/images/*/*.png",), show("folders", "path=HERE/balls/images", "shares=[0,0,1]"), inputs=40),
+    "frames": Kind(png, ("balls/images/*/*.png",), show("folders", "path=HERE/balls/images", ALL_TEST), inputs=40),
     "recipe": Kind(recipe, ("recipe.yaml",), plan, yaml_of, 120),
     "run, recipe": Kind(run, ("run/recipe.yaml",), resume, yaml_of, 80),
     "run, tables": Kind(run, ("run/*.csv",), resumed, inputs=20),

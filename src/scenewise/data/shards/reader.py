@@ -144,7 +144,7 @@ class MadeSource(Source):
         span = self._span(index, start, frames, extras)
         with _reading(self.folder, self.manifest.shards[number].name):
             sample = self.rows(number).sample(row, span)
-            self._check(sample, span.stop - span.first)
+            self._check(sample, (span.stop or 0) - span.first)
             return self.with_objects(sample)
 
     def _check(self, sample: Sample, frames: int) -> None:
