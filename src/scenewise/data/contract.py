@@ -237,7 +237,7 @@ class SourceMaker:
             InputError: As `Source.create`; of a source of files also where these are not what they should be.
         """
         split, settings = split or self.source_class.default_split, merge(self.ready, settings)
-        if DESCRIPTIONS[self.name].kind != "files":
+        if self.name not in DESCRIPTIONS or DESCRIPTIONS[self.name].kind != "files":
             return self.source_class.create(self.name, split, settings, progress)
         with reading(f"source {self.name}", "files of its layout", "They may be damaged; get the set again."):
             return self.source_class.create(self.name, split, settings, progress)
