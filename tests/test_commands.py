@@ -22,7 +22,6 @@ from scenewise.cli import VERBS, _parser, main
 from scenewise.cli.sources import numbered
 from scenewise.data import SOURCES
 from scenewise.errors import InputError
-from scenewise.evaluation.on_request import ON_REQUEST
 from scenewise.evaluation.protocols import PROTOCOLS
 from scenewise.experiments import experiment as experiments
 from scenewise.media import VideoWriter
@@ -146,7 +145,7 @@ def unknown(args: argparse.Namespace) -> list[str]:
         "data": SOURCES.names(),
         "source": SOURCES.names(),
         "sources": SOURCES.names(),
-        "protocol": [*PROTOCOLS.names(), *ON_REQUEST.names()],
+        "protocol": PROTOCOLS.names(),
         "recipe": recipes.names(),
         "topic": [*MODELS.names(), *SOURCES.names(), *recipes.names(), "training"],
         "name": [*experiments.names(), "all"],

@@ -9,9 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenewise.documents import DEEPEST, LARGEST_INTEGER, parse_json, read_json, read_json_mapping
+from scenewise.documents import DEEPEST, LARGEST_INTEGER, parse_json
 from scenewise.errors import InputError, printable
-from scenewise.yaml_text import MOST_VALUES, parse_yaml, read_yaml
+from scenewise.media.documents import read_json, read_json_mapping, read_yaml
+from scenewise.yaml_text import MOST_VALUES, parse_yaml
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8)
 SCALARS = st.none() | st.booleans() | st.integers(-LARGEST_INTEGER, LARGEST_INTEGER) | TEXTS

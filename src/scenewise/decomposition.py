@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
     from torch import Tensor
@@ -25,6 +25,8 @@ class Decomposition:
         prior_log_variance: Prior log-variance, shape (B, T, K, Z).
         log_likelihood: log p(frame given slots) in nats, constants included, shape (B, T).
         kl: KL(posterior || prior) in nats summed over slots and dimensions, shape (B, T).
+        positions: Where slots are, (x, y) as shares of width and height, shape (B, T, K, 2), NaN for those without a
+            place; None of models that say it by masks alone.
     """
 
     masks: Tensor
@@ -35,6 +37,7 @@ class Decomposition:
     prior_log_variance: Tensor
     log_likelihood: Tensor
     kl: Tensor
+    positions: Tensor | None = None
 
     @property
     def reconstruction(self) -> Tensor:
@@ -51,21 +54,32 @@ class Decomposition:
         """K."""
         return self.masks.shape[2]
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return its tensors by name, without those that are None."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Decomposition:
+        """Return the decomposition with every tensor changed alike."""
+        return Decomposition(**{name: change(tensor) for name, tensor in self.tensors().items()})
+
     def detach(self) -> Decomposition:
         """Return the same decomposition without a graph."""
-        return Decomposition(*(getattr(self, f.name).detach() for f in fields(self)))
+        return self.map(lambda tensor: tensor.detach())
 
     def frame(self, t: int) -> Decomposition:
         """Return what it says of frame `t`, with T = 1."""
-        return Decomposition(*(getattr(self, f.name)[:, t : t + 1] for f in fields(self)))
+        return self.map(lambda tensor: tensor[:, t : t + 1])
 
     def to(self, device: torch.device | str) -> Decomposition:
         """Return the decomposition on another device."""
-        return Decomposition(*(getattr(self, f.name).to(device) for f in fields(self)))
+        return self.map(lambda tensor: tensor.to(device))
 
     @staticmethod
     def join(parts: Sequence[Decomposition]) -> Decomposition:
         """Concatenate decompositions of consecutive frames along T."""
         import torch
 
-        return Decomposition(*(torch.cat([getattr(p, f.name) for p in parts], dim=1) for f in fields(Decomposition)))
+        if len(parts) == 1:
+            return parts[0]
+        names = parts[0].tensors()
+        return Decomposition(**{name: torch.cat([part.tensors()[name] for part in parts], 1) for name in names})

@@ -1,4 +1,4 @@
-"""JSON from outside, read within limits and checked before anything is made of it; YAML is read in `yaml_text`.
+"""JSON texts from outside, read within limits and checked before anything is made of them.
 
 A small text can nest deeper than a program can follow, or hold numbers and characters that fail only much later. These
 are refused here, in one place.
@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.errors import InputError
-from scenewise.media.files import describe, read_bytes
+from scenewise.errors import InputError, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST_BYTES = 64 << 20
-"""Largest JSON file that is read."""
 DEEPEST = 48
 """Most lists and mappings inside each other."""
 LARGEST_INTEGER = (1 << 64) - 1
@@ -26,34 +22,8 @@ LARGEST_INTEGER = (1 << 64) - 1
 TOO_DEEP = f"lists or mappings nested more than {DEEPEST} deep"
 
 
-def read_json(path: Path, expected: str, remedy: str, most: int = MOST_BYTES) -> Any:
-    """Read a JSON file.
-
-    Args:
-        path: The file.
-        expected: What it should be, for the message.
-        remedy: What to do when it is not.
-        most: Largest size, bytes.
-
-    Returns:
-        Plain values: mappings, lists, texts, numbers, truth values and None.
-
-    Raises:
-        InputError: It is missing, no regular file, too large, no JSON, or holds what `check_plain` refuses.
-    """
-    return parse_json(read_bytes(path, most), path, expected, remedy)
-
-
-def read_json_mapping(path: Path, expected: str, remedy: str, most: int = MOST_BYTES) -> dict[str, Any]:
-    """Read a JSON file that holds a mapping; see `read_json`."""
-    values = read_json(path, expected, remedy, most)
-    if not isinstance(values, dict):
-        raise InputError(path, f"expected {expected}; found {type_of(values)} in place of a mapping.", remedy)
-    return values
-
-
 def parse_json(text: bytes | str, where: object, expected: str, remedy: str) -> Any:
-    """Read a JSON text; see `read_json`.
+    """Read a JSON text; see `scenewise.media.documents.read_json`.
 
     Examples:
         >>> parse_json('{"size": [32, 32]}', "facts.json", "facts", "Write it again.")

@@ -76,6 +76,23 @@ def _escaped(letter: str) -> str:
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
+class RenamedSettingWarning(FutureWarning):
+    """A setting was given by a name that it no longer has; it still counts, and the warning tells the new name."""
+
+
+def describe(error: BaseException) -> str:
+    """Return one line that says what a library complained about.
+
+    Examples:
+        >>> describe(OSError(28, "No space left on device"))
+        'No space left on device'
+        >>> describe(KeyError())  # an error without a text is called by its name
+        'KeyError'
+    """
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:200].rstrip(".")
+
+
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 

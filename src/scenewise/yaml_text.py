@@ -1,46 +1,19 @@
-"""YAML from outside, read within limits: a few hundred bytes of it can stand for more values than memory holds."""
+"""YAML texts from outside, read within limits: a few hundred bytes can stand for more values than memory holds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from scenewise.documents import DEEPEST, TOO_DEEP, check_plain, type_of
-from scenewise.errors import InputError
-from scenewise.media.files import describe, read_bytes
+from scenewise.documents import DEEPEST, TOO_DEEP, check_plain
+from scenewise.errors import describe
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-MOST_BYTES = 1 << 19
-"""Largest text that is read; PyYAML takes some seconds for it."""
 MOST_VALUES = 200_000
 """Most values that a text may stand for, aliases written out."""
 LONGEST_SCALAR = 1 << 16
 """Longest single value, characters."""
 _LONGEST_NUMBER = 64  # characters; integers of base 60 and of thousands of digits are slow to work out
-
-
-def read_yaml(path: Path, holds: str, remedy: str) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Args:
-        path: The file.
-        holds: What the mapping should hold, for the message.
-        remedy: What to do when it is something else.
-
-    Raises:
-        InputError: It is missing, no regular file, too large, no YAML within the limits, or no mapping.
-    """
-    content = read_bytes(path, MOST_BYTES)
-    try:
-        values = parse_yaml(content.decode("utf-8-sig"))
-    except ValueError as error:
-        raise InputError(path, f"is not YAML: {describe(error)}.", remedy) from error
-    if not isinstance(values, dict):
-        raise InputError(path, f"must hold a mapping with {holds}; found {type_of(values)}.", remedy)
-    return values
 
 
 def parse_yaml(text: str) -> Any:

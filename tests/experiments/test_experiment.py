@@ -18,11 +18,11 @@ def test_cells_are_every_variant_with_every_seed(table):
 
 def test_settings_lie_over_the_recipe_in_order(table, content):
     group = content["sizes"]["smoke"]["cells"][0]
-    group["settings"]["model.settings.lds_weight"] = 9
+    group["settings"]["model.settings.duplicates.weight"] = 9
     group["settings"]["training"]["seed"] = 9
     last = cells(table)[-1]
     recipe = last.recipe()
-    assert (recipe.model.settings["lds_weight"], recipe.training.seed, recipe.training.steps) == (0.5, 1, 4)
+    assert (recipe.model.settings["duplicates"]["weight"], recipe.training.seed, recipe.training.steps) == (0.5, 1, 4)
     assert recipe.data.settings["max_balls"] == 2
     assert last.recipe(["training.steps=7", "training.seed=3"]).training.steps == 7
     assert last.recipe(["training.seed=3"]).training.seed == 3
@@ -130,7 +130,9 @@ def test_an_evaluation_that_lists_is_one_for_each_combination(table, content):
     ]
     content["sizes"]["smoke"]["cells"][0]["scoring"] = [{"protocol": "savi", "slots": [3, 5], "seeds": [0, 1]}]
     (first, *_) = experiments.load(table(content), "smoke").cells
-    assert [(s.slots, s.seeds) for s in first.scoring] == [(3, (0, 1)), (5, (0, 1))]
+    assert [(s.slots, s.seed) for s in first.scoring] == [(3, 0), (3, 1), (5, 0), (5, 1)]
+    content["sizes"]["smoke"]["cells"][0]["scoring"] = [{"protocol": "savi", "seeds": 4}]
+    assert [s.seed for s in experiments.load(table(content), "smoke").cells[0].scoring] == [4]
     del content["sizes"]["smoke"]["cells"][0]["scoring"]
     (first, *_) = experiments.load(table(content), "smoke").cells
     found = {(s.protocol, s.samples, s.frames, s.slots, s.refinements) for s in first.scoring}
@@ -208,3 +210,8 @@ def test_models_of_another_experiment_have_its_variants_and_seeds(two):
         two(trained="tiny/provide.bals")
     with pytest.raises(InputError, match="leave trained out and train"):
         two(recipe="provide-tiny")
+
+
+def test_metrics_may_have_the_name_they_had(table, content):
+    assert experiments.load(table({**content, "metrics": ["ARI"]}), "smoke").metrics == ("ARI",)
+    assert experiments.load(table({**content, "measures": ["MSE"]}), "smoke").metrics == ("MSE",)

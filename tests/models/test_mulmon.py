@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scenewise.config import build
+from scenewise.config import build, merge
 from scenewise.errors import InputError
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.mulmon import Mulmon, MulmonConfig
@@ -17,7 +17,7 @@ from scenewise.variational.gaussian import Gaussian, seeded_noise
 
 def mulmon(preset: str = "tiny", **changes: object) -> Mulmon:
     torch.manual_seed(0)
-    return Mulmon(build(MulmonConfig, {**Mulmon.presets[preset], **changes}, "test"))
+    return Mulmon(build(MulmonConfig, merge(Mulmon.presets[preset], changes), "test"))
 
 
 def scene(batch: int = 2, views: int = 4, size: int = 16) -> Observation:
@@ -27,7 +27,7 @@ def scene(batch: int = 2, views: int = 4, size: int = 16) -> Observation:
 
 
 class Spy:
-    """An engine that remembers how its cells were called and what they gave."""
+    """An engine that remembers how its decodes were called and what they gave."""
 
     def __init__(self, model: Mulmon) -> None:
         self.engine, self.calls, self.alive = model.engine, list[dict[str, Any]](), list[int]()
@@ -36,12 +36,12 @@ class Spy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
-    def cell(self, place: Any, posterior: Tensor, refinement: Any, noise: Tensor, refine: bool) -> Any:
-        found = self.engine.cell(place, posterior, refinement, noise, refine)
-        kl = found[0].terms["kl"].detach()
-        self.calls.append({"refine": refine, "state": refinement, "prior": place.prior, "kl": kl, "place": place})
-        self.calls[-1] |= {"posterior": posterior, "nll": found[0].terms["nll"].detach()}
-        return found
+    def decode(self, context: Any, posterior: Tensor, refinement: Any, noise: Tensor, refine: bool) -> Any:
+        after = self.engine.decode(context, posterior, refinement, noise, refine)
+        kl = after[0].terms["kl"].detach()
+        self.calls.append({"refine": refine, "state": refinement, "prior": context.prior, "kl": kl, "context": context})
+        self.calls[-1] |= {"posterior": posterior, "nll": after[0].terms["nll"].detach()}
+        return after
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -60,7 +60,7 @@ def test_paper_has_the_public_codes_layers() -> None:
     assert parameters(model.refine.cell) == 4 * 128 * (128 + 64 + 128 + 1)
     assert parameters(model.refine.update) == 128 * 32 + 32
     assert model.decodes() == 5
-    assert mulmon("lds").config.lds_weight == 1.0
+    assert mulmon("lds").config.duplicates.weight == 1.0
 
 
 class AtOneView(torch.nn.Module):
@@ -77,16 +77,17 @@ class AtOneView(torch.nn.Module):
 class PriorAtStart(Iodine):
     """IODINE whose prior is its trained start."""
 
-    def place(self, images: Tensor, carried: Any) -> Any:
-        place = super().place(images, carried)
-        start = self.initial.expand(len(images), carried[0].shape[1], -1)
-        return type(place)(images, carried, self.engine.posterior(start), place.weights)
+    def context(self, images: Tensor, carry: Any) -> Any:
+        context = super().context(images, carry)
+        start = self.initial.expand(len(images), carry[0].shape[1], -1)
+        return type(context)(images, carry, self.engine.posterior(start), context.weights)
 
 
 def test_one_view_without_queries_is_iodine_with_prior_lam0_and_normalised_weights() -> None:
     model, observation = mulmon(viewpoint_noise=0.0), scene(views=1)
-    shared = {"size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "code": 16, "mixture": "channel"}
-    shared |= {"encoder": "strided", "encoder_channels": 8, "decoder_channels": 8, "likelihood_inputs": "log"}
+    shared = {"size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "mixture": "channel"}
+    shared |= {"encoder": {"kind": "strided", "channels": 8, "code": 16}, "decoder": {"channels": 8}}
+    shared |= {"likelihood_inputs": "log"}
     shared |= {"mask_gradient": "logit"}
     twin = PriorAtStart(build(IodineConfig, {**shared, "refinements": 3, "final_decode": False}, "twin"))
     twin.refine.load_state_dict(model.refine.state_dict())
@@ -220,7 +221,7 @@ def test_observe_and_render_are_forward_in_evaluation_mode() -> None:
     model, observation = mulmon().eval(), scene()
     assert observation.viewpoints is not None
     whole = model(observation, seed=7).decomposition
-    posterior = model.observe(observation.frames, observation.viewpoints, seed=7)
+    posterior = model.infer(observation.frames, observation.viewpoints, seed=7)
     torch.testing.assert_close(posterior.mean, whole.mean[:, 2])
     shown = model.render(posterior, observation.viewpoints[:, 1:3], seed=None)
     mean_noise = torch.zeros(model.noise_shape(2, 4))
@@ -239,14 +240,14 @@ def test_views_may_come_one_at_a_time_and_their_order_matters() -> None:
     model, observation = mulmon().eval(), scene(views=2)
     frames, cameras = observation.frames, observation.viewpoints
     assert cameras is not None
-    first = model.observe(frames[:, :1], cameras[:, :1])
-    place = model._place(frames[:, 1], cameras[:, 1], first)
+    first = model.infer(frames[:, :1], cameras[:, :1])
+    context = model._context(frames[:, 1], cameras[:, 1], first)
     eps = [seeded_noise((2, 3, 8), 0, 1, r) for r in range(model.decodes())]
-    after, _ = model._observe(place, torch.cat([*first], -1), eps, scored=False)
-    torch.testing.assert_close(model.observe(frames, cameras).mean, after.chunk(2, -1)[0])
-    later = model.observe(frames[:, 1:], cameras[:, 1:], posterior=first)
+    after, _ = model._refine(context, torch.cat([*first], -1), eps, scored=False)
+    torch.testing.assert_close(model.infer(frames, cameras).mean, after.chunk(2, -1)[0])
+    later = model.infer(frames[:, 1:], cameras[:, 1:], posterior=first)
     assert later.mean.shape == first.mean.shape
-    other = model.observe(frames.flip(1), cameras.flip(1))
+    other = model.infer(frames.flip(1), cameras.flip(1))
     assert not torch.allclose(other.mean, after.chunk(2, -1)[0])
 
 
@@ -258,7 +259,7 @@ def test_memory_of_observing_does_not_grow_with_views() -> None:
         lambda *_: alive.append(sum(issubclass(type(o), Tensor) for o in gc.get_objects()))
     )
     gc.collect()
-    model.observe(observation.frames, observation.viewpoints)
+    model.infer(observation.frames, observation.viewpoints)
     decode.remove()
     per_view = model.decodes()
     assert len(alive) == 6 * per_view
@@ -284,7 +285,7 @@ def test_one_sample_of_the_kl_has_the_closed_form_as_mean() -> None:
     class Given:
         terms: dict[str, Tensor] = {}  # noqa: RUF012
 
-    found = torch.cat([model._terms(Given(), call["place"], call["posterior"].detach(), d)["kl"] for d in draws])  # type: ignore[arg-type]
+    found = torch.cat([model._terms(Given(), call["context"], call["posterior"].detach(), d)["kl"] for d in draws])  # type: ignore[arg-type]
     error = found.std() / len(draws) ** 0.5
     assert float((found.mean() - call["kl"]).detach().abs()) < 5 * float(error.detach())
 
@@ -304,12 +305,12 @@ def test_wrong_views_are_told() -> None:
     frames, cameras = observation.frames, observation.viewpoints
     assert cameras is not None
     with pytest.raises(InputError, match="takes 3 numbers for each view; found viewpoints of 2"):
-        model.observe(frames, cameras[..., :2])
+        model.infer(frames, cameras[..., :2])
     with pytest.raises(InputError, match="one viewpoint for each frame"):
-        model.observe(frames, cameras[:, :3])
+        model.infer(frames, cameras[:, :3])
     with pytest.raises(InputError, match="no view to observe"):
-        model.observe(frames[:, :0], cameras[:, :0])
-    posterior = model.observe(frames, cameras)
+        model.infer(frames[:, :0], cameras[:, :0])
+    posterior = model.infer(frames, cameras)
     for wrong in (cameras[..., :2], cameras[0], cameras[:1]):
         with pytest.raises(InputError, match=r"\(B, V, D\)"):
             model.render(posterior, wrong)
@@ -321,16 +322,16 @@ def test_settings_that_cannot_work_are_told() -> None:
     with pytest.raises(InputError, match="more than max_observed"):
         mulmon(min_observed=3, max_observed=2)
     with pytest.raises(InputError, match="31 or more"):
-        mulmon(encoder="unpadded")
+        mulmon(encoder={"kind": "unpadded"})
     with pytest.raises(InputError, match="groups"):
-        mulmon(decoder="coarse", decoder_channels=6)
+        mulmon(decoder={"kind": "coarse", "channels": 6})
 
 
 def test_ours_starts_from_iodine_and_draws_like_it_from_the_viewpoint_of_zeros() -> None:
-    shared = {"size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "code": 16}
-    shared |= {"decoder_channels": 8, "encoder_channels": 8}
+    shared = {"size": [16, 16], "slots": 3, "latent": 8, "hidden": 16}
+    shared |= {"decoder": {"channels": 8}, "encoder": {"channels": 8, "code": 16}}
     model = mulmon("fast", **shared)
-    relative = Iodine(build(IodineConfig, {**Iodine.presets["fast"], **shared}, "relative"))
+    relative = Iodine(build(IodineConfig, merge(Iodine.presets["fast"], shared), "relative"))
     model.load_state_dict(model.adapt(relative.state_dict()))
     torch.testing.assert_close(model.initial, relative.initial)
     torch.nn.init.zeros_(model.decoder.projected.weight)

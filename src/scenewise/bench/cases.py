@@ -12,7 +12,6 @@ from scenewise.bench.subject import Spec
 from scenewise.checkpoint import as_device, shipped
 from scenewise.errors import InputError, nearest
 from scenewise.models import MODELS
-from scenewise.models.contract import Recurrent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +31,8 @@ class BenchRequest:
         device: auto, cpu, cuda or cuda:N.
         threads: Of the CPU.
         bf16: Convolutions in bfloat16.
-        recompute: Recompute cells in the backward pass.
-        compile: Stream with compiled cells.
+        recompute: Recompute decodes in the backward pass.
+        compile: Stream with compiled decodes.
     """
 
     models: Sequence[str] = ()
@@ -107,7 +106,7 @@ def _spec(spec: Spec, request: BenchRequest) -> Spec:
         if key not in fields:
             raise InputError(option, f"{spec.name} has no setting {key!r}.", f"Leave {option} out.")
         overrides[key] = value
-    frames = spec.frames if spec.case or issubclass(kind, Recurrent) else 1
+    frames = spec.frames if spec.case or kind.keeps_slots else 1
     return dataclasses.replace(
         spec,
         overrides=overrides,

@@ -231,7 +231,7 @@ def measure(
     subject.settle()
     against_naive = against_naive and bool(floor.parts_of(subject.model))
     benches = [_prepare(subject, training, against_naive) for training in (True, False)]
-    if spec.compile:  # after counting: a compiled cell does not tell which layers it runs
+    if spec.compile:  # after counting: a compiled decode does not tell which layers it runs
         progress("compiling")
         subject.compile()
     for number in _rounds(repeats):

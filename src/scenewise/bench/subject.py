@@ -18,9 +18,8 @@ from scenewise.config import build, merge
 from scenewise.data import SOURCES
 from scenewise.errors import InputError, nearest
 from scenewise.models import MODELS
-from scenewise.models.contract import Recurrent
 from scenewise.observation import Observation
-from scenewise.variational.compiled import compile_cells
+from scenewise.variational.compiled import compile_decodes
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class Spec:
         device: A torch device.
         threads: Threads of the CPU; torch's own number where None.
         naive: Compute the plain way.
-        compile: Stream with compiled cells.
+        compile: Stream with compiled decodes.
         case: Name of the case it was made from.
     """
 
@@ -151,10 +150,11 @@ class Subject:
     def stream(self, recorder: Recorder | None = None) -> None:
         """Explain one more frame, with the state of the frames before it where the model has one."""
         self.model.eval()
-        frame = self.video[:, self.seen % _VIDEO]
+        at = self.seen % _VIDEO
+        frame = self.video[:, at : at + 1]
         self.seen += 1
-        if not isinstance(self.model, Recurrent):
-            _ = self.model(self.seen_as(frame.unsqueeze(1))).decomposition
+        if not self.model.keeps_slots:  # the model alone, without what links slots
+            _ = self.model(self.seen_as(frame)).decomposition
             return
         state = self.model.initial_state() if self.state is None else self.state
         _, self.state = self.model.step(frame, state)
@@ -165,12 +165,12 @@ class Subject:
             self.stream()
 
     def compile(self) -> None:
-        """Stream with compiled cells from now on, and make them.
+        """Stream with compiled decodes from now on, and make them.
 
         Raises:
             InputError: The model has none, or they cannot be compiled.
         """
-        compile_cells(self.model)
+        compile_decodes(self.model)
         self.settle()
 
     def record(self, training: bool, plain: bool = False) -> Recorder:

@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--frames", type=int, metavar="T", help="frames of a training step; default: 2, of images 1")
     what.add_argument("--slots", type=int, metavar="K", help="number of slots; default: the model's")
     what.add_argument("--bf16", action="store_true", help="convolutions in bfloat16")
-    what.add_argument("--recompute", action="store_true", help="recompute cells in the backward pass")
-    what.add_argument("--compile", action="store_true", help="stream with compiled cells")
+    what.add_argument("--recompute", action="store_true", help="recompute decodes in the backward pass")
+    what.add_argument("--compile", action="store_true", help="stream with compiled decodes")
     what.add_argument("--against", metavar="naive", help="naive: compare with plain autograd; needs a source checkout")
     how = parser.add_argument_group("how")
     how.add_argument(

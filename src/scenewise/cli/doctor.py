@@ -20,7 +20,7 @@ EXAMPLE = """example:
 Exit code 0: nothing is wrong; 1: something is, and how to mend it is said."""
 
 _NEEDED = ("torch", "lightning", "torchmetrics", "safetensors", "av", "numpy", "scipy", "h5py", "pycocotools", "rich")
-_OPTIONAL = {"mujoco": "scenes3d", "fastapi": "viewer", "uvicorn": "viewer"}
+_OPTIONAL = {"mujoco": "scenes3d"}
 _LEAST_DISK = 1 << 30
 _LEAST_MEMORY = 1 << 30
 

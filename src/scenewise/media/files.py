@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from scenewise.errors import InputError
+from scenewise.errors import InputError, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,19 +198,6 @@ def write_problem(path: str | Path, error: OSError) -> InputError:
     if not folder.is_dir():
         return InputError(folder, "expected a folder; found none.", "Create it or choose another folder.")
     return InputError(folder, f"{Path(path).name} cannot be written: {describe(error)}.", "Choose another folder.")
-
-
-def describe(error: BaseException) -> str:
-    """Return one line that says what a library complained about.
-
-    Examples:
-        >>> describe(OSError(errno.ENOSPC, "No space left on device"))
-        'No space left on device'
-        >>> describe(KeyError())  # an error without a text is called by its name
-        'KeyError'
-    """
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())[:200].rstrip(".")
 
 
 @contextmanager

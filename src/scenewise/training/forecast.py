@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -30,9 +30,8 @@ _GIB = float(1 << 30)
 
 
 def cells_of(model: SceneModel, frames: int) -> int:
-    """Return the number of decodes of a clip, or its frames for models without a grid."""
-    decodes: Any = getattr(model, "decodes", None)
-    return frames if decodes is None else sum(decodes(t) for t in range(frames))
+    """Return the number of decodes of a clip."""
+    return sum(model.decodes(t) for t in range(frames))
 
 
 def forecast(
@@ -99,7 +98,7 @@ def _try(
         clip = source[0]
         frames = clip["frames"][:tried].to(device).float() / 255
         viewpoints = clip["viewpoints"][:tried].to(device) if cameras else None
-        getattr(model, "begin_step", lambda step: None)(first)
+        model.begin_step(first)
         with saved if trial == 0 else contextlib.nullcontext():
             loss = model.loss(model(Observation(frames, viewpoints=viewpoints)).terms).mean()
         loss.backward()

@@ -232,9 +232,8 @@ def carry_moments(optimizer: torch.optim.Optimizer, model: SceneModel, before: d
 
 
 def noise_shapes(model: SceneModel, lengths: set[int]) -> dict[int, tuple[int, ...]]:
-    """Return the shape of one clip's posterior noise for every clip length; empty where the model takes a seed only."""
-    shape: Callable[[int, int], tuple[int, ...]] | None = getattr(model, "noise_shape", None)
-    return {} if shape is None else {length: tuple(shape(1, length)[1:]) for length in lengths}
+    """Return the shape of one clip's posterior noise for every clip length."""
+    return {length: model.noise_shape(1, length)[1:] for length in lengths}
 
 
 def _loader(plan: Plan, model: SceneModel, first: int, fabric: Fabric) -> DataLoader[ClipBatch]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from scenewise.evaluation.evaluate import viewpoints
-from scenewise.evaluation.protocols import PROTOCOLS, Accumulator
+from scenewise.evaluation.batches import viewpoints
+from scenewise.evaluation.protocols import Accumulator, default_protocols
 from scenewise.observation import Observation
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def validate(model: SceneModel, plan: Plan, device: torch.device) -> Validation:
     """
     source, training = plan.validation, plan.recipe.training
     videos = min(training.validation_videos, len(source))
-    accumulators = [Accumulator(PROTOCOLS.get(n), source.facts.background_ids) for n in PROTOCOLS.names()]
+    protocols = default_protocols(("labels", "ids", "background_ids"))
+    accumulators = [protocol.begin(source.facts.background_ids) for protocol in protocols]
     parts, errors = [], []
     for begin in range(0, videos, _AT_ONCE):
         indices = range(begin, min(begin + _AT_ONCE, videos))

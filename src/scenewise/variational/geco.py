@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from scenewise.config import setting
 from scenewise.variational.likelihood import log_peak
 
-UPDATES = ("exponential", "softplus")
+BetaUpdate = Literal["exponential", "softplus"]
 """How beta moves: beta exp(step x), or softplus(softplus^-1(beta) + step x), with x = goal - running mean."""
 
 SIDE = 64
@@ -33,7 +34,7 @@ class GecoSettings:
     step: float = setting(1e-5, "Step per nat of a 64 x 64 frame", minimum=0, maximum=1)
     speed_up: float = setting(10.0, "The step is that much larger where the goal is met", minimum=1, maximum=1000)
     decay: float = setting(0.99, "Decay of the running mean of err", minimum=0, maximum=0.99999)
-    update: str = setting("exponential", "beta moves by a factor, or additively below a softplus", choices=UPDATES)
+    update: BetaUpdate = setting("exponential", "beta moves by a factor, or additively below a softplus")
     every: int = setting(1, "Training steps between moves of beta", minimum=1, maximum=100_000)
     limits: tuple[float, float] = setting((1e-10, 1e10), "Smallest and largest beta", minimum=1e-20, maximum=1e20)
 
@@ -94,3 +95,27 @@ class Geco(nn.Module):
             return self.beta * move.clamp(-50.0, 50.0).exp()
         raw = self.beta + torch.log(-torch.expm1(-self.beta))  # the inverse of softplus
         return nn.functional.softplus(raw + move)
+
+
+class Balances:
+    """What a model does in whose training GECO balances how well frames are drawn against the KL.
+
+    It goes before `SceneModel` among the bases of a model with settings `geco`.
+    """
+
+    config: Any
+    geco: Geco
+
+    @property
+    def adapts_kl_weight(self) -> bool:
+        """Whether GECO moves the weight of the KL."""
+        on: bool = self.config.geco.on
+        return on
+
+    def end_step(self, output: Any) -> None:
+        """Let GECO see how well the step's frames were drawn.
+
+        Args:
+            output: What the model's forward pass returned.
+        """
+        self.geco.update(-output.decomposition.log_likelihood)

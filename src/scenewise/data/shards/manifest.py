@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from scenewise.config import build
 from scenewise.data.contract import Facts
 from scenewise.data.splits import SPLITS
-from scenewise.documents import read_json_mapping, shortened
+from scenewise.documents import shortened
 from scenewise.errors import InputError
+from scenewise.media.documents import read_json_mapping
 from scenewise.media.files import inside, reading, write_atomically, writing
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import numpy as np
 from scenewise.data.contract import Sample
 from scenewise.data.shards.json_values import decode, encode
 from scenewise.data.shards.packing import Span, flatten, unflatten
-from scenewise.documents import read_json_mapping
 from scenewise.errors import InputError
+from scenewise.media.documents import read_json_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
