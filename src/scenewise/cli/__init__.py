@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import re
 import sys
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see the README on shared cores
     words = list(sys.argv[1:] if argv is None else argv)
+    _print_anything()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _with_notes(warnings.showwarning)
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse has printed help or an error
         return end.code if isinstance(end.code, int) else 2
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error.line()}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -75,6 +77,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # what the system refused is no fault of the program, wherever it happened
+        print(f"error: {_refusal(error).line()}", file=sys.stderr)
+        return 2
+
+
+def _print_anything() -> None:
+    """Let what the terminal's encoding lacks be printed as its code instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _refusal(error: OSError) -> InputError:
+    """Return the message for something that the operating system refused."""
+    named = error.filename if isinstance(error.filename, (str, os.PathLike)) else "file"
+    return InputError(
+        named, f"cannot be used: {error.strerror or error}.", "Check the path, its permissions and space."
+    )
 
 
 class Parser(argparse.ArgumentParser):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
-from scenewise.cli.progress import Progress, duration
+from scenewise.cli.progress import Progress, duration, say
 from scenewise.cli.sources import source_video
 from scenewise.errors import InputError
 
@@ -99,8 +99,8 @@ def run(args: argparse.Namespace) -> int:
                     )
             except InputError as error:
                 failures.append(video.label)
-                text = str(error)  # what a model refuses does not know of which video it is
-                print(f"error: {text if video.label in text else f'{video.label}: {text}'}", file=sys.stderr)
+                named = video.label in str(error)  # what a model refuses does not know of which video it is
+                say(f"error: {error.line() if named else f'{video.label}: {error.line()}'}", file=sys.stderr)
                 continue
             summary = result.summary
             if summary is not None:
@@ -146,28 +146,28 @@ def open_inputs(inputs: list[str], reading: dict[str, object]) -> tuple[list[Vid
             videos += _open(text, reading)
         except InputError as error:
             failures.append(text)
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error.line()}", file=sys.stderr)
     return videos, failures
 
 
 def tell(label: str, summary: Summary) -> None:
     """Print what was found in one video."""
     rate = summary.frames / max(summary.seconds, 1e-9)
-    print(f"{label}: {summary.frames} frames in {duration(summary.seconds)} ({rate:.1f} frames/s)", end="")
-    print(", interrupted" if summary.interrupted else "")
+    say(f"{label}: {summary.frames} frames in {duration(summary.seconds)} ({rate:.1f} frames/s)", end="")
+    say(", interrupted" if summary.interrupted else "")
     if summary.message:
-        print(f"  {summary.message}")
+        say(f"  {summary.message}")
     if summary.remedy:
-        print(f"  To train a model on this footage: {summary.remedy}")
+        say(f"  To train a model on this footage: {summary.remedy}")
     if summary.verdict != "unknown footage":
-        print(f"  {summary.objects} objects, median MSE {summary.mse:.4g}")
+        say(f"  {summary.objects} objects, median MSE {summary.mse:.4g}")
     for problem in summary.problems:
-        print(f"  note: {problem}")
+        say(f"  note: {problem}")
     for row in summary.scores:
         value = "-" if row["value"] is None else f"{row['value']:.4f}"
-        print(f"  {row['protocol']:<11}{row['metric']:<11}{value:>8}  {row['note']}".rstrip())
+        say(f"  {row['protocol']:<11}{row['metric']:<11}{value:>8}  {row['note']}".rstrip())
     page = "report.html" if "report.html" in summary.files else ""
-    print(f"  {Path(summary.folder) / page}")
+    say(f"  {Path(summary.folder) / page}")
 
 
 def _open(text: str, reading: dict[str, object]) -> list[Video]:
@@ -184,8 +184,8 @@ def _open(text: str, reading: dict[str, object]) -> list[Video]:
 
 def _end(done: list[Summary], failures: list[str], interrupted: bool) -> int:
     if len(done) + len(failures) > 1:
-        print(f"{len(done)} done, {len(failures)} failed{': ' + ', '.join(failures) if failures else ''}")
+        say(f"{len(done)} done, {len(failures)} failed{': ' + ', '.join(failures) if failures else ''}")
     if interrupted:
-        print("interrupted: the files hold the frames done", file=sys.stderr)
+        say("interrupted: the files hold the frames done", file=sys.stderr)
         return 130
     return 2 if failures else 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from scenewise.cli.progress import say
+from scenewise.documents import shortened
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
     """Print one line for each number of refinements that is asked for and was not validated."""
     values = args.refinements if isinstance(args.refinements, list) else [args.refinements]
     for line in filter(None, map(decomposer.untried, values)):
-        print(f"note: {line}", file=sys.stderr)
+        say(f"note: {line}", file=sys.stderr)
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:
@@ -131,6 +133,16 @@ def numbers(text: str | None, option: str, *counts: int) -> tuple[int, ...] | No
     if len(values) not in counts:
         raise InputError(option, f"expected {counts_text} numbers with commas; found {text!r}.")
     return values
+
+
+def check_seed(seed: int, option: str = "--seed") -> None:
+    """Check that a seed is one that random generators take.
+
+    Raises:
+        InputError: It is negative or has more than 63 bits.
+    """
+    if not 0 <= seed < 1 << 63:
+        raise InputError(option, f"must lie in [0, 2**63 - 1]; found {shortened(seed)}.", "Choose a smaller number.")
 
 
 def words(text: str | None) -> list[str] | None:

@@ -66,14 +66,15 @@ def open_source(text: str, split: str, settings: Sequence[str] = ()) -> Source:
     from scenewise.data import SOURCES
 
     name, values = named_source(text, settings)
-    source: Source = SOURCES.get(name)(split=split, **values)
+    source: Source = SOURCES.get(name).make(split, values)
     return source
 
 
 def numbered(text: str) -> tuple[str, int] | None:
     """Return SOURCE and INDEX of `SOURCE#INDEX`, None where it is nothing of the kind."""
     name, mark, number = text.rpartition("#")
-    return None if not mark or not number.isdigit() or Path(text).exists() else (name, int(number))
+    is_number = mark and number.isascii() and number.isdecimal() and len(number) < 19
+    return (name, int(number)) if is_number and not Path(text).exists() else None
 
 
 def source_video(text: str, split: str | None = None) -> tuple[Any, str, tuple[int, ...]] | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
+from scenewise.cli.progress import say
 
 if TYPE_CHECKING:
     from scenewise.training.recipes import Recipe
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.training.reporter import Reporter
     from scenewise.training.run import Run, is_first
 
-    first, out = is_first(), args.out or Path("runs") / recipe_text.name
+    first, out = is_first(), args.out or Path("runs") / (recipe_text.name or "run")
     training = Run(recipe_text, out, args.resume, args.until, start)
     threads.choose_for(training.plans[-1].make_model(warm=False), training.device)
     reporter: Any = ConsoleReporter() if first else Reporter()
@@ -168,19 +170,19 @@ def _footage(name: str, files: list[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _tell(outcome: TrainingOutcome) -> None:
-    resume = f"scenewise train --resume --out {outcome.folder}"
+    resume = f"scenewise train --resume --out {shlex.quote(str(outcome.folder))}"
     if outcome.stopped == "--until":
-        print(f"Finished {outcome.step} of {outcome.steps} steps; later stages were not asked for.")
-        print(f"Go on with them: {resume}")
+        say(f"Finished {outcome.step} of {outcome.steps} steps; later stages were not asked for.")
+        say(f"Go on with them: {resume}")
     elif outcome.stopped is not None:
-        print(f"Stopped by {outcome.stopped} after step {outcome.step} of {outcome.steps}; everything is saved.")
-        print(f"Continue exactly here with: {resume}")
+        say(f"Stopped by {outcome.stopped} after step {outcome.step} of {outcome.steps}; everything is saved.")
+        say(f"Continue exactly here with: {resume}")
     else:
-        print(f"Finished {outcome.step} steps.")
+        say(f"Finished {outcome.step} steps.")
     if outcome.model is not None:
-        print(f"Model: {outcome.model}")
+        say(f"Model: {outcome.model}")
         from scenewise.checkpoint import read_config, use
         from scenewise.models import MODELS
 
         kind = MODELS.get(read_config(outcome.model)["model"])
-        print(f"Use it with: scenewise {use(kind)} --out out --model {outcome.model}")
+        say(f"Use it with: scenewise {use(kind)} --out out --model {shlex.quote(str(outcome.model))}")

@@ -136,7 +136,8 @@ def judge(median: float, validated: Validated, roles: Sequence[str], model: str)
     """
     bound = limit(validated)
     if bound is not None and median > bound:
-        times = median / (bound / (FAR_ABOVE if validated.mse_high is not None else FAR_ABOVE_MEAN))
+        reached = bound / (FAR_ABOVE if validated.mse_high is not None else FAR_ABOVE_MEAN)
+        times = median / max(reached, _LOWEST)
         return UNKNOWN, (
             f"The model {model} does not know this footage: its reconstruction error (median MSE {median:.4g}) is "
             f"{times:.0f} times what it reaches on {validated.data or 'data of its own kind'}. "

@@ -9,13 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from scenewise.errors import InputError
+from scenewise.errors import InputError, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_LONGEST_NAME = 150  # bytes; file systems take 255, and hidden names beside it have more
 
 
 def check_readable(path: Path) -> None:
@@ -39,6 +40,103 @@ def check_readable(path: Path) -> None:
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(path, "expected data; found an empty file (0 bytes).", "Copy or record it again.")
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return the bytes of a regular file that is not too large for what it should hold.
+
+    Args:
+        path: The file.
+        most: Largest size, bytes.
+
+    Raises:
+        InputError: As `check_readable`, or it is larger.
+    """
+    check_readable(path)
+    with reading(path, "a file that can be read", "Check the path."), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        content = b"" if size > most else file.read(size + (1 << 16))  # more than it tells: files of /proc tell nothing
+    if max(size, len(content)) > most:
+        problem = f"is larger than the {most >> 10} KiB that are read of such a file."
+        raise InputError(path, problem, "Check whether it is the right file.")
+    return content
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return the path of a file that a file in `folder` names; it must lie in that folder, links followed.
+
+    Raises:
+        InputError: It lies elsewhere.
+
+    Examples:
+        >>> inside(Path("data"), "00000.npy").as_posix()
+        'data/00000.npy'
+        >>> inside(Path("data"), "../../etc/passwd")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: data: names the file '../../etc/passwd', which lies outside of it. Get ... again.
+    """
+    path = folder / name
+    with reading(folder, "names of files in it", "Get or make the folder again."):
+        if not path.resolve().is_relative_to(folder.resolve()) or path.resolve() == folder.resolve():
+            problem = f"names the file {name[:80]!r}, which lies outside of it."
+            raise InputError(folder, problem, "Get or make the folder again.")
+    return path
+
+
+def is_below(name: str) -> bool:
+    """Return whether a path that a file names is one below the file's folder, as it is written; links are the user's.
+
+    Examples:
+        >>> is_below("data/00000.npy"), is_below("../00000.npy"), is_below("/data/00000.npy")
+        (True, False, False)
+    """
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def check_name(subject: object, name: str) -> None:
+    """Check that a name can be that of one file or folder anywhere, and stays where it is put.
+
+    Args:
+        subject: What has the name, for the message.
+        name: The name.
+
+    Raises:
+        InputError: It cannot.
+
+    Examples:
+        >>> check_name("name", "clips of 8")
+        >>> check_name("name", "../../evil")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: name: '../../evil' cannot be the name of a folder. Use letters, digits, - and _.
+    """
+    printed = name.isprintable() and not {"/", "\\"} & set(name)
+    if not printed or name.strip(". ") == "" or len(name.encode()) > _LONGEST_NAME:
+        shown = name if len(name) <= 40 else f"{name[:37]}..."
+        raise InputError(subject, f"{shown!r} cannot be the name of a folder.", "Use letters, digits, - and _.")
+
+
+def check_writable(path: str | Path) -> None:
+    """Check, before any work, that a file can be written: its folder is there and takes files, and it is no folder.
+
+    Raises:
+        InputError: It cannot.
+
+    Examples:
+        >>> check_writable("scores.json")
+        >>> check_writable("nowhere/scores.json")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: ...nowhere: expected a folder; found none. Create it or choose another folder.
+    """
+    path = Path(path)
+    with writing(path):
+        if path.is_dir():
+            raise InputError(path, "is a folder; a file is to be written.", "Choose another name.")
+        with tempfile.TemporaryFile(prefix=f".{path.name[:80]}.", dir=path.absolute().parent):
+            pass
 
 
 @contextmanager
@@ -84,6 +182,12 @@ def writing(path: str | Path) -> Iterator[None]:
         raise write_problem(path, error) from error
 
 
+def is_of_writing(error: OSError, folder: Path) -> bool:
+    """Return whether an error came from writing into a folder, and not from something that was read meanwhile."""
+    named = error.filename if isinstance(error.filename, str) else ""
+    return error.errno in _NO_SPACE or Path(named).is_relative_to(folder)
+
+
 def write_problem(path: str | Path, error: OSError) -> InputError:
     """Return the `InputError` for a write to `path` that failed with `error`."""
     folder = Path(path).absolute().parent
@@ -94,19 +198,6 @@ def write_problem(path: str | Path, error: OSError) -> InputError:
     if not folder.is_dir():
         return InputError(folder, "expected a folder; found none.", "Create it or choose another folder.")
     return InputError(folder, f"{Path(path).name} cannot be written: {describe(error)}.", "Choose another folder.")
-
-
-def describe(error: BaseException) -> str:
-    """Return one line that says what a library complained about.
-
-    Examples:
-        >>> describe(OSError(errno.ENOSPC, "No space left on device"))
-        'No space left on device'
-        >>> describe(KeyError())  # an error without a text is called by its name
-        'KeyError'
-    """
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())[:200].rstrip(".")
 
 
 @contextmanager

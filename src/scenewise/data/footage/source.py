@@ -20,6 +20,7 @@ from scenewise.data.footage import cache
 from scenewise.data.footage.inspect import FootageReport, inspect
 from scenewise.data.splits import SPLITS, check_index, check_span, check_split, time_block
 from scenewise.errors import InputError
+from scenewise.media.files import reading
 from scenewise.media.reading import read_videos
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ class FootageSource(Source):
 
     def _file(self, file: int) -> np.ndarray:
         if file not in self._maps:
-            self._maps[file] = np.load(self._paths[file], mmap_mode="r", allow_pickle=False)
+            with reading(self._paths[file], "decoded frames", "Remove the file; it is made again."):
+                self._maps[file] = np.load(self._paths[file], mmap_mode="r", allow_pickle=False)
         return self._maps[file]
 
     def _place_clips(self) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ from scenewise.data.readers.base import split_records
 from scenewise.data.readers.video import ClipsConfig, ClipsSource, own_records
 from scenewise.data.splits import check_split
 from scenewise.errors import InputError
-from scenewise.media.files import check_readable, reading
+from scenewise.media.files import check_readable, is_below, reading
 from scenewise.media.frames import image_files, load_image, natural_order
 from scenewise.media.reading import read_video
 from scenewise.media.video import VIDEO_ENDINGS
@@ -294,6 +294,8 @@ def _frames_folder(folder: Path) -> Path | None:
         with reading(info, "[Sequence] with imDir and others", "Remove it or get it again."):
             parser.read_string(info.read_text())
             name = parser.get("Sequence", "imDir", fallback=name)
+            if not is_below(name):
+                raise ValueError("an imDir outside of the sequence")
     return folder / name if (folder / name).is_dir() and image_files(folder / name) else None
 
 

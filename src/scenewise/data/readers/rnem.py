@@ -24,6 +24,7 @@ from scenewise.data.palette import paint
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, grown_settings
 from scenewise.data.readers.video import own_records
 from scenewise.errors import InputError
+from scenewise.media.hdf5 import open_h5
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,7 +176,7 @@ class RnemSource(FilesSource):
 def _open(path: str) -> h5py.File:
     if not Path(path).is_file():
         raise InputError(path or "path", "no such file.", "Give an HDF5 file of the R-NEM layout.")
-    return h5py.File(path, "r")
+    return open_h5(path)
 
 
 @contextmanager
