@@ -73,7 +73,7 @@ class ArrayReader(VideoReader):
 
     def _note_zeros_and_ones(self, image: np.ndarray) -> None:
         if image.dtype.kind in "iu" and image.size and image.max() == 1:
-            self._note("integers of 0 and 1 are read as 0 and 1 of 255, nearly black; store bool for black and white.")
+            self.note("integers of 0 and 1 are read as 0 and 1 of 255, nearly black; store bool for black and white.")
 
 
 def open_arrays(path: Path, layout: str | None, key: str | None, selection: Selection) -> list[ArrayReader]:
