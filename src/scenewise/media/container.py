@@ -146,12 +146,18 @@ def _decoder(stream: Any) -> tuple[Any, list[str]]:
 
     codec = stream.codec_context
     tags = {key.lower(): value for key, value in stream.metadata.items()}
-    if tags.get("alpha_mode") == "1" and codec.codec.canonical_name in _WITH_ALPHA:
-        name = _WITH_ALPHA[codec.codec.canonical_name]
+    if tags.get("alpha_mode") == "1" and codec_name(stream) in _WITH_ALPHA:
+        name = _WITH_ALPHA[codec_name(stream)]
         if name in av.codecs_available:
             return av.CodecContext.create(name, "r"), []
         return codec, [f"is transparent in parts; without the decoder {name} in PyAV it is read as if it were opaque."]
     return codec, []
+
+
+def codec_name(stream: Any) -> str:
+    """Return the name of a stream's codec, whichever decoder there is for it."""
+    codec = stream.codec_context.codec
+    return str(getattr(codec, "canonical_name", codec.name))
 
 
 def turns_of(frame: Any) -> tuple[str, ...]:
@@ -184,7 +190,7 @@ def more_layers(stream: Any, packet: Any) -> bool:
     """Return whether an H.265 packet holds pictures besides those of the first layer: transparency, or a second eye."""
     codec = stream.codec_context
     head = codec.extradata or b""
-    if codec.codec.canonical_name != "hevc" or len(head) < 23 or head[0] != 1:
+    if codec_name(stream) != "hevc" or len(head) < 23 or head[0] != 1:
         return False
     return any((unit[0] & 1) << 5 | unit[1] >> 3 for unit in _units(bytes(packet), (head[21] & 3) + 1))
 

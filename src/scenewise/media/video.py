@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from heapq import heappop, heappush
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
 from scenewise.media.completeness import breaks_off
-from scenewise.media.container import EXPECTED, REMEDY, OpenVideo, more_layers, open_video, turns_of
+from scenewise.media.container import EXPECTED, REMEDY, OpenVideo, codec_name, more_layers, open_video, turns_of
 from scenewise.media.files import check_readable, describe, reading
 from scenewise.media.hdr import REFERENCE_WHITE, TRANSFERS, UNDONE_BY_NOBODY, ToneMap
 from scenewise.media.pixels import UsedRange
@@ -25,9 +27,13 @@ VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
 
 _TICK = Fraction(1, 1000)  # the graph must be given some time base; timestamps are read from the frames
 _BT2020_NC, _UNSPECIFIED = 9, 2  # matrices of YUV in ITU-T H.273
+_JITTER = 0.5  # seconds that time stamps may fall back by mistake; by more, something else begins there
+_LEAST_RISE = 0.001  # seconds
 _HIGHLIGHT = 1.1  # of white; what is no brighter may be rounding of the codec
 _FRAME_BY_FRAME = {"h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "png", "ffv1", "gif", "prores", "qtrle", "rawvideo"}
 """Codecs of which each packet gives one frame where they are not interlaced: packets count as frames."""
+_REORDERED = {"h264", "hevc"}
+"""Codecs of which each packet has a frame, but not in the order in which frames are shown."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class VideoFileReader(VideoReader):
             with video.container:
                 decoding = _Decoding(video)
                 packets = sum(1 for packet in decoding.packets() if packet is not None and not packet.is_discard)
-                name = video.stream.codec_context.codec.canonical_name
+                name = codec_name(video.stream)
         alike = name in _FRAME_BY_FRAME and not self._probe.interlaced and not decoding.error
         total = packets if alike and not self._breaks_off(decoding) else sum(1 for _ in self._decoded(None))
         return len(range(total)[self.selection.start : self.selection.stop : self.selection.every])
@@ -153,11 +159,12 @@ class VideoFileReader(VideoReader):
         cut = 0 < decoding.count and self._breaks_off(decoding, sought)
         if not cut and not decoding.error:
             return
-        about = "" if decoding.indexed else "about "
-        expected = decoding.expected if decoding.indexed else self._probe.total or 0
+        listed = decoding.indexed >= decoding.packet_count
+        expected = decoding.expected if listed else self._probe.total or 0
         read = "the frames there are"
         if not sought:
-            read = f"{decoding.count} of {about}{expected} frames" if expected > decoding.count else f"{decoding.count} frames"
+            missing = f" of {'' if listed else 'about '}{expected}" if expected > decoding.count else ""
+            read = f"{decoding.count}{missing} frames"
         reason = f" ({decoding.error})" if decoding.error else ""
         self.note(f"is cut off or damaged{reason}; {read} could be read.")
 
@@ -182,13 +189,16 @@ class _Decoding:
 
     def __init__(self, video: OpenVideo) -> None:
         self.video = video
+        self._is_avi = video.container.format.name == "avi"
+        self._reorders = codec_name(video.stream) in _REORDERED
+        self._slots: list[int] = []  # of packets whose frames have not come yet
         self.error = ""
         self.count = 0
         self.packet_count = 0
         self.discarded = 0
         self.layers = False
         self._last_dts: int | None = None
-        self._avi_index = _entries(video.stream) if video.container.format.name == "avi" else 0
+        self._avi_index = _entries(video.stream) if self._is_avi else 0
 
     @property
     def indexed(self) -> int:
@@ -206,7 +216,7 @@ class _Decoding:
     def reached_the_last(self) -> bool:
         """Whether the packet of an AVI was read that is the last by the number of frames in its head."""
         last, frames = self._last_dts, self.video.stream.frames
-        return self.video.container.format.name == "avi" and last is not None and 0 < frames <= last + 1
+        return self._is_avi and last is not None and 0 < frames <= last + 1
 
     def __iter__(self) -> Iterator[Any]:
         for packet in self.packets():
@@ -216,7 +226,21 @@ class _Decoding:
                 self.error = describe(error)
                 continue
             self.count += len(frames)
-            yield from frames
+            for frame in frames:
+                self._stamp(frame)
+                yield frame
+
+    def _stamp(self, frame: Any) -> None:
+        """Give a frame its time stamp where the container has none of its own; what FFmpeg makes up may run back.
+
+        A packet of an AVI has a place in the order of decoding. Frames come in the order in which they are shown, so
+        that each takes the first place that is left; but MPEG-4 has packets without a frame, so that there a frame
+        takes the place of the packet with which it came.
+        """
+        if self._is_avi:
+            frame.pts = heappop(self._slots) if self._reorders and self._slots else frame.dts
+        elif frame.pts is None:
+            frame.pts = frame.dts
 
     def packets(self) -> Iterator[Any]:
         """Yield packets up to the end of what can be read, then None, which flushes the decoder."""
@@ -235,6 +259,8 @@ class _Decoding:
         self.packet_count += 1
         self.discarded += bool(packet.is_discard)
         self._last_dts = packet.dts
+        if self._is_avi and self._reorders and packet.dts is not None:
+            heappush(self._slots, packet.dts)
 
 
 def _entries(stream: Any) -> int:
@@ -244,8 +270,8 @@ def _entries(stream: Any) -> int:
 class _Clock:
     """Times of frames in seconds after the first one, which rise strictly.
 
-    A frame's own time stamp counts. Where it has none, or one that does not rise, it comes a frame's length after the
-    frame before; where time stamps fall back, as where recordings were put together, those after follow from there.
+    A frame's own time stamp counts. Where it has none, it comes a frame's length after the frame before; where time
+    stamps fall back, as where recordings were put together, those after follow from there.
     """
 
     def __init__(self, probe: _Probe) -> None:
@@ -257,7 +283,7 @@ class _Clock:
 
     def __call__(self, frame: Any, index: int) -> float | None:
         """Return the time of a frame; frames are given in order."""
-        first, stamp = self._probe.first_pts, _stamp(frame)
+        first, stamp = self._probe.first_pts, frame.pts
         if first is None:
             return None
         if stamp is None:
@@ -265,8 +291,9 @@ class _Clock:
         time_s = float((stamp - first) * self._probe.time_base) + self._shift
         if self._last is not None and time_s <= self._last:
             self._fallen += 1
-            self._shift += self._last + self._step - time_s
-            time_s = self._last + self._step
+            if self._last - time_s > _JITTER:
+                self._shift += self._last + self._step - time_s
+            time_s = self._last + (_LEAST_RISE if self._last - time_s <= _JITTER else self._step)
         self._last = time_s
         return time_s
 
@@ -280,11 +307,6 @@ class _Clock:
     def _next(self, index: int) -> float:
         self._last = index * self._step if self._last is None else self._last + self._step
         return self._last
-
-
-def _stamp(frame: Any) -> int | None:
-    """Return when a frame is to be shown; AVI has no such time, but that of its decoding, which then is the same."""
-    return frame.pts if frame.pts is not None else frame.dts  # type: ignore[no-any-return]
 
 
 class _Converter:
@@ -368,7 +390,7 @@ def _probe(path: Path, number: int | None) -> _Probe:
                 size=_turned((frame.height, frame.width), turns),
                 turns=turns,
                 time_base=stream.time_base,
-                first_pts=_stamp(frame),
+                first_pts=frame.pts,
                 frame_rate=rate,
                 total=_total(stream, rate),
                 tone_map=tone_map,
@@ -398,9 +420,20 @@ def _total(stream: Any, rate: float | None) -> int | None:
     if stream.frames and entries and "mp4" in stream.container.format.name:
         return sum(not entry.is_discard for entry in entries)  # an edit list may hide some
     if stream.frames:
-        return len(entries) if entries and stream.container.format.name == "avi" else int(stream.frames)
-    seconds = stream.duration * stream.time_base if stream.duration else (stream.container.duration or 0) / 1_000_000
-    return round(float(seconds) * rate) or None if rate and seconds > 0 else None
+        return int(stream.frames)
+    seconds = _seconds(stream)
+    return round(seconds * rate) or None if rate and seconds > 0 else None
+
+
+def _seconds(stream: Any) -> float:
+    """Return the length of a stream, or else of the file, which sound may make longer."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    tag = next((value for key, value in stream.metadata.items() if key.upper() == "DURATION"), "")
+    with suppress(ValueError):  # Matroska: hours:minutes:seconds
+        hours, minutes, seconds = (float(part) for part in tag.split(":"))
+        return hours * 3600 + minutes * 60 + seconds
+    return float(stream.container.duration or 0) / 1_000_000
 
 
 def _turned(size: tuple[int, int], turns: tuple[str, ...]) -> tuple[int, int]:
