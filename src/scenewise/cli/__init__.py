@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import scenewise
 from scenewise.errors import InputError, RenamedSettingWarning, is_out_of_memory, nearest
+from scenewise.media.interruption import ending_cleanly, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,12 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after `scenewise`; those of the process where None.
 
     Returns:
-        The exit code: 0 all well, 2 something given cannot be used, 130 interrupted.
+        The exit code: 0 all well, 2 something given cannot be used, 130 ended by Ctrl-C, 143 by SIGTERM or SIGHUP.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see the README on shared cores
     words = list(sys.argv[1:] if argv is None else argv)
+    _stand_up()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), ending_cleanly():
             warnings.showwarning = _with_notes(warnings.showwarning)
             args = _parser(words).parse_args(words)
             return int(args.run(args))
@@ -69,12 +71,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print("error: memory: ran out. Use fewer slots, a smaller size, or close other programs.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return exit_code(str(interrupt)) or 130
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _stand_up() -> None:
+    """Give the process what it may have been started without: streams to print on, and a folder that is there."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    try:
+        os.getcwd()
+    except OSError:
+        os.chdir("/")  # what is named by a path from the root can still be worked on
 
 
 class Parser(argparse.ArgumentParser):

@@ -27,7 +27,7 @@ EXAMPLE = """examples:
   scenewise decompose balls-colour#3 --out out        (video 3 of a data source, scored against its ground truth)
 
 Ctrl-C ends early and leaves complete files of the frames done; a second Ctrl-C leaves nothing.
-Exit code 0: all done; 2: an input could not be used; 130: interrupted."""
+Exit code 0: all done; 2: an input could not be used; 130: Ctrl-C; 143: SIGTERM or SIGHUP, which end like Ctrl-C."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
             if summary is not None:
                 tell(video.label, summary)
                 done.append(summary)
-    return _end(done, failures, interruption())
+    return _end(done, failures, interruption.exit_code)
 
 
 def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, object], list[str] | None]:
@@ -182,10 +182,10 @@ def _open(text: str, reading: dict[str, object]) -> list[Video]:
     return [Video(label, reader.name, reader) for label, reader in zip(labels, readers, strict=True)]
 
 
-def _end(done: list[Summary], failures: list[str], interrupted: bool) -> int:
+def _end(done: list[Summary], failures: list[str], interrupted: int) -> int:
     if len(done) + len(failures) > 1:
         print(f"{len(done)} done, {len(failures)} failed{': ' + ', '.join(failures) if failures else ''}")
     if interrupted:
         print("interrupted: the files hold the frames done", file=sys.stderr)
-        return 130
+        return interrupted
     return 2 if failures else 0

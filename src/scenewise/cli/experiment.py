@@ -199,7 +199,7 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
     _tell(outcome)
     if outcome.signal:
         print("Stopped; the same command goes on from here.")
-        return 143 if interruption.name == "SIGTERM" else 130
+        return interruption.exit_code
     return int(bool(broken or outcome.failed))
 
 

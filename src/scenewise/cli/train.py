@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     start = _start(args)
     from scenewise.cli import threads
     from scenewise.cli.train_report import ConsoleReporter
+    from scenewise.media.interruption import exit_code
     from scenewise.training.reporter import Reporter
     from scenewise.training.run import Run, is_first
 
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         outcome = training.train(args.minutes, reporter)
     if first:
         _tell(outcome)
-    return {"Ctrl-C": 130, "SIGTERM": 143}.get(outcome.stopped or "", 0)
+    return exit_code(outcome.stopped)
 
 
 def _start(args: argparse.Namespace) -> tuple[str, str] | None:

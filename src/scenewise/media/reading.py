@@ -123,8 +123,7 @@ def read_videos(
         return _folder(path, selection)
     if ending in VIDEO_ENDINGS:
         return [VideoFileReader(path, selection)]
-    if stream is not None:
-        raise InputError("stream", f"can be chosen in a video file; {path.name} is none.", "Leave it out.")
+    _refuse_stream(path, selection)
     if ending in ARRAY_ENDINGS:
         return list(open_arrays(path, layout, key, selection))
     if ending in (*IMAGE_ENDINGS, _ANIMATION_ENDING):
@@ -136,10 +135,16 @@ def read_videos(
     raise InputError(path, f"expected a folder or a file ending in {known}; found {found}.", remedy)
 
 
+def _refuse_stream(path: Path, selection: Selection) -> None:
+    if selection.stream is not None:
+        raise InputError("stream", f"can be chosen in a video file; {path.name} is none.", "Leave it out.")
+
+
 def _folder(path: Path, selection: Selection) -> list[VideoReader]:
     with reading(path, "a folder that can be listed", "Change its permissions."):
         inside = natural_order([p for p in path.iterdir() if not p.name.startswith(".")])
     if image_files(path):
+        _refuse_stream(path, selection)
         reader = FolderReader(path, selection)
         videos = sum(item.suffix.lower() in VIDEO_ENDINGS for item in inside)
         if videos:

@@ -196,8 +196,8 @@ def test_a_video_with_the_tracks_that_this_program_writes(tmp_path):
         ("1,2,3,4,5\n", r"row 1: expected 7 to 10 columns, found 5"),
         ("1,1,1,1,5,5,1,-1,-1,-1\n2,1,1,1,5,5", "row 2: expected 10 columns, found 6"),
         ("frame,id,left,top,width,height,conf\n", "row 1: expected numbers, found 'frame,id"),
-        ("0,1,1,1,5,5,1\n", "expected frames from 1, found 0. Set frame_base"),
-        ("1,1,1,1,5,5,1\n1,1,2,2,5,5,1\n", "expected one box of id 1 in a frame, found 2 in frame 0"),
+        ("0,1,1,1,5,5,1\n", "expected frames from 1, as 000001.jpg; found 0. Set frame_base"),
+        ("1,1,1,1,5,5,1\n1,1,2,2,5,5,1\n", "expected one box of id 1 in a frame, found 2 in frame 1"),
         ("1,1,nan,1,5,5,1\n", "finite"),
     ],
 )

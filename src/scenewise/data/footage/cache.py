@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scenewise.media.reader import VideoReader
 
-_VERSION = 1  # raise when the same file and settings give other frames
+_VERSION = 2  # raise when the same file and settings give other frames
 
 
 def default_folder() -> Path:
@@ -88,6 +88,8 @@ def _key(reader: VideoReader) -> str:
         selection.channels,
         reader.size,
     ]
+    if selection.stream is not None:
+        done.append(selection.stream)
     return fingerprints.of_values(_VERSION, str(reader.path.absolute()), states, done)
 
 
