@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scenewise.media.content import shell_word
 from scenewise.summary import DOUBTFUL, KNOWN, NO_OBJECTS, NOT_TAKEN_APART, UNDECIDED, UNKNOWN, UNVALIDATED
 
 if TYPE_CHECKING:
@@ -175,8 +175,11 @@ def training_command(verdict: str, origin: str) -> str:
         "scenewise train footage --data 'my clip.mp4' --out 'runs/my clip'"
         >>> training_command("known footage", "my clip.mp4")
         ''
+        >>> Path("-dash.mp4").touch()
+        >>> training_command("unknown footage", "-dash.mp4")
+        'scenewise train footage --data ./-dash.mp4 --out runs/-dash'
     """
     if verdict not in (*NOT_TAKEN_APART, NO_OBJECTS) or (verdict == NO_OBJECTS and not Path(origin).exists()):
         return ""
     file, name = (origin, Path(origin).stem) if Path(origin).exists() else ("FILE", "footage")
-    return f"scenewise train footage --data {shlex.quote(file)} --out {shlex.quote(f'runs/{name}')}"
+    return f"scenewise train footage --data {shell_word(file)} --out {shell_word(f'runs/{name}')}"

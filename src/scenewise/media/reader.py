@@ -255,7 +255,7 @@ def safe_name(path: Path) -> str:
     """
     path = path.absolute()
     name = path.stem if path.is_file() else path.resolve().name
-    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or "video"
+    return re.sub(r"[^\w.-]+", "_", name).strip("._").lstrip("-")[:80] or "video"
 
 
 def _check(option: str, valid: bool, found: object, expected: str) -> None:
