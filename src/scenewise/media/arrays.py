@@ -173,7 +173,7 @@ def _h5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
 def _npz_member(path: Path, key: str | None) -> np.ndarray:
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        shapes = {name: _member_shape(archive, info) for name, info in members.items()}
+        shapes = {name: shape for name, info in members.items() if (shape := _member_shape(archive, info)) is not None}
         info = members[_chosen(path, key, shapes)]
         if info.compress_type == zipfile.ZIP_STORED:
             return _map_member(path, archive, info)
@@ -183,9 +183,13 @@ def _npz_member(path: Path, key: str | None) -> np.ndarray:
             return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _member_shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
-    with archive.open(info) as file:
-        return read_header(file)[0]
+def _member_shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...] | None:
+    """Return the shape of an array, None for what else may lie beside it in the archive."""
+    try:
+        with archive.open(info) as file:
+            return read_header(file)[0]
+    except ValueError:
+        return None
 
 
 def _map_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:

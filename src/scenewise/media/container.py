@@ -92,15 +92,16 @@ def _chosen(container: Any, path: Path, number: int | None) -> tuple[Any, list[s
     """Return the stream to read, and what is to be said of the others."""
     videos = [stream for stream in container.streams.video if not _is_picture(stream)]
     if not videos:
-        raise InputError(path, f"expected a video stream; found {_kinds(container)}.", "Give a file with moving pictures.")
+        problem = f"expected a video stream; found {_kinds(container)}."
+        raise InputError(path, problem, "Give a file with moving pictures.")
     listing = ", ".join(f"{place} ({_size(stream)})" for place, stream in enumerate(videos))
     if number is None:
         stream = max(videos, key=lambda video: (video.codec_context is not None, _is_default(video), _pixels(video)))
     elif number < len(videos):
         stream = videos[number]
     else:
-        count = "one video" if len(videos) == 1 else f"{len(videos)} videos"
-        raise InputError(path, f"expected a video of number {number}; found {count}: {listing}.", "Choose with --stream.")
+        remedy = "Leave out --stream, or choose one of these."
+        raise InputError(path, f"expected a video of number {number}; found {listing}.", remedy)
     if stream.codec_context is None:
         raise InputError(path, "its video codec is not known here.", "Convert it to H.264 in mp4.")
     if _pixels(stream) > _LARGEST_FRAME:
@@ -180,7 +181,7 @@ def _display_matrix(frame: Any) -> bytes | None:
 
     listed: Any = SideDataContainer.__new__(SideDataContainer)
     with suppress(ValueError):
-        SideDataContainer.__init__(listed, frame)
+        listed.__init__(frame)
     with suppress(ValueError):
         return next((bytes(entry) for entry in listed if entry.type is Type.DISPLAYMATRIX), None)
     return None

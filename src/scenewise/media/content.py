@@ -122,15 +122,15 @@ def advice(path: Path, otherwise: str) -> tuple[str, str]:
 
 
 def shell_word(path: str | Path) -> str:
-    """Return a file as a word of a shell's command line that no program takes for an option.
+    r"""Return a file as a word of a shell's command line that no program takes for an option.
 
     A name with bytes that a terminal would act upon, or that are not UTF-8, is written as bash and zsh read it, $'...'.
 
     Examples:
         >>> shell_word("clip.mp4"), shell_word("my clip.mp4"), shell_word("-dash.mp4")
         ('clip.mp4', "'my clip.mp4'", './-dash.mp4')
-        >>> print(shell_word("caf\\udce9.mp4"))
-        $'caf\\xe9.mp4'
+        >>> print(shell_word("caf\udce9.mp4"))
+        $'caf\xe9.mp4'
     """
     text = str(path)
     if text.startswith("-"):

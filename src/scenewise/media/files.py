@@ -111,7 +111,7 @@ def write_problem(path: str | Path, error: OSError) -> InputError:
 
 
 def read_text(path: Path) -> str:
-    """Return a text file of whatever encoding, as people and cameras write them: by its byte order mark, else UTF-8.
+    r"""Return a text file of whatever encoding, as people and cameras write them: by its byte order mark, else UTF-8.
 
     Bytes that are none become a replacement sign, so that a comment in another encoding stops nothing.
 

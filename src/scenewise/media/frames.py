@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
+
 class FolderReader(VideoReader):
     """Images of a folder, or a single image, as one video; see `VideoReader`.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import zlib
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -40,13 +41,13 @@ class StoredImage:
         pixels: uint8, shape (H, W, 3), upright.
         brightest: Its largest stored value, None where values of 8 bits or floats are stored.
         full: The largest value there can be.
-        pictures: How many pictures the file holds.
+        pictures: How many pictures the file holds, as far as it has been asked.
     """
 
     pixels: np.ndarray
-    brightest: int | None
-    full: int
-    pictures: int
+    brightest: int | None = None
+    full: int = 255
+    pictures: int = 1
 
 
 def read_image(path: Path) -> StoredImage:
@@ -55,7 +56,16 @@ def read_image(path: Path) -> StoredImage:
     Raises:
         InputError: It is missing, empty, broken, or of a mode without a known range.
     """
-    return _with_image(path, stored_image)
+    return _with_image(path, _first)
+
+
+def _first(file: Any, path: Path) -> StoredImage:
+    image = stored_image(file, path)
+    if not getattr(file, "is_animated", False):
+        return image
+    with suppress(Exception):  # the list of pages is cut off
+        return replace(image, pictures=int(file.n_frames))
+    return replace(image, pictures=2)
 
 
 def stored_image(file: Any, path: Path) -> StoredImage:
@@ -65,20 +75,19 @@ def stored_image(file: Any, path: Path) -> StoredImage:
         InputError: It is of a mode without a known range.
     """
     deep, kind = _is_deep(file), file.format
-    pictures = file.n_frames if getattr(file, "is_animated", False) else 1
     file.load()
     image = _upright(file)
     if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PNG"):
         values = np.asarray(image).astype(np.uint32)
         pixels = to_rgb(((values * 255 + 32767) // 65535).astype(np.uint8)[..., None])
-        return StoredImage(pixels, int(values.max(initial=0)), 65535, pictures)
+        return StoredImage(pixels, int(values.max(initial=0)), 65535)
     if image.mode in ("I", "F"):
-        return StoredImage(to_rgb(to_uint8(np.asarray(image), path)[..., None]), None, 255, pictures)
+        return StoredImage(to_rgb(to_uint8(np.asarray(image), path)[..., None]))
     if image.has_transparency_data:
         pixels = to_rgb(np.asarray(image.convert("RGBA")))
     else:
         pixels = np.asarray(image.convert("RGB"))
-    return StoredImage(pixels, int(pixels.max(initial=0)) if deep else None, 255, pictures)
+    return StoredImage(pixels, int(pixels.max(initial=0)) if deep else None)
 
 
 def image_size(path: Path) -> tuple[int, int]:

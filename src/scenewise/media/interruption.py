@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP as a question that is asked between frames or steps, so that no file is left half-written."""
+"""Ctrl-C, SIGTERM and SIGHUP as a question asked between frames or steps, so that no file is left half-written."""
 
 from __future__ import annotations
 

@@ -240,6 +240,7 @@ class VideoReader(ABC):
             raise InputError(self.path, problem, "Give a smaller start." if first else "Copy or record it again.")
 
     def note(self, problem: str) -> None:
+        """Add to `problems`, with a warning, what has not been said yet."""
         if problem not in self.problems:
             self.problems.append(problem)
             warnings.warn(f"{self.path}: {problem}", stacklevel=2)

@@ -27,7 +27,7 @@ VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
 
 _TICK = Fraction(1, 1000)  # the graph must be given some time base; timestamps are read from the frames
 _BT2020_NC, _UNSPECIFIED = 9, 2  # matrices of YUV in ITU-T H.273
-_JITTER = 0.5  # seconds that time stamps may fall back by mistake; by more, something else begins there
+_JITTER = 4  # frames by which time stamps may fall back by mistake; by more, something else begins there
 _LEAST_RISE = 0.001  # seconds
 _HIGHLIGHT = 1.1  # of white; what is no brighter may be rounding of the codec
 _FRAME_BY_FRAME = {"h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "png", "ffv1", "gif", "prores", "qtrle", "rawvideo"}
@@ -156,7 +156,7 @@ class VideoFileReader(VideoReader):
             self._note_problems(decoding, sought=jump is not None)
 
     def _note_problems(self, decoding: _Decoding, sought: bool) -> None:
-        cut = 0 < decoding.count and self._breaks_off(decoding, sought)
+        cut = decoding.count > 0 and self._breaks_off(decoding, sought)
         if not cut and not decoding.error:
             return
         listed = decoding.indexed >= decoding.packet_count
@@ -291,9 +291,10 @@ class _Clock:
         time_s = float((stamp - first) * self._probe.time_base) + self._shift
         if self._last is not None and time_s <= self._last:
             self._fallen += 1
-            if self._last - time_s > _JITTER:
-                self._shift += self._last + self._step - time_s
-            time_s = self._last + (_LEAST_RISE if self._last - time_s <= _JITTER else self._step)
+            begun_anew = self._last - time_s > _JITTER * self._step
+            rise = self._step if begun_anew else _LEAST_RISE
+            self._shift += self._last + rise - time_s if begun_anew else 0
+            time_s = self._last + rise
         self._last = time_s
         return time_s
 
@@ -342,8 +343,8 @@ class _Converter:
         problems = [] if self._range is None else self._range.problems()
         if self._tone_map is not None and self._light > _HIGHLIGHT * REFERENCE_WHITE:
             problems.append(
-                f"is HDR ({TRANSFERS[self._tone_map.transfer]}), read as BT.709: highlights of up to {self._light:.0f} cd/m2 "
-                f"became as bright as white, which is {REFERENCE_WHITE:.0f}."
+                f"is HDR ({TRANSFERS[self._tone_map.transfer]}), read as BT.709: highlights of up to "
+                f"{self._light:.0f} cd/m2 became as bright as white, which is {REFERENCE_WHITE:.0f}."
             )
         return problems
 
@@ -410,7 +411,7 @@ def _colours(frame: Any, stream: Any) -> tuple[ToneMap | None, list[str]]:
         return ToneMap(transfer, primaries), []
     if transfer in UNDONE_BY_NOBODY:
         kind = UNDONE_BY_NOBODY[transfer]
-        return None, [f"has a transfer function ({kind}) that is read as if it were BT.709: its brightness is not right."]
+        return None, [f"has a {kind} transfer function, read as if it were that of BT.709: its brightness is wrong."]
     return None, []
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from scenewise.media.reader import VideoReader
 
-_ELSEWHERE = "Set cache=FOLDER (data.settings.cache=FOLDER in training), or XDG_CACHE_HOME, to a folder you may write to."
+_ELSEWHERE = "Set cache=FOLDER (data.settings.cache in training), or XDG_CACHE_HOME, to a folder you may write to."
 _VERSION = 2  # raise when the same file and settings give other frames
 
 

@@ -3,9 +3,9 @@
 `path` is a sequence (`img1/%06d.jpg` with `gt/gt.txt` or `det/det.txt`, and `seqinfo.ini`), a folder of sequences, with
 `train` and `test` in it or not, or a video file or folder of frames for which `boxes` names a CSV file. A row is frame,
 id, left, top, width, height, confidence and up to three more columns, without a header. A row belongs to the image
-whose name bears its frame's number, or, where names bear none, to that place, counted from 1. Track ids, which have gaps,
-become 1 to n in ascending order for the whole sequence; `extras["tracks"]` has the file's. Detections (id -1) tell no
-track, so they are no ids but stand in `extras["detections"]`. Truth of confidence 0 is not to be scored: -1.
+whose name bears its frame's number, or, where names bear none, to that place, counted from 1. Track ids, which have
+gaps, become 1 to n in ascending order for the whole sequence; `extras["tracks"]` has the file's. Detections (id -1)
+tell no track, so they are no ids but stand in `extras["detections"]`. Truth of confidence 0 is not to be scored: -1.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def _places(file: Path, frames: list[int], numbers: dict[int, int], images: list
         warnings.warn(f"{file}: frame 1 is taken for {images[0].name}, since images count from 0.", stacklevel=2)
         return counted
     first = min(frames)
-    problem = f"images count from 0 ({images[0].name}), frames from {first}: which image frame {first} is, is not clear."
+    problem = f"images count from 0 ({images[0].name}), frames from {first}: which image that is, is not clear."
     remedy = "Set frame_base=0 where frame 1 is the image of number 1, or frame_base=1 where it is the first image."
     raise InputError(file, problem, remedy)
 
