@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import stat
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def ending_cleanly() -> Iterator[None]:
     """
 
     def end(number: int, frame: FrameType | None) -> None:
+        _let_go_of_terminal(number)
         raise KeyboardInterrupt(NAMES[signal.Signals(number)])
 
     here = threading.current_thread() is threading.main_thread()
@@ -59,6 +62,18 @@ def ending_cleanly() -> Iterator[None]:
     finally:
         for number in unhandled:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _let_go_of_terminal(number: int) -> None:
+    """After SIGHUP let output go nowhere: a terminal that has gone answers every line with an error."""
+    if NAMES[signal.Signals(number)] != "SIGHUP":
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(stream).st_mode):
+                os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 class Interruption:
@@ -108,6 +123,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        _let_go_of_terminal(number)
         name = NAMES[signal.Signals(number)]
         if self.name is not None:
             raise KeyboardInterrupt(name)
