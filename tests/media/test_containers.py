@@ -3,6 +3,7 @@
 import io
 import struct
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -223,7 +224,7 @@ def test_an_edit_list_that_ends_early_is_no_damage(tmp_path):
 def rising(reader):
     """Whether times of frames rise strictly, from 0."""
     times = [frame.time_s for frame in reader]
-    return times[0] == 0 and all(after > before for before, after in zip(times, times[1:], strict=False))
+    return times[0] == 0 and all(after > before for before, after in pairwise(times))
 
 
 def avi_chunks(content):
@@ -431,7 +432,12 @@ def test_a_transport_stream_under_another_ending_is_named_and_its_remedy_works(f
 
 @pytest.mark.parametrize(
     ("muxer", "ending", "kind"),
-    [("flv", "mp4", "Flash"), ("mpeg", "avi", "program stream"), ("asf", "mov", "Windows Media"), ("ogg", "mkv", "Ogg")],
+    [
+        ("flv", "mp4", "Flash"),
+        ("mpeg", "avi", "program stream"),
+        ("asf", "mov", "Windows Media"),
+        ("ogg", "mkv", "Ogg"),
+    ],
 )
 def test_videos_of_other_containers_are_named_and_converting_them_works(ffmpeg, tmp_path, muxer, ending, kind):
     import shlex

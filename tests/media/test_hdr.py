@@ -76,7 +76,8 @@ def test_without_quantisation_every_colour_comes_back(transfer, curve):
 
 def test_highlights_keep_their_hue_and_are_told(ffmpeg, tmp_path):
     lamp = np.array([[1000.0, 500.0, 250.0]]) @ TO_BT2020.T
-    write_hdr(ffmpeg, tmp_path / "clip.mkv", pq(np.concatenate([lamp, display_light(PATCHES[-2:])])), "smpte2084", "ffv1")
+    codes = pq(np.concatenate([lamp, display_light(PATCHES[-2:])]))
+    write_hdr(ffmpeg, tmp_path / "clip.mkv", codes, "smpte2084", "ffv1")
     reader = read_video(tmp_path / "clip.mkv")
     read = images(reader)[0, 16, 16::32].astype(int)
     expected = 255 * np.array([1, 0.5, 0.25]) ** (1 / 2.4)

@@ -297,7 +297,9 @@ def test_boxes_without_an_image_are_counted(tmp_path):
 
 def test_boxes_that_all_miss_the_images_are_refused(tmp_path):
     folder = write_numbered(tmp_path / "seq", (60, 61), {1: 0, 2: 1})
-    with pytest.raises(InputError, match=r"000060\.png to 000061\.png; found those of frames 1 to 2.*frame_base") as caught:
+    with pytest.raises(
+        InputError, match=r"000060\.png to 000061\.png; found those of frames 1 to 2.*frame_base"
+    ) as caught:
         read(folder)
     assert caught.value.remedy == "Set frame_base to the number that the file gives to the first image."
     assert fits(read(folder, frame_base=1).sample(0)) == [True] * 2, "which is a way to read it"
