@@ -55,8 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see the README on shared cores
     words = list(sys.argv[1:] if argv is None else argv)
-    _stand_up()
+    _open_streams()
     try:
+        _check_folder()
         with warnings.catch_warnings(), ending_cleanly():
             warnings.showwarning = _with_notes(warnings.showwarning)
             args = _parser(words).parse_args(words)
@@ -79,15 +80,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
 
 
-def _stand_up() -> None:
-    """Give the process what it may have been started without: streams to print on, and a folder that is there."""
+def _open_streams() -> None:
+    """Give the process streams to print on where who started it has closed them."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who started it
+        if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _check_folder() -> None:
+    """Raise InputError where the current folder has been removed, which every relative path needs."""
     try:
         os.getcwd()
-    except OSError:
-        os.chdir("/")  # what is named by a path from the root can still be worked on
+    except OSError as error:
+        raise InputError("the current folder", "is no longer there.", "Change to another, as in: cd ~") from error
 
 
 class Parser(argparse.ArgumentParser):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scenewise.cli import options, threads
 from scenewise.cli.progress import Progress, duration
 from scenewise.cli.sources import source_video
-from scenewise.errors import InputError
+from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -178,7 +178,8 @@ def _open(text: str, reading: dict[str, object]) -> list[Video]:
         sample, name, background_ids = found
         return [Video(text, name, sample, background_ids)]
     readers = read_videos(text, **reading)  # type: ignore[arg-type]
-    labels = [text] if len(readers) == 1 else [f"{text} ({reader.name})" for reader in readers]
+    shown = printable(text)
+    labels = [shown] if len(readers) == 1 else [f"{shown} ({reader.name})" for reader in readers]
     return [Video(label, reader.name, reader) for label, reader in zip(labels, readers, strict=True)]
 
 
