@@ -48,7 +48,7 @@ class PicturesReader(VideoReader):
         if error:
             self.note(f"is cut off or damaged ({error}); {total} pictures are looked for.")
         if self._first:
-            self.note("its first picture, which stands for the animation where none is shown, is left out.")
+            self.note("holds a first picture for programs that show no animations, which is left out.")
 
     def _read(self) -> Iterator[MediaFrame]:
         used, seconds, index, odd = UsedRange(), 0.0, 0, 0
