@@ -9,6 +9,7 @@ from PIL import Image
 
 from scenewise.errors import InputError
 from scenewise.media import read_video
+from scenewise.media.frames import load_image
 
 from .footage import images, noise, ramp, write_video
 
@@ -110,6 +111,12 @@ def test_a_folder_takes_the_first_picture_of_each_file_and_says_so(tmp_path):
     reader = read_video(tmp_path)
     assert np.array_equal(images(reader), [noise(5, 8, 8, seed=index)[0] for index in range(3)])
     assert reader.problems == ["3 files hold several pictures, of which the first counts; 12 were left out."]
+
+
+def test_an_image_of_a_data_set_that_holds_several_pictures_is_told(tmp_path):
+    save_all(tmp_path / "0.tiff", noise(5, 8, 8))
+    with pytest.warns(UserWarning, match="image files of several pictures, of which the first counts"):
+        assert np.array_equal(load_image(tmp_path / "0.tiff"), noise(5, 8, 8)[0])
 
 
 def test_a_photo_with_a_preview_is_one_picture(tmp_path):

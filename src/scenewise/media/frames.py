@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
@@ -89,7 +90,7 @@ def natural_order(paths: Sequence[Path]) -> list[Path]:
 
 
 def load_image(path: Path) -> np.ndarray:
-    """Read an image file of any mode, upright, as uint8 (H, W, 3).
+    """Read an image file of any mode, upright, as uint8 (H, W, 3); of several pictures the first, with a warning.
 
     Args:
         path: The file.
@@ -106,7 +107,11 @@ def load_image(path: Path) -> np.ndarray:
         >>> load_image(Path("grey.png")).tolist()
         [[[0, 0, 0], [128, 128, 128], [255, 255, 255]]]
     """
-    return read_image(path).pixels
+    image = read_image(path)
+    if image.pictures > 1:  # once for each folder: Python shows the same warning once
+        message = f"{path.parent}: holds image files of several pictures, of which the first counts."
+        warnings.warn(message, stacklevel=2)
+    return image.pixels
 
 
 def _common_size(files: list[Path]) -> tuple[int, int]:
