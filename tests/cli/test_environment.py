@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import scenewise.cli as command_line
@@ -179,3 +180,30 @@ def test_a_stream_can_be_chosen_on_the_command_line(ffmpeg, scenewise, model, tm
     record = json.loads((tmp_path / "chosen" / "two" / "run.json").read_text())
     assert (record["settings"]["input"]["source_size"], record["settings"]["input"]["stream"]) == ([24, 32], 0)
     assert scenewise(*common, "--out", tmp_path / "bad", "--stream", -1)[0] == 2
+
+
+def test_the_command_that_is_proposed_for_arrays_can_be_followed(scenewise, strict_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = np.zeros((40, 48, 48, 3), np.uint8)
+    for index, frame in enumerate(frames):
+        frame[10:20, index % 36 : index % 36 + 12] = 255
+    np.savez("my clips.npz", frames=frames, more=frames[:2])
+    words = [
+        "decompose",
+        "my clips.npz",
+        "--model",
+        strict_model,
+        "--device",
+        "cpu",
+        "--formats",
+        "tracks",
+        "--out",
+        "out",
+    ]
+    assert scenewise(*words, "--layout", "THWC", "--key", "frames")[0] == 0
+    remedy = json.loads((tmp_path / "out" / "my_clips" / "run.json").read_text())["remedy"]
+    program, *words = shlex.split(remedy)
+    assert program == "scenewise"
+    code, told, errors = scenewise(*words, "--dry-run", f"data.settings.cache={tmp_path / 'cache'}")
+    assert code == 0, errors
+    assert "layout: THWC" in told

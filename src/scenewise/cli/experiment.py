@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scenewise.cli.options import admit_settings_anywhere
 from scenewise.cli.progress import duration
 from scenewise.errors import InputError
+from scenewise.media.content import shell_word
 
 if TYPE_CHECKING:
     import argparse
@@ -248,7 +249,7 @@ def _show(args: argparse.Namespace, chosen: Sequence[Experiment], made: bool = F
             print(f"  {file}")
     if not shown_any and not made:
         out, _ = _places(args, chosen[0])
-        remedy = f"Run: scenewise experiment {args.name} --size {args.size} --out {args.out or out}"
+        remedy = f"Run: scenewise experiment {args.name} --size {args.size} --out {shell_word(args.out or out)}"
         raise InputError(out, "holds no cell with scores.", remedy)
     return 0
 

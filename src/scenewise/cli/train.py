@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
+from scenewise.media.content import shell_word
 
 if TYPE_CHECKING:
     from scenewise.training.recipes import Recipe
     from scenewise.training.run import TrainingOutcome
 
+_READING = tuple(f"data.settings.{name}=" for name in ("layout", "key", "stream"))  # which a first look needs too
 _EPILOG = """\
 examples:
   scenewise train provide-balls-colour --out runs/balls
@@ -152,11 +154,12 @@ def _recipe(name: str | None, files: list[str], words: list[str], args: argparse
 
         recipe = plain(RunFolder(args.out).recipe())
         return recipes.from_plain(recipes.override(recipe, words), "command line"), []
-    values, reasons = _footage(name, files)
+    values, reasons = _footage(name, files, words)
     return recipes.load(name, words, values), reasons
 
 
-def _footage(name: str, files: list[str]) -> tuple[dict[str, Any], list[str]]:
+def _footage(name: str, files: list[str], words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    from scenewise.config import nest
     from scenewise.errors import InputError
 
     if not files:
@@ -165,11 +168,13 @@ def _footage(name: str, files: list[str]) -> tuple[dict[str, Any], list[str]]:
         return {}, []
     from scenewise.training.proposals import propose
 
-    return propose(files)
+    prefix = "data.settings."
+    chosen = nest([word.removeprefix(prefix) for word in words if word.startswith(_READING)])
+    return propose(files, **chosen)
 
 
 def _tell(outcome: TrainingOutcome) -> None:
-    resume = f"scenewise train --resume --out {outcome.folder}"
+    resume = f"scenewise train --resume --out {shell_word(outcome.folder)}"
     if outcome.stopped == "--until":
         print(f"Finished {outcome.step} of {outcome.steps} steps; later stages were not asked for.")
         print(f"Go on with them: {resume}")
@@ -184,4 +189,4 @@ def _tell(outcome: TrainingOutcome) -> None:
         from scenewise.models import MODELS
 
         kind = MODELS.get(read_config(outcome.model)["model"])
-        print(f"Use it with: scenewise {use(kind)} --out out --model {outcome.model}")
+        print(f"Use it with: scenewise {use(kind)} --out out --model {shell_word(outcome.model)}")

@@ -59,7 +59,7 @@ class Clip:
         origin: The file, or what else it is, as text that can be shown; names of files may hold any byte.
         again: Whether it can be iterated more than once.
         background_ids: True ids that are background.
-        reading: Which part of the source it is: every, start, stop.
+        reading: Which part of the source it is: every, start, stop; and what else had to be chosen to read it.
         problems: What was wrong with the file so far.
         path: The file or folder, where it is one.
     """
@@ -74,7 +74,7 @@ class Clip:
     origin: str = ""
     again: bool = True
     background_ids: tuple[int, ...] = (0,)
-    reading: dict[str, int | None] = field(default_factory=dict)
+    reading: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     path: Path | None = None
 
@@ -227,15 +227,15 @@ def _of_reader(reader: VideoReader, fitting: _Fitting, name: str | None) -> Clip
         frame_rate=reader.frame_rate,
         length_hint=reader.length_hint,
         origin=printable(reader.path),
-        reading=_reading(reader.selection),
+        reading=_reading(reader),
         problems=reader.problems,
         path=reader.path,
     )
 
 
-def _reading(selection: Selection) -> dict[str, int | None]:
-    reading = {"every": selection.every, "start": selection.start, "stop": selection.stop}
-    return reading if selection.stream is None else {**reading, "stream": selection.stream}
+def _reading(reader: VideoReader) -> dict[str, Any]:
+    selection = reader.selection
+    return {"every": selection.every, "start": selection.start, "stop": selection.stop, **reader.choices}
 
 
 @dataclass

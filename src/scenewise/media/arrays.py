@@ -59,6 +59,7 @@ class ArrayReader(VideoReader):
         size = (array.length("H"), array.length("W"))
         super().__init__(array.path, name, size, selection, total=array.length("T"))
         self._array, self._video = array, video
+        self.choices = {"layout": array.layout} if array.key is None else {"layout": array.layout, "key": array.key}
 
     def _read(self) -> Iterator[MediaFrame]:
         total = range(self._array.length("T"))
@@ -211,7 +212,8 @@ def _chosen(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> 
     if key is None and len(shapes) == 1:
         return next(iter(shapes))
     if key is None:
-        raise InputError(path, f"expected one array; found: {listing}.", "Name one with --key.")
+        remedy = "Name one with --key (data.settings.key in training)."
+        raise InputError(path, f"expected one array; found: {listing}.", remedy)
     if key.strip("/") not in shapes:
         raise InputError(path, f"has no array {key!r}; found: {listing}.", nearest(key, shapes))
     return key.strip("/")
@@ -220,7 +222,8 @@ def _chosen(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> 
 def _checked_layout(path: Path, values: Any, layout: str | None) -> str:
     shape = tuple(values.shape)
     found = f"an array of shape {shape} and dtype {values.dtype}"
-    choice = f"Give --layout with one letter per axis (N videos, T frames, H, W, C); plausible: {_plausible(shape)}."
+    meaning = f"one letter per axis (N videos, T frames, H, W, C); plausible: {_plausible(shape)}"
+    choice = f"Give --layout (data.settings.layout in training) with {meaning}."
     if layout is None:
         raise InputError(path, f"expected to be told what its axes are; found {found}.", choice)
     letters = layout.upper()

@@ -100,7 +100,7 @@ def _chosen(container: Any, path: Path, number: int | None) -> tuple[Any, list[s
     elif number < len(videos):
         stream = videos[number]
     else:
-        remedy = "Leave out --stream, or choose one of these."
+        remedy = "Choose one of these by --stream (data.settings.stream in training)."
         raise InputError(path, f"expected a video of number {number}; found {listing}.", remedy)
     if stream.codec_context is None:
         raise InputError(path, "its video codec is not known here.", "Convert it to H.264 in mp4.")

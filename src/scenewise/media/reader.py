@@ -158,6 +158,7 @@ class VideoReader(ABC):
         frame_rate: Frames per second of the frames yielded (the file's rate over `every`), or None where unknown.
         length_hint: Expected number of frames, or None; headers err, so only the end of the iteration is the truth.
         problems: What was wrong with the file so far, where frames could be had all the same.
+        choices: What a user had to choose to read it besides the selection: `layout`, `key`, `stream`.
 
     Raises:
         InputError: The crop reaches outside the frame.
@@ -181,6 +182,7 @@ class VideoReader(ABC):
         self.frame_rate = frame_rate / selection.every if frame_rate else None
         self.length_hint = selection.count(total)
         self.problems: list[str] = []
+        self.choices: dict[str, str | int] = {} if selection.stream is None else {"stream": selection.stream}
         self._running: weakref.WeakSet[Generator[MediaFrame, None, None]] = weakref.WeakSet()
 
     def __iter__(self) -> Iterator[MediaFrame]:

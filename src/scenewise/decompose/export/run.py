@@ -155,7 +155,7 @@ class _Job:
             frames=self.statistics.frames,
             verdict=judged.name,
             message=judged.message,
-            remedy=verdict.training_command(judged.name, str(clip.path or clip.origin)),
+            remedy=verdict.training_command(judged.name, str(clip.path or clip.origin), clip.reading),
             roles=judged.roles,
             mse=judged.mse,
             limit=verdict.limit(model.validated),
