@@ -175,7 +175,7 @@ def test_a_video_with_the_tracks_that_this_program_writes(tmp_path):
             mask = np.zeros(SIZE, bool)
             mask[3:9, 4 + frame : 12 + frame] = True
             tracks.write_frame(frame, {0: mask_box(mask)})
-    source = read(tmp_path / "v.mp4", boxes=str(tmp_path / "tracks.csv"), base=0)
+    source = read(tmp_path / "v.mp4", boxes=str(tmp_path / "tracks.csv"))
     sample = source.sample(0)
     film = [frame.image for frame in read_video(tmp_path / "v.mp4")]
     assert np.array_equal(sample.frames, np.moveaxis(np.stack(film), -1, 1))

@@ -45,7 +45,7 @@ class MotConfig(ClipsConfig):
     """Settings of the reader of MOT sequences."""
 
     boxes: str = setting("gt", "gt: gt/gt.txt; det: det/det.txt; off: none; or a CSV file for one sequence")
-    base: int = setting(1, "number of the first pixel in the file: 1 in MOT15 to MOT17, 0 in what this program writes")
+    base: int = setting(1, "number of the first pixel in the file: 1 in MOT15 to MOT17 and in what this program writes")
     frame_base: int | None = setting(
         None, "number of the first frame in the file; none: frames have the numbers in the names of images, else from 1"
     )
