@@ -51,6 +51,8 @@ def test_the_command_names_the_file(tmp_path):
     assert f"--data '{file}'" in verdict.training_command(UNKNOWN, str(file))
     assert "--data FILE" in verdict.training_command(UNKNOWN, "an array")
     assert verdict.training_command(KNOWN, str(file)) == ""
+    chosen = verdict.training_command(UNKNOWN, str(file), {"every": 2, "layout": "THWC", "key": "two words"})
+    assert chosen.endswith(" data.settings.layout=THWC 'data.settings.key=two words'")
 
 
 def test_unknown_footage_is_not_presented_as_objects(oracle, video, tmp_path):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import scenewise
 from scenewise.errors import InputError, RenamedSettingWarning, is_out_of_memory, nearest
+from scenewise.media.interruption import ending_cleanly, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,13 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after `scenewise`; those of the process where None.
 
     Returns:
-        The exit code: 0 all well, 2 something given cannot be used, 130 interrupted.
+        The exit code: 0 all well, 2 something given cannot be used, 130 ended by Ctrl-C, 143 by SIGTERM or SIGHUP.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see the README on shared cores
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     _print_anything()
     try:
-        with warnings.catch_warnings():
+        _check_folder()
+        with warnings.catch_warnings(), ending_cleanly():
             warnings.showwarning = _with_notes(warnings.showwarning)
             args = _parser(words).parse_args(words)
             return int(args.run(args))
@@ -71,9 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print("error: memory: ran out. Use fewer slots, a smaller size, or close other programs.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return exit_code(str(interrupt)) or 130
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -95,6 +98,21 @@ def _refusal(error: OSError) -> InputError:
     return InputError(
         named, f"cannot be used: {error.strerror or error}.", "Check the path, its permissions and space."
     )
+
+
+def _open_streams() -> None:
+    """Give the process streams to print on where who started it has closed them."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _check_folder() -> None:
+    """Raise InputError where the current folder has been removed, which every relative path needs."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise InputError("the current folder", "is no longer there.", "Change to another, as in: cd ~") from error
 
 
 class Parser(argparse.ArgumentParser):

@@ -40,13 +40,13 @@ def run(args: argparse.Namespace) -> int:
     with interruption as stop, Progress(title, unit=writer.unit) as progress:
         outcome = writer.write(request, out, progress, stop)
     if outcome is not None:
-        return _tell(outcome, f"{args.samples} videos of {title}")
+        return _tell(outcome, f"{args.samples} videos of {title}", stop.exit_code)
     say(f"{args.samples} videos of {title}: {out}")
     return 0
 
 
-def _tell(outcome: WriteOutcome, what: str) -> int:
-    """Say what became of shards, and return the exit code."""
+def _tell(outcome: WriteOutcome, what: str, interrupted: int) -> int:
+    """Say what became of shards, and return the exit code, which is `interrupted` where not all are there."""
     if outcome.kept:
         say(f"{outcome.kept} of {outcome.total} shards were there already")
     if outcome.manifest is None:
@@ -55,7 +55,7 @@ def _tell(outcome: WriteOutcome, what: str) -> int:
             "command continues",
             file=sys.stderr,
         )
-        return 130
+        return interrupted
     say(f"{what} in {outcome.total} shards: {outcome.folder}")
     return 0
 

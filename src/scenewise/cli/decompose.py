@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scenewise.cli import options, threads
 from scenewise.cli.progress import Progress, duration, say
 from scenewise.cli.sources import source_video
-from scenewise.errors import InputError
+from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -27,7 +27,7 @@ EXAMPLE = """examples:
   scenewise decompose balls-colour#3 --out out        (video 3 of a data source, scored against its ground truth)
 
 Ctrl-C ends early and leaves complete files of the frames done; a second Ctrl-C leaves nothing.
-Exit code 0: all done; 2: an input could not be used; 130: interrupted."""
+Exit code 0: all done; 2: an input could not be used; 130: Ctrl-C; 143: SIGTERM or SIGHUP, which end like Ctrl-C."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
             if summary is not None:
                 tell(video.label, summary)
                 done.append(summary)
-    return _end(done, failures, interruption())
+    return _end(done, failures, interruption.exit_code)
 
 
 def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, object], list[str] | None]:
@@ -178,14 +178,15 @@ def _open(text: str, reading: dict[str, object]) -> list[Video]:
         sample, name, background_ids = video
         return [Video(text, name, sample, background_ids)]
     readers = read_videos(text, **reading)  # type: ignore[arg-type]
-    labels = [text] if len(readers) == 1 else [f"{text} ({reader.name})" for reader in readers]
+    shown = printable(text)
+    labels = [shown] if len(readers) == 1 else [f"{shown} ({reader.name})" for reader in readers]
     return [Video(label, reader.name, reader) for label, reader in zip(labels, readers, strict=True)]
 
 
-def _end(done: list[Summary], failures: list[str], interrupted: bool) -> int:
+def _end(done: list[Summary], failures: list[str], interrupted: int) -> int:
     if len(done) + len(failures) > 1:
         say(f"{len(done)} done, {len(failures)} failed{': ' + ', '.join(failures) if failures else ''}")
     if interrupted:
         say("interrupted: the files hold the frames done", file=sys.stderr)
-        return 130
+        return interrupted
     return 2 if failures else 0

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         output.commit()
     if result.summary is not None:
         _tell(result.summary, decomposer.name, Path(args.out))
-    return 130 if interruption() else 0
+    return interruption.exit_code
 
 
 def make_video(frame_shape: tuple[int, int, int], args: argparse.Namespace) -> tuple[str, Any]:

@@ -75,6 +75,9 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     reading.add_argument("--start", type=int, default=0, metavar="N", help="first frame, from 0")
     reading.add_argument("--stop", type=int, metavar="N", help="one past the last frame")
     reading.add_argument("--layout", help="axes of npy, npz and h5 files, such as THWC, NTHWC or TNHWC; never guessed")
+    reading.add_argument(
+        "--stream", type=int, metavar="N", help="which video of a file with several, from 0; default: its default one"
+    )
     reading.add_argument("--key", help="name of the array in npz and h5 files with several")
 
 
@@ -179,7 +182,7 @@ def reading(args: argparse.Namespace) -> dict[str, object]:
     from scenewise.media import Selection
 
     crop = numbers(args.crop, "--crop", 4)
-    Selection(None, crop, args.every, args.start, args.stop)  # type: ignore[arg-type]
+    Selection(None, crop, args.every, args.start, args.stop, stream=args.stream)  # type: ignore[arg-type]
     return {
         "crop": crop,
         "every": args.every,
@@ -187,4 +190,5 @@ def reading(args: argparse.Namespace) -> dict[str, object]:
         "stop": args.stop,
         "layout": args.layout,
         "key": args.key,
+        "stream": args.stream,
     }

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shlex
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
 from scenewise.cli.progress import say
+from scenewise.media.content import shell_word
 
 if TYPE_CHECKING:
     from scenewise.training.recipes import Recipe
     from scenewise.training.run import TrainingOutcome
 
+_READING = tuple(f"data.settings.{name}=" for name in ("layout", "key", "stream"))  # which a first look needs too
 _EPILOG = """\
 examples:
   scenewise train provide-balls-colour --out runs/balls
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     start = _start(args)
     from scenewise.cli import threads
     from scenewise.cli.train_report import ConsoleReporter
+    from scenewise.media.interruption import exit_code
     from scenewise.training.reporter import Reporter
     from scenewise.training.run import Run, is_first
 
@@ -91,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         outcome = training.train(args.minutes, reporter)
     if first:
         _tell(outcome)
-    return {"Ctrl-C": 130, "SIGTERM": 143}.get(outcome.stopped or "", 0)
+    return exit_code(outcome.stopped)
 
 
 def _start(args: argparse.Namespace) -> tuple[str, str] | None:
@@ -153,11 +155,12 @@ def _recipe(name: str | None, files: list[str], words: list[str], args: argparse
 
         recipe = plain(RunFolder(args.out).recipe())
         return recipes.from_plain(recipes.override(recipe, words), "command line"), []
-    values, reasons = _footage(name, files)
+    values, reasons = _footage(name, files, words)
     return recipes.load(name, words, values), reasons
 
 
-def _footage(name: str, files: list[str]) -> tuple[dict[str, Any], list[str]]:
+def _footage(name: str, files: list[str], words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    from scenewise.config import nest
     from scenewise.errors import InputError
 
     if not files:
@@ -166,11 +169,13 @@ def _footage(name: str, files: list[str]) -> tuple[dict[str, Any], list[str]]:
         return {}, []
     from scenewise.training.proposals import propose
 
-    return propose(files)
+    prefix = "data.settings."
+    chosen = nest([word.removeprefix(prefix) for word in words if word.startswith(_READING)])
+    return propose(files, **chosen)
 
 
 def _tell(outcome: TrainingOutcome) -> None:
-    resume = f"scenewise train --resume --out {shlex.quote(str(outcome.folder))}"
+    resume = f"scenewise train --resume --out {shell_word(outcome.folder)}"
     if outcome.stopped == "--until":
         say(f"Finished {outcome.step} of {outcome.steps} steps; later stages were not asked for.")
         say(f"Go on with them: {resume}")
@@ -185,4 +190,4 @@ def _tell(outcome: TrainingOutcome) -> None:
         from scenewise.models import MODELS
 
         kind = MODELS.get(read_config(outcome.model)["model"])
-        say(f"Use it with: scenewise {use(kind)} --out out --model {shlex.quote(str(outcome.model))}")
+        say(f"Use it with: scenewise {use(kind)} --out out --model {shell_word(outcome.model)}")

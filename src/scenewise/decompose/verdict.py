@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.media.content import shell_word
 from scenewise.summary import DOUBTFUL, KNOWN, NO_OBJECTS, NOT_TAKEN_APART, UNDECIDED, UNKNOWN, UNVALIDATED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scenewise.checkpoint import Validated
     from scenewise.frame_result import FrameResult
@@ -26,6 +26,8 @@ FAR_ABOVE_MEAN = 10.0
 """The same factor on the card's mean, where it has no percentile."""
 
 _LOWEST, _PER_DECADE, _DECADES = 1e-9, 200, 11
+
+_CHOICES = ("layout", "key", "stream")
 
 
 class RunningMedian:
@@ -163,12 +165,13 @@ def judge(median: float, validated: Validated, roles: Sequence[str], model: str)
     return KNOWN, ""
 
 
-def training_command(verdict: str, origin: str) -> str:
+def training_command(verdict: str, origin: str, reading: Mapping[str, Any] | None = None) -> str:
     """Return the command that trains a model on the footage, or nothing where that would not help.
 
     Args:
         verdict: What `judge` found.
         origin: The file.
+        reading: How it was read; its layout, key and stream are settings of the training too.
 
     Examples:
         >>> Path("my clip.mp4").touch()
@@ -176,8 +179,16 @@ def training_command(verdict: str, origin: str) -> str:
         "scenewise train footage --data 'my clip.mp4' --out 'runs/my clip'"
         >>> training_command("known footage", "my clip.mp4")
         ''
+        >>> Path("-dash.mp4").touch()
+        >>> training_command("unknown footage", "-dash.mp4")
+        'scenewise train footage --data ./-dash.mp4 --out runs/-dash'
+        >>> training_command("unknown footage", "-dash.mp4", {"every": 1, "stream": 1})
+        'scenewise train footage --data ./-dash.mp4 --out runs/-dash data.settings.stream=1'
     """
     if verdict not in (*NOT_TAKEN_APART, NO_OBJECTS) or (verdict == NO_OBJECTS and not Path(origin).exists()):
         return ""
     file, name = (origin, Path(origin).stem) if Path(origin).exists() else ("FILE", "footage")
-    return f"scenewise train footage --data {shlex.quote(file)} --out {shlex.quote(f'runs/{name}')}"
+    choices = {key: value for key, value in (reading or {}).items() if key in _CHOICES and value is not None}
+    words = [shell_word(f"data.settings.{key}={value}") for key, value in choices.items()]
+    command = f"scenewise train footage --data {shell_word(file)} --out {shell_word(f'runs/{name}')}"
+    return " ".join([command, *words])

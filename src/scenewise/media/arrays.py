@@ -64,6 +64,7 @@ class ArrayReader(VideoReader):
         size = (array.length("H"), array.length("W"))
         super().__init__(array.path, name, size, selection, total=array.length("T"))
         self._array, self._video = array, video
+        self.choices = {"layout": array.layout} if array.key is None else {"layout": array.layout, "key": array.key}
 
     def _read(self) -> Iterator[MediaFrame]:
         total = range(self._array.length("T"))
@@ -78,7 +79,7 @@ class ArrayReader(VideoReader):
 
     def _note_zeros_and_ones(self, image: np.ndarray) -> None:
         if image.dtype.kind in "iu" and image.size and image.max() == 1:
-            self._note("integers of 0 and 1 are read as 0 and 1 of 255, nearly black; store bool for black and white.")
+            self.note("integers of 0 and 1 are read as 0 and 1 of 255, nearly black; store bool for black and white.")
 
 
 def open_arrays(path: Path, layout: str | None, key: str | None, selection: Selection) -> list[ArrayReader]:
@@ -176,7 +177,7 @@ def _h5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
 def _npz_member(path: Path, key: str | None) -> np.ndarray:
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        shapes = {name: _member_shape(archive, info) for name, info in members.items()}
+        shapes = {name: shape for name, info in members.items() if (shape := _member_shape(archive, info)) is not None}
         info = members[_chosen(path, key, shapes)]
         if info.compress_type == zipfile.ZIP_STORED:
             return _map_member(path, archive, info)
@@ -200,9 +201,13 @@ def _check_unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo)
         raise InputError(path, f"its compressed array is too large to unpack: {sizes}.", remedy)
 
 
-def _member_shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
-    with archive.open(info) as file:
-        return read_header(file)[0]
+def _member_shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...] | None:
+    """Return the shape of an array, None for what else may lie beside it in the archive."""
+    try:
+        with archive.open(info) as file:
+            return read_header(file)[0]
+    except ValueError:
+        return None
 
 
 def _map_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
@@ -224,7 +229,8 @@ def _chosen(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> 
     if key is None and len(shapes) == 1:
         return next(iter(shapes))
     if key is None:
-        raise InputError(path, f"expected one array; found: {listing}.", "Name one with --key.")
+        remedy = "Name one with --key (data.settings.key in training)."
+        raise InputError(path, f"expected one array; found: {listing}.", remedy)
     if key.strip("/") not in shapes:
         raise InputError(path, f"has no array {key!r}; found: {listing}.", nearest(key, shapes))
     return key.strip("/")
@@ -233,7 +239,8 @@ def _chosen(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> 
 def _checked_layout(path: Path, values: Any, layout: str | None) -> str:
     shape = tuple(values.shape)
     found = f"an array of shape {shape} and dtype {values.dtype}"
-    choice = f"Give --layout with one letter per axis (N videos, T frames, H, W, C); plausible: {_plausible(shape)}."
+    meaning = f"one letter per axis (N videos, T frames, H, W, C); plausible: {_plausible(shape)}"
+    choice = f"Give --layout (data.settings.layout in training) with {meaning}."
     if layout is None:
         raise InputError(path, f"expected to be told what its axes are; found {found}.", choice)
     letters = layout.upper()

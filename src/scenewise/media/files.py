@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import tempfile
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _LONGEST_NAME = 150  # bytes; file systems take 255, and hidden names beside it have more
+_LOCK, _UNLOCKED = "unable to lock file", "HDF5_USE_FILE_LOCKING=FALSE"  # HDF5's words, and what turns locks off
+_HELD = {errno.EAGAIN, errno.EACCES, errno.EBUSY}  # by another program
 
 
 def check_readable(path: Path) -> None:
@@ -166,7 +169,18 @@ def reading(path: object, expected: str, remedy: str) -> Iterator[None]:
     except PermissionError as error:
         raise InputError(path, "may not be read by this user.", "Change its permissions.") from error
     except Exception as error:  # decoders raise every kind of error over bytes they do not know
+        if _LOCK in str(error):
+            raise _locked(path, error) from error
         raise InputError(path, f"expected {expected}; found: {describe(error)}.", remedy) from error
+
+
+def _locked(path: object, error: Exception) -> InputError:
+    """Return the error for an HDF5 file whose lock was not to be had."""
+    if getattr(error, "errno", None) in _HELD:
+        problem = "is locked: another program has it open."
+        return InputError(path, problem, f"Close that program, or set {_UNLOCKED} to read it as it is now.")
+    problem = "cannot be locked: its file system has no locks."
+    return InputError(path, problem, f"Set {_UNLOCKED} where nothing writes to it.")
 
 
 @contextmanager
@@ -198,6 +212,22 @@ def write_problem(path: str | Path, error: OSError) -> InputError:
     if not folder.is_dir():
         return InputError(folder, "expected a folder; found none.", "Create it or choose another folder.")
     return InputError(folder, f"{Path(path).name} cannot be written: {describe(error)}.", "Choose another folder.")
+
+
+def read_text(path: Path) -> str:
+    r"""Return a text file of whatever encoding, as people and cameras write them: by its byte order mark, else UTF-8.
+
+    Bytes that are none become a replacement sign, so that a comment in another encoding stops nothing.
+
+    Examples:
+        >>> _ = Path("boxes.csv").write_bytes("1,1,0,0,9,9,1\r\n".encode("utf-16"))
+        >>> read_text(Path("boxes.csv"))
+        '1,1,0,0,9,9,1\n'
+    """
+    content = path.read_bytes()
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if marked else "utf-8-sig", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @contextmanager

@@ -14,11 +14,16 @@ _CLIPS = ((0, 1), (500, 3), (2000, 5))
 """Step and clip length: single frames first, which are learned soonest, then motion."""
 
 
-def propose(files: Sequence[str | Path]) -> tuple[dict[str, Any], list[str]]:
+def propose(
+    files: Sequence[str | Path], layout: str | None = None, key: str | None = None, stream: int | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """Look at files and propose settings to train on them.
 
     Args:
         files: What the data source `footage` takes.
+        layout: Axes of array files.
+        key: Name of the array in npz and h5 files.
+        stream: Which video of files with several.
 
     Returns:
         Recipe settings as nested plain values, and the reasons, line by line.
@@ -26,7 +31,7 @@ def propose(files: Sequence[str | Path]) -> tuple[dict[str, Any], list[str]]:
     Raises:
         InputError: A file cannot be read.
     """
-    report = inspect(files)
+    report = inspect(files, layout, key, stream)
     proposed = dict(report.settings)
     slots, length = proposed.pop("slots"), proposed["clip_length"]
     paths = [str(Path(file).absolute()) for file in files]

@@ -119,18 +119,21 @@ class FootageReport:
         return told + [f"warning: {text}" for text in self.warnings]
 
 
-def inspect(files: Sequence[str | Path], layout: str | None = None, key: str | None = None) -> FootageReport:
+def inspect(
+    files: Sequence[str | Path], layout: str | None = None, key: str | None = None, stream: int | None = None
+) -> FootageReport:
     """Look at footage and propose how to train on it.
 
     Args:
         files: Video files, folders of frames, folders of these, or array files.
         layout: Axes of array files.
         key: Name of the array in npz and h5 files.
+        stream: Which video of files with several.
 
     Raises:
         InputError: There is nothing to look at, or a file cannot be read.
     """
-    readers = [reader for file in files for reader in read_videos(file, layout=layout, key=key)]
+    readers = [reader for file in files for reader in read_videos(file, layout=layout, key=key, stream=stream)]
     if not readers:
         raise InputError("files", "no footage was given.", "Name video files or folders of frames.")
     few = readers[:: -(-len(readers) // _MOST_FILES)]
@@ -153,7 +156,7 @@ def _runs(reader: VideoReader, most: int, layout: str | None, key: str | None) -
     starts = [0] if length == most else [(expected - length) * i // (_WINDOWS - 1) for i in range(_WINDOWS)]  # type: ignore[operator]
     runs: list[np.ndarray] = []
     for start in starts:
-        again = read_videos(reader.path, size=size, start=start, stop=start + length, layout=layout, key=key)
+        again = read_videos(reader.path, size=size, start=start, stop=start + length, **reader.choices)  # type: ignore[arg-type]
         small = next(r for r in again if r.name == reader.name)
         images = []
         with suppress(InputError) if runs else nullcontext():  # a header may promise more frames than there are

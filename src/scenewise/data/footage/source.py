@@ -54,6 +54,7 @@ class FootageConfig:
     )
     layout: str | None = setting(None, "axes of array files, such as NTHWC")
     key: str | None = setting(None, "name of the array in npz and h5 files")
+    stream: int | None = setting(None, "which video of files with several, from 0; none: their default one", minimum=0)
     cache: str | None = setting(None, "folder for decoded frames; none: the user's cache folder")
 
     def __post_init__(self) -> None:
@@ -131,6 +132,8 @@ class FootageSource(Source):
     def fingerprint(self) -> str:
         """Return a hash of the files' contents, the split and the settings other than paths."""
         settings = {key: value for key, value in plain(self.config).items() if key not in ("files", "cache")}
+        if self.config.stream is None:
+            del settings["stream"]  # as it was before there was a choice
         return fingerprints.of_values(self._contents, self.split, settings)
 
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
@@ -174,7 +177,8 @@ def _readers(config: FootageConfig) -> list[VideoReader]:
         raise InputError("files", "no footage was given.", "Name video files or folders of frames.")
     readers: list[VideoReader] = []
     for path in dict.fromkeys(Path(file).absolute() for file in config.files):
-        readers += read_videos(path, size=config.size, crop=config.crop, layout=config.layout, key=config.key)
+        selection: Any = {"size": config.size, "crop": config.crop, "stream": config.stream}
+        readers += read_videos(path, layout=config.layout, key=config.key, **selection)
     for reader in readers[1:]:
         if reader.size != readers[0].size:
             problem = f"expected frames of {readers[0].size} as in {readers[0].path.name}, found {reader.size}."

@@ -52,7 +52,8 @@ class RnemFileConfig(FilesConfig):
 @register_source(
     "rnem-h5",
     Description(
-        what="bouncing balls and others in R-NEM's HDF5 layout, as published or by `scenewise data make --out X.h5`",
+        what="bouncing balls and others in R-NEM's HDF5 layout, as published or by "
+        "`scenewise data make SOURCE --samples 1000 --out X.h5`",
         kind="files",
         paper="R-NEM (van Steenkiste et al. 2018); PROVIDE (Zablotskaia et al. 2021)",
         size="51 frames of 64 x 64, or others",
