@@ -6,6 +6,7 @@ import re
 import warnings
 import weakref
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -213,6 +214,31 @@ class VideoReader(ABC):
         """End all running iterations and close their files; the reader can be iterated again afterwards."""
         for iteration in list(self._running):
             iteration.close()
+
+    def part(self, first: int, count: int, size: tuple[int, int] | None = None) -> VideoReader:
+        """Return a reader of some of its frames.
+
+        Args:
+            first: The first of them, counted among the frames this reader yields.
+            count: How many; fewer where the video ends before.
+            size: (H, W) of the images, as this reader's where None.
+
+        Examples:
+            >>> from scenewise.media import read_video
+            >>> np.save("clip.npy", np.zeros((20, 4, 4, 3), np.uint8))
+            >>> [frame.index for frame in read_video("clip.npy", layout="THWC", start=3, every=2).part(2, 3)]
+            [7, 9, 11]
+        """
+        whole, start = self.selection, self.selection.start + first * self.selection.every
+        stop = start + count * whole.every
+        other = copy(self)
+        other.selection = replace(
+            whole, size=size or whole.size, start=start, stop=stop if whole.stop is None else min(stop, whole.stop)
+        )
+        other.size = other.selection.within(self.source_size, self.path)
+        other.length_hint = count if self.length_hint is None else max(0, min(count, self.length_hint - first))
+        other.problems = []
+        return other
 
     @abstractmethod
     def _read(self) -> Iterator[MediaFrame]:
