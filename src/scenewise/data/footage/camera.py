@@ -17,11 +17,12 @@ _BLOCK = 16  # pixels
 _SMOOTH = 15  # pixels over which the local mean is taken away, and light with it
 _TEXTURE = 1.5  # of 255; blocks that change less under a shift of two pixels cannot tell of one
 _CHANGE = 4.0  # of 255; by how much texture that changes does so
+_UNLIKE = 0.6  # of the difference that pictures of nothing in common have
 _EXPLAINED = 0.6  # of a block's difference that a shift must leave at most
 _MAJORITY = 0.5  # of textured blocks, and of pairs
 _LEAST_TEXTURED = 0.2  # of the blocks; fewer may all lie on what moves before the camera
 _AGREEING = 0.75  # of shifted blocks
-_FIT = 1.5  # pixels that shifts may lie off that of the camera
+_FIT = 0.8  # pixels that shifts may lie off that of the camera
 _TURNING = 15  # blocks that it takes to tell a turning or nearing camera from things that go apart
 _SPREAD = 0.7  # of height and width that shifted blocks reach over
 
@@ -95,14 +96,11 @@ def _compare(one: np.ndarray, other: np.ndarray) -> tuple[bool, bool]:
     differences = np.stack([_blocks(middle - _shift(other, *shift)) for shift in shifts])[:, textured]
     best, resting = differences.argmin(0), differences[len(shifts) // 2]
     moved = (differences.min(0) < _EXPLAINED * resting) & (resting > _TEXTURE)
-    changed = (resting > _CHANGE) & ~moved
+    changed = (resting > _CHANGE) & (resting > _UNLIKE * np.median(differences, axis=0))
     places = np.argwhere(textured)[moved].astype(float)
-    shifted = (
-        moved.mean() >= _MAJORITY
-        and np.all(np.ptp(places, axis=0) >= _SPREAD * (np.array(textured.shape) - 1))
-        and _agree(shifts[best[moved]], places)
-    )
-    return bool(shifted), bool(changed.mean() >= _MAJORITY)
+    wide = np.all(np.ptp(places, axis=0) >= _SPREAD * (np.array(textured.shape) - 1)) if len(places) else False
+    shifted = moved.mean() >= _MAJORITY and wide and _agree(shifts[best[moved]], places)
+    return bool(shifted), bool(changed.mean() >= _MAJORITY and not shifted)
 
 
 def _shift(image: np.ndarray, row: int, column: int) -> np.ndarray:
