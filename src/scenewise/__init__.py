@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING
 from scenewise.version import __version__
 
 if TYPE_CHECKING:
+    from scenewise.data.footage.picture import background
     from scenewise.decompose import load
     from scenewise.decomposition import Decomposition
     from scenewise.errors import InputError
     from scenewise.media import read_video
     from scenewise.observation import Observation
 
-__all__ = ["Decomposition", "InputError", "Observation", "__version__", "load", "read_video"]
+__all__ = ["Decomposition", "InputError", "Observation", "__version__", "background", "load", "read_video"]
 
 _MODULES = {
     "Decomposition": "scenewise.decomposition",
     "InputError": "scenewise.errors",
     "Observation": "scenewise.observation",
+    "background": "scenewise.data.footage.picture",
     "load": "scenewise.decompose",
     "read_video": "scenewise.media",
 }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scenewise.data.footage import cache
-from scenewise.data.footage.camera import camera_motion
-from scenewise.data.footage.glimpses import neighbours, small_size, spread
+from scenewise.data.footage.glimpses import small_size, spread
+from scenewise.data.footage.inspect import glance
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file, writing
 from scenewise.media.reader import VideoReader
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 _VERSION = 1  # raise when the same frames give another picture
 _FRAMES = 120  # evenly over the video
 _SIDE = 960  # longest side of the picture unless a size is asked for, pixels
-_GLIMPSE_SIDE = 160
-_PLACES, _LENGTH = 3, 30
 
 
 def background(
@@ -78,8 +78,7 @@ def check_still(reader: VideoReader) -> None:
     Raises:
         InputError: The camera moves, or the video cannot be read.
     """
-    motion = camera_motion(neighbours(reader, _PLACES, _LENGTH, small_size(reader.size, _GLIMPSE_SIDE)))
-    if motion.moves:
+    if glance(reader).moves:
         problem = "the camera moves: the whole picture shifts from frame to frame, so it has no background picture."
         remedy = "Steady it first (ffmpeg's vidstab filters), or name a part in which it rests with --start and --stop."
         raise InputError(reader.path, problem, remedy)
@@ -100,7 +99,7 @@ def _read(file: Path, size: tuple[int, int]) -> Background | None:
             kept = Background(
                 stored["picture"], stored["support"], float(stored["noise"]), tuple(map(str, stored["reasons"]))
             )
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     return kept if kept.picture.shape[:2] == size and kept.support.shape == size else None
 
