@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,22 +54,34 @@ def named_source(text: str, settings: Sequence[str] = ()) -> tuple[str, dict[str
     return source_name or "folders", {"path": text, **values}
 
 
-def open_source(text: str, split: str, settings: Sequence[str] = ()) -> Source:
+def open_source(text: str, split: str, settings: Sequence[str] = (), channels: int | None = None) -> Source:
     """Return a data source.
 
     Args:
         text: As of `named_source`.
         split: "train", "validation" or "test".
         settings: Words `key=value`.
+        channels: Channels that frames must have; a source that can store or repeat them otherwise is asked to.
 
     Raises:
-        InputError: There is no such source, or a setting is wrong.
+        InputError: There is no such source, a setting is wrong, or its frames have other channels.
     """
     from scenewise.data import SOURCES
 
     name, values = named_source(text, settings)
     source: Source = SOURCES.get(name)(split=split, **values)
-    return source
+    if channels is None or source.facts.channels == channels:
+        return source
+    if "channels" not in values and "channels" in {field.name for field in fields(source.config_class)}:
+        with suppress(InputError):
+            other: Source = SOURCES.get(name)(split=split, **values, channels=channels)
+            if other.facts.channels == channels:
+                return other
+    problem = f"its frames have {source.facts.channels} channels; the model takes {channels}."
+    remedy = (
+        f"Leave out channels={values['channels']}." if "channels" in values else "Use data or a model of the other."
+    )
+    raise InputError(text, problem, remedy)
 
 
 def numbered(text: str) -> tuple[str, int] | None:
