@@ -155,7 +155,7 @@ class _Job:
             frames=self.statistics.frames,
             verdict=judged.name,
             message=judged.message,
-            remedy=verdict.training_command(judged.name, clip.origin),
+            remedy=verdict.training_command(judged.name, clip.origin, model.path),
             roles=judged.roles,
             mse=judged.mse,
             limit=verdict.limit(model.validated),
