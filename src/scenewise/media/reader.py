@@ -231,13 +231,27 @@ class VideoReader(ABC):
         """
         whole, start = self.selection, self.selection.start + first * self.selection.every
         stop = start + count * whole.every
-        other = copy(self)
-        other.selection = replace(
-            whole, size=size or whole.size, start=start, stop=stop if whole.stop is None else min(stop, whole.stop)
+        other = self._with(
+            replace(
+                whole, size=size or whole.size, start=start, stop=stop if whole.stop is None else min(stop, whole.stop)
+            )
         )
-        other.size = other.selection.within(self.source_size, self.path)
         other.length_hint = count if self.length_hint is None else max(0, min(count, self.length_hint - first))
-        other.problems = []
+        return other
+
+    def cropped(self, crop: tuple[int, int, int, int]) -> VideoReader:
+        """Return a reader of a part (top, left, height, width) of the source's frames, whatever part this one shows.
+
+        Raises:
+            InputError: The crop reaches outside the frame.
+        """
+        return self._with(replace(self.selection, crop=crop))
+
+    def _with(self, selection: Selection) -> VideoReader:
+        """Return a reader of the same video with another selection; its number of frames is left as it was."""
+        other = copy(self)
+        other.selection, other.crop, other.problems = selection, selection.crop, []
+        other.size = selection.within(self.source_size, self.path)
         return other
 
     @abstractmethod
