@@ -64,3 +64,70 @@ def run(args: argparse.Namespace) -> int:
     for refinements in args.refinements or [None]:
         check_limits(refinements=refinements)
     chosen = [PROTOCOLS.get(name) for name in args.protocol or ()] or default_protocols()
+    decomposer = sw.load(args.model, args.device)
+    source = open_source(args.data, args.split, args.settings, decomposer.frame_shape[0])
+    threads.choose(decomposer)
+    options.tell_untried(args, decomposer)
+    started = time.perf_counter()
+    with Progress(decomposer.name) as progress:
+        rows = evaluate(
+            decomposer.model,
+            source,
+            [protocol.name for protocol in chosen],
+            videos=args.samples,
+            frames=args.frames,
+            seeds=args.seeds,
+            slots=args.slots,
+            refinements=args.refinements,
+            batch=args.batch,
+            progress=progress,
+        )
+    seconds = time.perf_counter() - started
+    _tell(args, decomposer.name, rows, seconds)
+    if args.json is not None:
+        _write(args, decomposer, source, rows, seconds)
+    return 0
+
+
+def _tell(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], seconds: float) -> None:
+    videos = rows[0]["videos"] if rows else 0
+    print(f"{name} on {videos} videos of {args.data} ({args.split}), {len(args.seeds)} seeds, {duration(seconds)}")
+    several = [key for key in COLUMNS if len({row[key] for row in rows if key in row}) > 1]
+    width = max((len(row["metric"]) for row in rows), default=0)
+    wide = max((len(row["protocol"]) for row in rows), default=0)
+    for row in rows:
+        value = row.get("note", "-") if row["mean"] is None else f"{row['mean']:.4f}"
+        spread = "" if row["std"] is None else f" ± {row['std']:.4f}"
+        settings = "".join(f"{COLUMNS[key]} {row[key]:<5}" for key in several)
+        print(f"  {settings}{row['protocol']:<{max(wide + 1, 10)}}{row['metric']:<{max(width + 1, 12)}}{value}{spread}")
+
+
+def _write(args: argparse.Namespace, decomposer: Any, source: Any, rows: list[dict[str, Any]], seconds: float) -> None:
+    from scenewise.media import write_atomically
+    from scenewise.run_record import versions
+
+    content = {
+        "model": {"name": decomposer.name, "path": decomposer.path, "fingerprint": decomposer.fingerprint},
+        "data": {
+            "source": args.data,
+            "split": args.split,
+            "settings": args.settings,
+            "fingerprint": source.fingerprint(),
+        },
+        "samples": _one(args.samples),
+        "frames": _one(args.frames),
+        "seeds": args.seeds,
+        "batch": args.batch,
+        "slots": decomposer.slots if args.slots is None else _one(args.slots),
+        "refinements": _one(args.refinements) or getattr(decomposer.model.config, "refinements", None),
+        "seconds": round(seconds, 2),
+        "scores": rows,
+        "versions": versions(),
+    }
+    write_atomically(args.json, json.dumps(content, indent=1) + "\n")
+    print(f"  {args.json}")
+
+
+def _one(numbers: list[int] | None) -> list[int] | int | None:
+    """Return a list of one number as that number."""
+    return numbers[0] if numbers is not None and len(numbers) == 1 else numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,7 +165,7 @@ def _footage(name: str, files: list[str]) -> tuple[dict[str, Any], list[str]]:
         return {}, []
     from scenewise.training.proposals import propose
 
-    return propose(files)
+    return propose(files, notify=lambda text: print(f"warning: {text}", file=sys.stderr, flush=True))
 
 
 def _tell(outcome: TrainingOutcome) -> None:

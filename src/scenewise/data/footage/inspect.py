@@ -12,6 +12,7 @@ from scenewise.data.footage.camera import CameraMotion, camera_motion
 from scenewise.data.footage.glimpses import neighbours, small_size
 from scenewise.data.footage.proposals import Proposal, Size, propose
 from scenewise.errors import InputError
+from scenewise.media.files import atomic_file, writing
 from scenewise.media.reading import read_videos
 
 if TYPE_CHECKING:
@@ -124,6 +125,24 @@ class FootageReport:
     def fixed(self) -> bool:
         """Whether all cameras stand still before sound background pictures."""
         return all(look.fixed for look in self.files)
+
+    def save_pictures(self, folder: Path) -> list[Path]:
+        """Write the background picture of each file, and return where.
+
+        Raises:
+            InputError: The folder cannot be written.
+        """
+        from PIL import Image
+
+        paths = []
+        for look in self.files:
+            if look.picture is not None:
+                paths.append(folder / f"{look.name}-background.png")
+                with writing(paths[-1]):
+                    folder.mkdir(parents=True, exist_ok=True)
+                with atomic_file(paths[-1]) as file:
+                    Image.fromarray(look.picture).save(file, "PNG")
+        return paths
 
     def lines(self) -> list[str]:
         """Return the report as lines of text."""
