@@ -61,10 +61,10 @@ def open_source(text: str, split: str, settings: Sequence[str] = (), channels: i
         text: As of `named_source`.
         split: "train", "validation" or "test".
         settings: Words `key=value`.
-        channels: Channels that frames must have; a source that can store or repeat them otherwise is asked to.
+        channels: Channels that frames should have; a source with a setting for them is asked for so many.
 
     Raises:
-        InputError: There is no such source, a setting is wrong, or its frames have other channels.
+        InputError: There is no such source, a setting is wrong, or sets other channels.
     """
     from scenewise.data import SOURCES
 
@@ -77,11 +77,10 @@ def open_source(text: str, split: str, settings: Sequence[str] = (), channels: i
             other: Source = SOURCES.get(name)(split=split, **values, channels=channels)
             if other.facts.channels == channels:
                 return other
-    problem = f"its frames have {source.facts.channels} channels; the model takes {channels}."
-    remedy = (
-        f"Leave out channels={values['channels']}." if "channels" in values else "Use data or a model of the other."
-    )
-    raise InputError(text, problem, remedy)
+    if "channels" in values:
+        problem = f"its frames have {source.facts.channels} channels; the model takes {channels}."
+        raise InputError(text, problem, f"Leave out channels={values['channels']}.")
+    return source
 
 
 def numbered(text: str) -> tuple[str, int] | None:

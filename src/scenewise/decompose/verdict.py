@@ -166,17 +166,17 @@ def judge(
         'unknown footage'
     """
     bound = limit(validated)
-    if median > max(flat, _LEAST_FLAT):
-        return UNKNOWN, (
-            f"The model {model} explains nothing of this footage: its reconstruction error (median MSE {median:.4g}) "
-            f"is that of frames painted in one colour ({flat:.4g}) or more. Its slots are not objects."
-        )
     if bound is not None and median > bound:
         times = median / (bound / (FAR_ABOVE if validated.mse_high is not None else FAR_ABOVE_MEAN))
         return UNKNOWN, (
             f"The model {model} does not know this footage: its reconstruction error (median MSE {median:.4g}) is "
             f"{times:.0f} times what it reaches on {validated.data or 'data of its own kind'}. "
             "Its slots are not objects."
+        )
+    if median > max(flat, _LEAST_FLAT):
+        return UNKNOWN, (
+            f"The model {model} explains nothing of this footage: its reconstruction error (median MSE {median:.4g}) "
+            f"is that of frames painted in one colour ({flat:.4g}) or more. Its slots are not objects."
         )
     if "object" not in roles and ("undecided" in roles or not decided):
         return UNDECIDED, (
