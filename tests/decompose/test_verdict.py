@@ -116,7 +116,7 @@ def test_an_unfinished_run_is_resumed_for_the_minutes_it_needs(tmp_path):
     model = run_of(tmp_path, file)
     command = verdict.training_command(UNDECIDED, str(file), str(model))
     assert command == f"scenewise train --resume --out {model.parent} --minutes 12"  # 60 of 100 steps, .2 min each
-    assert "train footage --data" in verdict.training_command(UNDECIDED, str(other), str(model))
+    assert "--learn" in verdict.training_command(UNDECIDED, str(other), str(model))
     assert verdict.training_command(KNOWN, str(file), str(model)) == ""
 
 
@@ -130,14 +130,14 @@ def test_a_finished_run_is_lengthened(tmp_path):
 def test_a_folder_that_is_taken_is_not_proposed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clip.mp4").touch()
-    (tmp_path / "runs" / "clip").mkdir(parents=True)
-    assert verdict.training_command(UNKNOWN, "clip.mp4").endswith("--out runs/clip-2")
+    (tmp_path / "objects").mkdir()
+    assert verdict.training_command(UNKNOWN, "clip.mp4") == "scenewise decompose clip.mp4 --out objects-2 --learn 5"
 
 
 def test_the_command_names_the_file(tmp_path):
     file = tmp_path / "my clip.mp4"
     file.touch()
-    assert f"--data '{file}'" in verdict.training_command(UNKNOWN, str(file))
+    assert f"decompose '{file}'" in verdict.training_command(UNKNOWN, str(file))
     assert "--data FILE" in verdict.training_command(UNKNOWN, "an array")
     assert verdict.training_command(KNOWN, str(file)) == ""
 
@@ -150,7 +150,7 @@ def test_unknown_footage_is_not_presented_as_objects(oracle, video, tmp_path):
     assert summary.verdict == UNKNOWN
     assert summary.objects == 0
     assert set(summary.roles) == {"not judged"}
-    assert "scenewise train footage" in summary.warning
+    assert "scenewise train footage" in summary.warning  # an array is no file to learn from
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Do not take these slots for objects" in page
     assert "scenewise train footage" in page

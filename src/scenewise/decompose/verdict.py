@@ -27,6 +27,7 @@ FAR_ABOVE = 4.0
 FAR_ABOVE_MEAN = 10.0
 """The same factor on the card's mean, where it has no percentile."""
 
+_MINUTES = 5  # of one core; enough for a fixed camera, see docs/footage.md
 _LEAST_FLAT = 0.005  # MSE; footage that is almost of one colour is no measure
 
 _LOWEST, _PER_DECADE, _DECADES = 1e-9, 200, 11
@@ -211,18 +212,20 @@ def training_command(verdict: str, origin: str, model: str = "") -> str:
     Examples:
         >>> Path("my clip.mp4").touch()
         >>> training_command("unknown footage", "my clip.mp4")
-        "scenewise train footage --data 'my clip.mp4' --out 'runs/my clip'"
+        "scenewise decompose 'my clip.mp4' --out objects --learn 5"
+        >>> training_command("unknown footage", "an array")
+        'scenewise train footage --data FILE --out runs/footage'
         >>> training_command("known footage", "my clip.mp4")
         ''
     """
     there = Path(origin).exists()
     if verdict not in (*NOT_TAKEN_APART, NO_OBJECTS) or (verdict == NO_OBJECTS and not there):
         return ""
-    file, name = (origin, Path(origin).stem) if there else ("FILE", "footage")
-    further = _resume_command(Path(model), Path(origin)) if model and there else None
-    return (
-        further or f"scenewise train footage --data {shlex.quote(file)} --out {shlex.quote(_free(Path('runs') / name))}"
-    )
+    if not there:
+        return "scenewise train footage --data FILE --out runs/footage"
+    further = _resume_command(Path(model), Path(origin)) if model else None
+    out = shlex.quote(_free(Path("objects")))
+    return further or f"scenewise decompose {shlex.quote(origin)} --out {out} --learn {_MINUTES}"
 
 
 def _free(folder: Path) -> str:
