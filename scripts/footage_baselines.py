@@ -11,6 +11,7 @@ Needs the extra `dev` (OpenCV, motmetrics). The clips are generated; a video of 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections import Counter
@@ -154,12 +155,17 @@ class Part:
     Attributes:
         scene: Where they are from.
         numbers: Which.
-        name: For the table.
+        name: Which they are, in words; empty for all.
     """
 
     scene: Scene
     numbers: np.ndarray
     name: str
+
+    @property
+    def title(self) -> str:
+        """What it is called in the table."""
+        return f"{self.scene.name}, {self.name}" if self.name else self.scene.name
 
     @property
     def frames(self) -> np.ndarray:
@@ -178,9 +184,9 @@ def methods(part: Part) -> dict[str, tuple[np.ndarray, float]]:
     median = np.median(scene.frames[:: max(1, len(scene.frames) // 120)], axis=0)
     empty = np.rint(255 * emptiest(scene.frames).picture)
     return {
-        "MOG2 + SORT": tracked(part.frames, mixture_of_gaussians(scene.frames[: part.numbers[0]])),
-        "difference from the median + SORT": tracked(part.frames, difference_from(median.astype(np.int16))),
-        "difference from the emptiest picture + SORT": tracked(part.frames, difference_from(empty.astype(np.int16))),
+        "MOG2": tracked(part.frames, mixture_of_gaussians(scene.frames[: part.numbers[0]])),
+        "median difference": tracked(part.frames, difference_from(median.astype(np.int16))),
+        "emptiest-picture difference": tracked(part.frames, difference_from(empty.astype(np.int16))),
     }
 
 
@@ -294,13 +300,13 @@ def table(parts: Sequence[Part], models: dict[str, str]) -> str:
             results["scenewise"] = by_model(part, models[part.scene.name])
         for method, (labels, speed) in results.items():
             values = scores(labels, part)
-            rows.append((f"{part.scene.name}, {part.name}", method, *map(_number, values.values()), f"{speed:.0f}"))
+            rows.append((part.title, method, *map(_number, values.values()), f"{speed:.0f}"))
     head = ("clip", "method", *values, "frames/s")
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows))
 
 
 def _number(value: float) -> str:
-    return str(value) if isinstance(value, (int, np.integer)) else f"{value:.2f}"
+    return str(value) if isinstance(value, (int, np.integer)) else re.sub(r"^(-?)0\.", r"\1.", f"{value:.2f}")
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -319,7 +325,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if args.save:
         for scene in made:
             footage_scenes.save(scene, Path(args.save))
-    parts = [Part(scene, np.arange(len(scene.frames)), "all") for scene in made]
+    parts = [Part(scene, np.arange(len(scene.frames)), "") for scene in made]
     parts += video_parts(args.video, args.truth, args.least) if args.video else []
     sys.stdout.write(table(parts, dict(word.split("=", 1) for word in args.model)) + "\n")
 

@@ -54,7 +54,7 @@ def sprites(frames: int, rng: np.random.Generator, side: int = 128) -> Scene:
     sample = source.sample(int(rng.integers(len(source))))
     ids = sample.ids.astype(np.int32)
     images = np.where(ids[..., None] > 0, np.moveaxis(sample.frames, 1, -1), texture((side, side), rng))
-    return Scene("sprites on a texture", _filmed(images, rng), ids)
+    return Scene("sprites", _filmed(images, rng), ids)
 
 
 def belt(frames: int, rng: np.random.Generator, size: tuple[int, int] = (96, 160)) -> Scene:
@@ -139,8 +139,7 @@ def _filmed(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def save(scene: Scene, folder: Path) -> None:
     """Write a scene as an mp4 to train on and an npz with its truth."""
     folder.mkdir(parents=True, exist_ok=True)
-    stem = scene.name.replace(" ", "-")
-    with VideoWriter(folder / f"{stem}.mp4", scene.ids.shape[1:], 25) as writer:
+    with VideoWriter(folder / f"{scene.name}.mp4", scene.ids.shape[1:], 25) as writer:
         for frame in scene.frames:
             writer.write(frame)
-    np.savez_compressed(folder / f"{stem}.npz", ids=scene.ids)
+    np.savez_compressed(folder / f"{scene.name}.npz", ids=scene.ids)

@@ -100,6 +100,11 @@ def test_an_object_that_stands_most_of_the_time_is_in_the_median_only(scripts):
     text = baselines.table([baselines.Part(scene, np.arange(0, 120, 4), "all")], {})
     rows = {row.split("|")[2].strip(): row.split("|") for row in text.splitlines()[2:]}
     f_ari = {name: float(row[3]) for name, row in rows.items()}
-    assert f_ari["difference from the emptiest picture + SORT"] > 0.9
-    assert f_ari["difference from the median + SORT"] < 0.5
+    assert f_ari["emptiest-picture difference"] > 0.9
+    assert f_ari["median difference"] < 0.5
     assert len(f_ari) == 3
+
+
+def test_numbers_of_the_table(scripts):
+    values = (0.054, -0.12, 10.03, 1.0, 7, np.int64(10))
+    assert [scripts[0]._number(value) for value in values] == [".05", "-.12", "10.03", "1.00", "7", "10"]
