@@ -193,7 +193,7 @@ def methods(part: Part) -> dict[str, tuple[np.ndarray, float]]:
 def by_model(part: Part, folder: str) -> tuple[np.ndarray, float]:
     """Return labels and speed of a model that was trained, background slots as 0."""
     import scenewise as sw
-    from scenewise.decompose.slots import Geometry, SlotStatistics
+    from scenewise.slot_statistics import Geometry, SlotStatistics
 
     size = part.scene.ids.shape[1:]
     decomposer = sw.load(folder, "cpu")

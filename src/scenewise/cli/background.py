@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     sure = out.with_name(f"{out.stem}-sure.png")
     _check_places(out, sure, args.overwrite)
-    size, crop = options.reading_checked(args)
+    size, reading = options.request(args, "size").size, options.reading(args)
     from scenewise.data.footage.picture import background
 
     with Progress(args.input) as progress:
@@ -52,12 +52,7 @@ def run(args: argparse.Namespace) -> int:
             args.input,
             size=size,
             progress=lambda name, done, total: progress(done, total),
-            crop=crop,
-            every=args.every,
-            start=args.start,
-            stop=args.stop,
-            layout=args.layout,
-            key=args.key,
+            **reading,  # type: ignore[arg-type]
         )
     _write(out, found.picture)
     _write(sure, found.support)

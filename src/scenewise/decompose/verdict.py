@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.errors import InputError
+from scenewise.decompose.resuming import resume_command
 from scenewise.summary import DOUBTFUL, KNOWN, NO_OBJECTS, NOT_TAKEN_APART, UNDECIDED, UNKNOWN, UNVALIDATED
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def training_command(verdict: str, origin: str, model: str = "") -> str:
         return ""
     if not there:
         return "scenewise train footage --data FILE --out runs/footage"
-    further = _resume_command(Path(model), Path(origin)) if model else None
+    further = resume_command(Path(model), Path(origin)) if model else None
     out = shlex.quote(_free(Path("objects")))
     return further or f"scenewise decompose {shlex.quote(origin)} --out {out} --learn {_MINUTES}"
 
@@ -232,25 +232,3 @@ def _free(folder: Path) -> str:
     """Return the folder, or with a number after its name where a run has taken it."""
     numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
     return str(next(path for path in itertools.chain([folder], numbered) if not path.exists()))
-
-
-def _resume_command(model: Path, file: Path) -> str | None:
-    """Return the command that goes on with the run a model is of, or None where it is of none on this file."""
-    from scenewise.checkpoint import read_card
-    from scenewise.training.folder import RunFolder
-
-    run = RunFolder(model.parent)
-    if not run.begun:
-        return None
-    try:
-        recipe, card = run.recipe(), read_card(model)
-    except InputError:
-        return None
-    files = [Path(text) for text in recipe.data.settings.get("files", ())]
-    if recipe.data.source != "footage" or not any(path.exists() and path.samefile(file) for path in files):
-        return None
-    done, command = run.steps_done(), f"scenewise train --resume --out {shlex.quote(str(run.path))}"
-    if done >= recipe.steps:
-        return f"{command} training.steps={2 * recipe.steps}"
-    minutes = 60 * card.hours / max(card.steps, 1) * (recipe.steps - done)
-    return f"{command} --minutes {max(1, math.ceil(minutes))}"
