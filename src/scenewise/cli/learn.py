@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenewise.cli import options
+from scenewise.cli.train import look_at
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,12 +71,8 @@ def _check(args: argparse.Namespace) -> None:
 def _begin(args: argparse.Namespace) -> tuple[Recipe, list[str]]:
     """Return the recipe for the inputs, and the reasons for what it proposes."""
     from scenewise.training import recipes
-    from scenewise.training.proposals import propose
 
-    def warn(text: str) -> None:
-        print(f"warning: {text}", file=sys.stderr, flush=True)
-
-    values, reasons = propose(args.inputs, args.layout, args.key, warn)
+    values, reasons = look_at(args.inputs, args.layout, args.key)
     words = [f"training.device={args.device}"] if args.device in ("cpu", "cuda") else []
     words += [f"model.settings.slots={args.slots}"] if args.slots is not None else []
     words += [f"data.settings.crop=[{args.crop}]"] if args.crop else []

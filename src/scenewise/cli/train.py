@@ -163,9 +163,21 @@ def _footage(name: str, files: list[str]) -> tuple[dict[str, Any], list[str]]:
         if name == "footage":
             raise InputError("--data", "is missing.", "Name your video files: scenewise train footage --data FILES.")
         return {}, []
-    from scenewise.training.proposals import propose
+    return look_at(files)
 
-    return propose(files, notify=lambda text: print(f"warning: {text}", file=sys.stderr, flush=True))
+
+def look_at(files: list[str], layout: str | None = None, key: str | None = None) -> tuple[dict[str, Any], list[str]]:
+    """Return what a look at footage proposes, and why, but for what could not wait and was printed."""
+    from scenewise.training import proposals
+
+    printed = []
+
+    def warn(text: str) -> None:
+        printed.append(f"warning: {text}")
+        print(printed[-1], file=sys.stderr, flush=True)
+
+    values, reasons = proposals.propose(files, layout, key, warn)
+    return values, [reason for reason in reasons if reason not in printed]
 
 
 def _tell(outcome: TrainingOutcome) -> None:

@@ -16,6 +16,7 @@ _ROWS = (24, 32, 40, 48)  # pixels of the shorter side
 _MULTIPLE = 8  # of which both sides are
 _OBJECT_PIXELS = 4.0  # side that the smallest object should have in a training frame
 _LONGEST_CLIP, _LONGEST_STEP = 20, 4
+_SLOTS, _MOST_SLOTS = 5, 10  # where nothing is known of objects, and at most
 _WORTHWHILE = 0.5  # of the frame; a crop that leaves more is none
 _MARGIN = 0.1  # of a crop's sides, about what moves
 _MOST_UNEVEN = 2.0  # ratio of a crop's sides
@@ -71,7 +72,7 @@ def propose(files: Sequence[Size], objects: int, side: float, smallest: float, s
     shares, step, length = _fit_clips(shortest, step)
     proposals = [
         Proposal("size", list(size), reason),
-        Proposal("slots", min(max(objects + 2, 3), 10), _slots_reason(objects)),
+        Proposal("slots", min(objects + 2, _MOST_SLOTS) if objects else _SLOTS, _slots_reason(objects)),
         Proposal(
             "frame_step",
             step,
