@@ -98,6 +98,10 @@ class Card:
     hardware: str = setting("", "What it was trained on")
     seeds: tuple[int, ...] = setting((), "Seeds of the training runs that were made with this recipe")
     frames: int | None = setting(None, "Longest clip it was trained on, frames", minimum=1)
+    crop: tuple[int, int, int, int] | None = setting(
+        None, "Part of the source's frames it was trained on: top, left, height, width in pixels", minimum=0
+    )
+    source_size: tuple[int, int] | None = setting(None, "Height and width of the source's frames", minimum=1)
     validated: Validated = dataclasses.field(default_factory=Validated)
     scores: tuple[Score, ...] = dataclasses.field(default=())
     limitations: tuple[str, ...] = setting((), "What it cannot do")
@@ -288,6 +292,7 @@ def _facts(model: SceneModel, card: Card) -> list[tuple[str, str]]:
         ("parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
         ("frames", f"{channels} x {height} x {width}"),
         ("longest training clip", "" if card.frames is None else f"{card.frames} frames"),
+        ("crop", _crop(card)),
         ("recipe", card.recipe),
         ("training data", card.data),
         ("data fingerprint", card.data_fingerprint),
@@ -301,6 +306,13 @@ def _facts(model: SceneModel, card: Card) -> list[tuple[str, str]]:
     if validated.refinements:
         rows.append(("validated refinements", "{} to {}".format(*validated.refinements)))
     return [(what, value) for what, value in rows if value]
+
+
+def _crop(card: Card) -> str:
+    if card.crop is None or card.source_size is None:
+        return ""
+    (top, left, height, width), (full_height, full_width) = card.crop, card.source_size
+    return f"{width} x {height} pixels from ({left}, {top}) of source frames of {full_width} x {full_height}"
 
 
 def _score_row(score: Score) -> tuple[str, str, str, str]:

@@ -116,7 +116,7 @@ def test_unknown_footage_is_said_plainly(decompose, clip, strict_model, tmp_path
     code, out, _ = decompose(clip, using=strict_model)
     assert code == 0
     assert "does not know this footage" in out
-    assert f"scenewise train footage --data {clip}" in out
+    assert f"scenewise decompose {clip} --out objects --learn 5" in out
     assert "objects, median" not in out
     slots = json.loads((tmp_path / "out" / "clip" / "slots.json").read_text())
     assert slots["verdict"] == "unknown footage"

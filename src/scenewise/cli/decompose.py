@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """examples:
   scenewise decompose clip.mp4 --out out
+  scenewise decompose clip.mp4 --out out --learn 5       (a model of this video first: five minutes)
   scenewise decompose a.mp4 b.mov frames/ --out out --model runs/clip/best --slots 7
   scenewise decompose film.mkv --out out --crop 0,140,360,360 --every 2 --formats overlay,report
   scenewise decompose clip.mp4 --out out --size 256       (masks, overlay and report of 256 x 256)
@@ -40,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_writing(parser)
     options.add_model(parser)
+    parser.add_argument(
+        "--learn",
+        type=float,
+        metavar="MINUTES",
+        help="first train a model on these very videos for so many minutes (recipe footage), in DIR/training; the same "
+        "command again goes on with it",
+    )
     options.add_compile(parser)
     options.add_reading(parser)
 
@@ -78,6 +86,13 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
+    if getattr(args, "learn", None) is not None:  # `predict` has no such option
+        from scenewise.cli.learn import SIGNALS, learn
+
+        outcome = learn(args)
+        if outcome.stopped in SIGNALS:
+            return SIGNALS[outcome.stopped]
+        args.model = str(outcome.model)
     decomposer, request, reading, formats = prepare(args)
     from scenewise.media.interruption import Interruption
     from scenewise.media.output_folder import distinct

@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     for refinements in args.refinements or [None]:
         check_limits(refinements=refinements)
     chosen = [PROTOCOLS.get(name) for name in args.protocol or ()] or default_protocols()
-    source = open_source(args.data, args.split, args.settings)
     decomposer = sw.load(args.model, args.device)
+    source = open_source(args.data, args.split, args.settings, decomposer.frame_shape[0])
     threads.choose(decomposer)
     options.tell_untried(args, decomposer)
     started = time.perf_counter()

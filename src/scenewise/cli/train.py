@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,11 +168,22 @@ def _footage(name: str, files: list[str], words: list[str]) -> tuple[dict[str, A
         if name == "footage":
             raise InputError("--data", "is missing.", "Name your video files: scenewise train footage --data FILES.")
         return {}, []
-    from scenewise.training.proposals import propose
-
     prefix = "data.settings."
-    chosen = nest([word.removeprefix(prefix) for word in words if word.startswith(_READING)])
-    return propose(files, **chosen)
+    return look_at(files, **nest([word.removeprefix(prefix) for word in words if word.startswith(_READING)]))
+
+
+def look_at(files: list[str], **reading: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return what a look at footage proposes, and why, but for what could not wait and was printed."""
+    from scenewise.training import proposals
+
+    printed = []
+
+    def warn(text: str) -> None:
+        printed.append(f"warning: {text}")
+        say(printed[-1], file=sys.stderr)
+
+    values, reasons = proposals.propose(files, notify=warn, **reading)
+    return values, [reason for reason in reasons if reason not in printed]
 
 
 def _tell(outcome: TrainingOutcome) -> None:

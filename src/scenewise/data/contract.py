@@ -79,6 +79,8 @@ class Source(ABC):
         facts: What is true of all its videos.
         config: The settings it was made with, None where it has none.
         object_keys: Where extras tell of objects.
+        crop: Part of the source's frames that is shown: top, left, height, width in their pixels; None for all.
+        source_size: (H, W) of these frames, None where it is of no use.
 
     Class attributes:
         config_class: Dataclass of its settings; a source is made with an instance of it and the split.
@@ -90,6 +92,8 @@ class Source(ABC):
     facts: Facts
     config: Any = None
     object_keys: ObjectKeys = ObjectKeys()
+    crop: tuple[int, int, int, int] | None = None
+    source_size: tuple[int, int] | None = None
 
     config_class: ClassVar[Any] = NoConfig
     default_split: ClassVar[str] = "train"

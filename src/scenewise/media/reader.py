@@ -6,6 +6,7 @@ import re
 import warnings
 import weakref
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -226,6 +227,45 @@ class VideoReader(ABC):
             InputError: The file cannot be read.
         """
         return self.length_hint if self.length_hint is not None else sum(1 for _ in self)
+
+    def part(self, first: int, count: int, size: tuple[int, int] | None = None) -> VideoReader:
+        """Return a reader of some of its frames.
+
+        Args:
+            first: The first of them, counted among the frames this reader yields.
+            count: How many; fewer where the video ends before.
+            size: (H, W) of the images, as this reader's where None.
+
+        Examples:
+            >>> from scenewise.media import read_video
+            >>> np.save("clip.npy", np.zeros((20, 4, 4, 3), np.uint8))
+            >>> [frame.index for frame in read_video("clip.npy", layout="THWC", start=3, every=2).part(2, 3)]
+            [7, 9, 11]
+        """
+        whole, start = self.selection, self.selection.start + first * self.selection.every
+        stop = start + count * whole.every
+        other = self._with(
+            replace(
+                whole, size=size or whole.size, start=start, stop=stop if whole.stop is None else min(stop, whole.stop)
+            )
+        )
+        other.length_hint = count if self.length_hint is None else max(0, min(count, self.length_hint - first))
+        return other
+
+    def cropped(self, crop: tuple[int, int, int, int]) -> VideoReader:
+        """Return a reader of a part (top, left, height, width) of the source's frames, whatever part this one shows.
+
+        Raises:
+            InputError: The crop reaches outside the frame.
+        """
+        return self._with(replace(self.selection, crop=crop))
+
+    def _with(self, selection: Selection) -> VideoReader:
+        """Return a reader of the same video with another selection; its number of frames is left as it was."""
+        other = copy(self)
+        other.selection, other.crop, other.problems = selection, selection.crop, []
+        other.size = selection.within(self.source_size, self.path)
+        return other
 
     @abstractmethod
     def _read(self) -> Iterator[MediaFrame]:

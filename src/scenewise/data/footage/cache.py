@@ -49,7 +49,7 @@ def decoded(reader: VideoReader, folder: Path, progress: Callable[[str, int, int
     Raises:
         InputError: The video cannot be read, or the folder cannot be written.
     """
-    path = folder / f"{reader.name}-{_key(reader)}.npy"
+    path = place(reader, folder, ".npy")
     if path.is_file() and _whole(path, reader):
         return path
     try:
@@ -68,6 +68,20 @@ def decoded(reader: VideoReader, folder: Path, progress: Callable[[str, int, int
         file.seek(0)
         file.write(_header(count, reader))
     return path
+
+
+def place(reader: VideoReader, folder: Path, ending: str) -> Path:
+    """Return the file for what follows from a video: another when its file or what is read of it changes.
+
+    Args:
+        reader: The video.
+        folder: Cache folder.
+        ending: What it is that follows.
+
+    Raises:
+        InputError: The video's file cannot be looked at.
+    """
+    return folder / f"{reader.name}-{_key(reader)}{ending}"
 
 
 def contents(reader: VideoReader) -> str:

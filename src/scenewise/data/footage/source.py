@@ -107,6 +107,7 @@ class FootageSource(Source):
         self.split = check_split(split)
         readers = _readers(config)
         self.names = [reader.name for reader in readers]
+        self.crop, self.source_size = config.crop, readers[0].source_size
         folder = Path(config.cache) if config.cache else cache.default_folder()
         self._paths = [cache.decoded(reader, folder, progress) for reader in readers]
         self._contents = [cache.contents(reader) for reader in readers]
