@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from scenewise.checkpoint import read_card
 from scenewise.errors import InputError
 from scenewise.media.content import shell_word
 
@@ -20,6 +19,8 @@ def resume_command(model: Path, file: Path) -> str | None:
         model: The model folder, which lies in the folder of its run.
         file: The video.
     """
+    from scenewise.checkpoint import read_card  # torch, which help texts spare
+
     run = model.parent
     recipe, done = _recipe(run), _steps_done(run)
     if recipe is None or done is None:
