@@ -166,16 +166,16 @@ def tell(label: str, summary: Summary) -> None:
     for row in summary.scores:
         value = "-" if row["value"] is None else f"{row['value']:.4f}"
         say(f"  {row['protocol']:<11}{row['metric']:<11}{value:>8}  {row['note']}".rstrip())
-    shown = "report.html" if "report.html" in summary.files else ""
-    say(f"  {Path(summary.folder) / shown}")
+    page = "report.html" if "report.html" in summary.files else ""
+    say(f"  {Path(summary.folder) / page}")
 
 
 def _open(text: str, reading: dict[str, object]) -> list[Video]:
     from scenewise.media import read_videos
 
-    found = source_video(text)
-    if found is not None:
-        sample, name, background_ids = found
+    video = source_video(text)
+    if video is not None:
+        sample, name, background_ids = video
         return [Video(text, name, sample, background_ids)]
     readers = read_videos(text, **reading)  # type: ignore[arg-type]
     labels = [text] if len(readers) == 1 else [f"{text} ({reader.name})" for reader in readers]
