@@ -238,7 +238,7 @@ def training_command(verdict: str, origin: str, model: str = "", reading: Mappin
     out = shell_word(_free(Path("objects")))
     choices = {key: value for key, value in (reading or {}).items() if key in _CHOICES and value is not None}
     words = [word for key, value in choices.items() for word in (f"--{key}", shell_word(str(value)))]
-    return " ".join(["scenewise decompose", shell_word(origin), "--out", out, "--learn", str(_MINUTES), *words])
+    return " ".join([f"scenewise decompose {shell_word(origin)} --out {out} --learn {_MINUTES}", *words])
 
 
 def _free(folder: Path) -> str:
