@@ -11,7 +11,7 @@ from scipy import ndimage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_LAGS, _PAIRS = (1, 4, 12, 29), 3  # frames between those that are compared, and pairs of each in every run
+_LAGS, _PAIRS = (1, 4, 12, 29), 2  # frames between those that are compared, and pairs of each in every run
 _REACH = 8  # pixels; shifts looked for, each way
 _BLOCK = 16  # pixels
 _SMOOTH = 15  # pixels over which the local mean is taken away, and light with it
@@ -63,13 +63,15 @@ def camera_motion(runs: Sequence[np.ndarray]) -> CameraMotion:
         (True, False)
     """
     grey = [_without_light(run) for run in runs if len(run) > 1]
-    pairs = {lag: [_compare(*pair) for run in grey for pair in _pairs(run, lag)] for lag in _LAGS}
-    told = {lag: found for lag, found in pairs.items() if found}
-    if not told:
-        return CameraMotion(0.0, 0.0)
-    moving = max(float(np.mean([shifted for shifted, _ in found])) for found in told.values())
-    near = told[min(told)]
-    return CameraMotion(moving, float(np.mean([changed for _, changed in near])))
+    moving = changing = 0.0
+    for lag in _LAGS:
+        found = [_compare(*pair) for run in grey for pair in _pairs(run, lag)]
+        if found:
+            moving = max(moving, float(np.mean([shifted for shifted, _ in found])))
+            changing = float(np.mean([changed for _, changed in found])) if lag == _LAGS[0] else changing
+        if moving >= _MAJORITY:
+            break
+    return CameraMotion(moving, changing)
 
 
 def _without_light(run: np.ndarray) -> np.ndarray:
@@ -79,7 +81,7 @@ def _without_light(run: np.ndarray) -> np.ndarray:
 
 
 def _pairs(run: np.ndarray, lag: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield up to three pairs of frames that far apart, evenly over a run."""
+    """Yield up to two pairs of frames that far apart, evenly over a run."""
     if len(run) > lag and min(run.shape[1:]) >= 2 * _REACH + _BLOCK:
         for t in np.unique(np.linspace(0, len(run) - 1 - lag, _PAIRS).astype(int)):
             yield run[t], run[t + lag]

@@ -55,10 +55,8 @@ def background(
         >>> float(background(video).picture[12, 12, 0].round(2)), background(video).sound
         (0.78, True)
     """
-    from scenewise.data.footage.background import emptiest  # torch, which the look at the camera spares
-
     if isinstance(video, np.ndarray):
-        return emptiest(video)
+        return _emptiest(video)
     reader = video if isinstance(video, VideoReader) else _open(video, reading)
     wanted = (size, size) if isinstance(size, int) else size or reader.selection.size
     reader = reader.part(0, reader.length_hint or 1 << 40, wanted or small_size(reader.size, _SIDE))
@@ -67,9 +65,15 @@ def background(
     if kept is not None:
         return kept
     check_still(reader)
-    found = emptiest(spread(reader, _FRAMES, reader.size, progress))
+    found = _emptiest(spread(reader, _FRAMES, reader.size, progress))
     _write(stored, found)
     return found
+
+
+def _emptiest(frames: np.ndarray) -> Background:
+    from scenewise.data.footage.background import emptiest  # torch, which the look at the camera spares
+
+    return emptiest(frames)
 
 
 def check_still(reader: VideoReader) -> None:
@@ -92,6 +96,8 @@ def _open(path: Any, reading: dict[str, Any]) -> VideoReader:
 
 def _read(file: Path, size: tuple[int, int]) -> Background | None:
     """Return what was kept, or None where nothing whole is there."""
+    if not file.is_file():
+        return None
     from scenewise.data.footage.background import Background
 
     try:
