@@ -87,11 +87,12 @@ def run(args: argparse.Namespace) -> int:
         The exit code.
     """
     if getattr(args, "learn", None) is not None:  # `predict` has no such option
-        from scenewise.cli.learn import SIGNALS, learn
+        from scenewise.cli.learn import learn
+        from scenewise.media.interruption import exit_code
 
         outcome = learn(args)
-        if outcome.stopped in SIGNALS:
-            return SIGNALS[outcome.stopped]
+        if exit_code(outcome.stopped):
+            return exit_code(outcome.stopped)
         args.model = str(outcome.model)
     decomposer, request, reading, formats = prepare(args)
     from scenewise.media.interruption import Interruption

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scenewise.cli import options
 from scenewise.cli.train import look_at
 from scenewise.errors import InputError
+from scenewise.media.interruption import exit_code
 
 if TYPE_CHECKING:
     import argparse
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 FOLDER = "training"
 """Folder of the run, in --out."""
-
-
-SIGNALS = {"Ctrl-C": 130, "SIGTERM": 143}
-"""Exit codes of what stops a training from outside."""
 
 
 def learn(args: argparse.Namespace) -> TrainingOutcome:
@@ -51,7 +48,7 @@ def learn(args: argparse.Namespace) -> TrainingOutcome:
         run = Run(recipe, folder.path, resume=folder.begun)
         threads.choose_for(run.plans[-1].make_model(warm=False), run.device)
         outcome = run.train(args.learn, reporter)
-    if outcome.stopped in SIGNALS:
+    if exit_code(outcome.stopped):
         print(f"Stopped by {outcome.stopped}; the same command goes on with the training.", file=sys.stderr)
     elif outcome.model is None:
         raise InputError("--learn", "ended before there was a model.", "Give more minutes; the run goes on from here.")
