@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
     from torch import Tensor
@@ -25,6 +25,10 @@ class Decomposition:
         prior_log_variance: Prior log-variance, shape (B, T, K, Z).
         log_likelihood: log p(frame given slots) in nats, constants included, shape (B, T).
         kl: KL(posterior || prior) in nats summed over slots and dimensions, shape (B, T).
+        responsibilities: Probability that a slot explains the pixel that was seen, shape (B, T, K, 1, H, W), of models
+            whose labels follow it; None of all others and of frames that nobody saw.
+        tracks: Which object a slot holds, int64, shape (B, T, K): another number for another object in the same slot,
+            0 for the background, -1 for a slot that holds none; None of models whose slots are the objects.
     """
 
     masks: Tensor
@@ -35,6 +39,8 @@ class Decomposition:
     prior_log_variance: Tensor
     log_likelihood: Tensor
     kl: Tensor
+    responsibilities: Tensor | None = None
+    tracks: Tensor | None = None
 
     @property
     def reconstruction(self) -> Tensor:
@@ -43,8 +49,12 @@ class Decomposition:
 
     @property
     def labels(self) -> Tensor:
-        """The slot that owns each pixel, int64, shape (B, T, H, W); ties go to the lowest index."""
-        return self.masks.squeeze(3).argmax(2)
+        """The slot that owns each pixel, int64, shape (B, T, H, W); ties go to the lowest index.
+
+        It is the slot that explains the pixel that was seen best where that is known, else the largest mask.
+        """
+        shares = self.masks if self.responsibilities is None else self.responsibilities
+        return shares.squeeze(3).argmax(2)
 
     @property
     def slots(self) -> int:
@@ -53,19 +63,25 @@ class Decomposition:
 
     def detach(self) -> Decomposition:
         """Return the same decomposition without a graph."""
-        return Decomposition(*(getattr(self, f.name).detach() for f in fields(self)))
+        return self._each(lambda tensor: tensor.detach())
 
     def frame(self, t: int) -> Decomposition:
         """Return what it says of frame `t`, with T = 1."""
-        return Decomposition(*(getattr(self, f.name)[:, t : t + 1] for f in fields(self)))
+        return self._each(lambda tensor: tensor[:, t : t + 1])
 
     def to(self, device: torch.device | str) -> Decomposition:
         """Return the decomposition on another device."""
-        return Decomposition(*(getattr(self, f.name).to(device) for f in fields(self)))
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Decomposition:
+        values = (getattr(self, f.name) for f in fields(self))
+        return Decomposition(*(None if value is None else change(value) for value in values))  # type: ignore[arg-type]
 
     @staticmethod
     def join(parts: Sequence[Decomposition]) -> Decomposition:
-        """Concatenate decompositions of consecutive frames along T."""
+        """Concatenate decompositions of consecutive frames along T; what one of them lacks, all lack."""
         import torch
 
-        return Decomposition(*(torch.cat([getattr(p, f.name) for p in parts], dim=1) for f in fields(Decomposition)))
+        columns = ([getattr(part, f.name) for part in parts] for f in fields(Decomposition))
+        joined = (None if any(t is None for t in column) else torch.cat(column, dim=1) for column in columns)
+        return Decomposition(*joined)  # type: ignore[arg-type]

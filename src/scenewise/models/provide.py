@@ -288,9 +288,12 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         noise: Tensor | None = None,
     ) -> Output:
         """Explain a video; see `SceneModel.forward`. Terms are sums over the grid, weighted per decode."""
-        frames = observation.frames
-        self.check_frames(frames)
-        state = self.initial_state(len(frames), slots, seed)
+        self.check_frames(observation.frames)
+        state = self.initial_state(len(observation.frames), slots, seed)
+        return self._fold(observation.frames, state, refinements, noise)
+
+    def _fold(self, frames: Tensor, state: State, refinements: int | None, noise: Tensor | None) -> Output:
+        """Explain frames (B, T, C, H, W) from a state on."""
         state = {name: tensor.to(frames.device) for name, tensor in state.items()}
         parts: list[_Explained] = []
         totals: dict[str, Any] = {}
@@ -452,16 +455,12 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
             mixture = self._imagine(source.sample(self._noise(state, 1, None)), hidden)
             place = replace(place, frame=mixture.frame)
         drawn = (mixture.appearance, mixture.logits)
-        frame = mixture.frame if self.config.pooling == 1 else self._compose(*self._enlarge(*drawn))
+        frame = mixture.frame if self.config.pooling == 1 else composed(*self._enlarge(*drawn))
         return _Explained(frame, mixture, drawn, source, prior), self._next(state, carried, place, None)
-
-    @staticmethod
-    def _compose(appearance: Tensor, logits: Tensor) -> Tensor:
-        return (logits.softmax(1) * appearance).sum(1)
 
     def _imagine(self, latent: Tensor, hidden: Tensor) -> SpatialMixture:
         drawn = self.decoder(latent, hidden)
-        return self.engine.explain(self._compose(*drawn), drawn)
+        return self.engine.explain(composed(*drawn), drawn)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: State | None = None) -> Pair:
@@ -469,6 +468,11 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         hidden = latents.new_zeros(*latents.shape[:2], self.config.hidden) if state is None else state["hidden"]
         appearance, logits = self._enlarge(*self.decoder(latents, hidden))
         return logits.softmax(1), appearance
+
+
+def composed(appearance: Tensor, logits: Tensor) -> Tensor:
+    """Return the image that slots (B, K, ., H, W) compose."""
+    return (logits.softmax(1) * appearance).sum(1)
 
 
 def _ramp(step: int, span: tuple[int, int]) -> float:

@@ -1,0 +1,361 @@
+"""PROVIDE for still cameras (ours): slots draw in windows over a background picture, and are born and die.
+
+Likelihood, posterior, prior, refinement and carried state are PROVIDE's (models/provide.py). What differs:
+
+- slot 0 draws the picture that the camera shows where nothing stands in the way, under the light of the frame, plus a
+  latent sum of light fields; every other slot draws a patch in a window that its latent moves, and nothing elsewhere;
+- the refinement network sees a slot's inputs through its window, and the difference from the background beside them;
+- at every frame, slots that are off are born on parts of the frame that differ from the background and that nobody
+  owns; a slot that owns too little after the frame is off. What a slot owns after a frame, and explains better than the
+  background, is where its window begins in the next one. A slot that is used again gets a new track;
+- a pixel of a frame that was seen belongs to the slot with the largest responsibility m_k N_k / p, not to that with the
+  largest mask.
+
+No parameter depends on the size of the frames or on K. The picture comes with an observation, or is the one kept with
+the weights (`picture`, that of the footage it was trained on).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scenewise.config import setting
+from scenewise.errors import InputError
+from scenewise.models.contract import register_model
+from scenewise.models.provide import Provide, ProvideConfig, _Explained, composed
+from scenewise.nn.light import light_between
+from scenewise.nn.lstm2d import LambdaLSTM2d
+from scenewise.nn.parts import Parts, parts_of, strangeness
+from scenewise.nn.refiner import Pair, Refiner
+from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, Scene, WindowDecoder, box_of
+from scenewise.variational.engine import Cell, Engine, Place
+from scenewise.variational.gaussian import Gaussian, seeded_noise
+from scenewise.variational.refinement import ImageGradients
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scenewise.decomposition import Decomposition
+    from scenewise.models.contract import Output, State
+    from scenewise.observation import Observation
+    from scenewise.variational.mixture import SpatialMixture
+
+_OF_ONE_FRAME = ("lit", "born")  # entries of the state that no frame hands on
+_NEWEST = 0.5  # weight of the last frame in a window's speed
+_JITTER = 1 << 21  # key of the random stream that first guesses are moved by
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """Settings of windows and of the life of slots."""
+
+    patch: int = setting(12, "Side of the image a slot draws, pixels; divisible by 4", minimum=4, maximum=128)
+    crop: int = setting(16, "Side of the refinement inputs of a slot, pixels; divisible by 4", minimum=4, maximum=128)
+    context: float = setting(1.5, "Side of a crop over side of its window", minimum=1, maximum=4)
+    light_fields: int = setting(6, "Latent fields of light of slot 0", minimum=1, maximum=64)
+    strangeness: tuple[float, float] = setting(
+        (0.08, 0.12), "Difference from the background of a part's pixels, and of its clear ones", minimum=0, maximum=1
+    )
+    shadow: float = setting(0.5, "What darkening along the background's colour counts", minimum=0, maximum=1)
+    least_area: float = setting(0.003, "Share of the frame below which a slot dies and none is born", minimum=0)
+    jitter: float = setting(0.2, "Spread of first guesses in training, log units", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True)
+class WindowsConfig(ProvideConfig):
+    """Settings of PROVIDE with windows; those of other decoders and encoders must stay as they are."""
+
+    windows: WindowSettings = field(default_factory=WindowSettings)
+
+
+_OURS: dict[str, Any] = {
+    "size": [24, 40], "slots": 6, "latent": 24, "hidden": 96, "refinements": 3, "sigma": 0.06, "mask_gradient": "logit",
+    "reconstruction_weight": 1.0, "kl_weight": 1.0, "decoder_channels": 32, "encoder_channels": 32,
+    "encoder": "gap",
+}  # fmt: skip
+PRESETS: dict[str, Any] = {
+    "paper": _OURS,
+    "tiny": {
+        **_OURS, "size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
+        "encoder_channels": 8, "windows": {"patch": 8, "crop": 8, "light_fields": 2},
+    },
+}  # fmt: skip
+_UNUSED = (
+    "decoder", "decoder_factor", "encoder", "encoder_pooling", "pooling", "mean_activation", "conditional_decoder",
+    "conditional_prior", "trailing_refinement", "cell", "prev_frame", "pretrained_features", "composed_until",
+    "recompute", "first_looks",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _InScene(Place):
+    """A frame with the scene its slots draw into."""
+
+    scene: Scene = None  # type: ignore[assignment]  # a field after those with defaults
+
+
+@dataclass(frozen=True)
+class _InWindows(_Explained):
+    """A frame after its last decode, with the tracks of its slots; `seen` where labels follow responsibilities."""
+
+    tracks: Tensor
+    seen: bool
+
+
+@dataclass(frozen=True)
+class WindowEngine(Engine):
+    """An engine whose decoder and refiner are given the scene of the frame."""
+
+    def cell(
+        self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[Cell, Tensor, Pair]:
+        """Run one cell; see `Engine.cell`."""
+        return self._within(place).cell(place, posterior, refinement, noise, refine)
+
+    def update(
+        self, place: Place, found: tuple[SpatialMixture, ImageGradients, Tensor], posterior: Tensor, refinement: Pair
+    ) -> tuple[Tensor, Pair]:
+        """Return posterior and state after one refinement; see `Engine.update`."""
+        return self._within(place).update(place, found, posterior, refinement)
+
+    def _within(self, place: Place) -> Engine:
+        scene: Scene = place.scene  # type: ignore[attr-defined]
+
+        def draw(latent: Tensor, hidden: Tensor) -> Pair:
+            drawn: Pair = self.decoder(latent, hidden, scene)
+            return drawn
+
+        def look(images: Pair, vectors: Tensor, time: Pair, refinement: Pair) -> tuple[Tensor, Pair]:
+            windows = scene.moved(vectors.detach())  # lambda comes first, its means before the rest
+            found: tuple[Tensor, Pair] = self.refiner((*images, windows), vectors, time, refinement)
+            return found
+
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Engine(**{**values, "decoder": draw, "refiner": look})
+
+
+@register_model("provide-windows")
+class ProvideWindows(Provide):
+    """PROVIDE with windows over a background picture."""
+
+    config_class: ClassVar[type] = WindowsConfig
+    presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
+    slot_symmetric: ClassVar[bool] = False
+    takes_background: ClassVar[bool] = True
+    config: WindowsConfig
+
+    def __init__(self, config: WindowsConfig | None = None) -> None:
+        config = config or WindowsConfig()
+        _check(config)
+        super().__init__(config)
+        engine = {f.name: getattr(self.engine, f.name) for f in fields(self.engine)}
+        self.engine = WindowEngine(**engine)
+        self.birth = nn.Linear(NUMBERS + 1 + config.channels, config.hidden)
+        nn.init.zeros_(self.birth.bias)
+        with torch.no_grad():  # a wide posterior would throw first guesses away before they are drawn
+            self.initial[: config.latent] *= 0.2
+            self.initial[config.latent :] = -2.0
+            self.initial[config.latent : config.latent + NUMBERS] = -3.0
+        self.picture: Tensor
+        self.register_buffer("picture", torch.zeros(config.channels, *config.size))
+
+    @staticmethod
+    def _make_refiner(config: ProvideConfig, inputs: tuple[int, int]) -> Refiner:
+        windows: WindowSettings = config.windows  # type: ignore[attr-defined]
+        shared = inputs[0] + config.channels + 1
+        shape = (shared, inputs[1], config.encoder_channels, config.code, config.groups)
+        encoder = CropEncoder(*shape, windows.crop, windows.context)
+        cell = LambdaLSTM2d(config.code + 4 * config.latent, config.hidden)
+        return Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)
+
+    @staticmethod
+    def _make_decoder(config: ProvideConfig) -> WindowDecoder:  # type: ignore[override]
+        windows: WindowSettings = config.windows  # type: ignore[attr-defined]
+        width = 2 * config.decoder_channels
+        canvas = PatchCanvas(width, config.decoder_channels, config.channels, windows.patch, config.groups)
+        return WindowDecoder(config.latent, config.hidden, width, canvas, config.channels, windows.light_fields)
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        observation: Observation,
+        slots: int | None = None,
+        refinements: int | None = None,
+        seed: int = 0,
+        noise: Tensor | None = None,
+    ) -> Output:
+        """Explain a video over its background, or over the one kept with the weights; see `SceneModel.forward`."""
+        self.check_frames(observation.frames)
+        state = self.initial_state(len(observation.frames), slots, seed)
+        if observation.background is not None:
+            state["background"] = observation.background
+        return self._fold(observation.frames, state, refinements, noise)
+
+    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
+        """Return the state before the first frame: all slots but 0 are off.
+
+        Its `background`, shape (B, C, H, W), is the picture kept with the weights; another may be put in its place.
+        """
+        state = super().initial_state(batch, slots, seed)
+        count, zeros = state["hidden"].shape[1], state["hidden"].new_zeros
+        on = zeros(batch, count)
+        on[:, 0] = 1
+        return state | {
+            "background": self.picture.expand(batch, -1, -1, -1).clone(),
+            "window": zeros(batch, count, NUMBERS),
+            "speed": zeros(batch, count, 2),
+            "on": on,
+            "owned": zeros(batch, *self.config.size, dtype=torch.bool),
+            "track": on.long() - 1,
+            "births": zeros(batch, dtype=torch.int64),
+        }
+
+    # -- one frame ----------------------------------------------------------------------------------------------
+
+    def _look(
+        self, frame: Tensor, state: State, refinements: int | None, noise: Tensor | None, scored: bool
+    ) -> tuple[_Explained, dict[str, Tensor], State]:
+        """Let slots be born, explain the frame, and let slots die."""
+        lit = light_between(state["background"], frame).on(state["background"]).clamp(0, 1)
+        state = self._births(frame, state, lit, noise) | {"lit": lit}
+        part, terms, after = super()._look(frame, state, refinements, noise, scored)
+        shown = _InWindows(**vars(part), tracks=state["track"], seen=True)
+        after |= self._deaths(part, state)
+        return shown, terms, {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
+
+    def _place(self, frame: Tensor, state: State) -> Place:
+        place, difference = super()._place(frame, state), frame - state["lit"]
+        near = (8 * difference.abs().amax(1, keepdim=True)).tanh()
+        values = {f.name: getattr(place, f.name) for f in fields(place)}
+        scene = Scene(state["lit"], state["window"], state["on"])
+        return _InScene(**{**values, "extra": (*place.extra, 5 * difference, near), "scene": scene})
+
+    @torch.no_grad()
+    def _parts(self, frame: Tensor, state: State, lit: Tensor) -> Parts:
+        windows, pixels = self.config.windows, frame.shape[-1] * frame.shape[-2]
+        difference = frame - lit
+        strange = strangeness(difference, lit, windows.shadow)
+        most, least = state["on"].shape[1] - 1, max(4.0, windows.least_area * pixels)
+        return parts_of(strange, difference, state["owned"], most, windows.strangeness, least)
+
+    def _births(self, frame: Tensor, state: State, lit: Tensor, noise: Tensor | None) -> State:
+        """Put slots that are off onto parts of the frame that nobody owns, the largest first."""
+        parts = self._parts(frame, state, lit)
+        if parts.windows.shape[1] == 0:
+            return state | {"born": torch.zeros_like(state["on"], dtype=torch.bool)}
+        off = state["on"] == 0
+        number = (off.cumsum(1) - 1).clamp(0, parts.valid.shape[1] - 1)  # of the part that a free slot would take
+        born = off & parts.valid.gather(1, number)
+        windows = parts.windows.gather(1, number.unsqueeze(2).expand(-1, -1, NUMBERS))
+        colours = parts.colours.gather(1, number.unsqueeze(2).expand(-1, -1, parts.colours.shape[2]))
+        if self.training and self.config.windows.jitter:
+            windows = self._moved(windows, state, noise)
+        shape = windows + windows.new_tensor([0.0, 0.0, 1.5, 1.0])
+        fresh = self.birth(torch.cat([shape, torch.ones_like(shape[..., :1]), 3 * colours], -1)).tanh()
+        here, alive = born.unsqueeze(2), state["on"].unsqueeze(2)
+        return state | {
+            "hidden": torch.where(here, fresh, state["hidden"] * alive),
+            "cell": torch.where(here, torch.zeros_like(state["cell"]), state["cell"] * alive),
+            "window": torch.where(here, windows, state["window"]),
+            "speed": torch.where(here, torch.zeros_like(state["speed"]), state["speed"]),
+            "on": state["on"] + born,
+            "track": torch.where(born, state["births"].unsqueeze(1) + born.cumsum(1), state["track"]),
+            "births": state["births"] + born.sum(1),
+            "born": born,
+        }
+
+    def _moved(self, windows: Tensor, state: State, noise: Tensor | None) -> Tensor:
+        """Return first guesses as a worse look would have made them, so that training sees such too."""
+        index = int(state["frame"])
+        if noise is None:
+            drawn = seeded_noise(tuple(windows.shape), int(state["seed"]), index, _JITTER, device=windows.device)
+        else:
+            drawn = noise[:, -1, :, -NUMBERS:]  # what the last decode draws its last numbers from; nothing else is left
+        spread = torch.cat([0.7 * windows[..., 2:].exp(), torch.ones_like(windows[..., 2:])], -1)
+        return windows + self.config.windows.jitter * spread * drawn
+
+    @torch.no_grad()
+    def _deaths(self, part: _Explained, state: State) -> State:
+        """Begin windows anew where slots own pixels, and switch off those that own too few."""
+        mixture, slots = part.mixture, state["on"].shape[1]
+        shares = mixture.responsibilities[:, :, 0]  # (B, K, H, W)
+        owner = shares.argmax(1)
+        owned = owner.unsqueeze(1) == torch.arange(slots, device=owner.device).view(1, -1, 1, 1)
+        fits = mixture.log_components[:, :, 0]
+        mass = shares * owned * (fits > fits[:, :1])
+        area = mass.sum((2, 3))
+        least = self.config.windows.least_area * mass.shape[-1] * mass.shape[-2]
+        on = state["on"] * (area >= least)
+        on[:, 0] = 1
+        scene = Scene(state["lit"], state["window"], state["on"])
+        held = (area > 1).unsqueeze(2)
+        windows = torch.where(held, box_of(mass), scene.moved(part.posterior.mean))
+        steady = held & ~state["born"].unsqueeze(2)  # a first guess is no place to measure a speed from
+        speed = torch.lerp(state["speed"], windows[..., :2] - state["window"][..., :2], _NEWEST)
+        return {
+            "window": windows,
+            "speed": torch.where(steady, speed, torch.zeros_like(speed)),
+            "on": on,
+            "owned": owner > 0,
+            "track": torch.where(on > 0, state["track"], torch.full_like(state["track"], -1)),
+        }
+
+    # -- drawing and prediction ---------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _decomposition(self, part: _Explained) -> Decomposition:
+        found = super()._decomposition(part)
+        if not isinstance(part, _InWindows):
+            return found
+        shares = part.mixture.responsibilities.detach().unsqueeze(1) if part.seen else None
+        return replace(found, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
+
+    def _predict_frame(self, state: State) -> tuple[_Explained, State]:
+        """Continue by one frame: windows go on as they moved, and the background stays."""
+        windows = state["window"] + torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)
+        state = state | {"window": windows}
+        scene = Scene(state["background"], windows, state["on"])
+        prior = self._prior(state["hidden"])
+        drawn = self.decoder(prior.mean, state["hidden"], scene)
+        mixture = self.engine.explain(composed(*drawn), drawn)
+        place = self._place(mixture.frame, state | {"lit": state["background"]})
+        posterior = torch.cat([prior.mean, prior.log_variance], -1)
+        start = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["hidden"]))
+        found = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
+        _, carried = self.engine.update(place, found, posterior, start)
+        part = _InWindows(mixture.frame, mixture, drawn, prior, prior, tracks=state["track"], seen=False)
+        return part, self._next(state, carried, place, None)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, state: State | None = None) -> Pair:
+        """Draw latents in the windows of `state`, or in windows as large as the frame; see `Decodes.decode`."""
+        batch, slots = latents.shape[:2]
+        if state is None:
+            state = self.initial_state(batch, slots) | {"on": latents.new_ones(batch, slots)}
+        scene = Scene(state["background"], state["window"], state["on"])
+        appearance, logits = self.decoder(latents, state["hidden"], scene)
+        return logits.softmax(1), appearance
+
+
+def _check(config: WindowsConfig) -> None:
+    """Raise InputError for settings that windows cannot use."""
+    default = ProvideConfig(encoder="gap")  # which any size fits; it is not used
+    for name in _UNUSED:
+        if getattr(config, name) != getattr(default, name):
+            problem = f"is not for slots in windows; found {getattr(config, name)!r}."
+            raise InputError(name, problem, "Leave it out, or use the model provide.")
+    for name in ("patch", "crop"):
+        if getattr(config.windows, name) % 4:
+            raise InputError(f"windows.{name}", f"must be divisible by 4; found {getattr(config.windows, name)}.")
+    if config.latent < max(NUMBERS, config.windows.light_fields):
+        problem = f"must be at least {max(NUMBERS, config.windows.light_fields)}; found {config.latent}."
+        raise InputError("latent", problem, "Raise it, or lower windows.light_fields.")
+    if config.mixture != "pixel":
+        raise InputError("mixture", f"must be pixel for slots in windows; found {config.mixture!r}.")
