@@ -55,6 +55,7 @@ class SceneModel(nn.Module, ABC):
         runtime_settings: Settings that say how to compute and not what; a saved model does not keep them.
         slot_symmetric: Whether slots that swap their noise swap their places; not where one is drawn after another.
         fixed_slots: Whether K is part of what was trained and cannot be changed.
+        takes_background: Whether observations may bring a background picture.
         least_batch: Smallest batch of frames that all presets can be trained on; 2 with batch norms.
     """
 
@@ -64,6 +65,7 @@ class SceneModel(nn.Module, ABC):
     runtime_settings: ClassVar[tuple[str, ...]] = ()
     slot_symmetric: ClassVar[bool] = True
     fixed_slots: ClassVar[bool] = False
+    takes_background: ClassVar[bool] = False
     least_batch: ClassVar[int] = 1
 
     config: Any

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.errors import InputError
@@ -35,7 +34,7 @@ from scenewise.nn.parts import Parts, parts_of, strangeness
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, Scene, WindowDecoder, box_of
 from scenewise.variational.engine import Cell, Engine, Place
-from scenewise.variational.gaussian import Gaussian, seeded_noise
+from scenewise.variational.gaussian import seeded_noise
 from scenewise.variational.refinement import ImageGradients
 
 if TYPE_CHECKING:
@@ -180,6 +179,10 @@ class ProvideWindows(Provide):
         width = 2 * config.decoder_channels
         canvas = PatchCanvas(width, config.decoder_channels, config.channels, windows.patch, config.groups)
         return WindowDecoder(config.latent, config.hidden, width, canvas, config.channels, windows.light_fields)
+
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take a relative's weights and keep the own picture: another scene, or another size."""
+        return {**weights, "picture": self.picture}
 
     # -- state --------------------------------------------------------------------------------------------------
 

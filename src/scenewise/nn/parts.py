@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,34 +67,34 @@ def parts_of(
         least: Area of a part, pixels.
     """
     values, taken = strange.detach().cpu().numpy(), owned.cpu().numpy()
-    near = ndimage.binary_dilation(taken, _CROSS, iterations=_APART) if taken.any() else taken
+    near = ndimage.binary_dilation(taken, _CROSS, iterations=_APART)
     on = (values > limits[0]) & ~near
-    solid = ndimage.uniform_filter(on.astype(np.float32), (0, 3, 3)) > 0.5  # neither specks nor threads
+    solid = ndimage.uniform_filter(on.astype(np.float32), (0, 3, 3), mode="constant") > 0.5  # no specks, no threads
     labels, count = ndimage.label(on & ndimage.binary_dilation(solid, _CROSS), _SQUARE)
     batch, channels, height, width = difference.shape
-    windows = torch.zeros(batch, most, 4)
-    colours, valid = torch.zeros(batch, most, channels), torch.zeros(batch, most, dtype=torch.bool)
-    if count:
+    parts = Parts(torch.zeros(batch, most, 4), torch.zeros(batch, most, channels), torch.zeros(batch, most).bool())
+    if count and most:
         numbers = np.arange(1, count + 1)
         areas = ndimage.sum_labels(np.ones_like(values), labels, numbers)
         clear = ndimage.sum_labels(values > limits[1], labels, numbers)
-        boxes = ndimage.find_objects(labels)
-        colour = difference.detach().cpu().numpy()
-        chosen = [n for n in np.argsort(-areas) if areas[n] >= least and clear[n] >= max(2, _CLEAR_PIXELS * areas[n])]
-        filled = [0] * batch
-        for n in chosen:
+        lawful = (areas >= least) & (clear >= np.maximum(2, _CLEAR_PIXELS * areas))
+        boxes, colour, filled = ndimage.find_objects(labels), difference.detach().cpu().numpy(), [0] * batch
+        for n in np.argsort(-areas, kind="stable"):
             frame, rows, columns = boxes[n]
             b = frame.start
-            if filled[b] == most:
+            if not lawful[n] or filled[b] == most:
                 continue
             inside = labels[b, rows, columns] == n + 1
-            windows[b, filled[b]] = torch.tensor(_window(rows, columns, height, width))
-            colours[b, filled[b]] = torch.from_numpy(colour[b][:, rows, columns][:, inside].mean(1))
-            valid[b, filled[b]] = True
+            mean = colour[b][:, rows, columns][:, inside].mean(1)
+            parts.windows[b, filled[b]] = torch.tensor(_window(rows, columns, height, width))
+            parts.colours[b, filled[b]] = torch.from_numpy(mean)
+            parts.valid[b, filled[b]] = True
             filled[b] += 1
-    return Parts(*(tensor.to(strange.device) for tensor in (windows, colours, valid)))
+    return Parts(*(tensor.to(strange.device) for tensor in (parts.windows, parts.colours, parts.valid)))
 
 
 def _window(rows: slice, columns: slice, height: int, width: int) -> list[float]:
+    """Return (x, y, log half width, log half height) of a box of pixels."""
     x, y = ((side.start + side.stop - 1) / max(n - 1, 1) - 1 for side, n in ((columns, width), (rows, height)))
-    return [x, y, float(np.log((columns.stop - columns.start) / width)), float(np.log((rows.stop - rows.start) / height))]
+    wide, high = ((side.stop - side.start) / n for side, n in ((columns, width), (rows, height)))
+    return [x, y, math.log(wide), math.log(high)]

@@ -158,7 +158,8 @@ class Explain(nn.Module):
         """Return the mean loss of a part of a batch, and its terms, each of shape (n,)."""
         noise = clip["noise"] if clip["noise"].numel() else None
         viewpoints = clip["viewpoints"] if clip["viewpoints"].numel() else None
-        observation = Observation(clip["frames"].float() / 255, viewpoints=viewpoints)
+        background = clip["background"].float() / 255 if clip["background"].numel() else None
+        observation = Observation(clip["frames"].float() / 255, viewpoints=viewpoints, background=background)
         self.output = self.model(observation, seed=clip["seed"], noise=noise)
         return self.model.loss(self.output.terms).mean(), dict(self.output.terms)
 
@@ -244,7 +245,8 @@ def noise_shapes(model: SceneModel, lengths: set[int]) -> dict[int, tuple[int, .
 def _loader(plan: Plan, model: SceneModel, first: int, fabric: Fabric) -> DataLoader[Clip]:
     training, cameras = plan.recipe.training, model.viewpoint_size is not None
     shapes = noise_shapes(model, {length for _, length in training.curriculum} | {longest_clip(training)})
-    clips = Clips(plan.train, training, shapes, first, fabric.global_rank, fabric.world_size, cameras)
+    place = (first, fabric.global_rank, fabric.world_size)
+    clips = Clips(plan.train, training, shapes, *place, cameras, model.takes_background)
     return DataLoader(
         clips,
         batch_size=None,

@@ -13,6 +13,7 @@ import torch
 from scenewise.evaluation.evaluate import viewpoints
 from scenewise.evaluation.protocols import PROTOCOLS, Accumulator
 from scenewise.observation import Observation
+from scenewise.training.clips import backgrounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +126,9 @@ def clips(model: SceneModel, source: Source, chosen: range, frames: int, frame_s
         images = torch.from_numpy(np.stack([s.frames[::frame_step] for s in shown])).float() / 255
         ids = [torch.from_numpy(s.ids[::frame_step].astype(np.int64)) for s in shown if s.ids is not None]
         cameras = viewpoints(model, source, stack, len(shown[0].frames), frame_step)
-        made.append(Observation(images, torch.stack(ids) if ids else None, cameras))
+        pictures = backgrounds(source, stack) if model.takes_background else torch.empty(0)
+        background = pictures.float() / 255 if pictures.numel() else None
+        made.append(Observation(images, torch.stack(ids) if ids else None, cameras, background))
     return made
 
 
