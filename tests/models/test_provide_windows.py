@@ -37,7 +37,8 @@ def _begin(model: ProvideWindows, batch: int = 1) -> dict[str, torch.Tensor]:
 
 def test_a_slot_is_born_on_what_the_background_does_not_explain() -> None:
     model, picture = _model(), _background()
-    parts = model._births(_with_square(picture, 10, 8), _begin(model), picture, None)
+    state = _begin(model)
+    parts = model._births(state | model._seen(_with_square(picture, 10, 8), state), None)
     assert parts["on"].tolist() == [[1, 1, 0, 0]]
     assert parts["track"].tolist() == [[0, 1, -1, -1]]
     x, y, wide, high = parts["window"][0, 1].tolist()
@@ -157,11 +158,10 @@ def test_weights_serve_another_size_and_the_picture_stays_with_the_scene(trained
 def test_first_guesses_are_moved_in_training_alone() -> None:
     model, picture = _model(), _background()
     frame = _with_square(picture, 10, 8)
-    calm = model._births(frame, _begin(model), picture, None)["window"]
+    state = _begin(model) | model._seen(frame, _begin(model))
+    calm = model._births(state, None)["window"]
     model.train()
-    moved = [
-        model._births(frame, _begin(model) | {"seed": torch.tensor(s)}, picture, None)["window"] for s in (0, 0, 1)
-    ]
+    moved = [model._births(state | {"seed": torch.tensor(seed)}, None)["window"] for seed in (0, 0, 1)]
     assert torch.equal(moved[0], moved[1])
     assert not torch.equal(moved[0], moved[2])
     assert 0 < (moved[0] - calm)[0, 1].abs().max() < 1
@@ -169,7 +169,7 @@ def test_first_guesses_are_moved_in_training_alone() -> None:
 
 def test_settings_of_other_decoders_and_wrong_pictures_are_refused() -> None:
     for settings, message in (
-        ({"pooling": 2}, "pooling"),
+        ({"encoder_pooling": 2}, "pooling"),
         ({"recompute": True}, "recompute"),
         ({"windows": {"patch": 10}}, "divisible by 4"),
         ({"latent": 3}, "at least 4"),

@@ -1,61 +1,93 @@
-"""First guesses: connected parts of what the background does not explain."""
+"""First guesses: connected parts of what the background does not explain, and whose object they are."""
 
 import math
 
 import pytest
 import torch
 
-from scenewise.nn.parts import parts_of, strangeness
+from scenewise.nn.parts import Guess, Limits, guess, main_pieces
 
-LIMITS = (0.08, 0.12)
+LIMITS = Limits(0.08, 0.12, 4.0)
+SIZE = (20, 30)
 
 
-def _difference() -> torch.Tensor:
-    """Two frames: one with a large and a small square, a speck and a thread; one with nothing."""
-    difference = torch.zeros(2, 3, 20, 30)
-    difference[0, 0, 2:6, 20:26] = 0.4
-    difference[0, 1, 8:18, 3:11] = -0.3
-    difference[0, :, 1, 1] = 0.5
-    difference[0, :, 19, 14:30] = 0.5
+def _difference(
+    *boxes: tuple[int, int, int, int], colour: tuple[float, float, float] = (0.0, -0.3, 0.0)
+) -> torch.Tensor:
+    """One frame with boxes (top, left, height, width) of a colour; all else is the background."""
+    difference = torch.zeros(1, 3, *SIZE)
+    for top, left, height, width in boxes:
+        difference[0, :, top : top + height, left : left + width] = torch.tensor(colour).view(3, 1, 1)
     return difference
 
 
-def _parts(difference: torch.Tensor, owned: torch.Tensor | None = None, most: int = 4, least: float = 4.0):
-    owned = torch.zeros(2, 20, 30, dtype=torch.bool) if owned is None else owned
-    return parts_of(difference.norm(dim=1), difference, owned, most, LIMITS, least)
+def _owner(**boxes: tuple[int, int, int, int]) -> torch.Tensor:
+    owner = torch.zeros(1, *SIZE, dtype=torch.int64)
+    for name, (top, left, height, width) in boxes.items():
+        owner[0, top : top + height, left : left + width] = int(name[1:])
+    return owner
 
 
-def test_parts_come_largest_first_with_box_and_colour() -> None:
-    parts = _parts(_difference())
-    assert parts.valid.tolist() == [[True, True, False, False], [False] * 4]
-    x, y, wide, high = parts.windows[0, 0].tolist()
-    assert x == pytest.approx((3 + 10) / 29 - 1)
-    assert y == pytest.approx((8 + 17) / 19 - 1)
-    assert math.exp(wide) == pytest.approx(8 / 30)
-    assert math.exp(high) == pytest.approx(10 / 20)
-    torch.testing.assert_close(parts.colours[0, 0], torch.tensor([0.0, -0.3, 0.0]))
-    torch.testing.assert_close(parts.colours[0, 1], torch.tensor([0.4, 0.0, 0.0]))
+def _guess(difference: torch.Tensor, owner: torch.Tensor | None = None, on=(1, 0, 0, 0), limits=LIMITS) -> Guess:
+    owner = _owner() if owner is None else owner
+    colours = torch.tensor([0.0, -0.3, 0.0]).expand(1, 4, 3)
+    return guess(difference.norm(dim=1), difference, owner, torch.tensor([on]).float(), colours, limits)
 
 
-def test_owned_small_or_surplus_parts_are_left_out() -> None:
-    owned = torch.zeros(2, 20, 30, dtype=torch.bool)
-    owned[0, 8:18, 3:11] = True
-    assert _parts(_difference(), owned).valid.sum() == 1
-    assert _parts(_difference(), least=30.0).valid.sum() == 1
-    assert _parts(_difference(), most=1).valid.sum() == 1
-    assert _parts(_difference(), most=0).windows.shape == (2, 0, 4)
+def _box(top: int, left: int, height: int, width: int) -> list[float]:
+    x, y = (2 * left + width - 1) / (SIZE[1] - 1) - 1, (2 * top + height - 1) / (SIZE[0] - 1) - 1
+    return [x, y, math.log(width / SIZE[1]), math.log(height / SIZE[0])]
 
 
-def test_pale_parts_are_left_out() -> None:
-    assert not _parts(_difference() * 0.25).valid.any()  # 0.1: above the first limit, below the second
+def test_new_parts_go_to_free_slots_the_largest_first() -> None:
+    difference = _difference((2, 20, 4, 6), colour=(0.4, 0.0, 0.0)) + _difference((8, 3, 10, 8))
+    difference[0, :, 1, 1] = 0.5  # a speck
+    difference[0, :, 19, 14:30] = 0.5  # a thread
+    found = _guess(difference)
+    assert found.born.tolist() == [[False, True, True, False]]
+    assert not found.moved.any()
+    assert found.windows[0, 1].tolist() == pytest.approx(_box(8, 3, 10, 8), abs=1e-5)
+    assert found.windows[0, 2].tolist() == pytest.approx(_box(2, 20, 4, 6), abs=1e-5)
+    torch.testing.assert_close(found.colours[0, 2], torch.tensor([0.4, 0.0, 0.0]))
+    assert _guess(difference, on=(1, 1, 1, 0)).born.tolist() == [[False, False, False, True]]
 
 
-def test_a_shadow_counts_for_less_than_a_change_of_colour() -> None:
-    picture = torch.tensor([0.6, 0.5, 0.4]).view(1, 3, 1, 1)
-    darker, brighter = -0.2 * picture, 0.2 * picture
-    other = torch.tensor([-0.1, 0.12, 0.0]).view(1, 3, 1, 1)  # across: its product with the picture is 0
-    length = picture.norm()
-    along = 0.2 * length / math.sqrt(3)
-    assert float(strangeness(darker, picture, 0.5)) == pytest.approx(0.5 * float(along), rel=1e-5)
-    assert float(strangeness(brighter, picture, 0.5)) == pytest.approx(float(along), rel=1e-5)
-    assert float(strangeness(other, picture, 0.5)) == pytest.approx(math.sqrt(2) * float(other.norm()), rel=1e-5)
+def test_pale_and_small_parts_are_left_out() -> None:
+    assert not _guess(_difference((8, 3, 10, 8)) / 3).born.any()  # 0.1: strange, but nowhere clearly
+    assert not _guess(_difference((8, 3, 5, 5)), limits=Limits(0.08, 0.12, 30.0)).born.any()
+
+
+def test_a_part_of_the_slot_s_size_is_its_object_wherever_it_moved() -> None:
+    found = _guess(_difference((8, 6, 10, 8)), _owner(_2=(8, 3, 10, 8)), (1, 0, 1, 0))
+    assert found.moved.tolist() == [[False, False, True, False]]
+    assert not found.born.any()
+    assert found.windows[0, 2].tolist() == pytest.approx(_box(8, 6, 10, 8), abs=1e-5)
+
+
+def test_an_object_that_jumped_is_followed_and_another_colour_is_another_object() -> None:
+    owner = _owner(_2=(8, 3, 7, 8))
+    assert _guess(_difference((8, 13, 7, 8)), owner, (1, 0, 1, 0)).moved[0, 2]
+    other = _guess(_difference((8, 13, 7, 8), colour=(0.5, 0.5, 0.0)), owner, (1, 0, 1, 0))
+    assert other.born.tolist() == [[False, True, False, False]]
+    assert not other.moved.any()
+
+
+def test_windows_stay_where_slots_share_a_part_and_a_newcomer_that_touches_gets_one() -> None:
+    shared = _guess(_difference((8, 3, 8, 16)), _owner(_1=(8, 3, 8, 8), _2=(8, 11, 8, 8)), (1, 1, 1, 0))
+    assert not shared.moved.any()
+    assert not shared.born.any()
+    touching = _guess(_difference((8, 3, 8, 8), (2, 11, 14, 12)), _owner(_1=(8, 3, 8, 8)), (1, 1, 0, 0))
+    assert not touching.moved.any()
+    assert touching.born.tolist() == [[False, False, True, False]]
+    assert touching.windows[0, 2].tolist() == pytest.approx(_box(2, 11, 14, 12), abs=1e-5)
+
+
+def test_of_every_mask_the_largest_piece_stays_with_what_is_near_it() -> None:
+    masks = torch.zeros(2, 2, 16, 20, dtype=torch.bool)
+    masks[0, 0, 2:8, 2:8] = masks[0, 0, 10:12, 3:6] = masks[0, 0, 3:5, 14:18] = True  # a gap of two, and one of six
+    masks[1, 1, 1:3, 1:3] = True
+    pieces = main_pieces(masks)
+    expected = masks.clone()
+    expected[0, 0, 3:5, 14:18] = False
+    assert torch.equal(pieces, expected)
+    assert not main_pieces(torch.zeros_like(masks)).any()

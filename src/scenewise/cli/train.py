@@ -172,6 +172,9 @@ def _tell(outcome: Outcome) -> None:
     if outcome.stopped == "--until":
         print(f"Finished {outcome.step} of {outcome.steps} steps; later stages were not asked for.")
         print(f"Go on with them: {resume}")
+    elif outcome.stopped == "no gain":
+        print(f"Finished after {outcome.step} of {outcome.steps} steps: validation has stopped gaining.")
+        print(f"Train on all the same: {resume}")
     elif outcome.stopped is not None:
         print(f"Stopped by {outcome.stopped} after step {outcome.step} of {outcome.steps}; everything is saved.")
         print(f"Continue exactly here with: {resume}")

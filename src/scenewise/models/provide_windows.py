@@ -23,17 +23,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import register_model
 from scenewise.models.provide import Provide, ProvideConfig, _Explained, composed
-from scenewise.nn.light import light_between
+from scenewise.nn.light import brightening, light_between
 from scenewise.nn.lstm2d import LambdaLSTM2d
-from scenewise.nn.parts import Parts, parts_of, strangeness
+from scenewise.nn.parts import Limits, guess, main_pieces
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, Scene, WindowDecoder, box_of
-from scenewise.variational.engine import Cell, Engine, Place
+from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import seeded_noise
 from scenewise.variational.refinement import ImageGradients
 
@@ -45,7 +46,14 @@ if TYPE_CHECKING:
     from scenewise.observation import Observation
     from scenewise.variational.mixture import SpatialMixture
 
-_OF_ONE_FRAME = ("lit", "born")  # entries of the state that no frame hands on
+_OF_ONE_FRAME = (
+    "wall",
+    "walls",
+    "difference",
+    "strange",
+    "born",
+    "before",
+)  # entries of the state that no frame hands on
 _NEWEST = 0.5  # weight of the last frame in a window's speed
 _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
 
@@ -58,10 +66,12 @@ class WindowSettings:
     crop: int = setting(16, "Side of the refinement inputs of a slot, pixels; divisible by 4", minimum=4, maximum=128)
     context: float = setting(1.5, "Side of a crop over side of its window", minimum=1, maximum=4)
     light_fields: int = setting(6, "Latent fields of light of slot 0", minimum=1, maximum=64)
-    strangeness: tuple[float, float] = setting(
-        (0.08, 0.12), "Difference from the background of a part's pixels, and of its clear ones", minimum=0, maximum=1
+    strange: tuple[float, float] = setting(
+        (0.05, 0.08), "Distance from slot 0's colour of a part's pixels, and of its clear ones", minimum=0, maximum=2
     )
-    shadow: float = setting(0.5, "What darkening along the background's colour counts", minimum=0, maximum=1)
+    brightness: float = setting(
+        0.7, "Share of a pixel's change of brightness, as of a shadow, that slot 0 draws as seen", minimum=0, maximum=1
+    )
     least_area: float = setting(0.003, "Share of the frame below which a slot dies and none is born", minimum=0)
     jitter: float = setting(0.2, "Spread of first guesses in training, log units", minimum=0, maximum=1)
 
@@ -86,7 +96,7 @@ PRESETS: dict[str, Any] = {
     },
 }  # fmt: skip
 _UNUSED = (
-    "decoder", "decoder_factor", "encoder", "encoder_pooling", "pooling", "mean_activation", "conditional_decoder",
+    "decoder", "decoder_factor", "encoder", "encoder_pooling", "mean_activation", "conditional_decoder",
     "conditional_prior", "trailing_refinement", "cell", "prev_frame", "pretrained_features", "composed_until",
     "recompute", "first_looks",
 )  # fmt: skip
@@ -101,9 +111,14 @@ class _InScene(Place):
 
 @dataclass(frozen=True)
 class _InWindows(_Explained):
-    """A frame after its last decode, with the tracks of its slots; `seen` where labels follow responsibilities."""
+    """A frame after its last decode, with the tracks of its slots, and what it takes to draw it at its full size.
+
+    Labels follow responsibilities where it was `seen`.
+    """
 
     tracks: Tensor
+    hidden: Tensor
+    scene: Scene
     seen: bool
 
 
@@ -215,7 +230,8 @@ class ProvideWindows(Provide):
             "window": zeros(batch, count, NUMBERS),
             "speed": zeros(batch, count, 2),
             "on": on,
-            "owned": zeros(batch, *self.config.size, dtype=torch.bool),
+            "colour": zeros(batch, count, self.config.channels),
+            "owner": zeros(batch, *self.config.working_size, dtype=torch.int64),
             "track": on.long() - 1,
             "births": zeros(batch, dtype=torch.int64),
         }
@@ -226,52 +242,61 @@ class ProvideWindows(Provide):
         self, frame: Tensor, state: State, refinements: int | None, noise: Tensor | None, scored: bool
     ) -> tuple[_Explained, dict[str, Tensor], State]:
         """Let slots be born, explain the frame, and let slots die."""
-        lit = light_between(state["background"], frame).on(state["background"]).clamp(0, 1)
-        state = self._births(frame, state, lit, noise) | {"lit": lit}
+        state = state | self._seen(frame, state)
+        state = self._births(state, noise)
         part, terms, after = super()._look(frame, state, refinements, noise, scored)
-        shown = _InWindows(**vars(part), tracks=state["track"], seen=True)
+        scene = Scene(state["wall"], state["window"], state["on"])
+        shown = _InWindows(**vars(part), tracks=state["track"], hidden=state["hidden"], scene=scene, seen=True)
         after |= self._deaths(part, state)
         return shown, terms, {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
 
+    @torch.no_grad()
+    def _seen(self, frame: Tensor, state: State) -> State:
+        """Compare a frame with its background.
+
+        Returns:
+            `wall`, what slot 0 may show: the picture under the light of the frame, with most of what shadows and
+            reflexes change; at the working size `walls`, `difference` from the lit picture and `strange`, by how much
+            pixels differ from `walls`.
+        """
+        lit = light_between(state["background"], frame).on(state["background"]).clamp(0, 1)
+        wall = lit + self.config.windows.brightness * brightening(frame - lit, lit)
+        seen, lit, walls = (self._working(images) for images in (frame, lit, wall))
+        return {"wall": wall, "walls": walls, "difference": seen - lit, "strange": (seen - walls).norm(dim=1)}
+
+    def _working(self, images: Tensor) -> Tensor:
+        """Return images at the size at which they are explained."""
+        return images if self.config.pooling == 1 else functional.avg_pool2d(images, self.config.pooling)
+
     def _place(self, frame: Tensor, state: State) -> Place:
-        place, difference = super()._place(frame, state), frame - state["lit"]
+        place, difference = super()._place(frame, state), state["difference"]
         near = (8 * difference.abs().amax(1, keepdim=True)).tanh()
         values = {f.name: getattr(place, f.name) for f in fields(place)}
-        scene = Scene(state["lit"], state["window"], state["on"])
+        scene = Scene(state["walls"], state["window"], state["on"])
         return _InScene(**{**values, "extra": (*place.extra, 5 * difference, near), "scene": scene})
 
-    @torch.no_grad()
-    def _parts(self, frame: Tensor, state: State, lit: Tensor) -> Parts:
-        windows, pixels = self.config.windows, frame.shape[-1] * frame.shape[-2]
-        difference = frame - lit
-        strange = strangeness(difference, lit, windows.shadow)
-        most, least = state["on"].shape[1] - 1, max(4.0, windows.least_area * pixels)
-        return parts_of(strange, difference, state["owned"], most, windows.strangeness, least)
-
-    def _births(self, frame: Tensor, state: State, lit: Tensor, noise: Tensor | None) -> State:
-        """Put slots that are off onto parts of the frame that nobody owns, the largest first."""
-        parts = self._parts(frame, state, lit)
-        if parts.windows.shape[1] == 0:
-            return state | {"born": torch.zeros_like(state["on"], dtype=torch.bool)}
-        off = state["on"] == 0
-        number = (off.cumsum(1) - 1).clamp(0, parts.valid.shape[1] - 1)  # of the part that a free slot would take
-        born = off & parts.valid.gather(1, number)
-        windows = parts.windows.gather(1, number.unsqueeze(2).expand(-1, -1, NUMBERS))
-        colours = parts.colours.gather(1, number.unsqueeze(2).expand(-1, -1, parts.colours.shape[2]))
-        if self.training and self.config.windows.jitter:
-            windows = self._moved(windows, state, noise)
-        shape = windows + windows.new_tensor([0.0, 0.0, 1.5, 1.0])
-        fresh = self.birth(torch.cat([shape, torch.ones_like(shape[..., :1]), 3 * colours], -1)).tanh()
-        here, alive = born.unsqueeze(2), state["on"].unsqueeze(2)
+    def _births(self, state: State, noise: Tensor | None) -> State:
+        """Move windows to where objects are in the new frame, and put slots that are off onto what nobody owns."""
+        windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
+        limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels))
+        look = guess(state["strange"], state["difference"], state["owner"], state["on"], state["colour"], limits)
+        born, alive = look.born.unsqueeze(2), state["on"].unsqueeze(2)
+        boxes = look.windows
+        if self.training and windows.jitter:
+            boxes = torch.where(born, self._moved(boxes, state, noise), boxes)
+        shape = boxes + boxes.new_tensor([0.0, 0.0, 1.5, 1.0])
+        fresh = self.birth(torch.cat([shape, torch.ones_like(shape[..., :1]), 3 * look.colours], -1)).tanh()
+        seen = (look.born | look.moved).unsqueeze(2)
         return state | {
-            "hidden": torch.where(here, fresh, state["hidden"] * alive),
-            "cell": torch.where(here, torch.zeros_like(state["cell"]), state["cell"] * alive),
-            "window": torch.where(here, windows, state["window"]),
-            "speed": torch.where(here, torch.zeros_like(state["speed"]), state["speed"]),
-            "on": state["on"] + born,
-            "track": torch.where(born, state["births"].unsqueeze(1) + born.cumsum(1), state["track"]),
-            "births": state["births"] + born.sum(1),
-            "born": born,
+            "hidden": torch.where(born, fresh, state["hidden"] * alive),
+            "cell": torch.where(born, torch.zeros_like(state["cell"]), state["cell"] * alive),
+            "window": torch.where(seen, boxes, state["window"]),
+            "before": torch.where(born, boxes, state["window"]),
+            "speed": torch.where(born, torch.zeros_like(state["speed"]), state["speed"]),
+            "on": state["on"] + look.born,
+            "track": torch.where(look.born, state["births"].unsqueeze(1) + look.born.cumsum(1), state["track"]),
+            "births": state["births"] + look.born.sum(1),
+            "born": look.born,
         }
 
     def _moved(self, windows: Tensor, state: State, noise: Tensor | None) -> Tensor:
@@ -289,24 +314,27 @@ class ProvideWindows(Provide):
         """Begin windows anew where slots own pixels, and switch off those that own too few."""
         mixture, slots = part.mixture, state["on"].shape[1]
         shares = mixture.responsibilities[:, :, 0]  # (B, K, H, W)
-        owner = shares.argmax(1)
-        owned = owner.unsqueeze(1) == torch.arange(slots, device=owner.device).view(1, -1, 1, 1)
+        owned = shares.argmax(1, keepdim=True) == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
         fits = mixture.log_components[:, :, 0]
-        mass = shares * owned * (fits > fits[:, :1])
+        strange = (state["strange"] > self.config.windows.strange[0]).unsqueeze(1)
+        owned = main_pieces(owned[:, 1:] & strange & (fits[:, 1:] > fits[:, :1]))
+        mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:] * owned], 1)
         area = mass.sum((2, 3))
         least = self.config.windows.least_area * mass.shape[-1] * mass.shape[-2]
         on = state["on"] * (area >= least)
         on[:, 0] = 1
-        scene = Scene(state["lit"], state["window"], state["on"])
+        scene = Scene(state["walls"], state["window"], state["on"])
         held = (area > 1).unsqueeze(2)
         windows = torch.where(held, box_of(mass), scene.moved(part.posterior.mean))
         steady = held & ~state["born"].unsqueeze(2)  # a first guess is no place to measure a speed from
-        speed = torch.lerp(state["speed"], windows[..., :2] - state["window"][..., :2], _NEWEST)
+        speed = torch.lerp(state["speed"], windows[..., :2] - state["before"][..., :2], _NEWEST)
+        colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / area.clamp_min(1e-6).unsqueeze(2)
         return {
             "window": windows,
             "speed": torch.where(steady, speed, torch.zeros_like(speed)),
             "on": on,
-            "owned": owner > 0,
+            "owner": (owned * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1),
+            "colour": torch.where(held, colour, state["colour"]),
             "track": torch.where(on > 0, state["track"], torch.full_like(state["track"], -1)),
         }
 
@@ -314,26 +342,31 @@ class ProvideWindows(Provide):
 
     @torch.no_grad()
     def _decomposition(self, part: _Explained) -> Decomposition:
-        found = super()._decomposition(part)
         if not isinstance(part, _InWindows):
-            return found
-        shares = part.mixture.responsibilities.detach().unsqueeze(1) if part.seen else None
+            raise TypeError("frames of slots in windows only")
+        mixture = part.mixture
+        if self.config.pooling > 1:  # the decoder draws at any size
+            mixture = self.engine.explain(part.frame, self.decoder(part.posterior.mean, part.hidden, part.scene))
+        shares = mixture.responsibilities.detach().unsqueeze(1) if part.seen else None
+        found = decomposed(mixture, part.posterior, part.prior)
         return replace(found, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
 
     def _predict_frame(self, state: State) -> tuple[_Explained, State]:
         """Continue by one frame: windows go on as they moved, and the background stays."""
         windows = state["window"] + torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)
         state = state | {"window": windows}
-        scene = Scene(state["background"], windows, state["on"])
-        prior = self._prior(state["hidden"])
-        drawn = self.decoder(prior.mean, state["hidden"], scene)
+        prior, wall = self._prior(state["hidden"]), state["background"]
+        scene = Scene(wall, windows, state["on"])
+        drawn = self.decoder(prior.mean, state["hidden"], replace(scene, picture=self._working(wall)))
         mixture = self.engine.explain(composed(*drawn), drawn)
-        place = self._place(mixture.frame, state | {"lit": state["background"]})
+        difference = mixture.frame - self._working(wall)
+        place = self._place(mixture.frame, state | {"walls": self._working(wall), "difference": difference})
         posterior = torch.cat([prior.mean, prior.log_variance], -1)
         start = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["hidden"]))
         found = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
         _, carried = self.engine.update(place, found, posterior, start)
-        part = _InWindows(mixture.frame, mixture, drawn, prior, prior, tracks=state["track"], seen=False)
+        frame = composed(*self.decoder(prior.mean, state["hidden"], scene))
+        part = _InWindows(frame, mixture, drawn, prior, prior, state["track"], state["hidden"], scene, seen=False)
         return part, self._next(state, carried, place, None)
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Parts of a frame that its background does not explain: a first guess of objects, made without learning."""
+"""First guesses of objects, made without learning: connected parts of a frame that its background does not explain."""
 
 from __future__ import annotations
 
@@ -10,91 +10,213 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-_DARKEST_SHADOW = 0.35  # of [0, 1]
 _SQUARE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # eight neighbours in the same frame
 _CROSS = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])  # four
-_APART = 2  # pixels from what a slot owns
+_APART = 2  # pixels from what a slot owns that still count as its own
 _CLEAR_PIXELS = 0.15  # of a part must differ clearly
+_SAME_SIZE = (0.5, 2.0)  # area of a part over that of a slot, where the part can be all of its object
+_OWN_SHARE = 0.5  # of a slot's pixels in a part, where the part can be its object
+_NEW_SHARE = 0.4  # of the owned area of a part that what nobody owns must have to be an object of its own
+_LEFT = 0.25  # of a slot's pixels that are still strange, below which its object has gone
+_REACH = 1.5  # sides of a part over which a slot looks for its object
+_SAME_COLOUR = 0.3  # of [0, 1]
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Parts of B frames, the largest first, N at most.
+class Limits:
+    """What makes a part.
 
     Attributes:
-        windows: Their boxes as windows, shape (B, N, 4).
-        colours: Mean difference from the background, shape (B, N, C).
-        valid: Which of the N there are, shape (B, N).
+        strange: How much its pixels differ from the background.
+        clear: How much at least 15 % of them do.
+        area: Its least area, pixels.
+    """
+
+    strange: float
+    clear: float
+    area: float
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Where slots should look in B frames.
+
+    Attributes:
+        windows: Boxes as windows (see `nn.windows`), shape (B, K, 4).
+        colours: Mean difference from the background there, shape (B, K, C).
+        born: Slots that were off and now have a part of their own, bool, shape (B, K).
+        moved: Slots whose object is the part in `windows`, bool, shape (B, K).
     """
 
     windows: Tensor
     colours: Tensor
-    valid: Tensor
+    born: Tensor
+    moved: Tensor
 
 
-def strangeness(difference: Tensor, picture: Tensor, shadow: float) -> Tensor:
-    """Return by how much each pixel differs from the background; what a shadow does counts for less.
+@dataclass(frozen=True)
+class _Part:
+    """A part of one frame.
 
-    Along the background's colour a difference of all channels counts once, across it twice; darkening along it that a
-    shadow may do counts `shadow` times that.
+    Attributes:
+        rows: Where it lies.
+        columns: Where it lies.
+        area: Pixels.
+        colour: Mean difference from the background, shape (C,).
+    """
+
+    rows: slice
+    columns: slice
+    area: int
+    colour: np.ndarray
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Row and column."""
+        return np.array([self.rows.start + self.rows.stop - 1, self.columns.start + self.columns.stop - 1]) / 2
+
+    @property
+    def side(self) -> int:
+        """The longer side of its box, pixels."""
+        return max(self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
+
+    def window(self, height: int, width: int) -> list[float]:
+        """Return (x, y, log half width, log half height)."""
+        sides = ((self.columns, width), (self.rows, height))
+        centre = [(side.start + side.stop - 1) / max(n - 1, 1) - 1 for side, n in sides]
+        return centre + [math.log((side.stop - side.start) / n) for side, n in sides]
+
+
+def guess(
+    strange: Tensor, difference: Tensor, owner: Tensor, on: Tensor, colours: Tensor, limits: Limits, gone: bool = True
+) -> Guess:
+    """Find the object of every slot in new frames, and parts for slots that are off.
+
+    A connected part in which one slot owned pixels, and which is about as large, is that slot's object. Where several
+    slots share a part, their windows stay; what nobody owned of it is a new part if it is large enough. A slot whose
+    pixels show the background again takes the nearest new part of its colour. All other new parts go to slots that are
+    off, the largest first.
 
     Args:
+        strange: How much pixels differ from what the background may show, shape (B, H, W).
         difference: Frame minus background, shape (B, C, H, W).
-        picture: The background, shape (B, C, H, W).
-        shadow: In [0, 1].
-
-    Returns:
-        Shape (B, H, W).
+        owner: Slot that owned each pixel in the last frame, 0 for none, shape (B, H, W).
+        on: Slots that hold an object, shape (B, K); slot 0 is the background.
+        colours: Mean differences of their objects, shape (B, K, C).
+        limits: What makes a part.
+        gone: Whether slots look for objects that have left their pixels.
     """
-    hue = picture / picture.norm(dim=1, keepdim=True).clamp_min(0.1)
-    along = (difference * hue).sum(1)
-    across = (difference - along.unsqueeze(1) * hue).square().sum(1)
-    along = torch.where((along < 0) & (along > -_DARKEST_SHADOW), shadow * along, along)
-    return (along.square() / difference.shape[1] + 2 * across).sqrt()
+    values, owners = strange.detach().cpu().numpy(), owner.cpu().numpy()
+    shade = difference.detach().cpu().numpy()
+    masks = values > limits.strange
+    solid = ndimage.uniform_filter(masks.astype(np.float32), (0, 3, 3), mode="constant") > 0.5
+    masks &= ndimage.binary_dilation(solid, _CROSS)  # no specks, no threads
+    near = ndimage.binary_dilation(owners > 0, _CROSS, iterations=_APART)
+    batch, slots, channels = colours.shape
+    found = Guess(
+        torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels), *torch.zeros(2, batch, slots).bool()
+    )
+    alive, known = on.cpu().numpy() > 0, colours.detach().cpu().numpy()
+    for b in range(batch):
+        frame = _Frame(values[b], shade[b], owners[b], masks[b], near[b], limits)
+        moved, new = frame.assign(alive[b])
+        if gone:
+            moved |= frame.return_to(new, alive[b], known[b])
+        free = np.flatnonzero(~alive[b][1:]) + 1
+        born = dict(zip(free.tolist(), sorted(new, key=lambda part: -part.area), strict=False))
+        for slot, part in (moved | born).items():
+            found.windows[b, slot] = torch.tensor(part.window(*values.shape[1:]))
+            found.colours[b, slot] = torch.from_numpy(part.colour)
+        found.moved[b, list(moved)] = True
+        found.born[b, list(born)] = True
+    return Guess(*(t.to(strange.device) for t in (found.windows, found.colours, found.born, found.moved)))
 
 
-def parts_of(
-    strange: Tensor, difference: Tensor, owned: Tensor, most: int, limits: tuple[float, float], least: float
-) -> Parts:
-    """Return connected parts of strange pixels that nobody owns.
+@dataclass(frozen=True)
+class _Frame:
+    """One frame: strangeness, difference, owners, strange pixels, pixels near owned ones, limits."""
 
-    Args:
-        strange: How much pixels differ, shape (B, H, W).
-        difference: Frame minus background, shape (B, C, H, W).
-        owned: Pixels that slots own already, bool, shape (B, H, W); two pixels about them are left out too.
-        most: N, largest number of parts of a frame.
-        limits: Strangeness of a part's pixels, and that of at least 15 % of them.
-        least: Area of a part, pixels.
-    """
-    values, taken = strange.detach().cpu().numpy(), owned.cpu().numpy()
-    near = ndimage.binary_dilation(taken, _CROSS, iterations=_APART)
-    on = (values > limits[0]) & ~near
-    solid = ndimage.uniform_filter(on.astype(np.float32), (0, 3, 3), mode="constant") > 0.5  # no specks, no threads
-    labels, count = ndimage.label(on & ndimage.binary_dilation(solid, _CROSS), _SQUARE)
-    batch, channels, height, width = difference.shape
-    parts = Parts(torch.zeros(batch, most, 4), torch.zeros(batch, most, channels), torch.zeros(batch, most).bool())
-    if count and most:
-        numbers = np.arange(1, count + 1)
-        areas = ndimage.sum_labels(np.ones_like(values), labels, numbers)
-        clear = ndimage.sum_labels(values > limits[1], labels, numbers)
-        lawful = (areas >= least) & (clear >= np.maximum(2, _CLEAR_PIXELS * areas))
-        boxes, colour, filled = ndimage.find_objects(labels), difference.detach().cpu().numpy(), [0] * batch
-        for n in np.argsort(-areas, kind="stable"):
-            frame, rows, columns = boxes[n]
-            b = frame.start
-            if not lawful[n] or filled[b] == most:
+    strange: np.ndarray
+    difference: np.ndarray
+    owner: np.ndarray
+    mask: np.ndarray
+    near: np.ndarray
+    limits: Limits
+
+    def assign(self, on: np.ndarray) -> tuple[dict[int, _Part], list[_Part]]:
+        """Return the parts that are the objects of slots, by slot, and those that are nobody's."""
+        areas = np.bincount(self.owner.ravel(), minlength=len(on))
+        labels, _ = ndimage.label(self.mask, _SQUARE[1])
+        moved: dict[int, _Part] = {}
+        new: list[_Part] = []
+        for number, box in enumerate(ndimage.find_objects(labels), 1):
+            inside = labels[box] == number
+            owned = np.bincount(self.owner[box][inside], minlength=len(on))
+            owned[0] = 0
+            slot, area = int(owned.argmax()), int(inside.sum())
+            single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
+            if not owned.any():
+                new += self._lawful(inside, box)
+            elif single and _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]:
+                moved[slot] = self._part(inside, box)
+            else:
+                rest, _ = ndimage.label(inside & ~self.near[box], _SQUARE[1])
+                for piece in range(1, rest.max() + 1):
+                    new += [p for p in self._lawful(rest == piece, box) if p.area >= _NEW_SHARE * owned.sum()]
+        return moved, new
+
+    def return_to(self, new: list[_Part], on: np.ndarray, colours: np.ndarray) -> dict[int, _Part]:
+        """Return new parts that are the objects of slots whose pixels show the background again, and take them out."""
+        taken: dict[int, _Part] = {}
+        for slot in np.flatnonzero(on)[1:].tolist():
+            pixels = self.owner == slot
+            if not pixels.any() or self.mask[pixels].mean() > _LEFT:
                 continue
-            inside = labels[b, rows, columns] == n + 1
-            mean = colour[b][:, rows, columns][:, inside].mean(1)
-            parts.windows[b, filled[b]] = torch.tensor(_window(rows, columns, height, width))
-            parts.colours[b, filled[b]] = torch.from_numpy(mean)
-            parts.valid[b, filled[b]] = True
-            filled[b] += 1
-    return Parts(*(tensor.to(strange.device) for tensor in (parts.windows, parts.colours, parts.valid)))
+            place = np.argwhere(pixels).mean(0)
+            near = [
+                (float(np.abs(part.centre - place).max()), index)
+                for index, part in enumerate(new)
+                if np.abs(part.colour - colours[slot]).max() < _SAME_COLOUR
+                and _SAME_SIZE[0] < part.area / pixels.sum() < _SAME_SIZE[1]
+            ]
+            if near and min(near)[0] < _REACH * new[min(near)[1]].side:
+                taken[slot] = new.pop(min(near)[1])
+        return taken
+
+    def _lawful(self, inside: np.ndarray, box: tuple[slice, slice]) -> list[_Part]:
+        """Return a part if it is large and clear enough, as a list of one or none."""
+        area = int(inside.sum())
+        clear = int((self.strange[box][inside] > self.limits.clear).sum())
+        lawful = area >= self.limits.area and clear >= max(2, _CLEAR_PIXELS * area)
+        return [self._part(inside, box)] if lawful else []
+
+    def _part(self, inside: np.ndarray, box: tuple[slice, slice]) -> _Part:
+        """Return the part of some pixels in a box."""
+        rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+        colour = self.difference[:, *box][:, inside].mean(1)
+        top, left = box[0].start, box[1].start
+        return _Part(
+            slice(top + int(rows[0]), top + int(rows[-1]) + 1),
+            slice(left + int(columns[0]), left + int(columns[-1]) + 1),
+            int(inside.sum()),
+            colour,
+        )
 
 
-def _window(rows: slice, columns: slice, height: int, width: int) -> list[float]:
-    """Return (x, y, log half width, log half height) of a box of pixels."""
-    x, y = ((side.start + side.stop - 1) / max(n - 1, 1) - 1 for side, n in ((columns, width), (rows, height)))
-    wide, high = ((side.stop - side.start) / n for side, n in ((columns, width), (rows, height)))
-    return [x, y, math.log(wide), math.log(high)]
+def main_pieces(masks: Tensor) -> Tensor:
+    """Return of each mask its largest piece; pieces with a gap of two pixels at most are one.
+
+    Args:
+        masks: bool, shape (B, K, H, W).
+    """
+    values = masks.flatten(0, 1).cpu().numpy()
+    labels, count = ndimage.label(ndimage.binary_dilation(values, _CROSS), _SQUARE)
+    if not count:
+        return masks
+    areas = np.bincount(labels[values], minlength=count + 1)
+    frames = np.array([box[0].start for box in ndimage.find_objects(labels)])
+    largest = np.zeros(count + 1, bool)
+    for frame in np.unique(frames):
+        numbers = 1 + np.flatnonzero(frames == frame)
+        largest[numbers[areas[numbers].argmax()]] = True
+    return torch.from_numpy(values & largest[labels]).to(masks.device).unflatten(0, masks.shape[:2])

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from scenewise.errors import InputError, is_out_of_memory
 from scenewise.media.files import write_atomically
 from scenewise.observation import Observation
+from scenewise.training.books import NO_GAIN
 from scenewise.training.clips import Clip, Clips, InOrder
 from scenewise.training.schedule import clip_length, learning_rate, longest_clip
 
@@ -131,12 +132,13 @@ def fit(
 
             # stop: all processes after the same step
             late = deadline is not None and time.monotonic() >= deadline
-            reason = interruption.name or ("time limit" if late else None)
+            weary = books is not None and books.patience_is_over
+            reason = interruption.name or ("time limit" if late else NO_GAIN if weary else None)
             if step < training.steps and _any(fabric, reason is not None):
                 stopped = reason or "another process"
 
     if books is not None and step > first:
-        if stopped is None or stopped == "time limit":
+        if stopped in (None, "time limit", NO_GAIN):
             with averages.swapped(model):
                 books.end(step, model, stopped)
         books.save(checkpoint(step, model, optimizer, averages))
