@@ -87,9 +87,9 @@ def _streamed(model: ProvideWindows, frames: list[torch.Tensor]):
     return parts
 
 
-def test_a_slot_follows_its_object_dies_with_it_and_serves_another_track(trained: ProvideWindows) -> None:
+def test_a_slot_follows_its_object_and_is_off_with_it(trained: ProvideWindows) -> None:
     picture = _background()
-    frames = [_with_square(picture, 2 + 2 * t, 8) for t in range(5)] + [picture] + [_with_square(picture, 20, 3)] * 2
+    frames = [_with_square(picture, 2 + 2 * t, 8) for t in range(5)] + [picture] + [_with_square(picture, 25, 16)] * 2
     parts = _streamed(trained, frames)
     for t in range(5):
         owner = parts[t][0].labels[0, 0, 8:15, 2 + 2 * t : 9 + 2 * t]
@@ -98,7 +98,7 @@ def test_a_slot_follows_its_object_dies_with_it_and_serves_another_track(trained
         assert parts[t][0].tracks[0, 0, 1] == 1
     assert parts[5][1]["on"].tolist() == [[1, 0, 0, 0]]
     assert int(parts[5][0].labels.max()) == 0
-    assert parts[6][0].tracks[0, 0].tolist() == [0, 2, -1, -1], "another object, another track, the same slot"
+    assert parts[6][0].tracks[0, 0].tolist() == [0, -1, 2, -1], "the first slot waits for its object"
 
 
 def test_windows_begin_where_slots_own_pixels(trained: ProvideWindows) -> None:
@@ -180,3 +180,10 @@ def test_settings_of_other_decoders_and_wrong_pictures_are_refused() -> None:
     frames = torch.rand(1, 2, 3, *SIZE)
     with pytest.raises(InputError, match="background"):
         Observation(frames, background=torch.rand(1, 3, 8, 8))
+
+
+def test_an_object_that_was_hidden_comes_back_under_its_track(trained: ProvideWindows) -> None:
+    picture = _background()
+    here, there = _with_square(picture, 4, 8), _with_square(picture, 22, 8)
+    parts = _streamed(trained, [here, here, picture, picture, picture, here, picture, there])
+    assert [part.tracks[0, 0].max().item() for part, _ in parts] == [1, 1, 1, 0, 0, 1, 1, 2]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from scenewise.nn.parts import Guess, Limits, guess, main_pieces
+from scenewise.nn.parts import Guess, Limits, Memory, guess, main_pieces
 
 LIMITS = Limits(0.08, 0.12, 4.0)
 SIZE = (20, 30)
@@ -28,10 +28,18 @@ def _owner(**boxes: tuple[int, int, int, int]) -> torch.Tensor:
     return owner
 
 
-def _guess(difference: torch.Tensor, owner: torch.Tensor | None = None, on=(1, 0, 0, 0), limits=LIMITS) -> Guess:
+def _guess(
+    difference: torch.Tensor, owner: torch.Tensor | None = None, on=(1, 0, 0, 0), limits=LIMITS, waits=None, last=None
+) -> Guess:
     owner = _owner() if owner is None else owner
+    windows = torch.zeros(1, 4, 4)
+    for slot, box in (last or {}).items():
+        windows[0, slot] = torch.tensor(_box(*box))
+    waiting = torch.zeros(1, 4, dtype=torch.bool)
+    waiting[0, waits or []] = True
     colours = torch.tensor([0.0, -0.3, 0.0]).expand(1, 4, 3)
-    return guess(difference.norm(dim=1), difference, owner, torch.tensor([on]).float(), colours, limits)
+    memory = Memory(owner, torch.tensor([on]).float(), waiting, windows, colours)
+    return guess(difference.norm(dim=1), difference, memory, limits)
 
 
 def _box(top: int, left: int, height: int, width: int) -> list[float]:
@@ -65,11 +73,21 @@ def test_a_part_of_the_slot_s_size_is_its_object_wherever_it_moved() -> None:
 
 
 def test_an_object_that_jumped_is_followed_and_another_colour_is_another_object() -> None:
-    owner = _owner(_2=(8, 3, 7, 8))
-    assert _guess(_difference((8, 13, 7, 8)), owner, (1, 0, 1, 0)).moved[0, 2]
-    other = _guess(_difference((8, 13, 7, 8), colour=(0.5, 0.5, 0.0)), owner, (1, 0, 1, 0))
+    owner, last = _owner(_2=(8, 3, 7, 8)), {2: (8, 3, 7, 8)}
+    assert _guess(_difference((8, 13, 7, 8)), owner, (1, 0, 1, 0), last=last).moved[0, 2]
+    other = _guess(_difference((8, 13, 7, 8), colour=(0.5, 0.5, 0.0)), owner, (1, 0, 1, 0), last=last)
     assert other.born.tolist() == [[False, True, False, False]]
     assert not other.moved.any()
+
+
+def test_an_object_that_comes_back_finds_its_slot_and_another_takes_one_that_waits_last() -> None:
+    back = _guess(_difference((8, 5, 7, 8)), waits=[3], last={3: (8, 3, 7, 8)})
+    assert back.back.tolist() == [[False, False, False, True]]
+    assert not back.born.any()
+    far = _guess(_difference((8, 22, 7, 8)), waits=[1], last={1: (8, 3, 7, 8)})
+    assert far.born.tolist() == [[False, False, True, False]]
+    full = _guess(_difference((8, 22, 7, 8)), on=(1, 0, 1, 1), waits=[1], last={1: (8, 3, 7, 8)})
+    assert full.born.tolist() == [[False, True, False, False]]
 
 
 def test_windows_stay_where_slots_share_a_part_and_a_newcomer_that_touches_gets_one() -> None:

@@ -52,6 +52,7 @@ from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
 from scenewise.variational.engine import Engine, Place, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.keeping import RefiningConfig
+from scenewise.variational.mixture import composed
 from scenewise.variational.refinement import ImageGradients, Inputs, Weights
 
 if TYPE_CHECKING:
@@ -468,11 +469,6 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         hidden = latents.new_zeros(*latents.shape[:2], self.config.hidden) if state is None else state["hidden"]
         appearance, logits = self._enlarge(*self.decoder(latents, hidden))
         return logits.softmax(1), appearance
-
-
-def composed(appearance: Tensor, logits: Tensor) -> Tensor:
-    """Return the image that slots (B, K, ., H, W) compose."""
-    return (logits.softmax(1) * appearance).sum(1)
 
 
 def _ramp(step: int, span: tuple[int, int]) -> float:

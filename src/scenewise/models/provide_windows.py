@@ -28,14 +28,15 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import register_model
-from scenewise.models.provide import Provide, ProvideConfig, _Explained, composed
+from scenewise.models.provide import Provide, ProvideConfig, _Explained
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.lstm2d import LambdaLSTM2d
-from scenewise.nn.parts import Limits, guess, main_pieces
+from scenewise.nn.parts import Limits, Memory, guess, main_pieces
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, Scene, WindowDecoder, box_of
 from scenewise.variational.engine import Cell, Engine, Place, decomposed
 from scenewise.variational.gaussian import seeded_noise
+from scenewise.variational.mixture import composed
 from scenewise.variational.refinement import ImageGradients
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class WindowSettings:
         0.7, "Share of a pixel's change of brightness, as of a shadow, that slot 0 draws as seen", minimum=0, maximum=1
     )
     least_area: float = setting(0.003, "Share of the frame below which a slot dies and none is born", minimum=0)
+    memory: int = setting(30, "Frames for which a slot waits for an object that has gone", minimum=0)
     jitter: float = setting(0.2, "Spread of first guesses in training, log units", minimum=0, maximum=1)
 
 
@@ -233,6 +235,7 @@ class ProvideWindows(Provide):
             "colour": zeros(batch, count, self.config.channels),
             "owner": zeros(batch, *self.config.working_size, dtype=torch.int64),
             "track": on.long() - 1,
+            "hidden_for": zeros(batch, count, dtype=torch.int64),
             "births": zeros(batch, dtype=torch.int64),
         }
 
@@ -246,7 +249,7 @@ class ProvideWindows(Provide):
         state = self._births(state, noise)
         part, terms, after = super()._look(frame, state, refinements, noise, scored)
         scene = Scene(state["wall"], state["window"], state["on"])
-        shown = _InWindows(**vars(part), tracks=state["track"], hidden=state["hidden"], scene=scene, seen=True)
+        shown = _InWindows(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene, seen=True)
         after |= self._deaths(part, state)
         return shown, terms, {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
 
@@ -279,24 +282,28 @@ class ProvideWindows(Provide):
         """Move windows to where objects are in the new frame, and put slots that are off onto what nobody owns."""
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels))
-        look = guess(state["strange"], state["difference"], state["owner"], state["on"], state["colour"], limits)
-        born, alive = look.born.unsqueeze(2), state["on"].unsqueeze(2)
+        waits = (state["hidden_for"] > 0) & (state["hidden_for"] <= windows.memory)
+        memory = Memory(state["owner"], state["on"], waits, state["window"], state["colour"])
+        look = guess(state["strange"], state["difference"], memory, limits)
+        begins = look.born | look.back
+        born, alive = begins.unsqueeze(2), state["on"].unsqueeze(2)
         boxes = look.windows
         if self.training and windows.jitter:
             boxes = torch.where(born, self._moved(boxes, state, noise), boxes)
         shape = boxes + boxes.new_tensor([0.0, 0.0, 1.5, 1.0])
         fresh = self.birth(torch.cat([shape, torch.ones_like(shape[..., :1]), 3 * look.colours], -1)).tanh()
-        seen = (look.born | look.moved).unsqueeze(2)
+        seen = (begins | look.moved).unsqueeze(2)
         return state | {
             "hidden": torch.where(born, fresh, state["hidden"] * alive),
             "cell": torch.where(born, torch.zeros_like(state["cell"]), state["cell"] * alive),
             "window": torch.where(seen, boxes, state["window"]),
             "before": torch.where(born, boxes, state["window"]),
             "speed": torch.where(born, torch.zeros_like(state["speed"]), state["speed"]),
-            "on": state["on"] + look.born,
+            "on": state["on"] + begins,
             "track": torch.where(look.born, state["births"].unsqueeze(1) + look.born.cumsum(1), state["track"]),
             "births": state["births"] + look.born.sum(1),
-            "born": look.born,
+            "hidden_for": torch.where(begins, torch.zeros_like(state["hidden_for"]), state["hidden_for"]),
+            "born": begins,
         }
 
     def _moved(self, windows: Tensor, state: State, noise: Tensor | None) -> Tensor:
@@ -323,11 +330,10 @@ class ProvideWindows(Provide):
         least = self.config.windows.least_area * mass.shape[-1] * mass.shape[-2]
         on = state["on"] * (area >= least)
         on[:, 0] = 1
-        scene = Scene(state["walls"], state["window"], state["on"])
-        held = (area > 1).unsqueeze(2)
-        windows = torch.where(held, box_of(mass), scene.moved(part.posterior.mean))
-        steady = held & ~state["born"].unsqueeze(2)  # a first guess is no place to measure a speed from
+        held = (on * area > 0).unsqueeze(2)
+        windows = torch.where(held, box_of(mass), state["window"])  # those of slots that are off stay where they were
         speed = torch.lerp(state["speed"], windows[..., :2] - state["before"][..., :2], _NEWEST)
+        steady = held & ~state["born"].unsqueeze(2)  # a first guess is no place to measure a speed from
         colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / area.clamp_min(1e-6).unsqueeze(2)
         return {
             "window": windows,
@@ -335,7 +341,7 @@ class ProvideWindows(Provide):
             "on": on,
             "owner": (owned * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1),
             "colour": torch.where(held, colour, state["colour"]),
-            "track": torch.where(on > 0, state["track"], torch.full_like(state["track"], -1)),
+            "hidden_for": torch.where((on > 0) | (state["track"] < 0), 0, state["hidden_for"] + 1),
         }
 
     # -- drawing and prediction ---------------------------------------------------------------------------------
@@ -366,7 +372,7 @@ class ProvideWindows(Provide):
         found = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
         _, carried = self.engine.update(place, found, posterior, start)
         frame = composed(*self.decoder(prior.mean, state["hidden"], scene))
-        part = _InWindows(frame, mixture, drawn, prior, prior, state["track"], state["hidden"], scene, seen=False)
+        part = _InWindows(frame, mixture, drawn, prior, prior, _tracks(state), state["hidden"], scene, seen=False)
         return part, self._next(state, carried, place, None)
 
     @torch.no_grad()
@@ -378,6 +384,11 @@ class ProvideWindows(Provide):
         scene = Scene(state["background"], state["window"], state["on"])
         appearance, logits = self.decoder(latents, state["hidden"], scene)
         return logits.softmax(1), appearance
+
+
+def _tracks(state: State) -> Tensor:
+    """Return the track of every slot that holds an object, -1 for all others."""
+    return torch.where(state["on"] > 0, state["track"], torch.full_like(state["track"], -1))
 
 
 def _check(config: WindowsConfig) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SQUARE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # eight neighbours in the same frame
 _CROSS = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])  # four
@@ -44,14 +48,35 @@ class Guess:
     Attributes:
         windows: Boxes as windows (see `nn.windows`), shape (B, K, 4).
         colours: Mean difference from the background there, shape (B, K, C).
-        born: Slots that were off and now have a part of their own, bool, shape (B, K).
-        moved: Slots whose object is the part in `windows`, bool, shape (B, K).
+        moved: Slots that hold an object, and whose object is the part in `windows`, bool, shape (B, K).
+        back: Slots that were off, and whose object of before it is, bool, shape (B, K).
+        born: Slots that were off, and now have a part of their own, bool, shape (B, K).
     """
 
     windows: Tensor
     colours: Tensor
-    born: Tensor
     moved: Tensor
+    back: Tensor
+    born: Tensor
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What B videos know of the objects of their slots.
+
+    Attributes:
+        owner: Slot that owned each pixel in the last frame, 0 for none, shape (B, H, W).
+        on: Slots that hold an object, shape (B, K); slot 0 is the background.
+        waits: Slots that are off and wait for their object, bool, shape (B, K).
+        windows: Where objects were last, shape (B, K, 4).
+        colours: Their mean differences from the background, shape (B, K, C).
+    """
+
+    owner: Tensor
+    on: Tensor
+    waits: Tensor
+    windows: Tensor
+    colours: Tensor
 
 
 @dataclass(frozen=True)
@@ -80,6 +105,11 @@ class _Part:
         """The longer side of its box, pixels."""
         return max(self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
 
+    @property
+    def box_area(self) -> int:
+        """Pixels of its box."""
+        return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
+
     def window(self, height: int, width: int) -> list[float]:
         """Return (x, y, log half width, log half height)."""
         sides = ((self.columns, width), (self.rows, height))
@@ -87,49 +117,48 @@ class _Part:
         return centre + [math.log((side.stop - side.start) / n) for side, n in sides]
 
 
-def guess(
-    strange: Tensor, difference: Tensor, owner: Tensor, on: Tensor, colours: Tensor, limits: Limits, gone: bool = True
-) -> Guess:
+def guess(strange: Tensor, difference: Tensor, memory: Memory, limits: Limits) -> Guess:
     """Find the object of every slot in new frames, and parts for slots that are off.
 
     A connected part in which one slot owned pixels, and which is about as large, is that slot's object. Where several
     slots share a part, their windows stay; what nobody owned of it is a new part if it is large enough. A slot whose
-    pixels show the background again takes the nearest new part of its colour. All other new parts go to slots that are
-    off, the largest first.
+    pixels show the background again, or that waits, takes the nearest new part of about its colour and size. All other
+    new parts go to slots that are off, the largest first; slots that wait are the last to be taken.
 
     Args:
         strange: How much pixels differ from what the background may show, shape (B, H, W).
         difference: Frame minus background, shape (B, C, H, W).
-        owner: Slot that owned each pixel in the last frame, 0 for none, shape (B, H, W).
-        on: Slots that hold an object, shape (B, K); slot 0 is the background.
-        colours: Mean differences of their objects, shape (B, K, C).
+        memory: What is known of the slots' objects.
         limits: What makes a part.
-        gone: Whether slots look for objects that have left their pixels.
     """
-    values, owners = strange.detach().cpu().numpy(), owner.cpu().numpy()
+    values, owners = strange.detach().cpu().numpy(), memory.owner.cpu().numpy()
     shade = difference.detach().cpu().numpy()
     masks = values > limits.strange
     solid = ndimage.uniform_filter(masks.astype(np.float32), (0, 3, 3), mode="constant") > 0.5
     masks &= ndimage.binary_dilation(solid, _CROSS)  # no specks, no threads
     near = ndimage.binary_dilation(owners > 0, _CROSS, iterations=_APART)
-    batch, slots, channels = colours.shape
+    batch, slots, channels = memory.colours.shape
+    on, waits = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy()
+    windows, colours = memory.windows.detach().cpu().numpy(), memory.colours.detach().cpu().numpy()
     found = Guess(
-        torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels), *torch.zeros(2, batch, slots).bool()
+        torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels), *torch.zeros(3, batch, slots).bool()
     )
-    alive, known = on.cpu().numpy() > 0, colours.detach().cpu().numpy()
     for b in range(batch):
         frame = _Frame(values[b], shade[b], owners[b], masks[b], near[b], limits)
-        moved, new = frame.assign(alive[b])
-        if gone:
-            moved |= frame.return_to(new, alive[b], known[b])
-        free = np.flatnonzero(~alive[b][1:]) + 1
-        born = dict(zip(free.tolist(), sorted(new, key=lambda part: -part.area), strict=False))
-        for slot, part in (moved | born).items():
+        moved, new = frame.assign(slots)
+        moved |= frame.sought(
+            new, [k for k in np.flatnonzero(on[b])[1:] if frame.shows_background(k)], windows[b], colours[b]
+        )
+        back = frame.sought(new, np.flatnonzero(waits[b]).tolist(), windows[b], colours[b])
+        free = sorted((k for k in range(1, slots) if not on[b, k] and k not in back), key=lambda k: bool(waits[b, k]))
+        born = dict(zip(free, sorted(new, key=lambda part: -part.area), strict=False))
+        for slot, part in (moved | back | born).items():
             found.windows[b, slot] = torch.tensor(part.window(*values.shape[1:]))
             found.colours[b, slot] = torch.from_numpy(part.colour)
-        found.moved[b, list(moved)] = True
-        found.born[b, list(born)] = True
-    return Guess(*(t.to(strange.device) for t in (found.windows, found.colours, found.born, found.moved)))
+        for marks, chosen in ((found.moved, moved), (found.back, back), (found.born, born)):
+            marks[b, list(chosen)] = True
+    parts = (found.windows, found.colours, found.moved, found.back, found.born)
+    return Guess(*(tensor.to(strange.device) for tensor in parts))
 
 
 @dataclass(frozen=True)
@@ -143,15 +172,15 @@ class _Frame:
     near: np.ndarray
     limits: Limits
 
-    def assign(self, on: np.ndarray) -> tuple[dict[int, _Part], list[_Part]]:
+    def assign(self, slots: int) -> tuple[dict[int, _Part], list[_Part]]:
         """Return the parts that are the objects of slots, by slot, and those that are nobody's."""
-        areas = np.bincount(self.owner.ravel(), minlength=len(on))
+        areas = np.bincount(self.owner.ravel(), minlength=slots)
         labels, _ = ndimage.label(self.mask, _SQUARE[1])
         moved: dict[int, _Part] = {}
         new: list[_Part] = []
         for number, box in enumerate(ndimage.find_objects(labels), 1):
             inside = labels[box] == number
-            owned = np.bincount(self.owner[box][inside], minlength=len(on))
+            owned = np.bincount(self.owner[box][inside], minlength=slots)
             owned[0] = 0
             slot, area = int(owned.argmax()), int(inside.sum())
             single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
@@ -165,21 +194,34 @@ class _Frame:
                     new += [p for p in self._lawful(rest == piece, box) if p.area >= _NEW_SHARE * owned.sum()]
         return moved, new
 
-    def return_to(self, new: list[_Part], on: np.ndarray, colours: np.ndarray) -> dict[int, _Part]:
-        """Return new parts that are the objects of slots whose pixels show the background again, and take them out."""
+    def shows_background(self, slot: int) -> bool:
+        """Return whether a slot's pixels show the background again."""
+        pixels = self.owner == slot
+        return bool(pixels.any()) and float(self.mask[pixels].mean()) <= _LEFT
+
+    def sought(
+        self, new: list[_Part], slots: Sequence[int], windows: np.ndarray, colours: np.ndarray
+    ) -> dict[int, _Part]:
+        """Return new parts that are the objects of slots that look for theirs, and take them out.
+
+        Args:
+            new: Parts that are nobody's.
+            slots: Who looks.
+            windows: Where all slots saw their objects last, shape (K, 4).
+            colours: Their colours, shape (K, C).
+        """
+        sides = np.array(self.mask.shape)
         taken: dict[int, _Part] = {}
-        for slot in np.flatnonzero(on)[1:].tolist():
-            pixels = self.owner == slot
-            if not pixels.any() or self.mask[pixels].mean() > _LEFT:
-                continue
-            place = np.argwhere(pixels).mean(0)
+        for slot in slots:
+            place = (windows[slot, 1::-1] + 1) / 2 * (sides - 1)
+            size = np.exp(windows[slot, 3:1:-1]) * sides
             near = [
-                (float(np.abs(part.centre - place).max()), index)
+                (float(np.abs(part.centre - place).max()) / part.side, index)
                 for index, part in enumerate(new)
                 if np.abs(part.colour - colours[slot]).max() < _SAME_COLOUR
-                and _SAME_SIZE[0] < part.area / pixels.sum() < _SAME_SIZE[1]
+                and _SAME_SIZE[0] < part.box_area / size.prod() < _SAME_SIZE[1]
             ]
-            if near and min(near)[0] < _REACH * new[min(near)[1]].side:
+            if near and min(near)[0] < _REACH:
                 taken[slot] = new.pop(min(near)[1])
         return taken
 

@@ -6,6 +6,7 @@ import collections
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from scenewise.media.contact_sheet import png
@@ -65,6 +66,9 @@ class Books:
         self.start = self.last_checkpoint = time.monotonic()
         self.times = collections.deque[tuple[float, int]]([(self.start, step)], maxlen=20)
         self.last_validation = -1
+        picture = plan.validation.background(0)
+        if picture is not None:
+            write_atomically(folder.images / "background.png", png(np.moveaxis(picture, 0, -1)))
         waited = 0 if state is None else int(state.get("waited", 0))
         self.waited = 0 if self.training.patience and waited >= self.training.patience else waited
 
