@@ -50,10 +50,9 @@ def link(decomposition: Decomposition, before: Tensor) -> Decomposition:
     order = torch.tensor(
         [linear_sum_assignment(each)[1].tolist() for each in cost], device=decomposition.masks.device
     )  # (B, K)
+    parts = {field.name: getattr(decomposition, field.name) for field in fields(decomposition)}
     moved = {
-        field.name: _taken(getattr(decomposition, field.name), order)
-        for field in fields(decomposition)
-        if field.name not in _PER_FRAME
+        name: _taken(values, order) for name, values in parts.items() if name not in _PER_FRAME and values is not None
     }
     return replace(decomposition, **moved)
 

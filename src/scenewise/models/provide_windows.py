@@ -71,8 +71,9 @@ class WindowSettings:
         (0.05, 0.08), "Distance from slot 0's colour of a part's pixels, and of its clear ones", minimum=0, maximum=2
     )
     brightness: float = setting(
-        0.7, "Share of a pixel's change of brightness, as of a shadow, that slot 0 draws as seen", minimum=0, maximum=1
+        0.7, "Share of a pixel's change of brightness, as of a shadow, that makes no object", minimum=0, maximum=1
     )
+    absorbed: float = setting(0.0, "Share of it that slot 0 draws as seen while a frame is explained", minimum=0)
     least_area: float = setting(0.003, "Share of the frame below which a slot dies and none is born", minimum=0)
     memory: int = setting(30, "Frames for which a slot waits for an object that has gone", minimum=0)
     jitter: float = setting(0.2, "Spread of first guesses in training, log units", minimum=0, maximum=1)
@@ -127,6 +128,8 @@ class _InWindows(_Explained):
 @dataclass(frozen=True)
 class WindowEngine(Engine):
     """An engine whose decoder and refiner are given the scene of the frame."""
+
+    traceable: ClassVar[bool] = False
 
     def cell(
         self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
@@ -258,14 +261,17 @@ class ProvideWindows(Provide):
         """Compare a frame with its background.
 
         Returns:
-            `wall`, what slot 0 may show: the picture under the light of the frame, with most of what shadows and
-            reflexes change; at the working size `walls`, `difference` from the lit picture and `strange`, by how much
-            pixels differ from `walls`.
+            `lit`, the picture under the light of the frame, and `wall`, the same with most of what shadows and reflexes
+            change; at the working size `difference` from the lit picture, and `strange`, by how much pixels differ from
+            the wall.
         """
+        windows = self.config.windows
         lit = light_between(state["background"], frame).on(state["background"]).clamp(0, 1)
-        wall = lit + self.config.windows.brightness * brightening(frame - lit, lit)
-        seen, lit, walls = (self._working(images) for images in (frame, lit, wall))
-        return {"wall": wall, "walls": walls, "difference": seen - lit, "strange": (seen - walls).norm(dim=1)}
+        change = brightening(frame - lit, lit)
+        wall, lit = lit + windows.brightness * change, lit + windows.absorbed * change
+        seen, behind, before = (self._working(images) for images in (frame, wall, lit))
+        strange = (seen - behind).norm(dim=1)
+        return {"wall": wall, "lit": before, "difference": seen - before, "strange": strange}
 
     def _working(self, images: Tensor) -> Tensor:
         """Return images at the size at which they are explained."""
@@ -275,7 +281,7 @@ class ProvideWindows(Provide):
         place, difference = super()._place(frame, state), state["difference"]
         near = (8 * difference.abs().amax(1, keepdim=True)).tanh()
         values = {f.name: getattr(place, f.name) for f in fields(place)}
-        scene = Scene(state["walls"], state["window"], state["on"])
+        scene = Scene(state["lit"], state["window"], state["on"])
         return _InScene(**{**values, "extra": (*place.extra, 5 * difference, near), "scene": scene})
 
     def _births(self, state: State, noise: Tensor | None) -> State:
@@ -350,10 +356,9 @@ class ProvideWindows(Provide):
     def _decomposition(self, part: _Explained) -> Decomposition:
         if not isinstance(part, _InWindows):
             raise TypeError("frames of slots in windows only")
-        mixture = part.mixture
-        if self.config.pooling > 1:  # the decoder draws at any size
-            mixture = self.engine.explain(part.frame, self.decoder(part.posterior.mean, part.hidden, part.scene))
-        shares = mixture.responsibilities.detach().unsqueeze(1) if part.seen else None
+        drawn = self.decoder(part.posterior.mean, part.hidden, part.scene)  # at any size
+        mixture = self.engine.explain(part.frame, drawn)
+        shares = mixture.responsibilities.unsqueeze(1) if part.seen else None
         found = decomposed(mixture, part.posterior, part.prior)
         return replace(found, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
 
@@ -366,7 +371,7 @@ class ProvideWindows(Provide):
         drawn = self.decoder(prior.mean, state["hidden"], replace(scene, picture=self._working(wall)))
         mixture = self.engine.explain(composed(*drawn), drawn)
         difference = mixture.frame - self._working(wall)
-        place = self._place(mixture.frame, state | {"walls": self._working(wall), "difference": difference})
+        place = self._place(mixture.frame, state | {"lit": self._working(wall), "difference": difference})
         posterior = torch.cat([prior.mean, prior.log_variance], -1)
         start = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["hidden"]))
         found = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))

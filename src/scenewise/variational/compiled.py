@@ -45,10 +45,10 @@ def compile_cells(model: nn.Module, make: Maker | None = None) -> None:
     """
     owner: Any = model
     engine = getattr(owner, "engine", None)
-    if not isinstance(engine, Engine):
+    if not isinstance(engine, Engine) or not engine.traceable:
         name = getattr(owner, "registered_name", type(owner).__name__)
         remedy = "Compile models of iterative inference, or run this one as it is."
-        raise InputError("compile", f"{name} has no cells of iterative inference.", remedy)
+        raise InputError("compile", f"{name} has no cells of iterative inference that can be compiled.", remedy)
     owner.engine = CompiledEngine.of(engine, make or quickest)
 
 
