@@ -1,6 +1,7 @@
 """Windows: drawn and cropped as bilinear sampling says, and boxes of what slots own."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch.nn import functional
@@ -13,9 +14,9 @@ def _decoder(size: int = 8) -> WindowDecoder:
     return WindowDecoder(6, 5, 16, PatchCanvas(16, 8, 3, size, 4), 3, 2)
 
 
-def _scene(height: int, width: int, on: bool = True) -> Scene:
+def _scene(height: int, width: int) -> Scene:
     windows = torch.tensor([[[0.0, 0.0, 0.0, 0.0], [0.5, -0.25, math.log(0.25), math.log(0.5)]]])
-    return Scene(torch.rand(1, 3, height, width), windows, torch.tensor([[1.0, float(on)]]))
+    return Scene(torch.rand(1, 3, height, width), windows, torch.ones(1, 2))
 
 
 def test_interpolation_is_bilinear_sampling_of_the_inner_side() -> None:
@@ -56,10 +57,17 @@ def test_latents_move_windows_by_a_quarter_and_light_the_background() -> None:
     torch.testing.assert_close(corners, 2 * decoder.light[1][:, [0, -1]][:, :, [0, -1]].detach())
 
 
-def test_slots_that_are_off_lie_twelve_nats_lower_and_size_is_no_parameter() -> None:
+def test_slots_that_are_off_draw_nothing_and_size_is_no_parameter() -> None:
     decoder, latent, h = _decoder(), torch.zeros(1, 2, 6), torch.zeros(1, 2, 5)
-    on, off = _scene(12, 16), _scene(12, 16, on=False)
-    torch.testing.assert_close(decoder(latent, h, on)[1][0, 1] - 12, decoder(latent, h, off)[1][0, 1])
+    on = _scene(12, 16)
+    off = replace(on, on=torch.tensor([[1.0, 0.0]]))
+    means, logits = decoder(latent, h, off)
+    assert not means[0, 1].any()
+    assert float(logits.detach()[0, 1].max()) < -30
+    two = Scene(on.picture.repeat(2, 1, 1, 1), on.windows.repeat(2, 1, 1), torch.cat([off.on, on.on]))
+    both = decoder(latent.repeat(2, 1, 1), h.repeat(2, 1, 1), two)
+    torch.testing.assert_close(both[1][1], decoder(latent, h, on)[1][0])
+    torch.testing.assert_close(both[0][0], means[0])
     assert decoder(latent, h, _scene(30, 20))[0].shape == (1, 2, 3, 30, 20)
     assert decoder(latent[:, :1], h[:, :1], Scene(on.picture, on.windows[:, :1], on.on[:, :1]))[0].shape[1] == 1
 
@@ -68,7 +76,7 @@ def test_crops_are_bilinear_samples_about_the_window() -> None:
     encoder = CropEncoder(2, 3, 8, 7, 4, 8, 1.5)
     shared, own = torch.rand(2, 2, 20, 30), torch.rand(2, 3, 3, 20, 30)
     windows = torch.cat([torch.rand(2, 3, 2) - 0.5, torch.rand(2, 3, 2) - 1.5], -1)
-    crops = encoder._crops(shared, own, windows).unflatten(0, (2, 3))
+    crops = encoder._crops(shared, own, windows, torch.arange(6)).unflatten(0, (2, 3))
     for b in range(2):
         for k in range(3):
             x, y, wide, high = windows[b, k]
@@ -78,7 +86,10 @@ def test_crops_are_bilinear_samples_about_the_window() -> None:
             both = torch.cat([shared[b], own[b, k]]).unsqueeze(0)
             expected = functional.grid_sample(both, grid, align_corners=True)
             torch.testing.assert_close(crops[b, k], expected[0], atol=1e-5, rtol=0)
-    assert encoder(shared, own, windows).shape == (6, 7)
+    some = torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    codes, every = encoder(shared, own, windows, some), encoder(shared, own, windows, torch.ones(2, 3))
+    assert not codes[[1, 5]].any()
+    torch.testing.assert_close(codes[[0, 2, 3, 4]], every[[0, 2, 3, 4]])
 
 
 def test_the_box_of_mass_leaves_stray_pixels_out() -> None:

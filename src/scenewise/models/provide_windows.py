@@ -152,7 +152,7 @@ class WindowEngine(Engine):
 
         def look(images: Pair, vectors: Tensor, time: Pair, refinement: Pair) -> tuple[Tensor, Pair]:
             windows = scene.moved(vectors.detach())  # lambda comes first, its means before the rest
-            found: tuple[Tensor, Pair] = self.refiner((*images, windows), vectors, time, refinement)
+            found: tuple[Tensor, Pair] = self.refiner((*images, windows, scene.on), vectors, time, refinement)
             return found
 
         values = {f.name: getattr(self, f.name) for f in fields(self)}

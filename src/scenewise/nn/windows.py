@@ -20,7 +20,7 @@ _FARTHEST = 1.3  # a centre
 _SMALLEST, _LARGEST = -3.2, 0.1  # log half sides
 _MARGIN = 1.15  # a patch reaches beyond its window by this factor
 _FALL, _DEEPEST = 2.0, 25.0  # mask logit at a window's edge, and the lowest
-_OFF = 12.0  # logits by which a slot that is off lies lower
+_OFF = -37.0  # mask logit of a slot that is off
 
 
 @dataclass(frozen=True)
@@ -122,19 +122,21 @@ class WindowDecoder(nn.Module):
         level = 0 * background[:, :, :1]  # with a graph, as refinement wants of both
         if latent.shape[1] == 1:
             return background, level
-        means, logits = self._patches(latent[:, 1:], h[:, 1:], scene.moved(latent)[:, 1:], scene.picture.shape[-2:])
-        logits = logits - _OFF * (1 - scene.on[:, 1:, None, None, None])
+        on = scene.on[:, 1:].reshape(-1).nonzero().squeeze(1)  # slots that are off cost nothing
+        vector = torch.cat([latent[:, 1:], h[:, 1:]], -1).flatten(0, 1)[on]
+        drawn = self._patches(vector, scene.moved(latent)[:, 1:].flatten(0, 1)[on], scene.picture.shape[-2:])
+        slots = (latent.shape[0], latent.shape[1] - 1)
+        means, logits = (_spread(part, on, slots, rest) for part, rest in zip(drawn, (0.0, _OFF), strict=True))
         return torch.cat([background, means], 1), torch.cat([level, logits], 1)
 
     def _light(self, latent: Tensor, picture: Tensor) -> Tensor:
         fields = torch.einsum("br,rchw->bchw", latent[:, : len(self.light)], self.light)
         return functional.interpolate(fields, size=picture.shape[-2:], mode="bilinear", align_corners=True)
 
-    def _patches(self, latent: Tensor, h: Tensor, windows: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
-        """Draw patches in their windows: means (B, K - 1, C, H, W), 0 outside, and logits that fall off."""
-        slots = latent.shape[:2]
-        means, logits = self.canvas(self.condition(torch.cat([latent, h], -1)).flatten(0, 1))
-        x, y, wide, high = windows.flatten(0, 1).unbind(-1)
+    def _patches(self, vector: Tensor, windows: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+        """Draw N patches in their windows: means (N, C, H, W), 0 outside, and logits (N, 1, H, W) that fall off."""
+        means, logits = self.canvas(self.condition(vector))
+        x, y, wide, high = windows.unbind(-1)
         wide, high = wide.exp(), high.exp()
         side = means.shape[-1]
         rows = interpolation(y, _MARGIN * high, size[0], side).unsqueeze(1)  # (N, 1, H, side)
@@ -142,7 +144,13 @@ class WindowDecoder(nn.Module):
         drawn = rows @ torch.cat([means, logits], 1) @ columns.mT
         across, down = _inside(x, wide, size[1]) ** 4, _inside(y, high, size[0]) ** 4
         fall = (_FALL * (across[:, None, None, :] + down[:, None, :, None])).clamp(max=_DEEPEST)
-        return drawn[:, :-1].unflatten(0, slots), (drawn[:, -1:] - fall).unflatten(0, slots)
+        return drawn[:, :-1], drawn[:, -1:] - fall
+
+
+def _spread(values: Tensor, on: Tensor, slots: tuple[int, int], rest: float) -> Tensor:
+    """Return values (N, ...) of slots that are on among all slots (B, K, ...); those that are off have `rest`."""
+    whole = values.new_full((slots[0] * slots[1], *values.shape[1:]), rest)
+    return whole.index_copy(0, on, values).unflatten(0, slots)
 
 
 class CropEncoder(nn.Module):
@@ -168,23 +176,32 @@ class CropEncoder(nn.Module):
         self.norms = nn.ModuleList(nn.GroupNorm(groups, channels) for _ in widths)
         self.linear = nn.Linear(channels * (side // 4) ** 2, code)
 
-    def forward(self, shared: Tensor, per_slot: Tensor, windows: Tensor) -> Tensor:
-        """Take (B, S, H, W), (B, K, P, H, W) and windows (B, K, 4); return (B * K, code)."""
-        x = arranged(self._crops(shared, per_slot, windows))
+    def forward(self, shared: Tensor, per_slot: Tensor, windows: Tensor, on: Tensor) -> Tensor:
+        """Encode what slots see.
+
+        Args:
+            shared: Shape (B, S, H, W).
+            per_slot: Shape (B, K, P, H, W).
+            windows: Shape (B, K, 4).
+            on: 1 for slots that see, shape (B, K); the codes of all others are 0.
+
+        Returns:
+            Shape (B * K, code).
+        """
+        seen = on.flatten().nonzero().squeeze(1)
+        x = arranged(self._crops(shared, per_slot, windows, seen))
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = functional.elu(norm(layer(x)))
-        return functional.elu(self.linear(x.flatten(1)))
+        code = functional.elu(self.linear(x.flatten(1)))
+        return code.new_zeros(on.numel(), code.shape[1]).index_copy(0, seen, code)
 
-    def _crops(self, shared: Tensor, per_slot: Tensor, windows: Tensor) -> Tensor:
-        """Return (B K, S + P, side, side)."""
-        slots, (height, width) = per_slot.shape[1], shared.shape[-2:]
-        x, y, wide, high = windows.flatten(0, 1).unbind(-1)
-        rows = self._look_up(y, high, height).unsqueeze(1)  # (B K, 1, side, H)
-        columns = self._look_up(x, wide, width).unsqueeze(1)
-        own = rows @ per_slot.flatten(0, 1) @ columns.mT
-        stacked = rows.unflatten(0, (-1, slots)).flatten(1, 3).unsqueeze(1) @ shared  # (B, S, K side, W)
-        strips = stacked.unflatten(2, (slots, self.side)).transpose(1, 2).flatten(0, 1)  # (B K, S, side, W)
-        return torch.cat([strips @ columns.mT, own], 1)
+    def _crops(self, shared: Tensor, per_slot: Tensor, windows: Tensor, seen: Tensor) -> Tensor:
+        """Return (N, S + P, side, side) of the slots `seen`, N of them, counted through the batch."""
+        x, y, wide, high = windows.flatten(0, 1)[seen].unbind(-1)
+        rows = self._look_up(y, high, shared.shape[-2]).unsqueeze(1)  # (N, 1, side, H)
+        columns = self._look_up(x, wide, shared.shape[-1]).unsqueeze(1)
+        both = torch.cat([shared[seen // per_slot.shape[1]], per_slot.flatten(0, 1)[seen]], 1)
+        return rows @ both @ columns.mT
 
     def _look_up(self, centre: Tensor, log_half: Tensor, pixels: int) -> Tensor:
         """Return bilinear weights (N, side, pixels) of a frame's pixels at the samples of a crop; 0 outside."""
