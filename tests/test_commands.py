@@ -22,7 +22,6 @@ from scenewise.cli import VERBS, _parser, main
 from scenewise.cli.sources import numbered
 from scenewise.data import SOURCES
 from scenewise.errors import InputError
-from scenewise.evaluation.on_request import ON_REQUEST
 from scenewise.evaluation.protocols import PROTOCOLS
 from scenewise.experiments import experiment as experiments
 from scenewise.media import VideoWriter
@@ -38,7 +37,7 @@ PAGES = [
     *sorted(PACKAGE.glob("weights/*/README.md")),
 ]
 
-RUN = ("models", "data list", "data show balls-", "data make balls-binary --videos")
+RUN = ("models", "recipes", "settings", "data list", "data show balls-", "data make balls-binary --videos")
 """How commands begin that run wherever they are printed."""
 
 SMALL = {"--samples": "2", "--videos": "2", "--count": "2", "--frames": "4", "--steps": "2", "--workers": "1"}
@@ -146,8 +145,9 @@ def unknown(args: argparse.Namespace) -> list[str]:
         "data": SOURCES.names(),
         "source": SOURCES.names(),
         "sources": SOURCES.names(),
-        "protocol": [*PROTOCOLS.names(), *ON_REQUEST.names()],
+        "protocol": PROTOCOLS.names(),
         "recipe": recipes.names(),
+        "topic": [*MODELS.names(), *SOURCES.names(), *recipes.names(), "training"],
         "name": [*experiments.names(), "all"],
     }
     given = vars(args)

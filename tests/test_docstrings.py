@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 SRC = Path(__file__).parents[1] / "src"
-PACKAGES = ("metrics", "media", "decompose")
+PACKAGES = ("metrics", "media", "evaluation", "decompose")
 
 
 def modules_of(package: str) -> list[str]:

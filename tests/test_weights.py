@@ -16,7 +16,7 @@ def scores(name: str, source: str, videos: int, frames: int, settings: dict | No
     data = SOURCES.get(source)(split="test", seed=FRESH, **(settings or {}))
     count = videos if loaded.model.viewpoint_size is None else videos // 2  # ten views each
     rows = evaluate(loaded.model, data, ["provide", "savi"], videos=count, frames=frames)
-    return {(row["protocol"], row["measure"]): row["mean"] for row in rows}
+    return {(row["protocol"], row["metric"]): row["mean"] for row in rows}
 
 
 @pytest.mark.parametrize("kind", ["colour", "binary"])

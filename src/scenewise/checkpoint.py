@@ -45,7 +45,7 @@ class Score:
     """One measured number."""
 
     protocol: str = setting("", "Protocol that computed it")
-    metric: str = setting("", "Measure, such as f_ari")
+    metric: str = setting("", "Metric, such as F-ARI")
     data: str = setting("", "Source and split it was computed on")
     value: float = setting(0.0, "The number")
     low: float | None = setting(None, "Lower end of its 95 % interval")
@@ -255,7 +255,7 @@ def readme(model: SceneModel, card: Card) -> str:
         "## Facts\n\n" + _table(("what", "value"), _facts(model, card)),
     ]
     if card.scores:
-        parts.append("## Scores\n\n" + _table(("protocol", "measure", "data", "value"), map(_score_row, card.scores)))
+        parts.append("## Scores\n\n" + _table(("protocol", "metric", "data", "value"), map(_score_row, card.scores)))
     if len(card.stages) > 1 or any(stage.lengthened for stage in card.stages):
         head = ("stage", "steps", "best at", "minutes", "seed", "MSE", "F-ARI", "ARI")
         columns = zip(head, *map(_stage_row, card.stages), strict=True)

@@ -56,10 +56,10 @@ def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
         InputError: With every problem found, each with key, value, allowed range and nearest spelling.
     """
     problems: list[str] = []
-    made = _build(cls, values, "", problems)
+    built = _build(cls, values, "", problems)
     if problems:
         raise InputError(where, "; ".join(problems), "Correct these settings.")
-    return made
+    return built
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -119,20 +119,20 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     problems += [f"unknown key {prefix}{key}. {nearest(str(key), fields)}" for key in values if key not in fields]
-    made = {}
+    values_by_name = {}
     for name, field in fields.items():
         if name not in values:
             continue
         hint = hints[name]
         if dataclasses.is_dataclass(hint):
-            made[name] = _build(hint, values[name], f"{prefix}{name}.", problems)  # type: ignore[arg-type]
+            values_by_name[name] = _build(hint, values[name], f"{prefix}{name}.", problems)  # type: ignore[arg-type]
             continue
         before = len(problems)
         value = _convert(values[name], hint, f"{prefix}{name}", problems)
         if len(problems) == before:
             _check(value, field.metadata, f"{prefix}{name}", problems)
-        made[name] = value
-    return cls(**made) if not problems else cls()
+        values_by_name[name] = value
+    return cls(**values_by_name) if not problems else cls()
 
 
 def _convert(value: Any, hint: Any, key: str, problems: list[str]) -> Any:

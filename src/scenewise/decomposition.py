@@ -29,6 +29,8 @@ class Decomposition:
             whose labels follow it; None of all others and of frames that nobody saw.
         tracks: Which object a slot holds, int64, shape (B, T, K): another number for another object in the same slot,
             0 for the background, -1 for a slot that holds none; None of models whose slots are the objects.
+        positions: Where slots are, (x, y) as shares of width and height, shape (B, T, K, 2), NaN for those without a
+            place; None of models that say it by masks alone.
     """
 
     masks: Tensor
@@ -41,6 +43,7 @@ class Decomposition:
     kl: Tensor
     responsibilities: Tensor | None = None
     tracks: Tensor | None = None
+    positions: Tensor | None = None
 
     @property
     def reconstruction(self) -> Tensor:
@@ -61,27 +64,33 @@ class Decomposition:
         """K."""
         return self.masks.shape[2]
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return its tensors by name, without those that are None."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Decomposition:
+        """Return the decomposition with every tensor changed alike."""
+        return Decomposition(**{name: change(tensor) for name, tensor in self.tensors().items()})
+
     def detach(self) -> Decomposition:
         """Return the same decomposition without a graph."""
-        return self._each(lambda tensor: tensor.detach())
+        return self.map(lambda tensor: tensor.detach())
 
     def frame(self, t: int) -> Decomposition:
         """Return what it says of frame `t`, with T = 1."""
-        return self._each(lambda tensor: tensor[:, t : t + 1])
+        return self.map(lambda tensor: tensor[:, t : t + 1])
 
     def to(self, device: torch.device | str) -> Decomposition:
         """Return the decomposition on another device."""
-        return self._each(lambda tensor: tensor.to(device))
-
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Decomposition:
-        values = (getattr(self, f.name) for f in fields(self))
-        return Decomposition(*(None if value is None else change(value) for value in values))  # type: ignore[arg-type]
+        return self.map(lambda tensor: tensor.to(device))
 
     @staticmethod
     def join(parts: Sequence[Decomposition]) -> Decomposition:
         """Concatenate decompositions of consecutive frames along T; what one of them lacks, all lack."""
         import torch
 
-        columns = ([getattr(part, f.name) for part in parts] for f in fields(Decomposition))
-        joined = (None if any(t is None for t in column) else torch.cat(column, dim=1) for column in columns)
-        return Decomposition(*joined)  # type: ignore[arg-type]
+        if len(parts) == 1:
+            return parts[0]
+        each = [part.tensors() for part in parts]
+        names = [name for name in each[0] if all(name in tensors for tensors in each)]
+        return Decomposition(**{name: torch.cat([tensors[name] for tensors in each], 1) for name in names})

@@ -37,8 +37,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, choices: Iterable[str]) -> str:
     """Return a sentence that names the nearest known spelling, or all known words where none is near."""
-    words = sorted(known)
+    words = sorted(choices)
     close = get_close_matches(word, words, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(words) or 'none'}."

@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scenewise.bench import cases, floor, machine, memory, naive, named, sweep, tables
 from scenewise.bench import measure as measuring
-from scenewise.bench.calls import Layout, Recorder, aten
-from scenewise.bench.clock import Lap, Spread, lap
+from scenewise.bench.calls import MemoryLayout, Recorder, aten
+from scenewise.bench.clock import Lap, Timing, lap
 from scenewise.bench.measure import measure
 from scenewise.bench.subject import Spec, Subject, balls
 from scenewise.config import build, merge
@@ -116,7 +116,7 @@ def test_calls_are_timed_in_their_own_layout():
     image = torch.rand(2, 4, 6, 6).contiguous(memory_format=torch.channels_last).bfloat16()
     expanded = torch.rand(3, 1).expand(3, 5)
     for tensor in (image, expanded, torch.rand(0, 2)):
-        made = Layout.of(tensor).make(CPU)
+        made = MemoryLayout.of(tensor).make(CPU)
         assert (made.shape, made.stride(), made.dtype) == (tensor.shape, tensor.stride(), tensor.dtype)
     record = Recorder()
     with record.recording():
@@ -187,24 +187,24 @@ def test_frames_are_videos_of_balls():
 
 
 def test_spread_and_lap():
-    assert Spread.of([3.0]) == Spread(3.0, 3.0, 3.0)
-    assert Spread.of([1.0, 2.0, 3.0, 4.0, 5.0]) == Spread(3.0, 2.0, 4.0)
+    assert Timing.of([3.0]) == Timing(3.0, 3.0, 3.0)
+    assert Timing.of([1.0, 2.0, 3.0, 4.0, 5.0]) == Timing(3.0, 2.0, 4.0)
     found = lap(lambda: sum(range(10_000)), CPU)
     assert isinstance(found, Lap)
     assert found.wall > 0
 
 
 def test_the_main_cases_are_measured_when_nothing_is_named():
-    specs, skipped = cases.specs(cases.Asked(batch=1))
+    specs, skipped = cases.specs(cases.BenchRequest(batch=1))
     assert [s.name for s in specs] == ["provide-paper", "iodine-64", "iodine-128", "mulmon-64"]
     assert {s.batch for s in specs} == {1}
     assert skipped == []
-    assert [s.name for s in cases.specs(cases.Asked(["provide"]))[0]] == ["provide paper"]
+    assert [s.name for s in cases.specs(cases.BenchRequest(["provide"]))[0]] == ["provide paper"]
 
 
 @pytest.mark.parametrize("name", sorted(named.CASES))
 def test_every_case_has_a_model_and_settings_that_it_knows(name):
-    (spec,), skipped = cases.specs(cases.Asked(cases=[name]))
+    (spec,), skipped = cases.specs(cases.BenchRequest(cases=[name]))
     assert skipped == []
     kind = spec.model_class()
     build(kind.config_class, merge(kind.presets[spec.preset], spec.overrides), name)
@@ -212,12 +212,12 @@ def test_every_case_has_a_model_and_settings_that_it_knows(name):
 
 def test_presets_are_of_models_that_are_named():
     with pytest.raises(InputError, match="none is named; found fast"):
-        cases.specs(cases.Asked(presets=["fast"]))
+        cases.specs(cases.BenchRequest(presets=["fast"]))
 
 
 def test_cases_of_models_that_are_not_there_are_skipped(monkeypatch):
     monkeypatch.setattr(cases, "CASES", named.CASES | {"later": named.Case("later", "paper", 1, 1)})
-    specs, skipped = cases.specs(cases.Asked(cases=["provide-paper", "later"]))
+    specs, skipped = cases.specs(cases.BenchRequest(cases=["provide-paper", "later"]))
     assert [s.name for s in specs] == ["provide-paper"]
     assert (specs[0].batch, specs[0].frames) == (2, 4)
     assert specs[0].overrides["refinements"] == 6
@@ -225,8 +225,8 @@ def test_cases_of_models_that_are_not_there_are_skipped(monkeypatch):
 
 
 def test_numbers_given_go_before_those_of_a_case():
-    asked = cases.Asked(cases=["provide-paper"], batch=1, frames=3, slots=7, bf16=True, recompute=True)
-    (spec,), _ = cases.specs(asked)
+    request = cases.BenchRequest(cases=["provide-paper"], batch=1, frames=3, slots=7, bf16=True, recompute=True)
+    (spec,), _ = cases.specs(request)
     assert (spec.batch, spec.frames) == (1, 3)
     assert spec.overrides["slots"] == 7
     assert spec.overrides["bf16_convolutions"]

@@ -5,7 +5,7 @@ from scenewise.bench.subject import Spec, Subject
 
 
 def test_the_case_is_a_clip_of_the_paper() -> None:
-    (spec,), _ = cases.specs(cases.Asked(cases=["ddpae-64"]))
+    (spec,), _ = cases.specs(cases.BenchRequest(cases=["ddpae-64"]))
     assert (spec.model, spec.preset, spec.batch, spec.frames) == ("ddpae", "paper", 8, 20)
 
 

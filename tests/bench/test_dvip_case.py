@@ -5,7 +5,7 @@ from scenewise.bench.subject import Spec, Subject
 
 
 def test_the_case_is_a_training_step_of_the_paper() -> None:
-    (spec,), _ = cases.specs(cases.Asked(cases=["dvip-64"]))
+    (spec,), _ = cases.specs(cases.BenchRequest(cases=["dvip-64"]))
     assert (spec.model, spec.preset, spec.batch, spec.frames) == ("dvip", "paper", 8, 4)
 
 

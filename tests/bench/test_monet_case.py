@@ -7,7 +7,7 @@ from scenewise.bench.subject import Spec, Subject
 
 
 def test_the_case_is_the_paper_with_seven_slots() -> None:
-    (spec,), skipped = cases.specs(cases.Asked(cases=["monet-64"]))
+    (spec,), skipped = cases.specs(cases.BenchRequest(cases=["monet-64"]))
     assert (spec.model, spec.preset, spec.batch, spec.frames, spec.overrides) == ("monet", "paper", 4, 1, {"slots": 7})
     assert not skipped
 

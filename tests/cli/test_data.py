@@ -213,6 +213,19 @@ def test_bench_times_sources(scenewise, tmp_path):
     assert all(row["per_core"] > 0 and set(row["rates"]) == {"1", "2"} for row in rows)
 
 
+def test_bench_tells_what_has_become_slow(scenewise, monkeypatch):
+    from scenewise.data.shards import speed
+
+    words = ("data", "bench", "tetrominoes", "--seconds", 0.01, "--rounds", 1, "--workers", 1)
+    monkeypatch.setitem(speed.LEAST, "tetrominoes", 1e12)
+    assert scenewise(*words)[0] == 0
+    code, _, error = scenewise(*words, "--check")
+    assert code == 1
+    assert "slower than it should be: tetrominoes" in error
+    monkeypatch.setitem(speed.LEAST, "tetrominoes", 1.0)
+    assert scenewise(*words, "--check")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -114,7 +114,7 @@ def test_out_of_time_is_told_with_what_is_left_and_the_exit_code_is_zero(scenewi
 
 def test_all_experiments_are_done_kept_and_put_on_a_page(scenewise, words, tmp_path, monkeypatch):
     from scenewise.experiments import experiment as experiments
-    from scenewise.experiments import kept
+    from scenewise.experiments import measured_results
 
     folder = tmp_path / "tables"
     folder.mkdir()
@@ -124,7 +124,7 @@ def test_all_experiments_are_done_kept_and_put_on_a_page(scenewise, words, tmp_p
         {"model": "again", "data": "balls", "trained": "one/iodine.balls", "variants": {"lds1": {}},
          "scoring": [{"protocol": ["provide", "bound"], "samples": 2, "frames": [1, 2]}]}]}}}))  # fmt: skip
     monkeypatch.setattr(experiments, "_folder", lambda: folder)
-    monkeypatch.setattr(kept, "file_of", lambda name: tmp_path / "package" / f"{name}.json")
+    monkeypatch.setattr(measured_results, "file_of", lambda name: tmp_path / "package" / f"{name}.json")
     root = tmp_path / "root"
     code, told, _ = scenewise("experiment", "all", "--jobs", "2", "--out", root)
     assert code == 0

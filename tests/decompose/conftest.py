@@ -11,7 +11,7 @@ from scenewise.checkpoint import Card, Validated, save_model
 from scenewise.config import build
 from scenewise.decompose import Decomposer
 from scenewise.decomposition import Decomposition
-from scenewise.models.contract import MODELS, Decodes, Predictor, Recurrent, SceneModel
+from scenewise.models.contract import MODELS, Decodes, Predictor, SceneModel
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class OracleConfig:
     size: tuple[int, int] = (16, 16)
 
 
-class Oracle(SceneModel, Recurrent, Predictor, Decodes):
+class Oracle(SceneModel, Predictor, Decodes):
     """Slot 0 is what is black, slots 1 to 3 are what is red, green and blue; it predicts that nothing moves."""
 
     config_class = OracleConfig
     presets: ClassVar = {}
+    keeps_slots = True
 
     def __init__(self, config=OracleConfig()):
         super().__init__()
@@ -44,8 +45,7 @@ class Oracle(SceneModel, Recurrent, Predictor, Decodes):
     def initial_state(self, batch=1, slots=None, seed=0):
         return {"last": torch.zeros(batch, *self.frame_shape), "frame": torch.tensor(0)}
 
-    def step(self, frame, state, refinements=None):
-        self.check_frames(frame)
+    def explain_frame(self, frame, state, refinements=None):
         return self._explain(frame), {"last": frame, "frame": state["frame"] + 1}
 
     def predict(self, state, steps):

@@ -13,7 +13,7 @@ ALLOWED_MIB = 24
 RUN = """
 import sys
 from scenewise.cli import main
-from scenewise.decompose.run import peak_memory_mib
+from scenewise.run_record import peak_memory_mib
 video, model, out, *words = sys.argv[1:]
 assert main(["decompose", video, "--model", model, "--out", out, "--device", "cpu", *words]) == 0
 print("PEAK", peak_memory_mib())

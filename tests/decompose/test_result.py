@@ -12,7 +12,8 @@ from scenewise.decompose import FORMATS, FrameResult
 from scenewise.errors import InputError
 from scenewise.media import decode_rle, read_palette_png, read_video
 
-FILES = {"overlay.mp4", "masks", "masks.json", "tracks.csv", "labels.npz", "slots.json", "report.html", "run.json"}
+FILES = {"overlay.mp4", "masks", "masks.json", "masks_results.json", "tracks.csv", "labels.npz", "slots.json"}
+FILES |= {"report.html", "run.json"}
 
 
 @pytest.fixture
@@ -37,21 +38,30 @@ def test_labels_come_back(saved, ids):
         np.testing.assert_array_equal(archive["labels"], ids)
         assert archive["labels"].dtype == np.uint8
         assert archive["frames"].tolist() == list(range(12))
+        assert archive["track_ids"].tolist() == [0, 2, 3, 0]
+
+
+def test_mask_images_count_objects_from_one_and_background_is_zero(saved, ids):
+    for t, truth in enumerate(ids):
+        image = read_palette_png(saved[1] / "masks" / f"{t:05d}.png")
+        np.testing.assert_array_equal(image, np.where(truth > 0, truth + 1, 0))  # slot 1 is object 2
 
 
 def test_masks_come_back(saved, ids):
-    for t, truth in enumerate(ids):
-        np.testing.assert_array_equal(read_palette_png(saved[1] / "masks" / f"{t:05d}.png"), truth)
-    found = json.loads((saved[1] / "masks.json").read_text())
-    assert len(found) == 12 * 3
-    for entry in found:
-        np.testing.assert_array_equal(decode_rle(entry["segmentation"]), ids[entry["image_id"]] == entry["category_id"])
+    content = json.loads((saved[1] / "masks.json").read_text())
+    assert [category["name"] for category in content["categories"]] == ["object", "background"]
+    assert [image["id"] for image in content["images"]] == list(range(1, 13))
+    assert [entry["id"] for entry in content["annotations"]] == list(range(1, 12 * 3 + 1))
+    for entry in content["annotations"]:
+        truth = ids[entry["image_id"] - 1]
+        expected = truth == entry["track_id"] - 1 if entry["category_id"] == 1 else truth == 0
+        np.testing.assert_array_equal(decode_rle(entry["segmentation"]), expected)
 
 
 def test_tracks_leave_the_background_out(saved):
     rows = rows_of(saved[1] / "tracks.csv")
     assert {row[1] for row in rows} == {2, 3}
-    assert rows[0] == [1, 2, 0, 1, 4, 4, 1, -1, -1, -1]
+    assert rows[0] == [1, 2, 1, 2, 4, 4, 1, -1, -1, -1]
     assert len(rows) == 24
 
 
@@ -60,7 +70,7 @@ def test_tracks_are_in_source_pixels(oracle, video, tmp_path):
     large[:, 4:36, 3:67] = video.repeat(2, 1).repeat(4, 2)
     np.save(tmp_path / "large.npy", large)
     oracle.decompose(tmp_path / "large.npy", layout="THWC", crop=(4, 3, 32, 64)).save(tmp_path / "out", ["tracks"])
-    assert rows_of(tmp_path / "out" / "tracks.csv")[0][:6] == [1, 2, 3, 6, 16, 8]
+    assert rows_of(tmp_path / "out" / "tracks.csv")[0][:6] == [1, 2, 4, 7, 16, 8]
 
 
 def test_the_overlay_plays(saved):
@@ -90,7 +100,7 @@ def test_formats_are_chosen(oracle, video, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_the_report_registers_itself_from_its_own_floor():
+def test_every_format_is_registered():
     assert FORMATS.names() == ["coco", "labels", "masks", "overlay", "report", "slots", "tracks"]
 
 

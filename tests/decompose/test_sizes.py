@@ -10,10 +10,11 @@ import torch
 import scenewise as sw
 from scenewise.data import Sample
 from scenewise.decompose import open_clip
+from scenewise.decompose.clip import ClipFrame
 from scenewise.decompose.decomposer import Decomposer
-from scenewise.decompose.result import Settings
+from scenewise.decompose.request import Request, checked_size
 from scenewise.decompose.scores import LARGEST_SCORED
-from scenewise.decompose.sizes import checked_size, draw, scaled, scaled_masks
+from scenewise.decompose.sizes import draw, scaled, scaled_masks
 from scenewise.errors import InputError
 from scenewise.media import VideoWriter, decode_rle, read_palette_png, read_video
 from scenewise.metrics import adjusted_rand_index
@@ -80,7 +81,7 @@ def test_shrinking_takes_every_pixel_into_account():
 
 def test_a_drawing_is_the_sum_of_its_slots(tiny, video):
     part, _ = tiny.step(video[0])
-    found = draw(part, (40, 24))
+    found = draw(ClipFrame(0, None, np.zeros((40, 24, 3), np.uint8), own=video[0]), part)
     whole = (found.masks[..., None] * found.appearance / 255).sum(0)
     np.testing.assert_allclose(found.reconstruction.clip(0, 1), whole, atol=0.01)
     np.testing.assert_array_equal(found.labels, found.masks.argmax(0))
@@ -185,8 +186,8 @@ def test_a_clip_knows_its_size(tiny, video):
         tiny.decompose(clip, size=25)
 
 
-def test_a_stream_has_the_size_of_its_settings(tiny, video):
-    assert next(tiny.stream(video, Settings(size=(20, 30)))).labels.shape == (20, 30)
+def test_a_stream_has_the_size_of_its_request(tiny, video):
+    assert next(tiny.stream(video, Request(size=(20, 30)))).labels.shape == (20, 30)
 
 
 def test_steps_stay_at_the_models_size(tiny, video):
@@ -237,14 +238,18 @@ def saved(trained, sample, tmp_path_factory):
 def test_every_file_has_the_size(saved):
     folder, results = saved
     labels = results["large"].labels
-    assert read_palette_png(folder / "large" / "masks" / "00002.png").shape == (256, 256)
+    ids = np.array(results["large"].summary.track_ids)
+    image = read_palette_png(folder / "large" / "masks" / "00002.png")
+    np.testing.assert_array_equal(image, ids[labels[2]])
     with np.load(folder / "large" / "labels.npz") as archive:
         np.testing.assert_array_equal(archive["labels"], labels)
-    for entry in json.loads((folder / "large" / "masks.json").read_text()):
+    annotations = json.loads((folder / "large" / "masks.json").read_text())["annotations"]
+    for entry in annotations:  # masks are in pixels of the source, each of which is four by four of the results
         mask = decode_rle(entry["segmentation"])
-        np.testing.assert_array_equal(mask, labels[entry["image_id"]] == entry["category_id"])
+        middles = labels[entry["image_id"] - 1, 2::4, 2::4]
+        np.testing.assert_array_equal(mask, ids[middles] == entry["track_id"])
     assert next(iter(read_video(folder / "large" / "overlay.mp4"))).image.shape == (272, 3 * 256 + 32, 3)
-    assert "256 × 256 pixels, scaled from the model&#x27;s 64 × 64" in (folder / "large" / "report.html").read_text()
+    assert "256 × 256 pixels, scaled from the model&#39;s 64 × 64" in (folder / "large" / "report.html").read_text()
     assert "scaled from" not in (folder / "own" / "report.html").read_text()
 
 

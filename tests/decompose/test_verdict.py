@@ -7,7 +7,7 @@ import pytest
 
 from scenewise.checkpoint import Card, Validated
 from scenewise.decompose import Decomposer, verdict
-from scenewise.decompose.contract import DOUBTFUL, KNOWN, NO_OBJECTS, UNDECIDED, UNKNOWN, UNVALIDATED
+from scenewise.summary import DOUBTFUL, KNOWN, NO_OBJECTS, UNDECIDED, UNKNOWN, UNVALIDATED
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.3])

@@ -8,9 +8,9 @@ import torch
 
 from scenewise.config import build
 from scenewise.decompose import Decomposer
-from scenewise.decompose.linking import link
 from scenewise.errors import InputError
 from scenewise.models import MODELS
+from scenewise.variational.linking import contributions, link, match, reorder
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,14 @@ def tensor(video):
     return torch.from_numpy(video).movedim(-1, 1)[None].float() / 255
 
 
+def observe(decomposer, video):
+    """Explain a clip with nothing before it."""
+    return decomposer.model.step(tensor(video), decomposer.model.initial_state())
+
+
 def test_what_is_observed_and_predicted_is_the_models(ddpae, grey):
     frames = list(ddpae.predict(grey, observe=5, steps=6))
-    seen, state = ddpae.model.observe(tensor(grey[:5]))
+    seen, state = observe(ddpae, grey[:5])
     ahead, _ = ddpae.model.predict(state, 6)
     expected = torch.cat([seen.reconstruction, ahead.reconstruction], 1)[0].permute(0, 2, 3, 1)
     found = np.stack([frame.reconstruction for frame in frames])
@@ -48,11 +53,11 @@ def test_what_is_observed_and_predicted_is_the_models(ddpae, grey):
 
 
 def test_a_long_video_is_cut_into_clips_that_are_linked(ddpae, grey):
-    parts = [ddpae.model.observe(tensor(grey[a:b]))[0] for a, b in ((0, 3), (3, 6), (6, 8))]
+    parts = [observe(ddpae, grey[a:b])[0] for a, b in ((0, 3), (3, 6), (6, 8))]
     linked = parts[:1]
     for part in parts[1:]:
-        shown = linked[-1].masks * linked[-1].appearance
-        linked.append(link(part, shown[:, -1]))
+        before = contributions(linked[-1], linked[-1].masks.shape[1] - 1)
+        linked.append(reorder(part, match(contributions(part), before)))
     expected = torch.cat([part.masks for part in linked], 1)[0, :, :, 0]
     result = ddpae.decompose(grey)
     np.testing.assert_allclose(result.masks, expected, rtol=1e-4, atol=1e-5)
@@ -60,12 +65,15 @@ def test_a_long_video_is_cut_into_clips_that_are_linked(ddpae, grey):
 
 
 def test_linking_moves_the_slots_of_all_frames_of_a_clip_alike(ddpae, grey):
-    part = ddpae.model.observe(tensor(grey[:4]))[0]
+    part = observe(ddpae, grey[:4])[0]
     order = [2, 0, 1]
     wanted = (part.masks * part.appearance)[:, 0][:, order]
-    found = link(part, wanted)
-    for name in ("masks", "appearance", "mean", "prior_log_variance"):
-        assert torch.equal(getattr(found, name), getattr(part, name)[:, :, order])
+    found, state = link(part, {"shown": wanted})
+    assert state["order"].tolist() == [order]
+    torch.testing.assert_close(state["shown"], (part.masks * part.appearance)[:, 3][:, order])
+    for name in ("masks", "appearance", "mean", "prior_log_variance", "positions"):
+        expected = getattr(part, name)[:, :, order]
+        torch.testing.assert_close(getattr(found, name), expected, rtol=0, atol=0, equal_nan=True)
     assert torch.equal(found.kl, part.kl)
 
 
@@ -80,7 +88,7 @@ def test_what_cannot_be_done_is_told(ddpae, grey):
 
 def test_uncertainty_is_that_of_slots_in_the_models_order(ddpae, grey):
     """Linking may move the background from its place, by which the model knows it."""
-    part, state = ddpae.model.observe(tensor(grey[3:6]))
+    part, state = observe(ddpae, grey[3:6])
     found = [frame.uncertainty for frame in ddpae.decompose(grey)][3:6]
     for t, spread in enumerate(found):
         expected = ddpae._spread(part.mean[0, t], part.log_variance[0, t], state, 0, 3 + t, (16, 16))

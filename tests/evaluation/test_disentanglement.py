@@ -12,8 +12,9 @@ from scenewise.data.contract import Facts, Sample, Source
 from scenewise.data.objects import ObjectKeys
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.evaluation.disentanglement import Request, gather, shown
+from scenewise.evaluation.disentanglement import gather, slots_of_objects
 from scenewise.evaluation.evaluate import evaluate
+from scenewise.evaluation.request import Request
 from scenewise.models.contract import MODELS, Output
 from scenewise.models.iodine import Iodine
 from scenewise.models.mulmon import Mulmon
@@ -100,7 +101,7 @@ def scores(model, **options):
     made = evaluate(model, Things(), ["disentanglement"], videos=60, batch=16, **options)
     assert json.dumps(made, allow_nan=False)
     assert {(row["protocol"], row["videos"]) for row in made} == {("disentanglement", 60)}
-    return {row["measure"]: row["mean"] for row in made}
+    return {row["metric"]: row["mean"] for row in made}
 
 
 def test_codes_that_are_the_factors_are_disentangled():
@@ -146,13 +147,13 @@ def test_the_background_takes_its_slot_and_objects_nobody_shows_are_left_out():
     ids = np.zeros((1, 8, 8), np.int64)
     ids[0, :2, :2], ids[0, 4:, 4:], ids[0, 7, 0] = 1, 2, 3
     labels = np.where(ids == 2, 2, 0)  # slot 0 has everything but object 2
-    assert shown(labels, ids) == ({2: 2}, 2)
+    assert slots_of_objects(labels, ids) == ({2: 2}, 2)
     labels[0, :2, :2] = 1
-    assert shown(labels, ids) == ({1: 1, 2: 2}, 1)
+    assert slots_of_objects(labels, ids) == ({1: 1, 2: 2}, 1)
     labels[0, 7, 0], labels[0, 0, 7] = 3, 3
-    assert shown(labels, ids) == ({1: 1, 2: 2, 3: 3}, 0)
+    assert slots_of_objects(labels, ids) == ({1: 1, 2: 2, 3: 3}, 0)
     labels[0, :4, :6] = 3  # its slot has 1 pixel in 26 of object 3
-    assert shown(labels, ids)[0].get(3) is None
+    assert slots_of_objects(labels, ids)[0].get(3) is None
 
 
 def test_matching_is_over_all_views_together():
@@ -160,7 +161,7 @@ def test_matching_is_over_all_views_together():
     ids[0, 0], ids[1, :3] = 1, 1
     labels = np.zeros_like(ids)
     labels[0, 0], labels[1, :3] = 1, 2  # another slot in the larger view
-    assert shown(labels, ids) == ({1: 2}, 0)
+    assert slots_of_objects(labels, ids) == ({1: 2}, 0)
 
 
 def tiny(name):
@@ -171,7 +172,7 @@ def tiny(name):
 
 def test_a_model_can_be_scored_under_several_seeds():
     made = evaluate(tiny("mulmon"), Things(), ["disentanglement"], videos=40, seeds=(0, 1))
-    found = {row["measure"]: row for row in made}
+    found = {row["metric"]: row for row in made}
     assert 0 <= found["disentanglement"]["mean"] <= 1
     assert len(found["disentanglement"]["values"]) == 2
     assert found["objects"]["values"][0] + found["objects left out"]["values"][0] == 80

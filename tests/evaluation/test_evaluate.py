@@ -37,10 +37,10 @@ def test_a_row_for_each_number_equals_an_evaluation_of_its_own(source, name):
     found = model(name)
     asked = {"videos": VIDEOS, "batch": 2, "seeds": (0, 1)}
     rows = evaluate(found, source, ["provide", "savi", "bound"], frames=[2, 4], slots=[3, 4], **asked)
-    assert len({(row["length"], row["slots"], row["protocol"], row["measure"]) for row in rows}) == len(rows)
+    assert len({(row["length"], row["slots"], row["protocol"], row["metric"]) for row in rows}) == len(rows)
     for length, slots in ((2, 3), (4, 4)):
         for alone in evaluate(found, source, ["provide", "savi", "bound"], frames=length, slots=slots, **asked):
-            keys = {key: alone[key] for key in ("protocol", "measure", "length", "slots")}
+            keys = {key: alone[key] for key in ("protocol", "metric", "length", "slots")}
             together = by(rows, **keys)
             assert together.keys() == alone.keys()
             assert together["values"] == pytest.approx(alone["values"], rel=1e-5, abs=1e-9)
@@ -50,8 +50,8 @@ def test_refinements_and_videos_may_be_several_too(source):
     rows = evaluate(model("iodine"), source, ["provide"], frames=1, refinements=[1, 2], videos=[2, 3])
     assert {(row["refinements"], row["videos"]) for row in rows} == {(1, 2), (1, 3), (2, 2), (2, 3)}
     assert (
-        by(rows, measure="MSE", refinements=1, videos=2)["mean"]
-        != by(rows, measure="MSE", refinements=2, videos=2)["mean"]
+        by(rows, metric="MSE", refinements=1, videos=2)["mean"]
+        != by(rows, metric="MSE", refinements=2, videos=2)["mean"]
     )
 
 
@@ -65,18 +65,18 @@ def test_nll_and_kl_are_nats_per_frame(source):
         torch.from_numpy(clips).float()[:, :, None] / 255
     )
     log_mixed = (part.masks.log()[:, :, :, 0] + log_density.sum(3)).logsumexp(2).sum((2, 3))
-    assert by(rows, measure="NLL")["mean"] == pytest.approx(-float(log_mixed.mean()), rel=1e-4)
+    assert by(rows, metric="NLL")["mean"] == pytest.approx(-float(log_mixed.mean()), rel=1e-4)
     q = torch.distributions.Normal(part.mean, (part.log_variance / 2).exp())
     p = torch.distributions.Normal(torch.zeros_like(part.mean), torch.ones_like(part.mean))
     kl = torch.distributions.kl_divergence(q, p).sum((2, 3))
-    assert by(rows, measure="KL")["mean"] == pytest.approx(float(kl.mean()), rel=1e-4)
-    assert by(rows, measure="KL")["each"][0] == pytest.approx(kl.mean(1).tolist(), rel=1e-4)
-    assert by(rows, measure="ELBO")["mean"] == pytest.approx(float((log_mixed - kl).mean()), rel=1e-4)
+    assert by(rows, metric="KL")["mean"] == pytest.approx(float(kl.mean()), rel=1e-4)
+    assert by(rows, metric="KL")["each"][0] == pytest.approx(kl.mean(1).tolist(), rel=1e-4)
+    assert by(rows, metric="ELBO")["mean"] == pytest.approx(float((log_mixed - kl).mean()), rel=1e-4)
 
 
 def test_each_video_has_its_score(source):
     found = model("iodine")
-    row = by(evaluate(found, source, ["provide"], frames=2, videos=VIDEOS, batch=VIDEOS), measure="ARI")
+    row = by(evaluate(found, source, ["provide"], frames=2, videos=VIDEOS, batch=VIDEOS), metric="ARI")
     samples = [source.sample(i, 0, 2) for i in range(VIDEOS)]
     clips = np.stack([sample.frames for sample in samples])
     with torch.no_grad():

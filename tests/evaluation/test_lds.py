@@ -11,7 +11,7 @@ from scenewise.data.contract import Facts, Sample, Source
 from scenewise.errors import InputError
 from scenewise.evaluation import PROTOCOLS
 from scenewise.evaluation.evaluate import evaluate
-from scenewise.evaluation.lds import drawn_images
+from scenewise.evaluation.lds import subset
 from scenewise.metrics import duplicates, inference_gap, mean_iou, takeover
 from scenewise.models.contract import MODELS
 from scenewise.observation import Observation
@@ -46,7 +46,7 @@ def model(name, **changes):
 
 def rows(found, *protocols, **options):
     made = evaluate(found, Scenes(), protocols or ("lds",), videos=SCENES, batch=2, **options)
-    return {row["measure"]: row for row in made}
+    return {row["metric"]: row for row in made}
 
 
 def test_every_image_is_measured_by_itself():
@@ -121,7 +121,7 @@ def test_a_model_without_weights_is_told_in_its_row():
 
 
 def test_it_runs_beside_the_others_but_never_by_default():
-    assert "lds" not in PROTOCOLS.names()
+    assert not PROTOCOLS.get("lds").default
     made = evaluate(model("iodine"), Scenes(), ["savi", "lds"], videos=SCENES)
     assert [row["protocol"] for row in made[:2]] == ["savi", "savi"]
     assert made[-1]["protocol"] == "lds"
@@ -130,8 +130,8 @@ def test_it_runs_beside_the_others_but_never_by_default():
 
 
 def test_the_hundred_images_are_always_the_same():
-    assert drawn_images(100) is None
-    first, second = drawn_images(2000), drawn_images(2000)
+    assert subset(100) is None
+    first, second = subset(2000), subset(2000)
     assert first.tolist() == second.tolist()
     assert len(set(first.tolist())) == 100
     assert first.max() < 2000

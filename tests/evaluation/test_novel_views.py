@@ -52,7 +52,7 @@ class Knowing(Mulmon):
         super().__init__(build(MulmonConfig, Mulmon.presets["tiny"], "test"))
         self.asked: list[Any] = []
 
-    def observe(self, frames, viewpoints, slots=None, refinements=None, seed=0, posterior=None):  # type: ignore[no-untyped-def]
+    def infer(self, frames, viewpoints, slots=None, refinements=None, seed=0, posterior=None):  # type: ignore[no-untyped-def]
         self.asked.append(viewpoints[..., 0].tolist())
         before = 0 if posterior is None else posterior.mean[0, 0, 0]
         seen = torch.zeros(len(frames), 3, 8) + before + frames.shape[1]
@@ -72,7 +72,7 @@ class Knowing(Mulmon):
 def scores(model: Any, **options: Any) -> dict[str, float]:
     rows = evaluate(model, Ring(), ["novel-views"], videos=3, batch=2, **options)
     assert {row["videos"] for row in rows} == {3}
-    return {row["measure"]: row["mean"] for row in rows}
+    return {row["metric"]: row["mean"] for row in rows}
 
 
 def test_a_model_that_knows_the_scene_scores_what_it_must() -> None:

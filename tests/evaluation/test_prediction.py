@@ -1,5 +1,6 @@
 """The protocol `prediction`: what is observed, what is scored, against models that know the answer (metrics.md 1.5)."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,8 @@ from scenewise.data.contract import Facts, Sample, Source
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
-from scenewise.evaluation.on_request import Request
-from scenewise.evaluation.prediction import foresee
-from scenewise.models.contract import Locates, Observes
+from scenewise.evaluation.prediction import forecast
+from scenewise.evaluation.request import Request
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.rnem import Rnem, RnemConfig
 
@@ -48,7 +48,7 @@ class Knowing(Rnem):
         super().__init__(build(RnemConfig, {**Rnem.presets["tiny"], "size": [16, 48]}, "test"))
         self.late, self.seen = late, list[Any]()
 
-    def step(self, frame, state, refinements=None):  # type: ignore[no-untyped-def]
+    def explain_frame(self, frame, state, refinements=None):  # type: ignore[no-untyped-def]
         self.seen.append(int(state["frame"]))
         return shown(len(frame), int(state["frame"])), {**state, "frame": state["frame"] + 1}
 
@@ -58,12 +58,12 @@ class Knowing(Rnem):
         return Decomposition.join(parts), {**state, "frame": state["frame"] + steps}
 
 
-class KnowingWhole(Knowing, Observes):
+class KnowingWhole(Knowing):
     """The same, but looks at all frames together."""
 
-    clip_frames = 5
+    window = 5
 
-    def observe(self, frames, slots=None, seed=0):  # type: ignore[no-untyped-def]
+    def step(self, frames, state, refinements=None):  # type: ignore[no-untyped-def]
         state = {"psi": frames[:, 0], "frame": torch.tensor(frames.shape[1])}
         self.seen.append(frames.shape[1])
         return Decomposition.join([shown(len(frames), t) for t in range(frames.shape[1])]), state
@@ -79,7 +79,7 @@ def shown(batch: int, t: int) -> Decomposition:
 
 def rows(model: Rnem, source: Source | None = None, **settings: Any) -> dict[str, dict[str, Any]]:
     found = evaluate(model.eval(), source or Walk(), ["prediction"], videos=2, **settings)
-    return {row["measure"]: row for row in found}
+    return {row["metric"]: row for row in found}
 
 
 def test_who_knows_the_future_scores_one_and_standing_still_less() -> None:
@@ -107,12 +107,12 @@ def test_a_model_that_looks_at_whole_clips_is_scored_alike() -> None:
 def test_scores_are_kept_frame_by_frame() -> None:
     model = Knowing(late=2)
     request = Request(model.eval(), Walk(), 3, 30, (0,), None, None, 2, lambda _: None)
-    found = foresee(request, 0)
+    found = forecast(request, 0)
     assert found.observed == 20
-    curve, copied = (scores["MSE"].mean(0) for scores in (found.model, found.copied))
+    curve, copies = (scores["MSE"].mean(0) for scores in (found.model, found.copies))
     np.testing.assert_allclose(curve, [0] * 20 + [4 * 4 / (16 * 48)] * 10, rtol=1e-6)
-    assert copied.shape == (10,)
-    assert copied[0] < curve[20] == pytest.approx(copied[1])
+    assert copies.shape == (10,)
+    assert copies[0] < curve[20] == pytest.approx(copies[1])
 
 
 def test_short_videos_are_observed_for_less() -> None:
@@ -169,8 +169,16 @@ def test_a_slot_that_lags_moves_as_the_object_does_once_it_moves() -> None:
     assert found["speed error first 5"]["mean"] == pytest.approx(2 * 0.5 / 5)  # one pixel of two in two frames
 
 
-class Saying(Knowing, Locates):
+class Saying(Knowing):
     """Knows the future, and says that the moving square comes from the right: at column 40 - t for t + 1.5."""
+
+    def explain_frame(self, frame, state, refinements=None):  # type: ignore[no-untyped-def]
+        part, state = super().explain_frame(frame, state, refinements)
+        return replace(part, positions=self.positions(part)), state
+
+    def predict(self, state, steps):  # type: ignore[no-untyped-def]
+        parts, state = super().predict(state, steps)
+        return replace(parts, positions=self.positions(parts)), state
 
     def positions(self, decomposition: Decomposition) -> torch.Tensor:
         columns = torch.arange(48.0)

@@ -1,14 +1,16 @@
 import json
 import math
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from scenewise.cli import main
 from scenewise.errors import InputError
-from scenewise.evaluation import PROTOCOLS, Measure, Protocol, score_all, table
-from scenewise.metrics import adjusted_rand_index, mse
+from scenewise.evaluation import PROTOCOLS, Metric, Protocol, default_protocols, score_all, table
+from scenewise.metrics import adjusted_rand_index, mean_iou, mse
 
 N, T = 3, 5
 
@@ -104,8 +106,8 @@ def test_video_by_video_is_the_same_as_at_once(name, videos):
     found, expected = accumulator.result(), protocol.begin().add(*videos).result()
     assert found.values == pytest.approx(expected.values)
     assert (found.empty, found.videos, found.frames) == (expected.empty, expected.videos, expected.frames)
-    for measure, curve in expected.curves.items():
-        assert found.curves[measure] == pytest.approx(curve, nan_ok=True)
+    for metric, curve in expected.curves.items():
+        assert found.curves[metric] == pytest.approx(curve, nan_ok=True)
 
 
 def test_videos_of_different_length_weigh_by_frame(videos):
@@ -152,7 +154,7 @@ def test_a_single_frame_has_no_rnem_score():
 def test_every_row_of_the_table_names_its_protocol(videos):
     scores = score_all(*videos)
     rows = table(scores, model="tiny", seed=3)
-    assert [(row["protocol"], row["measure"]) for row in rows] == [
+    assert [(row["protocol"], row["metric"]) for row in rows] == [
         ("provide", "ARI"),
         ("provide", "F-ARI"),
         ("provide", "MSE"),
@@ -161,7 +163,7 @@ def test_every_row_of_the_table_names_its_protocol(videos):
         ("savi", "F-ARI"),
         ("savi", "ARI"),
     ]
-    first = {"model": "tiny", "seed": 3, "protocol": "provide", "measure": "ARI", "videos": 3, "frames": 15, "empty": 0}
+    first = {"model": "tiny", "seed": 3, "protocol": "provide", "metric": "ARI", "videos": 3, "frames": 15, "empty": 0}
     assert rows[0] == {**first, "value": scores["provide"].values["ARI"]}
     assert table(scores.values()) == table(scores)
 
@@ -172,10 +174,15 @@ def test_scores_survive_json(videos):
 
 
 def test_protocols_are_frozen_and_say_where_they_come_from():
-    assert PROTOCOLS.names() == ["provide", "rnem", "savi"]
+    assert [protocol.name for protocol in default_protocols()] == ["bound", "provide", "rnem", "savi"]
+    assert [protocol.name for protocol in default_protocols(("labels", "ids", "background_ids"))] == [
+        "provide", "rnem", "savi",
+    ]  # fmt: skip
+    assert set(PROTOCOLS.names()) > {"bound", "disentanglement", "lds", "lds-gap", "novel-views", "prediction"}
     for name in PROTOCOLS.names():
         protocol = PROTOCOLS.get(name)
         assert protocol.name == name
+        assert bool(protocol.metrics) != (protocol.function is not None)
         assert protocol.__doc__ == protocol.source
         assert len(protocol.source) > 40
         with pytest.raises(FrozenInstanceError):
@@ -217,23 +224,85 @@ def test_some_reconstructions_are_not_enough(videos):
 def test_unknown_names_are_refused(videos):
     with pytest.raises(InputError, match="Did you mean 'provide'"):
         score_all(*videos, protocols=["provied"])
-    with pytest.raises(InputError, match="quantity: is 'miou'"):
-        Protocol("mine", "Ours.", (Measure("mIoU", "miou"),))
 
 
-def test_a_measure_may_be_any_function_of_labels_and_ids(videos):
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Metric("mIoU", "miou"), "metric mIoU: must hold a function; found 'miou'"),
+        (lambda: Metric("mIoU", mean_iou, scop="video"), "scop: is not an option of metric mIoU. Did you mean 'scope'"),
+        (lambda: Metric("mIoU", mean_iou, empty="zero"), "empty: is 'zero'; allowed: exclude, one"),
+        (lambda: Metric("mine", lambda labels, depth: labels), "metric mine: asks for 'depth'"),
+        (lambda: Protocol("mine", "Ours."), "protocol mine: needs either metrics or a function"),
+        (lambda: Protocol("mine", "Ours.", (Metric("m", mean_iou),), function=lambda request: []), "needs either"),
+    ],
+)
+def test_definitions_that_could_not_score_are_refused(make, words):
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+def test_scores_of_another_shape_are_refused(videos):
+    protocol = Protocol("mine", "Ours.", (Metric("whole", lambda ids: ids),))
+    with pytest.raises(
+        InputError, match=r"metric whole: must return one score per frame, \(3, 5\), or per video, \(3,\)"
+    ):
+        protocol.score(*videos[:2])
+
+
+def test_a_metric_takes_what_its_parameters_name_and_stays_out_where_that_is_missing(videos):
+    labels, ids, reconstruction, frames = videos
+    kl = np.arange(N * T, dtype=np.float32).reshape(N, T)
+    protocol = Protocol(
+        "mine",
+        "Ours.",
+        (
+            Metric("mIoU", mean_iou),
+            Metric("tracked", mean_iou, scope="video", include_background=False),
+            Metric("mean of frames", lambda frames: frames.mean((2, 3, 4))),
+            Metric("most nats", lambda kl: kl.max(1)),
+        ),
+    )
+    assert list(protocol.begin().add(labels, ids).result().values) == ["mIoU", "tracked"]
+    scores = protocol.begin().add(labels, ids, reconstruction, frames, kl=kl).result()
+    assert scores.values["mIoU"] == pytest.approx(mean_iou(labels, ids).mean)
+    assert scores.values["tracked"] == pytest.approx(
+        mean_iou(labels, ids, scope="video", include_background=False).mean
+    )
+    assert scores.values["mean of frames"] == pytest.approx(frames.mean(), rel=1e-6)
+    assert scores.values["most nats"] == np.mean([4, 9, 14])
+    assert set(scores.curves) == {"mIoU", "mean of frames"}
+    assert scores.each["most nats"] == [4, 9, 14]
+    alone = protocol.begin().add(labels[0], ids[0], kl=kl[0])
+    with pytest.raises(InputError, match="kl: must have shape"):
+        alone.add(labels[1], ids[1], kl=kl[1, :2])
+    with pytest.raises(InputError, match="was given for some videos only"):
+        alone.add(labels[1], ids[1])
+
+
+def test_a_metric_may_be_any_function_of_labels_and_ids(videos):
     """Share of the foreground that slot 3, which is never an object, holds; NaN in the frame without foreground."""
 
-    def lost(given):
-        foreground = np.isin(given.ids, list(given.background_ids), invert=True)
+    def lost(labels, ids, background_ids):
+        foreground = np.isin(ids, list(background_ids), invert=True)
         count = foreground.sum((-2, -1))
-        held = ((given.labels == 3) & foreground).sum((-2, -1))
+        held = ((labels == 3) & foreground).sum((-2, -1))
         return np.divide(held, count, out=np.full(count.shape, np.nan), where=count > 0)
 
-    protocol = Protocol("mine", "Ours.", (Measure("lost", lost), Measure("last lost", lost, last=True)))
+    protocol = Protocol("mine", "Ours.", (Metric("lost", lost), Metric("last lost", lost, last=True)))
     scores = protocol.begin().add(*videos).result()
     labels, ids = videos[:2]
     by_hand = [[np.mean(labels[n, t][ids[n, t] > 0] == 3) for t in range(T) if (n, t) != (0, 1)] for n in range(N)]
     assert scores.values["lost"] == pytest.approx(np.mean([value for each in by_hand for value in each]))
     assert scores.values["last lost"] == pytest.approx(np.mean([each[-1] for each in by_hand]))
     assert scores.empty == {"lost": 1, "last lost": 0}
+
+
+def test_help_and_page_list_the_protocols_of_the_registry(capsys):
+    assert main(["evaluate", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split()).replace("- ", "-")  # as it was before lines were broken
+    default = [name for name in PROTOCOLS.names() if PROTOCOLS.get(name).default]
+    others = [name for name in PROTOCOLS.names() if name not in default]
+    assert f"default: {', '.join(default)}; run where they are named: {', '.join(others)}" in text
+    page = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    assert [name for name in PROTOCOLS.names() if f"| `{name}` |" not in page] == []

@@ -6,7 +6,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scenewise.checkpoint import load_model
+from scenewise.data.contract import SOURCES
 from scenewise.errors import InputError
+from scenewise.evaluation.evaluate import evaluate
 from scenewise.experiments import experiment as experiments
 from scenewise.experiments.cell_folder import CellFolder, State
 from scenewise.training.reporter import Reporter
@@ -152,9 +154,23 @@ def test_weights_that_are_ready_are_scored_and_not_trained(table, content, tmp_p
     assert folder.score() == 0
     assert folder.state() == State(0, 0, 1, 1, True)
     assert [file.name for file in folder.path.iterdir()] == ["scores.json"]
-    kept = folder.scores()
-    assert kept["fingerprint"] == load_model("provide-balls-colour").fingerprint
-    assert {row["measure"]: row["mean"] for row in kept["scores"][0]["rows"]}["F-ARI"] > 0.6
+    scores = folder.scores()
+    assert scores["fingerprint"] == load_model("provide-balls-colour").fingerprint
+    assert {row["metric"]: row["mean"] for row in scores["scores"][0]["rows"]}["F-ARI"] > 0.6
+
+
+def test_every_seed_of_the_noise_is_an_evaluation(table, content, tmp_path):
+    content["sizes"]["smoke"] |= {"cells": [{**WEIGHTS, "source": SOURCE}]}
+    content["sizes"]["smoke"]["scoring"] = [{"protocol": "savi", "samples": 1, "frames": 2, "seeds": [1, 2]}]
+    (cell,) = experiments.load(table(content), "smoke").cells
+    folder = CellFolder(cell, tmp_path / "out")
+    assert folder.score() == 2
+    source = SOURCES.get(SOURCE["source"])(split="test", **SOURCE["settings"])
+    model = load_model("provide-balls-colour").model
+    for evaluation, seed in zip(folder.scores()["scores"], (1, 2), strict=True):
+        assert evaluation["scoring"]["seed"] == seed
+        alone = evaluate(model, source, ["savi"], videos=1, frames=2, seeds=(seed,))
+        assert [row["values"] for row in evaluation["rows"]] == [row["values"] for row in alone]
 
 
 def test_other_weights_are_scored_anew(cell, table, content, tmp_path):

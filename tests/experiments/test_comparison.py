@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -15,15 +16,15 @@ def cell(model="provide", data="balls", variant="plain", seed=0):
     return SimpleNamespace(model=model, data=data, variant=variant, seed=seed)
 
 
-def done(frames, value, measure="F-ARI", each=None, **scoring):
-    row = {"protocol": "provide", "measure": measure, "mean": value}
+def done(frames, value, metric="F-ARI", each=None, **scoring):
+    row = {"protocol": "provide", "metric": metric, "mean": value}
     row |= {} if each is None else {"each": [each]}
     told = {"protocol": "provide", "samples": 4, "frames": frames, "slots": None, "refinements": None, **scoring}
     return {"scoring": told, "rows": [row]}
 
 
-def experiment(published, measures=()):
-    return SimpleNamespace(published=published, measures=measures)
+def experiment(published, metrics=()):
+    return SimpleNamespace(published=published, metrics=metrics)
 
 
 def cells_of(text, model):
@@ -61,7 +62,7 @@ def test_a_printed_spread_a_variant_and_another_protocol_are_heeded():
     assert rows["rnem", ""].text() == "- [0.4000]"
 
 
-def test_only_the_measures_asked_for_are_shown_and_what_is_the_same_in_a_row_is_told_once():
+def test_only_the_metrics_asked_for_are_shown_and_what_is_the_same_in_a_row_is_told_once():
     scores = [done(20, 0.5, slots=9), done(20, 0.1, "ARI", slots=9)]
     text = comparison.show(experiment({}, ("ARI",)), [Result(cell(), {"scores": scores})]).text
     assert "F-ARI" not in text
@@ -94,11 +95,11 @@ def test_every_file_of_the_package_can_be_read_at_every_size(name):
             if one.weights is None:
                 one.recipe()
         if experiment.module == "comparison":
-            list(comparison._printed(experiment.published))
+            comparison.numbers(experiment, [])
 
 
-def printed(name, row, measure):
-    return experiments.read(name).published[row][measure]
+def printed(name, row, metric):
+    return experiments.read(name).published[row][metric]
 
 
 def test_printed_numbers_are_the_papers():
@@ -113,3 +114,23 @@ def test_printed_numbers_are_the_papers():
     assert printed("provide-ablation", "provide.clevrer.grid-long", "F-ARI") == 0.91
     assert printed("iodine-segmentation", "iodine.multi-dsprites-binarized", "F-ARI") == {"mean": 0.648, "std": 0.172}
     assert printed("dvip", "5th-avenue.factored", "same") == 2.26
+
+
+def test_seeds_of_the_noise_have_a_spread_of_their_own():
+    scores = {(0, 7): 0.5, (0, 8): 0.7, (1, 7): 0.6, (1, 8): 1.0}  # by seed of the training and seed of the noise
+    results = [
+        Result(cell(seed=seed), {"scores": [done(10, scores[seed, noise], seed=noise) for noise in (7, 8)]})
+        for seed in (0, 1)
+    ]
+    shown = comparison.show(experiment({"provide.balls": {"F-ARI": 0.9}}), results)
+    (row,) = shown.data["rows"]
+    assert row["ours"] == {"mean": pytest.approx(0.7), "std": pytest.approx(np.std([0.6, 0.8], ddof=1)),
+                           "values": pytest.approx([0.6, 0.8])}  # fmt: skip
+    assert row["noise"]["values"] == pytest.approx([0.55, 0.85])
+    assert cells_of(shown.text, "provide")[3:] == ["0.7000 ± 0.1414 (2), noise ± 0.2121 (2) [0.9000, -0.2000]"]
+    assert "Noise: std over seeds of the posterior noise" in shown.text
+    alone = comparison.show(experiment({}), results[:1])
+    assert cells_of(alone.text, "provide")[3:] == ["0.6000 (1), noise ± 0.1414 (2)"]
+    once = comparison.show(experiment({}), [Result(cell(), {"scores": [done(10, 0.5)]})])
+    assert "oise" not in once.text
+    assert "noise" not in once.data["rows"][0]

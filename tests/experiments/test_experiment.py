@@ -130,7 +130,9 @@ def test_an_evaluation_that_lists_is_one_for_each_combination(table, content):
     ]
     content["sizes"]["smoke"]["cells"][0]["scoring"] = [{"protocol": "savi", "slots": [3, 5], "seeds": [0, 1]}]
     (first, *_) = experiments.load(table(content), "smoke").cells
-    assert [(s.slots, s.seeds) for s in first.scoring] == [(3, (0, 1)), (5, (0, 1))]
+    assert [(s.slots, s.seed) for s in first.scoring] == [(3, 0), (3, 1), (5, 0), (5, 1)]
+    content["sizes"]["smoke"]["cells"][0]["scoring"] = [{"protocol": "savi", "seeds": 4}]
+    assert [s.seed for s in experiments.load(table(content), "smoke").cells[0].scoring] == [4]
     del content["sizes"]["smoke"]["cells"][0]["scoring"]
     (first, *_) = experiments.load(table(content), "smoke").cells
     found = {(s.protocol, s.samples, s.frames, s.slots, s.refinements) for s in first.scoring}
@@ -208,3 +210,8 @@ def test_models_of_another_experiment_have_its_variants_and_seeds(two):
         two(trained="tiny/provide.bals")
     with pytest.raises(InputError, match="leave trained out and train"):
         two(recipe="provide-tiny")
+
+
+def test_metrics_may_have_the_name_they_had(table, content):
+    assert experiments.load(table({**content, "metrics": ["ARI"]}), "smoke").metrics == ("ARI",)
+    assert experiments.load(table({**content, "measures": ["MSE"]}), "smoke").metrics == ("MSE",)

@@ -13,7 +13,7 @@ PUBLISHED = {"Paper": {"iodine.cle-mv.lds0": {"mIoU": [0.2, 0.1]}, "iodine.cle-m
 
 
 def result(variant, seed, protocols, slots=None, **views):
-    """Return the result of a cell: {protocol: {measure: values of images}}, with so many views of each scene."""
+    """Return the result of a cell: {protocol: {metric: values of images}}, with so many views of each scene."""
     cell = Cell("iodine", "cle-mv", variant, seed, Group(variants={variant: {}}), (Scoring("lds"),))
     keys = {"source": None, "settings": {}, "split": "test", "frames": None, "slots": slots}
     scores = [
@@ -22,16 +22,16 @@ def result(variant, seed, protocols, slots=None, **views):
             "rows": [
                 {
                     "protocol": protocol,
-                    "measure": name,
+                    "metric": name,
                     "mean": float(np.mean(each)),
                     "each": [list(each)],
                     "videos": len(each) // views.get(protocol, 1),
                     "frames": len(each),
                 }
-                for name, each in measures.items()
+                for name, each in metrics.items()
             ],
         }
-        for protocol, measures in protocols.items()
+        for protocol, metrics in protocols.items()
     ]
     return Result(cell, {"scores": scores, "step": 10, "hours": 1.0})
 
@@ -75,7 +75,7 @@ def test_tables_hold_our_numbers_beside_the_papers(experiment, results):
     like = next(line for line in shown.text.splitlines() if "| Sim " in line)
     assert "+0.400" in like
     assert "Figure 3" in shown.text
-    known = {(r["measure"], r["variant"]): r["mean"] for r in shown.data["rows"]}
+    known = {(r["metric"], r["variant"]): r["mean"] for r in shown.data["rows"]}
     assert known["Sim", "lds1"] == pytest.approx(0.2)
 
 
@@ -122,9 +122,9 @@ def test_ablations_are_shown_by_slots_at_test(experiment, tmp_path):
     assert any(file.suffix == ".png" for file in write(experiment, shown, tmp_path))
 
 
-def test_without_a_module_every_measure_is_shown(experiment, results):
-    shown = comparison.show(dataclasses.replace(experiment, published={}, measures=()), results)
-    assert {row["measure"] for row in shown.data["rows"]} >= {"mIoU", "gap"}
+def test_without_a_module_every_metric_is_shown(experiment, results):
+    shown = comparison.show(dataclasses.replace(experiment, published={}, metrics=()), results)
+    assert {row["metric"] for row in shown.data["rows"]} >= {"mIoU", "gap"}
     assert {row["variant"] for row in shown.data["rows"]} == {"lds0", "lds1"}
 
 

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from scenewise.experiments import experiment as experiments
-from scenewise.experiments.provide_prediction import MEASURES, PROTOCOL, STILL, draw, measured, show, velocities
+from scenewise.experiments.provide_prediction import METRICS, PROTOCOL, STILL, draw, scores, show, velocities
 from scenewise.experiments.results import Result
 from scenewise.metrics import HORIZONS
 
@@ -15,16 +15,16 @@ def results() -> list[Result]:
     chosen = [cell for cell in cells if cell.data == "balls-binary"]
     assert [cell.model for cell in chosen] == ["provide", "rnem"]
     assert [cell.weights for cell in chosen] == ["provide-balls-binary", "rnem-balls"]
-    values = {f"{m} observed": 0.9 for m in MEASURES}
-    for m in MEASURES:
+    values = {f"{m} observed": 0.9 for m in METRICS}
+    for m in METRICS:
         values |= {f"{m} first {j}": 0.9 - 0.01 * j for j in HORIZONS}
         values |= {f"{m} first {j}{STILL}": 0.9 - 0.05 * j for j in HORIZONS}
-    rows = [{"protocol": PROTOCOL, "measure": name, "mean": value} for name, value in values.items()]
+    rows = [{"protocol": PROTOCOL, "metric": name, "mean": value} for name, value in values.items()]
     return [Result(cell, {"scores": [{"scoring": {"protocol": PROTOCOL}, "rows": rows}]}) for cell in chosen]
 
 
 def test_rows_hold_the_model_and_standing_still() -> None:
-    rows = measured(results(), "F-ARI")
+    rows = scores(results(), "F-ARI")
     assert [row["model"] for row in rows] == [
         "provide", "provide, last frame repeated", "rnem", "rnem, last frame repeated",
     ]  # fmt: skip
@@ -46,13 +46,13 @@ def test_table_has_the_papers_numbers_beside_ours() -> None:
     ]
     still = next(line for line in fari.splitlines() if line.startswith("| rnem, last"))
     assert [cell.strip() for cell in still.split("|")[4:6]] == ["-", "-"]
-    assert len(shown.data["rows"]) == 4 * len(MEASURES)
+    assert len(shown.data["rows"]) == 4 * len(METRICS)
 
 
-def test_figure_has_a_panel_per_measure_and_one_colour_per_model() -> None:
+def test_figure_has_a_panel_per_metric_and_one_colour_per_model() -> None:
     figure = Figure(layout="constrained")
-    draw(figure, [row for m in MEASURES for row in measured(results(), m)])
-    assert [axes.get_title() for axes in figure.axes] == list(MEASURES)
+    draw(figure, [row for m in METRICS for row in scores(results(), m)])
+    assert [axes.get_title() for axes in figure.axes] == list(METRICS)
     lines = figure.axes[0].get_lines()
     assert [list(line.get_xdata()) for line in lines[:2]] == [[0, 3, 5, 7, 10], [3, 5, 7, 10]]
     colours = [line.get_color() for line in lines]
@@ -61,7 +61,7 @@ def test_figure_has_a_panel_per_measure_and_one_colour_per_model() -> None:
 
 def test_models_that_were_not_scored_are_left_out() -> None:
     empty = [Result(result.cell, {"scores": []}) for result in results()]
-    assert measured(empty, "ARI") == []
+    assert scores(empty, "ARI") == []
 
 
 def test_velocities_have_a_table_where_they_were_compared() -> None:
@@ -69,7 +69,7 @@ def test_velocities_have_a_table_where_they_were_compared() -> None:
     assert "Velocity" not in show(experiments.load("provide-prediction", "small"), plain).text
     values = {f"velocity cosine {j}": 1 - 0.1 * j for j in range(1, 6)}
     values |= {"velocity cosine first 5": 0.7, "speed error first 5": None, "velocities counted": 0.75}
-    rows = [{"protocol": PROTOCOL, "measure": name, "mean": value} for name, value in values.items()]
+    rows = [{"protocol": PROTOCOL, "metric": name, "mean": value} for name, value in values.items()]
     (ddpae,) = (cell for cell in experiments.load("provide-prediction", "small").cells if cell.data == "ddpae-balls")
     scored = [*plain, Result(ddpae, {"scores": [{"scoring": {"protocol": PROTOCOL}, "rows": rows}]})]
     (row,) = velocities(scored)

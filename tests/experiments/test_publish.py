@@ -13,7 +13,7 @@ from scenewise.models import MODELS
 
 
 def evaluation(fingerprint: str) -> dict:
-    row = {"protocol": "provide", "measure": "F-ARI", "mean": 0.9, "std": None, "values": [0.9], "videos": 4}
+    row = {"protocol": "provide", "metric": "F-ARI", "mean": 0.9, "std": None, "values": [0.9], "videos": 4}
     return {
         "model": {"fingerprint": fingerprint},
         "data": {"source": "balls-colour", "split": "test", "settings": ["max_balls=6"]},
@@ -21,7 +21,7 @@ def evaluation(fingerprint: str) -> dict:
         "seeds": [0],
         "slots": 3,
         "refinements": 3,
-        "scores": [row, row | {"measure": "last", "mean": None}],
+        "scores": [row, row | {"metric": "last", "mean": None}],
     }
 
 
@@ -40,6 +40,8 @@ def test_scores_of_this_model_enter_its_card(tmp_path, monkeypatch):
     loaded, file = load_model(folder), tmp_path / "scores.json"
     file.write_text(json.dumps(evaluation(loaded.fingerprint)))
     published = load_model(module.publish(folder, "ships", [file], ["Fails in fog."]))
+    earlier = [{"measure" if key == "metric" else key: v for key, v in row.items()} for row in evaluation("")["scores"]]
+    assert module.scores_of(evaluation("") | {"scores": earlier}) == module.scores_of(evaluation(""))
     assert [(s.metric, s.value, s.videos) for s in published.card.scores] == [("F-ARI", 0.9, 4)]
     told = published.card.scores[0].data
     assert "test split, 20 frames" in told

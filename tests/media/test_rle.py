@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
-from pycocotools.coco import COCO
 
 from scenewise.errors import InputError
-from scenewise.media import JsonArrayWriter, MasksWriter, decode_rle, encode_rle
+from scenewise.media import JsonArrayWriter, decode_rle, encode_rle
 from scenewise.media.rle import run_lengths
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40))
@@ -139,29 +138,3 @@ def test_numbers_that_json_lacks_leave_the_file_as_it_was(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match="expected a folder; found none"):
         JsonArrayWriter(tmp_path / "none" / "a.json")
-
-
-def test_masks_are_written_per_frame_and_slot(tmp_path):
-    left, right = np.zeros((4, 6), bool), np.zeros((4, 6), bool)
-    left[1:3, :2] = right[:, 4:] = True
-    with MasksWriter(tmp_path / "masks.json") as writer:
-        writer.write_frame(0, {0: left, 3: right, 5: np.zeros((4, 6), bool)})
-        writer.write_frame(7, {3: left})
-    entries = json.loads((tmp_path / "masks.json").read_text())
-    assert [(e["image_id"], e["category_id"]) for e in entries] == [(0, 0), (0, 3), (7, 3)]
-    for entry, mask in zip(entries, [left, right, left], strict=True):
-        assert np.array_equal(decode_rle(entry["segmentation"]), mask)
-
-
-def test_the_reference_loads_our_file(tmp_path, capsys):
-    mask = np.zeros((4, 6), bool)
-    mask[1:3, :2] = True
-    with MasksWriter(tmp_path / "masks.json") as writer:
-        writer.write_frame(0, {2: mask})
-    truth = COCO()
-    truth.dataset = {"info": {}, "images": [{"id": 0}], "annotations": [], "categories": [{"id": 2}]}
-    truth.createIndex()
-    loaded = truth.loadRes(str(tmp_path / "masks.json"))
-    capsys.readouterr()
-    assert loaded.anns[1]["area"] == 4
-    assert list(loaded.anns[1]["bbox"]) == [0, 1, 2, 2]

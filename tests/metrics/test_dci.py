@@ -88,7 +88,7 @@ def test_categories_are_classified_and_codes_of_nothing_score_like_the_most_freq
         assert found.informativeness["kind"].value == 1
         assert found.informativeness["size"].value < 0.1
         np.testing.assert_allclose(found.importance[0], 0, atol=1e-12)  # constant: dead
-    assert found.informativeness["kind"].measure == "accuracy"
+    assert found.informativeness["kind"].metric == "accuracy"
     noise = dci(random.standard_normal((300, 3)), {"kind": kind, "size": size})
     assert noise.informativeness["kind"].value < noise.informativeness["kind"].baseline + 0.1
     assert 0.5 < noise.informativeness["kind"].baseline < 0.8

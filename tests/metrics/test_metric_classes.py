@@ -1,9 +1,11 @@
 import math
+import pickle
 
 import numpy as np
 import pytest
 import torch
 
+from scenewise import metrics
 from scenewise.errors import InputError
 from scenewise.metrics import AdjustedRandIndex, MeanSquaredError, adjusted_rand_index, mse
 
@@ -30,9 +32,9 @@ def test_uneven_batches_give_the_value_of_the_whole(scope, foreground):
     assert metric.empty.item() == expected.empty == (3 if foreground and scope == "frame" else 0)
 
 
-def test_flags_reach_the_measure():
+def test_options_reach_the_function():
     labels, ids, _, _ = videos(3, 1)
-    metric = AdjustedRandIndex(foreground=True, empty_as="one", background_ids=(0, 2))
+    metric = AdjustedRandIndex(foreground=True, empty="one", background_ids=(0, 2))
     metric.update(labels, ids)
     expected = adjusted_rand_index(labels, ids, foreground=True, empty="one", background_ids=(0, 2)).mean
     assert metric.compute().item() == pytest.approx(expected, abs=1e-12)
@@ -100,3 +102,54 @@ def test_two_processes_give_the_value_of_one(tmp_path):
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert [value.item() for value in found] == pytest.approx(expected, abs=1e-12)
+
+
+CLASSES = {
+    metrics.AdjustedRandIndex: (metrics.adjusted_rand_index, "labels", "ids"),
+    metrics.MeanIntersectionOverUnion: (metrics.mean_iou, "labels", "ids"),
+    metrics.SegmentationCovering: (metrics.segmentation_covering, "labels", "ids"),
+    metrics.Confidence: (metrics.confidence, "masks", "ids"),
+    metrics.MeanSquaredError: (metrics.squared_error, "images", "frames"),
+    metrics.BinaryCrossEntropy: (metrics.binary_cross_entropy, "images", "frames"),
+    metrics.SimilarPairs: (metrics.similar_pairs, "latents", "labels"),
+}
+
+
+@pytest.mark.parametrize("metric", CLASSES, ids=lambda metric: metric.__name__)
+def test_every_class_is_the_mean_of_its_function_over_all_frames(metric):
+    labels, ids, images, frames = videos(5, 6)
+    random = np.random.default_rng(7)
+    masks = torch.from_numpy(random.dirichlet(np.ones(4), (5, 4, 6, 6))).movedim(-1, 2).unsqueeze(3)
+    arrays = {"labels": labels, "ids": ids, "images": images, "frames": frames, "masks": masks}
+    arrays["latents"] = torch.from_numpy(random.normal(size=(5, 4, 4, 2)))
+    function, *names = CLASSES[metric]
+    scores = function(*(arrays[name] for name in names))
+    each = np.asarray(scores if isinstance(scores, np.ndarray) else scores.each, float)
+    counted = metric()
+    for share in (slice(0, 1), slice(1, 5)):
+        counted.update(*(arrays[name][share] for name in names))
+    assert counted.compute().item() == pytest.approx(np.nanmean(each), rel=1e-12)
+    assert counted.empty.item() == np.isnan(each).sum()
+    assert pickle.loads(pickle.dumps(counted)).compute() == counted.compute()
+    filled = metric(empty="one")
+    filled.update(*(arrays[name] for name in names))
+    assert filled.compute().item() == pytest.approx(np.where(np.isnan(each), 1.0, each).mean(), rel=1e-12)
+
+
+def test_any_function_that_scores_frames_becomes_a_class():
+    def brightness(frames, channel=0):
+        return frames.numpy()[..., channel, :, :].mean((-2, -1))
+
+    metric = metrics.metric_of(brightness, channel=2, higher_is_better=True)
+    assert (metric.__name__, metric.higher_is_better) == ("brightness", True)
+    frames = videos(3, 8)[3]
+    for options, channel in (({}, 2), ({"channel": 1}, 1)):
+        mean = metric(**options)
+        mean.update(frames)
+        assert mean.compute().item() == pytest.approx(frames[:, :, channel].mean().item(), rel=1e-6)
+    with pytest.raises(InputError, match=r"chanel: is not an option of brightness\. Did you mean 'channel'"):
+        metrics.metric_of(brightness, chanel=2)
+    with pytest.raises(InputError, match=r"chanel: is not an option of brightness.*Did you mean 'channel'"):
+        metric(chanel=2)
+    with pytest.raises(InputError, match="empty: is 'zero'; allowed: exclude, one"):
+        metric(empty="zero")

@@ -10,10 +10,9 @@ import torch
 from torch.nn import functional
 
 from scenewise.config import build
-from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.metrics.velocity import box_centres, velocity_similarity_of_positions
-from scenewise.models.ddpae import BLACK, PRESETS, Carried, Ddpae, DdpaeConfig, Latents, as_slots
+from scenewise.models.ddpae import BLACK, PRESETS, Beliefs, Ddpae, DdpaeConfig, MotionState, as_slots
 from scenewise.nn.spatial_transformer import centres, draw_in
 from scenewise.observation import Observation
 from scenewise.variational.gaussian import Gaussian
@@ -144,7 +143,7 @@ def test_the_recurrence_is_that_of_cells_in_two_loops():
     """Component by component over time, the neighbour's output beside the frame's code; then onward."""
     model = agitated(make(slots=4))
     pose, frames = model.pose, clips(model, 2, 3)
-    outputs, carried = pose.look(frames, 3)
+    outputs, state = pose.look(frames, 3)
     lstm = pose.over_time
     weights = (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0)
     before, ends = [torch.zeros(2, 8)] * 3, []
@@ -160,15 +159,15 @@ def test_the_recurrence_is_that_of_cells_in_two_loops():
             torch.testing.assert_close(outputs[:, t, n], hidden, rtol=1e-4, atol=1e-5)
         before = mine
         ends.append((hidden, cell))
-    torch.testing.assert_close(carried.cell, torch.stack([c for _, c in ends], 1), rtol=1e-4, atol=1e-5)
-    after = pose.go_on(carried)
-    first = pose.onward(torch.cat([carried.hidden[:, 0], torch.zeros(2, 8)], -1), ends[0])
-    second = pose.onward(torch.cat([carried.hidden[:, 1], first[0]], -1), ends[1])
+    torch.testing.assert_close(state.cell, torch.stack([c for _, c in ends], 1), rtol=1e-4, atol=1e-5)
+    after = pose.go_on(state)
+    first = pose.onward(torch.cat([state.hidden[:, 0], torch.zeros(2, 8)], -1), ends[0])
+    second = pose.onward(torch.cat([state.hidden[:, 1], first[0]], -1), ends[1])
     torch.testing.assert_close(after.hidden[:, 1], second[0], rtol=1e-4, atol=1e-5)
     alone = agitated(make(slots=4, independent=True)).pose
     assert alone.onward.input_size == 8
-    swapped = Carried(carried.hidden.flip(1), carried.cell.flip(1))
-    torch.testing.assert_close(alone.go_on(swapped).hidden, alone.go_on(carried).hidden.flip(1))
+    swapped = MotionState(state.hidden.flip(1), state.cell.flip(1))
+    torch.testing.assert_close(alone.go_on(swapped).hidden, alone.go_on(state).hidden.flip(1))
 
 
 def test_divergence_is_the_mean_of_its_samples():
@@ -213,7 +212,7 @@ def test_terms_are_the_papers_bound():
 def test_marginals_add_up_variances():
     motion = Gaussian(torch.ones(1, 3, 1, 3), torch.full((1, 3, 1, 3), math.log(0.5)))
     start = Gaussian(torch.full((1, 1, 3), 2.0), torch.zeros(1, 1, 3))
-    found = Latents(Gaussian(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4)), start, motion).marginals()
+    found = Beliefs(Gaussian(torch.zeros(1, 1, 4), torch.zeros(1, 1, 4)), start, motion).marginals()
     assert found.mean[0, :, 0, -1].tolist() == [3.0, 4.0, 5.0]
     torch.testing.assert_close(found.log_variance[0, :, 0, -1].exp(), torch.tensor([1.5, 2.0, 2.5]))
 
@@ -282,7 +281,7 @@ def test_a_background_has_no_latent():
 def observed():
     model = agitated(make(observed=3)).eval()
     frames = clips(model, 2, 8)
-    return model, frames, model.observe(frames[:, :3])
+    return model, frames, model.step(frames[:, :3], model.initial_state(2))
 
 
 def test_predicting_is_what_forward_predicts(observed):
@@ -311,10 +310,10 @@ def test_impossible_predictions_are_told(observed):
     model, _, (_, state) = observed
     with pytest.raises(InputError, match="steps"):
         model.predict(state, 0)
-    with pytest.raises(InputError, match="observe"):
+    with pytest.raises(InputError, match="observed clip"):
         model.predict({"seed": torch.tensor(0)}, 1)
     with pytest.raises(InputError, match="model takes"):
-        model.observe(torch.zeros(1, 3, 1, 16, 24))
+        model.step(torch.zeros(1, 3, 1, 16, 24), model.initial_state(1))
 
 
 @pytest.mark.parametrize(
@@ -332,10 +331,7 @@ def test_positions_are_where_slots_are_drawn():
     raw = torch.tensor([[4.0, 0.0, 0.0], [3.5, 0.3, -0.4], [5.0, -1.0, 0.1]])
     mean = torch.cat([torch.zeros(1, 1, 4, 8), torch.cat([raw, torch.zeros(1, 3)])[None, None]], -1)
     masks = draw_in(torch.ones(1, 16, 16), model.poses(mean[:, :, :3]), (64, 64))
-    appearance = torch.ones(1, 1, 4, 1, 64, 64)
-    nothing = torch.zeros(1, 1)
-    shown = Decomposition(masks, appearance, mean, *(torch.zeros_like(mean),) * 3, nothing, nothing)
-    found = model.positions(shown)
+    found = model.positions(mean[:, :, :3])
     assert found.shape == (1, 1, 4, 2)
     assert found[0, 0, 3].isnan().all()
     torch.testing.assert_close(found[0, 0, 0], torch.tensor([0.5, 0.5]))

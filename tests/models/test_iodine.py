@@ -180,7 +180,7 @@ def test_official_has_the_public_codes_prior_and_posterior_at_rest() -> None:
     model = iodine("official", size=[16, 16])
     q = model.engine.posterior(torch.zeros(1, 1, 2 * model.config.latent))
     torch.testing.assert_close((0.5 * q.log_variance).exp(), torch.full_like(q.mean, math.log(2) ** 0.5))
-    prior = model.place(torch.zeros(1, 3, 16, 16), model.beginning(1)[1]).prior
+    prior = model.context(torch.zeros(1, 3, 16, 16), model.beginning(1)[1]).prior
     torch.testing.assert_close((0.5 * prior.log_variance[0, 0, 0]).exp(), torch.tensor(0.8326))
     assert model.config.sigma * math.sqrt(3) / math.pi == pytest.approx(0.03, abs=1e-4)
 

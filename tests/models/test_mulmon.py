@@ -27,7 +27,7 @@ def scene(batch: int = 2, views: int = 4, size: int = 16) -> Observation:
 
 
 class Spy:
-    """An engine that remembers how its cells were called and what they gave."""
+    """An engine that remembers how its decodes were called and what they gave."""
 
     def __init__(self, model: Mulmon) -> None:
         self.engine, self.calls, self.alive = model.engine, list[dict[str, Any]](), list[int]()
@@ -36,12 +36,12 @@ class Spy:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
-    def cell(self, place: Any, posterior: Tensor, refinement: Any, noise: Tensor, refine: bool) -> Any:
-        found = self.engine.cell(place, posterior, refinement, noise, refine)
-        kl = found[0].terms["kl"].detach()
-        self.calls.append({"refine": refine, "state": refinement, "prior": place.prior, "kl": kl, "place": place})
-        self.calls[-1] |= {"posterior": posterior, "nll": found[0].terms["nll"].detach()}
-        return found
+    def decode(self, context: Any, posterior: Tensor, refinement: Any, noise: Tensor, refine: bool) -> Any:
+        after = self.engine.decode(context, posterior, refinement, noise, refine)
+        kl = after[0].terms["kl"].detach()
+        self.calls.append({"refine": refine, "state": refinement, "prior": context.prior, "kl": kl, "context": context})
+        self.calls[-1] |= {"posterior": posterior, "nll": after[0].terms["nll"].detach()}
+        return after
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -77,10 +77,10 @@ class AtOneView(torch.nn.Module):
 class PriorAtStart(Iodine):
     """IODINE whose prior is its trained start."""
 
-    def place(self, images: Tensor, carried: Any) -> Any:
-        place = super().place(images, carried)
-        start = self.initial.expand(len(images), carried[0].shape[1], -1)
-        return type(place)(images, carried, self.engine.posterior(start), place.weights)
+    def context(self, images: Tensor, carry: Any) -> Any:
+        context = super().context(images, carry)
+        start = self.initial.expand(len(images), carry[0].shape[1], -1)
+        return type(context)(images, carry, self.engine.posterior(start), context.weights)
 
 
 def test_one_view_without_queries_is_iodine_with_prior_lam0_and_normalised_weights() -> None:
@@ -220,7 +220,7 @@ def test_observe_and_render_are_forward_in_evaluation_mode() -> None:
     model, observation = mulmon().eval(), scene()
     assert observation.viewpoints is not None
     whole = model(observation, seed=7).decomposition
-    posterior = model.observe(observation.frames, observation.viewpoints, seed=7)
+    posterior = model.infer(observation.frames, observation.viewpoints, seed=7)
     torch.testing.assert_close(posterior.mean, whole.mean[:, 2])
     shown = model.render(posterior, observation.viewpoints[:, 1:3], seed=None)
     mean_noise = torch.zeros(model.noise_shape(2, 4))
@@ -239,14 +239,14 @@ def test_views_may_come_one_at_a_time_and_their_order_matters() -> None:
     model, observation = mulmon().eval(), scene(views=2)
     frames, cameras = observation.frames, observation.viewpoints
     assert cameras is not None
-    first = model.observe(frames[:, :1], cameras[:, :1])
-    place = model._place(frames[:, 1], cameras[:, 1], first)
+    first = model.infer(frames[:, :1], cameras[:, :1])
+    context = model._context(frames[:, 1], cameras[:, 1], first)
     eps = [seeded_noise((2, 3, 8), 0, 1, r) for r in range(model.decodes())]
-    after, _ = model._observe(place, torch.cat([*first], -1), eps, scored=False)
-    torch.testing.assert_close(model.observe(frames, cameras).mean, after.chunk(2, -1)[0])
-    later = model.observe(frames[:, 1:], cameras[:, 1:], posterior=first)
+    after, _ = model._refine(context, torch.cat([*first], -1), eps, scored=False)
+    torch.testing.assert_close(model.infer(frames, cameras).mean, after.chunk(2, -1)[0])
+    later = model.infer(frames[:, 1:], cameras[:, 1:], posterior=first)
     assert later.mean.shape == first.mean.shape
-    other = model.observe(frames.flip(1), cameras.flip(1))
+    other = model.infer(frames.flip(1), cameras.flip(1))
     assert not torch.allclose(other.mean, after.chunk(2, -1)[0])
 
 
@@ -258,7 +258,7 @@ def test_memory_of_observing_does_not_grow_with_views() -> None:
         lambda *_: alive.append(sum(issubclass(type(o), Tensor) for o in gc.get_objects()))
     )
     gc.collect()
-    model.observe(observation.frames, observation.viewpoints)
+    model.infer(observation.frames, observation.viewpoints)
     decode.remove()
     per_view = model.decodes()
     assert len(alive) == 6 * per_view
@@ -284,7 +284,7 @@ def test_one_sample_of_the_kl_has_the_closed_form_as_mean() -> None:
     class Given:
         terms: dict[str, Tensor] = {}  # noqa: RUF012
 
-    found = torch.cat([model._terms(Given(), call["place"], call["posterior"].detach(), d)["kl"] for d in draws])  # type: ignore[arg-type]
+    found = torch.cat([model._terms(Given(), call["context"], call["posterior"].detach(), d)["kl"] for d in draws])  # type: ignore[arg-type]
     error = found.std() / len(draws) ** 0.5
     assert float((found.mean() - call["kl"]).detach().abs()) < 5 * float(error.detach())
 
@@ -304,12 +304,12 @@ def test_wrong_views_are_told() -> None:
     frames, cameras = observation.frames, observation.viewpoints
     assert cameras is not None
     with pytest.raises(InputError, match="takes 3 numbers for each view; found viewpoints of 2"):
-        model.observe(frames, cameras[..., :2])
+        model.infer(frames, cameras[..., :2])
     with pytest.raises(InputError, match="one viewpoint for each frame"):
-        model.observe(frames, cameras[:, :3])
+        model.infer(frames, cameras[:, :3])
     with pytest.raises(InputError, match="no view to observe"):
-        model.observe(frames[:, :0], cameras[:, :0])
-    posterior = model.observe(frames, cameras)
+        model.infer(frames[:, :0], cameras[:, :0])
+    posterior = model.infer(frames, cameras)
     for wrong in (cameras[..., :2], cameras[0], cameras[:1]):
         with pytest.raises(InputError, match=r"\(B, V, D\)"):
             model.render(posterior, wrong)

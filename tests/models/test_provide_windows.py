@@ -31,14 +31,14 @@ def _with_square(picture: torch.Tensor, x: int, y: int, side: int = 7) -> torch.
     return frame
 
 
-def _begin(model: ProvideWindows, batch: int = 1) -> dict[str, torch.Tensor]:
+def _beginning(model: ProvideWindows, batch: int = 1) -> dict[str, torch.Tensor]:
     return model.initial_state(batch) | {"background": _background().expand(batch, -1, -1, -1).clone()}
 
 
 def test_a_slot_is_born_on_what_the_background_does_not_explain() -> None:
     model, picture = _model(), _background()
-    state = _begin(model)
-    parts = model._births(state | model._seen(_with_square(picture, 10, 8), state), None)
+    state = _beginning(model)
+    parts = model._begin(state | model._compare(_with_square(picture, 10, 8), state), None)
     assert parts["on"].tolist() == [[1, 1, 0, 0]]
     assert parts["track"].tolist() == [[0, 1, -1, -1]]
     x, y, wide, high = parts["window"][0, 1].tolist()
@@ -51,7 +51,7 @@ def test_a_slot_is_born_on_what_the_background_does_not_explain() -> None:
 
 def test_nothing_is_born_on_the_background_under_another_light() -> None:
     model, picture = _model(), _background()
-    part, state = model.step(picture * 0.9 + 0.02, _begin(model))
+    part, state = model.step(picture * 0.9 + 0.02, _beginning(model))
     assert state["on"].tolist() == [[1, 0, 0, 0]]
     assert int(part.labels.max()) == 0
     assert part.tracks.tolist() == [[[0, -1, -1, -1]]]
@@ -80,7 +80,7 @@ def trained() -> ProvideWindows:
 
 
 def _streamed(model: ProvideWindows, frames: list[torch.Tensor]):
-    state, parts = _begin(model), []
+    state, parts = _beginning(model), []
     for frame in frames:
         part, state = model.step(frame, state)
         parts.append((part, state))
@@ -140,9 +140,11 @@ def test_forward_over_a_given_background_is_the_fold_of_step(trained: ProvideWin
 def test_videos_of_a_batch_do_not_touch_each_other(trained: ProvideWindows) -> None:
     picture = _background()
     frames = torch.cat([_with_square(picture, 4, 4), picture, _with_square(_with_square(picture, 2, 2), 20, 12)])
-    together, _ = trained.step(frames, _begin(trained, 3))
+    together, _ = trained.step(frames, _beginning(trained, 3))
     assert [int((t > 0).sum()) for t in together.tracks[:, 0]] == [1, 0, 2]
-    alone, _ = trained.step(frames[2:], _begin(trained, 1) | {"first_noise": _begin(trained, 3)["first_noise"][2:]})
+    alone, _ = trained.step(
+        frames[2:], _beginning(trained, 1) | {"first_noise": _beginning(trained, 3)["first_noise"][2:]}
+    )
     assert torch.equal(alone.tracks[0], together.tracks[2])
 
 
@@ -158,10 +160,10 @@ def test_weights_serve_another_size_and_the_picture_stays_with_the_scene(trained
 def test_first_guesses_are_moved_in_training_alone() -> None:
     model, picture = _model(), _background()
     frame = _with_square(picture, 10, 8)
-    state = _begin(model) | model._seen(frame, _begin(model))
-    calm = model._births(state, None)["window"]
+    state = _beginning(model) | model._compare(frame, _beginning(model))
+    calm = model._begin(state, None)["window"]
     model.train()
-    moved = [model._births(state | {"seed": torch.tensor(seed)}, None)["window"] for seed in (0, 0, 1)]
+    moved = [model._begin(state | {"seed": torch.tensor(seed)}, None)["window"] for seed in (0, 0, 1)]
     assert torch.equal(moved[0], moved[1])
     assert not torch.equal(moved[0], moved[2])
     assert 0 < (moved[0] - calm)[0, 1].abs().max() < 1

@@ -47,16 +47,16 @@ def test_beyond_the_trained_number_each_frame_keeps_the_largest_bound(name: str)
     bounds = torch.stack([run.log_likelihood[:, 0] - run.kl[:, 0] for run in runs])  # (R, B)
     best = bounds.argmax(0)
     assert len(set(best.tolist())) > 1  # else nothing would be chosen frame by frame
-    for field in dataclasses.fields(found):
-        wanted = torch.stack([getattr(runs[r], field.name)[i] for i, r in enumerate(best.tolist())])
-        torch.testing.assert_close(getattr(found, field.name), wanted, rtol=1e-5, atol=1e-6)
+    for name, tensor in found.tensors().items():
+        wanted = torch.stack([getattr(runs[r], name)[i] for i, r in enumerate(best.tolist())])
+        torch.testing.assert_close(tensor, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_mulmon_keeps_posteriors_of_the_largest_bound() -> None:
     observation = shown()
     given = (observation.frames, observation.viewpoints)
-    chain = [astray("mulmon").observe(*given, refinements=r) for r in range(3, 10)]
-    found = astray("mulmon", extra_refinements="better").observe(*given, refinements=9)
+    chain = [astray("mulmon").infer(*given, refinements=r) for r in range(3, 10)]
+    found = astray("mulmon", extra_refinements="better").infer(*given, refinements=9)
     distances = torch.stack([(found.mean - q.mean).abs().amax((1, 2)) for q in chain])  # (R, B)
     assert distances.amin(0).max() == 0
     assert len(set(distances.argmin(0).tolist())) > 1
@@ -107,7 +107,7 @@ def test_a_training_step_draws_its_number_by_its_own_number_alone(name: str) -> 
     many = []
     for step in range(400):
         numbers[step % 2].begin_step(step)
-        many.append(numbers[step % 2].asked(None))
+        many.append(numbers[step % 2].count_refinements(None))
     assert all(70 < many.count(number) < 130 for number in range(3, 7))
 
 

@@ -155,24 +155,24 @@ def test_gradient_flows_back_through_the_prediction_that_was_subtracted() -> Non
 def test_a_fifth_of_the_bits_read_is_flipped_from_the_seed_alike_for_all_slots() -> None:
     model, seen = rnem("tiny"), bits(8, 1).frames[:, 0]
     state = model.initial_state(8, seed=9)
-    flipped = model._flipped(seen, state, 0, None)
+    flipped = model._flip(seen, state, 0, None)
     assert float((flipped != seen).float().mean()) == pytest.approx(0.2, abs=0.03)
-    assert torch.equal(model._flipped(seen, state, 0, None), flipped)
-    assert not torch.equal(model._flipped(seen, {**state, "frame": torch.tensor(1)}, 0, None), flipped)
+    assert torch.equal(model._flip(seen, state, 0, None), flipped)
+    assert not torch.equal(model._flip(seen, {**state, "frame": torch.tensor(1)}, 0, None), flipped)
     given = torch.randn(8, 3, 256, generator=torch.Generator().manual_seed(0))
-    assert float((model._flipped(seen, state, 0, given) != seen).float().mean()) == pytest.approx(0.2, abs=0.03)
-    assert torch.equal(model._flipped(seen, state, 0, given.flip(1)), model._flipped(seen, state, 0, given))
+    assert float((model._flip(seen, state, 0, given) != seen).float().mean()) == pytest.approx(0.2, abs=0.03)
+    assert torch.equal(model._flip(seen, state, 0, given.flip(1)), model._flip(seen, state, 0, given))
     grey = torch.full_like(seen, 0.3)
-    assert {round(v, 4) for v in model._flipped(grey, state, 0, None).unique().tolist()} == {0.3, 0.7}
+    assert {round(v, 4) for v in model._flip(grey, state, 0, None).unique().tolist()} == {0.3, 0.7}
 
 
 def test_noise_outside_training_can_be_turned_off() -> None:
     loud, quiet = rnem("tiny"), rnem("tiny", noise_eval=False)
     quiet.load_state_dict(loud.state_dict())
     seen, state = bits(2, 1).frames[:, 0], loud.initial_state(2)
-    assert not torch.equal(loud.eval()._flipped(seen, state, 0, None), seen)
-    assert not torch.equal(quiet.train()._flipped(seen, state, 0, None), seen)
-    assert torch.equal(quiet.eval()._flipped(seen, state, 0, None), seen)
+    assert not torch.equal(loud.eval()._flip(seen, state, 0, None), seen)
+    assert not torch.equal(quiet.train()._flip(seen, state, 0, None), seen)
+    assert torch.equal(quiet.eval()._flip(seen, state, 0, None), seen)
 
 
 def test_the_state_records_the_seed_and_the_frame() -> None:
@@ -262,7 +262,7 @@ def test_em_explains_an_image_it_can_explain() -> None:
     with torch.no_grad():
         for r in range(60):
             reading = model._read(observation.frames[:, 0], state, r)
-            likelihoods.append(float(log_likelihood(reading.psi, reading.seen)))
+            likelihoods.append(float(log_likelihood(reading.psi, reading.pixels)))
             state = model._update(reading, state, r, False)
     climbed = torch.tensor(likelihoods[2:]).diff()  # from the first picture on that theta drew
     assert bool((climbed > -1e-3).all())

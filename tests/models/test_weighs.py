@@ -68,8 +68,8 @@ def test_mulmon_weighs_the_last_view_against_its_prior(views: int) -> None:
     assert weights.shape == (1, 1, 300)
     frames, cameras = given.frames, given.viewpoints
     assert cameras is not None
-    q = model.observe(frames, cameras, seed=2)
-    before = model.observe(frames[:, :-1], cameras[:, :-1], seed=2) if views > 1 else None
+    q = model.infer(frames, cameras, seed=2)
+    before = model.infer(frames[:, :-1], cameras[:, :-1], seed=2) if views > 1 else None
     standard = Gaussian(torch.zeros_like(q.mean), torch.zeros_like(q.mean))
     prior = before or (standard if model.config.first_prior != "lam0" else model.engine.posterior(model.beginning(1)))
     likelihoods = []

@@ -52,51 +52,51 @@ def test_new_parts_go_to_free_slots_the_largest_first() -> None:
     difference[0, :, 1, 1] = 0.5  # a speck
     difference[0, :, 19, 14:30] = 0.5  # a thread
     found = _guess(difference)
-    assert found.born.tolist() == [[False, True, True, False]]
-    assert not found.moved.any()
+    assert found.births.tolist() == [[False, True, True, False]]
+    assert not found.moves.any()
     assert found.windows[0, 1].tolist() == pytest.approx(_box(8, 3, 10, 8), abs=1e-5)
     assert found.windows[0, 2].tolist() == pytest.approx(_box(2, 20, 4, 6), abs=1e-5)
     torch.testing.assert_close(found.colours[0, 2], torch.tensor([0.4, 0.0, 0.0]))
-    assert _guess(difference, on=(1, 1, 1, 0)).born.tolist() == [[False, False, False, True]]
+    assert _guess(difference, on=(1, 1, 1, 0)).births.tolist() == [[False, False, False, True]]
 
 
 def test_pale_and_small_parts_are_left_out() -> None:
-    assert not _guess(_difference((8, 3, 10, 8)) / 3).born.any()  # 0.1: strange, but nowhere clearly
-    assert not _guess(_difference((8, 3, 5, 5)), limits=Limits(0.08, 0.12, 30.0)).born.any()
+    assert not _guess(_difference((8, 3, 10, 8)) / 3).births.any()  # 0.1: strange, but nowhere clearly
+    assert not _guess(_difference((8, 3, 5, 5)), limits=Limits(0.08, 0.12, 30.0)).births.any()
 
 
 def test_a_part_of_the_slot_s_size_is_its_object_wherever_it_moved() -> None:
     found = _guess(_difference((8, 6, 10, 8)), _owner(_2=(8, 3, 10, 8)), (1, 0, 1, 0))
-    assert found.moved.tolist() == [[False, False, True, False]]
-    assert not found.born.any()
+    assert found.moves.tolist() == [[False, False, True, False]]
+    assert not found.births.any()
     assert found.windows[0, 2].tolist() == pytest.approx(_box(8, 6, 10, 8), abs=1e-5)
 
 
 def test_an_object_that_jumped_is_followed_and_another_colour_is_another_object() -> None:
     owner, last = _owner(_2=(8, 3, 7, 8)), {2: (8, 3, 7, 8)}
-    assert _guess(_difference((8, 13, 7, 8)), owner, (1, 0, 1, 0), last=last).moved[0, 2]
+    assert _guess(_difference((8, 13, 7, 8)), owner, (1, 0, 1, 0), last=last).moves[0, 2]
     other = _guess(_difference((8, 13, 7, 8), colour=(0.5, 0.5, 0.0)), owner, (1, 0, 1, 0), last=last)
-    assert other.born.tolist() == [[False, True, False, False]]
-    assert not other.moved.any()
+    assert other.births.tolist() == [[False, True, False, False]]
+    assert not other.moves.any()
 
 
 def test_an_object_that_comes_back_finds_its_slot_and_another_takes_one_that_waits_last() -> None:
     back = _guess(_difference((8, 5, 7, 8)), waits=[3], last={3: (8, 3, 7, 8)})
-    assert back.back.tolist() == [[False, False, False, True]]
-    assert not back.born.any()
+    assert back.returns.tolist() == [[False, False, False, True]]
+    assert not back.births.any()
     far = _guess(_difference((8, 22, 7, 8)), waits=[1], last={1: (8, 3, 7, 8)})
-    assert far.born.tolist() == [[False, False, True, False]]
+    assert far.births.tolist() == [[False, False, True, False]]
     full = _guess(_difference((8, 22, 7, 8)), on=(1, 0, 1, 1), waits=[1], last={1: (8, 3, 7, 8)})
-    assert full.born.tolist() == [[False, True, False, False]]
+    assert full.births.tolist() == [[False, True, False, False]]
 
 
 def test_windows_stay_where_slots_share_a_part_and_a_newcomer_that_touches_gets_one() -> None:
     shared = _guess(_difference((8, 3, 8, 16)), _owner(_1=(8, 3, 8, 8), _2=(8, 11, 8, 8)), (1, 1, 1, 0))
-    assert not shared.moved.any()
-    assert not shared.born.any()
+    assert not shared.moves.any()
+    assert not shared.births.any()
     touching = _guess(_difference((8, 3, 8, 8), (2, 11, 14, 12)), _owner(_1=(8, 3, 8, 8)), (1, 1, 0, 0))
-    assert not touching.moved.any()
-    assert touching.born.tolist() == [[False, False, True, False]]
+    assert not touching.moves.any()
+    assert touching.births.tolist() == [[False, False, True, False]]
     assert touching.windows[0, 2].tolist() == pytest.approx(_box(2, 11, 14, 12), abs=1e-5)
 
 

@@ -48,8 +48,8 @@ def test_latents_move_windows_by_a_quarter_and_light_the_background() -> None:
     scene, latent = _scene(12, 16), torch.zeros(1, 2, 6)
     latent[0, 1, :4] = torch.tensor([0.4, -0.4, 1.0, -1.0])
     expected = [0.6, -0.35, math.log(0.25) + 0.25, math.log(0.5) - 0.25]
-    torch.testing.assert_close(scene.moved(latent)[0, 1], torch.tensor(expected))
-    assert not scene.moved(latent)[0, 0].any()
+    torch.testing.assert_close(scene.windows_at(latent)[0, 1], torch.tensor(expected))
+    assert not scene.windows_at(latent)[0, 0].any()
     decoder = _decoder()
     latent[0, 0, 1] = 2.0
     means, _ = decoder(latent, torch.zeros(1, 2, 5), scene)

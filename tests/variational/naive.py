@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scenewise.nn.layers import BroadcastConv2d, SlotConv2d, coordinates, cosines
-from scenewise.variational.engine import Cell, Engine, Place
+from scenewise.variational.engine import Decode, Engine, FrameContext
 from scenewise.variational.gaussian import Gaussian
 from scenewise.variational.refinement import ImageGradients, Weights
 
@@ -217,27 +217,27 @@ class NaiveEngine:
     ) -> NaiveMixture:
         return NaiveMixture(frame, *drawn, self.plain, composed_weight, nudge)
 
-    def cell(
-        self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
-    ) -> tuple[Cell, Tensor, Pair]:
+    def decode(
+        self, context: FrameContext, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[Decode, Tensor, Pair]:
         training, gradients = torch.is_grad_enabled(), None
         with torch.set_grad_enabled(training or refine):
             if refine and not (training and posterior.requires_grad):
                 posterior = posterior.detach().requires_grad_()
-            cell = self._decode(place, posterior, noise, refine)
+            decode = self._draw(context, posterior, noise, refine)
             if refine:
-                gradients = self._gradients(cell, posterior, place.weights)
+                gradients = self._gradients(decode, posterior, context.weights)
         if not training:
-            cell = self._without_graph(place, cell)
+            decode = self._without_graph(context, decode)
         if gradients is None:
-            return cell, posterior, refinement
-        return cell, *self.update(place, (cell.mixture, *gradients), posterior, refinement)
+            return decode, posterior, refinement
+        return decode, *self.update(context, (decode.mixture, *gradients), posterior, refinement)
 
     def update(
-        self, place: Place, found: tuple[Any, ImageGradients, Tensor], posterior: Tensor, refinement: Pair
+        self, context: FrameContext, evidence: tuple[Any, ImageGradients, Tensor], posterior: Tensor, refinement: Pair
     ) -> tuple[Tensor, Pair]:
-        mixture, gradients, by_posterior = found
-        shared, per_slot = self._images(place, mixture, gradients)
+        mixture, gradients, by_posterior = evidence
+        shared, per_slot = self._images(context, mixture, gradients)
         if self.plain.pooling > 1:
             shared = functional.avg_pool2d(shared, self.plain.pooling)
             slots = [functional.avg_pool2d(image, self.plain.pooling) for image in per_slot.unbind(1)]
@@ -247,40 +247,40 @@ class NaiveEngine:
         vectors = torch.cat([posterior, layer_norm(by_posterior, 1)], -1)
         if "posterior_gradient" in self.plain.inputs.left_out:
             vectors = posterior
-        update, carried = self.plain.refiner((shared, per_slot), vectors, place.time, refinement)
+        update, carried = self.plain.refiner((shared, per_slot), vectors, context.time, refinement)
         return posterior + update, carried
 
-    def _decode(self, place: Place, posterior: Tensor, noise: Tensor, refine: bool) -> Cell:
+    def _draw(self, context: FrameContext, posterior: Tensor, noise: Tensor, refine: bool) -> Decode:
         q = self.posterior(posterior)
         latent = q.mean + (0.5 * q.log_variance).exp() * noise
-        drawn = self.plain.decoder(latent, place.time[0])
+        drawn = self.plain.decoder(latent, context.time[0])
         free = refine and self.plain.inputs.mask_gradient == "mask"
         nudge = torch.zeros_like(drawn[1]).requires_grad_() if free else None
-        mixture = self.explain(place.frame, drawn, place.composed_weight, nudge)
+        mixture = self.explain(context.frame, drawn, context.composed_weight, nudge)
         terms = {
             "nll": -mixture.log_likelihood.sum((1, 2, 3)),
-            "kl": _kl(q, place.prior).sum((1, 2)),
+            "kl": _kl(q, context.prior).sum((1, 2)),
             "entropy": mixture.mask_entropy.sum((1, 2, 3)),
             "area_entropy": mixture.area_entropy,
             "duplicates": duplicates(latent),
         }
-        return Cell(latent, drawn, mixture, terms)
+        return Decode(latent, drawn, mixture, terms)
 
-    def _gradients(self, cell: Cell, posterior: Tensor, weights: Weights) -> tuple[ImageGradients, Tensor]:
+    def _gradients(self, decode: Decode, posterior: Tensor, weights: Weights) -> tuple[ImageGradients, Tensor]:
         """Return the gradients of the step loss by means, masks or logits, and lambda, all by one backward pass."""
-        loss = weights.reconstruction * cell.terms["nll"] + weights.kl * cell.terms["kl"]
+        loss = weights.reconstruction * decode.terms["nll"] + weights.kl * decode.terms["kl"]
         if weights.entropy:
-            loss = loss + weights.entropy * cell.terms["entropy"]
+            loss = loss + weights.entropy * decode.terms["entropy"]
         if weights.area_entropy:
-            loss = loss + weights.area_entropy * cell.terms["area_entropy"]
-        by = cell.mixture.logits if cell.mixture.nudge is None else cell.mixture.nudge
-        asked = (posterior, cell.mixture.appearance, by)
+            loss = loss + weights.area_entropy * decode.terms["area_entropy"]
+        by = decode.mixture.logits if decode.mixture.nudge is None else decode.mixture.nudge
+        asked = (posterior, decode.mixture.appearance, by)
         by_posterior, *images = torch.autograd.grad(loss.sum(), asked, retain_graph=True, create_graph=False)
         return ImageGradients(images[0], images[1], images[1]), by_posterior
 
-    def _images(self, place: Place, mixture: Any, gradients: ImageGradients) -> Pair:
+    def _images(self, context: FrameContext, mixture: Any, gradients: ImageGradients) -> Pair:
         """Return the image inputs, shared (B, S, H, W) and per slot (B, K, P, H, W)."""
-        asked, frame = self.plain.inputs, place.frame
+        asked, frame = self.plain.inputs, context.frame
         make = coordinates if asked.coordinates == "linear" else cosines
         grid = make(*frame.shape[-2:], frame.device).expand(len(frame), -1, -1, -1)
         likelihood, others = mixture.log_likelihood.detach(), mixture.leave_one_out.detach()
@@ -302,12 +302,12 @@ class NaiveEngine:
         for name in asked.left_out:
             shared.pop(name, None)
             per_slot.pop(name, None)
-        return torch.cat([*shared.values(), *place.extra], 1), torch.cat([*per_slot.values()], 2)
+        return torch.cat([*shared.values(), *context.extra], 1), torch.cat([*per_slot.values()], 2)
 
-    def _without_graph(self, place: Place, cell: Cell) -> Cell:
-        drawn = (cell.drawn[0].detach(), cell.drawn[1].detach())
-        terms = {name: term.detach() for name, term in cell.terms.items()}
-        return Cell(cell.latent.detach(), drawn, self.explain(place.frame, drawn, place.composed_weight), terms)
+    def _without_graph(self, context: FrameContext, decode: Decode) -> Decode:
+        drawn = (decode.drawing[0].detach(), decode.drawing[1].detach())
+        terms = {name: term.detach() for name, term in decode.terms.items()}
+        return Decode(decode.latent.detach(), drawn, self.explain(context.frame, drawn, context.composed_weight), terms)
 
 
 def _kl(q: Gaussian, p: Gaussian) -> Tensor:

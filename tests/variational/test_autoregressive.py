@@ -4,7 +4,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from scenewise.variational.autoregressive import AutoregressivePrior, ConditionalPrior, prior_gaussian
-from scenewise.variational.explained import Explained
+from scenewise.variational.explanation import ImageExplanation
 from scenewise.variational.gaussian import Gaussian
 
 
@@ -53,7 +53,7 @@ def test_both_forms_of_the_kl() -> None:
     q, p = (Gaussian(torch.randn(6, 2, 3), torch.randn(6, 2, 3)) for _ in range(2))
     noise = torch.randn(6, 2, 3)
     nothing = torch.zeros(6, 2, 1, 1, 1)
-    explained = Explained(nothing, nothing, q.sample(noise), q, p, torch.zeros(6))
+    explained = ImageExplanation(nothing, nothing, q.sample(noise), q, p, torch.zeros(6))
     as_q, as_p = (Normal(g.mean, (0.5 * g.log_variance).exp()) for g in (q, p))
     torch.testing.assert_close(explained.kl(), kl_divergence(as_q, as_p))
     at_sample = as_q.log_prob(explained.latents) - as_p.log_prob(explained.latents)
@@ -72,7 +72,7 @@ def test_the_kl_at_the_sample_is_the_closed_form_on_average() -> None:
 def test_an_explanation_of_images_becomes_one_of_videos() -> None:
     q = Gaussian(torch.arange(6.0).view(6, 1, 1), torch.zeros(6, 1, 1))
     masks, appearance = torch.zeros(6, 1, 1, 2, 2), torch.rand(6, 1, 3, 2, 2)
-    explained = Explained(masks, appearance, q.mean, q, Gaussian.standard(q.mean), torch.arange(6.0))
+    explained = ImageExplanation(masks, appearance, q.mean, q, Gaussian.standard(q.mean), torch.arange(6.0))
     d = explained.decomposition(2, 3)
     assert d.log_likelihood.tolist() == [[0, 1, 2], [3, 4, 5]]
     assert d.kl.flatten().tolist() == [0.5 * i * i for i in range(6)]

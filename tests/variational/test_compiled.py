@@ -1,4 +1,4 @@
-"""Compiled cells against plain ones: the same numbers frame after frame, other graphs for other shapes and weights."""
+"""Compiled decodes against plain ones: the same numbers frame by frame, other graphs for other shapes and weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor
 from scenewise.config import build
 from scenewise.errors import InputError
 from scenewise.models import MODELS
-from scenewise.models.contract import Recurrent, SceneModel
+from scenewise.models.contract import SceneModel
 from scenewise.observation import Observation
 from scenewise.variational import compiled
-from scenewise.variational.compiled import CompiledEngine, compile_cells
+from scenewise.variational.compiled import CompiledEngine, compile_decodes
 from scenewise.variational.engine import Engine
 
 if TYPE_CHECKING:
@@ -48,20 +48,17 @@ def watch(model: SceneModel, batch: int = 2, frames: int = 3) -> list[Tensor]:
     generator = torch.Generator().manual_seed(5)
     images = torch.rand(batch, frames, *model.frame_shape, generator=generator)
     said: list[Tensor] = []
-    if isinstance(model, Recurrent):
+    if model.keeps_slots:
         state = model.initial_state(batch)
         for t in range(frames):
             part, state = model.step(images[:, t], state)
-            said += [getattr(part, each.name) for each in fields(part)]
+            said += part.tensors().values()
         return said + list(state.values())
     size = model.viewpoint_size
     cameras = None if size is None else torch.randn(batch, frames, size, generator=generator)
     with torch.no_grad():
         output = model(Observation(images, None, cameras))
-        return [
-            *(getattr(output.decomposition, each.name) for each in fields(output.decomposition)),
-            *output.terms.values(),
-        ]
+        return [*output.decomposition.tensors().values(), *output.terms.values()]
 
 
 def closest(found: list[Tensor], expected: list[Tensor]) -> float:
@@ -70,16 +67,16 @@ def closest(found: list[Tensor], expected: list[Tensor]) -> float:
     return max(float((f - e).abs().max() / e.abs().max().clamp_min(1e-12)) for f, e in pairs)
 
 
-def test_every_iterative_model_has_cells() -> None:
-    with_cells = [name for name in MODELS.names() if isinstance(getattr(tiny(name), "engine", None), Engine)]
-    assert sorted(with_cells) == list(ITERATIVE)
+def test_every_iterative_model_has_an_engine() -> None:
+    iterative = [name for name in MODELS.names() if isinstance(tiny(name).engine, Engine)]
+    assert sorted(iterative) == list(ITERATIVE)
 
 
 @pytest.mark.parametrize("name", ITERATIVE)
-def test_traced_cells_say_the_same(name: str) -> None:
+def test_traced_decodes_say_the_same(name: str) -> None:
     model, maker = tiny(name), Maker()
     expected = watch(model)
-    compile_cells(model, maker)
+    compile_decodes(model, maker)
     found = watch(model)
     assert closest(found, expected) <= 1e-6
     made = maker.made
@@ -98,13 +95,13 @@ def test_traced_cells_say_the_same(name: str) -> None:
 def test_settings_change_nothing(name: str, settings: dict[str, Any]) -> None:
     model = tiny(name, **settings)
     expected = watch(model)
-    compile_cells(model, Maker())
+    compile_decodes(model, Maker())
     assert closest(watch(model), expected) <= 1e-6
 
 
 def test_other_shapes_and_weights_get_graphs_of_their_own() -> None:
     model, maker = tiny("provide", composed_until=[0, 10]), Maker()
-    compile_cells(model, maker)
+    compile_decodes(model, maker)
     watch(model, frames=1)
     once = maker.made
     watch(model, batch=1, frames=1)
@@ -131,21 +128,21 @@ def test_training_is_not_touched() -> None:
         return [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
     expected = gradients()
-    compile_cells(model, maker)
+    compile_decodes(model, maker)
     assert closest(gradients(), expected) == 0
     assert maker.made == 0
 
 
-def test_a_model_without_cells_is_told_so() -> None:
-    with pytest.raises(InputError, match="monet has no cells"):
-        compile_cells(tiny("monet"))
+def test_a_model_without_decodes_is_told_so() -> None:
+    with pytest.raises(InputError, match="monet has no decodes"):
+        compile_decodes(tiny("monet"))
 
 
 def test_inference_mode_is_refused_as_before() -> None:
     model = tiny("provide")
-    compile_cells(model, Maker())
+    compile_decodes(model, Maker())
     with torch.inference_mode(), pytest.raises(InputError, match="inference_mode"):
-        model.engine.cell(None, None, None, None, True)  # type: ignore[arg-type]
+        model.engine.decode(None, None, None, None, True)  # type: ignore[arg-type]
 
 
 def test_a_failing_compiler_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,22 +154,22 @@ def test_a_failing_compiler_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(torch, "compile", refuse)
     model = tiny("provide")
-    compile_cells(model)
+    compile_decodes(model)
     with pytest.raises(InputError, match=r"torch\.compile failed: no compiler.*C\+\+ compiler"):
         watch(model)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_compiled_cells_say_the_same() -> None:
+def test_compiled_decodes_say_the_same() -> None:
     model = tiny("provide")
     expected = watch(model)
-    compile_cells(model)
+    compile_decodes(model)
     assert closest(watch(model), expected) <= 1e-4  # sums are taken in another order
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_captured_cells_say_the_same() -> None:
+def test_captured_decodes_say_the_same() -> None:
     model = tiny("provide").cuda()
     images = torch.rand(3, 2, *model.frame_shape, device="cuda")
 
@@ -184,7 +181,7 @@ def test_captured_cells_say_the_same() -> None:
         return said
 
     expected = run()
-    compile_cells(model)
+    compile_decodes(model)
     assert closest(run(), expected) <= 1e-4
     assert isinstance(model.engine, CompiledEngine)
-    assert all(isinstance(graph, compiled.Replayed) for graph in model.engine.graphs.values())
+    assert all(isinstance(graph, compiled.GraphReplay) for graph in model.engine.graphs.values())

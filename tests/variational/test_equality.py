@@ -92,7 +92,7 @@ def computed(model: nn.Module, way: str) -> Iterator[None]:
 
 
 def run(model: nn.Module, frames: Tensor, noise: Tensor, way: str) -> Found:
-    """Return terms, outputs, what the refinement network saw in every cell, and the gradients of the loss."""
+    """Return terms, outputs, what the refinement network saw in every decode, and the gradients of the loss."""
     seen: list[tuple[Tensor, ...]] = []
     model.zero_grad()
     hook = model.refine.register_forward_pre_hook(lambda _, args: seen.append((*args[0], args[1])))
@@ -103,10 +103,10 @@ def run(model: nn.Module, frames: Tensor, noise: Tensor, way: str) -> Found:
         shown = output.decomposition
     hook.remove()
     found = {f"term {name}": term for name, term in output.terms.items()}
-    found |= {f"output {f.name}": getattr(shown, f.name) for f in dataclasses.fields(shown)}
+    found |= {f"output {name}": tensor for name, tensor in shown.tensors().items()}
     for i, inputs in enumerate(seen[:cells]):
         names = ("shared images", "images per slot", "vectors")
-        found |= {f"{name} of cell {i}": tensor for name, tensor in zip(names, inputs, strict=True)}
+        found |= {f"{name} of decode {i}": tensor for name, tensor in zip(names, inputs, strict=True)}
     found |= {f"gradient {name}": p.grad for name, p in model.named_parameters() if p.grad is not None}
     return {name: tensor.detach().clone() for name, tensor in found.items()}
 

@@ -25,7 +25,7 @@ _INPUT = {aten.convolution.default: 0, aten.mm.default: 0, aten.addmm.default: 1
 
 
 @dataclass(frozen=True)
-class Layout:
+class MemoryLayout:
     """What a kernel's speed depends on in a tensor, all but its values: shape, stride and dtype."""
 
     shape: tuple[int, ...]
@@ -33,14 +33,14 @@ class Layout:
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, tensor: Tensor) -> Layout:
+    def of(cls, tensor: Tensor) -> MemoryLayout:
         """Return a tensor's layout."""
         return cls(tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype)
 
-    def transposed(self) -> Layout:
+    def transposed(self) -> MemoryLayout:
         """Return the layout with the last two axes exchanged."""
         swap = (*range(len(self.shape) - 2), -1, -2)
-        return Layout(tuple(self.shape[i] for i in swap), tuple(self.stride[i] for i in swap), self.dtype)
+        return MemoryLayout(tuple(self.shape[i] for i in swap), tuple(self.stride[i] for i in swap), self.dtype)
 
     def make(self, device: torch.device) -> Tensor:
         """Return a tensor of this layout with values in [-1, 1)."""
@@ -89,7 +89,7 @@ class Recorder(TorchDispatchMode):
         self.calls: Counter[Call] = Counter()
         self.forward: dict[str, Counter[Call]] = defaultdict(Counter)
         self.entered: Counter[str] = Counter()
-        self.outputs: dict[Call, Layout] = {}
+        self.outputs: dict[Call, MemoryLayout] = {}
         self.differentiated: set[Call] = set()
         self.watching = True
         self._inside: list[str] = []
@@ -129,7 +129,7 @@ class Recorder(TorchDispatchMode):
         place = _INPUT.get(call.operation)
         if place is None:
             return
-        self.outputs[call] = Layout.of(result)
+        self.outputs[call] = MemoryLayout.of(result)
         if args[place].requires_grad:
             self.differentiated.add(call)
         if self.watching and self._inside:
@@ -146,11 +146,11 @@ class Recorder(TorchDispatchMode):
 
 def _freeze(value: Any) -> Any:
     if isinstance(value, Tensor):
-        return Layout.of(value)
+        return MemoryLayout.of(value)
     return tuple(_freeze(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
 def _thaw(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Layout):
+    if isinstance(value, MemoryLayout):
         return value.make(device)
     return [_thaw(v, device) for v in value] if isinstance(value, tuple) else value

@@ -12,14 +12,13 @@ from scenewise.bench.subject import Spec
 from scenewise.checkpoint import as_device, shipped
 from scenewise.errors import InputError, nearest
 from scenewise.models import MODELS
-from scenewise.models.contract import Recurrent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchRequest:
     """What the user asked for; None leaves a number to the model or the case.
 
     Attributes:
@@ -32,8 +31,8 @@ class Asked:
         device: auto, cpu, cuda or cuda:N.
         threads: Of the CPU.
         bf16: Convolutions in bfloat16.
-        recompute: Recompute cells in the backward pass.
-        compile: Stream with compiled cells.
+        recompute: Recompute decodes in the backward pass.
+        compile: Stream with compiled decodes.
     """
 
     models: Sequence[str] = ()
@@ -62,7 +61,7 @@ def at_least_one(option: str, value: int | None) -> None:
         raise InputError(option, f"must be at least 1; found {value}.", f"Give a larger number, or leave {option} out.")
 
 
-def specs(asked: Asked) -> tuple[list[Spec], list[str]]:
+def specs(request: BenchRequest) -> tuple[list[Spec], list[str]]:
     """Return what to measure, and a line for each case whose model is not there.
 
     Where neither models nor cases are named, these are the main cases.
@@ -70,60 +69,60 @@ def specs(asked: Asked) -> tuple[list[Spec], list[str]]:
     Raises:
         InputError: A model, preset, case or option is not known, or the model cannot do it.
     """
-    if not asked.models and tuple(asked.presets) != Asked.presets:
-        problem = f"chooses presets of models, and none is named; found {','.join(asked.presets)}."
+    if not request.models and tuple(request.presets) != BenchRequest.presets:
+        problem = f"chooses presets of models, and none is named; found {','.join(request.presets)}."
         raise InputError("--presets", problem, "Name models, as in: scenewise bench provide --presets paper,fast.")
-    found, skipped = [], []
-    for name in asked.cases or ([] if asked.models else MAIN):
+    specs, skipped = [], []
+    for name in request.cases or ([] if request.models else MAIN):
         if name not in CASES:
             raise InputError("--case", f"there is no case {name!r}.", nearest(name, CASES))
         if CASES[name].model not in MODELS.names():
             skipped.append(f"{name}: skipped, the model {CASES[name].model!r} is not registered")
             continue
-        found.append(_of_case(name, asked))
-    for name in asked.models:
-        presets = asked.presets if name in MODELS.names() and not _is_weights(name) else (None,)
-        found += [_spec(Spec(name, preset), asked) for preset in presets]
-    return found, skipped
+        specs.append(_of_case(name, request))
+    for name in request.models:
+        presets = request.presets if name in MODELS.names() and not _is_weights(name) else (None,)
+        specs += [_spec(Spec(name, preset), request) for preset in presets]
+    return specs, skipped
 
 
 def _is_weights(name: str) -> bool:
     return name in shipped() or ("/" in name and Path(name).is_dir())
 
 
-def _of_case(name: str, asked: Asked) -> Spec:
+def _of_case(name: str, request: BenchRequest) -> Spec:
     case = CASES[name]
-    known = {f.name for f in dataclasses.fields(MODELS.get(case.model).config_class)}
-    overrides = {key: value for key, value in case.overrides.items() if key in known}
-    return _spec(Spec(case.model, case.preset, overrides, case.batch, case.frames, case=name), asked)
+    fields = {f.name for f in dataclasses.fields(MODELS.get(case.model).config_class)}
+    overrides = {key: value for key, value in case.overrides.items() if key in fields}
+    return _spec(Spec(case.model, case.preset, overrides, case.batch, case.frames, case=name), request)
 
 
-def _spec(spec: Spec, asked: Asked) -> Spec:
+def _spec(spec: Spec, request: BenchRequest) -> Spec:
     """Return a spec with the numbers that the user gave laid over its own."""
     kind = spec.model_class()
     fields = {f.name for f in dataclasses.fields(kind.config_class)}
     overrides = dict(spec.overrides)
-    for option, key, value in _changes(asked):
+    for option, key, value in _changes(request):
         if key not in fields:
             raise InputError(option, f"{spec.name} has no setting {key!r}.", f"Leave {option} out.")
         overrides[key] = value
-    frames = spec.frames if spec.case or issubclass(kind, Recurrent) else 1
+    frames = spec.frames if spec.case or kind.keeps_slots else 1
     return dataclasses.replace(
         spec,
         overrides=overrides,
-        batch=asked.batch or max(spec.batch, kind.least_batch),
-        frames=asked.frames or frames,
-        device=str(as_device(asked.device)),
-        threads=asked.threads,
-        compile=asked.compile,
+        batch=request.batch or max(spec.batch, kind.least_batch),
+        frames=request.frames or frames,
+        device=str(as_device(request.device)),
+        threads=request.threads,
+        compile=request.compile,
     )
 
 
-def _changes(asked: Asked) -> list[tuple[str, str, Any]]:
+def _changes(request: BenchRequest) -> list[tuple[str, str, Any]]:
     """Return (option, setting, value) of what was asked for."""
     every = [
-        ("--slots", "slots", asked.slots),
-        ("--bf16", "bf16_convolutions", asked.bf16 or None),
-        ("--recompute", "recompute", asked.recompute or None),
+        ("--slots", "slots", request.slots),
+        ("--bf16", "bf16_convolutions", request.bf16 or None),
+        ("--recompute", "recompute", request.recompute or None),
     ]
     return [row for row in every if row[2] is not None]

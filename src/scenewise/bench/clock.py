@@ -28,8 +28,8 @@ class Lap(NamedTuple):
 def lap(run: Callable[[], object], device: torch.device) -> Lap:
     """Return how long `run` takes; on a GPU, from its first kernel to its last."""
     if device.type == "cuda":
-        taken = _cuda_seconds(run)
-        return Lap(taken, taken)
+        seconds = _cuda_seconds(run)
+        return Lap(seconds, seconds)
     wall, cpu = time.perf_counter(), time.process_time()
     run()
     return Lap(time.perf_counter() - wall, time.process_time() - cpu)
@@ -46,7 +46,7 @@ def _cuda_seconds(run: Callable[[], object]) -> float:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Timing:
     """Repeated measurements in short.
 
     Attributes:
@@ -60,7 +60,7 @@ class Spread:
     high: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
+    def of(cls, values: Sequence[float]) -> Timing:
         """Return the spread of at least one value."""
         if len(values) == 1:
             return cls(values[0], values[0], values[0])

@@ -56,14 +56,14 @@ def ruled(record: Recorder, training: bool) -> Work:
     if not decodes:
         return {}
     forward = record.forward["decoder"] + record.forward["encoder"]
-    needed = Counter(forward)
+    calls = Counter(forward)
     for call, count in record.forward["decoder"].items():
         if refined and call in record.differentiated:
-            _add(needed, _backward(record, call, True, False), count * refined / decodes)
+            _add(calls, _backward(record, call, True, False), count * refined / decodes)
     for call, count in forward.items() if training else ():
-        _add(needed, _backward(record, call, call in record.differentiated, True), _trained(record, call, count))
-    least = _SHARE * work_flops(needed)
-    return {call: n for call, n in needed.items() if _timed(call, n, least)}
+        _add(calls, _backward(record, call, call in record.differentiated, True), _trained(record, call, count))
+    least = _SHARE * work_flops(calls)
+    return {call: n for call, n in calls.items() if _timed(call, n, least)}
 
 
 def work_flops(work: Work) -> float:
@@ -120,9 +120,9 @@ def _trains(call: Call) -> bool:
     return call.operation is aten.convolution_backward.default and call.arguments[-1][1]
 
 
-def _add(needed: Counter[Call], calls: Iterable[Call], count: float) -> None:
+def _add(total: Counter[Call], calls: Iterable[Call], count: float) -> None:
     for call in calls:
-        needed[call] += count  # type: ignore[assignment]  # shares of refined decodes need not be whole
+        total[call] += count  # type: ignore[assignment]  # shares of refined decodes need not be whole
 
 
 def _backward(record: Recorder, call: Call, data: bool, weight: bool) -> list[Call]:

@@ -34,14 +34,14 @@ def facts(device: torch.device) -> dict[str, Any]:
     }
 
 
-def warnings(found: dict[str, Any]) -> list[str]:
+def warnings(facts: dict[str, Any]) -> list[str]:
     """Return what makes the numbers doubtful, one sentence each."""
-    told = []
-    if found["load"] is not None and found["load"] >= _BUSY:
-        told.append(f"other processes use the cores (load average {found['load']}): times are too long")
-    if found["wait_policy"].upper() != "PASSIVE":
-        told.append("OMP_WAIT_POLICY is not PASSIVE: on shared cores small operations take many times longer")
-    return told
+    lines = []
+    if facts["load"] is not None and facts["load"] >= _BUSY:
+        lines.append(f"other processes use the cores (load average {facts['load']}): times are too long")
+    if facts["wait_policy"].upper() != "PASSIVE":
+        lines.append("OMP_WAIT_POLICY is not PASSIVE: on shared cores small operations take many times longer")
+    return lines
 
 
 def processor() -> str:
@@ -50,8 +50,8 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or platform.machine())
 
 
 def memory_now() -> int:

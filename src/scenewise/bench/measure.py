@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from scenewise.bench import floor, memory
-from scenewise.bench.clock import Lap, Spread, lap
+from scenewise.bench.clock import Lap, Timing, lap
 from scenewise.bench.subject import Spec, Subject
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Floor:
 
     seconds: float
     gflop: float
-    ratio: Spread
-    cpu_ratio: Spread
+    ratio: Timing
+    cpu_ratio: Timing
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Plain:
         memory_ratio: Its memory over ours, None where it was not measured.
     """
 
-    seconds: Spread
+    seconds: Timing
     gflop: float
     memory: Memory | None
-    time_ratio: Spread
-    cpu_ratio: Spread
+    time_ratio: Timing
+    cpu_ratio: Timing
     gflop_ratio: float
     memory_ratio: float | None
 
@@ -80,8 +80,8 @@ class Phase:
         naive: None where it was not asked for.
     """
 
-    seconds: Spread
-    cpu_seconds: Spread
+    seconds: Timing
+    cpu_seconds: Timing
     frames: int
     gflop: float
     decodes: int
@@ -108,7 +108,7 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Result:
+class Measurement:
     """All that was measured of a model.
 
     Attributes:
@@ -167,8 +167,8 @@ class _Bench:
                 run()
 
         with self.subject.way(plain):
-            taken = lap(repeated, self.subject.device)
-        return Lap(taken.wall / count, taken.cpu / count)
+            seconds = lap(repeated, self.subject.device)
+        return Lap(seconds.wall / count, seconds.cpu / count)
 
     def repeat(self) -> None:
         """Time the model, its convolutions alone, and the plain version, one after the other."""
@@ -181,29 +181,29 @@ class _Bench:
 
     def phase(self, with_memory: bool) -> Phase:
         """Return what the repeats say; memory is measured now."""
-        spec, own = self.subject.spec, self.record
-        used = memory.measure(spec, self.training) if with_memory else None
+        spec, record = self.subject.spec, self.record
+        memory_use = memory.measure(spec, self.training) if with_memory else None
         return Phase(
-            seconds=Spread.of([each.wall for each in self.laps]),
-            cpu_seconds=Spread.of([each.cpu for each in self.laps]),
+            seconds=Timing.of([each.wall for each in self.laps]),
+            cpu_seconds=Timing.of([each.cpu for each in self.laps]),
             frames=spec.batch * spec.frames if self.training else 1,
-            gflop=own.flops / 1e9,
-            decodes=own.entered["decoder"],
-            refined=own.entered["encoder"],
+            gflop=record.flops / 1e9,
+            decodes=record.entered["decoder"],
+            refined=record.entered["encoder"],
             rule=self._floor(self.rule, self.rule_laps) if self.rule else None,
             executed=self._floor(self.executed, self.executed_laps),
-            memory=used,
-            naive=None if self.plain_record is None else self._plain(self.plain_record, used),
+            memory=memory_use,
+            naive=None if self.plain_record is None else self._plain(self.plain_record, memory_use),
         )
 
     def _floor(self, work: floor.Work, laps: list[Lap]) -> Floor:
         least = statistics.median(each.wall for each in laps)
         return Floor(least, floor.work_flops(work) / 1e9, *_ratios(self.laps, laps))
 
-    def _plain(self, record: Recorder, used: Memory | None) -> Plain:
-        its = None if used is None else memory.measure(replace(self.subject.spec, naive=True), self.training)
-        more = None if its is None or used is None or used.growth <= 0 else its.growth / used.growth
-        times, ratios = Spread.of([each.wall for each in self.plain_laps]), _ratios(self.plain_laps, self.laps)
+    def _plain(self, record: Recorder, memory_use: Memory | None) -> Plain:
+        its = None if memory_use is None else memory.measure(replace(self.subject.spec, naive=True), self.training)
+        more = None if its is None or memory_use is None or memory_use.growth <= 0 else its.growth / memory_use.growth
+        times, ratios = Timing.of([each.wall for each in self.plain_laps]), _ratios(self.plain_laps, self.laps)
         return Plain(times, record.flops / 1e9, its, *ratios, record.flops / max(self.record.flops, 1), more)
 
 
@@ -213,7 +213,7 @@ def measure(
     against_naive: bool = False,
     with_memory: bool = True,
     progress: Callable[[str], None] = lambda _: None,
-) -> Result:
+) -> Measurement:
     """Measure a training step and a streamed frame of a model.
 
     Args:
@@ -231,7 +231,7 @@ def measure(
     subject.settle()
     against_naive = against_naive and bool(floor.parts_of(subject.model))
     benches = [_prepare(subject, training, against_naive) for training in (True, False)]
-    if spec.compile:  # after counting: a compiled cell does not tell which layers it runs
+    if spec.compile:  # after counting: a compiled decode does not tell which layers it runs
         progress("compiling")
         subject.compile()
     for number in _rounds(repeats):
@@ -239,7 +239,7 @@ def measure(
         for bench in benches:
             bench.repeat()
     progress("memory")
-    return Result(spec, subject.settings(), len(benches[0].laps), *(bench.phase(with_memory) for bench in benches))
+    return Measurement(spec, subject.settings(), len(benches[0].laps), *(bench.phase(with_memory) for bench in benches))
 
 
 def _prepare(subject: Subject, training: bool, against_naive: bool) -> _Bench:
@@ -260,8 +260,8 @@ def _rounds(repeats: int | None) -> Iterator[int]:
             return
 
 
-def _ratios(above: list[Lap], below: list[Lap]) -> tuple[Spread, Spread]:
+def _ratios(above: list[Lap], below: list[Lap]) -> tuple[Timing, Timing]:
     """Return above over below, repeat by repeat, in wall and in CPU time."""
     pairs = list(zip(above, below, strict=True))
-    wall, cpu = (Spread.of([a[i] / max(b[i], 1e-12) for a, b in pairs]) for i in range(2))
+    wall, cpu = (Timing.of([a[i] / max(b[i], 1e-12) for a, b in pairs]) for i in range(2))
     return wall, cpu

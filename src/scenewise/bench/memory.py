@@ -55,14 +55,14 @@ def watched(run: Callable[[], object]) -> Memory:
 
 def main(text: str) -> str:
     """Measure in this process, the child, and return the answer as JSON."""
-    asked = json.loads(text)
-    spec = Spec(**asked["spec"])
+    request = json.loads(text)
+    spec = Spec(**request["spec"])
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
     _touch(spec)
-    subject = _subject(spec, asked["training"])
+    subject = _subject(spec, request["training"])
     with subject.way():
-        return json.dumps(asdict(watched(lambda: _work(subject, asked["training"]))))
+        return json.dumps(asdict(watched(lambda: _work(subject, request["training"]))))
 
 
 def _touch(spec: Spec) -> None:

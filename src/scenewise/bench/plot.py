@@ -44,16 +44,16 @@ def _panel(number: int, axis: str, points: Sequence[Point], fitted: dict[tuple[s
     left = _MARGIN + number * (_WIDTH + _MARGIN)
     far = max(point.value for point in points)
     box = f'<rect x="{left}" y="{_TOP}" width="{_WIDTH}" height="{_HEIGHT}" fill="none" stroke="#ccc"/>'
-    drawn = [box, f'<text x="{left}" y="{_TOP + _HEIGHT + 34}">{AXES[axis][0]}</text>']
+    elements = [box, f'<text x="{left}" y="{_TOP + _HEIGHT + 34}">{AXES[axis][0]}</text>']
     for value in sorted({point.value for point in points}):
         x = left + _WIDTH * value / far * 0.95
-        drawn.append(f'<text x="{x:.1f}" y="{_TOP + _HEIGHT + 16}" text-anchor="middle">{value}</text>')
+        elements.append(f'<text x="{x:.1f}" y="{_TOP + _HEIGHT + 16}" text-anchor="middle">{value}</text>')
     for quantity, (_, colour) in SHOWN.items():
         most = max(getattr(point, quantity) for point in points) or 1.0
-        drawn += [_dot(left, far, point.value, getattr(point, quantity) / most, colour) for point in points]
+        elements += [_dot(left, far, point.value, getattr(point, quantity) / most, colour) for point in points]
         if (axis, quantity) in fitted:
-            drawn.append(_stroke(left, far, fitted[axis, quantity], most, colour))
-    return "".join(drawn)
+            elements.append(_stroke(left, far, fitted[axis, quantity], most, colour))
+    return "".join(elements)
 
 
 def _place(left: float, far: float, value: float, share: float) -> tuple[float, float]:

@@ -18,9 +18,8 @@ from scenewise.config import build, merge
 from scenewise.data import SOURCES
 from scenewise.errors import InputError, nearest
 from scenewise.models import MODELS
-from scenewise.models.contract import Recurrent
 from scenewise.observation import Observation
-from scenewise.variational.compiled import compile_cells
+from scenewise.variational.compiled import compile_decodes
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class Spec:
         device: A torch device.
         threads: Threads of the CPU; torch's own number where None.
         naive: Compute the plain way.
-        compile: Stream with compiled cells.
+        compile: Stream with compiled decodes.
         case: Name of the case it was made from.
     """
 
@@ -80,12 +79,12 @@ class Spec:
         """
         if self.preset is None:
             return MODELS.get(_kept(self.model)["model"])
-        found = MODELS.get(self.model)
-        if self.preset not in found.presets:
+        model_class = MODELS.get(self.model)
+        if self.preset not in model_class.presets:
             raise InputError(
-                "--presets", f"{self.model} has no preset {self.preset!r}.", nearest(self.preset, found.presets)
+                "--presets", f"{self.model} has no preset {self.preset!r}.", nearest(self.preset, model_class.presets)
             )
-        return found
+        return model_class
 
     def make(self) -> SceneModel:
         """Return the model, on its device.
@@ -105,8 +104,8 @@ def _kept(name: str) -> dict[str, Any]:
     """Return `config.json` of weights."""
     if name in shipped() or Path(name).exists():
         return read_config(find(name))
-    known = [*MODELS.names(), *shipped()]
-    raise InputError(name, "is no registered model, no weights that ship and no model folder.", nearest(name, known))
+    names = [*MODELS.names(), *shipped()]
+    raise InputError(name, "is no registered model, no weights that ship and no model folder.", nearest(name, names))
 
 
 class Subject:
@@ -151,10 +150,11 @@ class Subject:
     def stream(self, recorder: Recorder | None = None) -> None:
         """Explain one more frame, with the state of the frames before it where the model has one."""
         self.model.eval()
-        frame = self.video[:, self.seen % _VIDEO]
+        at = self.seen % _VIDEO
+        frame = self.video[:, at : at + 1]
         self.seen += 1
-        if not isinstance(self.model, Recurrent):
-            _ = self.model(self.seen_as(frame.unsqueeze(1))).decomposition
+        if not self.model.keeps_slots:  # the model alone, without what links slots
+            _ = self.model(self.seen_as(frame)).decomposition
             return
         state = self.model.initial_state() if self.state is None else self.state
         _, self.state = self.model.step(frame, state)
@@ -165,12 +165,12 @@ class Subject:
             self.stream()
 
     def compile(self) -> None:
-        """Stream with compiled cells from now on, and make them.
+        """Stream with compiled decodes from now on, and make them.
 
         Raises:
             InputError: The model has none, or they cannot be compiled.
         """
-        compile_cells(self.model)
+        compile_decodes(self.model)
         self.settle()
 
     def record(self, training: bool, plain: bool = False) -> Recorder:
@@ -200,7 +200,7 @@ class Subject:
 def balls(frame_shape: tuple[int, int, int], batch: int, frames: int) -> Tensor:
     """Return videos of bouncing balls in [0, 1], shape (B, T, C, H, W): what a model is really given, not noise."""
     channels, height, width = frame_shape
-    name, drawn = ("balls-colour", 3) if channels >= 3 else ("balls-binary", 1)
-    source = SOURCES.get(name)(split="test", size=max(height, width), channels=drawn, frames=frames)
-    made = torch.from_numpy(np.stack([source.sample(i).frames for i in range(batch)]))[..., :height, :width]
-    return made[:, :, [c % drawn for c in range(channels)]].float() / 255
+    name, source_channels = ("balls-colour", 3) if channels >= 3 else ("balls-binary", 1)
+    source = SOURCES.get(name)(split="test", size=max(height, width), channels=source_channels, frames=frames)
+    clip = torch.from_numpy(np.stack([source.sample(i).frames for i in range(batch)]))[..., :height, :width]
+    return clip[:, :, [c % source_channels for c in range(channels)]].float() / 255

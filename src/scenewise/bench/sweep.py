@@ -90,21 +90,21 @@ def sweep(
     laps: list[list[Lap]] = [[] for _ in subjects]
     for number in range(repeats):
         progress(f"repeat {number + 1} of {repeats}")
-        for subject, kept in zip(subjects, laps, strict=True):
-            kept.append(lap(subject.train, subject.device))
+        for subject, seconds in zip(subjects, laps, strict=True):
+            seconds.append(lap(subject.train, subject.device))
     progress("memory")
-    found = [memory.measure(subject.spec, training=True).growth for subject in subjects]
-    rows = zip(places, laps, found, gflops, strict=True)
-    return [Point(*place, *_medians(kept), mib, gflop) for place, kept, mib, gflop in rows]
+    growths = [memory.measure(subject.spec, training=True).growth for subject in subjects]
+    rows = zip(places, laps, growths, gflops, strict=True)
+    return [Point(*place, *_medians(seconds), mib, gflop) for place, seconds, mib, gflop in rows]
 
 
 def lines(points: Sequence[Point]) -> list[Line]:
     """Return the straight lines through the points of each axis; refinements have none, frames being triangular."""
-    found = []
+    lines = []
     for axis in dict.fromkeys(point.axis for point in points if point.axis != "refinements"):
-        here = [point for point in points if point.axis == axis]
-        found += [_line(axis, quantity, here) for quantity in QUANTITIES]
-    return found
+        points_on_axis = [point for point in points if point.axis == axis]
+        lines += [_line(axis, quantity, points_on_axis) for quantity in QUANTITIES]
+    return lines
 
 
 def _medians(laps: Sequence[Lap]) -> tuple[float, float]:

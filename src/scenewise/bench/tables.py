@@ -9,8 +9,8 @@ from scenewise.bench.sweep import AXES, Line, Point
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from scenewise.bench.clock import Spread
-    from scenewise.bench.measure import Floor, Phase, Result
+    from scenewise.bench.clock import Timing
+    from scenewise.bench.measure import Floor, Measurement, Phase
 
 HEAD = (
     "what",
@@ -36,38 +36,38 @@ _QUANTITIES = {
 }
 
 
-def rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
+def rows(results: Iterable[Measurement]) -> list[tuple[str, ...]]:
     """Return two rows per model: the training step and a streamed frame."""
     return [_row(title, phase) for title, phase in _phases(results)]
 
 
-def plain_rows(results: Iterable[Result]) -> list[tuple[str, ...]]:
+def plain_rows(results: Iterable[Measurement]) -> list[tuple[str, ...]]:
     """Return how much more the plain versions take, where they were measured."""
-    found: list[tuple[str, ...]] = []
+    rows: list[tuple[str, ...]] = []
     for title, phase in _phases(results):
         if phase.naive is not None:
             more = "" if phase.naive.memory_ratio is None else f"{phase.naive.memory_ratio:.2f}"
             times = (_spread(phase.naive.seconds), _ratio(phase.naive.time_ratio), _ratio(phase.naive.cpu_ratio))
-            found.append((title, *times, f"{phase.naive.gflop_ratio:.2f}", more))
-    return found
+            rows.append((title, *times, f"{phase.naive.gflop_ratio:.2f}", more))
+    return rows
 
 
-def notes(results: Iterable[Result]) -> list[str]:
+def notes(results: Iterable[Measurement]) -> list[str]:
     """Return what a reader must know: which settings, and where what ran is not what the rule asks for."""
-    told = []
+    parts = []
     for result in results:
         height, width = result.settings["size"]
         what = f"{height}x{width}, K {result.settings['slots']}, R {result.settings['refinements']}"
         of = f"batch {result.settings['batch']} of {result.settings['frames']} frames"
         more = f"{result.settings['convolutions']}{', recomputed' * result.settings['recompute']}"
         video = f"one video{', compiled' * result.spec.compile}"
-        told.append(f"{result.spec.name}: {what}, {of}, {more}; {result.repeats} repeats; streaming: {video}")
+        parts.append(f"{result.spec.name}: {what}, {of}, {more}; {result.repeats} repeats; streaming: {video}")
     for title, phase in _phases(results):
-        told += _difference(title, phase)
-    return told
+        parts += _difference(title, phase)
+    return parts
 
 
-def markdown(results: Sequence[Result], machine: dict[str, object]) -> str:
+def markdown(results: Sequence[Measurement], machine: dict[str, object]) -> str:
     """Return the table of the README."""
     head = (
         "model",
@@ -127,20 +127,20 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s" if seconds < 100 else f"{seconds:.0f} s"
 
 
-def _phases(results: Iterable[Result]) -> list[tuple[str, Phase]]:
-    found = []
+def _phases(results: Iterable[Measurement]) -> list[tuple[str, Phase]]:
+    rows = []
     for result in results:
-        found.append((f"{result.spec.name}, training step", result.training))
-        found.append((f"{result.spec.name}, streamed frame", result.streaming))
-    return found
+        rows.append((f"{result.spec.name}, training step", result.training))
+        rows.append((f"{result.spec.name}, streamed frame", result.streaming))
+    return rows
 
 
 def _row(title: str, phase: Phase) -> tuple[str, ...]:
-    used = "" if phase.memory is None else f"+{phase.memory.growth:.0f} of {phase.memory.peak:.0f} MiB"
+    memory_text = "" if phase.memory is None else f"+{phase.memory.growth:.0f} of {phase.memory.peak:.0f} MiB"
     times = (
         _spread(phase.seconds),
         f"{phase.frames_per_second:.3g}",
-        used,
+        memory_text,
         f"{phase.gflop:.3g}",
         f"{phase.gflops:.3g}",
     )
@@ -148,9 +148,9 @@ def _row(title: str, phase: Phase) -> tuple[str, ...]:
 
 
 def _short(phase: Phase) -> tuple[str, ...]:
-    used = "" if phase.memory is None else f"+{phase.memory.growth:.0f} MiB"
+    memory_text = "" if phase.memory is None else f"+{phase.memory.growth:.0f} MiB"
     time = duration(phase.seconds.median)
-    return (time, f"{phase.frames_per_second:.3g}", f"{phase.floor.ratio.median:.2f}", used)
+    return (time, f"{phase.frames_per_second:.3g}", f"{phase.floor.ratio.median:.2f}", memory_text)
 
 
 def _difference(title: str, phase: Phase) -> list[str]:
@@ -174,11 +174,11 @@ def _two(floor: Floor) -> tuple[str, str]:
     return _ratio(floor.ratio), f"{floor.cpu_ratio.median:.2f}"
 
 
-def _spread(spread: Spread) -> str:
+def _spread(spread: Timing) -> str:
     return f"{duration(spread.median)} ({duration(spread.low)} to {duration(spread.high)})"
 
 
-def _ratio(spread: Spread) -> str:
+def _ratio(spread: Timing) -> str:
     return f"{spread.median:.2f} ({spread.low:.2f} to {spread.high:.2f})"
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
 import scenewise
-from scenewise.errors import InputError, is_out_of_memory
+from scenewise.errors import InputError, is_out_of_memory, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any, NoReturn
 
 VERBS = {
     "demo": "make a video of bouncing balls, take it apart, and score the result",
@@ -24,6 +26,8 @@ VERBS = {
     "evaluate": "score a model on data with ground truth",
     "experiment": "run a paper's table: train, evaluate, and show it beside the printed numbers",
     "models": "list models, their presets, and the weights that ship",
+    "recipes": "list what can be trained by name",
+    "settings": "list every setting of a model, a data source or a recipe, with its meaning and range",
     "data": "list, make and look at data",
     "bench": "measure speed, memory and work of models, beside the least their convolutions take",
     "doctor": "check the installation and say what is wrong",
@@ -70,9 +74,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
 
 
+class Parser(argparse.ArgumentParser):
+    """Parses words; what it does not know is answered with the nearest spelling and the usage of the verb."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Parse words; exits with 2 where one is unknown."""
+        parsed, rest = self.parse_known_args(args, namespace)
+        if not rest:
+            return parsed
+        parser: argparse.ArgumentParser = self
+        words = list(sys.argv[1:] if args is None else args)
+        while (verbs := _subparsers(parser)) and (name := next((w for w in words if w in verbs), None)):
+            parser, words = verbs[name], words[words.index(name) + 1 :]
+        options = [word.partition("=")[0] for word in rest if word.startswith("--")]
+        hint = f" {nearest(options[0], parser._option_string_actions)}" if options else ""
+        parser.error(f"unrecognized arguments: {' '.join(rest)}.{hint}")
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and a message, and exit with 2."""
+        name = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if name is not None:
+            choices = [word.strip(" '") for word in name.group(2).split(",")]
+            message = f"{name.group(1)!r} is unknown. {nearest(name.group(1), choices)}"
+        super().error(message)
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of a parser's verbs by name."""
+    actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(actions[0].choices) if actions else {}
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser; only the verb that was asked for is imported and fills its part."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="scenewise",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -80,7 +115,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"scenewise {scenewise.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    asked = next((word for word in words if not word.startswith("-")), None)
+    first_word = next((word for word in words if not word.startswith("-")), None)
     for name, help_text in VERBS.items():
         verb = verbs.add_parser(
             name,
@@ -88,7 +123,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             description=help_text[0].upper() + help_text[1:] + ".",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if name == asked:
+        if name == first_word:
             module = importlib.import_module(f"scenewise.cli.{name}")
             module.add_arguments(verb)
             verb.epilog = verb.epilog or getattr(module, "EXAMPLE", None)

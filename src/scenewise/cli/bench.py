@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--frames", type=int, metavar="T", help="frames of a training step; default: 2, of images 1")
     what.add_argument("--slots", type=int, metavar="K", help="number of slots; default: the model's")
     what.add_argument("--bf16", action="store_true", help="convolutions in bfloat16")
-    what.add_argument("--recompute", action="store_true", help="recompute cells in the backward pass")
-    what.add_argument("--compile", action="store_true", help="stream with compiled cells")
+    what.add_argument("--recompute", action="store_true", help="recompute decodes in the backward pass")
+    what.add_argument("--compile", action="store_true", help="stream with compiled decodes")
     what.add_argument("--against", metavar="naive", help="naive: compare with plain autograd; needs a source checkout")
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         from scenewise.cli import main
 
         return main(["data", "bench", *args.models[1:], *(["--json", args.json] if args.json else [])])
-    asked = _asked(args)
+    request = _asked(args)
     import torch
 
     from scenewise.bench import machine
@@ -73,16 +73,16 @@ def run(args: argparse.Namespace) -> int:
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    found = machine.facts(as_device(args.device))
-    content = {"format": 1, "machine": found}
+    facts = machine.facts(as_device(args.device))
+    content = {"format": 1, "machine": facts}
     if not args.markdown:
         print(
-            f"{found['device']}, {found['threads']} threads of {found['cores']} cores, torch {found['torch']}, ", end=""
+            f"{facts['device']}, {facts['threads']} threads of {facts['cores']} cores, torch {facts['torch']}, ", end=""
         )
-        print(f"{found['date']}, load average {found['load']}")
-    for line in machine.warnings(found):
+        print(f"{facts['date']}, load average {facts['load']}")
+    for line in machine.warnings(facts):
         print(f"warning: {line}", file=sys.stderr)
-    content |= _sweep(args, asked) if args.sweep else _bench(args, asked, found)
+    content |= _sweep(args, request) if args.sweep else _bench(args, request, facts)
     if args.json:
         from scenewise.media.files import write_atomically
 
@@ -103,30 +103,31 @@ def _asked(args: argparse.Namespace) -> Any:
         raise InputError("--against", f"must be naive; found {args.against!r}.", "Write --against naive.")
     if args.against:
         naive.check()
-    presets, named = options.words(args.presets) or [], [n for text in args.case for n in options.words(text) or []]
+    presets = options.words(args.presets) or []
+    names = [name for text in args.case for name in options.words(text) or []]
     numbers = (args.batch, args.frames, args.slots, args.device, args.threads)
     ways = (args.bf16, args.recompute, args.compile)
-    asked = cases.Asked(args.models, presets, named, *numbers, *ways)
-    given = [args.models, named, args.batch, args.frames, args.slots, *ways, args.against]
+    request = cases.BenchRequest(args.models, presets, names, *numbers, *ways)
+    words = [args.models, names, args.batch, args.frames, args.slots, *ways, args.against]
     if args.plot and not args.sweep:
         raise InputError("--plot", "draws a sweep only.", "Add --sweep.")
-    if args.sweep and any(given):
+    if args.sweep and any(words):
         remedy = "Leave models, cases and their numbers out."
         raise InputError("--sweep", "sweeps one model at sizes of its own.", remedy)
-    return asked
+    return request
 
 
-def _bench(args: argparse.Namespace, asked: Any, found: dict[str, Any]) -> dict[str, Any]:
+def _bench(args: argparse.Namespace, request: Any, facts: dict[str, Any]) -> dict[str, Any]:
     from scenewise.bench import cases, tables
     from scenewise.bench.measure import measure
 
-    specs, skipped = cases.specs(asked)
+    specs, skipped = cases.specs(request)
     for line in skipped:
         print(line, file=sys.stderr)
     results = [measure(spec, args.repeats, bool(args.against), progress=status(spec.name)) for spec in specs]
     clear_status()
     if args.markdown:
-        print(tables.markdown(results, found))
+        print(tables.markdown(results, facts))
     elif results:
         _print_table("bench", tables.HEAD, tables.rows(results))
         if args.against:
@@ -136,11 +137,11 @@ def _bench(args: argparse.Namespace, asked: Any, found: dict[str, Any]) -> dict[
     return {"results": [result.plain() for result in results], "skipped": skipped}
 
 
-def _sweep(args: argparse.Namespace, asked: Any) -> dict[str, Any]:
+def _sweep(args: argparse.Namespace, request: Any) -> dict[str, Any]:
     from scenewise.bench import sweep, tables
     from scenewise.checkpoint import as_device
 
-    points = sweep.sweep(args.repeats or 3, str(as_device(asked.device)), asked.threads, progress=status("sweep"))
+    points = sweep.sweep(args.repeats or 3, str(as_device(request.device)), request.threads, progress=status("sweep"))
     clear_status()
     fitted = sweep.lines(points)
     if args.plot:

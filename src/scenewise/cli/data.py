@@ -77,6 +77,7 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--seconds", type=float, default=1.0, help="of work per round; default: %(default)s")
     bench.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
     bench.add_argument("--workers", type=int, nargs="+", default=[1, 2], metavar="W", help="default: 1 2")
+    bench.add_argument("--check", action="store_true", help="exit with 1 where a source is slower than it should be")
     bench.add_argument("--json", metavar="FILE", help="write all numbers")
 
 

@@ -30,20 +30,23 @@ def run(args: argparse.Namespace) -> int:
     names = args.sources or generated()
     for name in names:
         SOURCES.get(name)
-    found = []
+    speeds = []
     with Bench(args.workers) as bench:
         for name in names:
             try:
-                found.append(bench.measure(name, settings, args.seconds, args.rounds, status(name)))
+                speeds.append(bench.measure(name, settings, args.seconds, args.rounds, status(name)))
             except InputError as error:
                 if args.sources:
                     raise
                 print(f"{name} is left out: {error}", file=sys.stderr)
     clear_status()
-    _print(found, args.workers)
+    _print(speeds, args.workers)
     if args.json:
-        _write(args.json, found, args)
-    return 0
+        _write(args.json, speeds, args)
+    slow = [speed.source for speed in speeds if speed.too_slow]
+    if args.check and slow:
+        print(f"slower than it should be: {', '.join(slow)}", file=sys.stderr)
+    return 1 if args.check and slow else 0
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -54,13 +57,13 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--workers", f"must lie in [1, 256]; found {args.workers}.")
 
 
-def _print(found: Sequence[Speed], workers: Sequence[int]) -> None:
+def _print(speeds: Sequence[Speed], workers: Sequence[int]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     heads = [f"samples/s, {many} process{'es' * (many > 1)}" for many in workers]
     table = Table("source", "frames", "size", "samples/s of CPU time", "frames/s of CPU time", *heads)
-    for speed in found:
+    for speed in speeds:
         rates = [f"{speed.rates[many]:.4g}" for many in workers]
         size = f"{speed.size[0]} x {speed.size[1]}"
         frames = f"{speed.per_core * speed.frames:.4g}" if speed.frames else "varies"
@@ -70,7 +73,7 @@ def _print(found: Sequence[Speed], workers: Sequence[int]) -> None:
     print(f"medians; {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
 
 
-def _write(path: str, found: Sequence[Speed], args: argparse.Namespace) -> None:
+def _write(path: str, speeds: Sequence[Speed], args: argparse.Namespace) -> None:
     from scenewise.data.shards.one_process import versions
     from scenewise.media.files import write_atomically
 
@@ -82,6 +85,6 @@ def _write(path: str, found: Sequence[Speed], args: argparse.Namespace) -> None:
         "settings": args.settings,
         "seconds": args.seconds,
         "rounds": args.rounds,
-        "sources": [dataclasses.asdict(speed) for speed in found],
+        "sources": [dataclasses.asdict(speed) for speed in speeds],
     }
     write_atomically(path, json.dumps(content, indent=1) + "\n")

@@ -22,9 +22,9 @@ def run(args: argparse.Namespace) -> int:
     if args.again < 0:
         raise InputError("--again", f"must be at least 0; found {args.again}.")
     with Progress(f"checking {args.folder}", unit="shards") as progress:
-        found = check(Path(args.folder), args.again, args.seed, progress)
-    broken = sum(len(finding.broken) for finding in found)
-    for finding in found:
+        findings = check(Path(args.folder), args.again, args.seed, progress)
+    broken = sum(len(finding.broken) for finding in findings)
+    for finding in findings:
         _tell(finding)
     if broken:
         print(

@@ -38,10 +38,10 @@ def known() -> list[dict[str, Any]]:
         described = DESCRIPTIONS.get(name)
         if described is None:
             module = sys.modules[maker.__module__]
-            found: dict[str, Any] = {"what": (module.__doc__ or "").strip().splitlines()[0], "kind": ""}
+            facts: dict[str, Any] = {"what": (module.__doc__ or "").strip().splitlines()[0], "kind": ""}
         else:
-            found = dataclasses.asdict(described)
-        rows.append({"name": name, **found})
+            facts = dataclasses.asdict(described)
+        rows.append({"name": name, **facts})
     return rows
 
 

@@ -15,7 +15,7 @@ from scenewise.errors import InputError
 if TYPE_CHECKING:
     import argparse
 
-    from scenewise.data.shards.writer import Outcome
+    from scenewise.data.shards.writer import WriteOutcome
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,8 +35,9 @@ def run(args: argparse.Namespace) -> int:
     workers = _cores() if args.workers is None else args.workers
     request = WriteRequest(name, args.split, args.samples, settings, args.source, args.overwrite, workers, args.shard)
     title = f"{args.source} ({args.split})"
-    asked: Any = Interruption() if writer.sharded else nullcontext(lambda: False)  # others leave nothing to go on from
-    with asked as stop, Progress(title, unit=writer.unit) as progress:
+    # writers without shards leave nothing to go on from
+    interruption: Any = Interruption() if writer.sharded else nullcontext(lambda: False)
+    with interruption as stop, Progress(title, unit=writer.unit) as progress:
         outcome = writer.write(request, out, progress, stop)
     if outcome is not None:
         return _tell(outcome, f"{args.samples} videos of {title}")
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(outcome: Outcome, what: str) -> int:
+def _tell(outcome: WriteOutcome, what: str) -> int:
     """Say what became of shards, and return the exit code."""
     if outcome.kept:
         print(f"{outcome.kept} of {outcome.total} shards were there already")

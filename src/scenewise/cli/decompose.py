@@ -15,9 +15,8 @@ from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
-    from scenewise.decompose import Decomposer, Result, Summary
+    from scenewise.decompose import Decomposer, Request, Result, Summary
 
 EXAMPLE = """examples:
   scenewise decompose clip.mp4 --out out
@@ -45,11 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_reading(parser)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run the verb."""
-    return process(args, lambda decomposer, video: video.start(decomposer, args))
-
-
 @dataclass
 class Video:
     """One video to be processed.
@@ -66,31 +60,25 @@ class Video:
     content: Any
     background_ids: tuple[int, ...] = (0,)
 
-    def start(self, decomposer: Decomposer, args: argparse.Namespace) -> Result:
+    def start(self, decomposer: Decomposer, request: Request) -> Result:
         """Return the decomposition, to be computed while it is saved."""
-        size = options.result_size(args)
-        result = decomposer.decompose(self.content, args.slots, args.refinements, args.seed, size=size, name=self.name)
-        return self.marked(result)
-
-    def marked(self, result: Result) -> Result:
-        """Tell the result where its video comes from."""
+        result = decomposer.answer(request, self.content, name=self.name)
         result.clip.background_ids = self.background_ids
         if result.clip.origin == "a data source":
             result.clip.origin = self.label
         return result
 
 
-def process(args: argparse.Namespace, start: Callable[[Decomposer, Video], Result]) -> int:
-    """Run a model over every input and write the results; an input that fails does not stop the others.
+def run(args: argparse.Namespace) -> int:
+    """Run the model over every input and write the results; an input that fails does not stop the others.
 
     Args:
-        args: Parsed options: inputs, out, overwrite, formats, and those of model and reading.
-        start: Makes the result of one video.
+        args: Parsed options: inputs, out, overwrite, formats, and those of model, request and reading.
 
     Returns:
         The exit code.
     """
-    decomposer, reading, formats = prepare(args)
+    decomposer, request, reading, formats = prepare(args)
     from scenewise.media.interruption import Interruption
     from scenewise.media.output_folder import distinct
 
@@ -103,7 +91,7 @@ def process(args: argparse.Namespace, start: Callable[[Decomposer, Video], Resul
                 break
             video.name = name
             try:
-                result = start(decomposer, video)
+                result = video.start(decomposer, request)
                 result.keep_bytes = 0
                 with Progress(video.label) as progress:
                     result.save(
@@ -121,28 +109,28 @@ def process(args: argparse.Namespace, start: Callable[[Decomposer, Video], Resul
     return _end(done, failures, interruption())
 
 
-def prepare(args: argparse.Namespace) -> tuple[Decomposer, dict[str, object], list[str] | None]:
+def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, object], list[str] | None]:
     """Check every option and load the model, before any input is opened.
 
     Raises:
         InputError: An option is wrong, or there is no such model or device.
     """
     import scenewise as sw
-    from scenewise.decompose.decomposer import check_limits
-    from scenewise.decompose.run import choose_formats
+    from scenewise.decompose.export.run import choose_formats
 
     formats = options.words(args.formats)
-    check_limits(slots=args.slots, refinements=args.refinements)
-    if args.seed < 0:
-        raise InputError("--seed", f"must be at least 0; found {args.seed}.")
-    options.reading_checked(args)
+    prediction = ("observe", "steps") if hasattr(args, "observe") else ()
+    request = options.request(args, "size", "slots", "refinements", "seed", *prediction)
+    reading = options.reading(args)
     choose_formats(formats)
     decomposer = sw.load(args.model, args.device)
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)
     if args.compile:
         decomposer.compile()
-    return decomposer, options.reading(args, decomposer.size), formats
+    if request.size in (None, decomposer.size):
+        reading["size"] = decomposer.size  # results of another size are made from the source's pixels
+    return decomposer, request, reading, formats
 
 
 def open_inputs(inputs: list[str], reading: dict[str, object]) -> tuple[list[Video], list[str]]:

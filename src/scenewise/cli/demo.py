@@ -78,15 +78,15 @@ def make_video(frame_shape: tuple[int, int, int], args: argparse.Namespace) -> t
 
 
 def _tell(summary: Summary, model: str, out: Path) -> None:
-    from scenewise.decompose.run import peak_memory_mib
+    from scenewise.run_record import peak_memory_mib
 
     if summary.message:
         print(f"  {summary.message}")
     print(f"{model} against the exact truth, {summary.frames} frames:")
-    print(f"  {'measure':<10}" + "".join(f"{name:>12}" for name in _SHOWN) + "   (protocol)")
-    for measure in ("ARI", "F-ARI", "MSE"):
-        cells = [_value(summary, protocol, measure) for protocol in _SHOWN]
-        print(f"  {measure:<10}" + "".join(f"{cell:>12}" for cell in cells))
+    print(f"  {'metric':<10}" + "".join(f"{name:>12}" for name in _SHOWN) + "   (protocol)")
+    for metric in ("ARI", "F-ARI", "MSE"):
+        cells = [_value(summary, protocol, metric) for protocol in _SHOWN]
+        print(f"  {metric:<10}" + "".join(f"{cell:>12}" for cell in cells))
     print("  provide: mean over frames; savi: all frames of the video jointly, so a slot must keep its object")
     rate = summary.frames / max(summary.model_seconds, 1e-9)
     print(f"{rate:.1f} frames/s (all output written: {summary.frames / max(summary.seconds, 1e-9):.1f}), ", end="")
@@ -94,8 +94,8 @@ def _tell(summary: Summary, model: str, out: Path) -> None:
     print(f"open {out / _NAME / 'report.html'}")
 
 
-def _value(summary: Summary, protocol: str, measure: str) -> str:
+def _value(summary: Summary, protocol: str, metric: str) -> str:
     for row in summary.scores:
-        if (row["protocol"], row["metric"]) == (protocol, measure) and row["value"] is not None:
+        if (row["protocol"], row["metric"]) == (protocol, metric) and row["value"] is not None:
             return f"{row['value']:.4f}"
     return "-"

@@ -20,7 +20,7 @@ EXAMPLE = """example:
 Exit code 0: nothing is wrong; 1: something is, and how to mend it is said."""
 
 _NEEDED = ("torch", "lightning", "torchmetrics", "safetensors", "av", "numpy", "scipy", "h5py", "pycocotools", "rich")
-_OPTIONAL = {"mujoco": "scenes3d", "fastapi": "viewer", "uvicorn": "viewer"}
+_OPTIONAL = {"mujoco": "scenes3d"}
 _LEAST_DISK = 1 << 30
 _LEAST_MEMORY = 1 << 30
 
@@ -151,8 +151,8 @@ def _data(findings: Findings) -> None:
     from scenewise.data.footage.cache import default_folder
 
     cache = default_folder()
-    held = sum(f.stat().st_size for f in cache.rglob("*") if f.is_file()) if cache.is_dir() else 0
-    findings.say("data", f"decoded footage kept in {cache}: {held / (1 << 20):.0f} MiB")
+    size = sum(f.stat().st_size for f in cache.rglob("*") if f.is_file()) if cache.is_dir() else 0
+    findings.say("data", f"decoded footage kept in {cache}: {size / (1 << 20):.0f} MiB")
 
 
 def _room(findings: Findings) -> None:

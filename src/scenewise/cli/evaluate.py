@@ -23,20 +23,21 @@ EXAMPLE = """examples:
 Several frames, samples, slots or refinements are scored one row each; NLL and KL are in nats per frame.
 Papers average differently: every number carries the name of the protocol that computed it."""
 
-ASKED = {"videos": "samples", "length": "frames", "slots": "K", "refinements": "R"}
-"""What may be asked for several times, by its key in a row, and what its column is called."""
+COLUMNS = {"videos": "samples", "length": "frames", "slots": "K", "refinements": "R"}
+"""Keys of a row of which several may be asked for, and what their columns are called."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from scenewise.evaluation.protocols import PROTOCOLS
+
     options.add_model(parser, positional=True, several=True)
     parser.add_argument("--data", required=True, metavar="SOURCE", help="a name from `scenewise data list`, or a file")
     add_source_options(parser)
-    protocol_help = (
-        "may be repeated; default: provide, rnem, savi, bound (NLL and KL); "
-        "on request: disentanglement, lds, lds-gap, novel-views, prediction"
-    )
-    parser.add_argument("--protocol", action="append", metavar="NAME", help=protocol_help)
+    registered = [PROTOCOLS.get(name) for name in PROTOCOLS.names()]
+    default, others = (", ".join(p.name for p in registered if p.default == which) for which in (True, False))
+    text = f"may be repeated; default: {default}; run where they are named: {others}"
+    parser.add_argument("--protocol", action="append", metavar="NAME", help=text)
     parser.add_argument("--frames", type=int, nargs="+", metavar="N", help="frames of each video; default: all")
     parser.add_argument(
         "--samples", type=int, nargs="+", default=[200], metavar="N", help="number of videos; default: 200"
@@ -54,17 +55,15 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None and not Path(args.json).absolute().parent.is_dir():
         raise InputError(args.json, "lies in a folder that does not exist.", "Create it first.")
     import scenewise as sw
-    from scenewise.decompose.decomposer import check_limits
+    from scenewise.decompose.request import check_limits
     from scenewise.evaluation.evaluate import evaluate
-    from scenewise.evaluation.on_request import BOUND, check_protocols
-    from scenewise.evaluation.protocols import PROTOCOLS
+    from scenewise.evaluation.protocols import PROTOCOLS, default_protocols
 
     for slots in args.slots or [None]:
         check_limits(slots=slots)
     for refinements in args.refinements or [None]:
         check_limits(refinements=refinements)
-    protocols = args.protocol or [*PROTOCOLS.names(), BOUND]
-    check_protocols(protocols)
+    chosen = [PROTOCOLS.get(name) for name in args.protocol or ()] or default_protocols()
     source = open_source(args.data, args.split, args.settings)
     decomposer = sw.load(args.model, args.device)
     threads.choose(decomposer)
@@ -74,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         rows = evaluate(
             decomposer.model,
             source,
-            protocols,
+            [protocol.name for protocol in chosen],
             videos=args.samples,
             frames=args.frames,
             seeds=args.seeds,
@@ -93,19 +92,19 @@ def run(args: argparse.Namespace) -> int:
 def _tell(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], seconds: float) -> None:
     videos = rows[0]["videos"] if rows else 0
     print(f"{name} on {videos} videos of {args.data} ({args.split}), {len(args.seeds)} seeds, {duration(seconds)}")
-    several = [key for key, column in ASKED.items() if len({row[key] for row in rows if key in row}) > 1]
-    width = max((len(row["measure"]) for row in rows), default=0)
+    several = [key for key in COLUMNS if len({row[key] for row in rows if key in row}) > 1]
+    width = max((len(row["metric"]) for row in rows), default=0)
     wide = max((len(row["protocol"]) for row in rows), default=0)
     for row in rows:
         value = row.get("note", "-") if row["mean"] is None else f"{row['mean']:.4f}"
         spread = "" if row["std"] is None else f" ± {row['std']:.4f}"
-        asked = "".join(f"{ASKED[key]} {row[key]:<5}" for key in several)
-        print(f"  {asked}{row['protocol']:<{max(wide + 1, 10)}}{row['measure']:<{max(width + 1, 12)}}{value}{spread}")
+        settings = "".join(f"{COLUMNS[key]} {row[key]:<5}" for key in several)
+        print(f"  {settings}{row['protocol']:<{max(wide + 1, 10)}}{row['metric']:<{max(width + 1, 12)}}{value}{spread}")
 
 
 def _write(args: argparse.Namespace, decomposer: Any, source: Any, rows: list[dict[str, Any]], seconds: float) -> None:
-    from scenewise.decompose.run import versions
     from scenewise.media import write_atomically
+    from scenewise.run_record import versions
 
     content = {
         "model": {"name": decomposer.name, "path": decomposer.path, "fingerprint": decomposer.fingerprint},

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from scenewise.experiments.campaign import Outcome, Task
+    from scenewise.experiments.campaign import CampaignOutcome, Task
     from scenewise.experiments.experiment import Experiment
 
 EXAMPLE = """examples:
@@ -116,7 +116,7 @@ def _tasks(args: argparse.Namespace, chosen: Sequence[Experiment]) -> list[Task]
 
 def _names(out: Path | None) -> int:
     from scenewise.experiments import experiment as experiments
-    from scenewise.experiments import kept
+    from scenewise.experiments import measured_results
 
     names = experiments.names()
     width = max(map(len, names)) + 2
@@ -125,7 +125,7 @@ def _names(out: Path | None) -> int:
         print(textwrap.fill(file.summary, 118, initial_indent=f"{name:<{width}}", subsequent_indent=" " * width))
         for size, content in file.sizes.items():
             experiment = experiments.load(name, size)
-            done, cells = kept.counted(experiment, (out or Path("runs")) / f"{name}-{size}")
+            done, cells = measured_results.progress(experiment, (out or Path("runs")) / f"{name}-{size}")
             head = f"{'':<{width}}--size {size:<6}{done:>3} of {cells:>3} cells scored   "
             print(f"{head}{content.get('summary', '')}")
     return 0
@@ -209,7 +209,7 @@ def _places_log(args: argparse.Namespace, tasks: Sequence[Task]) -> Path:
     return (tasks[0].folder.root if args.name == ALL else tasks[0].folder.out) / CAMPAIGN / "campaign.log"
 
 
-def _tell(outcome: Outcome) -> None:
+def _tell(outcome: CampaignOutcome) -> None:
     """Print what failed, and what is left with hours."""
     for task, reason in outcome.failed:
         print(f"{task.name}: FAILED, {' '.join(reason.split())}")
@@ -228,23 +228,23 @@ def _tell(outcome: Outcome) -> None:
 
 def _show(args: argparse.Namespace, chosen: Sequence[Experiment], made: bool = False) -> int:
     """Print and write tables and figures of all cells that have scores; of `all`, the tables' files are named."""
-    from scenewise.experiments import kept
+    from scenewise.experiments import measured_results
     from scenewise.experiments.results import provenance, write
 
     shown_any = False
     for experiment in chosen:
         out, _ = _places(args, experiment)
-        results = kept.results(experiment, out)
+        results = measured_results.results(experiment, out)
         if not results:
             continue
         shown_any = True
-        shown, how = experiment.hooks().show(experiment, results), provenance(results)
+        presentation, origin = experiment.hooks().show(experiment, results), provenance(results)
         if args.name != ALL:
-            print(f"\n{shown.text}\n{textwrap.fill(experiment.note, 118)}\n\n{how}")
+            print(f"\n{presentation.text}\n{textwrap.fill(experiment.note, 118)}\n\n{origin}")
         hours = sum(float(result.scores.get("hours") or 0) for result in results)
-        done = sum(map(kept.is_whole, results))
+        done = sum(map(measured_results.is_whole, results))
         print(f"{experiment.name}: {done} of {len(experiment.cells)} cells; {duration(hours * 3600)} of training")
-        for file in write(experiment, shown, out, how):
+        for file in write(experiment, presentation, out, origin):
             print(f"  {file}")
     if not shown_any and not made:
         out, _ = _places(args, chosen[0])
@@ -254,15 +254,14 @@ def _show(args: argparse.Namespace, chosen: Sequence[Experiment], made: bool = F
 
 
 def _keep(args: argparse.Namespace, chosen: Sequence[Experiment]) -> int:
-    from scenewise.experiments import kept
+    from scenewise.experiments import measured_results
 
     for experiment in chosen:
         out, _ = _places(args, experiment)
-        taken = kept.keep(experiment, out)
-        if taken:
-            print(
-                f"{experiment.name}: {taken} cells of {len(experiment.cells)} kept in {kept.file_of(experiment.name)}"
-            )
+        count = measured_results.keep(experiment, out)
+        if count:
+            file = measured_results.file_of(experiment.name)
+            print(f"{experiment.name}: {count} cells of {len(experiment.cells)} kept in {file}")
     return 0
 
 

@@ -51,12 +51,12 @@ def _kinds() -> list[dict[str, Any]]:
 
     from scenewise.models import MODELS
 
-    found = []
+    rows = []
     for name in MODELS.names():
         model = MODELS.get(name)
         text = (sys.modules[model.__module__].__doc__ or model.__doc__ or "").strip()
-        found.append({"name": name, "what": text.splitlines()[0] if text else "", "presets": sorted(model.presets)})
-    return found
+        rows.append({"name": name, "what": text.splitlines()[0] if text else "", "presets": sorted(model.presets)})
+    return rows
 
 
 def _weights() -> list[dict[str, Any]]:
@@ -65,20 +65,20 @@ def _weights() -> list[dict[str, Any]]:
     from scenewise.config import build
     from scenewise.models import MODELS
 
-    found = []
+    rows = []
     for name in shipped():
         path = find(name)
-        kept = read_config(path)
-        config: Any = build(MODELS.get(kept["model"]).config_class, kept["config"], name)
-        found.append(
+        settings = read_config(path)
+        config: Any = build(MODELS.get(settings["model"]).config_class, settings["config"], name)
+        rows.append(
             {
                 "name": name,
-                "kind": kept["model"],
+                "kind": settings["model"],
                 "path": str(path),
-                "size": list(kept["config"].get("size", ("?", "?"))),
+                "size": list(settings["config"].get("size", ("?", "?"))),
                 "slots": config.slots,
                 "mib": sum(f.stat().st_size for f in path.iterdir()) / (1 << 20),
-                "card": dict(kept["card"]),
+                "card": dict(settings["card"]),
             }
         )
-    return found
+    return rows

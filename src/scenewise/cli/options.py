@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from scenewise.decompose import Decomposer
+    from scenewise.decompose import Decomposer, Request
 
 DEFAULT_MODEL = "provide-balls-colour"
 
@@ -49,13 +49,13 @@ def add_model(
 
 def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
     """Print one line for each number of refinements that is asked for and was not validated."""
-    asked = args.refinements if isinstance(args.refinements, list) else [args.refinements]
-    for line in filter(None, map(decomposer.untried, asked)):
+    values = args.refinements if isinstance(args.refinements, list) else [args.refinements]
+    for line in filter(None, map(decomposer.untried, values)):
         print(f"note: {line}", file=sys.stderr)
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:
-    """Add whether cells are compiled first."""
+    """Add whether decodes are compiled first."""
     parser.add_argument(
         "--compile",
         action="store_true",
@@ -76,16 +76,23 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     reading.add_argument("--key", help="name of the array in npz and h5 files with several")
 
 
+class FormatNames:
+    """What can be written, read from the registry when help is printed and no earlier."""
+
+    def __str__(self) -> str:
+        from scenewise.decompose import FORMATS
+
+        return "; ".join(f"{name} ({FORMATS.get(name).files})" for name in FORMATS.names())
+
+
 def add_writing(parser: argparse.ArgumentParser) -> None:
     """Add where results go."""
     parser.add_argument("--out", required=True, metavar="DIR", help="results go to DIR/<name of the input>/")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
-    parser.add_argument(
-        "--formats",
-        metavar="A,B,...",
-        help="what to write, all by default: overlay (mp4), masks (png), coco (json), tracks (csv), labels (npz), "
-        "slots (json), report (html); run.json is always written",
+    formats = parser.add_argument(
+        "--formats", metavar="A,B,...", help="what to write, all by default: %(writers)s; run.json is always written"
     )
+    formats.writers = FormatNames()  # type: ignore[attr-defined]  # argparse fills attributes of an option in
     parser.add_argument("--seed", type=int, default=0, help="seed of the posterior noise; default: %(default)s")
 
 
@@ -116,14 +123,14 @@ def numbers(text: str | None, option: str, *counts: int) -> tuple[int, ...] | No
     if text is None:
         return None
     parts = text.replace("x", ",").split(",")
-    wanted = " or ".join(map(str, counts))
+    counts_text = " or ".join(map(str, counts))
     try:
-        found = tuple(int(part) for part in parts)
+        values = tuple(int(part) for part in parts)
     except ValueError:
-        raise InputError(option, f"expected {wanted} whole numbers with commas; found {text!r}.") from None
-    if len(found) not in counts:
-        raise InputError(option, f"expected {wanted} numbers with commas; found {text!r}.")
-    return found
+        raise InputError(option, f"expected {counts_text} whole numbers with commas; found {text!r}.") from None
+    if len(values) not in counts:
+        raise InputError(option, f"expected {counts_text} numbers with commas; found {text!r}.")
+    return values
 
 
 def words(text: str | None) -> list[str] | None:
@@ -131,40 +138,37 @@ def words(text: str | None) -> list[str] | None:
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
-def result_size(args: argparse.Namespace) -> tuple[int, int] | None:
-    """Return (H, W) of the results, None for the model's own.
+def request(args: argparse.Namespace, *options: str) -> Request:
+    """Return what is asked of the model.
+
+    Args:
+        args: Parsed options.
+        *options: Those that the verb has; a render's `--observe`, for one, is something else than a request's.
 
     Raises:
-        InputError: The option is malformed or out of range.
+        InputError: An option is malformed or out of range.
     """
-    from scenewise.decompose.sizes import checked_size
+    from scenewise.decompose.request import Request
 
-    found = numbers(args.size, "--size", 1, 2)
-    return None if found is None else checked_size((found * 2)[:2], "--size")
+    values = {name: getattr(args, name) for name in options}
+    sides = numbers(values.pop("size", None), "--size", 1, 2)
+    try:
+        return Request(None if sides is None else (sides * 2)[:2], **values)  # type: ignore[arg-type]
+    except InputError as error:
+        raise InputError(f"--{error.subject}", error.problem, error.remedy) from None
 
 
-def reading_checked(args: argparse.Namespace) -> tuple[tuple[int, int] | None, tuple[int, ...] | None]:
-    """Return size of the results and crop where they were given.
+def reading(args: argparse.Namespace) -> dict[str, object]:
+    """Return the options of `read_videos` that were given, but for the size.
 
     Raises:
         InputError: One of the options that say what to read is malformed or out of range.
     """
     from scenewise.media import Selection
 
-    size, crop = result_size(args), numbers(args.crop, "--crop", 4)
+    crop = numbers(args.crop, "--crop", 4)
     Selection(None, crop, args.every, args.start, args.stop)  # type: ignore[arg-type]
-    return size, crop
-
-
-def reading(args: argparse.Namespace, model_size: tuple[int, int]) -> dict[str, object]:
-    """Return the options of `read_videos` that were given; frames have the model's size unless results have another.
-
-    Raises:
-        InputError: An option is malformed.
-    """
-    size, crop = reading_checked(args)
     return {
-        "size": model_size if size in (None, model_size) else None,  # both are made from the source's pixels
         "crop": crop,
         "every": args.every,
         "start": args.start,

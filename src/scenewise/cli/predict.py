@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scenewise.cli import options
-from scenewise.cli.decompose import Video, process
+from scenewise.cli.decompose import run
 
 if TYPE_CHECKING:
     import argparse
 
-    from scenewise.decompose import Decomposer, Result
+__all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """example:
   scenewise predict clip.mp4 --observe 20 --steps 20 --out out
@@ -30,15 +30,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser)
     options.add_compile(parser)
     options.add_reading(parser)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the verb."""
-
-    def start(decomposer: Decomposer, video: Video) -> Result:
-        counts = args.observe, args.steps, args.slots, args.refinements, args.seed
-        size = options.result_size(args)
-        result = decomposer.predict(video.content, *counts, size=size, name=video.name)
-        return video.marked(result)
-
-    return process(args, start)

@@ -59,8 +59,8 @@ class Progress:
         rate = done / max(time.perf_counter() - self._started, 1e-9)
         if total is None:
             return f"{done} {self.unit}, {rate:.1f} {self.unit}/s"
-        left = duration((total - done) / max(rate, 1e-9))
-        return f"{done} of {total} {self.unit}, {rate:.1f} {self.unit}/s, {left} left"
+        remaining = duration((total - done) / max(rate, 1e-9))
+        return f"{done} of {total} {self.unit}, {rate:.1f} {self.unit}/s, {remaining} left"
 
 
 def status(name: str) -> Callable[[str], None]:

@@ -13,7 +13,7 @@ from scenewise.errors import InputError
 if TYPE_CHECKING:
     import argparse
 
-    from scenewise.decompose.rendering import Rendering
+    from scenewise.scenes.rendering import Rendering
 
 EXAMPLE = """examples:
   scenewise render cle-mv#3 --model runs/mulmon-cle-mv/model --observe 0,3,7 --out scene
@@ -44,18 +44,15 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     observed = views(args.observe, "--observe")
     queried = None if args.query == "all" else views(args.query, "--query")
-    if args.seed < 0:
-        raise InputError("--seed", f"must be at least 0; found {args.seed}.")
+    request = options.request(args, "slots", "refinements", "seed")
     import time
 
     import scenewise as sw
-    from scenewise.decompose.decomposer import check_limits
-    from scenewise.decompose.rendering import drawing_model, open_scene, render_scene
-    from scenewise.decompose.rendering_files import described, write_rendering
     from scenewise.media.output_folder import OutputFolder
-    from scenewise.viewer.scene_page import REPORT, write_page
+    from scenewise.scenes.files import described, write_rendering
+    from scenewise.scenes.page import REPORT, write_page
+    from scenewise.scenes.rendering import drawing_model, open_scene, render_scene
 
-    check_limits(slots=args.slots, refinements=args.refinements)
     decomposer = sw.load(args.model, args.device)
     drawing_model(decomposer)
     options.tell_untried(args, decomposer)
@@ -65,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     with OutputFolder(Path(args.out), args.overwrite) as output:
         scene = open_scene(source, index, f"{Path(name).stem}-{index}", decomposer.model)
-        counts = {"slots": args.slots, "refinements": args.refinements, "seed": args.seed}
-        rendering = render_scene(decomposer, scene, observed, queried, **counts)
+        slots, refinements, seed = request.slots, request.refinements, request.seed
+        rendering = render_scene(decomposer, scene, observed, queried, slots=slots, refinements=refinements, seed=seed)
         settings = _settings(args, source, rendering)
         write_page(rendering, output.path / REPORT, decomposer.name, settings | described(decomposer))
         write_rendering(rendering, output.path, decomposer, settings)
@@ -103,8 +100,8 @@ def _settings(args: argparse.Namespace, source: Any, rendering: Rendering) -> di
 
 
 def _tell(args: argparse.Namespace, rendering: Rendering, seconds: float) -> None:
-    from scenewise.decompose.rendering_files import summary
-    from scenewise.viewer.scene_page import REPORT
+    from scenewise.scenes.files import summary
+    from scenewise.scenes.page import REPORT
 
     facts = summary(rendering)
     print(f"{args.scene}: {len(facts['observed'])} views observed, {len(facts['queried'])} drawn, {duration(seconds)}")

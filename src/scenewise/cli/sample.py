@@ -29,16 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     import scenewise as sw
-    from scenewise.decompose.decomposer import check_limits
-    from scenewise.decompose.sampling import sample_scenes, save_scenes
     from scenewise.media.output_folder import check_free
+    from scenewise.scenes.sampling import sample_scenes, save_scenes
 
-    check_limits(slots=args.slots, refinements=args.refinements)
+    request = options.request(args, "slots", "refinements", "seed")
     check_free(Path(args.out), args.overwrite)
     decomposer = sw.load(args.model, args.device)
-    decomposer.model.refuse(args.refinements)
-    scenes = sample_scenes(decomposer.model, args.count, args.slots, args.seed)
-    files = save_scenes(scenes, Path(args.out), decomposer, args.seed, args.overwrite)
+    decomposer.model.refuse(request.refinements)
+    scenes = sample_scenes(decomposer.model, args.count, request.slots, request.seed)
+    files = save_scenes(scenes, Path(args.out), decomposer, request.seed, args.overwrite)
     print(f"{decomposer.name}: {args.count} scenes of {scenes.masks.shape[1]} slots, seed {args.seed}")
     print(f"  {args.out}: {', '.join(files)}")
     return 0

@@ -46,10 +46,10 @@ def named_source(text: str, settings: Sequence[str] = ()) -> tuple[str, dict[str
     if text in SOURCES.names() or not path.exists():
         SOURCES.get(text)
         return text, values
-    known = next((name for name in SOURCES.names() if SOURCES.get(name).source_class.recognises(path)), None)
-    if known is None and path.is_file():
+    source_name = next((name for name in SOURCES.names() if SOURCES.get(name).source_class.recognises(path)), None)
+    if source_name is None and path.is_file():
         return "footage", {"files": [text], **values}
-    return known or "folders", {"path": text, **values}
+    return source_name or "folders", {"path": text, **values}
 
 
 def open_source(text: str, split: str, settings: Sequence[str] = ()) -> Source:
@@ -86,10 +86,10 @@ def source_video(text: str, split: str | None = None) -> tuple[Any, str, tuple[i
     """
     from scenewise.data.shards.reader import made_split
 
-    found = numbered(text)
-    if found is None:
+    match = numbered(text)
+    if match is None:
         return None
-    name, index = found
+    name, index = match
     source = open_source(name, split or made_split(Path(name)) or "test")
     if index >= len(source):
         raise InputError(text, f"the source has videos 0 to {len(source) - 1}.", "Give a smaller number.")

@@ -38,11 +38,10 @@ def work(model: SceneModel) -> float:
     """Return the operations that the layers of a model spend on one frame, forward passes alone."""
     import torch
 
-    from scenewise.models.contract import Observes
     from scenewise.observation import Observation
 
     counts = list[float]()
-    frames = model.clip_frames if isinstance(model, Observes) else 1
+    frames = model.window
     cameras = None if model.viewpoint_size is None else torch.zeros(1, frames, model.viewpoint_size)
     blank = Observation(torch.zeros(1, frames, *model.frame_shape), None, cameras)
 

@@ -12,7 +12,7 @@ from scenewise.cli.options import admit_settings_anywhere
 
 if TYPE_CHECKING:
     from scenewise.training.recipes import Recipe
-    from scenewise.training.run import Outcome
+    from scenewise.training.run import TrainingOutcome
 
 _EPILOG = """\
 examples:
@@ -68,15 +68,15 @@ def run(args: argparse.Namespace) -> int:
     recipe, files, words = _sort(args)
     if args.lds is not None:
         words = [*words, f"model.settings.lds_weight={args.lds}"]
-    chosen, reasons = _recipe(recipe, files, words, args)
+    recipe_text, reasons = _recipe(recipe, files, words, args)
     start = _start(args)
     from scenewise.cli import threads
     from scenewise.cli.train_report import ConsoleReporter
     from scenewise.training.reporter import Reporter
     from scenewise.training.run import Run, is_first
 
-    first, out = is_first(), args.out or Path("runs") / chosen.name
-    training = Run(chosen, out, args.resume, args.until, start)
+    first, out = is_first(), args.out or Path("runs") / recipe_text.name
+    training = Run(recipe_text, out, args.resume, args.until, start)
     threads.choose_for(training.plans[-1].make_model(warm=False), training.device)
     reporter: Any = ConsoleReporter() if first else Reporter()
     with reporter if first else contextlib.nullcontext():
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             reporter.noted(reason)
         if args.dry_run:
             reporter.planned(training.estimate())
-            print(_settings(chosen))
+            print(_settings(recipe_text))
             return 0
         outcome = training.train(args.minutes, reporter)
     if first:
@@ -116,15 +116,15 @@ def _settings(recipe: Recipe) -> str:
 
     texts, before = [], None
     for number, part in enumerate(recipe.parts()):
-        shown = {key: value for key, value in plain(part).items() if key not in ("name", "summary", "stages")}
-        difference = shown if before is None else changes(before, shown)
+        settings = {key: value for key, value in plain(part).items() if key not in ("name", "summary", "stages")}
+        difference = settings if before is None else changes(before, settings)
         head = f"stage {number + 1}, {recipe.stages[number].name}" if recipe.stages else f"recipe {recipe.name}"
         what = "" if before is None else " (what differs from the stage before)"
         texts.append(
             f"{head}{what}\n"
             + textwrap.indent(yaml.safe_dump(difference, sort_keys=False, default_flow_style=None, width=110), "  ")
         )
-        before = shown
+        before = settings
     return "\n" + "\n".join(texts).rstrip()
 
 
@@ -149,8 +149,8 @@ def _recipe(name: str | None, files: list[str], words: list[str], args: argparse
             raise InputError("RECIPE", "is missing.", f"Recipes: {', '.join(recipes.names())}, or a YAML file.")
         from scenewise.training.folder import RunFolder
 
-        kept = plain(RunFolder(args.out).recipe())
-        return recipes.from_plain(recipes.override(kept, words), "command line"), []
+        recipe = plain(RunFolder(args.out).recipe())
+        return recipes.from_plain(recipes.override(recipe, words), "command line"), []
     values, reasons = _footage(name, files)
     return recipes.load(name, words, values), reasons
 
@@ -167,7 +167,7 @@ def _footage(name: str, files: list[str]) -> tuple[dict[str, Any], list[str]]:
     return propose(files)
 
 
-def _tell(outcome: Outcome) -> None:
+def _tell(outcome: TrainingOutcome) -> None:
     resume = f"scenewise train --resume --out {outcome.folder}"
     if outcome.stopped == "--until":
         print(f"Finished {outcome.step} of {outcome.steps} steps; later stages were not asked for.")

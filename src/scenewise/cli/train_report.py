@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from scenewise.training.reporter import Forecast, Reporter, StagePlace
-from scenewise.training.reporter import Progress as Where
+from scenewise.training.reporter import Forecast, Reporter, StagePlace, StepProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +71,7 @@ class ConsoleReporter(Reporter):
             self.bar.remove_task(self._task)
         self._task = self.bar.add_task(str(place) or "training", total=steps, completed=first, text="")
 
-    def progressed(self, progress: Where) -> None:
+    def progressed(self, progress: StepProgress) -> None:
         """Move the bar."""
         text = _line(progress)
         if self.console.is_terminal and self._task is not None:
@@ -95,11 +94,11 @@ class ConsoleReporter(Reporter):
         self.console.print(text, markup=False, soft_wrap=True)
 
 
-def _line(progress: Where) -> str:
+def _line(progress: StepProgress) -> str:
     terms = "  ".join(f"{name} {value:.1f}" for name, value in progress.terms.items())
     end = time.strftime("%a %H:%M", time.localtime(time.time() + progress.seconds_left))
-    left = f"{_hours(progress.seconds_left)} left{' in all' if progress.place.name else ''}"
-    return f"{progress.per_second:.2f} steps/s  loss {progress.loss:.1f}  {terms}  T={progress.clip}  {left}, {end}"
+    rest = f"{_hours(progress.seconds_left)} left{' in all' if progress.place.name else ''}"
+    return f"{progress.per_second:.2f} steps/s  loss {progress.loss:.1f}  {terms}  T={progress.clip}  {rest}, {end}"
 
 
 def _time_of(forecast: Forecast) -> str:

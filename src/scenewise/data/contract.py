@@ -164,11 +164,11 @@ class Source(ABC):
         Raises:
             InputError: The source does not know its cameras.
         """
-        known = self._viewpoints(index, start, frames)
-        if known is None:
+        viewpoints = self._viewpoints(index, start, frames)
+        if viewpoints is None:
             problem = "does not know its viewpoints, which the model takes."
             raise InputError(self.facts.origin, problem, "Use a multi-view source, such as cle-mv.")
-        return np.asarray(known, np.float32)
+        return np.asarray(viewpoints, np.float32)
 
     def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
         """Return what extras hold as `viewpoints`, or None; sources that need no image for it say it more cheaply."""

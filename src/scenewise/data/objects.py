@@ -65,17 +65,17 @@ class Objects:
             Arrays of shape (n,) by name. Floats are ordered; words and whole numbers are categories. Colours of three
             numbers become `red`, `green` and `blue`. Empty where nothing is known.
         """
-        found: dict[str, np.ndarray] = {}
+        columns: dict[str, np.ndarray] = {}
         for name in _FACTORS:
             values = getattr(self, name)
             if values is not None:
-                found |= _factor(name, values, frame or 0)
+                columns |= _factor(name, values, frame or 0)
         where = (self.place, self.position) if frame is None else (self.position, self.place)
-        known = next((np.asarray(values, np.float64) for values in where if values is not None), None)
-        if known is not None:
-            each = known if known.ndim == 2 else known[frame or 0]  # (n, 2 or more)
-            found |= {"x": each[:, 0], "y": each[:, 1]}
-        return found
+        numbers = next((np.asarray(values, np.float64) for values in where if values is not None), None)
+        if numbers is not None:
+            each = numbers if numbers.ndim == 2 else numbers[frame or 0]  # (n, 2 or more)
+            columns |= {"x": each[:, 0], "y": each[:, 1]}
+        return columns
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ class ObjectKeys:
 
     def read(self, extras: Mapping[str, Any], background_ids: Collection[int] = (0,)) -> Objects | None:
         """Return what extras tell of objects, None where they tell nothing."""
-        known = dict(self._known(extras))
-        if not known:
+        columns = dict(self._known(extras))
+        if not columns:
             return None
-        count = max(_count(name, values) for name, values in known.items())
+        count = max(_count(name, values) for name, values in columns.items())
         first = 0 if self.entities else max(background_ids, default=-1) + 1
-        return Objects(np.arange(first, first + count), **known)
+        return Objects(np.arange(first, first + count), **columns)
 
     def _known(self, extras: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
         for name in (field.name for field in fields(self) if field.name != "entities"):

@@ -38,9 +38,9 @@ def palette(colours: int = 8, order: str = "bgr") -> np.ndarray:
     """
     if order not in ("bgr", "rgb") or not 1 <= colours <= len(PALETTE):
         raise InputError("palette", f"expected 1 to 8 colours in order bgr or rgb; found {colours}, {order!r}.")
-    chosen = PALETTE[:colours, ::-1] if order == "bgr" else PALETTE[:colours]
+    colours_of_order = PALETTE[:colours, ::-1] if order == "bgr" else PALETTE[:colours]
     table = np.zeros((256, 3), np.uint8)
-    table[1:] = chosen[np.arange(255) % colours]
+    table[1:] = colours_of_order[np.arange(255) % colours]
     return table
 
 

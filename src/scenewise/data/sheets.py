@@ -38,8 +38,8 @@ def with_objects(samples: Sequence[Sample], background: Sequence[int] = (0,)) ->
     rows = _rows(parts)
     ids = [truth for _, truth in parts if truth is not None]
     if len(ids) == len(parts):
-        known = np.unique(np.concatenate([truth.ravel() for truth in ids]))
-        objects = [int(n) for n in known if n >= 0 and n not in background][:_MOST_OBJECTS]
+        ids_present = np.unique(np.concatenate([truth.ravel() for truth in ids]))
+        objects = [int(n) for n in ids_present if n >= 0 and n not in background][:_MOST_OBJECTS]
         rows += [_alone(rows[0], np.stack(ids) == number) for number in objects]
     return _sheet(rows)
 
@@ -67,8 +67,8 @@ def _first(ids: np.ndarray | None) -> np.ndarray | None:
 
 def _spread(sample: Sample) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Return frames (C, H, W) and ids (H, W) spread over a video."""
-    chosen = np.unique(np.linspace(0, len(sample.frames) - 1, _COLUMNS).astype(int))
-    return [(sample.frames[t], None if sample.ids is None else sample.ids[t]) for t in chosen]
+    times = np.unique(np.linspace(0, len(sample.frames) - 1, _COLUMNS).astype(int))
+    return [(sample.frames[t], None if sample.ids is None else sample.ids[t]) for t in times]
 
 
 def _rows(parts: Sequence[tuple[np.ndarray, np.ndarray | None]]) -> list[np.ndarray]:

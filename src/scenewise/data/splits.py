@@ -82,8 +82,8 @@ def check_span(start: int, frames: int | None, length: int, origin: str) -> tupl
     """
     stop = length if frames is None else start + frames
     if not 0 <= start < stop <= length:
-        asked = f"frames {start} to {stop - 1}" if stop > start else f"{stop - start} frames from {start}"
-        raise InputError(origin, f"{asked} asked for, a video has frames 0 to {length - 1}.", "Ask for a shorter span.")
+        span = f"frames {start} to {stop - 1}" if stop > start else f"{stop - start} frames from {start}"
+        raise InputError(origin, f"{span} asked for, a video has frames 0 to {length - 1}.", "Ask for a shorter span.")
     return start, stop
 
 

@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scenewise.decompose.clip import Clip, open_clip
-    from scenewise.decompose.contract import FORMATS, ExportContext, Exporter, Summary
     from scenewise.decompose.decomposer import Decomposer, load
-    from scenewise.decompose.frame_result import FrameResult
+    from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
+    from scenewise.decompose.request import Request
     from scenewise.decompose.result import Result
+    from scenewise.frame_result import FrameResult
+    from scenewise.summary import Summary
 
 _PUBLIC = {
-    "Clip": "clip",
-    "Decomposer": "decomposer",
-    "ExportContext": "contract",
-    "Exporter": "contract",
-    "FORMATS": "contract",
-    "FrameResult": "frame_result",
-    "Result": "result",
-    "Summary": "contract",
-    "load": "decomposer",
-    "open_clip": "clip",
+    "Clip": "scenewise.decompose.clip",
+    "Decomposer": "scenewise.decompose.decomposer",
+    "ExportContext": "scenewise.decompose.export.base",
+    "Exporter": "scenewise.decompose.export.base",
+    "FORMATS": "scenewise.decompose.export.base",
+    "FrameResult": "scenewise.frame_result",
+    "Request": "scenewise.decompose.request",
+    "Result": "scenewise.decompose.result",
+    "Summary": "scenewise.summary",
+    "load": "scenewise.decompose.decomposer",
+    "open_clip": "scenewise.decompose.clip",
 }
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "ExportContext",
     "Exporter",
     "FrameResult",
+    "Request",
     "Result",
     "Summary",
     "load",
@@ -43,7 +47,7 @@ if not TYPE_CHECKING:  # a type checker that sees it takes every misspelt name f
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used."""
         if name in _PUBLIC:
-            return getattr(importlib.import_module(f"scenewise.decompose.{_PUBLIC[name]}"), name)
+            return getattr(importlib.import_module(_PUBLIC[name]), name)
         raise AttributeError(f"module 'scenewise.decompose' has no attribute {name!r}")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from scenewise.data.contract import Sample
 from scenewise.data.resize import nearest_pixels
-from scenewise.decompose.sizes import checked_size
+from scenewise.decompose.request import checked_size
 from scenewise.errors import InputError
 from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
 from scenewise.media.reader import MediaFrame, Selection, VideoReader
@@ -112,7 +112,20 @@ def open_clip(
         >>> {(frame.image.shape, frame.given.shape) for frame in large}  # results, and what the model takes
         {((96, 96, 3), (32, 32, 3))}
     """
-    fitting = _Fitting(frame_shape, resize, checked_size(size) or frame_shape[1:])
+    return clip_at(video, frame_shape, checked_size(size), resize=resize, name=name, **reading)
+
+
+def clip_at(
+    video: Any,
+    frame_shape: tuple[int, int, int],
+    size: tuple[int, int] | None,
+    *,
+    resize: bool = True,
+    name: str | None = None,
+    **reading: Any,
+) -> Clip:
+    """Take whatever holds a video, as `open_clip` does, at a size that was checked before."""
+    fitting = _Fitting(frame_shape, resize, size or frame_shape[1:])
     if isinstance(video, Clip):
         return _opened(video, size is not None, fitting)
     if reading and not isinstance(video, (str, Path)):

@@ -12,25 +12,27 @@ import torch
 from torch import Tensor
 
 from scenewise.checkpoint import Card, load_model
-from scenewise.decompose.clip import ClipFrame, as_image, open_clip
-from scenewise.decompose.frame_result import FrameResult
-from scenewise.decompose.result import Result, Settings
-from scenewise.decompose.sizes import checked_size, draw, scaled
+from scenewise.config import plain
+from scenewise.decompose.clip import ClipFrame, as_image, clip_at
+from scenewise.decompose.export.run import export
+from scenewise.decompose.request import Request, check_limits
+from scenewise.decompose.result import ModelFacts, Result
+from scenewise.decompose.sizes import draw, image_size, scaled
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Observes, Predictor, Recurrent, Refining, SceneModel, State
-from scenewise.variational.compiled import CompiledEngine, compile_cells
+from scenewise.models.contract import Decodes, Predictor, SceneModel, State
+from scenewise.variational.compiled import CompiledEngine, compile_decodes
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from scenewise.decomposition import Decomposition
+    from scenewise.frame_result import FrameResult
 
 SPREAD_SAMPLES = 4
 """Posterior samples that are decoded for a frame's uncertainty."""
 
 _SPREAD_KEY = 1 << 20  # keeps this noise apart from that of the refinements
-_LIMITS = {"slots": (1, 256), "refinements": (1, 64)}
 
 
 def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> Decomposer:
@@ -108,12 +110,29 @@ class Decomposer:
     @property
     def recurrent(self) -> bool:
         """Whether slots keep their objects from frame to frame; otherwise each frame is taken apart by itself."""
-        return isinstance(self.model, (Recurrent, Observes))
+        return self.model.keeps_slots or self.model.window > 1
 
     @property
     def compiled(self) -> bool:
         """Whether the model runs as compiled graphs."""
-        return isinstance(getattr(self.model, "engine", None), CompiledEngine)
+        return isinstance(self.model.engine, CompiledEngine)
+
+    def facts(self) -> ModelFacts:
+        """Return what records and verdicts say of the model."""
+        return ModelFacts(
+            name=self.name,
+            kind=getattr(self.model, "registered_name", type(self.model).__name__),
+            path=self.path,
+            fingerprint=self.fingerprint,
+            size=self.size,
+            slots=self.slots,
+            refinements=getattr(self.model.config, "refinements", None),
+            device=str(self.device),
+            compiled=self.compiled,
+            keeps_slots=self.recurrent,
+            validated=self.card.validated,
+            settings=plain(self.model.config),
+        )
 
     def compile(self) -> Decomposer:
         """Let the model run as compiled graphs, made with the first frame, and return this decomposer.
@@ -124,7 +143,7 @@ class Decomposer:
         Raises:
             InputError: The model has nothing to compile.
         """
-        compile_cells(self.model)
+        compile_decodes(self.model)
         return self
 
     def untried(self, refinements: int | None) -> str | None:
@@ -133,10 +152,10 @@ class Decomposer:
         Args:
             refinements: R, the model's own where None.
         """
-        if refinements is None or not isinstance(self.model, Refining):
+        trained = self.model.refinement_range
+        if refinements is None or trained is None:
             return None
-        own, most = int(self.model.config.refinements), self.model.trained_refinements
-        low, high = self.card.validated.refinements or (own, most)
+        low, high = self.card.validated.refinements or trained
         if low <= refinements <= high:
             return None
         numbers = f"{low} to {high}" if low < high else f"{low}"
@@ -154,10 +173,7 @@ class Decomposer:
             seed: Seed of the posterior noise.
         """
         check_limits(slots=slots)
-        if isinstance(self.model, Recurrent):
-            return self.model.initial_state(batch, slots, seed)
-        count = torch.tensor(self.slots if slots is None else slots)
-        return {"seed": torch.tensor(seed), "frame": torch.tensor(0), "slots": count}
+        return self.model.initial_state(batch, slots, seed)
 
     def step(
         self, frame: Any, state: State | None = None, refinements: int | None = None, resize: bool = False
@@ -166,13 +182,13 @@ class Decomposer:
 
         Args:
             frame: A `MediaFrame`, an image (H, W, C) of uint8 or floats in [0, 1], or a tensor (C, H, W) or
-                (B, C, H, W) of floats in [0, 1] or uint8.
+                (B, C, H, W) of floats in [0, 1] or uint8; as (B, t, C, H, W) several frames.
             state: What `initial_state` or the last `step` returned; None begins a video.
             refinements: R, the model's own where None.
             resize: Scale a frame of another size; otherwise it is an error. Tensors are never scaled.
 
         Returns:
-            The decomposition with T = 1, and the state for the next frame.
+            The decomposition, with T = 1 for one frame, and the state for the next.
 
         Raises:
             InputError: The frame does not fit the model, or holds NaN.
@@ -181,34 +197,21 @@ class Decomposer:
         tensor = self._tensor(frame, resize)
         if state is None:
             state = self.initial_state(len(tensor))
-        if isinstance(self.model, Recurrent):
-            return self.model.step(tensor, state, refinements)
-        return self._alone(tensor, state, refinements)
+        return self.model.step(tensor, state, refinements)
 
     def _tensor(self, frame: Any, resize: bool) -> Tensor:
-        """Return (B, C, H, W) on the model's device."""
+        """Return (B, t, C, H, W) on the model's device."""
         if not isinstance(frame, torch.Tensor):
             image = as_image(frame, self.frame_shape, resize)
             writable = np.require(image, requirements="W")  # torch warns of arrays it could not write to
             frame = torch.from_numpy(writable).permute(2, 0, 1)  # (C, H, W)
-        if frame.ndim not in (3, 4):
-            raise InputError("frame", f"expected (C, H, W) or (B, C, H, W); found {tuple(frame.shape)}.")
+        if frame.ndim not in (3, 4, 5):
+            problem = f"expected (C, H, W), (B, C, H, W) or (B, t, C, H, W); found {tuple(frame.shape)}."
+            raise InputError("frame", problem)
         frame = frame.to(self.device)
         tensor = frame.float() / 255 if frame.dtype == torch.uint8 else frame.float()
-        return tensor if tensor.ndim == 4 else tensor[None]
-
-    @torch.no_grad()
-    def _alone(self, frame: Tensor, state: State, refinements: int | None) -> tuple[Decomposition, State]:
-        """Explain a frame with a model that carries nothing from frame to frame; slots are linked to those before."""
-        from scenewise.decompose.linking import contributions, link
-        from scenewise.observation import Observation
-
-        seed = int(state["seed"]) + int(state["frame"])
-        output = self.model(Observation(frame[:, None]), int(state["slots"]), refinements, seed)
-        part = output.decomposition.detach()
-        if "shown" in state:
-            part = link(part, state["shown"])
-        return part, {**state, "frame": state["frame"] + 1, "shown": contributions(part)}
+        tensor = tensor[None] if tensor.ndim == 3 else tensor
+        return tensor if tensor.ndim == 5 else tensor.unsqueeze(1)
 
     # -- videos -----------------------------------------------------------------------------------------------------
 
@@ -248,9 +251,8 @@ class Decomposer:
             >>> bool(np.allclose(result.masks.sum(1), 1, atol=1e-5))
             True
         """
-        check_limits(slots=slots, refinements=refinements)
-        clip = open_clip(video, self.frame_shape, size=size, resize=resize, name=name, **reading)
-        return Result(self, clip, Settings(slots, refinements, seed, resize=resize, size=checked_size(size)))
+        request = Request(size, slots, refinements, seed)  # type: ignore[arg-type]  # one number is a square
+        return self.answer(request, video, resize=resize, name=name, **reading)
 
     def predict(
         self,
@@ -289,73 +291,75 @@ class Decomposer:
             >>> [frame.predicted for frame in result]
             [False, False, True, True]
         """
-        check_limits(slots=slots, refinements=refinements)
-        if not isinstance(self.model, Predictor):
-            raise InputError(self.name, "cannot predict.", "Use a model of the kind provide.")
-        for option, value in (("observe", observe), ("steps", steps)):
-            if value < 1:
-                raise InputError(option, f"must be at least 1; found {value}.")
-        clip = open_clip(video, self.frame_shape, size=size, resize=resize, name=name, **reading)
-        if clip.length_hint is not None:
-            clip.length_hint = observe + steps
-        return Result(self, clip, Settings(slots, refinements, seed, observe, steps, resize, checked_size(size)))
+        request = Request(size, slots, refinements, seed, observe, steps)  # type: ignore[arg-type]
+        return self.answer(request, video, resize=resize, name=name, **reading)
 
-    def stream(self, video: Any, settings: Settings | None = None) -> Iterator[FrameResult]:
+    def answer(
+        self, request: Request, video: Any, *, resize: bool = True, name: str | None = None, **reading: Any
+    ) -> Result:
+        """Take a video apart, and predict how it goes on, as a request has it; see `decompose` and `predict`.
+
+        Args:
+            request: Size, slots, refinements, seed, and how much to observe and predict.
+            video: As in `decompose`, like `resize`, `name` and `reading`.
+            resize: Scale frames to the model's size.
+            name: For titles.
+            **reading: Options of `read_video`.
+
+        Raises:
+            InputError: The model cannot predict, or the video cannot be read.
+        """
+        if request.steps and not isinstance(self.model, Predictor):
+            raise InputError(self.name, "cannot predict.", "Use a model of the kind provide.")
+        clip = clip_at(video, self.frame_shape, request.size, resize=resize, name=name, **reading)
+        if request.observe is not None and clip.length_hint is not None:
+            clip.length_hint = request.observe + request.steps
+        return Result(clip, request, self.facts(), partial(self.stream, clip, request), export)
+
+    def stream(self, video: Any, request: Request | None = None) -> Iterator[FrameResult]:
         """Yield one result per frame, then the predicted ones, in constant memory.
 
-        A model that explains clips as wholes is shown the frames to observe together, or else clips of its own length.
+        A model that explains clips as wholes gets the frames to observe together, or else clips of its own length.
 
         Args:
             video: As in `decompose`.
-            settings: Slots, refinements, seed, size of the results, and how much to observe and predict.
+            request: Slots, refinements, seed, size of the results, and how much to observe and predict.
 
         Raises:
             InputError: The video cannot be read, or ends before the frames to observe.
         """
-        chosen = settings or Settings()
-        clip = open_clip(video, self.frame_shape, size=chosen.size, resize=chosen.resize)
+        request = request or Request()
+        clip = clip_at(video, self.frame_shape, request.size)
         frames = iter(clip)
-        seen = _Seen(itertools.islice(frames, chosen.observe))
-        state = yield from (self._clips(seen, chosen) if isinstance(self.model, Observes) else self._one(seen, chosen))
-        if chosen.observe is not None and seen.count < chosen.observe:
-            problem = f"has fewer than the {chosen.observe} frames to observe."
+        past = _Past(itertools.islice(frames, request.observe))
+        state = yield from self._explain(past, request)
+        if request.observe is not None and past.count < request.observe:
+            problem = f"has fewer than the {request.observe} frames to observe."
             raise InputError(clip.origin or clip.name, problem, "Observe fewer.")
-        last = seen.last
-        for _ in range(chosen.steps):
+        last = past.last
+        for _ in range(request.steps):
             before = state
             part, state = self.model.predict(before, 1)  # type: ignore[operator]
             truth = next(frames, None)
-            here = truth or _following(last)
-            spread = self._later(part, before, chosen.seed, here)
-            yield self._result(here, part, spread, predicted=True, known=truth is not None)
-            last = [*last, here][-2:]
+            frame = truth or _following(last)
+            spread = self._spread_later(part, before, state, request.seed, frame)
+            yield self._result(frame, part, spread, predicted=True, known=truth is not None)
+            last = [*last, frame][-2:]
 
-    def _one(self, frames: Iterable[ClipFrame], chosen: Settings) -> Generator[FrameResult, None, State]:
-        """Explain frames one by one; returns the state after the last."""
-        state = self.initial_state(1, chosen.slots, chosen.seed)
-        for frame in frames:
+    def _explain(self, frames: Iterable[ClipFrame], request: Request) -> Generator[FrameResult, None, State]:
+        """Explain frames, as many together as the model was made for; returns the state after the last."""
+        length, source = self.model.window, iter(frames)
+        if length > 1 and request.observe is not None:
+            length = request.observe
+        state = self.initial_state(1, request.slots, request.seed)
+        while clip := list(itertools.islice(source, length)):
+            tensors = [self._tensor(np.asarray(frame.given), False) for frame in clip]
+            images = torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]  # (1, t, C, H, W)
             before = state
-            part, state = self.step(np.asarray(frame.given), before, chosen.refinements)
-            yield self._result(frame, part, self._later(part, before, chosen.seed, frame))
-        return state
-
-    def _clips(self, frames: Iterable[ClipFrame], chosen: Settings) -> Generator[FrameResult, None, State]:
-        """Explain clips as wholes, those to observe as one, and link each to the one before; as `_one` otherwise."""
-        from scenewise.decompose.linking import contributions, link
-
-        model: Any = self.model
-        model.refuse(chosen.refinements)
-        length, rest = chosen.observe or model.clip_frames, iter(frames)
-        state, before = dict[str, Tensor](), None
-        while clip := list(itertools.islice(rest, length)):
-            shown = torch.stack([self._tensor(np.asarray(frame.given), False) for frame in clip], 1)  # (1, T, C, H, W)
-            found, state = model.observe(shown, chosen.slots, chosen.seed)
-            linked = found if before is None else link(found, before)
+            parts, state = self.model.step(images, before, request.refinements)
             for t, frame in enumerate(clip):
-                # the spread is drawn from the state, whose slots are in the model's order
-                spread = self._later(found.frame(t), state, chosen.seed, frame)
-                yield self._result(frame, linked.frame(t), spread)
-            before = contributions(linked.frame(len(clip) - 1))
+                part = parts.frame(t)
+                yield self._result(frame, part, self._spread_later(part, before, state, request.seed, frame))
         return state
 
     def _result(
@@ -366,40 +370,23 @@ class Decomposer:
         predicted: bool = False,
         known: bool = True,
     ) -> FrameResult:
-        own = part.reconstruction[0, 0].permute(1, 2, 0).cpu().numpy()  # (h, w, C)
-        if not np.isfinite(own).all() or not bool(part.masks[0, 0].isfinite().all()):
+        if not bool(part.reconstruction[0, 0].isfinite().all()) or not bool(part.masks[0, 0].isfinite().all()):
             problem = f"gave NaN or infinite values at frame {frame.index}."
             raise InputError(self.name, problem, "Use fewer refinements or another model.")
-        found = draw(part, _size(frame.image))
-        image = _coloured(frame.image)
-        return FrameResult(
-            index=frame.index,
-            time_s=frame.time_s,
-            image=np.zeros_like(image) if predicted else image,
-            labels=found.labels,
-            masks=found.masks,
-            appearance=found.appearance,
-            reconstruction=found.reconstruction,
-            mean=part.mean[0, 0].cpu().numpy(),
-            std=(0.5 * part.log_variance[0, 0]).exp().cpu().numpy(),
-            mse=float(np.mean((frame.given / np.float32(255) - own) ** 2)) if known else float("nan"),
-            kl=float(part.kl[0, 0]),
-            log_likelihood=float(part.log_likelihood[0, 0]),
-            predicted=predicted,
-            truth=image if predicted and known else None,
-            ids=frame.ids,
-            spread=spread,
-            own=None if _size(image) == _size(own) else (_coloured(frame.given) if known else None, own),
-        )
+        return draw(frame, part, spread=spread, predicted=predicted, known=known)
 
-    def _later(
-        self, part: Decomposition, before: State, seed: int, frame: ClipFrame
+    def _spread_later(
+        self, part: Decomposition, before: State, after: State, seed: int, frame: ClipFrame
     ) -> Callable[[], np.ndarray] | None:
         """Return what computes a frame's uncertainty; it holds on to latents and state, not to images."""
         if not isinstance(self.model, Decodes):
             return None
         mean, log_variance = part.mean[0, 0], part.log_variance[0, 0]
-        return partial(self._spread, mean, log_variance, before, seed, frame.index, _size(frame.image))
+        if "order" in after and not self.model.slot_symmetric:  # what a slot draws depends on the model's number of it
+            numbers = after["order"][0].argsort()
+            mean, log_variance = mean[numbers], log_variance[numbers]
+        state = {name: tensor for name, tensor in before.items() if name != "shown"}
+        return partial(self._spread, mean, log_variance, state, seed, frame.index, image_size(frame.image))
 
     @torch.no_grad()
     def _spread(
@@ -409,12 +396,12 @@ class Decomposer:
         noise = seeded_noise((SPREAD_SAMPLES, *mean.shape), seed, index, _SPREAD_KEY, device=mean.device)
         latents = mean + (0.5 * log_variance).exp() * noise  # (S, K, Z)
         masks, appearance = self.model.decode(latents, repeated(before, SPREAD_SAMPLES))  # type: ignore[operator]
-        drawn = (masks * appearance).sum(1)  # (S, C, H, W)
-        return scaled(drawn.var(0).mean(0).sqrt(), size).cpu().numpy()
+        images = (masks * appearance).sum(1)  # (S, C, H, W)
+        return scaled(images.var(0).mean(0).sqrt(), size).cpu().numpy()
 
 
-class _Seen:
-    """Frames that are looked at, once.
+class _Past:
+    """Frames as they go by, counted.
 
     Args:
         frames: The frames.
@@ -438,31 +425,6 @@ class _Seen:
 def repeated(state: Mapping[str, Tensor], times: int) -> State:
     """Return the state of one video as that of `times` equal ones."""
     return {name: t.expand(times, *t.shape[1:]) if t.ndim and len(t) == 1 else t for name, t in state.items()}
-
-
-def check_limits(**options: int | None) -> None:
-    """Raise InputError where slots or refinements lie outside their range.
-
-    Examples:
-        >>> check_limits(slots=7, refinements=None)
-        >>> check_limits(slots=0)
-        Traceback (most recent call last):
-        ...
-        scenewise.errors.InputError: slots: must lie in [1, 256]; found 0.
-    """
-    for name, value in options.items():
-        low, high = _LIMITS[name]
-        if value is not None and not low <= value <= high:
-            raise InputError(name, f"must lie in [{low}, {high}]; found {value}.")
-
-
-def _size(image: np.ndarray) -> tuple[int, int]:
-    return int(image.shape[0]), int(image.shape[1])
-
-
-def _coloured(image: np.ndarray) -> np.ndarray:
-    """Return (H, W, 3) of an image (H, W, 1 or 3)."""
-    return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)
 
 
 def _following(last: list[ClipFrame]) -> ClipFrame:

@@ -2,71 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.decompose.detections import VideoDetections
+from scenewise.decompose.verdict import Evidence
 from scenewise.errors import InputError
+from scenewise.media.placement import Placement
+from scenewise.slot_statistics import Geometry, SlotStatistics
 
 if TYPE_CHECKING:
-    from scenewise.decompose.clip import Clip
-    from scenewise.decompose.contract import Summary
-    from scenewise.decompose.decomposer import Decomposer
-    from scenewise.decompose.frame_result import FrameResult
+    from collections.abc import Callable, Iterator, Sequence
 
-KEPT_BYTES = 64 << 20
-"""Frames are kept for a second look up to this many bytes; a longer video is computed again."""
+    from scenewise.checkpoint import Validated
+    from scenewise.decompose.clip import Clip
+    from scenewise.decompose.request import Request
+    from scenewise.frame_result import FrameResult
+    from scenewise.summary import Summary
+
+REUSE_BYTES = 64 << 20
+"""Frames stay in memory for a second look up to this many bytes; a longer video is computed again."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a video is taken apart.
+class ModelFacts:
+    """What records and verdicts say of the model that takes a video apart.
 
     Attributes:
-        slots: K, the model's own where None.
-        refinements: R, the model's own where None.
-        seed: Seed of the posterior noise.
-        observe: Frames to look at before predicting; all where None.
-        steps: Frames to predict.
-        resize: Whether frames are scaled to the model's size.
-        size: (H, W) of the results, the model's own where None.
+        name: Its name.
+        kind: The name its class is registered under.
+        path: The folder it came from.
+        fingerprint: Short hash of settings and weights.
+        size: (H, W) of the frames it takes.
+        slots: K unless a request has another.
+        refinements: R unless a request has another, None where the model has no such number.
+        device: Where it runs.
+        compiled: Whether it runs as compiled graphs.
+        keeps_slots: Whether slots keep their objects from frame to frame by themselves.
+        validated: What it reaches on data of its own kind.
+        settings: Its settings as plain values.
     """
 
-    slots: int | None = None
-    refinements: int | None = None
-    seed: int = 0
-    observe: int | None = None
-    steps: int = 0
-    resize: bool = True
-    size: tuple[int, int] | None = None
+    name: str
+    kind: str
+    path: str
+    fingerprint: str
+    size: tuple[int, int]
+    slots: int
+    refinements: int | None
+    device: str
+    compiled: bool
+    keeps_slots: bool
+    validated: Validated
+    settings: dict[str, Any]
 
 
 class Result:
     """What a model finds in a video, frame by frame.
 
-    Iterating it runs the model; up to `KEPT_BYTES` of frames are kept, so that a second pass over a short video costs
-    nothing. A long one is computed again, to the same numbers.
+    Iterating it runs the model; up to `REUSE_BYTES` of frames stay in memory, so that a second pass over a short video
+    costs nothing. A long one is computed again, to the same numbers.
 
     Args:
-        decomposer: The model.
         clip: The video.
-        settings: How.
+        request: How it is taken apart.
+        model: By what.
+        frames: Runs the model over the video once more.
+        write: Writes a result; takes the arguments of `save` after it.
 
     Attributes:
-        keep_bytes: Up to how many bytes frames are kept; 0 where one pass is all that is wanted.
+        keep_bytes: Up to how many bytes of frames stay in memory; 0 where one pass is all that is wanted.
         summary: What was found in short, after `save`.
     """
 
-    def __init__(self, decomposer: Decomposer, clip: Clip, settings: Settings) -> None:
-        self.decomposer = decomposer
+    def __init__(
+        self,
+        clip: Clip,
+        request: Request,
+        model: ModelFacts,
+        frames: Callable[[], Iterator[FrameResult]],
+        write: Callable[..., Summary],
+    ) -> None:
         self.clip = clip
-        self.settings = settings
+        self.request = request
+        self.model = model
         self.summary: Summary | None = None
-        self.keep_bytes = KEPT_BYTES
-        self._kept: list[FrameResult] | None = None
+        self.keep_bytes = REUSE_BYTES
+        self._compute = frames
+        self._write = write
+        self._frames: list[FrameResult] | None = None
         self._passes = 0
 
     @property
@@ -77,7 +104,7 @@ class Result:
     @property
     def slots(self) -> int:
         """K."""
-        return self.decomposer.slots if self.settings.slots is None else self.settings.slots
+        return self.model.slots if self.request.slots is None else self.request.slots
 
     def __iter__(self) -> Iterator[FrameResult]:
         """Yield the frames in order.
@@ -85,22 +112,22 @@ class Result:
         Raises:
             InputError: The video cannot be read, or its frames came one by one and were too many to keep.
         """
-        if self._kept is not None:
-            yield from self._kept
+        if self._frames is not None:
+            yield from self._frames
             return
         if self._passes and not self.clip.again:
             raise InputError(self.clip.name, "its frames can be had only once.", "Give a list, an array or a path.")
         self._passes += 1
-        kept: list[FrameResult] | None = []
-        held = 0
-        for frame in self.decomposer.stream(self.clip, self.settings):
-            held += frame.nbytes
-            if held > self.keep_bytes:
-                kept = None
-            if kept is not None:
-                kept.append(frame)
+        frames: list[FrameResult] | None = []
+        size = 0
+        for frame in self._compute():
+            size += frame.nbytes
+            if size > self.keep_bytes:
+                frames = None
+            if frames is not None:
+                frames.append(frame)
             yield frame
-        self._kept = kept
+        self._frames = frames
 
     def collect(self, name: str) -> np.ndarray:
         """Return one array of all frames, leading axis T.
@@ -124,6 +151,16 @@ class Result:
     def mse(self) -> np.ndarray:
         """Error of each frame at the model's own size, shape (T,)."""
         return self.collect("mse")
+
+    def to_supervision(self) -> VideoDetections:
+        """Return one `supervision.Detections` per frame, with the objects' track ids; see `VideoDetections`.
+
+        Raises:
+            InputError: supervision is not installed, or the video cannot be read.
+        """
+        geometry = Geometry(self.clip.size, self.clip.crop)
+        evidence = Evidence(SlotStatistics(self.slots, geometry), self.model.validated, self.model.name)
+        return VideoDetections(self, evidence, Placement(self.clip.size, self.clip.crop, self.clip.source_size))
 
     def save(
         self,
@@ -149,7 +186,5 @@ class Result:
         Raises:
             InputError: The folder is taken or cannot be written, the disk is full, or the video cannot be read.
         """
-        from scenewise.decompose.run import export
-
-        self.summary = export(self, Path(folder), formats, overwrite=overwrite, progress=progress, stop=stop)
+        self.summary = self._write(self, Path(folder), formats, overwrite=overwrite, progress=progress, stop=stop)
         return Path(folder)

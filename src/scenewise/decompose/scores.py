@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.evaluation.protocols import PROTOCOLS
+from scenewise.evaluation.protocols import default_protocols
 from scenewise.metrics import HORIZONS, adjusted_rand_index, over_horizons, squared_error
 
 if TYPE_CHECKING:
-    from scenewise.decompose.frame_result import FrameResult
     from scenewise.evaluation.protocols import Protocol
+    from scenewise.frame_result import FrameResult
 
 PREDICTION = "prediction"
 """Name that scores of predicted frames carry: means over the first j predicted frames, as PROVIDE Fig. 5."""
@@ -85,10 +85,10 @@ class VideoScores:
         images = np.moveaxis(reconstruction, -1, 1), np.moveaxis(frames, -1, 1) / np.float32(255)  # (T, C, H, W)
         observed = "observed frames" if self.mse else ""
         found = []
-        for name in PROTOCOLS.names():
-            values = _values(PROTOCOLS.get(name), labels, ids, images, self.background_ids)
+        for protocol in default_protocols(("labels", "ids", "background_ids", "reconstruction", "frames")):
+            values = _values(protocol, labels, ids, images, self.background_ids)
             for metric, value in values.items():
-                found.append(_row(name, metric, value, observed if metric == "MSE" else self._note(observed)))
+                found.append(_row(protocol.name, metric, value, observed if metric == "MSE" else self._note(observed)))
         return found
 
     def _predictions(self) -> list[dict[str, Any]]:

@@ -2,83 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from scenewise.decompose.frame_result import as_picture
-from scenewise.errors import InputError
+from scenewise.frame_result import FrameResult, as_picture
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
+    from scenewise.decompose.clip import ClipFrame
     from scenewise.decomposition import Decomposition
 
-SMALLEST_SIDE, LARGEST_SIDE = 8, 2048
-"""Pixels that a side of the results may have."""
 
+def draw(
+    frame: ClipFrame,
+    part: Decomposition,
+    *,
+    spread: Callable[[], np.ndarray] | None = None,
+    predicted: bool = False,
+    known: bool = True,
+) -> FrameResult:
+    """Return the first frame of the first video of a decomposition, at the size of the results.
 
-def checked_size(size: int | tuple[int, ...] | None, option: str = "size") -> tuple[int, int] | None:
-    """Return (H, W) in pixels, or None where the model's own size is wanted.
+    Where that is the model's own size it is what the model says.
 
     Args:
-        size: (H, W), or one number for a square.
-        option: Its name, for messages.
-
-    Raises:
-        InputError: It is not one or two whole numbers in [8, 2048].
-
-    Examples:
-        >>> checked_size(128), checked_size((96, 128)), checked_size(None)
-        ((128, 128), (96, 128), None)
-        >>> checked_size(4)
-        Traceback (most recent call last):
-        ...
-        scenewise.errors.InputError: size: height and width must be whole numbers in [8, 2048]; found 4. ...
+        frame: The frame that was explained or predicted, at both sizes.
+        part: What the model says of it.
+        spread: Computes the uncertainty when it is asked for.
+        predicted: The model did not see the frame.
+        known: The frame's picture is known.
     """
-    if size is None:
-        return None
-    sides = tuple(size) if isinstance(size, (tuple, list, torch.Size)) else (size, size)
-    whole = all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in sides)
-    if len(sides) != 2 or not whole or not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
-        problem = f"height and width must be whole numbers in [{SMALLEST_SIDE}, {LARGEST_SIDE}]; found {size}."
-        raise InputError(option, problem, "Leave it out for the model's own size.")
-    return int(sides[0]), int(sides[1])
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What a model found in one frame, as plain arrays of one size.
-
-    Attributes:
-        masks: Float32 in [0, 1], sums to 1 over K, shape (K, H, W).
-        labels: The slot that owns each pixel, uint8, or uint16 beyond 256 slots, shape (H, W).
-        appearance: uint8, shape (K, H, W, 3).
-        reconstruction: Sum over slots of mask times appearance, float32, shape (H, W, C).
-    """
-
-    masks: np.ndarray
-    labels: np.ndarray
-    appearance: np.ndarray
-    reconstruction: np.ndarray
-
-
-def draw(part: Decomposition, size: tuple[int, int]) -> Drawing:
-    """Return the first frame of the first video at any size (H, W); at the model's own it is what the model says."""
-    kind = np.uint8 if part.slots <= 256 else np.uint16
-    masks, appearance = part.masks[0, 0, :, 0], part.appearance[0, 0]  # (K, H, W), (K, C, H, W)
-    if size == tuple(masks.shape[1:]):
-        labels, whole = part.labels[0, 0], part.reconstruction[0, 0]
+    size, own_size = image_size(frame.image), tuple(part.masks.shape[-2:])
+    masks, appearance = part.masks[0, 0, :, 0], part.appearance[0, 0]  # (K, h, w), (K, C, h, w)
+    own = part.reconstruction[0, 0].permute(1, 2, 0).cpu().numpy()  # (h, w, C)
+    if size == own_size:
+        labels, reconstruction = part.labels[0, 0], own
         pictures = as_picture(appearance.permute(0, 2, 3, 1).cpu().numpy())
     else:
         masks = scaled_masks(masks, size)
         labels = masks.argmax(0)
         whole, pictures = _scaled_appearance(appearance, masks, size)
-    reconstruction = whole.permute(1, 2, 0).cpu().numpy()
-    return Drawing(masks.cpu().numpy(), labels.cpu().numpy().astype(kind), pictures, reconstruction)
+        reconstruction = whole.permute(1, 2, 0).cpu().numpy()
+    image = _coloured(frame.image)
+    return FrameResult(
+        index=frame.index,
+        time_s=frame.time_s,
+        image=np.zeros_like(image) if predicted else image,
+        labels=labels.cpu().numpy().astype(np.uint8 if part.slots <= 256 else np.uint16),
+        masks=masks.cpu().numpy(),
+        appearance=pictures,
+        reconstruction=reconstruction,
+        mean=part.mean[0, 0].cpu().numpy(),
+        std=(0.5 * part.log_variance[0, 0]).exp().cpu().numpy(),
+        mse=float(np.mean((frame.given / np.float32(255) - own) ** 2)) if known else float("nan"),
+        kl=float(part.kl[0, 0]),
+        log_likelihood=float(part.log_likelihood[0, 0]),
+        predicted=predicted,
+        truth=image if predicted and known else None,
+        ids=frame.ids,
+        spread=spread,
+        own=None if size == own_size else (_coloured(frame.given) if known else None, own),
+    )
 
 
 def scaled(planes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -119,3 +109,13 @@ def _scaled_appearance(appearance: Tensor, masks: Tensor, size: tuple[int, int])
         whole += masks[k] * large
         pictures[k] = as_picture(large.permute(1, 2, 0).cpu().numpy())
     return whole, pictures
+
+
+def image_size(image: np.ndarray) -> tuple[int, int]:
+    """Return (H, W) of an image (H, W, C)."""
+    return int(image.shape[0]), int(image.shape[1])
+
+
+def _coloured(image: np.ndarray) -> np.ndarray:
+    """Return (H, W, 3) of an image (H, W, 1 or 3)."""
+    return image if image.shape[2] == 3 else np.repeat(image, 3, axis=2)

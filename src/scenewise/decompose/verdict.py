@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import math
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.decompose.contract import (
-    DOUBTFUL,
-    KNOWN,
-    NO_OBJECTS,
-    NOT_TAKEN_APART,
-    UNDECIDED,
-    UNKNOWN,
-    UNVALIDATED,
-)
+from scenewise.summary import DOUBTFUL, KNOWN, NO_OBJECTS, NOT_TAKEN_APART, UNDECIDED, UNKNOWN, UNVALIDATED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scenewise.checkpoint import Validated
+    from scenewise.frame_result import FrameResult
+    from scenewise.slot_statistics import SlotStatistics
 
 FAR_ABOVE = 4.0
 """Footage is unknown where the median error is more than this many times the card's 99th percentile."""
@@ -60,6 +55,49 @@ class RunningMedian:
             return math.nan
         place = int(np.searchsorted(np.cumsum(self._counts), (total + 1) // 2))
         return _LOWEST * 10 ** (place / _PER_DECADE) if place else 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of a video.
+
+    Attributes:
+        name: The verdict in a few words; see `Summary`.
+        message: The same in a sentence, empty where all is well.
+        roles: What each slot is taken for; "not judged" where slots must not be taken for objects.
+        mse: Median error over the frames seen, NaN where there was none.
+    """
+
+    name: str
+    message: str
+    roles: list[str]
+    mse: float
+
+
+class Evidence:
+    """What a verdict on one video rests on, gathered frame by frame.
+
+    Args:
+        statistics: Of its slots; empty.
+        validated: What the model reaches on data of its own kind.
+        model: The model's name.
+    """
+
+    def __init__(self, statistics: SlotStatistics, validated: Validated, model: str) -> None:
+        self.statistics, self.validated, self.model = statistics, validated, model
+        self._median = RunningMedian()
+
+    def add(self, frame: FrameResult) -> None:
+        """Take in the next frame; the error of a predicted one tells nothing of the footage."""
+        self.statistics.add(frame)
+        if not frame.predicted:
+            self._median.add(frame.mse)
+
+    def verdict(self) -> Verdict:
+        """Judge the video by the frames so far."""
+        median, roles = self._median.value(), self.statistics.roles()
+        name, message = judge(median, self.validated, roles, self.model)
+        return Verdict(name, message, ["not judged"] * len(roles) if name in NOT_TAKEN_APART else roles, median)
 
 
 def limit(validated: Validated) -> float | None:

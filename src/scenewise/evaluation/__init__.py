@@ -1,5 +1,16 @@
 """Named protocols that turn decompositions and ground truth into comparable numbers."""
 
-from scenewise.evaluation.protocols import PROTOCOLS, Accumulator, Measure, Protocol, Scores, score_all, table
+from scenewise.evaluation.metric import Metric, Videos
+from scenewise.evaluation.protocols import PROTOCOLS, Accumulator, Protocol, Scores, default_protocols, score_all, table
 
-__all__ = ["PROTOCOLS", "Accumulator", "Measure", "Protocol", "Scores", "score_all", "table"]
+__all__ = [
+    "PROTOCOLS",
+    "Accumulator",
+    "Metric",
+    "Protocol",
+    "Scores",
+    "Videos",
+    "default_protocols",
+    "score_all",
+    "table",
+]

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from scenewise.errors import InputError
-from scenewise.evaluation.evaluate import viewpoints
-from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows, Values, rows_of
+from scenewise.evaluation.batches import viewpoints
+from scenewise.evaluation.rows import rows_of
 from scenewise.metrics import dci_by
 from scenewise.metrics.dci import REGRESSORS
 from scenewise.metrics.iou import labelled_sets, overlaps_of
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from scenewise.data.contract import Sample
+    from scenewise.evaluation.request import Request
+    from scenewise.evaluation.rows import Rows, Values
     from scenewise.metrics import Dci
 
 LEAST_IOU = 0.05
@@ -38,7 +40,7 @@ LEAST_IOU = 0.05
 
 
 @dataclass(frozen=True)
-class ShownObjects:
+class ObjectCodes:
     """N objects with the slots that show them.
 
     Attributes:
@@ -58,35 +60,38 @@ class ShownObjects:
         return {name: column for name, column in self.factors.items() if (column != column[0]).any()}
 
 
-@ON_REQUEST.register("disentanglement")
 def score(request: Request) -> Rows:
     """Measure disentanglement, completeness and informativeness of slots' codes (MulMON; mulmon.md 6)."""
     by_seed = [_measure(gather(request, seed), seed) for seed in request.seeds]
-    return rows_of("disentanglement", by_seed, request, keep=False)
+    return rows_of("disentanglement", by_seed, request, each=False)
 
 
-def gather(request: Request, seed: int) -> ShownObjects:
+def gather(request: Request, seed: int) -> ObjectCodes:
     """Take scenes apart and return the objects that slots show.
 
     Raises:
         InputError: The source does not tell factors of objects, or of other objects than its ids show.
     """
     codes, rows, scenes, left_out = [], [], [], 0
-    for scene, sample, labels, means in _explained(request, seed):
+    for scene, sample, labels, means in _explanations(request, seed):
         for frame, views in _parts(request, len(labels)):
             factors = _factors(request, sample, frame)
-            matched, missed = shown(labels[views], np.asarray(sample.ids)[views], request.source.facts.background_ids)
-            codes += [means[views][0, slot] for slot in matched.values()]
-            rows += [_row(factors, name) for name in matched]
-            scenes += [scene] * len(matched)
+            slots, missed = slots_of_objects(
+                labels[views], np.asarray(sample.ids)[views], request.source.facts.background_ids
+            )
+            codes += [means[views][0, slot] for slot in slots.values()]
+            rows += [_row(factors, name) for name in slots]
+            scenes += [scene] * len(slots)
             left_out += missed
     if not rows:
         raise InputError("disentanglement", "no slot shows an object.", "Train the model longer.")
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    return ShownObjects(np.stack(codes), columns, np.array(scenes), left_out)
+    return ObjectCodes(np.stack(codes), columns, np.array(scenes), left_out)
 
 
-def shown(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int] = (0,)) -> tuple[dict[int, int], int]:
+def slots_of_objects(
+    labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int] = (0,)
+) -> tuple[dict[int, int], int]:
     """Return which slot shows which object, and how many objects none does.
 
     Args:
@@ -100,27 +105,27 @@ def shown(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int] =
     from scipy.optimize import linear_sum_assignment
 
     sets, _ = labelled_sets(labels, ids, "video")
-    found = next(overlaps_of(*sets, background_ids))
+    overlaps = next(overlaps_of(*sets, background_ids))
     objects = np.setdiff1d(sets[1], [-1, *background_ids])
-    first = 0 if found.background is None else 1  # the row of the first object
-    pairs = zip(*linear_sum_assignment(found.iou, maximize=True), strict=True)
-    kept = {int(objects[g - first]): int(k) for g, k in pairs if g >= first and found.iou[g, k] >= LEAST_IOU}
-    return kept, len(objects) - len(kept)
+    first = 0 if overlaps.background is None else 1  # the row of the first object
+    pairs = zip(*linear_sum_assignment(overlaps.iou, maximize=True), strict=True)
+    slots = {int(objects[g - first]): int(k) for g, k in pairs if g >= first and overlaps.iou[g, k] >= LEAST_IOU}
+    return slots, len(objects) - len(slots)
 
 
-def _explained(request: Request, seed: int) -> Iterator[tuple[int, Sample, np.ndarray, np.ndarray]]:
+def _explanations(request: Request, seed: int) -> Iterator[tuple[int, Sample, np.ndarray, np.ndarray]]:
     """Yield number, sample, labels (T, H, W) and posterior means (T, K, Z) of every scene."""
     model, source = request.model, request.source
     device = next(model.parameters()).device
     for first in range(0, request.videos, request.batch):
-        chosen = list(range(first, min(first + request.batch, request.videos)))
-        samples = [source.sample(index, 0, request.frames) for index in chosen]
+        indices = list(range(first, min(first + request.batch, request.videos)))
+        samples = [source.sample(index, 0, request.frames) for index in indices]
         frames = torch.from_numpy(np.stack([sample.frames for sample in samples])).float() / 255
-        observation = Observation(frames, viewpoints=viewpoints(model, source, chosen, request.frames)).to(device)
+        observation = Observation(frames, viewpoints=viewpoints(model, source, indices, request.frames)).to(device)
         with torch.no_grad():
             part = model(observation, request.slots, request.refinements, seed).decomposition
-        request.meter(len(chosen) * request.frames)
-        yield from zip(chosen, samples, part.labels.cpu().numpy(), part.mean.cpu().numpy(), strict=True)
+        request.meter(len(indices) * request.frames)
+        yield from zip(indices, samples, part.labels.cpu().numpy(), part.mean.cpu().numpy(), strict=True)
 
 
 def _parts(request: Request, frames: int) -> list[tuple[int | None, slice]]:
@@ -133,11 +138,11 @@ def _parts(request: Request, frames: int) -> list[tuple[int | None, slice]]:
 def _factors(request: Request, sample: Sample, frame: int | None) -> dict[str, dict[int, object]]:
     """Return the value of every factor by the id of the object."""
     objects = sample.objects
-    known = {} if objects is None else objects.factors(frame)
-    if objects is None or not known:
+    factors = {} if objects is None else objects.factors(frame)
+    if objects is None or not factors:
         origin = request.source.facts.origin
         raise InputError(origin, "does not tell factors of its objects.", "Use data that do, such as cle-mv.")
-    return {name: dict(zip(objects.ids.tolist(), column, strict=False)) for name, column in known.items()}
+    return {name: dict(zip(objects.ids.tolist(), column, strict=False)) for name, column in factors.items()}
 
 
 def _row(factors: dict[str, dict[int, object]], name: int) -> dict[str, object]:
@@ -148,22 +153,22 @@ def _row(factors: dict[str, dict[int, object]], name: int) -> dict[str, object]:
     return {factor: values[name] for factor, values in factors.items()}
 
 
-def _measure(objects: ShownObjects, seed: int) -> Values:
+def _measure(objects: ObjectCodes, seed: int) -> Values:
     factors, scenes = objects.varied(), objects.scenes
-    found, forests = dci_by(REGRESSORS, objects.codes, factors, scenes=scenes, seed=seed).values()
+    scores, forests = dci_by(REGRESSORS, objects.codes, factors, scenes=scenes, seed=seed).values()
     shuffled = objects.codes[np.random.default_rng(seed).permutation(len(objects.codes))]
-    values = _scores(found, "") | _scores(forests, " by forests")
+    values = _scores(scores, "") | _scores(forests, " by forests")
     by_chance, by_forests = dci_by(REGRESSORS, shuffled, factors, scenes=scenes, seed=seed).values()
     values |= _scores(by_chance, " of shuffled codes") | _scores(by_forests, " by forests of shuffled codes")
-    for name, told in found.informativeness.items():
-        values[f"{told.measure} of {name}"] = told.value
-        if told.measure == "accuracy":
-            values[f"accuracy of most frequent {name}"] = told.baseline
+    for name, information in scores.informativeness.items():
+        values[f"{information.metric} of {name}"] = information.value
+        if information.metric == "accuracy":
+            values[f"accuracy of most frequent {name}"] = information.baseline
         else:
             values[f"normalised RMSE of {name} by forests"] = forests.informativeness[name].value
     values |= {"objects": len(scenes), "objects left out": objects.left_out}
     return {name: np.array([value], np.float64) for name, value in values.items()}
 
 
-def _scores(found: Dci, suffix: str) -> dict[str, float]:
-    return {f"disentanglement{suffix}": found.disentanglement, f"completeness{suffix}": found.completeness}
+def _scores(dci: Dci, suffix: str) -> dict[str, float]:
+    return {f"disentanglement{suffix}": dci.disentanglement, f"completeness{suffix}": dci.completeness}

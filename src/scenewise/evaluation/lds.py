@@ -1,4 +1,4 @@
-"""The measures of the LDS papers: protocols `lds` and `lds-gap` (lds.md 4).
+"""The metrics of the LDS papers: protocols `lds` and `lds-gap` (lds.md 4).
 
 Every view or frame is an image by itself. MSE is the squared RGB distance, summed over channels; the background is a
 segment of mIoU. What the authors counted by eye is counted by taking slots away (`metrics.duplicates`), whose
@@ -8,13 +8,13 @@ thresholds are those of lds.md 4.2. `lds-gap` decodes 500 samples of every image
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from scenewise.evaluation.evaluate import batches, viewpoints
-from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows, Values, joined, rows_of
+from scenewise.evaluation.batches import batches, viewpoints
+from scenewise.evaluation.rows import joined, row_of, rows_of
 from scenewise.metrics import (
     adjusted_rand_index,
     duplicates,
@@ -34,21 +34,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scenewise.decomposition import Decomposition
+    from scenewise.evaluation.request import Request
+    from scenewise.evaluation.rows import Rows, Values
 
 SAMPLES, FEW = 500, 50
 """Importance samples of an image: the paper's number, and one that shows how far the estimate has settled."""
-DRAWN = 100
+SUBSET = 100
 """Images on which duplicates are reported too, as the paper does; drawn with a fixed seed."""
 _NO_DIRECTION = 1e-3
 _IDLE = 0.01
 
 
 @dataclass(frozen=True)
-class Explained:
+class ImageScores:
     """N images as a model explains them.
 
     Attributes:
-        images: The truth in [0, 1], shape (N, C, H, W).
+        frames: The truth in [0, 1], shape (N, C, H, W).
         ids: Shape (N, H, W).
         background_ids: The true ids that are background.
         part: The decomposition with B = N, T = 1.
@@ -56,7 +58,7 @@ class Explained:
         latents: Samples of the posterior, shape (N, K, Z).
     """
 
-    images: np.ndarray
+    frames: np.ndarray
     ids: np.ndarray
     background_ids: tuple[int, ...]
     part: Decomposition
@@ -74,100 +76,91 @@ class Explained:
         return self.part.mean[:, 0].cpu().numpy()
 
 
-def quality(found: Explained) -> Values:
+def quality(images: ImageScores) -> Values:
     """Return what the papers' tables hold, and F-ARI, per image."""
-    reconstruction, truth = found.part.reconstruction[:, 0].cpu().numpy(), (found.labels, found.ids)
-    known = {"background_ids": found.background_ids}
+    reconstruction, truth = images.part.reconstruction[:, 0].cpu().numpy(), (images.labels, images.ids)
+    background = images.background_ids
     return {
-        "MSE": squared_error(reconstruction, found.images, "vector"),
-        "MSE per channel": squared_error(reconstruction, found.images),
-        "mIoU": mean_iou(*truth, **known).each,  # type: ignore[arg-type]
-        "mIoU greedy": mean_iou(*truth, matching="greedy", **known).each,  # type: ignore[arg-type]
-        "F-ARI": adjusted_rand_index(*truth, foreground=True, **known).each,  # type: ignore[arg-type]
+        "MSE": squared_error(reconstruction, images.frames, "vector"),
+        "MSE per channel": squared_error(reconstruction, images.frames),
+        "mIoU": mean_iou(*truth, background_ids=background).each,
+        "mIoU greedy": mean_iou(*truth, matching="greedy", background_ids=background).each,
+        "F-ARI": adjusted_rand_index(*truth, foreground=True, background_ids=background).each,
     }
 
 
-def likeness(found: Explained) -> Values:
+def likeness(images: ImageScores) -> Values:
     """Return how alike slots are by their latents, per image: what the prior optimises (lds.md 4.1)."""
-    drawn, centre = similarity(found.latents), similarity(found.means, least=_NO_DIRECTION)
+    samples, centre = similarity(images.latents), similarity(images.means, least=_NO_DIRECTION)
     return {
-        "Sim": drawn.signed,
+        "Sim": samples.signed,
         "Sim of means": centre.signed,
-        "unsigned Sim": drawn.absolute,
+        "unsigned Sim": samples.absolute,
         "unsigned Sim of means": centre.absolute,
-        "LDS": drawn.prior,
+        "LDS": samples.prior,
         "LDS of means": centre.prior,
         "slots without direction": centre.left_out,
-        "length of means": np.linalg.norm(found.means, axis=-1).mean(1),
-        "similar pairs": similar_pairs(found.latents, found.labels) > 0,
+        "length of means": np.linalg.norm(images.means, axis=-1).mean(1),
+        "similar pairs": similar_pairs(images.latents, images.labels) > 0,
     }
 
 
-def doubling(found: Explained) -> Values:
+def doubling(images: ImageScores) -> Values:
     """Return whether images have duplicate slots, by masks and appearance (lds.md 4.2)."""
-    without = takeover(found.scores, found.part.appearance[:, 0].cpu().numpy())
+    without = takeover(images.scores, images.part.appearance[:, 0].cpu().numpy())
     values: Values = {}
     for take in (0.7, 0.5, 0.9):
         pairs, suffix = duplicates(without, take=take), "" if take == 0.7 else f" at {take}"
         values |= {f"duplicates{suffix}": pairs.any, f"object duplicates{suffix}": pairs.objects}
         values |= {f"background split{suffix}": pairs.background}
-    parted = splits(found.labels, found.ids, background_ids=found.background_ids)
-    return values | {"object in two": parted.objects > 0, "background in two": parted.background}
+    segments = splits(images.labels, images.ids, background_ids=images.background_ids)
+    return values | {"object in two": segments.objects > 0, "background in two": segments.background}
 
 
-def economy(found: Explained) -> Values:
+def economy(images: ImageScores) -> Values:
     """Return the bound, and what idle slots cost, per image (lds.md 6.1)."""
-    part = found.part
+    part = images.part
     each = Gaussian(part.mean, part.log_variance).kl(Gaussian(part.prior_mean, part.prior_log_variance)).sum(-1)
     kl = each[:, 0].cpu().numpy()  # (N, K)
-    idle = (found.labels[:, None] == np.arange(part.slots)[:, None, None]).mean((2, 3)) < _IDLE
+    idle = (images.labels[:, None] == np.arange(part.slots)[:, None, None]).mean((2, 3)) < _IDLE
     spent = np.divide((kl * idle).sum(1), idle.sum(1), out=np.full(len(kl), np.nan), where=idle.any(1))
     elbo = (part.log_likelihood - part.kl)[:, 0].cpu().numpy()
     return {"ELBO": elbo, "KL of idle slots": spent, "idle slots": idle.sum(1)}
 
 
-_MEASURES: tuple[Callable[[Explained], Values], ...] = (quality, likeness, doubling, economy)
+_METRICS: tuple[Callable[[ImageScores], Values], ...] = (quality, likeness, doubling, economy)
 
 
-@ON_REQUEST.register("lds")
 def score(request: Request) -> Rows:
     """Measure reconstruction, segmentation, likeness of slots and duplicates (LDS papers; lds.md 4.1 to 4.3)."""
     by_seed = []
     for seed in request.seeds:
         parts: list[Values] = []
         for observation, ids in _observations(request):
-            found = _explain(request, observation, ids, seed)
-            parts.append({name: v for measure in _MEASURES for name, v in measure(found).items()})
+            images = _explain(request, observation, ids, seed)
+            parts.append({name: v for metrics in _METRICS for name, v in metrics(images).items()})
             request.meter(len(ids))
         by_seed.append(joined(parts))
     rows = rows_of("lds", by_seed, request)
-    chosen = drawn_images(len(by_seed[0]["MSE"]))
-    few = [{f"{name} of {DRAWN}": values[name][chosen] for name in _COUNTED} for values in by_seed]
-    return rows + ([] if chosen is None else rows_of("lds", few, request, keep=False))
+    indices = subset(len(by_seed[0]["MSE"]))
+    few = [{f"{name} of {SUBSET}": values[name][indices] for name in _PAIRS} for values in by_seed]
+    return rows + ([] if indices is None else rows_of("lds", few, request, each=False))
 
 
-_COUNTED = ("duplicates", "object duplicates", "background split")
+_PAIRS = ("duplicates", "object duplicates", "background split")
 
 
-def drawn_images(count: int) -> np.ndarray | None:
-    """Return which images the paper's count is made on, None where there are no more than `DRAWN`."""
-    return None if count <= DRAWN else np.sort(np.random.default_rng(0).choice(count, DRAWN, replace=False))
+def subset(count: int) -> np.ndarray | None:
+    """Return which images the paper's count is made on, None where there are no more than `SUBSET`."""
+    return None if count <= SUBSET else np.sort(np.random.default_rng(0).choice(count, SUBSET, replace=False))
 
 
-@ON_REQUEST.register("lds-gap")
 def score_gap(request: Request) -> Rows:
     """Measure the inference gap by 500 importance samples of every image (LDS, BMVC 2021; lds.md 4.4)."""
     if not isinstance(request.model, Weighs):
         note = f"{request.model.registered_name} does not weigh its samples"
-        row: dict[str, Any] = {
-            "protocol": "lds-gap",
-            "measure": "gap",
-            "mean": None,
-            "std": None,
-            "values": [],
-            "empty": 0,
-        }
-        return [row | {"videos": request.videos, "frames": request.videos * request.frames, "note": note}]
+        row = row_of("lds-gap", "gap", [], videos=request.videos, frames=request.videos * request.frames)
+        return [row | {"note": note}]
     by_seed = []
     for seed in request.seeds:
         parts = []
@@ -182,10 +175,10 @@ def score_gap(request: Request) -> Rows:
 def _gaps(weights: dict[str, np.ndarray]) -> Values:
     values: Values = {}
     for name, log_weights in weights.items():
-        found, few = inference_gap(log_weights), inference_gap(log_weights, FEW)
-        named = {"gap": found.gap, f"gap of {FEW}": few.gap, "log p": found.evidence, "bound": found.bound}
-        named |= {"spread": found.spread, "effective samples": found.effective}
-        values |= {f"{key} {name}".rstrip(): each for key, each in named.items()}
+        gap, few = inference_gap(log_weights), inference_gap(log_weights, FEW)
+        scores = {"gap": gap.gap, f"gap of {FEW}": few.gap, "log p": gap.evidence, "bound": gap.bound}
+        scores |= {"spread": gap.spread, "effective samples": gap.effective}
+        values |= {f"{key} {name}".rstrip(): each for key, each in scores.items()}
     return values
 
 
@@ -193,29 +186,29 @@ def _observations(request: Request) -> Iterator[tuple[Observation, np.ndarray]]:
     """Yield a batch's observation on the model's device and its ids, shape (B T, H, W)."""
     model, source = request.model, request.source
     device = next(model.parameters()).device
-    for chosen, drawn, ids in batches(source, request.videos, request.frames, request.batch):
-        cameras = viewpoints(model, source, chosen, request.frames)
-        frames = torch.from_numpy(np.ascontiguousarray(drawn)).float() / 255
+    for indices, pixels, ids in batches(source, request.videos, request.frames, request.batch):
+        cameras = viewpoints(model, source, indices, request.frames)
+        frames = torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255
         yield Observation(frames, viewpoints=cameras).to(device), ids.reshape(-1, *ids.shape[2:])
 
 
 @torch.no_grad()
-def _explain(request: Request, observation: Observation, ids: np.ndarray, seed: int) -> Explained:
+def _explain(request: Request, observation: Observation, ids: np.ndarray, seed: int) -> ImageScores:
     output = request.model(observation, request.slots, request.refinements, seed)
     part = _as_images(output.decomposition)
     mean, log_variance = part.mean[:, 0].cpu().numpy(), part.log_variance[:, 0].cpu().numpy()
     noise = np.random.default_rng(seed).standard_normal(mean.shape)
-    return Explained(
-        images=observation.frames.flatten(0, 1).cpu().numpy(),
+    return ImageScores(
+        frames=observation.frames.flatten(0, 1).cpu().numpy(),
         ids=ids,
         background_ids=request.source.facts.background_ids,
         part=part,
-        scores=_drawn_masks(request.model, part)[:, :, 0].cpu().numpy(),
+        scores=_decoded_masks(request.model, part)[:, :, 0].cpu().numpy(),
         latents=mean + np.exp(0.5 * log_variance) * noise,
     )
 
 
-def _drawn_masks(model: SceneModel, part: Decomposition) -> torch.Tensor:
+def _decoded_masks(model: SceneModel, part: Decomposition) -> torch.Tensor:
     """Return masks (N, K, 1, H, W) that the slots' latents draw. Carved ones leave nothing that could take over."""
     if model.slot_symmetric or not isinstance(model, Decodes):
         return part.masks[:, 0]
@@ -224,4 +217,4 @@ def _drawn_masks(model: SceneModel, part: Decomposition) -> torch.Tensor:
 
 def _as_images(part: Decomposition) -> Decomposition:
     """Return a decomposition of (B, T) frames as that of B T images."""
-    return type(part)(*(getattr(part, name).flatten(0, 1).unsqueeze(1) for name in part.__dataclass_fields__))
+    return part.map(lambda tensor: tensor.flatten(0, 1).unsqueeze(1))

@@ -7,8 +7,8 @@ observed. Velocities are differences over two frames (DDPAE's code), their cosin
 the image size. Numbers are means over the objects of a video, then over videos.
 
 DDPAE's own measure takes a slot to be where its pose puts it (ddpae.md 7). So for models that say where their slots are
-(`Locates`) rows "by positions" stand beside those by boxes, which alone compare with other models; true positions are
-those of boxes in both.
+(`Decomposition.positions`) rows "by positions" stand beside those by boxes, which alone compare with other models; true
+positions are those of boxes in both.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from scenewise.data.contract import Source
-    from scenewise.evaluation.on_request import Values
+    from scenewise.evaluation.rows import Values
 
 SEEN, AHEAD = 10, 5
 """Frames that are observed and predicted, as in PROVIDE Fig. 6."""
 COSINE, SPEED, COUNTED = "velocity cosine", "speed error", "velocities counted"
 BY_POSITIONS = " by positions"
 """Stands in the names of what was measured at the positions that the model itself says."""
-_KNOWN = ("positions", "velocities")
+_MOTION = ("positions", "velocities")
 
 
 def moves(source: Source) -> bool:
     """Return whether a source knows positions or velocities of its objects in the picture, shape (T, n, 2)."""
-    known = source.sample(0, 0, 1).extras
-    return any(np.ndim(known[key]) == 3 and np.shape(known[key])[2] == 2 for key in _KNOWN if key in known)
+    extras = source.sample(0, 0, 1).extras
+    return any(np.ndim(extras[key]) == 3 and np.shape(extras[key])[2] == 2 for key in _MOTION if key in extras)
 
 
-def compared(
+def velocity_scores(
     labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int], positions: np.ndarray | None = None
 ) -> Values:
     """Compare velocities of slots and objects, video by video.
@@ -52,14 +52,14 @@ def compared(
         positions: Where the model itself says its slots are, shape (N, 15, K, 2), None where it does not.
 
     Returns:
-        By measure, shape (N,): the cosine at each predicted frame and over all five, |1 - speed / true speed| over all
+        By metric, shape (N,): the cosine at each predicted frame and over all five, |1 - speed / true speed| over all
         five, and the share of objects and frames that count; NaN where none does. The same by positions where given.
     """
-    found = _compared(labels, ids, background_ids, [None] * len(ids), "")
-    return found if positions is None else found | _compared(labels, ids, background_ids, positions, BY_POSITIONS)
+    boxes = _scores_of(labels, ids, background_ids, [None] * len(ids), "")
+    return boxes if positions is None else boxes | _scores_of(labels, ids, background_ids, positions, BY_POSITIONS)
 
 
-def _compared(
+def _scores_of(
     labels: np.ndarray,
     ids: np.ndarray,
     background_ids: Collection[int],
@@ -69,17 +69,17 @@ def _compared(
     """Compare velocities where slots are by boxes, or by positions."""
     each = [
         velocity_similarity(
-            shown[None],
+            slots[None],
             truth[None],
             SEEN,
             background_ids=background_ids,
-            slot_positions=None if said is None else said[None],
+            slot_positions=None if place is None else place[None],
         )
-        for shown, truth, said in zip(labels, ids, positions, strict=True)
+        for slots, truth, place in zip(labels, ids, positions, strict=True)
     ]
-    cosine, error = (np.stack([getattr(found, name) for found in each]) for name in ("cosine", "speed_error"))
+    cosine, error = (np.stack([getattr(one, name) for one in each]) for name in ("cosine", "speed_error"))
     objects = np.array([len(set(np.unique(truth)) - {-1, *background_ids}) for truth in ids])
-    counted = np.array([found.valid.sum() for found in each])
+    counted = np.array([one.valid.sum() for one in each])
     return {
         **{f"{COSINE}{how} {j + 1}": cosine[:, j] for j in range(AHEAD)},
         f"{COSINE}{how} first {AHEAD}": mean(cosine, axis=1),

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from scenewise.errors import InputError
-from scenewise.evaluation.evaluate import batches, viewpoints
-from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows, Values, joined, rows_of
+from scenewise.evaluation.batches import batches, viewpoints
+from scenewise.evaluation.rows import joined, rows_of
 from scenewise.metrics import mean_iou, squared_error
 from scenewise.metrics.arrays import mean
 from scenewise.metrics.iou import labelled_sets, overlaps_of
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from scenewise.evaluation.request import Request
+    from scenewise.evaluation.rows import Rows, Values
     from scenewise.variational.gaussian import Gaussian
 
 MOST = 6
@@ -59,19 +61,18 @@ class Scenes:
 
     def nearest(self) -> np.ndarray:
         """Return which observed view is nearest to each queried one, shape (B, queries)."""
-        asked, seen = self.viewpoints[:, self.observed :], self.viewpoints[:, : self.observed]
-        return torch.cdist(asked, seen).argmin(2).cpu().numpy()
+        queries, observed = self.viewpoints[:, self.observed :], self.viewpoints[:, : self.observed]
+        return torch.cdist(queries, observed).argmin(2).cpu().numpy()
 
 
 @dataclass(frozen=True)
-class Shown:
+class ViewScores:
     """Views as a model draws them: labels (B, V, H, W) and images (B, V, C, H, W)."""
 
     labels: np.ndarray
     images: np.ndarray
 
 
-@ON_REQUEST.register("novel-views")
 def score(request: Request) -> Rows:
     """Measure images and masks of views that were not observed (MulMON; mulmon.md 6)."""
     model = request.model
@@ -117,9 +118,9 @@ def consistency(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[
 def _consistency(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int]) -> float:
     (predicted, truth), _ = labelled_sets(labels, ids)
     best: dict[int, list[int]] = {}
-    for view, found in zip(truth, overlaps_of(predicted, truth, background_ids), strict=True):
+    for view, overlaps in zip(truth, overlaps_of(predicted, truth, background_ids), strict=True):
         objects = np.setdiff1d(view, [-1, *background_ids])
-        for name, row in zip(objects.tolist(), found.without_background().iou, strict=True):
+        for name, row in zip(objects.tolist(), overlaps.without_background().iou, strict=True):
             best.setdefault(name, []).append(int(row.argmax()))
     same = [len(set(slots)) == 1 for slots in best.values() if len(slots) > 1]
     return float(np.mean(same)) if same else np.nan
@@ -128,47 +129,48 @@ def _consistency(labels: np.ndarray, ids: np.ndarray, background_ids: Collection
 def _scenes(request: Request, seed: int) -> Iterator[Scenes]:
     model, source = request.model, request.source
     device, views = next(model.parameters()).device, request.frames
-    for chosen, drawn, ids in batches(source, request.videos, views, request.batch):
-        cameras = viewpoints(model, source, chosen, views)
+    for indices, pixels, ids in batches(source, request.videos, views, request.batch):
+        cameras = viewpoints(model, source, indices, views)
         if cameras is None:
             raise InputError("viewpoints", "are not taken by the model.")
-        order = np.stack([split(seed, scene, views) for scene in chosen])
-        rows = np.arange(len(chosen))[:, None]
-        frames = torch.from_numpy(np.ascontiguousarray(drawn[rows, order])).to(device).float() / 255
+        order = np.stack([split(seed, scene, views) for scene in indices])
+        rows = np.arange(len(indices))[:, None]
+        frames = torch.from_numpy(np.ascontiguousarray(pixels[rows, order])).to(device).float() / 255
         shuffled = cameras.numpy()[rows, order]
-        known = (torch.from_numpy(shuffled).to(device), ids[rows, order], views // 2)
-        yield Scenes(frames, *known, source.facts.background_ids)
+        cameras = torch.from_numpy(shuffled).to(device)
+        yield Scenes(frames, cameras, ids[rows, order], views // 2, source.facts.background_ids)
 
 
 def _measure(model: Renders, scenes: Scenes, request: Request, seed: int) -> Values:
-    seen = scenes.observed
-    posterior = _observe(model, scenes, request, list(range(seen)), seed)
-    shown = _render(model, posterior, scenes.viewpoints, seed)
-    frames = scenes.frames.cpu().numpy()
-    values = _quality(shown, scenes, slice(0, seen), " observed") | _quality(shown, scenes, slice(seen, None), "")
+    count = scenes.observed
+    posterior = _observe(model, scenes, request, list(range(count)), seed)
+    renderings = _render(model, posterior, scenes.viewpoints, seed)
+    frames, queries = scenes.frames.cpu().numpy(), slice(count, None)
+    values = _quality(renderings, scenes, slice(0, count), " observed") | _quality(renderings, scenes, queries, "")
     nearest = (np.arange(len(frames))[:, None], scenes.nearest())
-    copied = Shown(shown.labels[:, :seen][nearest], frames[:, :seen][nearest])
-    values |= _quality(copied, scenes, slice(seen, None), " of nearest view")
-    values["consistency"] = consistency(shown.labels, scenes.ids, scenes.background_ids)
+    copies = ViewScores(renderings.labels[:, :count][nearest], frames[:, :count][nearest])
+    values |= _quality(copies, scenes, queries, " of nearest view")
+    values["consistency"] = consistency(renderings.labels, scenes.ids, scenes.background_ids)
     values |= _orders(model, scenes, request, seed)
     return values | _curve(model, scenes, request, seed)
 
 
 def _observe(model: Renders, scenes: Scenes, request: Request, views: list[int], seed: int) -> Gaussian:
     frames, cameras = scenes.frames[:, views], scenes.viewpoints[:, views]
-    return model.observe(frames, cameras, request.slots, request.refinements, seed)
+    return model.infer(frames, cameras, request.slots, request.refinements, seed)
 
 
-def _render(model: Renders, posterior: Gaussian, cameras: Tensor, seed: int) -> Shown:
+def _render(model: Renders, posterior: Gaussian, cameras: Tensor, seed: int) -> ViewScores:
     part = model.render(posterior, cameras, seed)
-    return Shown(part.labels.cpu().numpy(), part.reconstruction.cpu().numpy())
+    return ViewScores(part.labels.cpu().numpy(), part.reconstruction.cpu().numpy())
 
 
-def _quality(shown: Shown, scenes: Scenes, views: slice, suffix: str) -> Values:
-    """Return RMSE and mIoU of some views, per scene; `shown` holds these alone or all."""
+def _quality(renderings: ViewScores, scenes: Scenes, views: slice, suffix: str) -> Values:
+    """Return RMSE and mIoU of some views, per scene; `renderings` holds these alone or all."""
     ids, frames = scenes.ids[:, views], scenes.frames[:, views].cpu().numpy()
-    whole = shown.labels.shape[1] == scenes.ids.shape[1]
-    labels, images = (shown.labels[:, views], shown.images[:, views]) if whole else (shown.labels, shown.images)
+    labels, images = renderings.labels, renderings.images
+    if labels.shape[1] == scenes.ids.shape[1]:
+        labels, images = labels[:, views], images[:, views]
     one = mean_iou(labels, ids, background_ids=scenes.background_ids).each
     best = mean_iou(labels, ids, matching="greedy", min_iou=_GREEDY_LEAST, background_ids=scenes.background_ids).each
     return {
@@ -180,16 +182,13 @@ def _quality(shown: Shown, scenes: Scenes, views: slice, suffix: str) -> Values:
 
 def _orders(model: Renders, scenes: Scenes, request: Request, seed: int) -> Values:
     """Return the spread of query scores over orders of the same observed views (mulmon.md 8.5)."""
-    found = []
+    scores = []
     for order in range(ORDERS):
         views = np.random.default_rng((seed, order)).permutation(scenes.observed).tolist()
-        shown = _render(model, _observe(model, scenes, request, views, seed), _asked(scenes), seed)
-        found.append(_quality(shown, scenes, slice(scenes.observed, None), ""))
-    return {f"{name} spread over orders": np.std([f[name] for f in found], 0, ddof=1) for name in ("RMSE", "mIoU")}
-
-
-def _asked(scenes: Scenes) -> Tensor:
-    return scenes.viewpoints[:, scenes.observed :]
+        posterior = _observe(model, scenes, request, views, seed)
+        renderings = _render(model, posterior, scenes.viewpoints[:, scenes.observed :], seed)
+        scores.append(_quality(renderings, scenes, slice(scenes.observed, None), ""))
+    return {f"{name} spread over orders": np.std([one[name] for one in scores], 0, ddof=1) for name in ("RMSE", "mIoU")}
 
 
 def _curve(model: Renders, scenes: Scenes, request: Request, seed: int) -> Values:
@@ -198,8 +197,8 @@ def _curve(model: Renders, scenes: Scenes, request: Request, seed: int) -> Value
     rest, posterior, values = slice(most, None), None, dict[str, np.ndarray]()
     for n in range(most):
         frames, cameras = scenes.frames[:, n : n + 1], scenes.viewpoints[:, n : n + 1]
-        known = (request.slots, request.refinements, seed + n * _NEXT, posterior)
-        posterior = model.observe(frames, cameras, *known)
-        shown = _render(model, posterior, scenes.viewpoints[:, rest], seed)
-        values |= _quality(shown, scenes, rest, f" after {n + 1} view{'s' if n else ''}")
+        noise = seed + n * _NEXT
+        posterior = model.infer(frames, cameras, request.slots, request.refinements, noise, posterior)
+        renderings = _render(model, posterior, scenes.viewpoints[:, rest], seed)
+        values |= _quality(renderings, scenes, rest, f" after {n + 1} view{'s' if n else ''}")
     return {name: value for name, value in values.items() if "greedy" not in name}

@@ -17,61 +17,62 @@ import numpy as np
 import torch
 
 from scenewise.errors import InputError
-from scenewise.evaluation.evaluate import batches
-from scenewise.evaluation.motion import AHEAD, SEEN, compared, moves
-from scenewise.evaluation.on_request import ON_REQUEST, Request, Rows, Values, rows_of
+from scenewise.evaluation.batches import batches
+from scenewise.evaluation.motion import AHEAD, SEEN, moves, velocity_scores
+from scenewise.evaluation.rows import rows_of
 from scenewise.metrics import HORIZONS, adjusted_rand_index, squared_error
 from scenewise.metrics.arrays import mean
-from scenewise.models.contract import Locates, Observes, Predictor
+from scenewise.models.contract import Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from scenewise.decomposition import Decomposition
+    from scenewise.evaluation.request import Request
+    from scenewise.evaluation.rows import Rows, Values
     from scenewise.models.contract import State
 
 OBSERVED = 20
 """Frames that a model looks at, as in PROVIDE Fig. 5."""
 STEPS = HORIZONS[-1]
 """Frames that it predicts."""
-MEASURES = ("ARI", "F-ARI", "MSE")
+METRICS = ("ARI", "F-ARI", "MSE")
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class ForecastScores:
     """Scores of N videos, frame by frame; NaN where nothing can be scored.
 
     Attributes:
         observed: T_0.
-        model: By measure, shape (N, T_0 + T'): of the frames observed, then of those predicted.
-        copied: The same of repeating the last observed frame, shape (N, T').
-        motion: What `motion.compared` tells, one number per video; empty where the source knows no motion.
+        model: By metric, shape (N, T_0 + T'): of the frames observed, then of those predicted.
+        copies: The same of repeating the last observed frame, shape (N, T').
+        motion: What `motion.velocity_scores` tells, one number per video; empty where the source knows no motion.
     """
 
     observed: int
     model: Values
-    copied: Values
+    copies: Values
     motion: Values = field(default_factory=dict)
 
     def values(self) -> Values:
         """Return the numbers of the protocol, one per video, by name."""
-        found: Values = {}
-        for name in MEASURES:
+        scores: Values = {}
+        for name in METRICS:
             ahead = self.model[name][:, self.observed :]
-            found[f"{name} observed"] = mean(self.model[name][:, : self.observed], axis=1)
+            scores[f"{name} observed"] = mean(self.model[name][:, : self.observed], axis=1)
             for j in (j for j in HORIZONS if j <= ahead.shape[1]):
-                found[f"{name} first {j}"] = mean(ahead[:, :j], axis=1)
-                found[f"{name} first {j} of last frame"] = mean(self.copied[name][:, :j], axis=1)
-        return {**found, **self.motion}
+                scores[f"{name} first {j}"] = mean(ahead[:, :j], axis=1)
+                scores[f"{name} first {j} of last frame"] = mean(self.copies[name][:, :j], axis=1)
+        return {**scores, **self.motion}
 
 
-@ON_REQUEST.register("prediction")
 def score(request: Request) -> Rows:
     """Measure predicted frames against the true future (PROVIDE Fig. 5)."""
-    return rows_of("prediction", [foresee(request, seed).values() for seed in request.seeds], request)
+    return rows_of("prediction", [forecast(request, seed).values() for seed in request.seeds], request)
 
 
-def foresee(request: Request, seed: int) -> Foreseen:
+def forecast(request: Request, seed: int) -> ForecastScores:
     """Let a model observe and predict all videos of a request under one seed of its noise.
 
     Raises:
@@ -86,74 +87,70 @@ def foresee(request: Request, seed: int) -> Foreseen:
         problem = f"must be at least {STEPS + 1} for this protocol; found {request.frames}."
         raise InputError("frames", problem, "Use longer videos.")
     parts, moving = [], request.frames >= SEEN + AHEAD and moves(request.source)
-    for _, drawn, ids in batches(request.source, request.videos, observed + STEPS, request.batch):
-        parts.append(_foresee(request, drawn, ids, observed, seed, moving))
-        request.meter(len(drawn) * request.frames)
-    return Foreseen(observed, *(_together(kept) for kept in zip(*parts, strict=True)))
+    for _, pixels, ids in batches(request.source, request.videos, observed + STEPS, request.batch):
+        parts.append(_forecast(request, pixels, ids, observed, seed, moving))
+        request.meter(len(pixels) * request.frames)
+    return ForecastScores(observed, *(_together(values) for values in zip(*parts, strict=True)))
 
 
 def _together(parts: Sequence[Values]) -> Values:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _foresee(
-    request: Request, drawn: np.ndarray, ids: np.ndarray, observed: int, seed: int, moving: bool
+def _forecast(
+    request: Request, pixels: np.ndarray, ids: np.ndarray, observed: int, seed: int, moving: bool
 ) -> tuple[Values, Values, Values]:
     """Return scores of one batch of videos: the model's, the baseline's, and those of motion where asked for."""
     device = next(request.model.parameters()).device
-    frames = torch.from_numpy(np.ascontiguousarray(drawn)).to(device).float() / 255
-    shown = _continued(request, frames[:, :observed], STEPS, seed)
-    labels, images = shown["labels"], shown["images"]
+    frames = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).float() / 255
+    video = _rollout(request, frames[:, :observed], STEPS, seed)
+    labels, images = video["labels"], video["images"]
     truth, background = frames.cpu().numpy(), request.source.facts.background_ids
-    still = [np.repeat(known[:, observed - 1, None], STEPS, 1) for known in (labels, truth)]
-    ahead = [known[:, observed:] for known in (ids, truth)]
+    still = [np.repeat(array[:, observed - 1, None], STEPS, 1) for array in (labels, truth)]
+    future = [array[:, observed:] for array in (ids, truth)]
     motion: Values = {}
     if moving:
-        shown = shown if observed == SEEN else _continued(request, frames[:, :SEEN], AHEAD, seed)
-        few = {name: values[:, : SEEN + AHEAD] for name, values in shown.items()}
-        motion = compared(few["labels"], ids[:, : SEEN + AHEAD], background, few.get("positions"))
-    copied = _scores(still[0], still[1], ahead[0], ahead[1], background)
-    return _scores(labels, images, ids, truth, background), copied, motion
+        video = video if observed == SEEN else _rollout(request, frames[:, :SEEN], AHEAD, seed)
+        few = {name: values[:, : SEEN + AHEAD] for name, values in video.items()}
+        motion = velocity_scores(few["labels"], ids[:, : SEEN + AHEAD], background, few.get("positions"))
+    copies = _scores(still[0], still[1], future[0], future[1], background)
+    return _scores(labels, images, ids, truth, background), copies, motion
 
 
 @torch.no_grad()
-def _continued(request: Request, frames: torch.Tensor, steps: int, seed: int) -> Values:
+def _rollout(request: Request, frames: torch.Tensor, steps: int, seed: int) -> Values:
     """Return what `_kept` names of T_0 + T' frames: observed, then predicted."""
     model: Any = request.model
     parts, state = _look(request, frames, seed)
     for _ in range(steps):  # one at a time, so that no more than labels and images are kept
         part, state = model.predict(state, 1)
-        parts.append(_kept(model, part))
+        parts.append(_kept(part))
     return {name: np.concatenate([part[name] for part in parts], 1) for name in parts[0]}
 
 
 def _look(request: Request, frames: torch.Tensor, seed: int) -> tuple[list[Values], State]:
-    """Return what a model keeps of the frames it observes, one by one or as a whole, and its state after them."""
-    model: Any = request.model
-    if isinstance(model, Observes):
-        request.model.refuse(request.refinements)
-        part, state = model.observe(frames, request.slots, seed)
-        return [_kept(model, part)], state
+    """Return what is kept of the frames that a model observes, one by one or as a whole, and its state after them."""
+    model = request.model
     state, parts = model.initial_state(len(frames), request.slots, seed), []
-    for t in range(frames.shape[1]):
-        part, state = model.step(frames[:, t], state, request.refinements)
-        parts.append(_kept(model, part))
+    for clip in frames.split(frames.shape[1] if model.window > 1 else 1, 1):
+        part, state = model.step(clip, state, request.refinements)
+        parts.append(_kept(part))
     return parts, state
 
 
-def _kept(model: Any, part: Decomposition) -> Values:
+def _kept(part: Decomposition) -> Values:
     """Return labels (B, T, H, W), images (B, T, C, H, W) and, of models that say them, positions (B, T, K, 2)."""
     kept = {"labels": part.labels, "images": part.reconstruction}
-    if isinstance(model, Locates):
-        kept["positions"] = model.positions(part)
+    if part.positions is not None:
+        kept["positions"] = part.positions
     return {name: values.cpu().numpy() for name, values in kept.items()}
 
 
 def _scores(
     labels: np.ndarray, images: np.ndarray, ids: np.ndarray, truth: np.ndarray, background_ids: Collection[int]
 ) -> Values:
-    found = {
+    indices = {
         name: adjusted_rand_index(labels, ids, foreground=name == "F-ARI", background_ids=background_ids).each
         for name in ("ARI", "F-ARI")
     }
-    return {**found, "MSE": squared_error(images, truth)}
+    return {**indices, "MSE": squared_error(images, truth)}

@@ -63,7 +63,7 @@ class Task:
 
 
 @dataclass
-class Outcome:
+class CampaignOutcome:
     """How a campaign ended.
 
     Attributes:
@@ -127,13 +127,13 @@ class Campaign:
         self.estimator = Estimator([task.folder for task in tasks])
         self.running: list[Running] = []
         self.halted: list[Task] = []
-        self.outcome = Outcome()
+        self.outcome = CampaignOutcome()
         self.total = len(self.waiting)
         self._context = _context()
         self._gpus = _gpus()
         self._line = time.time()
 
-    def run(self) -> Outcome:
+    def run(self) -> CampaignOutcome:
         """Work until all is done, the time is over, or someone stops it.
 
         Raises:
@@ -167,11 +167,11 @@ class Campaign:
     def _fill(self) -> None:
         """Start what there is room for; cells wait whose model, or the one it starts from, is being trained."""
         while len(self.running) < self.jobs:
-            taken = {running.task.folder.run.path for running in self.running}
+            busy = {running.task.folder.run.path for running in self.running}
             failed = [task for task, _ in self.outcome.failed]
             unfinished = (*self.waiting, *self.halted, *self.outcome.busy, *failed)
-            ahead = taken | {task.folder.run.path for task in unfinished}
-            free = [t for t in self.waiting if t.folder.run.path not in taken and t.folder.start not in ahead]
+            ahead = busy | {task.folder.run.path for task in unfinished}
+            free = [t for t in self.waiting if t.folder.run.path not in busy and t.folder.start not in ahead]
             task = self._cheapest(free)
             if task is None:
                 return
@@ -188,8 +188,8 @@ class Campaign:
 
     def _reserve(self, cost: Estimate, task: Task) -> float:
         """Return the seconds that are kept for scoring a cell."""
-        wanted = max(_LEAST, 2 * cost.scoring) + _MEASURING * task.measures
-        return 0.0 if self.minutes is None else min(wanted, 60 * self.minutes * _SHARE)
+        seconds = max(_LEAST, 2 * cost.scoring) + _MEASURING * task.measures
+        return 0.0 if self.minutes is None else min(seconds, 60 * self.minutes * _SHARE)
 
     def _start(self, task: Task) -> None:
         place = min(set(range(self.jobs)) - {running.place for running in self.running})
@@ -245,12 +245,12 @@ class Campaign:
             self._failed(task, code)
 
     def _failed(self, task: Task, code: int | None) -> None:
-        known = task.folder.failure()
-        if known is None:
+        failure = task.folder.failure()
+        if failure is None:
             task.folder.fail(f"its process ended with code {code}")
-            known = task.folder.failure() or {}
-        self.outcome.failed.append((task, str(known.get("error", code))))
-        self.say(f"{task.name}: FAILED, {' '.join(str(known.get('error')).split())}; passed over")
+            failure = task.folder.failure() or {}
+        self.outcome.failed.append((task, str(failure.get("error", code))))
+        self.say(f"{task.name}: FAILED, {' '.join(str(failure.get('error')).split())}; passed over")
 
     def _end_all(self) -> None:
         """Ask all processes to end, and wait until what they do is whole."""

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from scenewise.checkpoint import load_model
 from scenewise.config import plain
 from scenewise.data.contract import SOURCES
-from scenewise.decompose.run import versions
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
-from scenewise.evaluation.on_request import ON_REQUEST
-from scenewise.experiments.kept import weights_hash
+from scenewise.evaluation.protocols import PROTOCOLS
 from scenewise.experiments.locks import lock
+from scenewise.experiments.measured_results import weights_hash
 from scenewise.experiments.results import SCORES, of_cell, read_scores
 from scenewise.media.files import write_atomically, writing
+from scenewise.run_record import versions
 from scenewise.training.folder import RECIPE, RunFolder
 from scenewise.training.plan import make_plan
 from scenewise.training.recipes import differences
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from scenewise.experiments.experiment import Cell, Scoring
     from scenewise.training.recipes import Recipe
     from scenewise.training.reporter import Reporter
-    from scenewise.training.run import Outcome
+    from scenewise.training.run import TrainingOutcome
 
 FAILURE, USAGE, CAMPAIGN = "failure.json", "usage.json", "campaign"
 _ELSEWHERE = ("data.settings.path:", "data.settings.files:", "training.initial_model:")
@@ -93,8 +93,8 @@ class CellFolder:
     @property
     def data(self) -> Path | None:
         """The folder of made data, None where the cell's are not made yet."""
-        made, folder = self.cell.made, self.root / "data"
-        return folder if made is not None and made.is_there(folder) else None
+        data, folder = self.cell.made, self.root / "data"
+        return folder if data is not None and data.is_whole(folder) else None
 
     @property
     def _home(self) -> Path:
@@ -112,16 +112,16 @@ class CellFolder:
         Raises:
             InputError: Scores or weights cannot be read.
         """
-        kept = self._kept()
+        record = self._record()
         if self.cell.weights is not None:
-            same = kept.get("fingerprint") == load_model(self.cell.weights).fingerprint
-            return State(0, 0, self._done(kept) if same else 0, len(self.cell.scoring), True)
-        begun = (self.run.path / RECIPE).is_file()
-        steps = (self.run.recipe() if begun else self.recipe()).steps
-        there = (self.run.model / "config.json").is_file()
+            same = record.get("fingerprint") == load_model(self.cell.weights).fingerprint
+            return State(0, 0, self._count(record) if same else 0, len(self.cell.scoring), True)
+        recipe_file = (self.run.path / RECIPE).is_file()
+        steps = (self.run.recipe() if recipe_file else self.recipe()).steps
+        model = (self.run.model / "config.json").is_file()
         step = self.run.steps_done()
-        done = self._done(kept) if kept.get("step") == step else 0
-        return State(step, steps, done, len(self.cell.scoring), there)
+        scored = self._count(record) if record.get("step") == step else 0
+        return State(step, steps, scored, len(self.cell.scoring), model)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -138,17 +138,17 @@ class CellFolder:
     def failure(self) -> dict[str, Any] | None:
         """Return what the last attempt failed with: `error`, `traceback`, `time` and `step`; None where it did not."""
         try:
-            found = json.loads((self.path / FAILURE).read_text(encoding="utf-8"))
+            failure = json.loads((self.path / FAILURE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        return failure if isinstance(failure, dict) else None
 
     def fail(self, error: str, traceback: str = "") -> None:
         """Keep why an attempt failed."""
-        told = {"time": time.strftime("%Y-%m-%d %H:%M:%S"), "step": self.run.steps_done()}
+        facts = {"time": time.strftime("%Y-%m-%d %H:%M:%S"), "step": self.run.steps_done()}
         with writing(self.path / FAILURE):
             self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / FAILURE, json.dumps({**told, "error": error, "traceback": traceback}, indent=1))
+        write_atomically(self.path / FAILURE, json.dumps({**facts, "error": error, "traceback": traceback}, indent=1))
 
     def forget_failure(self) -> None:
         """Begin another attempt: a run begins in a folder that is empty."""
@@ -161,8 +161,8 @@ class CellFolder:
             measures: Whether the experiment measures more than protocols do.
         """
         state = self.state()
-        wanted = measures and self.cell.weights is None
-        return state.trained and state.scored == state.scorings and (not wanted or "measured" in self._kept())
+        missing = measures and self.cell.weights is None and "measured" not in self._record()
+        return state.trained and state.scored == state.scorings and not missing
 
     def check(self) -> None:
         """Check that it can be trained, or that what lies there is a training of this cell; or that weights are there.
@@ -192,7 +192,7 @@ class CellFolder:
         if self.cell.made is not None:
             self.cell.made.make(self.root / "data", tell)
 
-    def train(self, reporter: Reporter, minutes: float | None = None) -> Outcome | None:
+    def train(self, reporter: Reporter, minutes: float | None = None) -> TrainingOutcome | None:
         """Train it, or continue; return None where it is finished already or its weights are ready.
 
         Args:
@@ -223,13 +223,13 @@ class CellFolder:
 
     def _check_same(self) -> None:
         recipe = self.cell.recipe(self.words, self._home, self.root / "data")  # as it was begun, also without its data
-        there, here = ([stage.slug for stage in one.stages] for one in (self.run.recipe(), recipe))
-        found = [] if there == here else [f"stages: {there} in the run, {here} now"]
+        before, now = ([stage.slug for stage in one.stages] for one in (self.run.recipe(), recipe))
+        changes = [] if before == now else [f"stages: {before} in the run, {now} now"]
         for old, new in zip(self.run.recipe().parts(), recipe.parts(), strict=False):
-            found += [d for d in differences(old, new) if not d.startswith(_ELSEWHERE) or "None" in d]
-        if found:
+            changes += [d for d in differences(old, new) if not d.startswith(_ELSEWHERE) or "None" in d]
+        if changes:
             remedy = "Lay the run's settings over the cells as key=value words, or choose another --out."
-            problem = f"holds a run with other settings: {'; '.join(dict.fromkeys(found))}."
+            problem = f"holds a run with other settings: {'; '.join(dict.fromkeys(changes))}."
             raise InputError(self.run.path, problem, remedy)
 
     def score(
@@ -252,28 +252,28 @@ class CellFolder:
             InputError: There is no model, or it cannot be scored on the data.
         """
         loaded = load_model(self.cell.weights or self.run.model, device)
-        kept = self._kept()
-        if kept.get("fingerprint") != loaded.fingerprint:
-            kept = self._fresh(loaded)
-        kept["step"] = self.run.steps_done()
-        done = [known["scoring"] for known in kept["scores"]]
-        missing = [scoring for scoring in self.cell.scoring if plain(scoring) not in done]
+        record = self._record()
+        if record.get("fingerprint") != loaded.fingerprint:
+            record = self._fresh(loaded)
+        record["step"] = self.run.steps_done()
+        scored = [evaluation["scoring"] for evaluation in record["scores"]]
+        missing = [scoring for scoring in self.cell.scoring if plain(scoring) not in scored]
         for together in _together(missing):
-            kept["scores"] += self._evaluate(loaded, together, progress)
-            self._write(kept)
-        made = len(missing)
-        if measure is not None and self.cell.weights is None and "measured" not in kept:
-            kept["measured"] = measure(self.run.path, self.cell)
-            made += 1
-        self._write(kept)
-        return made
+            record["scores"] += self._evaluate(loaded, together, progress)
+            self._write(record)
+        count = len(missing)
+        if measure is not None and self.cell.weights is None and "measured" not in record:
+            record["measured"] = measure(self.run.path, self.cell)
+            count += 1
+        self._write(record)
+        return count
 
     def scores(self) -> dict[str, Any]:
         """Return what `score` kept, empty where it kept nothing; evaluations that the cell no longer names are out."""
-        return of_cell(self.cell, self._kept())
+        return of_cell(self.cell, self._record())
 
-    def _done(self, kept: dict[str, Any]) -> int:
-        return len(of_cell(self.cell, kept).get("scores", []))
+    def _count(self, record: dict[str, Any]) -> int:
+        return len(of_cell(self.cell, record).get("scores", []))
 
     def _source(self, scoring: Scoring) -> Source:
         if scoring.source is None:
@@ -294,7 +294,7 @@ class CellFolder:
             protocols,
             videos=first.samples,
             frames=lengths,  # type: ignore[arg-type]
-            seeds=first.seeds,
+            seeds=(first.seed,),
             slots=first.slots,
             refinements=first.refinements,
             batch=first.batch,
@@ -302,12 +302,13 @@ class CellFolder:
         )
         seconds = round((time.perf_counter() - started) / len(together), 2)
         whole = {row["length"] for row in rows} if None in lengths else set()
-        told = []
+        evaluations = []
         for scoring in together:
-            wanted = whole if scoring.frames is None else {scoring.frames}
-            own = [row for row in rows if row["protocol"] == scoring.protocol and row["length"] in wanted]
-            told.append({"scoring": plain(scoring), "data": source.fingerprint(), "rows": own, "seconds": seconds})
-        return told
+            spans = whole if scoring.frames is None else {scoring.frames}
+            part = [row for row in rows if row["protocol"] == scoring.protocol and row["length"] in spans]
+            facts = {"data": source.fingerprint(), "rows": part, "seconds": seconds}
+            evaluations.append({"scoring": plain(scoring), **facts})
+        return evaluations
 
     def _fresh(self, loaded: Loaded) -> dict[str, Any]:
         card = loaded.card
@@ -329,22 +330,22 @@ class CellFolder:
         most = max(memory_gib, self.usage().get("memory_gib", 0.0))
         write_atomically(self.run.path / USAGE, json.dumps({"memory_gib": round(most, 3)}) + "\n")
 
-    def _kept(self) -> dict[str, Any]:
+    def _record(self) -> dict[str, Any]:
         return read_scores(self.path)
 
-    def _write(self, kept: dict[str, Any]) -> None:
+    def _write(self, record: dict[str, Any]) -> None:
         with writing(self.path / SCORES):
             self.path.mkdir(parents=True, exist_ok=True)  # a training makes it; ready weights have none
-        write_atomically(self.path / SCORES, json.dumps(kept) + "\n")
+        write_atomically(self.path / SCORES, json.dumps(record) + "\n")
 
 
 def _together(scorings: Sequence[Scoring]) -> list[list[Scoring]]:
     """Return evaluations in groups that share one pass: they differ in frames or in a protocol of labels alone."""
     groups: dict[str, list[Scoring]] = {}
     for scoring in scorings:
-        alone = scoring.protocol if scoring.protocol in ON_REQUEST.names() else ""
-        whole = scoring.frames is None or alone
-        key = dataclasses.replace(scoring, protocol=alone, frames=scoring.frames if whole else 1)
+        own = "" if PROTOCOLS.get(scoring.protocol).function is None else scoring.protocol  # a pass of its own
+        whole = scoring.frames is None or own
+        key = dataclasses.replace(scoring, protocol=own, frames=scoring.frames if whole else 1)
         groups.setdefault(repr(key), []).append(scoring)
     return list(groups.values())
 
@@ -354,9 +355,9 @@ def commit() -> str | None:
     import subprocess
 
     def git(*words: str) -> str:
-        here = Path(__file__).resolve().parent
-        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=20, check=True)
-        return done.stdout.strip()
+        folder = str(Path(__file__).resolve().parent)
+        answer = subprocess.run(["git", "-C", folder, *words], capture_output=True, text=True, timeout=20, check=True)
+        return answer.stdout.strip()
 
     try:
         git("ls-files", "--error-unmatch", Path(__file__).name)  # a package installed inside another repository is not

@@ -1,7 +1,7 @@
-"""What an experiment shows that has no module of its own: every measure, ours beside the papers', and curves.
+"""What an experiment shows that has no module of its own: every metric, ours beside the papers', and curves.
 
 The file's `published` names the papers' numbers by `MODEL.DATA` or `MODEL.DATA.VARIANT`: a mapping, or a list of
-several, of measures to a number, to `{mean: ..., std: ...}`, or to a list along one of the keys that say which
+several, of metrics to a number, to `{mean: ..., std: ...}`, or to a list along one of the keys that say which
 evaluation is meant (frames, slots, refinements, samples), and `protocol` where it is not the only one:
 
     published:
@@ -12,13 +12,13 @@ evaluation is meant (frames, slots, refinements, samples), and `protocol` where 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.experiments.kept import quartiles
-from scenewise.experiments.results import Shown, Spread, markdown, over_seeds
+from scenewise.experiments.measured_results import quartiles
+from scenewise.experiments.results import Presentation, Spread, markdown, mean_of, over_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ AXES = {"samples": "videos", "frames": "frames", "slots": "K", "refinements": "R
 """Keys of an evaluation along which numbers may run, and what they are called."""
 
 _BELOW = {"MSE", "NLL", "KL"}
-"""Measures of which less is better: axes begin at 0."""
+"""Metrics of which less is better: axes begin at 0."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,24 @@ class Number:
     Attributes:
         model: As the cells are called, like `data` and `variant`.
         protocol: Who computes it.
-        measure: Its name.
+        metric: Its name.
         at: (key, value) of the evaluation, of the keys of `AXES`.
-        ours: Over seeds.
+        ours: Over seeds of the training.
         published: Mean and standard deviation of the paper; NaN where it prints none.
-        middle: 25th, 50th and 75th percentile over videos, mean over seeds; None where they were not kept.
+        middle: 25th, 50th and 75th percentile over videos, mean over seeds; None where results have none.
+        noise: Over seeds of the posterior noise, means over trainings; empty where there is one.
     """
 
     model: str
     data: str
     variant: str
     protocol: str
-    measure: str
+    metric: str
     at: tuple[tuple[str, int | None], ...]
     ours: Spread
     published: tuple[float, float] = (math.nan, math.nan)
     middle: tuple[float, ...] | None = None
+    noise: Spread = field(default_factory=lambda: Spread(()))
 
     @property
     def row(self) -> tuple[str, str, str]:
@@ -65,100 +67,106 @@ class Number:
     def text(self) -> str:
         """Return ours, the paper's and their difference."""
         ours = self.ours.text(_digits(self.ours.mean)) if self.ours.values else "-"
+        if self.noise.values:
+            ours += f", noise ± {self.noise.std:.{_digits(self.noise.mean)}f} ({len(self.noise.values)})"
         mean, std = self.published
         if math.isnan(mean):
             return ours
-        printed = f"{mean:.4f}" + ("" if math.isnan(std) else f" ± {std:.4f}")
+        paper = f"{mean:.4f}" + ("" if math.isnan(std) else f" ± {std:.4f}")
         difference = f", {self.ours.mean - mean:+.4f}" if self.ours.values else ""
-        return f"{ours} [{printed}{difference}]"
+        return f"{ours} [{paper}{difference}]"
 
     def plain(self) -> dict[str, Any]:
         """Return it as values that JSON can hold."""
-        printed = [None if math.isnan(v) else v for v in self.published]
+        paper = [None if math.isnan(v) else v for v in self.published]
         names = {"model": self.model, "data": self.data, "variant": self.variant, "protocol": self.protocol}
-        told = {"measure": self.measure, **dict(self.at), "ours": self.ours.plain(), "published": printed[0]}
-        return {**names, **told, "published_std": printed[1], "quartiles": self.middle and list(self.middle)}
+        values = {"metric": self.metric, **dict(self.at), "ours": self.ours.plain(), "published": paper[0]}
+        values |= {"noise": self.noise.plain()} if self.noise.values else {}
+        return {**names, **values, "published_std": paper[1], "quartiles": self.middle and list(self.middle)}
 
 
 def _digits(value: float) -> int:
     return 4 if abs(value) < 10 else 1
 
 
-def show(experiment: Experiment, results: Sequence[Result]) -> Shown:
-    """Show a table for each measure, with a column for each evaluation, and curves where there are several."""
-    found = numbers(experiment, results)
+def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
+    """Show a table for each metric, with a column for each evaluation, and curves where there are several."""
+    rows = numbers(experiment, results)
     parts = []
-    for protocol, measure in dict.fromkeys((n.protocol, n.measure) for n in found):
-        chosen = [n for n in found if (n.protocol, n.measure) == (protocol, measure)]
-        parts.append(f"## {measure} (protocol {protocol})\n\n{_table(chosen)}")
+    for protocol, metric in dict.fromkeys((n.protocol, n.metric) for n in rows):
+        columns = [n for n in rows if (n.protocol, n.metric) == (protocol, metric)]
+        parts.append(f"## {metric} (protocol {protocol})\n\n{_table(columns)}")
     note = "\nMean ± std over seeds (number of seeds) [paper's number, ours - paper's]; - where there is none.\n"
-    curved = [n for n in found if n.ours.values and _axis(found)]
+    if any(n.noise.values for n in rows):
+        note += "Noise: std over seeds of the posterior noise, of means over trainings.\n"
+    curved = [n for n in rows if n.ours.values and _axis(rows)]
     figures = {"curves": lambda figure: draw(figure, curved)} if curved else {}
-    return Shown("\n".join(parts) + note, {"rows": [n.plain() for n in found]}, figures)
+    return Presentation("\n".join(parts) + note, {"rows": [n.plain() for n in rows]}, figures)
 
 
 def numbers(experiment: Experiment, results: Sequence[Result]) -> list[Number]:
     """Return everything that was measured or printed, in the order of the cells; rows of the paper alone come last."""
-    printed = list(_printed(experiment.published))
-    measured = [n for n in _measured(results) if not experiment.measures or n.measure in experiment.measures]
-    taken: set[int] = set()
-    joined = []
-    for number in measured:
-        match = next((i for i, p in enumerate(printed) if _same(number, p)), None)
-        taken |= set() if match is None else {match}
-        joined.append(number if match is None else _with(number, printed[match].published))
-    rows = {n.row[:2] for n in joined}
-    alone = [p for i, p in enumerate(printed) if i not in taken]
-    return joined + [p for p in alone if p.row[:2] in rows] + [p for p in alone if p.row[:2] not in rows]
-
-
-def _with(number: Number, published: tuple[float, float]) -> Number:
-    names = (number.model, number.data, number.variant, number.protocol, number.measure, number.at, number.ours)
-    return Number(*names, published, number.middle)
+    paper = list(_papers(experiment.published))
+    matches: set[int] = set()
+    ours = []
+    for number in _ours(results):
+        if experiment.metrics and number.metric not in experiment.metrics:
+            continue
+        match = next((i for i, p in enumerate(paper) if _same(number, p)), None)
+        matches |= set() if match is None else {match}
+        ours.append(number if match is None else replace(number, published=paper[match].published))
+    rows = {n.row[:2] for n in ours}
+    rest = [p for i, p in enumerate(paper) if i not in matches]
+    return ours + [p for p in rest if p.row[:2] in rows] + [p for p in rest if p.row[:2] not in rows]
 
 
 def _same(ours: Number, paper: Number) -> bool:
     """Say whether the paper prints this number: what it does not name may be anything."""
-    names = (ours.model, ours.data, ours.measure) == (paper.model, paper.data, paper.measure)
+    names = (ours.model, ours.data, ours.metric) == (paper.model, paper.data, paper.metric)
     variant = paper.variant in ("", ours.variant)
     return names and variant and paper.protocol in ("", ours.protocol) and set(paper.at) <= set(ours.at)
 
 
-def _measured(results: Sequence[Result]) -> Iterator[Number]:
+def _ours(results: Sequence[Result]) -> Iterator[Number]:
+    """Yield a number for each metric of an evaluation, of rows by seed of the training and seed of the noise."""
     for names, together in over_seeds(results).items():
-        values: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+        values: dict[tuple[Any, ...], dict[tuple[int, int], Mapping[str, Any]]] = {}
         for result in together:
-            for done in result.scores.get("scores", []):
-                told = done["scoring"]
-                at = tuple((key, told.get(key)) for key in AXES)
-                for row in done["rows"]:
-                    values.setdefault((told["protocol"], row["measure"], at), []).append(row)
-        for (protocol, measure, at), rows in values.items():
-            ours = Spread.of(math.nan if row["mean"] is None else row["mean"] for row in rows)
-            middle = [q for row in rows if (q := quartiles(row)) is not None]
+            for evaluation in result.scores.get("scores", []):
+                settings = evaluation["scoring"]
+                at = tuple((key, settings.get(key)) for key in AXES)
+                for row in evaluation["rows"]:
+                    rows = values.setdefault((settings["protocol"], row["metric"], at), {})
+                    rows[result.cell.seed, settings.get("seed", 0)] = row
+        for (protocol, metric, at), rows in values.items():
+            trainings, seeds = (dict.fromkeys(pair[i] for pair in rows) for i in (0, 1))
+            ours = Spread.of(mean_of(row for pair, row in rows.items() if pair[0] == one) for one in trainings)
+            noise = Spread.of(mean_of(row for pair, row in rows.items() if pair[1] == one) for one in seeds)
+            middle = [q for row in rows.values() if (q := quartiles(row)) is not None]
             percentiles = tuple(np.mean(middle, axis=0).tolist()) if middle else None
-            yield Number(*names, protocol, measure, at, ours, middle=percentiles)
+            several = noise if len(seeds) > 1 else Spread(())
+            yield Number(*names, protocol, metric, at, ours, middle=percentiles, noise=several)
 
 
-def _printed(published: Mapping[str, Any]) -> Iterator[Number]:
+def _papers(published: Mapping[str, Any]) -> Iterator[Number]:
     for name, blocks in published.items():
         model, data, *variant = name.split(".", 2)
         for block in blocks if isinstance(blocks, list) else [blocks]:
             axes = {key: block[key] for key in AXES if key in block}
             along = next((key for key, value in axes.items() if isinstance(value, list)), None)
-            for measure, value in block.items():
-                if measure in ("protocol", "where", *AXES):
+            for metric, value in block.items():
+                if metric in ("protocol", "where", *AXES):
                     continue
                 places = [(None, value)] if along is None else zip(axes[along], value, strict=True)
                 for place, number in places:
                     at = tuple({**axes, **({along: place} if along else {})}.items())
                     pair = (number["mean"], number["std"]) if isinstance(number, dict) else (number, math.nan)
-                    names = (model, data, variant[0] if variant else "", block.get("protocol", ""), measure)
+                    names = (model, data, variant[0] if variant else "", block.get("protocol", ""), metric)
                     yield Number(*names, at, Spread(()), pair)
 
 
 def _table(chosen: Sequence[Number]) -> str:
-    """Return one measure: a row per model, data and variant, a column per evaluation."""
+    """Return one metric: a row per model, data and variant, a column per evaluation."""
     varied = _varied(chosen)
     columns = list(dict.fromkeys(_column(n, varied) for n in chosen))
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
@@ -193,31 +201,31 @@ def _named(key: str, value: int | None) -> str:
 def _fixed(chosen: Sequence[Number], varied: Sequence[str]) -> str:
     """Return in words what is the same in each row of what was measured."""
     ours = [dict(n.at) for n in chosen if n.ours.values]
-    known = {key: dict.fromkeys(at[key] for at in ours if at[key] is not None) for key in AXES if key not in varied}
-    return ", ".join(" or ".join(_named(key, value) for value in values) for key, values in known.items() if values)
+    same = {key: dict.fromkeys(at[key] for at in ours if at[key] is not None) for key in AXES if key not in varied}
+    return ", ".join(" or ".join(_named(key, value) for value in values) for key, values in same.items() if values)
 
 
-def _axis(found: Sequence[Number]) -> str | None:
+def _axis(numbers: Sequence[Number]) -> str | None:
     """Return the key that curves run along: the first of which there are at least three numbers."""
     for key in ("frames", "refinements", "slots"):
-        if len({dict(n.at).get(key) for n in found if n.ours.values} - {None}) >= 3:
+        if len({dict(n.at).get(key) for n in numbers if n.ours.values} - {None}) >= 3:
             return key
     return None
 
 
-def draw(figure: Any, found: Sequence[Number]) -> None:
-    """Draw a panel per measure: ours as lines, with quartiles over videos where one seed is drawn; papers' dotted."""
-    along = _axis(found)
-    measures = list(dict.fromkeys((n.protocol, n.measure) for n in found))[:4]
-    for axes, (protocol, measure) in zip(np.atleast_1d(figure.subplots(1, len(measures))), measures, strict=True):
+def draw(figure: Any, numbers: Sequence[Number]) -> None:
+    """Draw a panel per metric: ours as lines, with quartiles over videos where one seed is drawn; papers' dotted."""
+    along = _axis(numbers)
+    metrics = list(dict.fromkeys((n.protocol, n.metric) for n in numbers))[:4]
+    for axes, (protocol, metric) in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
         rows: dict[tuple[str, str, str], list[Number]] = {}
-        for number in found:
-            if (number.protocol, number.measure) == (protocol, measure) and dict(number.at).get(str(along)) is not None:
+        for number in numbers:
+            if (number.protocol, number.metric) == (protocol, metric) and dict(number.at).get(str(along)) is not None:
                 rows.setdefault(number.row, []).append(number)
         for row, line in rows.items():
             _draw_line(axes, str(along), row, line)
-        axes.set(title=measure, xlabel=AXES[str(along)])
-        if measure in _BELOW:
+        axes.set(title=metric, xlabel=AXES[str(along)])
+        if metric in _BELOW:
             axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         axes.grid(alpha=0.3)
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -227,9 +235,9 @@ def draw(figure: Any, found: Sequence[Number]) -> None:
 def _draw_line(axes: Any, along: str, row: tuple[str, str, str], line: Sequence[Number]) -> None:
     line = sorted(line, key=lambda n: dict(n.at)[along] or 0)
     places = [dict(n.at)[along] for n in line]
-    (drawn,) = axes.plot(places, [n.ours.mean for n in line], marker="o", markersize=3, label=" ".join(row))
+    (curve,) = axes.plot(places, [n.ours.mean for n in line], marker="o", markersize=3, label=" ".join(row))
     if all(n.middle is not None for n in line):
         low, high = ([(n.middle or ())[i] for n in line] for i in (0, 2))
-        axes.fill_between(places, low, high, color=drawn.get_color(), alpha=0.15, linewidth=0)
+        axes.fill_between(places, low, high, color=curve.get_color(), alpha=0.15, linewidth=0)
     if not all(math.isnan(n.published[0]) for n in line):
-        axes.plot(places, [n.published[0] for n in line], linestyle=":", color=drawn.get_color())
+        axes.plot(places, [n.published[0] for n in line], linestyle=":", color=curve.get_color())

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from scenewise.errors import InputError
-from scenewise.experiments.results import Shown, Spread, markdown, over_seeds
+from scenewise.experiments.results import Presentation, Spread, markdown, over_seeds
 from scenewise.media.contact_sheet import contact_sheet, png
 from scenewise.media.files import write_atomically
 from scenewise.metrics import (
@@ -56,7 +56,7 @@ DEAD = 0.05
 APART = 0.8
 """Share of the pictures' change in the right channels from which on digits count as taken apart; 1 / K is chance."""
 
-KNOWN = 0.5
+PLACE_SHARE = 0.5
 """Share of a digit's places (R²) that a part must tell, or the digit is missed: what is not there is not apart."""
 
 _AT_ONCE = 50  # clips explained together; bounds the memory
@@ -96,16 +96,16 @@ def measure(folder: Path, cell: Cell) -> dict[str, Any]:
     if not isinstance(model, Dvip):
         raise InputError(cell.name, f"is a model of kind {model.registered_name}; expected dvip.")
     source: Source = SOURCES.get(data.source)("test", **data.settings)
-    found = infer(model, source, CLIPS, FRAMES)
-    told = measured(model, source, found)
+    latents = infer(model, source, CLIPS, FRAMES)
+    facts = measurements(model, source, latents)
     write_atomically(
-        folder / "correlation.png", png(heat_map(np.array(told["correlation"], float), model.config.slots))
+        folder / "correlation.png", png(heat_map(np.array(facts["correlation"], float), model.config.slots))
     )
-    write_atomically(folder / "independent.png", png(picture(independent(model, found.samples[:_DRAWN])[:-1])))
-    return told
+    write_atomically(folder / "independent.png", png(picture(independent(model, latents.samples[:_DRAWN])[:-1])))
+    return facts
 
 
-def measured(model: Dvip, source: Source, found: Latents, neighbours: int = NEIGHBOURS) -> dict[str, Any]:
+def measurements(model: Dvip, source: Source, latents: Latents, neighbours: int = NEIGHBOURS) -> dict[str, Any]:
     """Return what a model shows, as plain values; what is not known, such as the split without parts, is None.
 
     Keys: elbo (nats per frame, constants included) and elbo_error (its standard error over clips), log_likelihood,
@@ -115,27 +115,27 @@ def measured(model: Dvip, source: Source, found: Latents, neighbours: int = NEIG
     Z x Z) and contrast (mean size inside parts over outside), split (see `split`), explained (see `explained`), d,
     samples, neighbours and controls (see `_controls`).
     """
-    clips, frames, parts, _ = found.samples.shape
-    units = found.samples[0, 0].size
-    bound = (found.log_likelihood - found.kl.sum(2)).mean(1)
-    shares = found.kl.sum((0, 1)) / found.kl.sum()
-    flat = found.samples[:, _FIRST:].reshape(clips, -1, units)
+    clips, frames, parts, _ = latents.samples.shape
+    units = latents.samples[0, 0].size
+    bound = (latents.log_likelihood - latents.kl.sum(2)).mean(1)
+    shares = latents.kl.sum((0, 1)) / latents.kl.sum()
+    flat = latents.samples[:, _FIRST:].reshape(clips, -1, units)
     correlation = latent_correlation(*(half.reshape(-1, units) for half in (flat[:, :-1], flat[:, 1:])))
     division = max(parts, source.facts.max_objects or 2)
     return {
         "elbo": float(bound.mean()),
         "elbo_error": float(bound.std(ddof=1) / math.sqrt(clips)),
-        "log_likelihood": float(found.log_likelihood.mean()),
-        "kl_first": float(found.kl[:, 0].sum(1).mean()),
-        "kl_later": float(found.kl[:, 1:].sum(2).mean()),
+        "log_likelihood": float(latents.log_likelihood.mean()),
+        "kl_first": float(latents.kl[:, 0].sum(1).mean()),
+        "kl_later": float(latents.kl[:, 1:].sum(2).mean()),
         "kl_parts": shares.tolist(),
         "dead": [part for part, share in enumerate(shares) if share < DEAD],
-        "information": information(*pairs(found.samples), parts if parts > 1 else None, division, neighbours),
-        "authors": authors_information(found.samples, division),
+        "information": information(*pairs(latents.samples), parts if parts > 1 else None, division, neighbours),
+        "authors": authors_information(latents.samples, division),
         "correlation": [[None if math.isnan(v) else float(v) for v in row] for row in correlation],
         "contrast": block_contrast(correlation, parts) if parts > 1 else None,
-        "split": split(model, found.samples[:_SHOWN]) if parts > 1 else None,
-        "explained": explained(found.samples[:, _FIRST:], _positions(source, clips, frames)[:, _FIRST:]).tolist(),
+        "split": split(model, latents.samples[:_SHOWN]) if parts > 1 else None,
+        "explained": explained(latents.samples[:, _FIRST:], _positions(source, clips, frames)[:, _FIRST:]).tolist(),
         "d": units // division,
         "samples": clips,
         "neighbours": neighbours,
@@ -150,17 +150,17 @@ def infer(model: Dvip, source: Source, clips: int, frames: int) -> Latents:
     from scenewise.observation import Observation
     from scenewise.variational.gaussian import Gaussian, seeded_noise
 
-    device, found = model.progress.device, []
+    device, parts = model.progress.device, []
     for at in range(0, clips, _AT_ONCE):
-        chosen = range(at, min(at + _AT_ONCE, clips))
-        shown = torch.from_numpy(np.stack([source.sample(i, 0, frames).frames for i in chosen])).to(device)
-        noise = torch.cat([seeded_noise(model.noise_shape(1, frames), _SEED, i, device=device) for i in chosen])
+        indices = range(at, min(at + _AT_ONCE, clips))
+        pixels = torch.from_numpy(np.stack([source.sample(i, 0, frames).frames for i in indices])).to(device)
+        noise = torch.cat([seeded_noise(model.noise_shape(1, frames), _SEED, i, device=device) for i in indices])
         with torch.no_grad():
-            d = model(Observation(shown.float() / 255), noise=noise).decomposition
+            d = model(Observation(pixels.float() / 255), noise=noise).decomposition
         posterior = Gaussian(d.mean, d.log_variance)
         kl = posterior.kl(Gaussian(d.prior_mean, d.prior_log_variance)).sum(-1)
-        found.append([x.cpu().numpy() for x in (posterior.sample(noise[:, :, 0]), kl, d.log_likelihood)])
-    return Latents(*(np.concatenate(values) for values in zip(*found, strict=True)))
+        parts.append([x.cpu().numpy() for x in (posterior.sample(noise[:, :, 0]), kl, d.log_likelihood)])
+    return Latents(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
 def pairs(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -198,13 +198,15 @@ def information(
         neighbours: k of the estimator.
     """
     units = earlier.shape[1]
-    tried = random_partitions(units, division, seed=_SEED) if parts is None else np.arange(units).reshape(1, parts, -1)
-    found = [transfer(earlier, later, divided, neighbours) for divided in tried]
-    best = best_partition(found)
+    partitions = (
+        random_partitions(units, division, seed=_SEED) if parts is None else np.arange(units).reshape(1, parts, -1)
+    )
+    transfers = [transfer(earlier, later, divided, neighbours) for divided in partitions]
+    best = best_partition(transfers)
     two = [components(earlier[:, part], later[:, part]) for part in best.parts]
     before, after = (np.concatenate([sides[at] for sides in two], 1) for at in (0, 1))
     low = transfer(before, after, np.arange(before.shape[1]).reshape(len(two), -1), neighbours)
-    means = {f"{name}_mean": float(np.mean([getattr(one, name) for one in found])) for name in ("same", "cross")}
+    means = {f"{name}_mean": float(np.mean([getattr(one, name) for one in transfers])) for name in ("same", "cross")}
     return {"same": best.same, "cross": best.cross, **means, "same_low": low.same, "cross_low": low.cross}
 
 
@@ -221,19 +223,21 @@ def authors_information(samples: np.ndarray, division: int) -> dict[str, float]:
     """
     clips, frames, parts, size = samples.shape
     units, flat = parts * size, samples.reshape(clips, frames, -1)
-    tried = random_partitions(units, division, seed=_SEED) if parts == 1 else np.arange(units).reshape(1, parts, -1)
-    found = [pooled_transfer(flat, divided) for divided in tried]
-    best = best_partition(found)
-    means = {f"{name}_mean": float(np.mean([getattr(one, name) for one in found])) for name in ("same", "cross")}
+    partitions = (
+        random_partitions(units, division, seed=_SEED) if parts == 1 else np.arange(units).reshape(1, parts, -1)
+    )
+    transfers = [pooled_transfer(flat, divided) for divided in partitions]
+    best = best_partition(transfers)
+    means = {f"{name}_mean": float(np.mean([getattr(one, name) for one in transfers])) for name in ("same", "cross")}
     return {"same": best.same, "cross": best.cross, **means, "pairs": min(POOLED, clips * (frames - 1))}
 
 
 def components(earlier: np.ndarray, later: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the first two principal components, of both frames together, of (N, d) and (N, d): two arrays (N, 2)."""
-    both = np.concatenate([earlier, later]).astype(np.float64)
-    both = (both - both.mean(0)) / np.maximum(both.std(0), 1e-12)
-    axes = np.linalg.svd(both, full_matrices=False)[2][:2]
-    first, second = np.split(both @ axes.T, 2)
+    units = np.concatenate([earlier, later]).astype(np.float64)
+    units = (units - units.mean(0)) / np.maximum(units.std(0), 1e-12)
+    axes = np.linalg.svd(units, full_matrices=False)[2][:2]
+    first, second = np.split(units @ axes.T, 2)
     return first, second
 
 
@@ -251,8 +255,8 @@ def independent(model: Dvip, samples: np.ndarray) -> torch.Tensor:
 
     moving = torch.from_numpy(samples[:, _FIRST:]).to(model.progress.device)
     frozen = moving[:, :1].expand_as(moving)
-    own = torch.eye(moving.shape[2], dtype=torch.bool, device=moving.device)[:, None, None, :, None]
-    latents = torch.cat([moving[None], torch.where(own, moving, frozen), frozen[None]])
+    mask = torch.eye(moving.shape[2], dtype=torch.bool, device=moving.device)[:, None, None, :, None]
+    latents = torch.cat([moving[None], torch.where(mask, moving, frozen), frozen[None]])
     with torch.no_grad():
         return torch.stack([model.draw(row) for row in latents]).cpu()
 
@@ -264,10 +268,10 @@ def split(model: Dvip, samples: np.ndarray) -> float:
     """
     from scipy.optimize import linear_sum_assignment
 
-    drawn = independent(model, samples)
-    change = (drawn[1:-1] - drawn[-1]).square().sum((1, 2, 4, 5)).numpy()  # (K, C)
-    chosen = linear_sum_assignment(change, maximize=True)
-    return float(change[chosen].sum() / change.sum())
+    pictures = independent(model, samples)
+    change = (pictures[1:-1] - pictures[-1]).square().sum((1, 2, 4, 5)).numpy()  # (K, C)
+    assignment = linear_sum_assignment(change, maximize=True)
+    return float(change[assignment].sum() / change.sum())
 
 
 def explained(samples: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -280,16 +284,16 @@ def explained(samples: np.ndarray, positions: np.ndarray) -> np.ndarray:
     Returns:
         Shape (K, n, 2); 1 is all, 0 or below nothing.
     """
-    half, found = len(samples) // 2, []
+    half, shares = len(samples) // 2, []
     target = positions.reshape(*positions.shape[:2], -1)
-    fit, held = (clips.reshape(-1, target.shape[-1]) for clips in (target[:half], target[half:]))
+    fit, test = (clips.reshape(-1, target.shape[-1]) for clips in (target[:half], target[half:]))
     for part in range(samples.shape[2]):
         z = samples[:, :, part].astype(np.float64)
         inputs = np.concatenate([z, z**2, np.ones_like(z[..., :1])], -1)
         weights = np.linalg.lstsq(inputs[:half].reshape(-1, inputs.shape[-1]), fit, rcond=None)[0]
-        missed = held - inputs[half:].reshape(-1, inputs.shape[-1]) @ weights
-        found.append(1 - missed.var(0) / held.var(0))
-    return np.array(found).reshape(samples.shape[2], *positions.shape[2:])
+        errors = test - inputs[half:].reshape(-1, inputs.shape[-1]) @ weights
+        shares.append(1 - errors.var(0) / test.var(0))
+    return np.array(shares).reshape(samples.shape[2], *positions.shape[2:])
 
 
 def _positions(source: Source, clips: int, frames: int) -> np.ndarray:
@@ -299,59 +303,59 @@ def _positions(source: Source, clips: int, frames: int) -> np.ndarray:
 # -- what is shown --------------------------------------------------------------------------------------------------
 
 
-def show(experiment: Experiment, results: Sequence[Result]) -> Shown:
+def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
     """Show the table, one row per run and one per model, and the correlations of every model's first seed."""
-    there = [result for result in results if "measured" in result.scores]
-    rows = [{"model": r.cell.model, "seed": r.cell.seed, **r.scores["measured"]} for r in there]
+    runs = [result for result in results if "measured" in result.scores]
+    rows = [{"model": r.cell.model, "seed": r.cell.seed, **r.scores["measured"]} for r in runs]
     controls = rows[0].get("controls", {}) if rows else {}
     head = (
         *("model", "seed", "ELBO", "log p", "KL 1", "KL later", "KL by part", "same", "cross", "cross/same"),
         *("same, bits", "cross, bits", "cross/same", "two components", "contrast", "split", "note"),
     )
-    lines = [*map(_line, rows), *_means(experiment, there)]
-    text = markdown(head, lines) + "".join(f"\n{line}\n" for line in (*_notes(rows), *_told(controls)))
-    figures = {f"correlation-{row['model']}": _drawn(row) for row in rows if row["seed"] == rows[0]["seed"]}
-    return Shown(text, {"rows": rows, "controls": controls}, figures)
+    lines = [*map(_line, rows), *_means(experiment, runs)]
+    text = markdown(head, lines) + "".join(f"\n{line}\n" for line in (*_notes(rows), *_control_notes(controls)))
+    figures = {f"correlation-{row['model']}": _heat_map_figure(row) for row in rows if row["seed"] == rows[0]["seed"]}
+    return Presentation(text, {"rows": rows, "controls": controls}, figures)
 
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
-    known = row["information"]
-    note = f"part {row['dead']} is dead" if row["dead"] else "apart" if _apart(row) else ""
-    note = note or (f"digit {_missed(row)} is missed" if _missed(row) else "")
+    nats = row["information"]
+    note = f"part {row['dead']} is dead" if row["dead"] else "apart" if _is_apart(row) else ""
+    note = note or (f"digit {_missing_digits(row)} is missed" if _missing_digits(row) else "")
     if row["split"] is None:
-        note = f"mean of 20 divisions {known['same_mean']:.2f}, {known['cross_mean']:.2f}; {note}".removesuffix("; ")
+        note = f"mean of 20 divisions {nats['same_mean']:.2f}, {nats['cross_mean']:.2f}; {note}".removesuffix("; ")
     return (
         row["model"],
         str(row["seed"]),
         f"{row['elbo']:.1f} ± {row['elbo_error']:.1f}",
         *(f"{row[name]:.1f}" for name in ("log_likelihood", "kl_first", "kl_later")),
         " ".join(f"{share:.2f}" for share in row["kl_parts"]),
-        f"{known['same']:.2f}",
-        f"{known['cross']:.2f}",
-        f"{known['cross'] / known['same']:.2f}",
+        f"{nats['same']:.2f}",
+        f"{nats['cross']:.2f}",
+        f"{nats['cross'] / nats['same']:.2f}",
         *_bits(row.get("authors")),
-        f"{known['same_low']:.2f}, {known['cross_low']:.2f}",
+        f"{nats['same_low']:.2f}, {nats['cross_low']:.2f}",
         *("" if row[name] is None else f"{row[name]:.2f}" for name in ("contrast", "split")),
         note,
     )
 
 
-def _bits(known: dict[str, float] | None) -> tuple[str, str, str]:
+def _bits(estimates: dict[str, float] | None) -> tuple[str, str, str]:
     """Return the columns of the authors' estimates; models that were measured before there were any have none."""
-    if known is None:
+    if estimates is None:
         return "", "", ""
-    return f"{known['same']:.2f}", f"{known['cross']:.2f}", f"{known['cross'] / known['same']:.2f}"
+    return f"{estimates['same']:.2f}", f"{estimates['cross']:.2f}", f"{estimates['cross'] / estimates['same']:.2f}"
 
 
-def _apart(row: dict[str, Any]) -> bool:
-    known = not row["dead"] and not _missed(row) and row["split"] is not None
-    return known and bool(row["split"] >= APART)
+def _is_apart(row: dict[str, Any]) -> bool:
+    countable = not row["dead"] and not _missing_digits(row) and row["split"] is not None
+    return countable and bool(row["split"] >= APART)
 
 
-def _missed(row: dict[str, Any]) -> list[int]:
+def _missing_digits(row: dict[str, Any]) -> list[int]:
     """Return the digits of which no part tells the place."""
-    known = np.array(row["explained"]).mean(2).max(0)
-    return [int(digit) for digit in np.flatnonzero(known < KNOWN)]
+    shares = np.array(row["explained"]).mean(2).max(0)
+    return [int(digit) for digit in np.flatnonzero(shares < PLACE_SHARE)]
 
 
 def _means(experiment: Experiment, results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
@@ -361,18 +365,18 @@ def _means(experiment: Experiment, results: Sequence[Result]) -> Iterator[tuple[
         alive = [row for row in rows if not row["dead"]]
         elbo = Spread.of(row["elbo"] for row in alive)
         same, cross = (Spread.of(row["information"][name] for row in alive) for name in ("same", "cross"))
-        apart = f"{sum(map(_apart, rows))} of {len(rows)} apart" if rows[0]["split"] is not None else ""
+        count = f"{sum(map(_is_apart, rows))} of {len(rows)} apart" if rows[0]["split"] is not None else ""
         ratio = f"{cross.mean / same.mean:.2f}"
         bits = [row["authors"] for row in alive if "authors" in row]
         pooled = [Spread.of(one[name] for one in bits).text(2) for name in ("same", "cross")] if bits else ["", ""]
         pooled.append(
             _bits({n: float(np.mean([one[n] for one in bits])) for n in ("same", "cross")})[2] if bits else ""
         )
-        shown = (elbo.text(1), "", "", "", "", same.text(2), cross.text(2), ratio, *pooled, "", "", "", apart)
-        yield (model, "all", *shown)
+        cells = (elbo.text(1), "", "", "", "", same.text(2), cross.text(2), ratio, *pooled, "", "", "", count)
+        yield (model, "all", *cells)
         if model in experiment.published:
-            known = experiment.published[model]
-            yield (model, "paper", f"{known['elbo']:g}", *[""] * 7, *_bits(known), "", "", "", "64 x 64")
+            paper = experiment.published[model]
+            yield (model, "paper", f"{paper['elbo']:g}", *[""] * 7, *_bits(paper), "", "", "", "64 x 64")
 
 
 def _controls(*size: int) -> dict[str, float]:
@@ -394,22 +398,22 @@ def _notes(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         )
 
 
-def _told(controls: dict[str, float]) -> Iterator[str]:
+def _control_notes(controls: dict[str, float]) -> Iterator[str]:
     if controls:
-        values = ", ".join(f"{found:.2f} where the truth is {true}" for true, found in controls.items())
+        values = ", ".join(f"{estimate:.2f} where the truth is {true}" for true, estimate in controls.items())
         yield f"The same estimator on Gaussians of the same sizes: {values}."
 
 
-def _drawn(row: dict[str, Any]) -> Draw:
+def _heat_map_figure(row: dict[str, Any]) -> Draw:
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        shown = axes.imshow(np.abs(np.array(row["correlation"], float)), vmin=0, vmax=1, cmap="viridis")
+        image = axes.imshow(np.abs(np.array(row["correlation"], float)), vmin=0, vmax=1, cmap="viridis")
         for border in range(1, len(row["kl_parts"])):
             at = border * len(row["correlation"]) / len(row["kl_parts"]) - 0.5
             axes.axhline(at, color="white")
             axes.axvline(at, color="white")
         axes.set(title=f"{row['model']}, |correlation|", xlabel="unit at t + 1", ylabel="unit at t")
-        figure.colorbar(shown)
+        figure.colorbar(image)
 
     return draw
 
@@ -424,7 +428,7 @@ def heat_map(correlations: np.ndarray, parts: int, side: int = 12) -> np.ndarray
     return image
 
 
-def picture(drawn: torch.Tensor) -> np.ndarray:
+def picture(pixels: torch.Tensor) -> np.ndarray:
     """Return clips (rows, N, T, C, H, W) as one picture: clips below each other, each with its rows, frames along."""
-    images = drawn.permute(1, 0, 2, 4, 5, 3).flatten(0, 1).numpy()  # (N rows, T, H, W, C)
+    images = pixels.permute(1, 0, 2, 4, 5, 3).flatten(0, 1).numpy()  # (N rows, T, H, W, C)
     return contact_sheet([list(row) for row in images])

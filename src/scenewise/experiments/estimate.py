@@ -67,18 +67,18 @@ class Estimator:
             rate = seconds_per_step(folder.run) or self._rate_of_others(folder) or training / state.steps
             training = rate * max(0, state.steps - state.step)
         share = 1 - state.scored / max(1, state.scorings)
-        found = Estimate(training, share * (self._scoring_of_others(folder) or scoring))
+        estimate = Estimate(training, share * (self._scoring_of_others(folder) or scoring))
         if folder.cell.weights is not None:  # to load them again would take longer than it tells
-            self._fixed[folder.path] = found
-        return found
+            self._fixed[folder.path] = estimate
+        return estimate
 
     def together(self, folders: Iterable[CellFolder]) -> float:
         """Return the seconds of several cells; a training that serves more than one counts once."""
         scoring, training = 0.0, dict[Path, float]()
         for folder in folders:
-            found = self.estimate(folder)
-            scoring += found.scoring
-            training[folder.run.path] = found.training
+            estimate = self.estimate(folder)
+            scoring += estimate.scoring
+            training[folder.run.path] = estimate.training
         return scoring + sum(training.values())
 
     def _guess(self, folder: CellFolder) -> tuple[float, float]:
@@ -102,11 +102,11 @@ class Estimator:
     def _scoring_of_others(self, folder: CellFolder) -> float | None:
         for other in self._alike(folder):
             try:
-                done = other.scores().get("scores", [])
+                evaluations = other.scores().get("scores", [])
             except InputError:
                 continue
-            if len(done) == len(other.cell.scoring) > 0:
-                return float(sum(one["seconds"] for one in done))
+            if len(evaluations) == len(other.cell.scoring) > 0:
+                return float(sum(one["seconds"] for one in evaluations))
         return None
 
 
@@ -153,7 +153,6 @@ def _scoring(folder: CellFolder, config: Any) -> float:
     return _SCORING * sum(
         scoring.samples
         * (scoring.frames or _LENGTH)
-        * len(scoring.seeds)
         * _frame(config, scoring.slots or config.slots, scoring.refinements)
         for scoring in folder.cell.scoring
     )

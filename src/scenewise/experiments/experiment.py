@@ -5,7 +5,7 @@ only scored, or the model of another experiment's cell, which is trained if it i
 each size: `smoke` takes minutes on a CPU, `small` hours, `paper` what the paper took. A module beside this one, which
 the file names, shows the results (`show`) and may measure more than protocols do (`measure`):
 
-    show(experiment: Experiment, results: Sequence[Result]) -> Shown
+    show(experiment: Experiment, results: Sequence[Result]) -> Presentation
     measure(folder: Path, cell: Cell) -> dict[str, Any]          # optional; plain values, kept as `measured`
 
 `measure` is called for cells that are trained; their model is in `folder`.
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.config import build, merge, nest, plain, setting
 from scenewise.errors import InputError, nearest
-from scenewise.experiments.made import Made
+from scenewise.experiments.cell_data import CellData
 from scenewise.training import recipes
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 KEYS = ("model", "data", "variant", "seed")
 """What names a cell, and what a subset is chosen by."""
 
-LISTS = ("protocol", "samples", "frames", "slots", "refinements")
+LISTS = ("protocol", "samples", "frames", "slots", "refinements", "seeds")
 """What an evaluation in the file may name several of: each combination is an evaluation of its own."""
 
 SIZES = ("smoke", "small", "paper")
@@ -49,7 +49,7 @@ class Scoring:
     split: str = setting("test", "Its split", choices=("train", "validation", "test"))
     samples: int = setting(200, "Videos or scenes", minimum=1)
     frames: int | None = setting(None, "Frames or views of each from the start; all where null", minimum=1)
-    seeds: tuple[int, ...] = setting((0,), "Seeds of the posterior noise", minimum=0)
+    seed: int = setting(0, "Seed of the posterior noise; `seeds` in files, one or several", minimum=0)
     slots: int | None = setting(None, "K; the model's own where null", minimum=1, maximum=256)
     refinements: int | None = setting(None, "R; the model's own where null", minimum=1, maximum=64)
     batch: int = setting(16, "Videos side by side", minimum=1)
@@ -67,7 +67,7 @@ class Group:
     source: dict[str, Any] | None = field(
         default=None, metadata={"meaning": "The data part of the recipe in place of its own; data of the weights"}
     )
-    made: Made | None = field(default=None, metadata={"meaning": "Data that are made once and read by the recipe"})
+    made: CellData | None = field(default=None, metadata={"meaning": "Data that are made once and read by the recipe"})
     settings: dict[str, Any] = field(
         default_factory=dict,
         metadata={
@@ -81,15 +81,15 @@ class Group:
 
     def __post_init__(self) -> None:
         """Raise InputError where weights stand beside what only a training has."""
-        taken = "weights" if self.weights is not None else "trained" if self.trained is not None else None
-        if taken is None:
+        origin = "weights" if self.weights is not None else "trained" if self.trained is not None else None
+        if origin is None:
             return
-        named = {"recipe": self.recipe, "settings": self.settings, "start": self.start}
-        unfit = [key for key, value in named.items() if value]
+        training = {"recipe": self.recipe, "settings": self.settings, "start": self.start}
+        unfit = [key for key, value in training.items() if value]
         unfit += [f"variants.{name}" for name, settings in self.variants.items() if settings]
         if unfit:
-            remedy = f"Leave these out, or leave {taken} out and train."
-            raise InputError(taken, f"are taken as they are; found {', '.join(unfit)} too.", remedy)
+            remedy = f"Leave these out, or leave {origin} out and train."
+            raise InputError(origin, f"are taken as they are; found {', '.join(unfit)} too.", remedy)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class File:
     holds: str = setting("", "Whether it holds here (yes, partly, no) and why; empty until the results were read")
     note: str = setting("", "What differs from the paper, and what names of variants and data mean")
     module: str = setting("comparison", "Module of scenewise.experiments that shows it")
-    measures: tuple[str, ...] = setting((), "Measures that it shows; all where none")
+    metrics: tuple[str, ...] = setting((), "Metrics that it shows; all where none")
     published: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Numbers of the papers"})
     sizes: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Cells by size"})
 
@@ -147,15 +147,15 @@ class Cell:
         return self.group.weights if self.origin is None else self.origin.weights
 
     @property
-    def made(self) -> Made | None:
+    def made(self) -> CellData | None:
         """The data that are made for it."""
         return self.group.made if self.origin is None else self.origin.made
 
     @property
     def start(self) -> str | None:
         """Name of the cell beside its training whose model that starts from."""
-        begun = self.group.start if self.origin is None else self.origin.group.start
-        return begun and begun.replace("{variant}", self.variant).replace("{seed}", str(self.seed))
+        cell = self.group.start if self.origin is None else self.origin.group.start
+        return cell and cell.replace("{variant}", self.variant).replace("{seed}", str(self.seed))
 
     def data_part(self, words: Sequence[str] = (), out: str | Path = "", data: Path | None = None) -> recipes.DataPart:
         """Return the data it is scored on where an evaluation names none; arguments as of `recipe`.
@@ -190,8 +190,9 @@ class Cell:
             return self.origin.recipe(words, out, data)
         if self.weights is not None:
             raise InputError(f"cell {self.name}", f"trains nothing, it has the weights {self.weights}.")
-        begun = recipes.load(self.group.recipe) if self.group.recipe else recipes.Recipe(f"{self.model}.{self.data}")
-        values = plain(begun)
+        values = plain(
+            recipes.load(self.group.recipe) if self.group.recipe else recipes.Recipe(f"{self.model}.{self.data}")
+        )
         source = self.group.source if self.group.made is None else self.group.made.data_part(data)
         if source is not None:
             values = recipes.lay(values, {"data": {"settings": None}})  # another source, or this one as it is here
@@ -216,7 +217,7 @@ class Experiment:
         size: Name of the size.
         cells: All its cells.
         note: What differs from the paper.
-        measures: Measures that it shows; all where none.
+        metrics: Metrics that it shows; all where none.
     """
 
     name: str
@@ -226,7 +227,7 @@ class Experiment:
     size: str
     cells: tuple[Cell, ...]
     note: str = ""
-    measures: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
 
     def hooks(self) -> ModuleType:
         """Return the module that shows it.
@@ -282,7 +283,9 @@ def _changed(path: Path) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _read(path: Path, _: int) -> File:
-    return build(File, recipes.read_yaml(path, "sizes"), path.stem)
+    content = recipes.read_yaml(path, "sizes")
+    earlier = content.pop("measures", None)  # what `metrics` was called
+    return build(File, content if earlier is None else {"metrics": earlier, **content}, path.stem)
 
 
 @functools.lru_cache(maxsize=256)
@@ -290,23 +293,23 @@ def _load(path: Path, changed: int, size: str) -> Experiment:
     file = _read(path, changed)
     if size not in file.sizes:
         raise InputError("size", f"{size!r} is not one of {path.stem}.", nearest(size, file.sizes))
-    built = build(Size, _expanded(file.sizes[size] or {}), f"{path.stem}, size {size}")
-    cells = tuple(itertools.chain.from_iterable(_cells(group, built, size) for group in built.cells))
-    known = [cell.name for cell in cells]
-    twice = sorted({name for name in known if known.count(name) > 1})
+    contents = build(Size, _expanded(file.sizes[size] or {}), f"{path.stem}, size {size}")
+    cells = tuple(itertools.chain.from_iterable(_cells(group, contents, size) for group in contents.cells))
+    names = [cell.name for cell in cells]
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not cells:
         problem = f"names {twice[0]} twice." if twice else "has no cells."
         raise InputError(f"{path.stem}, size {size}", problem, "Correct the file.")
-    return Experiment(path.stem, file.summary, file.module, file.published, size, cells, file.note, file.measures)
+    return Experiment(path.stem, file.summary, file.module, file.published, size, cells, file.note, file.metrics)
 
 
 def _expanded(content: dict[str, Any]) -> dict[str, Any]:
     """Return a size with an evaluation for each combination of what the file lists."""
 
-    def spread(found: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(found, dict) or not isinstance(found.get("scoring"), list):
-            return found
-        return found | {"scoring": list(itertools.chain.from_iterable(map(_combinations, found["scoring"])))}
+    def spread(part: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(part, dict) or not isinstance(part.get("scoring"), list):
+            return part
+        return part | {"scoring": list(itertools.chain.from_iterable(map(_combinations, part["scoring"])))}
 
     groups = content.get("cells")
     return spread(content) | ({"cells": [spread(group) for group in groups]} if isinstance(groups, list) else {})
@@ -316,20 +319,23 @@ def _combinations(scoring: Any) -> list[Any]:
     if not isinstance(scoring, dict):
         return [scoring]
     several = {key: scoring[key] for key in LISTS if isinstance(scoring.get(key), list)}
-    return [scoring | dict(zip(several, values, strict=True)) for values in itertools.product(*several.values())]
+    combinations = [
+        scoring | dict(zip(several, values, strict=True)) for values in itertools.product(*several.values())
+    ]
+    return [{"seed" if key == "seeds" else key: value for key, value in one.items()} for one in combinations]
 
 
 def _cells(group: Group, size: Size, name: str) -> list[Cell]:
     scoring = group.scoring or size.scoring
     if group.trained is None:
-        chosen = itertools.product(group.variants, group.seeds or (0,))
-        return [Cell(group.model, group.data, variant, seed, group, scoring) for variant, seed in chosen]
+        trainings = itertools.product(group.variants, group.seeds or (0,))
+        return [Cell(group.model, group.data, variant, seed, group, scoring) for variant, seed in trainings]
     experiment, _, cell = group.trained.partition("/")
     others = load(experiment, name).cells
     origins = [c for c in others if f"{c.model}.{c.data}" == cell]
     if not origins:
-        known = {f"{experiment}/{c.model}.{c.data}" for c in others}
-        raise InputError(f"trained: {group.trained}", "is no cell of that size.", nearest(group.trained, known))
+        names = {f"{experiment}/{c.model}.{c.data}" for c in others}
+        raise InputError(f"trained: {group.trained}", "is no cell of that size.", nearest(group.trained, names))
     return [
         Cell(group.model, group.data, c.variant, c.seed, group, scoring, c, f"{experiment}-{name}")
         for c in origins
@@ -343,20 +349,20 @@ def choose(cells: Sequence[Cell], only: str | None) -> list[Cell]:
     Raises:
         InputError: A key is unknown, a value belongs to no cell, or nothing is left.
     """
-    wanted: dict[str, set[str]] = {}
+    admitted: dict[str, set[str]] = {}
     for word in filter(None, (part.strip() for part in (only or "").split(","))):
         key, equals, value = word.partition("=")
         if not equals or key not in KEYS:
             remedy = nearest(key, KEYS) if equals else "Write for example model=iodine,seed=0."
             raise InputError("--only", f"{word!r} is not of the form key=value with a known key.", remedy)
-        known = {str(getattr(cell, key)) for cell in cells}
-        if value not in known:
-            raise InputError("--only", f"no cell has {word}.", nearest(value, known))
-        wanted.setdefault(key, set()).add(value)
-    found = [c for c in cells if all(str(getattr(c, key)) in values for key, values in wanted.items())]
-    if not found:
+        values = {str(getattr(cell, key)) for cell in cells}
+        if value not in values:
+            raise InputError("--only", f"no cell has {word}.", nearest(value, values))
+        admitted.setdefault(key, set()).add(value)
+    subset = [c for c in cells if all(str(getattr(c, key)) in values for key, values in admitted.items())]
+    if not subset:
         raise InputError("--only", f"no cell has {only}.", "See the cells with --list.")
-    return found
+    return subset
 
 
 def _folder() -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.experiments.results import Shown, Spread, markdown, over_seeds, spread
+from scenewise.experiments.results import Presentation, Spread, markdown, over_seeds, spread
 from scenewise.metrics import pearson, rescaled
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WITHOUT = "lds0"
 EACH = ("lds MSE", "lds mIoU", "lds ELBO", "lds-gap gap")
-"""Measures whose value on every image is kept: correlations need it."""
+"""Metrics whose score of every image is kept: correlations need it."""
 
 _TABLE = (("MSE", 4), ("mIoU", 4), ("F-ARI", 4), ("ELBO", 1))
 _LIKE = ("Sim", "Sim of means", "unsigned Sim")
@@ -49,42 +49,42 @@ class Pair:
     variant: str
     runs: tuple[tuple[Result, Result], ...]
 
-    def differences(self, protocol: str, measure: str) -> Spread:
+    def differences(self, protocol: str, metric: str) -> Spread:
         """Return with minus without, over seeds."""
-        return Spread.of(plus.mean(protocol, measure) - zero.mean(protocol, measure) for zero, plus in self.runs)
+        return Spread.of(plus.mean(protocol, metric) - zero.mean(protocol, metric) for zero, plus in self.runs)
 
-    def side(self, protocol: str, measure: str, plus: bool) -> Spread:
-        """Return a measure of the runs without or with the prior."""
-        return spread((run[plus] for run in self.runs), protocol, measure)
+    def side(self, protocol: str, metric: str, plus: bool) -> Spread:
+        """Return a metric of the runs without or with the prior."""
+        return spread((run[plus] for run in self.runs), protocol, metric)
 
 
-def show(experiment: Experiment, results: Sequence[Result]) -> Shown:
+def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
     """Show the papers' tables and figures from whatever cells there are."""
-    found = pairs(results)
+    comparisons = pairs(results)
     parts = [
         ("Reconstruction and segmentation", _scores(experiment, results)),
-        ("What the prior changes", _effects(experiment, found)),
-        ("Duplicates (Figure 3)", _duplicates(found)),
-        ("Inference gap", _gaps(found)),
-        ("Correlations over images", _correlations(found)),
+        ("What the prior changes", _effects(experiment, comparisons)),
+        ("Duplicates (Figure 3)", _duplicates(comparisons)),
+        ("Inference gap", _gaps(comparisons)),
+        ("Correlations over images", _correlations(comparisons)),
     ]
     text = "\n".join(f"## {title}\n\n{part}" for title, part in parts if part)
     figures: dict[str, Callable[[Any], None]] = {}
-    if found:
-        figures = {"figure3": lambda figure: _draw_duplicates(figure, found)}
-        figures["differences"] = lambda figure: _draw_differences(figure, found)
-    return Shown(text, {"rows": list(_plain_rows(results)), "effects": _plain_effects(found)}, figures)
+    if comparisons:
+        figures = {"figure3": lambda figure: _draw_duplicates(figure, comparisons)}
+        figures["differences"] = lambda figure: _draw_differences(figure, comparisons)
+    return Presentation(text, {"rows": list(_plain_rows(results)), "effects": _plain_effects(comparisons)}, figures)
 
 
 def pairs(results: Sequence[Result]) -> list[Pair]:
     """Return what can be compared: seeds that were run both without and with the prior."""
-    together, found = over_seeds(results), []
+    together, comparisons = over_seeds(results), []
     for (model, data, variant), plus in together.items():
         zero = {result.cell.seed: result for result in together.get((model, data, WITHOUT), [])}
-        both = tuple((zero[result.cell.seed], result) for result in plus if result.cell.seed in zero)
-        if variant != WITHOUT and both:
-            found.append(Pair(model, data, variant, both))
-    return found
+        runs = tuple((zero[result.cell.seed], result) for result in plus if result.cell.seed in zero)
+        if variant != WITHOUT and runs:
+            comparisons.append(Pair(model, data, variant, runs))
+    return comparisons
 
 
 # -- tables ---------------------------------------------------------------------------------------------------------
@@ -96,10 +96,10 @@ def _scores(experiment: Experiment, results: Sequence[Result]) -> str:
     head += [f"{name} {paper}" for paper in papers for name in ("MSE", "mIoU")]
     rows = []
     for (model, data, variant), together in over_seeds(results).items():
-        own = [spread(together, "lds", name).text(digits) for name, digits in _TABLE]
-        printed = [_printed(experiment, paper, model, data, variant) for paper in papers]
+        ours = [spread(together, "lds", name).text(digits) for name, digits in _TABLE]
+        papers_cells = [_printed(experiment, paper, model, data, variant) for paper in papers]
         steps = "/".join(sorted({str(result.scores["step"]) for result in together}))
-        rows.append([model, data, variant, steps, *own, *(cell for paper in printed for cell in paper)])
+        rows.append([model, data, variant, steps, *ours, *(cell for paper in papers_cells for cell in paper)])
     note = (
         "MSE: squared RGB distance on [0, 1]. mIoU: Hungarian, background included. Mean ± std over seeds (number).\n"
     )
@@ -111,18 +111,18 @@ def _published(experiment: Experiment, paper: str, *names: str) -> dict[str, lis
 
 
 def _printed(experiment: Experiment, paper: str, *names: str) -> list[str]:
-    found = _published(experiment, paper, *names)
-    return [" ± ".join(f"{v:.4f}" for v in found[name]) if name in found else "-" for name in ("MSE", "mIoU")]
+    numbers = _published(experiment, paper, *names)
+    return [" ± ".join(f"{v:.4f}" for v in numbers[name]) if name in numbers else "-" for name in ("MSE", "mIoU")]
 
 
-def _effects(experiment: Experiment, found: Sequence[Pair]) -> str:
+def _effects(experiment: Experiment, comparisons: Sequence[Pair]) -> str:
     rows = []
-    for pair in found:
+    for pair in comparisons:
         for name in ("MSE", "mIoU"):
             ours, theirs = pair.differences("lds", name), _papers_difference(experiment, pair, name)
-            printed = "-" if math.isnan(theirs) else f"{theirs:+.4f}"
-            rows.append([pair.model, pair.data, name, _signed(ours), printed, _agreement(ours, theirs)])
-    head = ["model", "data", "measure", "with - without", "paper", "same direction"]
+            paper = "-" if math.isnan(theirs) else f"{theirs:+.4f}"
+            rows.append([pair.model, pair.data, name, _signed(ours), paper, _agreement(ours, theirs)])
+    head = ["model", "data", "metric", "with - without", "paper", "same direction"]
     return markdown(head, rows) if rows else ""
 
 
@@ -135,14 +135,14 @@ def _agreement(ours: Spread, theirs: float) -> str:
     return f"{sum(value * theirs > 0 for value in ours.values)} of {len(ours.values)} seeds"
 
 
-def _papers_difference(experiment: Experiment, pair: Pair, measure: str) -> float:
+def _papers_difference(experiment: Experiment, pair: Pair, metric: str) -> float:
     """Return with minus without of the first paper, NaN where it has no such numbers."""
     paper = next(iter(experiment.published), "")
     sides = [
         _published(experiment, paper, pair.model, pair.data, variant) if paper else {}
         for variant in (WITHOUT, pair.variant)
     ]
-    return sides[1][measure][0] - sides[0][measure][0] if all(measure in side for side in sides) else math.nan
+    return sides[1][metric][0] - sides[0][metric][0] if all(metric in side for side in sides) else math.nan
 
 
 def _signed(values: Spread, digits: int = 4) -> str:
@@ -150,10 +150,10 @@ def _signed(values: Spread, digits: int = 4) -> str:
     return f"+{text}" if values.mean > 0 else text
 
 
-def _duplicates(found: Sequence[Pair]) -> str:
+def _duplicates(comparisons: Sequence[Pair]) -> str:
     """Return likeness of latents and images with duplicates. The papers: all bars favour the prior."""
     rows = []
-    for pair in found:
+    for pair in comparisons:
         for name in (*_LIKE, *_DOUBLE, *(f"{name} of 100" for name in _DOUBLE[:3])):
             zero, plus = (pair.side("lds", name, side) for side in (False, True))
             if zero.values:
@@ -163,21 +163,21 @@ def _duplicates(found: Sequence[Pair]) -> str:
             zero, plus = (pair.side("lds", name, side) for side in (False, True))
             if zero.values:
                 rows.append([pair.model, pair.data, name, zero.text(3), plus.text(3), f"{zero.mean - plus.mean:+.3f}"])
-    head = ["model", "data", "measure", "without", "with", "drop"]
+    head = ["model", "data", "metric", "without", "with", "drop"]
     note = "Shares of images, by taking slots away; Sim by cosines. Papers: bars only, positive drops for all models.\n"
     return markdown(head, rows) + "\n" + note if rows else ""
 
 
-def _gaps(found: Sequence[Pair]) -> str:
+def _gaps(comparisons: Sequence[Pair]) -> str:
     rows = []
-    for pair in found:
+    for pair in comparisons:
         for name in _gap_names(pair):
             zero, plus = (pair.side("lds-gap", name, side) for side in (False, True))
             rows.append([pair.model, pair.data, name, zero.text(2), plus.text(2), f"{zero.mean - plus.mean:+.2f}"])
         bound = pair.differences("lds", "ELBO")
         if bound.values:
             rows.append([pair.model, pair.data, "ELBO, with - without", "", "", _signed(bound, 1)])
-    head = ["model", "data", "measure (nats)", "without", "with", "drop"]
+    head = ["model", "data", "metric (nats)", "without", "with", "drop"]
     note = "A gap whose spread is above 3 nats has not settled: it mostly shows the spread (lds.md 4.4).\n"
     return markdown(head, rows) + "\n" + note if rows else ""
 
@@ -188,39 +188,39 @@ def _gap_names(pair: Pair) -> list[str]:
     return [name for name in names if pair.side("lds-gap", name, False).values]
 
 
-def _correlations(found: Sequence[Pair]) -> str:
+def _correlations(comparisons: Sequence[Pair]) -> str:
     rows = []
-    for pair in found:
+    for pair in comparisons:
         for name in ("MSE", "mIoU"):
             one = [correlation(zero, plus, name) for zero, plus in pair.runs]
             drops, changes = (Spread.of(values) for values in zip(*one, strict=True))
-            printed = _PRINTED.get(name, "-") if (pair.model, pair.data) == ("monet", "cle-mv") else "-"
-            rows.append([pair.model, pair.data, name, drops.text(3), printed, changes.text(3)])
-    head = ["model", "data", "measure", "gap drop : measure with", "paper", "ELBO rise : its rise"]
+            paper = _PRINTED.get(name, "-") if (pair.model, pair.data) == ("monet", "cle-mv") else "-"
+            rows.append([pair.model, pair.data, name, drops.text(3), paper, changes.text(3)])
+    head = ["model", "data", "metric", "gap drop : metric with", "paper", "ELBO rise : its rise"]
     return markdown(head, rows) if rows else ""
 
 
 _PRINTED = {"MSE": "-0.2874", "mIoU": "0.2019"}
 
 
-def correlation(zero: Result, plus: Result, measure: str) -> tuple[float, float]:
+def correlation(zero: Result, plus: Result, metric: str) -> tuple[float, float]:
     """Return two Pearson correlations over images (lds.md 4.5), NaN where values are missing.
 
     Args:
         zero: Without the prior.
         plus: With it.
-        measure: Of the protocol `lds`.
+        metric: Of the protocol `lds`.
 
     Returns:
-        That of the drop of the gap with the measure under the prior (BMVC), and that of the rise of the ELBO with the
-        rise of the measure, both scaled to [0, 1] (ICLR submission).
+        That of the drop of the gap with the metric under the prior (BMVC), and that of the rise of the ELBO with the
+        rise of the metric, both scaled to [0, 1] (ICLR submission).
     """
     gaps = [side.each("lds-gap", "gap") for side in (zero, plus)]
-    scores, bounds = ([side.each("lds", name) for side in (zero, plus)] for name in (measure, "ELBO"))
+    scores, bounds = ([side.each("lds", name) for side in (zero, plus)] for name in (metric, "ELBO"))
     drop = rise = math.nan
     if gaps[0] is not None and gaps[1] is not None and scores[1] is not None and _same_images(zero, plus):
-        shown = min(len(gaps[0]), len(gaps[1]), len(scores[1]))
-        drop = pearson((gaps[0] - gaps[1])[:shown], scores[1][:shown]) if shown >= _FEWEST else math.nan
+        count = min(len(gaps[0]), len(gaps[1]), len(scores[1]))
+        drop = pearson((gaps[0] - gaps[1])[:count], scores[1][:count]) if count >= _FEWEST else math.nan
     if all(values is not None for values in (*scores, *bounds)):
         rise = pearson(rescaled(bounds[1] - bounds[0]), rescaled(scores[1] - scores[0]))  # type: ignore[operator]
     return drop, rise
@@ -228,14 +228,14 @@ def correlation(zero: Result, plus: Result, measure: str) -> tuple[float, float]
 
 def _same_images(zero: Result, plus: Result) -> bool:
     """Return whether gaps and scores are of the same images, in the same order, as far as both go."""
-    keys, told = ("source", "settings", "split", "frames"), set[tuple[str, ...]]()
+    keys, origins = ("source", "settings", "split", "frames"), set[tuple[str, ...]]()
     for side in (zero, plus):
-        for done in side.scores["scores"]:
-            row = done["rows"][0]
+        for evaluation in side.scores["scores"]:
+            row = evaluation["rows"][0]
             if row["protocol"] in ("lds", "lds-gap"):
                 each_video = row["frames"] // row["videos"]  # one where a scene is explained as a whole
-                told.add((*(str(done["scoring"][key]) for key in keys), str(each_video)))
-    return len(told) == 1
+                origins.add((*(str(evaluation["scoring"][key]) for key in keys), str(each_video)))
+    return len(origins) == 1
 
 
 # -- numbers --------------------------------------------------------------------------------------------------------
@@ -243,17 +243,16 @@ def _same_images(zero: Result, plus: Result) -> bool:
 
 def _plain_rows(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
     for (model, data, variant), together in over_seeds(results).items():
-        names = [row["measure"] for done in together[0].scores["scores"] for row in done["rows"]]
-        protocols = [row["protocol"] for done in together[0].scores["scores"] for row in done["rows"]]
-        for protocol, name in zip(protocols, names, strict=True):
-            told = {"model": model, "data": data, "variant": variant, "protocol": protocol, "measure": name}
-            yield told | spread(together, protocol, name).plain()
+        rows = [row for evaluation in together[0].scores["scores"] for row in evaluation["rows"]]
+        for protocol, name in dict.fromkeys((row["protocol"], row["metric"]) for row in rows):
+            names = {"model": model, "data": data, "variant": variant, "protocol": protocol, "metric": name}
+            yield names | spread(together, protocol, name).plain()
 
 
-def _plain_effects(found: Sequence[Pair]) -> list[dict[str, Any]]:
+def _plain_effects(comparisons: Sequence[Pair]) -> list[dict[str, Any]]:
     return [
-        {"model": pair.model, "data": pair.data, "measure": name, **pair.differences("lds", name).plain()}
-        for pair in found
+        {"model": pair.model, "data": pair.data, "metric": name, **pair.differences("lds", name).plain()}
+        for pair in comparisons
         for name in ("MSE", "mIoU", *_LIKE, *_DOUBLE)
     ]
 
@@ -261,16 +260,16 @@ def _plain_effects(found: Sequence[Pair]) -> list[dict[str, Any]]:
 # -- figures --------------------------------------------------------------------------------------------------------
 
 
-def _draw_duplicates(figure: Any, found: Sequence[Pair]) -> None:
+def _draw_duplicates(figure: Any, comparisons: Sequence[Pair]) -> None:
     """Draw Figure 3: the drop of Sim, and images with duplicates without and with the prior."""
     left, right = figure.subplots(1, 2)
-    names, places = [f"{pair.model}\n{pair.data}" for pair in found], np.arange(len(found))
-    drops = [pair.differences("lds", "Sim") for pair in found]
+    names, places = [f"{pair.model}\n{pair.data}" for pair in comparisons], np.arange(len(comparisons))
+    drops = [pair.differences("lds", "Sim") for pair in comparisons]
     left.bar(places, [-d.mean for d in drops], yerr=[np.nan_to_num(d.std) for d in drops], width=0.5, color="#4c72b0")
     left.axhline(0, color="black", linewidth=0.8)
     left.set_title("drop of Sim with the prior")
     for shift, plus, colour in ((-0.2, False, "#c44e52"), (0.2, True, "#55a868")):
-        sides = [pair.side("lds", "duplicates", plus) for pair in found]
+        sides = [pair.side("lds", "duplicates", plus) for pair in comparisons]
         heights, errors = [100 * s.mean for s in sides], [100 * np.nan_to_num(s.std) for s in sides]
         right.bar(places + shift, heights, yerr=errors, width=0.4, color=colour, label="with" if plus else "without")
     right.set_title("images with duplicates, %")
@@ -279,10 +278,10 @@ def _draw_duplicates(figure: Any, found: Sequence[Pair]) -> None:
         axes.set_xticks(places, names)
 
 
-def _draw_differences(figure: Any, found: Sequence[Pair]) -> None:
+def _draw_differences(figure: Any, comparisons: Sequence[Pair]) -> None:
     """Draw, per image of the first seed, what the prior changes: ELBO against mIoU and MSE (ICLR submission)."""
     for axes, name in zip(figure.subplots(1, 2), ("mIoU", "MSE"), strict=True):
-        for pair in found:
+        for pair in comparisons:
             zero, plus = pair.runs[0]
             x, y = ([side.each("lds", n) for side in (zero, plus)] for n in ("ELBO", name))
             if all(values is not None for values in (*x, *y)):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.experiments.results import Shown, Spread, markdown, over_seeds, spread
+from scenewise.experiments.results import Presentation, Spread, markdown, over_seeds, spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from scenewise.experiments.experiment import Experiment
     from scenewise.experiments.results import Result
 
-_SHOWN = (("MSE", 4), ("mIoU", 4), ("Sim", 3), ("duplicates", 3), ("background split", 3))
+_METRICS = (("MSE", 4), ("mIoU", 4), ("Sim", 3), ("duplicates", 3), ("background split", 3))
 
 
-def show(experiment: Experiment, results: Sequence[Result]) -> Shown:
+def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
     """Show each variant at each number of slots at test."""
     rows, data = [], []
     for (model, source, variant), together in over_seeds(results).items():
         for slots in _slots(together):
-            found = {name: spread(together, "lds", name, slots=slots) for name, _ in _SHOWN}
-            texts = [found[name].text(digits) for name, digits in _SHOWN]
+            spreads = {name: spread(together, "lds", name, slots=slots) for name, _ in _METRICS}
+            texts = [spreads[name].text(digits) for name, digits in _METRICS]
             rows.append([model, source, variant, slots or "own", *texts])
             names = {"model": model, "data": source, "variant": variant, "slots": slots}
-            data.append(names | {name: values.plain() for name, values in found.items()})
-    head = ["model", "data", "variant", "K at test", *(name for name, _ in _SHOWN)]
+            data.append(names | {name: values.plain() for name, values in spreads.items()})
+    head = ["model", "data", "variant", "K at test", *(name for name, _ in _METRICS)]
     text = markdown(head, rows) + "\nThe paper: no clear loss in MSE or mIoU over either; it prints no numbers.\n"
-    return Shown(text, {"rows": data}, {"curves": lambda figure: _draw(figure, results)} if rows else {})
+    return Presentation(text, {"rows": data}, {"curves": lambda figure: _draw(figure, results)} if rows else {})
 
 
 def _slots(together: Sequence[Result]) -> list[int | None]:
     """Return the numbers of slots at test, in the order of the file."""
-    found = [done["scoring"]["slots"] for result in together for done in result.scores["scores"]]
-    return list(dict.fromkeys(found))
+    evaluations = [evaluation for result in together for evaluation in result.scores["scores"]]
+    return list(dict.fromkeys(evaluation["scoring"]["slots"] for evaluation in evaluations))
 
 
 def _draw(figure: Any, results: Sequence[Result]) -> None:
@@ -50,8 +50,8 @@ def _draw(figure: Any, results: Sequence[Result]) -> None:
             axes.set_xlabel("slots at test")
         else:
             for model, data in dict.fromkeys(names[:2] for names in by_variant):
-                chosen = {v: r for (m, d, v), r in by_variant.items() if (m, d) == (model, data)}
-                _line(axes, list(chosen), [spread(r, "lds", name) for r in chosen.values()], f"{model} {data}")
+                variants = {v: r for (m, d, v), r in by_variant.items() if (m, d) == (model, data)}
+                _line(axes, list(variants), [spread(r, "lds", name) for r in variants.values()], f"{model} {data}")
         axes.set_ylabel(name)
         axes.legend()
 

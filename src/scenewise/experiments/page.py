@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from scenewise.experiments import experiment as experiments
-from scenewise.experiments import kept
+from scenewise.experiments import measured_results
 from scenewise.experiments.results import provenance
 
 if TYPE_CHECKING:
@@ -48,12 +48,15 @@ def _wrapped(text: str) -> str:
 
 def _size(experiment: Experiment, file: File) -> str:
     """Return the tables of a size, or that nothing was measured."""
-    results, command = kept.results(experiment), f"`scenewise experiment {experiment.name} --size {experiment.size}`"
-    done = sum(map(kept.is_whole, results))
-    head = f"### {experiment.name}, size {experiment.size}: {done} of {len(experiment.cells)} cells\n"
-    told = f"{_wrapped(file.sizes[experiment.size].get('summary', ''))}.\n{command}\n"
+    results, command = (
+        measured_results.results(experiment),
+        f"`scenewise experiment {experiment.name} --size {experiment.size}`",
+    )
+    count = sum(map(measured_results.is_whole, results))
+    head = f"### {experiment.name}, size {experiment.size}: {count} of {len(experiment.cells)} cells\n"
+    summary = f"{_wrapped(file.sizes[experiment.size].get('summary', ''))}.\n{command}\n"
     if not results:
-        return f"{head}\n{told}"
+        return f"{head}\n{summary}"
     text = experiment.hooks().show(experiment, results).text.replace("## ", "#### ")
     hours = sum(float(result.scores.get("hours") or 0) for result in results)
-    return f"{head}\n{told}\n{text}\n{hours:.1f} hours of training in all.\n\n{provenance(results)}"
+    return f"{head}\n{summary}\n{text}\n{hours:.1f} hours of training in all.\n\n{provenance(results)}"

@@ -15,7 +15,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from scenewise.evaluation.motion import AHEAD, COSINE, COUNTED, SPEED
-from scenewise.experiments.results import Shown, markdown, over_seeds, spread
+from scenewise.experiments.results import Presentation, markdown, over_seeds, spread
 from scenewise.metrics import HORIZONS
 
 if TYPE_CHECKING:
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from scenewise.experiments.results import Result
 
 PROTOCOL = "prediction"
-MEASURES = ("F-ARI", "ARI", "MSE")
+METRICS = ("F-ARI", "ARI", "MSE")
 STILL = " of last frame"
 
 
-def show(experiment: Experiment, results: Sequence[Result]) -> Shown:
-    """Show a table of each measure, with the papers' numbers of observed frames, of velocities, and one figure."""
-    rows, moved = [row for measure in MEASURES for row in measured(results, measure)], velocities(results)
-    tables = [f"## {measure}\n\n{_table(experiment, rows, measure)}" for measure in MEASURES]
-    if moved:
-        tables.append(f"## Velocity cosine, {AHEAD} frames predicted after 10\n\n{_velocity_table(moved)}")
-    data = {"rows": rows, "velocities": moved}
-    return Shown("\n".join(tables), data, {"horizons": lambda figure: draw(figure, rows)})
+def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
+    """Show a table of each metric, with the papers' numbers of observed frames, of velocities, and one figure."""
+    rows, motion = [row for metric in METRICS for row in scores(results, metric)], velocities(results)
+    tables = [f"## {metric}\n\n{_table(experiment, rows, metric)}" for metric in METRICS]
+    if motion:
+        tables.append(f"## Velocity cosine, {AHEAD} frames predicted after 10\n\n{_velocity_table(motion)}")
+    data = {"rows": rows, "velocities": motion}
+    return Presentation("\n".join(tables), data, {"horizons": lambda figure: draw(figure, rows)})
 
 
 def velocities(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -48,43 +48,45 @@ def velocities(results: Sequence[Result]) -> list[dict[str, Any]]:
     """
     rows = []
     for (model, data, variant), together in over_seeds(results).items():
-        known = {j: spread(together, PROTOCOL, f"{COSINE} {j}").mean for j in range(1, AHEAD + 1)}
+        cosines = {j: spread(together, PROTOCOL, f"{COSINE} {j}").mean for j in range(1, AHEAD + 1)}
         counted = spread(together, PROTOCOL, COUNTED).mean
         if math.isnan(counted):
             continue
         first, error = (spread(together, PROTOCOL, f"{name} first {AHEAD}").mean for name in (COSINE, SPEED))
         names = {"model": model, "data": data, "variant": variant, "seeds": len(together)}
         numbers = {"first": _plain(first), "speed_error": _plain(error), "counted": counted}
-        rows.append({**names, "cosine": {j: _plain(value) for j, value in known.items()}, **numbers})
+        rows.append({**names, "cosine": {j: _plain(value) for j, value in cosines.items()}, **numbers})
     return rows
 
 
-def measured(results: Sequence[Result], measure: str) -> list[dict[str, Any]]:
-    """Return one measure of every model, and of repeating the last frame it saw, as plain rows.
+def scores(results: Sequence[Result], metric: str) -> list[dict[str, Any]]:
+    """Return one metric of every model, and of repeating the last frame it saw, as plain rows.
 
     Returns:
-        Rows with model, data, variant, measure, seeds, `observed` and `ahead`, by the number of predicted frames.
+        Rows with model, data, variant, metric, seeds, `observed` and `ahead`, by the number of predicted frames.
     """
     rows = []
     for (model, data, variant), together in over_seeds(results).items():
         for suffix in ("", STILL):
-            ahead = {j: spread(together, PROTOCOL, f"{measure} first {j}{suffix}") for j in HORIZONS}
-            if not any(found.values for found in ahead.values()):
+            ahead = {j: spread(together, PROTOCOL, f"{metric} first {j}{suffix}") for j in HORIZONS}
+            if not any(numbers.values for numbers in ahead.values()):
                 continue
-            seen = math.nan if suffix else spread(together, PROTOCOL, f"{measure} observed").mean
+            observed = math.nan if suffix else spread(together, PROTOCOL, f"{metric} observed").mean
             names = {"model": f"{model}{suffix and ', last frame repeated'}", "data": data, "variant": variant}
-            known = {j: found.mean for j, found in ahead.items() if found.values}
-            rows.append({**names, "measure": measure, "seeds": len(together), "observed": _plain(seen), "ahead": known})
+            means = {j: numbers.mean for j, numbers in ahead.items() if numbers.values}
+            rows.append(
+                {**names, "metric": metric, "seeds": len(together), "observed": _plain(observed), "ahead": means}
+            )
     return rows
 
 
 def draw(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
-    """Draw one panel per measure: observed frames at 0, then means over the first j predicted frames."""
+    """Draw one panel per metric: observed frames at 0, then means over the first j predicted frames."""
     colours: dict[tuple[str, str], Any] = {}
-    for axes, measure in zip(figure.subplots(1, len(MEASURES)), MEASURES, strict=True):
-        for row in (row for row in rows if row["measure"] == measure):
+    for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
+        for row in (row for row in rows if row["metric"] == metric):
             _line(axes, row, colours)
-        axes.set(title=measure, xlabel="predicted frames", xticks=[0, *HORIZONS])
+        axes.set(title=metric, xlabel="predicted frames", xticks=[0, *HORIZONS])
         axes.grid(alpha=0.3)
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
@@ -99,13 +101,13 @@ def _line(axes: Any, row: dict[str, Any], colours: dict[tuple[str, str], Any]) -
     colours[(model, row["data"])] = line.get_color()
 
 
-def _table(experiment: Experiment, rows: Sequence[dict[str, Any]], measure: str) -> str:
+def _table(experiment: Experiment, rows: Sequence[dict[str, Any]], metric: str) -> str:
     head = ["model", "data", "seeds", "paper, 20 frames", "observed", *(f"first {j}" for j in HORIZONS)]
     lines = []
-    for row in (row for row in rows if row["measure"] == measure):
-        printed = experiment.published.get(f"{row['model']}.{row['data']}", {}).get(measure)
+    for row in (row for row in rows if row["metric"] == metric):
+        paper = experiment.published.get(f"{row['model']}.{row['data']}", {}).get(metric)
         ahead = [_text(row["ahead"].get(j)) for j in HORIZONS]
-        lines.append([row["model"], row["data"], row["seeds"], _text(printed), _text(row["observed"]), *ahead])
+        lines.append([row["model"], row["data"], row["seeds"], _text(paper), _text(row["observed"]), *ahead])
     return markdown(head, lines)
 
 

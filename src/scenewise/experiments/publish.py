@@ -15,6 +15,7 @@ from typing import Any
 
 from scenewise.checkpoint import Card, Score, load_model, save_model
 from scenewise.errors import InputError
+from scenewise.evaluation.rows import renamed
 from scenewise.training.plan import PLACES
 
 
@@ -30,11 +31,11 @@ def scores_of(evaluation: dict[str, Any]) -> tuple[Score, ...]:
     if evaluation["refinements"] is not None:
         where += f", R {evaluation['refinements']}"
     where += "".join(f", {setting}" for setting in data["settings"] if setting.partition("=")[0] not in PLACES)
-    return tuple(_score(row, where) for row in evaluation["scores"] if row["mean"] is not None)
+    return tuple(_score(renamed(row), where) for row in evaluation["scores"] if row["mean"] is not None)
 
 
 def _score(row: dict[str, Any], where: str) -> Score:
-    return Score(protocol=row["protocol"], metric=row["measure"], data=where, value=row["mean"], videos=row["videos"])
+    return Score(protocol=row["protocol"], metric=row["metric"], data=where, value=row["mean"], videos=row["videos"])
 
 
 def publish(

@@ -16,6 +16,7 @@ import numpy as np
 
 from scenewise.config import plain
 from scenewise.errors import InputError
+from scenewise.evaluation.rows import renamed
 from scenewise.media.files import write_atomically, writing
 
 if TYPE_CHECKING:
@@ -35,32 +36,40 @@ class Result:
     cell: Cell
     scores: Mapping[str, Any]
 
-    def row(self, protocol: str, measure: str, **scoring: Any) -> Mapping[str, Any] | None:
-        """Return the row of a measure, None where there is none.
+    def rows(self, protocol: str, metric: str, **scoring: Any) -> list[Mapping[str, Any]]:
+        """Return the rows of a metric: those of the first evaluation that fits, one for each seed of its noise.
 
         Args:
             protocol: Its protocol.
-            measure: Its name.
+            metric: Its name.
             **scoring: What else the evaluation must be, such as slots=9.
         """
-        for done in self.scores.get("scores", []):
-            told = done["scoring"]
-            if told["protocol"] != protocol or any(told.get(key) != value for key, value in scoring.items()):
+        first: dict[str, Any] | None = None
+        rows: list[Mapping[str, Any]] = []
+        for evaluation in self.scores.get("scores", []):
+            settings = evaluation["scoring"]
+            row = next((row for row in evaluation["rows"] if row["metric"] == metric), None)
+            unfit = settings["protocol"] != protocol or any(settings.get(k) != value for k, value in scoring.items())
+            if row is None or unfit:
                 continue
-            for row in done["rows"]:
-                if row["measure"] == measure:
-                    return dict(row)
-        return None
+            noiseless = {key: value for key, value in settings.items() if key != "seed"}
+            first = first or noiseless
+            rows += [dict(row)] if noiseless == first else []
+        return rows
 
-    def mean(self, protocol: str, measure: str, **scoring: Any) -> float:
-        """Return the mean of a measure over images and posterior seeds, NaN where there is none."""
-        row = self.row(protocol, measure, **scoring)
-        return math.nan if row is None or row["mean"] is None else float(row["mean"])
+    def mean(self, protocol: str, metric: str, **scoring: Any) -> float:
+        """Return the mean of a metric over images and seeds of the noise, NaN where there is none."""
+        return mean_of(self.rows(protocol, metric, **scoring))
 
-    def each(self, protocol: str, measure: str, **scoring: Any) -> np.ndarray | None:
-        """Return a measure of each image under the first posterior seed, None where it was not kept."""
-        row = self.row(protocol, measure, **scoring)
-        return None if row is None or "each" not in row else np.array(row["each"][0], float)
+    def each(self, protocol: str, metric: str, **scoring: Any) -> np.ndarray | None:
+        """Return the score of each image under the first seed of the noise, None where it is not in the results."""
+        rows = self.rows(protocol, metric, **scoring)
+        return None if not rows or "each" not in rows[0] else np.array(rows[0]["each"][0], float)
+
+
+def mean_of(rows: Iterable[Mapping[str, Any]]) -> float:
+    """Return the mean over rows of one metric that differ in the seed of the noise, NaN where none has a score."""
+    return Spread.of(math.nan if row["mean"] is None else row["mean"] for row in rows).mean
 
 
 def read_scores(folder: Path) -> dict[str, Any]:
@@ -70,26 +79,54 @@ def read_scores(folder: Path) -> dict[str, Any]:
         InputError: It cannot be read.
     """
     try:
-        read = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+        content = json.loads((folder / SCORES).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise InputError(folder / SCORES, f"cannot be read: {error}.", "Remove it to score again.") from error
-    return filled(read) if isinstance(read, dict) else {}
+    return current(content) if isinstance(content, dict) else {}
 
 
-def filled(scores: dict[str, Any]) -> dict[str, Any]:
-    """Return scores whose evaluations name every setting, those that came later by their defaults."""
+def current(scores: dict[str, Any]) -> dict[str, Any]:
+    """Return scores of a file, maybe an earlier one, in today's words.
+
+    Evaluations name every setting, those that came later by their defaults. One of several seeds of the noise, whose
+    rows held the values of all, becomes one evaluation per seed. What rows called `measure` is their `metric`.
+    """
     from scenewise.experiments.experiment import Scoring
 
     usual = plain(Scoring())
-    return scores | {"scores": [{**s, "scoring": {**usual, **s["scoring"]}} for s in scores.get("scores", [])]}
+    evaluations = [one for evaluation in scores.get("scores", []) for one in _by_seed(evaluation)]
+    return scores | {"scores": [{**one, "scoring": {**usual, **one["scoring"]}} for one in evaluations]}
+
+
+def _by_seed(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return an evaluation as one per seed of the noise."""
+    rows = [renamed(row) for row in evaluation["rows"]]
+    settings = {key: value for key, value in evaluation["scoring"].items() if key != "seeds"}
+    seeds = evaluation["scoring"].get("seeds")
+    if seeds is None or len(seeds) == 1:
+        seed = {} if seeds is None else {"seed": seeds[0]}
+        return [{**evaluation, "scoring": settings | seed, "rows": rows}]
+    seconds = {"seconds": evaluation["seconds"] / len(seeds)} if "seconds" in evaluation else {}
+    return [
+        {**evaluation, **seconds, "scoring": settings | {"seed": seed}, "rows": [_of_seed(row, i) for row in rows]}
+        for i, seed in enumerate(seeds)
+    ]
+
+
+def _of_seed(row: Mapping[str, Any], at: int) -> dict[str, Any]:
+    """Return the part of a row of several seeds that belongs to one; quartiles, which were of all, are left out."""
+    values = row["values"][at : at + 1]
+    part = {key: value for key, value in row.items() if key not in ("each", "quartiles")}
+    part |= {"mean": values[0] if values else None, "std": None, "values": values}
+    return part | ({"each": [row["each"][at]]} if "each" in row and at < len(row["each"]) else {})
 
 
 def of_cell(cell: Cell, scores: Mapping[str, Any]) -> dict[str, Any]:
     """Return scores without the evaluations that the cell no longer names."""
-    wanted = [plain(scoring) for scoring in cell.scoring]
-    return {**scores, "scores": [s for s in scores["scores"] if s["scoring"] in wanted]} if scores else {}
+    named = [plain(scoring) for scoring in cell.scoring]
+    return {**scores, "scores": [s for s in scores["scores"] if s["scoring"] in named]} if scores else {}
 
 
 @dataclass(frozen=True)
@@ -126,12 +163,12 @@ class Spread:
 
     def plain(self) -> dict[str, Any]:
         """Return it as values that JSON can hold."""
-        known = {"mean": self.mean, "std": self.std}
-        return {k: v if math.isfinite(v) else None for k, v in known.items()} | {"values": list(self.values)}
+        moments = {"mean": self.mean, "std": self.std}
+        return {k: v if math.isfinite(v) else None for k, v in moments.items()} | {"values": list(self.values)}
 
 
 @dataclass(frozen=True)
-class Shown:
+class Presentation:
     """What an experiment shows.
 
     Attributes:
@@ -153,9 +190,9 @@ def over_seeds(results: Sequence[Result]) -> dict[tuple[str, str, str], list[Res
     return together
 
 
-def spread(results: Iterable[Result], protocol: str, measure: str, **scoring: Any) -> Spread:
-    """Return a measure over the seeds of results; arguments as of `Result.row`."""
-    return Spread.of(result.mean(protocol, measure, **scoring) for result in results)
+def spread(results: Iterable[Result], protocol: str, metric: str, **scoring: Any) -> Spread:
+    """Return a metric over the training seeds of results; arguments as of `Result.rows`."""
+    return Spread.of(result.mean(protocol, metric, **scoring) for result in results)
 
 
 def provenance(results: Sequence[Result]) -> str:
@@ -163,9 +200,9 @@ def provenance(results: Sequence[Result]) -> str:
     rows = []
     for (model, data, variant), together in over_seeds(results).items():
         seeds = " ".join(str(result.cell.seed) for result in together)
-        evaluations = [done for result in together for done in result.scores.get("scores", [])]
-        protocols = _distinct(_protocol(done) for done in evaluations)
-        prints = _distinct(str(done.get("data", ""))[:12] for done in evaluations)
+        evaluations = [evaluation for result in together for evaluation in result.scores.get("scores", [])]
+        protocols = _distinct(map(_protocol, evaluations))
+        prints = _distinct(str(evaluation.get("data", ""))[:12] for evaluation in evaluations)
         facts = [result.scores for result in together]
         steps = _distinct(str(fact.get("kept_step") or fact.get("step") or "-") for fact in facts)
         hours = sum(float(fact.get("hours") or 0) for fact in facts)
@@ -173,14 +210,14 @@ def provenance(results: Sequence[Result]) -> str:
         hardware, commits = (_distinct(str(fact.get(key) or "-") for fact in facts) for key in ("hardware", "commit"))
         weights = together[0].cell.weights
         trained = f"weights {weights}" if weights is not None else steps
-        told = [trained, f"{hours:.2f}", "-" if memory is None else f"{memory:.1f}", protocols, prints]
-        rows.append([f"{model}.{data}.{variant}", seeds, *told, hardware, commits])
+        costs = [trained, f"{hours:.2f}", "-" if memory is None else f"{memory:.1f}", protocols, prints]
+        rows.append([f"{model}.{data}.{variant}", seeds, *costs, hardware, commits])
     head = ["cells", "seeds", "steps", "hours", "GiB", "protocol (videos)", "data", "hardware", "commit"]
     return markdown(head, rows)
 
 
-def _protocol(done: Mapping[str, Any]) -> str:
-    return f"{done['scoring']['protocol']} ({done['scoring']['samples']})"
+def _protocol(evaluation: Mapping[str, Any]) -> str:
+    return f"{evaluation['scoring']['protocol']} ({evaluation['scoring']['samples']})"
 
 
 def _distinct(words: Iterable[str]) -> str:
@@ -191,33 +228,33 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table; columns are as wide as they need to be, so that it can be read as it is."""
     lines = [[str(cell) for cell in row] for row in (head, *rows)]
     widths = [max(3, *(len(line[c]) for line in lines)) for c in range(len(head))]
-    shown = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |" for line in lines]
+    texts = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |" for line in lines]
     rule = "|" + "|".join("-" * (w + 2) for w in widths) + "|"
-    return "\n".join([shown[0], rule, *shown[1:]]) + "\n"
+    return "\n".join([texts[0], rule, *texts[1:]]) + "\n"
 
 
-def write(experiment: Experiment, shown: Shown, out: str | Path, made: str = "") -> list[Path]:
+def write(experiment: Experiment, presentation: Presentation, out: str | Path, origin: str = "") -> list[Path]:
     """Write tables as markdown and JSON and figures as PNG, and return the files.
 
     Args:
-        experiment: What was shown.
-        shown: Tables, numbers and figures.
+        experiment: Whose results they are.
+        presentation: Tables, numbers and figures.
         out: Folder of the files; made where it is not there.
-        made: How the numbers were made.
+        origin: How the numbers were made.
 
     Raises:
         InputError: The folder cannot be written.
     """
     base = Path(out) / experiment.name
     head = f"# {experiment.name}, size {experiment.size}\n\n{experiment.summary}"
-    text = "\n\n".join([head, shown.text, experiment.note, made])
-    content = {"experiment": experiment.name, "size": experiment.size, **shown.data}
+    text = "\n\n".join([head, presentation.text, experiment.note, origin])
+    content = {"experiment": experiment.name, "size": experiment.size, **presentation.data}
     files = [base.with_suffix(".md"), base.with_suffix(".json")]
     with writing(base):
         base.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(files[0], text)
     write_atomically(files[1], json.dumps(content, indent=1) + "\n")
-    for name, draw in shown.figures.items():
+    for name, draw in presentation.figures.items():
         files.append(base.with_name(f"{base.name}-{name}.png"))
         write_atomically(files[-1], _png(draw))
     return files

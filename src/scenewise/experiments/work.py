@@ -22,7 +22,7 @@ import torch
 from scenewise.errors import InputError
 from scenewise.experiments.cell_folder import CAMPAIGN, CellFolder
 from scenewise.experiments.locks import BusyError
-from scenewise.training.reporter import Forecast, Progress, Reporter
+from scenewise.training.reporter import Forecast, Reporter, StepProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ class LineReporter(Reporter):
             hours = f"about {forecast.hours:.2f} h on {forecast.device}"
             self.noted(f"{forecast.recipe}{stage}: {forecast.steps:,} steps, {hours}")
 
-    def progressed(self, progress: Progress) -> None:
+    def progressed(self, progress: StepProgress) -> None:
         """Write a line now and then."""
         if time.monotonic() - self._last > _EVERY or progress.step == progress.steps:
             self._last = time.monotonic()
@@ -156,8 +156,8 @@ def _done(job: Job, reporter: LineReporter) -> int:
     except BaseException as error:  # whatever a cell fails with is kept, and the others go on
         reporter.noted("".join(traceback.format_exception(error)))
         with contextlib.suppress(InputError):
-            told = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            folder.fail(told, "".join(traceback.format_exception(error)))
+            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            folder.fail(reason, "".join(traceback.format_exception(error)))
         return FAILED
 
 
@@ -174,8 +174,8 @@ def _trained_and_scored(job: Job, folder: CellFolder, reporter: LineReporter) ->
         reporter.noted("no model yet")
         return STOPPED
     measure = getattr(importlib.import_module(f"scenewise.experiments.{job.module}"), "measure", None)
-    made = folder.score(job.device, _Scoring(reporter), measure)
-    reporter.noted(f"{made} evaluations made; done")
+    count = folder.score(job.device, _Scoring(reporter), measure)
+    reporter.noted(f"{count} evaluations made; done")
     return DONE
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from scenewise.media.palette import SLOT_COLOURS, read_palette_png, write_palette_png
     from scenewise.media.reader import MediaFrame, Selection, VideoReader
     from scenewise.media.reading import read_video, read_videos
-    from scenewise.media.rle import JsonArrayWriter, MasksWriter, decode_rle, encode_rle
+    from scenewise.media.rle import JsonArrayWriter, decode_rle, encode_rle
     from scenewise.media.tracks import TracksWriter, mask_box
     from scenewise.media.writing import VideoWriter
 
@@ -26,7 +26,6 @@ _PUBLIC = {
     "read_video": "reading",
     "read_videos": "reading",
     "JsonArrayWriter": "rle",
-    "MasksWriter": "rle",
     "decode_rle": "rle",
     "encode_rle": "rle",
     "TracksWriter": "tracks",
@@ -37,7 +36,6 @@ _PUBLIC = {
 __all__ = [
     "SLOT_COLOURS",
     "JsonArrayWriter",
-    "MasksWriter",
     "MediaFrame",
     "Selection",
     "TracksWriter",

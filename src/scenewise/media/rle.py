@@ -1,4 +1,4 @@
-"""COCO run-length masks, and the file of them that is valid JSON after every frame."""
+"""COCO run-length masks, and a JSON array that is valid after every write."""
 
 from __future__ import annotations
 
@@ -193,32 +193,3 @@ class JsonArrayWriter:
         view = memoryview(content)
         while view:
             view = view[self._file.write(view) :]
-
-
-class MasksWriter(JsonArrayWriter):
-    """`masks.json` in the COCO results format (`pycocotools.coco.COCO.loadRes` reads it).
-
-    One entry per frame and slot: `image_id` is the frame's index, `category_id` the slot, `segmentation` the RLE.
-
-    Args:
-        path: The file to write; its folder must exist.
-
-    Raises:
-        InputError: The folder cannot be written.
-    """
-
-    def write_frame(self, index: int, masks: Mapping[int, np.ndarray]) -> None:
-        """Append the masks of one frame; empty ones are left out.
-
-        Args:
-            index: The frame's index in the source video, from 0.
-            masks: Mask by slot, bool, shape (H, W).
-
-        Raises:
-            InputError: The disk is full.
-        """
-        self.write(
-            {"image_id": index, "category_id": int(slot), "segmentation": encode_rle(mask), "score": 1.0}
-            for slot, mask in masks.items()
-            if mask.any()
-        )

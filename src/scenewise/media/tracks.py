@@ -40,8 +40,8 @@ def mask_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
 class TracksWriter:
     r"""`tracks.csv`: rows of 10 columns without header, as the MOT challenge takes results.
 
-    Columns: frame (from 1), id, left, top, width, height, confidence, -1, -1, -1. Boxes are in source pixels counted
-    from 0; ids are written as given.
+    Columns: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames and source pixels count from 1, as
+    there; ids are written as given.
 
     Args:
         path: The file to write; its folder must exist.
@@ -57,7 +57,7 @@ class TracksWriter:
         >>> with TracksWriter("tracks.csv", size=(32, 32), crop=(0, 64, 64, 64)) as tracks:
         ...     tracks.write_frame(0, {3: (1, 2, 4, 5)}, confidence={3: 0.9})
         >>> Path("tracks.csv").read_text()
-        '1,3,66,4,8,10,0.9,-1,-1,-1\n'
+        '1,3,67,5,8,10,0.9,-1,-1,-1\n'
     """
 
     def __init__(self, path: str | Path, size: tuple[int, int], crop: tuple[int, int, int, int]) -> None:
@@ -77,7 +77,7 @@ class TracksWriter:
 
         Args:
             index: The frame's index, from 0; the file counts from 1.
-            boxes: (left, top, width, height) in pixels of the masks, by id.
+            boxes: (left, top, width, height) in pixels of the masks, from 0, by id.
             confidence: In [0, 1], by id; 1 where it is not given.
 
         Raises:
@@ -111,6 +111,6 @@ class TracksWriter:
         if not (width > 0 and height > 0):
             raise InputError(f"{self.path}, frame {index}, id {name}", f"expected a box with an area; found {box}.")
         left, top = self._left + left * self._across, self._top + top * self._down
-        numbers = (left, top, width * self._across, height * self._down)
-        coordinates = ",".join(f"{number:.2f}".rstrip("0").rstrip(".") for number in numbers)
+        numbers = (left + 1, top + 1, width * self._across, height * self._down)
+        coordinates = ",".join(f"{number:.10f}".rstrip("0").rstrip(".") for number in numbers)
         return f"{index + 1},{int(name)},{coordinates},{confidence:.4g},-1,-1,-1\n"

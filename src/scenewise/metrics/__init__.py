@@ -1,7 +1,8 @@
-"""Measures of decompositions and predictions: pure functions of arrays, one measure per file.
+"""Metrics of decompositions and predictions: pure functions of arrays, one metric per file.
 
-Numpy arrays go in (torch tensors are converted) and plain numbers and arrays come out. `AdjustedRandIndex` and
-`MeanSquaredError` are the same measures as torchmetrics classes, imported when first used.
+Numpy arrays go in (torch tensors are converted) and plain numbers and arrays come out. `AdjustedRandIndex`,
+`MeanSquaredError` and other classes are the metrics of frames for torchmetrics, imported when first used; `metric_of`
+makes such a class of any function that scores frames.
 """
 
 from __future__ import annotations
@@ -38,21 +39,37 @@ from scenewise.metrics.splitting import Splits, similar_pairs, splits
 from scenewise.metrics.velocity import VelocitySimilarity, velocity_similarity, velocity_similarity_of_positions
 
 if TYPE_CHECKING:
-    from scenewise.metrics.metric_classes import AdjustedRandIndex, MeanSquaredError
+    from scenewise.metrics.metric_classes import (
+        AdjustedRandIndex,
+        BinaryCrossEntropy,
+        Confidence,
+        FrameMetric,
+        MeanIntersectionOverUnion,
+        MeanSquaredError,
+        SegmentationCovering,
+        SimilarPairs,
+        metric_of,
+    )
 
 __all__ = [
     "HORIZONS",
     "NEIGHBOURS",
     "POOLED",
     "AdjustedRandIndex",
+    "BinaryCrossEntropy",
+    "Confidence",
     "Dci",
     "Duplicates",
+    "FrameMetric",
     "Horizons",
     "InferenceGap",
     "Informativeness",
+    "MeanIntersectionOverUnion",
     "MeanIou",
     "MeanSquaredError",
     "RandIndex",
+    "SegmentationCovering",
+    "SimilarPairs",
     "Similarity",
     "Splits",
     "Takeover",
@@ -75,6 +92,7 @@ __all__ = [
     "inference_gap",
     "latent_correlation",
     "mean_iou",
+    "metric_of",
     "mse",
     "mutual_information",
     "over_horizons",
@@ -99,7 +117,7 @@ if not TYPE_CHECKING:  # a type checker that sees it takes every misspelt name f
 
     def __getattr__(name: str) -> object:
         """Import the torchmetrics classes when they are first used: they bring torch with them."""
-        if name in ("AdjustedRandIndex", "MeanSquaredError"):
+        if name in __all__:  # whatever is not imported above
             from scenewise.metrics import metric_classes
 
             return getattr(metric_classes, name)

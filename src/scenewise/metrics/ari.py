@@ -92,14 +92,14 @@ def adjusted_rand_index(
     one_of(scope, "scope", ("frame", "video"))
     one_of(empty, "empty", ("exclude", "one"))
     predicted, truth = integers(labels, "labels", minimum=0), integers(ids, "ids", minimum=-1)
-    axes, kept = ("(..., H, W)", -2) if scope == "frame" else ("(..., T, H, W)", -3)
-    same_shape(predicted, truth, ("labels", "ids"), axes, rank=-kept)
-    sets = (int(np.prod(truth.shape[:kept])), int(np.prod(truth.shape[kept:])))
+    axes, axis = ("(..., H, W)", -2) if scope == "frame" else ("(..., T, H, W)", -3)
+    same_shape(predicted, truth, ("labels", "ids"), axes, rank=-axis)
+    sets = (int(np.prod(truth.shape[:axis])), int(np.prod(truth.shape[axis:])))
     each = _scores(predicted.reshape(sets), truth.reshape(sets), foreground, background_ids)  # (S, n)
     without = np.isnan(each)
     if empty == "one":
         each[without] = 1.0
-    return RandIndex(mean(each), each.reshape(truth.shape[:kept]), int(without.sum()))
+    return RandIndex(mean(each), each.reshape(truth.shape[:axis]), int(without.sum()))
 
 
 def _scores(labels: np.ndarray, ids: np.ndarray, foreground: bool, background_ids: Collection[int]) -> np.ndarray:
@@ -154,8 +154,8 @@ def _compact(values: np.ndarray) -> tuple[np.ndarray, int]:
         present = np.bincount(values.ravel(), minlength=1) > 0
         present[0] = True
         return (np.cumsum(present) - 1)[values], int(present.sum())
-    known, inverse = np.unique(np.append(values, 0), return_inverse=True)
-    return inverse[:-1].reshape(values.shape), len(known)
+    distinct, inverse = np.unique(np.append(values, 0), return_inverse=True)
+    return inverse[:-1].reshape(values.shape), len(distinct)
 
 
 def _from_pairs(n: np.ndarray, both: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:

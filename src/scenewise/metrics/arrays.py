@@ -1,8 +1,8 @@
-"""Arrays as the measures take and average them: numpy or torch in, checked numpy out."""
+"""Arrays as the metrics take and average them: numpy or torch in, checked numpy out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from numpy.typing import ArrayLike
+
+
+class FrameScores(Protocol):
+    """What metrics return that tell more than scores: `each` is the score of each frame, or of each video."""
+
+    @property
+    def each(self) -> np.ndarray:
+        """Scores, NaN where there is nothing to score."""
+
+
+def scores_of(result: np.ndarray | FrameScores) -> np.ndarray:
+    """Return the scores that a metric gave, float64: its result is an array of them, or holds one as `each`."""
+    return np.asarray(result if isinstance(result, np.ndarray) else result.each, np.float64)
 
 
 def integers(values: ArrayLike, name: str, minimum: int | None = None) -> np.ndarray:

@@ -32,8 +32,8 @@ def pearson(one: ArrayLike, other: ArrayLike) -> float:
     """
     x, y = np.asarray(one, np.float64), np.asarray(other, np.float64)
     same_shape(x, y, ("one", "other"), "(N,)", rank=1)
-    both = np.isfinite(x) & np.isfinite(y)
-    x, y = x[both], y[both]
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
     if not x.size or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
     x, y = x - x.mean(), y - y.mean()
@@ -48,7 +48,7 @@ def rescaled(values: ArrayLike) -> np.ndarray:
         [0.0, 1.0, 0.5]
     """
     array = np.asarray(values, np.float64)
-    known = array[np.isfinite(array)]
-    if not known.size or known.max() == known.min():
+    finite = array[np.isfinite(array)]
+    if not finite.size or finite.max() == finite.min():
         return np.where(np.isfinite(array), 0.0, np.nan)
-    return np.asarray((array - known.min()) / (known.max() - known.min()))
+    return np.asarray((array - finite.min()) / (finite.max() - finite.min()))

@@ -51,10 +51,10 @@ def segmentation_covering(
     """
     sets, shape = labelled_sets(labels, ids)
     scores = []
-    for found in overlaps_of(*sets, background_ids):
-        chosen = found.without_background() if foreground else found
-        weights = chosen.area if scaled else np.ones(len(chosen.area))
-        best = chosen.iou.max(axis=1, initial=0.0)
+    for overlaps in overlaps_of(*sets, background_ids):
+        segments = overlaps.without_background() if foreground else overlaps
+        weights = segments.area if scaled else np.ones(len(segments.area))
+        best = segments.iou.max(axis=1, initial=0.0)
         scores.append((best * weights).sum() / weights.sum() if len(best) else np.nan)
     each = np.array(scores, float).reshape(shape)
     return MeanIou(mean(each), each, int(np.isnan(each).sum()))

@@ -39,13 +39,13 @@ class Informativeness:
     """How well a factor is predicted on samples that were held out.
 
     Attributes:
-        measure: "accuracy" of categories; "normalised RMSE" of ordered factors: root mean squared error divided by that
+        metric: "accuracy" of categories; "normalised RMSE" of ordered factors: root mean squared error divided by that
             of the mean.
         value: 1 is perfect for an accuracy, 0 for an error.
         baseline: The same of the most frequent category, or of the mean; both are those of the half learned from.
     """
 
-    measure: str
+    metric: str
     value: float
     baseline: float
 
@@ -110,7 +110,7 @@ def dci(
         (1.0, 1.0)
         >>> scores.importance.round(1).tolist()  # code 1 tells x, code 0 tells y
         [[0.0, 1.0], [1.0, 0.0]]
-        >>> scores.informativeness["x"].measure
+        >>> scores.informativeness["x"].metric
         'normalised RMSE'
     """
     return dci_by((regressor,), codes, factors, scenes=scenes, seed=seed)[regressor]
@@ -141,22 +141,23 @@ def dci_by(
     values, columns = _checked(codes, factors)
     rows = _halves(np.arange(len(values)) if scenes is None else np.asarray(scenes), len(values), seed)
     scaled = _standardised(values, rows[0])
-    predicted: dict[tuple[str, str], tuple[Informativeness, np.ndarray]] = {}
-    found = {}
+    predictions: dict[tuple[str, str], tuple[Informativeness, np.ndarray]] = {}
+    scores = {}
     for regressor in regressors:
-        asked = [(n, regressor if np.issubdtype(c.dtype, np.floating) else "forest") for n, c in columns.items()]
-        for name, kind in asked:
-            if (name, kind) not in predicted:
+        kinds = [(n, regressor if np.issubdtype(c.dtype, np.floating) else "forest") for n, c in columns.items()]
+        for name, kind in kinds:
+            if (name, kind) not in predictions:
                 train, test = (_Half(scaled[half], columns[name][half]) for half in rows)
-                predicted[name, kind] = _predicted(train, test, kind, seed)
-        found[regressor] = _scored({name: predicted[name, kind] for name, kind in asked})
-    return found
+                predictions[name, kind] = _predicted(train, test, kind, seed)
+        scores[regressor] = _scored({name: predictions[name, kind] for name, kind in kinds})
+    return scores
 
 
-def _scored(predicted: Mapping[str, tuple[Informativeness, np.ndarray]]) -> Dci:
-    told = {name: each for name, (each, _) in predicted.items()}
-    found = np.stack([importance for _, importance in predicted.values()], 1)  # (Z, F)
-    return Dci(disentanglement(found), completeness(found), told, found, _purity(found), _purity(found.T))
+def _scored(predictions: Mapping[str, tuple[Informativeness, np.ndarray]]) -> Dci:
+    information = {name: each for name, (each, _) in predictions.items()}
+    importance = np.stack([column for _, column in predictions.values()], 1)  # (Z, F)
+    whole = disentanglement(importance), completeness(importance)
+    return Dci(*whole, information, importance, _purity(importance), _purity(importance.T))
 
 
 def disentanglement(importance: ArrayLike) -> float:
@@ -218,8 +219,8 @@ def _checked(codes: ArrayLike, factors: Mapping[str, ArrayLike]) -> tuple[np.nda
     if len(values) < LEAST:
         raise InputError("codes", f"need {LEAST} samples or more; found {len(values)}.", "Use more scenes.")
     if len(factors) < 2:
-        found = ", ".join(factors) or "none"
-        raise InputError("factors", f"must be two or more to be kept apart; found {found}.", "Use other data.")
+        names = ", ".join(factors) or "none"
+        raise InputError("factors", f"must be two or more to be kept apart; found {names}.", "Use other data.")
     return values, {name: _column(name, factor, len(values)) for name, factor in factors.items()}
 
 
@@ -240,12 +241,12 @@ def _halves(scenes: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.n
     """Return the samples to learn from and to test on, those of one scene together and side by side."""
     if scenes.shape != (count,):
         raise InputError("scenes", f"must have shape (N,) = ({count},) as the codes have; found {scenes.shape}.")
-    known, scene = np.unique(scenes, return_inverse=True)
-    if len(known) < 2 * _FOLDS:
-        raise InputError("scenes", f"must be {2 * _FOLDS} or more; found {len(known)}.", "Use more scenes.")
-    place = np.random.default_rng(seed).permutation(len(known))[scene]
+    distinct, scene = np.unique(scenes, return_inverse=True)
+    if len(distinct) < 2 * _FOLDS:
+        raise InputError("scenes", f"must be {2 * _FOLDS} or more; found {len(distinct)}.", "Use more scenes.")
+    place = np.random.default_rng(seed).permutation(len(distinct))[scene]
     order = np.argsort(place, kind="stable")
-    first = int((place < (len(known) + 1) // 2).sum())
+    first = int((place < (len(distinct) + 1) // 2).sum())
     return order[:first], order[first:]
 
 
@@ -260,13 +261,13 @@ def _predicted(train: _Half, test: _Half, regressor: str, seed: int) -> tuple[In
     """Return how well a factor is told, and the importance of each code for it, shape (Z,)."""
     ordered = np.issubdtype(train.factor.dtype, np.floating)
     if (train.factor == train.factor[0]).all():  # a rare category that only the other half has
-        found, importance = np.full(len(test.factor), train.factor[0]), np.zeros(train.codes.shape[1])
+        prediction, importance = np.full(len(test.factor), train.factor[0]), np.zeros(train.codes.shape[1])
     else:
         fitted, importance = _lasso(train) if regressor == "lasso" else _forest(train, ordered, seed)
-        found = fitted.predict(test.codes)
+        prediction = fitted.predict(test.codes)
     score = _error if ordered else _accuracy
     total = importance.sum()
-    return score(train.factor, test.factor, found), importance / total if total > 0 else importance
+    return score(train.factor, test.factor, prediction), importance / total if total > 0 else importance
 
 
 def _lasso(train: _Half) -> tuple[Any, np.ndarray]:
@@ -283,18 +284,18 @@ def _forest(train: _Half, ordered: bool, seed: int) -> tuple[Any, np.ndarray]:
     ensemble = _sklearn().ensemble
     kind = ensemble.RandomForestRegressor if ordered else ensemble.RandomForestClassifier
     settings = {"n_estimators": _TREES, "max_features": None, "oob_score": True, "random_state": seed}
-    tried = [kind(max_depth=depth, **settings).fit(train.codes, train.factor) for depth in _DEPTHS]
-    best = max(tried, key=lambda forest: forest.oob_score_)
+    forests = [kind(max_depth=depth, **settings).fit(train.codes, train.factor) for depth in _DEPTHS]
+    best = max(forests, key=lambda forest: forest.oob_score_)
     return best, best.feature_importances_
 
 
-def _accuracy(known: np.ndarray, truth: np.ndarray, found: np.ndarray) -> Informativeness:
-    frequent = np.bincount(known).argmax()
-    return Informativeness("accuracy", float((found == truth).mean()), float((truth == frequent).mean()))
+def _accuracy(train: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> Informativeness:
+    frequent = np.bincount(train).argmax()
+    return Informativeness("accuracy", float((prediction == truth).mean()), float((truth == frequent).mean()))
 
 
-def _error(known: np.ndarray, truth: np.ndarray, found: np.ndarray) -> Informativeness:
-    wrong, guess = (np.sqrt(np.square(truth - shown).mean()) for shown in (found, known.mean()))
+def _error(train: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> Informativeness:
+    wrong, guess = (np.sqrt(np.square(truth - estimate).mean()) for estimate in (prediction, train.mean()))
     return Informativeness("normalised RMSE", float(wrong / guess) if guess > 0 else np.nan, 1.0)
 
 

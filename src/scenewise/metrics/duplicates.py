@@ -83,9 +83,9 @@ def takeover(scores: ArrayLike, appearance: ArrayLike) -> Takeover:
         >>> effect.distance[0, :, 0].tolist()
         [0.0, 0.0, 3.0]
     """
-    soft, shown = reals(scores, "scores"), reals(appearance, "appearance")
-    if soft.ndim != 4 or shown.ndim != 5 or shown.shape[:2] + shown.shape[3:] != soft.shape:
-        problem = f"must be (N, K, H, W) with appearance (N, K, C, H, W); found {soft.shape} and {shown.shape}."
+    soft, images = reals(scores, "scores"), reals(appearance, "appearance")
+    if soft.ndim != 4 or images.ndim != 5 or images.shape[:2] + images.shape[3:] != soft.shape:
+        problem = f"must be (N, K, H, W) with appearance (N, K, C, H, W); found {soft.shape} and {images.shape}."
         raise InputError("scores", problem)
     count, slots = soft.shape[:2]
     area = np.zeros((count, slots), int)
@@ -94,13 +94,13 @@ def takeover(scores: ArrayLike, appearance: ArrayLike) -> Takeover:
         flat = soft[n].reshape(slots, -1)  # (K, HW)
         first, second = _two_best(flat)
         area[n] = np.bincount(first, minlength=slots)
-        colours = shown[n].reshape(slots, shown.shape[2], -1)  # (K, C, HW)
+        colours = images[n].reshape(slots, images.shape[2], -1)  # (K, C, HW)
         for j in np.flatnonzero(area[n]):
             won = first == j
             if slots > 1:
                 share[n, :, j] = np.bincount(second[won], minlength=slots) / area[n, j]
-            apart = colours[:, :, won].astype(np.float64) - colours[j, :, won].T
-            distance[n, :, j] = np.square(apart).sum(1).mean(1)
+            difference = colours[:, :, won].astype(np.float64) - colours[j, :, won].T
+            distance[n, :, j] = np.square(difference).sum(1).mean(1)
     return Takeover(area, share, distance, soft.shape[2] * soft.shape[3])
 
 
@@ -113,12 +113,12 @@ def _two_best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def duplicates(
-    found: Takeover, *, take: float = TAKE, distance: float = DISTANCE, least_area: float = PIXELS / 4096
+    effect: Takeover, *, take: float = TAKE, distance: float = DISTANCE, least_area: float = PIXELS / 4096
 ) -> Duplicates:
     """Return the pairs (h, j) in which h takes over from j and looks the same there.
 
     Args:
-        found: Of `takeover`.
+        effect: Of `takeover`.
         take: Smallest share of j's pixels that h takes over.
         distance: Largest mean squared RGB distance, on [0, 1].
         least_area: Smallest share of the frame that j wins; 20 pixels of 64 x 64.
@@ -135,12 +135,12 @@ def duplicates(
         >>> same.objects.tolist(), same.background.tolist()  # slot 2 wins most pixels, and has no double
         ([True], [False])
     """
-    large = found.area >= least_area * found.pixels
-    pairs = large[:, None, :] & (found.share >= take) & (found.distance <= distance)
+    large = effect.area >= least_area * effect.pixels
+    pairs = large[:, None, :] & (effect.share >= take) & (effect.distance <= distance)
     pairs &= ~np.eye(pairs.shape[-1], dtype=bool)
     background = np.zeros_like(pairs)
     rows = np.arange(len(pairs))
-    winner = found.area.argmax(1)
+    winner = effect.area.argmax(1)
     background[rows, winner, :] = True
     background[rows, :, winner] = True
     objects, split = ((pairs & where).reshape(len(pairs), -1).any(1) for where in (~background, background))

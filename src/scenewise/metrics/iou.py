@@ -60,8 +60,8 @@ class Overlaps:
         """
         if self.background is None:
             return self
-        kept = np.arange(len(self.area)) != self.background
-        return Overlaps(self.iou[kept], self.area[kept], None)
+        objects = np.arange(len(self.area)) != self.background
+        return Overlaps(self.iou[objects], self.area[objects], None)
 
 
 def mean_iou(
@@ -108,9 +108,9 @@ def mean_iou(
     one_of(scope, "scope", ("frame", "video"))
     sets, shape = labelled_sets(labels, ids, scope)
     scores = []
-    for found in overlaps_of(*sets, background_ids):
-        chosen = found if include_background else found.without_background()
-        iou = np.where(chosen.iou > min_iou, chosen.iou, 0.0)
+    for overlaps in overlaps_of(*sets, background_ids):
+        segments = overlaps if include_background else overlaps.without_background()
+        iou = np.where(segments.iou > min_iou, segments.iou, 0.0)
         scores.append(_best(iou, matching) / len(iou) if len(iou) else np.nan)
     each = np.array(scores, float).reshape(shape)
     return MeanIou(mean(each), each, int(np.isnan(each).sum()))
@@ -125,10 +125,10 @@ def labelled_sets(
         InputError: Shapes differ, or labels or ids lie below -1.
     """
     predicted, truth = integers(labels, "labels", minimum=-1), integers(ids, "ids", minimum=-1)
-    axes, kept = ("(..., H, W)", -2) if scope == "frame" else ("(..., T, H, W)", -3)
-    same_shape(predicted, truth, ("labels", "ids"), axes, rank=-kept)
-    shape = truth.shape[:kept]
-    rows = (int(np.prod(shape)), int(np.prod(truth.shape[kept:])))
+    axes, axis = ("(..., H, W)", -2) if scope == "frame" else ("(..., T, H, W)", -3)
+    same_shape(predicted, truth, ("labels", "ids"), axes, rank=-axis)
+    shape = truth.shape[:axis]
+    rows = (int(np.prod(shape)), int(np.prod(truth.shape[axis:])))
     return (predicted.reshape(rows).astype(np.int64), truth.reshape(rows).astype(np.int64)), shape
 
 
@@ -149,8 +149,8 @@ def overlaps_of(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[
 
 
 def _overlaps(labels: np.ndarray, ids: np.ndarray, background: np.ndarray) -> Overlaps:
-    joined = np.where(np.isin(ids, background), -1, ids)  # several background ids are one segment
-    names, segment = np.unique(joined, return_inverse=True)
+    segments = np.where(np.isin(ids, background), -1, ids)  # several background ids are one segment
+    names, segment = np.unique(segments, return_inverse=True)
     slots = int(labels.max(initial=-1)) + 2  # one more for pixels nobody owns
     counts = np.bincount(segment * slots + labels + 1, minlength=len(names) * slots).reshape(len(names), slots)
     area, owned, both = counts.sum(1), counts.sum(0)[1:], counts[:, 1:]

@@ -40,9 +40,9 @@ def latent_correlation(before: ArrayLike, after: ArrayLike) -> np.ndarray:
     same_shape(one, other, ("before", "after"), "(N, Z)", rank=2)
     one, other = one - one.mean(0), other - other.mean(0)
     norms = np.sqrt(np.outer(np.square(one).sum(0), np.square(other).sum(0)))
-    found = np.full(norms.shape, np.nan)
-    np.divide(one.T @ other, norms, out=found, where=norms > 0)
-    return np.asarray(found.clip(-1, 1))
+    correlation = np.full(norms.shape, np.nan)
+    np.divide(one.T @ other, norms, out=correlation, where=norms > 0)
+    return np.asarray(correlation.clip(-1, 1))
 
 
 def block_contrast(correlations: np.ndarray, parts: int) -> float:

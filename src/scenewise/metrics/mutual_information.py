@@ -60,8 +60,8 @@ class Transfer:
     def cross(self) -> float:
         """Mean over the ordered pairs of other parts that were estimated; NaN where there is one part."""
         others = self.matrix[~np.eye(len(self.matrix), dtype=bool)]
-        known = others[~np.isnan(others)]
-        return float(known.mean()) if known.size else math.nan
+        estimates = others[~np.isnan(others)]
+        return float(estimates.mean()) if estimates.size else math.nan
 
 
 def mutual_information(
@@ -144,9 +144,9 @@ def gaussian_bias(
         True
     """
     rho = math.sqrt(-math.expm1(-2 * information / dimensions))
-    drawn = np.random.default_rng(seed).standard_normal((2, samples, dimensions))
-    y = rho * drawn[0] + math.sqrt(1 - rho**2) * drawn[1]
-    return mutual_information(drawn[0], y, neighbours, seed=seed) - information
+    noise = np.random.default_rng(seed).standard_normal((2, samples, dimensions))
+    y = rho * noise[0] + math.sqrt(1 - rho**2) * noise[1]
+    return mutual_information(noise[0], y, neighbours, seed=seed) - information
 
 
 def transfer(
@@ -166,8 +166,8 @@ def transfer(
     """
     earlier, later = _samples(before, "before"), _samples(after, "after")
     units = _units(parts, earlier.shape[1])
-    found = [[mutual_information(later[:, i], earlier[:, j], neighbours, seed=seed) for j in units] for i in units]
-    return Transfer(np.array(found), units)
+    matrix = [[mutual_information(later[:, i], earlier[:, j], neighbours, seed=seed) for j in units] for i in units]
+    return Transfer(np.array(matrix), units)
 
 
 def pooled_transfer(
@@ -229,18 +229,18 @@ def random_partitions(units: int, parts: int, count: int = 20, seed: int = 0) ->
     there_are = math.factorial(units) // (math.factorial(size) ** parts * math.factorial(parts))
     if there_are < count:
         raise InputError("count", f"{count} divisions of {units} units asked for, there are {there_are}.")
-    drawn: dict[Any, np.ndarray] = {}
+    partitions: dict[Any, np.ndarray] = {}
     numbers = np.random.default_rng(seed)
-    while len(drawn) < count:
+    while len(partitions) < count:
         division = np.sort(numbers.permutation(units).reshape(parts, size), 1)
         division = division[np.argsort(division[:, 0])]
-        drawn.setdefault(division.tobytes(), division)
-    return np.stack(list(drawn.values()))
+        partitions.setdefault(division.tobytes(), division)
+    return np.stack(list(partitions.values()))
 
 
-def best_partition(found: list[Transfer]) -> Transfer:
+def best_partition(transfers: list[Transfer]) -> Transfer:
     """Return the one with the largest difference of same and cross, as DVIP reports a latent without parts."""
-    return max(found, key=lambda one: one.same - one.cross)
+    return max(transfers, key=lambda one: one.same - one.cross)
 
 
 def _units(parts: ArrayLike, width: int) -> np.ndarray:

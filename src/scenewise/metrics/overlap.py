@@ -18,7 +18,7 @@ def ids_from_masks(masks: ArrayLike, overlap: str = "top") -> np.ndarray:
 
     Args:
         masks: True masks, 0 or 1, from back to front, shape (..., M, H, W).
-        overlap: A pixel that two or more objects cover belongs to the foremost ("top"), or gets -1, which no measure
+        overlap: A pixel that two or more objects cover belongs to the foremost ("top"), or gets -1, which no metric
             uses ("ignore", as in N-EM's data).
 
     Raises:

@@ -161,13 +161,13 @@ def _images(reconstruction: ArrayLike, frames: ArrayLike) -> tuple[np.ndarray, n
 
 
 def _sums(
-    measure: Callable[[np.ndarray, np.ndarray], np.ndarray], predicted: np.ndarray, truth: np.ndarray
+    error: Callable[[np.ndarray, np.ndarray], np.ndarray], predicted: np.ndarray, truth: np.ndarray
 ) -> np.ndarray:
-    """Sum a measure over each frame in float64; blocks of frames bound the memory."""
+    """Sum an error over each frame in float64; blocks of frames bound the memory."""
     shape, values = truth.shape[:-3], int(np.prod(truth.shape[-3:]))
     flat = predicted.reshape(-1, values), truth.reshape(-1, values)  # (frames, C*H*W)
     sums, rows = np.empty(len(flat[0])), max(1, _BLOCK_VALUES // values)
     for start in range(0, len(sums), rows):
         p, x = (a[start : start + rows].astype(np.float64) for a in flat)
-        sums[start : start + rows] = measure(p, x).sum(axis=1)
+        sums[start : start + rows] = error(p, x).sum(axis=1)
     return sums.reshape(shape)

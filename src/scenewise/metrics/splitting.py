@@ -53,11 +53,11 @@ def splits(labels: ArrayLike, ids: ArrayLike, *, share: float = 0.25, background
     predicted, truth = integers(labels, "labels", minimum=0), integers(ids, "ids", minimum=-1)
     same_shape(predicted, truth, ("labels", "ids"), "(..., H, W)", rank=2)
     shape, pixels = truth.shape[:-2], truth.shape[-2] * truth.shape[-1]
+    truth = truth.astype(np.int64)  # small types hold neither -1 nor 256
     background = np.isin(truth, list(background_ids))
-    joined = np.where(background, 0, np.where(truth == -1, -1, truth + 1))
+    segments = np.where(background, 0, np.where(truth == -1, -1, truth + 1))
     rows = [
-        _count(p, t, share)
-        for p, t in zip(predicted.reshape(-1, pixels), joined.reshape(-1, pixels).astype(np.int64), strict=True)
+        _count(p, t, share) for p, t in zip(predicted.reshape(-1, pixels), segments.reshape(-1, pixels), strict=True)
     ]
     table = np.array(rows, int).reshape(*shape, 3)
     return Splits(table[..., 0], table[..., 1] > 0, table[..., 2])

@@ -120,9 +120,9 @@ def velocity_similarity_of_positions(
     check_observed(observed, true.shape[1], minimum=lag)
     costs = _costs(predicted[:, :observed], true[:, :observed])
     assign = _hungarian if matching == "hungarian" else _nearest
-    chosen = [assign(cost) for cost in costs]
-    excluded = [choice is None for choice in chosen]
-    owner = np.array([np.full(true.shape[2], -1) if choice is None else choice for choice in chosen], dtype=int)
+    owners = [assign(cost) for cost in costs]
+    excluded = [choice is None for choice in owners]
+    owner = np.array([np.full(true.shape[2], -1) if choice is None else choice for choice in owners], dtype=int)
     v, v_true = (_velocities(p, observed, lag) for p in (_follow(predicted, owner), true))
     return VelocitySimilarity(*_compare(v, v_true), float(np.mean(excluded)) if excluded else float("nan"))
 
@@ -200,8 +200,8 @@ def _states(positions: ArrayLike | None, shape: tuple[int, ...], name: str = "po
 
 def _costs(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Squared distance of slots to objects, mean over frames that show both, (N, K, M); infinite without one."""
-    apart = np.square(predicted[:, :, :, None] - true[:, :, None]).sum(axis=-1)  # (N, T_0, K, M)
-    costs = mean(apart, axis=1)
+    distances = np.square(predicted[:, :, :, None] - true[:, :, None]).sum(axis=-1)  # (N, T_0, K, M)
+    costs = mean(distances, axis=1)
     costs[np.isnan(costs)] = np.inf
     return costs
 

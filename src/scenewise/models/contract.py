@@ -12,20 +12,20 @@ from torch import Tensor, nn
 
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
+from scenewise.observation import Observation
 from scenewise.registry import Registry
 from scenewise.variational.gaussian import seeded_noise
-from scenewise.variational.keeping import Keeping
+from scenewise.variational.linking import link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scenewise.observation import Observation
-    from scenewise.variational.explained import Explained
+    from scenewise.variational.engine import Engine
+    from scenewise.variational.explanation import ImageExplanation
     from scenewise.variational.gaussian import Gaussian
-    from scenewise.variational.geco import Geco
 
 State = dict[str, Tensor]
-"""A recurrent model's memory: plain tensors by name, that can be saved, sent to a device and continued."""
+"""What a model remembers of a video: plain tensors by name, that can be saved, sent to a device and continued."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class SceneModel(nn.Module, ABC):
         fixed_slots: Whether K is part of what was trained and cannot be changed.
         takes_background: Whether observations may bring a background picture.
         least_batch: Smallest batch of frames that all presets can be trained on; 2 with batch norms.
+        keeps_slots: Whether it keeps objects in their slots by what it remembers of earlier frames, so that `forward`
+            is the fold of `step`. Others explain each frame, or each clip, from the start: `step` links their slots.
     """
 
     config_class: ClassVar[type]
@@ -67,8 +69,11 @@ class SceneModel(nn.Module, ABC):
     fixed_slots: ClassVar[bool] = False
     takes_background: ClassVar[bool] = False
     least_batch: ClassVar[int] = 1
+    keeps_slots: ClassVar[bool] = False
 
     config: Any
+    engine: Engine | None = None
+    """What decodes and refines in models of iterative inference; None in all others."""
 
     @abstractmethod
     def forward(
@@ -93,6 +98,61 @@ class SceneModel(nn.Module, ABC):
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return the weighted sum of terms, shape (B,), as trained."""
 
+    # -- frame after frame --------------------------------------------------------------------------------------
+
+    @property
+    def window(self) -> int:
+        """How many frames it was made to explain together; 1 for models that go frame by frame."""
+        return 1
+
+    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
+        """Return the state before the first frame. It holds the seed and the frame number as tensors.
+
+        Args:
+            batch: B, how many videos run side by side.
+            slots: K; the settings' value where None.
+            seed: Seed of the posterior noise.
+        """
+        return {"seed": torch.tensor(seed), "frame": torch.tensor(0), "slots": torch.tensor(self.count_slots(slots))}
+
+    @torch.no_grad()
+    def step(self, frames: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain the next frames of a video, in memory that does not grow.
+
+        Models that keep slots give what `forward` gives for the whole video. A model with a `window` explains all
+        frames of a call together; any other gives the same for frames one by one and for several in one call.
+
+        Args:
+            frames: Shape (B, t, C, H, W) in [0, 1]; one frame may also be given as (B, C, H, W).
+            state: What `initial_state` or the last `step` returned.
+            refinements: R; the settings' value where None.
+
+        Returns:
+            A decomposition with T = t, without a graph, and the new state. Where slots were linked, `order` in the
+            state tells which number the model gave to each, shape (B, K).
+
+        Raises:
+            InputError: The frames do not fit the model, or hold NaN.
+        """
+        frames = frames.unsqueeze(1) if frames.ndim == 4 else frames
+        self.check_frames(frames)
+        parts = []
+        for frame in frames.unbind(1):
+            part, state = self.explain_frame(frame, state, refinements)
+            parts.append(part)
+        return Decomposition.join(parts), state
+
+    def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame (B, C, H, W), without a graph; models with a memory have their own, `step` calls it.
+
+        Here it is explained by itself, under noise of its own, and its slots are linked to those of the frame before.
+        """
+        seed = int(state["seed"]) + int(state["frame"])
+        output = self(Observation(frame.unsqueeze(1)), int(state["slots"]), refinements, seed)
+        return link(output.decomposition.detach(), {**state, "frame": state["frame"] + 1})
+
+    # -- what training asks -------------------------------------------------------------------------------------
+
     def begin_step(self, step: int) -> None:
         """Set schedules to a training step; training calls it before every forward pass."""
 
@@ -108,6 +168,37 @@ class SceneModel(nn.Module, ABC):
         """Whether training moves the weight of the KL: bounds of different steps then compare by weight 1 alone."""
         return False
 
+    def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
+        """Return the number of decodes of a frame, counted from 0; the first has at least as many as any other.
+
+        Args:
+            frame: Number of the frame.
+            refinements: R; the settings' value where None.
+        """
+        return 1
+
+    @property
+    def refinement_range(self) -> tuple[int, int] | None:
+        """Fewest and most refinements that it is trained with; None for models that do not refine."""
+        return None
+
+    def noise_shape(
+        self, batch: int, frames: int, slots: int | None = None, refinements: int | None = None
+    ) -> tuple[int, ...]:
+        """Return the shape of the `noise` argument of `forward`: (B, T, decodes of the first frame, K, Z).
+
+        Args:
+            batch: B.
+            frames: T.
+            slots: K; the settings' value where None.
+            refinements: R; the most that training draws where None.
+        """
+        if refinements is None and self.refinement_range is not None:
+            refinements = self.refinement_range[1]
+        return (batch, frames, self.decodes(refinements=refinements), slots or self.config.slots, self.config.latent)
+
+    # -- facts and checks ---------------------------------------------------------------------------------------
+
     @property
     def frame_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the frames it was made for."""
@@ -117,12 +208,6 @@ class SceneModel(nn.Module, ABC):
     def viewpoint_size(self) -> int | None:
         """Length of a viewpoint, for models that take viewpoints; None for all others."""
         return None
-
-    def noise_shape(
-        self, batch: int, frames: int, slots: int | None = None, refinements: int | None = None
-    ) -> tuple[int, ...]:
-        """Return the shape of the `noise` argument of `forward`: (B, T, draws of a frame, K, Z)."""
-        return (batch, frames, 1, slots or self.config.slots, self.config.latent)
 
     def refuse(self, refinements: int | None) -> None:
         """Raise InputError where a model that does not refine is asked for refinements."""
@@ -148,10 +233,10 @@ class SceneModel(nn.Module, ABC):
     def check(self, observation: Observation) -> None:
         """Raise InputError where an observation cannot be used."""
         self.check_frames(observation.frames)
-        size, given = self.viewpoint_size, observation.viewpoints
-        if size is not None and (given is None or given.shape[-1] != size):
-            found = "none" if given is None else f"viewpoints of {given.shape[-1]} numbers"
-            problem = f"the model takes {size} numbers for each view; found {found}."
+        size, viewpoints = self.viewpoint_size, observation.viewpoints
+        if size is not None and (viewpoints is None or viewpoints.shape[-1] != size):
+            actual = "none" if viewpoints is None else f"viewpoints of {viewpoints.shape[-1]} numbers"
+            problem = f"the model takes {size} numbers for each view; found {actual}."
             raise InputError("viewpoints", problem, "Use data with the cameras the model was made for.")
 
     def check_frames(self, frames: Tensor) -> None:
@@ -186,12 +271,12 @@ class ImageModel(SceneModel):
         images = observation.frames.flatten(0, 1)  # (B * T, C, H, W)
         if noise is None:
             noise = seeded_noise(self.noise_shape(batch, time, count), seed, device=images.device)
-        explained = self.explain(images, noise.flatten(0, 1))
-        terms = {name: term.unflatten(0, (batch, time)).sum(1) for name, term in self.terms(explained).items()}
-        return Output(lambda: explained.decomposition(batch, time), terms)
+        explanation = self.explain(images, noise.flatten(0, 1))
+        terms = {name: term.unflatten(0, (batch, time)).sum(1) for name, term in self.terms(explanation).items()}
+        return Output(lambda: explanation.decomposition(batch, time), terms)
 
     @abstractmethod
-    def explain(self, images: Tensor, noise: Tensor) -> Explained:
+    def explain(self, images: Tensor, noise: Tensor) -> ImageExplanation:
         """Explain images.
 
         Args:
@@ -200,125 +285,12 @@ class ImageModel(SceneModel):
         """
 
     @abstractmethod
-    def terms(self, explained: Explained) -> dict[str, Tensor]:
+    def terms(self, explanation: ImageExplanation) -> dict[str, Tensor]:
         """Return named losses in nats per image, each of shape (N,)."""
 
 
-class Balances(SceneModel):
-    """A model in whose training GECO balances how well frames are drawn against the KL; it has settings `geco`."""
-
-    geco: Geco
-
-    @property
-    def adapts_kl_weight(self) -> bool:
-        """Whether GECO moves the weight of the KL."""
-        on: bool = self.config.geco.on
-        return on
-
-    def end_step(self, output: Output) -> None:
-        """Let GECO see how well the step's frames were drawn."""
-        self.geco.update(-output.decomposition.log_likelihood)
-
-
-_REFINEMENTS = 1 << 20  # key of the random stream that numbers of refinements are drawn from
-
-
-class Refining(SceneModel):
-    """A model that refines the posterior of every frame, decode by decode; its settings are a `RefiningConfig`."""
-
-    _step = 0
-
-    def begin_step(self, step: int) -> None:
-        """Hear of the number of the training step, from which R is drawn."""
-        self._step = step
-
-    @abstractmethod
-    def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
-        """Return the number of decodes of a frame, counted from 0; the first has at least as many as any other.
-
-        Args:
-            frame: Number of the frame.
-            refinements: R; the settings' value where None.
-        """
-
-    def noise_shape(
-        self, batch: int, frames: int, slots: int | None = None, refinements: int | None = None
-    ) -> tuple[int, ...]:
-        """Return the shape of the `noise` argument of `forward`: (B, T, decodes of the first frame, K, Z)."""
-        decodes = self.decodes(refinements=self.trained_refinements if refinements is None else refinements)
-        return (batch, frames, decodes, slots or self.config.slots, self.config.latent)
-
-    @property
-    def trained_refinements(self) -> int:
-        """Largest R that training sees."""
-        return max(self.config.refinements, self.config.most_refinements)
-
-    def asked(self, refinements: int | None) -> int:
-        """Return R: what was asked for, or the settings' value, or in training the one drawn for the step.
-
-        The draw depends on nothing but the step's number: all parts of its batch draw alike, and so does a resumed run.
-        """
-        least, most = self.config.refinements, self.trained_refinements
-        if refinements is not None or not self.training or least == most:
-            return least if refinements is None else refinements
-        return least + int(seeded_noise((most - least + 1,), self._step, _REFINEMENTS).argmax())  # each as likely
-
-    def trained_from(self, decodes: int) -> int:
-        """Return the first of a frame's decodes that has a gradient and counts in the loss."""
-        trained = self.config.gradient_decodes if self.training else 0
-        return max(0, decodes - trained) if trained else 0
-
-    def keeping(self, decodes: int, frame: int = 0) -> Keeping:
-        """Return what says which of a frame's decodes is kept: the last, in training and up to the trained R."""
-        compared = self.config.extra_refinements == "better" and not self.training
-        return Keeping(decodes, self.decodes(frame, self.trained_refinements) if compared else None)
-
-
-class Recurrent(ABC):
-    """A model that carries a state from frame to frame; `forward` is the fold of `step`."""
-
-    @abstractmethod
-    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
-        """Return the state before the first frame. It holds the seed and the frame number as tensors."""
-
-    @abstractmethod
-    def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
-        """Explain one more frame.
-
-        Args:
-            frame: Shape (B, C, H, W) in [0, 1].
-            state: What `initial_state` or the last `step` returned.
-            refinements: R; the settings' value where None.
-
-        Returns:
-            A decomposition with T = 1, without a graph, and the new state.
-        """
-
-
-class Observes(ABC):
-    """A model that explains a clip as a whole, and can go on from its end; one that is `Recurrent` needs no clip."""
-
-    @property
-    @abstractmethod
-    def clip_frames(self) -> int:
-        """How many frames it was made to observe together; another number is admitted."""
-
-    @abstractmethod
-    def observe(self, frames: Tensor, slots: int | None = None, seed: int = 0) -> tuple[Decomposition, State]:
-        """Explain a clip.
-
-        Args:
-            frames: Shape (B, T, C, H, W) in [0, 1].
-            slots: K; the settings' value where None.
-            seed: Seed of the posterior noise.
-
-        Returns:
-            A decomposition of T frames, without a graph, and the state after them, which `Predictor.predict` takes.
-        """
-
-
 class Predictor(ABC):
-    """A model that can continue a video by itself, from the state that `Recurrent.step` or `Observes.observe` gave."""
+    """A model that can continue a video by itself, from the state that `SceneModel.step` gave."""
 
     @abstractmethod
     def predict(self, state: State, steps: int) -> tuple[Decomposition, State]:
@@ -330,22 +302,19 @@ class Decodes(ABC):
 
     @abstractmethod
     def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
-        """Draw latents of shape (B, K, Z): masks (B, K, 1, H, W) and appearance (B, K, C, H, W)."""
+        """Draw latents of shape (B, K, Z): masks (B, K, 1, H, W) and appearance (B, K, C, H, W).
 
-
-class Locates(ABC):
-    """A model that says itself where its slots are, other than by their masks."""
-
-    @abstractmethod
-    def positions(self, decomposition: Decomposition) -> Tensor:
-        """Return where slots are, (x, y) as shares of width and height, (B, T, K, 2); NaN for those without a place."""
+        Args:
+            latents: In the order in which the model numbers slots, which is not that of slots that `step` has linked.
+            state: The state before the frame; models without a memory need none.
+        """
 
 
 class Renders(ABC):
     """A model that observes some views of a scene and draws it from any viewpoint."""
 
     @abstractmethod
-    def observe(
+    def infer(
         self,
         frames: Tensor,
         viewpoints: Tensor,
@@ -373,7 +342,7 @@ class Renders(ABC):
         """Draw a scene from viewpoints nobody may have seen; one sample of the posterior for all of them.
 
         Args:
-            posterior: What `observe` returned, (B, K, Z).
+            posterior: What `infer` returned, (B, K, Z).
             viewpoints: Shape (B, V, D).
             seed: Seed of the sample; the posterior's mean where None.
 

@@ -36,10 +36,11 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Locates, Observes, Output, Predictor, SceneModel, State, register_model
+from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
 from scenewise.nn.dcgan import NORMS, DcganDecoder, DcganEncoder, fits
 from scenewise.nn.spatial_transformer import centres, crop_out, draw_in
 from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
+from scenewise.variational.linking import link, reorder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,7 +93,7 @@ PRESETS: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Carried(NamedTuple):
+class MotionState(NamedTuple):
     """The LSTM of each component at one frame: output and cell, each (B, N, h)."""
 
     hidden: Tensor
@@ -116,31 +117,31 @@ class PoseNetwork(nn.Module):
         self.start_mean, self.start_spread = nn.Linear(h, POSE), nn.Linear(h, POSE)
         self.motion_mean, self.motion_spread = nn.Linear(h, POSE), nn.Linear(h, POSE)
 
-    def look(self, frames: Tensor, components: int) -> tuple[Tensor, Carried]:
+    def look(self, frames: Tensor, components: int) -> tuple[Tensor, MotionState]:
         """Return outputs (B, T, N, h) for frames (B, T, C, S, S), and the state after the last."""
         codes = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])  # (B, T, F)
         before = codes.new_zeros(*codes.shape[:2], self.over_time.hidden_size)
-        found = []
+        each = []
         for _ in range(components):
             before, (hidden, cell) = self.over_time(torch.cat([codes, before], -1))
-            found.append((before, hidden[0], cell[0]))
-        outputs, hiddens, cells = zip(*found, strict=True)
-        return torch.stack(outputs, 2), Carried(torch.stack(hiddens, 1), torch.stack(cells, 1))
+            each.append((before, hidden[0], cell[0]))
+        outputs, hiddens, cells = zip(*each, strict=True)
+        return torch.stack(outputs, 2), MotionState(torch.stack(hiddens, 1), torch.stack(cells, 1))
 
-    def go_on(self, carried: Carried) -> Carried:
+    def go_on(self, state: MotionState) -> MotionState:
         """Return the state one frame later, without a frame."""
-        before, found = torch.zeros_like(carried.hidden[:, 0]), []
-        for hidden, cell in zip(carried.hidden.unbind(1), carried.cell.unbind(1), strict=True):
-            given = hidden if self.independent else torch.cat([hidden, before], -1)
-            before, cell = self.onward(given, (hidden, cell))
-            found.append((before, cell))
-        hiddens, cells = zip(*found, strict=True)
-        return Carried(torch.stack(hiddens, 1), torch.stack(cells, 1))
+        before, each = torch.zeros_like(state.hidden[:, 0]), []
+        for hidden, cell in zip(state.hidden.unbind(1), state.cell.unbind(1), strict=True):
+            inputs = hidden if self.independent else torch.cat([hidden, before], -1)
+            before, cell = self.onward(inputs, (hidden, cell))
+            each.append((before, cell))
+        hiddens, cells = zip(*each, strict=True)
+        return MotionState(torch.stack(hiddens, 1), torch.stack(cells, 1))
 
     def start(self, outputs: Tensor) -> Gaussian:
         """Return q(z_1) of each component, (B, N, 3), for outputs (B, T, N, h)."""
-        found, _ = self.over_components(outputs[:, 0])
-        return _gaussian(self.start_mean(found), self.start_spread(found))
+        codes, _ = self.over_components(outputs[:, 0])
+        return _gaussian(self.start_mean(codes), self.start_spread(codes))
 
     def motion(self, outputs: Tensor) -> Gaussian:
         """Return q(beta) for outputs (..., h)."""
@@ -169,7 +170,7 @@ class ContentNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class Latents:
+class Beliefs:
     """Posteriors or priors of all latents of T frames.
 
     Attributes:
@@ -192,7 +193,7 @@ class Latents:
 
 
 class Draws(NamedTuple):
-    """Standard normal noise by which latents are drawn, of the shapes of `Latents`."""
+    """Standard normal noise by which latents are drawn, of the shapes of `Beliefs`."""
 
     content: Tensor
     start: Tensor
@@ -200,20 +201,20 @@ class Draws(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Explained:
-    """What a clip is explained by.
+class ClipLatents:
+    """What the latents of a clip are, and what they draw.
 
     Attributes:
         posterior: Of its latents.
         draws: The noise they were sampled with.
         components: What each draws, (B, T, N, C, S, S).
-        carried: The LSTM after the last observed frame.
+        motion: The LSTM after the last observed frame.
     """
 
-    posterior: Latents
+    posterior: Beliefs
     draws: Draws
     components: Tensor
-    carried: Carried
+    motion: MotionState
 
     @property
     def mean(self) -> Tensor:
@@ -222,7 +223,7 @@ class Explained:
 
 
 @register_model("ddpae")
-class Ddpae(SceneModel, Observes, Predictor, Decodes, Locates):
+class Ddpae(SceneModel, Predictor, Decodes):
     """The model: observed frames give latents, latents give all frames."""
 
     config_class: ClassVar[type] = DdpaeConfig
@@ -281,34 +282,34 @@ class Ddpae(SceneModel, Observes, Predictor, Decodes, Locates):
         self.check_frames(frames)
         self.refuse(refinements)
         time = frames.shape[1]
-        seen = min(self.config.observed, time)
+        window = min(self.config.observed, time)
         shape = self.noise_shape(len(frames), time, slots)
-        found = self._explain(frames[:, :seen], time, self._draws(shape, seed, noise, frames.device))
-        likelihood, (content_kl, start_kl, motion_kl) = self._likelihood(frames, found.mean), self._kl(found)
-        scored = likelihood[:, seen:] if self._predicts_only and seen < time else likelihood
+        latents = self._explain(frames[:, :window], time, self._draws(shape, seed, noise, frames.device))
+        likelihood, (content_kl, start_kl, motion_kl) = self._likelihood(frames, latents.mean), self._kl(latents)
+        scored = likelihood[:, window:] if self._predicts_only and window < time else likelihood
         parts = {"content_kl": content_kl, "pose_kl": start_kl + motion_kl.sum(1)}
         terms = {"nll": -scored.sum(1), "kl": parts["content_kl"] + parts["pose_kl"], **parts}
-        return Output(lambda: self._decomposition(found, likelihood), terms)
+        return Output(lambda: self._decomposition(latents, likelihood), terms)
 
-    def _explain(self, seen: Tensor, time: int, draws: Draws) -> Explained:
+    def _explain(self, frames: Tensor, time: int, draws: Draws) -> ClipLatents:
         """Infer all latents from observed frames and draw `time` frames."""
-        outputs, carried = self.pose.look(seen, draws.content.shape[1])
-        all_outputs = torch.cat([outputs, *self._outputs_ahead(carried, time - seen.shape[1])], 1)
+        outputs, state = self.pose.look(frames, draws.content.shape[1])
+        all_outputs = torch.cat([outputs, *self._outputs_ahead(state, time - frames.shape[1])[0]], 1)
         start, motion = self.pose.start(outputs), self.pose.motion(all_outputs)
         raw = start.sample(draws.start).unsqueeze(1) + motion.sample(draws.motion).cumsum(1)  # (B, T, N, 3)
         poses = self.squash(raw)
-        crops = crop_out(seen.unsqueeze(2), poses[:, : seen.shape[1]], self.object_size)
+        crops = crop_out(frames.unsqueeze(2), poses[:, : frames.shape[1]], self.object_size)
         content = self.content(crops)
         components = self._draw(content.sample(draws.content), poses)
-        return Explained(Latents(content, start, motion), draws, components, carried)
+        return ClipLatents(Beliefs(content, start, motion), draws, components, state)
 
-    def _outputs_ahead(self, carried: Carried, steps: int) -> list[Tensor]:
-        """Return the LSTM's outputs in each of the frames that follow, (B, 1, N, h)."""
-        found = []
+    def _outputs_ahead(self, state: MotionState, steps: int) -> tuple[list[Tensor], MotionState]:
+        """Return the LSTM's outputs in each of the frames that follow, (B, 1, N, h), and its state after them."""
+        outputs = []
         for _ in range(steps):
-            carried = self.pose.go_on(carried)
-            found.append(carried.hidden.unsqueeze(1))
-        return found
+            state = self.pose.go_on(state)
+            outputs.append(state.hidden.unsqueeze(1))
+        return outputs, state
 
     def squash(self, raw: Tensor) -> Tensor:
         """Return poses (s, tx, ty) that keep the object's middle in the frame, for raw poses of shape (..., 3)."""
@@ -320,9 +321,9 @@ class Ddpae(SceneModel, Observes, Predictor, Decodes, Locates):
         """Return poses (s, tx, ty), (..., 3), of latents (..., Z + 3); `centres` tells where that is."""
         return self.squash(latents[..., -POSE:])
 
-    def positions(self, decomposition: Decomposition) -> Tensor:
-        """Return where poses put the components, none for the background; see `Locates.positions`."""
-        return functional.pad(centres(self.poses(decomposition.mean[:, :, :-1])), (0, 0, 0, 1), value=math.nan)
+    def positions(self, latents: Tensor) -> Tensor:
+        """Return where poses put the components of latents (..., N, Z + 3), and none for the background after them."""
+        return functional.pad(centres(self.poses(latents)), (0, 0, 0, 1), value=math.nan)
 
     def _draw(self, content: Tensor, poses: Tensor) -> Tensor:
         """Return what components draw, (B, T, N, C, S, S), for contents (B, N, Z) and poses (B, T, N, 3)."""
@@ -340,16 +341,15 @@ class Ddpae(SceneModel, Observes, Predictor, Decodes, Locates):
 
     @property
     def _predicts_only(self) -> bool:
-        begin = self.config.predict_only_from
-        return self.training and 0 < begin <= int(self.progress)
+        return self.training and 0 < self.config.predict_only_from <= int(self.progress)
 
     def _likelihood(self, frames: Tensor, mean: Tensor) -> Tensor:
         """Return log p(frame | latents), (B, T)."""
         return log_density(frames.float(), mean.float(), self.config.sigma).sum((2, 3, 4))
 
-    def _kl(self, found: Explained) -> tuple[Tensor, Tensor, Tensor]:
+    def _kl(self, latents: ClipLatents) -> tuple[Tensor, Tensor, Tensor]:
         """Return the KLs of contents and of first poses, each (B,), and of the increments of each frame, (B, T)."""
-        q, draws = found.posterior, found.draws
+        q, draws = latents.posterior, latents.draws
         p = self._prior(q.content.mean, q.motion.mean)
         pairs = zip((q.content, q.start, q.motion), (p.content, p.start, p.motion), draws, strict=True)
         content, start, motion = (self._divergence(*pair) for pair in pairs)
@@ -362,7 +362,7 @@ class Ddpae(SceneModel, Observes, Predictor, Decodes, Locates):
         away = (q.sample(noise) - p.mean).square() * (-p.log_variance).exp()
         return 0.5 * (away + p.log_variance - noise.square() - q.log_variance)
 
-    def _prior(self, content: Tensor, motion: Tensor, frame: int = 0) -> Latents:
+    def _prior(self, content: Tensor, motion: Tensor, frame: int = 0) -> Beliefs:
         """Return p of latents of these shapes where `frame` frames went before."""
         config, (batch, _, components, _) = self.config, motion.shape
         first = motion.new_tensor([config.base_scale, 0, 0]).expand(batch, components, -1)
@@ -370,42 +370,50 @@ class Ddpae(SceneModel, Observes, Predictor, Decodes, Locates):
         before = (variance + frame * config.motion_std**2).log().expand_as(first)
         spread = torch.full_like(motion, config.motion_std).log() * 2
         zeros = torch.zeros_like(content)
-        return Latents(Gaussian(zeros, zeros), Gaussian(first, before), Gaussian(torch.zeros_like(motion), spread))
+        return Beliefs(Gaussian(zeros, zeros), Gaussian(first, before), Gaussian(torch.zeros_like(motion), spread))
 
     @torch.no_grad()
-    def _decomposition(self, found: Explained, likelihood: Tensor, frame: int = 0) -> Decomposition:
+    def _decomposition(self, latents: ClipLatents, likelihood: Tensor, frame: int = 0) -> Decomposition:
         """Return an explained clip as slots; a clip that goes on from an earlier one has paid for content and start."""
-        content_kl, start_kl, kl = self._kl(found)
+        content_kl, start_kl, kl = self._kl(latents)
         if frame == 0:
             kl = torch.cat([kl[:, :1] + (content_kl + start_kl)[:, None], kl[:, 1:]], 1)
-        prior = self._prior(found.posterior.content.mean, found.posterior.motion.mean, frame)
-        masks, appearance = as_slots(found.components)
-        q, p = _with_background(found.posterior.marginals()), _with_background(prior.marginals())
-        return Decomposition(masks, appearance, *q, *p, likelihood, kl).detach()
+        prior = self._prior(latents.posterior.content.mean, latents.posterior.motion.mean, frame)
+        masks, appearance = as_slots(latents.components)
+        marginals = latents.posterior.marginals()
+        q, p = _with_background(marginals), _with_background(prior.marginals())
+        return Decomposition(masks, appearance, *q, *p, likelihood, kl, self.positions(marginals.mean)).detach()
 
     # -- going on, and drawing ----------------------------------------------------------------------------------
 
     @property
-    def clip_frames(self) -> int:
-        """How many frames it was trained to observe."""
+    def window(self) -> int:
+        """How many frames it was trained to observe; another number may be given."""
         return self.config.observed
 
     @torch.no_grad()
-    def observe(self, frames: Tensor, slots: int | None = None, seed: int = 0) -> tuple[Decomposition, State]:
-        """Explain frames together, by the means of all latents; see `Observes.observe`."""
+    def step(self, frames: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain the next frames as one clip, by the means of all latents; see `SceneModel.step`.
+
+        Nothing is known of clips before it but their last frame, to which its slots are linked. `frame` of the state
+        counts the frames of the clip.
+        """
+        frames = frames.unsqueeze(1) if frames.ndim == 4 else frames
         self.check_frames(frames)
+        self.refuse(refinements)
         batch, time = frames.shape[:2]
-        nothing = torch.zeros(self.noise_shape(batch, time, slots), device=frames.device)
-        found = self._explain(frames, time, self._draws(tuple(nothing.shape), seed, nothing, frames.device))
-        state = {"seed": torch.tensor(seed), "content": found.posterior.content.mean}
-        state["content_log_variance"] = found.posterior.content.log_variance
-        return self._decomposition(found, self._likelihood(frames, found.mean)), self._after(state, found, 0)
+        nothing = torch.zeros(self.noise_shape(batch, time, int(state["slots"])), device=frames.device)
+        latents = self._explain(frames, time, self._draws(tuple(nothing.shape), 0, nothing, frames.device))
+        decomposition = self._decomposition(latents, self._likelihood(frames, latents.mean))
+        content = latents.posterior.content
+        state = {**state, "content": content.mean, "content_log_variance": content.log_variance}
+        return link(decomposition, self._after(state, latents, 0))
 
     @staticmethod
-    def _after(state: State, found: Explained, frame: int) -> State:
-        mean, log_variance = (part[:, -1, :, -POSE:] for part in found.posterior.marginals())
-        new = {"pose": mean, "pose_log_variance": log_variance, "hidden": found.carried.hidden}
-        return {**state, **new, "cell": found.carried.cell, "frame": torch.tensor(frame + found.components.shape[1])}
+    def _after(state: State, latents: ClipLatents, frame: int) -> State:
+        mean, log_variance = (part[:, -1, :, -POSE:] for part in latents.posterior.marginals())
+        new = {"pose": mean, "pose_log_variance": log_variance, "hidden": latents.motion.hidden}
+        return {**state, **new, "cell": latents.motion.cell, "frame": torch.tensor(frame + latents.components.shape[1])}
 
     @torch.no_grad()
     def predict(self, state: State, steps: int) -> tuple[Decomposition, State]:
@@ -414,26 +422,26 @@ class Ddpae(SceneModel, Observes, Predictor, Decodes, Locates):
         Raises:
             InputError: Fewer than one frame is asked for, or the state is not that of an observed clip.
         """
-        _check_prediction(state, steps)
-        carried, outputs = Carried(state["hidden"], state["cell"]), list[Tensor]()
-        for _ in range(steps):
-            carried = self.pose.go_on(carried)
-            outputs.append(carried.hidden)
-        motion = self.pose.motion(torch.stack(outputs, 1))
+        if steps < 1:
+            raise InputError("steps", f"must be at least 1; found {steps}.")
+        if "pose" not in state:
+            raise InputError("state", "is not that of an observed clip.", "Call step with its frames first.")
+        outputs, motion = self._outputs_ahead(MotionState(state["hidden"], state["cell"]), steps)
+        increments = self.pose.motion(torch.cat(outputs, 1))
         start = Gaussian(state["pose"], state["pose_log_variance"])
-        latents = Latents(Gaussian(state["content"], state["content_log_variance"]), start, motion)
-        poses = self.poses(latents.marginals().mean)
-        nothing = Draws(*(torch.zeros_like(q.mean) for q in (latents.content, start, motion)))
-        found = Explained(latents, nothing, self._draw(state["content"], poses), carried)
+        posterior = Beliefs(Gaussian(state["content"], state["content_log_variance"]), start, increments)
+        poses = self.poses(posterior.marginals().mean)
+        nothing = Draws(*(torch.zeros_like(q.mean) for q in (posterior.content, start, increments)))
+        future = ClipLatents(posterior, nothing, self._draw(state["content"], poses), motion)
         frame = int(state["frame"])
-        shown = self._decomposition(found, self._likelihood(found.mean, found.mean), frame)
-        return shown, self._after(state, found, frame)
+        decomposition = self._decomposition(future, self._likelihood(future.mean, future.mean), frame)
+        return reorder(decomposition, state["order"]), self._after(state, future, frame)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
         """Draw latents, the background's last; see `Decodes.decode`. Nothing of `state` is needed."""
-        given = latents[:, :-1]
-        components = self._draw(given[..., : self.config.content], self.poses(given).unsqueeze(1))
+        objects = latents[:, :-1]
+        components = self._draw(objects[..., : self.config.content], self.poses(objects).unsqueeze(1))
         masks, appearance = as_slots(components)
         return masks[:, 0], appearance[:, 0]
 
@@ -444,14 +452,14 @@ def as_slots(components: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         components: At least 0, shape (B, T, N, C, S, S); where their sum is above 1, each gives its share of 1.
     """
-    shown = components / components.sum(2, keepdim=True).clamp_min(1)
-    ink = shown.amax(3, keepdim=True)
+    light = components / components.sum(2, keepdim=True).clamp_min(1)
+    ink = light.amax(3, keepdim=True)
     total = ink.sum(2, keepdim=True)
     owners = torch.maximum(total, (total + BLACK).clamp_max(1))
-    owned = ink / owners
-    rest = (1 - owned.sum(2, keepdim=True)).clamp_min(0)
-    appearance = shown / ink.clamp_min(torch.finfo(ink.dtype).tiny) * owners
-    return torch.cat([owned, rest], 2), torch.cat([appearance, torch.zeros_like(appearance[:, :, :1])], 2)
+    shares = ink / owners
+    rest = (1 - shares.sum(2, keepdim=True)).clamp_min(0)
+    appearance = light / ink.clamp_min(torch.finfo(ink.dtype).tiny) * owners
+    return torch.cat([shares, rest], 2), torch.cat([appearance, torch.zeros_like(appearance[:, :, :1])], 2)
 
 
 def _with_background(latents: Gaussian) -> Gaussian:
@@ -481,13 +489,6 @@ def _start_near_prior(pose: PoseNetwork, config: DdpaeConfig) -> None:
     pose.start_mean.bias[0] = config.base_scale
     pose.start_spread.bias.fill_(math.log(math.expm1(_START_STD)))
     pose.motion_spread.bias.fill_(math.log(math.expm1(config.motion_std)))
-
-
-def _check_prediction(state: State, steps: int) -> None:
-    if steps < 1:
-        raise InputError("steps", f"must be at least 1; found {steps}.")
-    if "pose" not in state:
-        raise InputError("state", "is not that of an observed clip.", "Call observe first.")
 
 
 def _check(config: DdpaeConfig) -> None:

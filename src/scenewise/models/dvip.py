@@ -50,7 +50,7 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, SceneModel, State, register_model
+from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
 from scenewise.nn.dcgan import NORMS, OUTPUTS, DcganDecoder, DcganEncoder, fits
 from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
 from scenewise.variational.likelihood import log_peak
@@ -144,16 +144,16 @@ class Combination(nn.Module):
 
     def forward(self, features: Tensor, prior: Gaussian) -> Gaussian:
         """Take (B, features) and a prior of shape (B, z_dim); return a posterior of that shape."""
-        shielded = Gaussian(prior.mean.detach(), prior.log_variance.detach())
-        shown = _active(self.frame(_active(features)))
-        foreseen = shielded if self.direct else self._foreseen(shielded)
-        x = _active(self.joint(torch.cat([shown, *foreseen], -1)))
+        constant = Gaussian(prior.mean.detach(), prior.log_variance.detach())
+        image = _active(self.frame(_active(features)))
+        prior_code = constant if self.direct else self._prior_code(constant)
+        x = _active(self.joint(torch.cat([image, *prior_code], -1)))
         mean, scale = self.mean(x), self.scale(x)
         if self.literal:
             mean, scale = _active(mean), _active(scale)
         return Gaussian(mean, scale.clamp(-_LIMIT, _LIMIT))
 
-    def _foreseen(self, prior: Gaussian) -> Gaussian:
+    def _prior_code(self, prior: Gaussian) -> Gaussian:
         return Gaussian(_active(self.prior_mean(prior.mean)), _active(self.prior_scale(prior.log_variance)))
 
 
@@ -177,7 +177,7 @@ class Transition(nn.Module):
         return functional.selu(x) if self.literal else x
 
 
-class _Inferred(NamedTuple):
+class _Inference(NamedTuple):
     """What a frame's inference gives; all of shape (B, K, d).
 
     Attributes:
@@ -194,13 +194,14 @@ class _Inferred(NamedTuple):
 
 
 @register_model("dvip")
-class Dvip(SceneModel, Recurrent, Predictor, Decodes):
+class Dvip(SceneModel, Predictor, Decodes):
     """The model; `forward` folds `_infer` over time, `step` is the same fold without a graph."""
 
     config_class: ClassVar[type] = DvipConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     slot_symmetric: ClassVar[bool] = False
     fixed_slots: ClassVar[bool] = True
+    keeps_slots: ClassVar[bool] = True
     config: DvipConfig
 
     def __init__(self, config: DvipConfig = PAPER) -> None:
@@ -285,11 +286,9 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         }
         return {**state, "before": zeros.clone()} if self.config.order == 2 else state
 
-    @torch.no_grad()
-    def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
-        """Explain one more frame, in memory that does not grow; see `Recurrent.step`."""
+    def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame; see `SceneModel.step`."""
         self.refuse(refinements)
-        self.check_frames(frame)
         part, state = self._infer(self.encoder(frame), state)
         return self._decomposition(frame[:, None], [part]), state
 
@@ -307,11 +306,11 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         mean, log_variance = raw.chunk(2, -1)
         return Gaussian(mean, log_variance.clamp(-_LIMIT, _LIMIT))
 
-    def _infer(self, features: Tensor, state: State, noise: Tensor | None = None) -> tuple[_Inferred, State]:
+    def _infer(self, features: Tensor, state: State, noise: Tensor | None = None) -> tuple[_Inference, State]:
         """Take the features of one frame (B, features)."""
         prior = self._prior(state)
-        found = self.combine(features, Gaussian(*(part.flatten(1) for part in prior)))
-        posterior = Gaussian(*(part.unflatten(1, state["latent"].shape[1:]) for part in found))  # (B, K, d)
+        flat = self.combine(features, Gaussian(*(part.flatten(1) for part in prior)))
+        posterior = Gaussian(*(part.unflatten(1, state["latent"].shape[1:]) for part in flat))  # (B, K, d)
         return self._next(state, posterior, prior, posterior.sample(self._noise(state) if noise is None else noise))
 
     def _prior(self, state: State) -> Gaussian:
@@ -325,14 +324,14 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         return seeded_noise(tuple(latent.shape), int(state["seed"]), int(state["frame"]), device=latent.device)
 
     @staticmethod
-    def _next(state: State, posterior: Gaussian, prior: Gaussian, latent: Tensor) -> tuple[_Inferred, State]:
+    def _next(state: State, posterior: Gaussian, prior: Gaussian, latent: Tensor) -> tuple[_Inference, State]:
         frame, total = state["frame"] + 1, state["total"] + posterior.mean.detach()
-        part = _Inferred(posterior, prior, latent, total / (int(frame) + 1))
+        part = _Inference(posterior, prior, latent, total / (int(frame) + 1))
         before = {"before": state["latent"]} if "before" in state else {}
         return part, {**state, **before, "latent": latent, "total": total, "frame": frame}
 
-    def _terms(self, frames: Tensor, means: Tensor, parts: list[_Inferred]) -> dict[str, Tensor]:
-        posterior, prior = (_joined([getattr(part, name) for part in parts]) for name in ("posterior", "prior"))
+    def _terms(self, frames: Tensor, means: Tensor, parts: list[_Inference]) -> dict[str, Tensor]:
+        posterior, prior = (_stack([getattr(part, name) for part in parts]) for name in ("posterior", "prior"))
         widths = torch.stack([posterior.log_variance, prior.log_variance], 1).detach()
         return {
             "nll": -log_density(frames, means, self.config.sigma).sum((1, 2, 3, 4)),
@@ -354,35 +353,35 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
 
     def draw(self, latents: Tensor) -> Tensor:
         """Return the pixels' means (..., C, H, W) of latents (..., K, d)."""
-        drawn: Tensor = self.generator(latents.flatten(-2).flatten(0, -2))
-        return drawn.unflatten(0, latents.shape[:-2])
+        images: Tensor = self.generator(latents.flatten(-2).flatten(0, -2))
+        return images.unflatten(0, latents.shape[:-2])
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
         """Draw latents (B, K, d); slots are compared with the means of the state, or else with the prior's mean 0."""
         if state is None:
-            return self._compared(latents, torch.zeros_like(latents))
-        return self._compared(latents, state["total"] / (int(state["frame"]) + 1))
+            return self._compare(latents, torch.zeros_like(latents))
+        return self._compare(latents, state["total"] / (int(state["frame"]) + 1))
 
-    def _compared(self, latents: Tensor, usual: Tensor) -> tuple[Tensor, Tensor]:
+    def _compare(self, latents: Tensor, usual: Tensor) -> tuple[Tensor, Tensor]:
         """Return masks (N, K, 1, H, W) and appearance (N, K, C, H, W) of latents (N, K, d)."""
-        own = torch.eye(latents.shape[1], dtype=torch.bool, device=latents.device)[..., None]
-        without = torch.where(own, usual[:, None], latents[:, None])  # (N, K, K, d): part k as usual
-        image, *_ = whole = self.draw(torch.cat([latents[:, None], without], 1)).split([1, latents.shape[1]], 1)
-        change = (whole[1] - image).abs().sum(2, keepdim=True) + _LEAST
-        return change / change.sum(1, keepdim=True), image.expand_as(whole[1])
+        diagonal = torch.eye(latents.shape[1], dtype=torch.bool, device=latents.device)[..., None]
+        without = torch.where(diagonal, usual[:, None], latents[:, None])  # (N, K, K, d): part k as usual
+        image, *_ = images = self.draw(torch.cat([latents[:, None], without], 1)).split([1, latents.shape[1]], 1)
+        change = (images[1] - image).abs().sum(2, keepdim=True) + _LEAST
+        return change / change.sum(1, keepdim=True), image.expand_as(images[1])
 
     @torch.no_grad()
-    def _decomposition(self, frames: Tensor, parts: list[_Inferred]) -> Decomposition:
+    def _decomposition(self, frames: Tensor, parts: list[_Inference]) -> Decomposition:
         """Draw what was inferred of frames (B, T, C, H, W), or of frames nobody saw where they are empty."""
         latents, usual = (torch.stack([getattr(part, name) for part in parts], 1) for name in ("latent", "usual"))
-        drawn = self._compared(latents.flatten(0, 1), usual.flatten(0, 1))
-        masks, appearance = (part.unflatten(0, latents.shape[:2]) for part in drawn)
-        posterior, prior = (_joined([getattr(part, name) for part in parts]) for name in ("posterior", "prior"))
+        slots = self._compare(latents.flatten(0, 1), usual.flatten(0, 1))
+        masks, appearance = (part.unflatten(0, latents.shape[:2]) for part in slots)
+        posterior, prior = (_stack([getattr(part, name) for part in parts]) for name in ("posterior", "prior"))
         kl = posterior.kl(prior).sum((2, 3))
-        seen = log_density(frames, appearance[:, :, 0], self.config.sigma).sum((2, 3, 4)) if frames.numel() else None
+        density = log_density(frames, appearance[:, :, 0], self.config.sigma).sum((2, 3, 4)) if frames.numel() else None
         best = log_peak(self.config.sigma) * math.prod(self.frame_shape)
-        likelihood = torch.full_like(kl, best) if seen is None else seen
+        likelihood = torch.full_like(kl, best) if density is None else density
         return Decomposition(masks, appearance, *posterior, *prior, likelihood, kl).detach()
 
     # -- prediction ---------------------------------------------------------------------------------------------
@@ -393,8 +392,8 @@ class Dvip(SceneModel, Recurrent, Predictor, Decodes):
         parts = []
         for _ in range(steps):
             prior = self._prior(state)
-            sampled = self.config.predict_z == "prior_sample"
-            latent = prior.sample(self._noise(state)) if sampled else prior.mean
+            sample = self.config.predict_z == "prior_sample"
+            latent = prior.sample(self._noise(state)) if sample else prior.mean
             part, state = self._next(state, prior, prior, latent)
             parts.append(part)
         return self._decomposition(state["latent"].new_empty(0), parts), state
@@ -404,7 +403,7 @@ def _active(x: Tensor) -> Tensor:
     return functional.leaky_relu(x, 0.2)  # DCGAN's slope
 
 
-def _joined(parts: list[Gaussian]) -> Gaussian:
+def _stack(parts: list[Gaussian]) -> Gaussian:
     """Stack Gaussians (B, K, d) of T frames to (B, T, K, d)."""
     return Gaussian(*(torch.stack(values, 1) for values in zip(*parts, strict=True)))
 

@@ -37,15 +37,15 @@ from torch import Tensor, nn
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.models.contract import Balances, Decodes, ImageModel, Samples, register_model
+from scenewise.models.contract import Decodes, ImageModel, Samples, register_model
 from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import CoarseToFineDecoder
 from scenewise.nn.gated import NORMS, GatedDecoder, GatedEncoder, check_batch, check_gated
 from scenewise.variational.autoregressive import AutoregressivePrior, ConditionalPrior
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.explained import KL_FORMS, Explained
+from scenewise.variational.explanation import KL_FORMS, ImageExplanation
 from scenewise.variational.gaussian import Gaussian, gaussian_by_spread
-from scenewise.variational.geco import Geco, GecoSettings
+from scenewise.variational.geco import Balances, Geco, GecoSettings
 from scenewise.variational.likelihood import masked_log_likelihood
 from scenewise.variational.stick_breaking import LEAST_LOG, broken_stick
 
@@ -137,14 +137,14 @@ class MaskInference(nn.Module):
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Gaussian]:
         """Take images (N, C, H, W) and noise (N, K, Z); return the sample (N, K, Z) and q, each part (N, K, Z)."""
-        seen, state = self.encoder(images), None
-        found = [gaussian_by_spread(self.first(seen))]
-        latents = [found[0].sample(noise[:, 0])]
+        features, state = self.encoder(images), None
+        gaussians = [gaussian_by_spread(self.first(features))]
+        latents = [gaussians[0].sample(noise[:, 0])]
         for eps in noise.unbind(1)[1:]:
-            state = self.cell(torch.cat([seen, latents[-1]], 1), state)
-            found.append(gaussian_by_spread(self.rest(state[0])))
-            latents.append(found[-1].sample(eps))
-        return torch.stack(latents, 1), Gaussian(*(torch.stack(parts, 1) for parts in zip(*found, strict=True)))
+            state = self.cell(torch.cat([features, latents[-1]], 1), state)
+            gaussians.append(gaussian_by_spread(self.rest(state[0])))
+            latents.append(gaussians[-1].sample(eps))
+        return torch.stack(latents, 1), Gaussian(*(torch.stack(parts, 1) for parts in zip(*gaussians, strict=True)))
 
 
 class Components(nn.Module):
@@ -181,7 +181,7 @@ class Components(nn.Module):
 
 
 @register_model("genesis")
-class Genesis(ImageModel, Balances, Samples, Decodes):
+class Genesis(Balances, ImageModel, Samples, Decodes):
     """The model; frames of a video are explained one by one."""
 
     config_class: ClassVar[type] = GenesisConfig
@@ -216,17 +216,17 @@ class Genesis(ImageModel, Balances, Samples, Decodes):
         """Return err + beta KL, and the LDS prior as weighted, shape (B,)."""
         return terms["nll"] + self.geco.beta * terms["kl"] + self.config.lds_weight * terms["duplicates"]
 
-    def terms(self, explained: Explained) -> dict[str, Tensor]:
+    def terms(self, explanation: ImageExplanation) -> dict[str, Tensor]:
         """Return NLL, KL of all latents, and the LDS prior in nats per image, each (N,)."""
         return {
-            "nll": -explained.log_likelihood,
-            "kl": explained.kl(self.config.kl).sum((1, 2)),
-            "duplicates": self.duplicates.loss(explained.latents, explained.posterior.mean),
+            "nll": -explanation.log_likelihood,
+            "kl": explanation.kl(self.config.kl).sum((1, 2)),
+            "duplicates": self.duplicates.loss(explanation.latents, explanation.posterior.mean),
         }
 
     # -- one image ----------------------------------------------------------------------------------------------
 
-    def explain(self, images: Tensor, noise: Tensor) -> Explained:
+    def explain(self, images: Tensor, noise: Tensor) -> ImageExplanation:
         """Explain images; see `ImageModel.explain`."""
         check_batch(self, images, self.config.norm)
         for_masks, for_components = noise[:, 0].tensor_split([self.config.mask_latent], -1)
@@ -235,11 +235,11 @@ class Genesis(ImageModel, Balances, Samples, Decodes):
         if self.components is not None:
             q = self.components.infer(images, log_masks)
             component = q.sample(for_components)
-            posterior, prior = _joined(posterior, q), _joined(prior, self.components.prior(latents))
+            posterior, prior = _join(posterior, q), _join(prior, self.components.prior(latents))
             latents, appearance = torch.cat([latents, component], -1), self.components.draw(component)
         sigmas = images.new_full((latents.shape[1],), self.config.sigma)
         likelihood = masked_log_likelihood(images, appearance, log_masks, sigmas, self.config.mixture)
-        return Explained(log_masks, appearance, latents, posterior, prior, likelihood)
+        return ImageExplanation(log_masks, appearance, latents, posterior, prior, likelihood)
 
     def _infer_masks(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Gaussian, Gaussian]:
         """Return the sample of z^m, q and p; of one slot among two stages nothing is asked, so q is p."""
@@ -254,11 +254,11 @@ class Genesis(ImageModel, Balances, Samples, Decodes):
         Without GENESIS-S there is none (0 channels), and the last slot's z^m draws nothing: its mask is what is left.
         """
         batch, slots = latents.shape[:2]
-        drawn = slots if self.components is None else slots - 1
+        count = slots if self.components is None else slots - 1
         planes = latents.new_zeros(0, 1, *self.config.size)
-        if drawn:
-            planes = self.mask_decoder(latents[:, :drawn].flatten(0, 1)).float()
-        planes = planes.unflatten(0, (batch, drawn))
+        if count:
+            planes = self.mask_decoder(latents[:, :count].flatten(0, 1)).float()
+        planes = planes.unflatten(0, (batch, count))
         return broken_stick(planes[:, : slots - 1, :1]), planes[:, :, 1:].sigmoid()
 
     # -- drawing ------------------------------------------------------------------------------------------------
@@ -295,6 +295,6 @@ def _make_canvas(config: GenesisConfig) -> nn.Module:
     )
 
 
-def _joined(one: Gaussian, other: Gaussian) -> Gaussian:
+def _join(one: Gaussian, other: Gaussian) -> Gaussian:
     """Return two independent Gaussians as one over both latents."""
     return Gaussian(*(torch.cat(parts, -1) for parts in zip(one, other, strict=True)))

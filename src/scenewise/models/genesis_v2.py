@@ -39,14 +39,14 @@ from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.models.contract import Balances, Decodes, ImageModel, Samples, register_model
+from scenewise.models.contract import Decodes, ImageModel, Samples, register_model
 from scenewise.nn.layers import arranged, coordinates
 from scenewise.nn.unet import AttentionUNet, Block, count_blocks
 from scenewise.variational.autoregressive import AutoregressivePrior
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.explained import KL_FORMS, ExplainedTwice
+from scenewise.variational.explanation import KL_FORMS, AttentionExplanation
 from scenewise.variational.gaussian import Gaussian, gaussian_by_spread
-from scenewise.variational.geco import Geco, GecoSettings
+from scenewise.variational.geco import Balances, Geco, GecoSettings
 from scenewise.variational.likelihood import masked_log_likelihood
 from scenewise.variational.stick_breaking import carved, mask_divergence
 
@@ -176,7 +176,7 @@ class Decoder(nn.Module):
 
 
 @register_model("genesis-v2")
-class GenesisV2(ImageModel, Balances, Samples, Decodes):
+class GenesisV2(Balances, ImageModel, Samples, Decodes):
     """The model; frames of a video are explained one by one."""
 
     config_class: ClassVar[type] = GenesisV2Config
@@ -213,13 +213,13 @@ class GenesisV2(ImageModel, Balances, Samples, Decodes):
         total = terms["nll"] + self.geco.beta * terms["kl"] + self.config.lds_weight * terms["duplicates"]
         return total + self.config.mask_kl_weight * terms["mask_kl"]
 
-    def terms(self, explained: Any) -> dict[str, Tensor]:
-        """Return NLL, KL, KL of the masks and the LDS prior in nats per image, each (N,), of an `ExplainedTwice`."""
+    def terms(self, explanation: Any) -> dict[str, Tensor]:
+        """Return NLL, KL, KL of the masks and the LDS prior in nats per image, (N,), of an `AttentionExplanation`."""
         return {
-            "nll": -explained.log_likelihood,
-            "kl": explained.kl(self.config.kl).sum((1, 2)),
-            "mask_kl": mask_divergence(explained.attention, explained.decoded.detach()),
-            "duplicates": self.duplicates.loss(explained.latents, explained.posterior.mean),
+            "nll": -explanation.log_likelihood,
+            "kl": explanation.kl(self.config.kl).sum((1, 2)),
+            "mask_kl": mask_divergence(explanation.attention, explanation.decoded.detach()),
+            "duplicates": self.duplicates.loss(explanation.latents, explanation.posterior.mean),
         }
 
     # -- one image ----------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ class GenesisV2(ImageModel, Balances, Samples, Decodes):
         pixels = math.prod(self.config.size)
         return (batch, frames, 1 + math.ceil(pixels / (count * latent)), count, latent)
 
-    def explain(self, images: Tensor, noise: Tensor) -> ExplainedTwice:
+    def explain(self, images: Tensor, noise: Tensor) -> AttentionExplanation:
         """Explain images; see `ImageModel.explain`."""
         features = self.encoder(images)
         attention, present = self.attend(features, noise[:, 1:])
@@ -243,11 +243,11 @@ class GenesisV2(ImageModel, Balances, Samples, Decodes):
         if present is not None:
             logits = logits.masked_fill(~present[:, :, None, None, None], _NOTHING)
             posterior, prior = (Gaussian(*(part * present.unsqueeze(-1) for part in g)) for g in (posterior, prior))
-        decoded = logits.log_softmax(1)
+        drawing = logits.log_softmax(1)
         sigmas = images.new_full((latents.shape[1],), self.config.sigma)
-        likelihood = masked_log_likelihood(images, appearance, decoded, sigmas, self.config.mixture)
-        shown = attention if self.config.masks == "attention" else decoded
-        return ExplainedTwice(shown, appearance, latents, posterior, prior, likelihood, attention, decoded)
+        likelihood = masked_log_likelihood(images, appearance, drawing, sigmas, self.config.mixture)
+        log_masks = attention if self.config.masks == "attention" else drawing
+        return AttentionExplanation(log_masks, appearance, latents, posterior, prior, likelihood, attention, drawing)
 
     def attend(self, features: Tensor, draws: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return log masks (N, K, 1, H, W), and which slots are there, (N, K), where their number is found.
@@ -266,8 +266,8 @@ class GenesisV2(ImageModel, Balances, Samples, Decodes):
     def infer(self, features: Tensor, log_masks: Tensor) -> Gaussian:
         """Return q of features (N, c, H, W) under log masks (N, K, 1, H, W), each part (N, K, Z)."""
         masks = log_masks.exp().flatten(2)  # (N, K, H * W)
-        seen = masks @ self.features(features).float().flatten(2).transpose(1, 2)  # (N, K, features)
-        return gaussian_by_spread(self.head(seen / (masks.sum(2, keepdim=True) + 1e-5)))
+        sums = masks @ self.features(features).float().flatten(2).transpose(1, 2)  # (N, K, features)
+        return gaussian_by_spread(self.head(sums / (masks.sum(2, keepdim=True) + 1e-5)))
 
     # -- drawing ------------------------------------------------------------------------------------------------
 
@@ -298,10 +298,10 @@ def stopped(log_masks: Tensor, pixels: float) -> tuple[Tensor, Tensor]:
     last = small.int().argmax(1, keepdim=True)  # (N, 1), the first of them
     place = torch.arange(count, device=log_masks.device)
     as_slots = (..., None, None, None)
-    left = log_masks.masked_fill((place < last)[as_slots], _NOTHING).logsumexp(1, keepdim=True)
-    kept = torch.where((place == last)[as_slots], left, log_masks)
+    remainder = log_masks.masked_fill((place < last)[as_slots], _NOTHING).logsumexp(1, keepdim=True)
+    masks = torch.where((place == last)[as_slots], remainder, log_masks)
     present = place <= last
-    return kept.masked_fill(~present[as_slots], _NOTHING), present
+    return masks.masked_fill(~present[as_slots], _NOTHING), present
 
 
 def _check(config: GenesisV2Config) -> None:

@@ -24,7 +24,7 @@ Published foreground ARI: CLEVR6 .988, Multi-dSprites .767, Tetris .992. Ours: t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -34,17 +34,17 @@ from torch import Tensor, nn
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Refining, Weighs, register_model
+from scenewise.models.contract import Decodes, Output, SceneModel, Weighs, register_model
 from scenewise.nn.decoders import SlotDecoder, make_canvas
 from scenewise.nn.encoders import PooledEncoder, StridedEncoder
 from scenewise.nn.layers import fan_in_normal_
 from scenewise.nn.lstm2d import RefinementLSTM
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.engine import Cell, Engine, Place, decomposed
+from scenewise.variational.engine import DecodedFrame, Engine, FrameContext
 from scenewise.variational.gaussian import SCALES, Gaussian, raw_of, seeded_noise
 from scenewise.variational.importance import importance_log_weights
-from scenewise.variational.keeping import RefiningConfig
+from scenewise.variational.keeping import Refines, RefiningConfig
 from scenewise.variational.likelihood import OUTPUTS
 from scenewise.variational.refinement import INPUTS, Inputs, Weights
 
@@ -140,28 +140,15 @@ PRESETS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Explained:
-    """What is shown of a decode: the cell, prior and posterior of the latents it drew, and the frame."""
-
-    frame: Tensor
-    cell: Cell
-    posterior: Gaussian
-    prior: Gaussian
-
-    def decomposition(self) -> Decomposition:
-        """Return it as a decomposition with T = 1, without a graph."""
-        return decomposed(self.cell.mixture, self.posterior, self.prior)
-
-
 @register_model("iodine")
-class Iodine(Refining, Decodes, Weighs):
+class Iodine(Refines, SceneModel, Decodes, Weighs):
     """The model; frames of a video are explained one by one, each from the start."""
 
     config_class: ClassVar[type] = IodineConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     runtime_settings: ClassVar[tuple[str, ...]] = ("recompute", "bf16_convolutions")
     config: IodineConfig
+    engine: Engine
 
     def __init__(self, config: IodineConfig | None = None) -> None:
         super().__init__()
@@ -249,23 +236,23 @@ class Iodine(Refining, Decodes, Weighs):
         self.check_frames(frames)
         batch, time = frames.shape[:2]
         images = frames.flatten(0, 1)  # (B * T, C, H, W)
-        posterior, carried = self.beginning(len(images), slots)
-        place = self.place(images, carried)
-        decodes, totals = self.decodes(refinements=self.asked(refinements)), dict[str, Any]()
-        keeping, trained_from = self.keeping(decodes), self.trained_from(decodes)
+        posterior, carry = self.beginning(len(images), slots)
+        context = self.context(images, carry)
+        decodes, totals = self.decodes(refinements=self.count_refinements(refinements)), dict[str, Any]()
+        selection, gradient_start = self.selection(decodes), self.gradient_start(decodes)
         for r in range(decodes):
             eps = self._noise(posterior, seed, r) if noise is None else noise[:, :, r].flatten(0, 1)
-            scored = posterior
-            with torch.set_grad_enabled(torch.is_grad_enabled() and r >= trained_from):
-                cell, posterior, carried = self.engine.cell(place, posterior, carried, eps, refine=r + 1 < decodes)
-            keeping.see(r, cell, scored, carried)
+            source = posterior
+            with torch.set_grad_enabled(torch.is_grad_enabled() and r >= gradient_start):
+                decode, posterior, carry = self.engine.decode(context, posterior, carry, eps, refine=r + 1 < decodes)
+            selection.see(r, decode, source, carry)
             weight = r / (decodes - 1) if self.config.final_decode else (r + 1) / decodes
-            if r >= trained_from:
-                totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
-        cell, q = replace(cell, mixture=keeping.kept.mixture), self.engine.posterior(keeping.kept.posterior)
-        shown = Explained(images, cell, q, place.prior)
+            if r >= gradient_start:
+                totals = {name: totals.get(name, 0.0) + weight * term for name, term in decode.terms.items()}
+        best = selection.best
+        part = DecodedFrame(images, best.mixture, self.engine.posterior(best.posterior), context.prior)
         terms = {name: term.unflatten(0, (batch, time)).sum(1) for name, term in totals.items()}
-        return Output(lambda: _per_video(shown.decomposition(), batch, time), terms)
+        return Output(lambda: _per_video(part.decomposition(), batch, time), terms)
 
     def beginning(self, batch: int, slots: int | None = None) -> tuple[Tensor, Pair]:
         """Return lambda (B, K, 2Z) and the LSTM's state before the first refinement.
@@ -277,11 +264,11 @@ class Iodine(Refining, Decodes, Weighs):
         zeros = self.initial.new_zeros(batch, count, self.config.hidden)
         return self.initial.expand(batch, count, -1), (zeros, zeros.clone())
 
-    def place(self, images: Tensor, carried: Pair) -> Place:
+    def context(self, images: Tensor, carry: Pair) -> FrameContext:
         """Return what all refinements of images (B, C, H, W) share."""
-        mean = self.initial.new_zeros(*carried[0].shape[:2], self.config.latent)
+        mean = self.initial.new_zeros(*carry[0].shape[:2], self.config.latent)
         log_variance = torch.full_like(mean, 2 * torch.tensor(self.config.prior_std).log().item())
-        return Place(images, carried, Gaussian(mean, log_variance), self.weights)
+        return FrameContext(images, carry, Gaussian(mean, log_variance), self.weights)
 
     def _noise(self, posterior: Tensor, seed: int, *keys: int) -> Tensor:
         shape = (*posterior.shape[:2], self.config.latent)
@@ -307,8 +294,8 @@ class Iodine(Refining, Decodes, Weighs):
         images = observation.frames.flatten(0, 1)  # (B * T, C, H, W)
 
         def log_likelihood(n: int, latents: Tensor) -> dict[str, Tensor]:
-            drawn = self.decoder(latents, latents[..., :0])
-            return {"": self.engine.explain(images[n : n + 1], drawn).log_likelihood.double().sum((1, 2, 3))}
+            drawing = self.decoder(latents, latents[..., :0])
+            return {"": self.engine.explain(images[n : n + 1], drawing).log_likelihood.double().sum((1, 2, 3))}
 
         q = Gaussian(part.mean.flatten(0, 1), part.log_variance.flatten(0, 1))
         p = Gaussian(part.prior_mean.flatten(0, 1), part.prior_log_variance.flatten(0, 1))
@@ -318,8 +305,7 @@ class Iodine(Refining, Decodes, Weighs):
 
 def _per_video(flat: Decomposition, batch: int, time: int) -> Decomposition:
     """Return a decomposition of B * T images as that of B videos."""
-    parts = (getattr(flat, name) for name in Decomposition.__dataclass_fields__)
-    return Decomposition(*(p.squeeze(1).unflatten(0, (batch, time)) for p in parts))
+    return flat.map(lambda part: part.squeeze(1).unflatten(0, (batch, time)))
 
 
 def _make_refiner(config: IodineConfig, inputs: Inputs) -> Refiner:

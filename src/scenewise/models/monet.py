@@ -40,7 +40,7 @@ from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer
 from scenewise.nn.layers import pooled
 from scenewise.nn.unet import AttentionUNet, count_blocks, shown_finer
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.explained import KL_FORMS, ExplainedTwice
+from scenewise.variational.explanation import KL_FORMS, AttentionExplanation
 from scenewise.variational.gaussian import SPREADS, Gaussian, gaussian_by_spread
 from scenewise.variational.importance import importance_log_weights
 from scenewise.variational.likelihood import masked_log_likelihood
@@ -157,15 +157,15 @@ class Monet(ImageModel, Decodes, Weighs):
         """Let a model start from one of half the size (or a quarter) that shuffles pixels by that much less."""
         shuffle, planes = self.config.attention_shuffle, self.config.channels + 1
         canvas = self.decoder.canvas.shape if self.config.decoder_colour == "flat" else self.decoder.canvas
-        adapted = dict(weights)
+        own = dict(weights)
         for name, tensor in weights.items():
             if name == "attention.down.0.convolution.weight":
-                adapted[name] = shown_finer(tensor, planes, shuffle)
+                own[name] = shown_finer(tensor, planes, shuffle)
             elif name.startswith("attention.output."):
-                adapted[name] = finer(tensor, 1, shuffle)
+                own[name] = finer(tensor, 1, shuffle)
             elif name.startswith("decoder.") and ".output." in name and isinstance(canvas, CoarseToFineDecoder):
-                adapted[name] = finer(tensor, 1 if canvas is not self.decoder.canvas else planes, canvas.shuffle)
-        return adapted
+                own[name] = finer(tensor, 1 if canvas is not self.decoder.canvas else planes, canvas.shuffle)
+        return own
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return NLL + beta KL + gamma KL of the masks, and what else weighs, shape (B,)."""
@@ -175,7 +175,7 @@ class Monet(ImageModel, Decodes, Weighs):
         total = total + config.area_entropy_weight * terms["area_entropy"]
         return total + config.lds_weight * terms["duplicates"]
 
-    def explain(self, images: Tensor, noise: Tensor) -> ExplainedTwice:
+    def explain(self, images: Tensor, noise: Tensor) -> AttentionExplanation:
         """Explain images; see `ImageModel.explain`."""
         log_masks = self.attend(images, noise.shape[2])
         posterior = self.infer(images, log_masks)
@@ -183,37 +183,37 @@ class Monet(ImageModel, Decodes, Weighs):
         appearance, logits = self.decoder(latents, latents[..., :0])
         sigmas = self.sigmas(latents.shape[1], images.device)
         likelihood = masked_log_likelihood(images, appearance, log_masks, sigmas, self.config.mixture)
-        prior, decoded = Gaussian.standard(latents), self.drawn_log_masks(logits)
-        return ExplainedTwice(log_masks, appearance, latents, posterior, prior, likelihood, log_masks, decoded)
+        prior, drawing = Gaussian.standard(latents), self.drawn_log_masks(logits)
+        return AttentionExplanation(log_masks, appearance, latents, posterior, prior, likelihood, log_masks, drawing)
 
-    def terms(self, explained: Any) -> dict[str, Tensor]:
-        """Return what is minimised in nats per image, each (N,), of an `ExplainedTwice`."""
+    def terms(self, explanation: Any) -> dict[str, Tensor]:
+        """Return what is minimised in nats per image, each (N,), of an `AttentionExplanation`."""
         return {
-            "nll": -explained.log_likelihood,
-            "kl": explained.kl(self.config.kl).sum((1, 2)),
-            "mask_kl": mask_divergence(explained.attention, explained.decoded),
-            "mask_entropy": -(explained.attention.exp() * explained.attention).sum((1, 2, 3, 4)),
-            "area_entropy": area_entropy(explained.attention.exp()),
-            "duplicates": self.duplicates.loss(explained.latents, explained.posterior.mean),
+            "nll": -explanation.log_likelihood,
+            "kl": explanation.kl(self.config.kl).sum((1, 2)),
+            "mask_kl": mask_divergence(explanation.attention, explanation.decoded),
+            "mask_entropy": -(explanation.attention.exp() * explanation.attention).sum((1, 2, 3, 4)),
+            "area_entropy": area_entropy(explanation.attention.exp()),
+            "duplicates": self.duplicates.loss(explanation.latents, explanation.posterior.mean),
         }
 
     def attend(self, images: Tensor, slots: int) -> Tensor:
         """Return log m of images (B, C, H, W), shape (B, K, 1, H, W): the attention runs K - 1 times."""
         factor = self.config.attention_shuffle
-        shown = functional.pixel_unshuffle(images, factor)
+        blocks = functional.pixel_unshuffle(images, factor)
 
         def logit(log_scope: Tensor) -> Tensor:
             scope = functional.pixel_unshuffle(log_scope.clamp_min(LEAST_LOG), factor)
             with self._narrow(images):
-                return functional.pixel_shuffle(self.attention(torch.cat([shown, scope], 1)), factor)
+                return functional.pixel_shuffle(self.attention(torch.cat([blocks, scope], 1)), factor)
 
         return carved(logit, torch.zeros_like(images[:, :1]), slots)
 
     def infer(self, images: Tensor, log_masks: Tensor) -> Gaussian:
         """Return q(z_k | x, m_k) of images (B, C, H, W) and log masks (B, K, 1, H, W), each part (B, K, Z)."""
-        seen = images, log_masks.clamp_min(LEAST_LOG)
+        inputs = images, log_masks.clamp_min(LEAST_LOG)
         with self._narrow(images):
-            raw = self.encoder(*(pooled(t, self.config.encoder_pooling) for t in seen))
+            raw = self.encoder(*(pooled(t, self.config.encoder_pooling) for t in inputs))
         return gaussian_by_spread(raw.unflatten(0, log_masks.shape[:2]), self.config.spread)
 
     def drawn_log_masks(self, logits: Tensor) -> Tensor:
@@ -249,8 +249,8 @@ class Monet(ImageModel, Decodes, Weighs):
 
         def log_likelihood(n: int, latents: Tensor) -> dict[str, Tensor]:
             appearance, logits = self.decoder(latents, latents[..., :0])
-            given = images[n : n + 1], appearance, log_masks[n : n + 1], sigmas
-            plain = masked_log_likelihood(*given, self.config.mixture).double()
+            inputs = images[n : n + 1], appearance, log_masks[n : n + 1], sigmas
+            plain = masked_log_likelihood(*inputs, self.config.mixture).double()
             divergence = mask_divergence(log_masks[n : n + 1].expand_as(logits), self.drawn_log_masks(logits))
             return {"": plain, "with mask KL": plain - divergence}
 

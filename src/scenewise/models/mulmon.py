@@ -42,7 +42,7 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Refining, Renders, Weighs, register_model
+from scenewise.models.contract import Decodes, Output, Renders, SceneModel, Weighs, register_model
 from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import SlotDecoder, make_canvas
 from scenewise.nn.encoders import PooledEncoder, StridedEncoder
@@ -50,10 +50,10 @@ from scenewise.nn.lstm2d import RefinementLSTM, ViewLSTM
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.observation import Observation
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.engine import Cell, Engine, Place, decomposed
+from scenewise.variational.engine import Decode, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.importance import importance_log_weights
-from scenewise.variational.keeping import RefiningConfig
+from scenewise.variational.keeping import Refines, RefiningConfig
 from scenewise.variational.refinement import Inputs, Weights
 
 if TYPE_CHECKING:
@@ -157,10 +157,10 @@ class ViewDecoder(nn.Module):
         parts = [latent, code]
         if self.products:
             parts.append((latent.unsqueeze(-1) * code.unsqueeze(-2)).flatten(-2))
-        found: Tensor = self.projected(self.project(torch.cat(parts, -1)))
+        projection: Tensor = self.projected(self.project(torch.cat(parts, -1)))
         if self.turns is None:
-            return found
-        return latent + torch.einsum("bkd,dzy,bky->bkz", viewpoint, self.turns, latent) + found
+            return projection
+        return latent + torch.einsum("bkd,dzy,bky->bkz", viewpoint, self.turns, latent) + projection
 
     def forward(self, latent: Tensor, viewpoint: Tensor) -> Pair:
         """Take (B, K, Z) and (B, K, D); return means (B, K, C, H, W) and logits (B, K, 1, H, W)."""
@@ -168,13 +168,14 @@ class ViewDecoder(nn.Module):
 
 
 @register_model("mulmon")
-class Mulmon(Refining, Renders, Decodes, Weighs):
+class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
     """The model."""
 
     config_class: ClassVar[type] = MulmonConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     runtime_settings: ClassVar[tuple[str, ...]] = ("recompute", "bf16_convolutions")
     config: MulmonConfig
+    engine: Engine
 
     def __init__(self, config: MulmonConfig | None = None) -> None:
         super().__init__()
@@ -263,11 +264,11 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
         if not any(name.startswith("decoder.canvas.") for name in weights):
             return weights
         own = {name: w.clone() for name, w in self.state_dict().items()}
-        moved = {name.replace("decoder.canvas.", "decoder.slot.canvas."): w for name, w in weights.items()}
+        start = {name.replace("decoder.canvas.", "decoder.slot.canvas."): w for name, w in weights.items()}
         if self.config.refine_viewpoint:  # what it makes of the viewpoint is nothing at first
             name = "refine.cell.by_input.weight"
-            moved[name] = functional.pad(moved[name], (0, own[name].shape[1] - moved[name].shape[1]))
-        return own | moved
+            start[name] = functional.pad(start[name], (0, own[name].shape[1] - start[name].shape[1]))
+        return own | start
 
     # -- a scene ------------------------------------------------------------------------------------------------
 
@@ -285,20 +286,20 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
         batch, views = frames.shape[:2]
         posterior = self.beginning(batch, slots)
         first, totals = self._first_prior(posterior), dict[str, Any]()
-        decodes, (observed, queried) = self.decodes(0, self.asked(refinements)), self.split(views, seed)
+        decodes, (observed, queried) = self.decodes(0, self.count_refinements(refinements)), self.split(views, seed)
         for rank, v in enumerate(observed):
             eps = [self._noise(posterior, seed, v, r) if noise is None else noise[:, v, r] for r in range(decodes)]
-            place = self._place(frames[:, v], cameras[:, v], self.engine.posterior(posterior) if rank else first)
-            posterior, terms = self._observe(place, posterior, eps, scored=True)
+            context = self._context(frames[:, v], cameras[:, v], self.engine.posterior(posterior) if rank else first)
+            posterior, terms = self._refine(context, posterior, eps, scored=True)
             weight = 2 * (rank + 1) / (len(observed) * (len(observed) + 1))
             totals = {name: totals.get(name, 0.0) + weight * term for name, term in terms.items()}
         last = self._noise(posterior, seed, 0, decodes) if noise is None else noise[:, 0, decodes]
-        places = [self._place(frames[:, v], cameras[:, v], first) for v in range(views)]
-        totals["query"] = self._query([places[v] for v in queried], posterior, last)
-        return Output(lambda: self._explain(places, posterior, last), totals)
+        contexts = [self._context(frames[:, v], cameras[:, v], first) for v in range(views)]
+        totals["query"] = self._query([contexts[v] for v in queried], posterior, last)
+        return Output(lambda: self._explain(contexts, posterior, last), totals)
 
     @torch.no_grad()
-    def observe(
+    def infer(
         self,
         frames: Tensor,
         viewpoints: Tensor,
@@ -307,7 +308,7 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
         seed: int = 0,
         posterior: Gaussian | None = None,
     ) -> Gaussian:
-        """Return the posterior after views of a scene; see `Renders.observe`."""
+        """Return the posterior after views of a scene; see `Renders.infer`."""
         observation = Observation(frames, None, viewpoints)
         self.check(observation)
         views = frames.shape[1]
@@ -318,7 +319,7 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
         for v in range(views):
             prior = self.engine.posterior(state) if begun or v else self._first_prior(state)
             eps = [self._noise(state, seed, v, r) for r in range(self.decodes(refinements=refinements))]
-            state, _ = self._observe(self._place(frames[:, v], viewpoints[:, v], prior), state, eps, scored=False)
+            state, _ = self._refine(self._context(frames[:, v], viewpoints[:, v], prior), state, eps, scored=False)
         return self.engine.posterior(state)
 
     @torch.no_grad()
@@ -331,8 +332,8 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
         raw = torch.cat([*posterior], -1)
         noise = torch.zeros_like(posterior.mean) if seed is None else self._noise(raw, seed, 0, 0)
         blank = raw.new_zeros(batch, *self.frame_shape)
-        places = [self._place(blank, v, self._first_prior(raw)) for v in viewpoints.to(raw).unbind(1)]
-        return Decomposition.join([self._draw(place, raw, noise, seen=False) for place in places])
+        contexts = [self._context(blank, v, self._first_prior(raw)) for v in viewpoints.to(raw).unbind(1)]
+        return Decomposition.join([self._draw(context, raw, noise, invented=True) for context in contexts])
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: dict[str, Tensor] | None = None) -> Pair:
@@ -359,12 +360,11 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
         """Weigh samples of the posterior after the last view, by that view and its prior alone; shape (B, 1, S)."""
         self.check(observation)
         frames, cameras = observation.frames, self._cameras(observation, seed)
-        asked = (slots, refinements, seed)
-        q = self.observe(frames, cameras, *asked)
-        single = frames.shape[1] == 1
-        prior = (
-            self._first_prior(torch.cat([*q], -1)) if single else self.observe(frames[:, :-1], cameras[:, :-1], *asked)
-        )
+        settings = (slots, refinements, seed)
+        q = self.infer(frames, cameras, *settings)
+        prior = self._first_prior(torch.cat([*q], -1))
+        if frames.shape[1] > 1:
+            prior = self.infer(frames[:, :-1], cameras[:, :-1], *settings)
 
         def log_likelihood(n: int, latents: Tensor) -> dict[str, Tensor]:
             viewpoint = cameras[n, -1].expand(*latents.shape[:2], -1)
@@ -384,55 +384,55 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
         """
         return self.initial.expand(batch, self.count_slots(slots), -1)
 
-    def _observe(
-        self, place: Place, posterior: Tensor, noise: Sequence[Tensor], scored: bool
+    def _refine(
+        self, context: FrameContext, posterior: Tensor, noise: Sequence[Tensor], scored: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return lambda after one view, whose LSTM starts at zero, and the weighted terms where wanted."""
         zeros = posterior.new_zeros(*posterior.shape[:2], self.config.hidden)
-        carried, totals, decodes = (zeros, zeros), dict[str, Any](), len(noise)
-        keeping, trained_from = self.keeping(decodes), self.trained_from(decodes)
+        carry, totals, decodes = (zeros, zeros), dict[str, Any](), len(noise)
+        selection, gradient_start = self.selection(decodes), self.gradient_start(decodes)
         for r, eps in enumerate(noise):
-            before = posterior
-            with torch.set_grad_enabled(torch.is_grad_enabled() and r >= trained_from):
-                cell, posterior, carried = self.engine.cell(place, posterior, carried, eps, refine=r + 1 < decodes)
-            keeping.see(r, cell, before, carried)
-            if scored and r >= trained_from:
+            source = posterior
+            with torch.set_grad_enabled(torch.is_grad_enabled() and r >= gradient_start):
+                decode, posterior, carry = self.engine.decode(context, posterior, carry, eps, refine=r + 1 < decodes)
+            selection.see(r, decode, source, carry)
+            if scored and r >= gradient_start:
                 weight = 2 * (r + 1) / (decodes * (decodes + 1))
-                terms = self._terms(cell, place, before, eps)
+                terms = self._terms(decode, context, source, eps)
                 totals = {name: totals.get(name, 0.0) + weight * term for name, term in terms.items()}
-        return keeping.kept.posterior, totals
+        return selection.best.posterior, totals
 
-    def _terms(self, cell: Cell, place: Place, posterior: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        terms = dict(cell.terms)
+    def _terms(self, decode: Decode, context: FrameContext, posterior: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        terms = dict(decode.terms)
         if self.config.kl_estimate == "sample":
             q = self.engine.posterior(posterior)
-            away = (q.sample(noise) - place.prior.mean).square() * (-place.prior.log_variance).exp()
-            kl = 0.5 * (place.prior.log_variance + away - q.log_variance - noise.square())
+            away = (q.sample(noise) - context.prior.mean).square() * (-context.prior.log_variance).exp()
+            kl = 0.5 * (context.prior.log_variance + away - q.log_variance - noise.square())
             terms["kl"] = kl.sum((1, 2))
         return terms
 
-    def _query(self, places: Sequence[Place], posterior: Tensor, noise: Tensor) -> Tensor:
+    def _query(self, contexts: Sequence[FrameContext], posterior: Tensor, noise: Tensor) -> Tensor:
         """Return the mean NLL of queried views, shape (B,); 0 where there are none."""
         zero = posterior.new_zeros(len(posterior))
-        cells = (self.engine.cell(place, posterior, place.time, noise, refine=False)[0] for place in places)
-        return sum((cell.terms["nll"] for cell in cells), zero) / max(1, len(places))
+        decodes = (self.engine.decode(each, posterior, each.time, noise, refine=False)[0] for each in contexts)
+        return sum((decode.terms["nll"] for decode in decodes), zero) / max(1, len(contexts))
 
-    def _explain(self, places: Sequence[Place], posterior: Tensor, noise: Tensor) -> Decomposition:
+    def _explain(self, contexts: Sequence[FrameContext], posterior: Tensor, noise: Tensor) -> Decomposition:
         with torch.no_grad():
-            return Decomposition.join([self._draw(place, posterior.detach(), noise) for place in places])
+            return Decomposition.join([self._draw(context, posterior.detach(), noise) for context in contexts])
 
-    def _draw(self, place: Place, posterior: Tensor, noise: Tensor, seen: bool = True) -> Decomposition:
+    def _draw(self, context: FrameContext, posterior: Tensor, noise: Tensor, invented: bool = False) -> Decomposition:
         """Return one view as the posterior draws it; where nobody has seen it, what is drawn is taken for it."""
-        cell, *_ = self.engine.cell(place, posterior, place.time, noise, refine=False)
-        mixture = cell.mixture
-        if not seen:
-            mixture = self.engine.explain(mixture.composed, cell.drawn)
-        return decomposed(mixture, self.engine.posterior(posterior), place.prior)
+        decode, *_ = self.engine.decode(context, posterior, context.time, noise, refine=False)
+        mixture = decode.mixture
+        if invented:
+            mixture = self.engine.explain(mixture.composed, decode.drawing)
+        return decomposed(mixture, self.engine.posterior(posterior), context.prior)
 
-    def _place(self, image: Tensor, viewpoint: Tensor, prior: Gaussian) -> Place:
+    def _context(self, image: Tensor, viewpoint: Tensor, prior: Gaussian) -> FrameContext:
         """Return what all decodes of a view share; the decoder finds the viewpoint (B, K, D) where h of a video is."""
         viewpoint = viewpoint.unsqueeze(1).expand(-1, prior.mean.shape[1], -1)
-        return Place(image, (viewpoint, viewpoint), prior, self.weights)
+        return FrameContext(image, (viewpoint, viewpoint), prior, self.weights)
 
     def _first_prior(self, posterior: Tensor) -> Gaussian:
         """Return the prior of the first view, (B, K, Z)."""
@@ -441,14 +441,14 @@ class Mulmon(Refining, Renders, Decodes, Weighs):
 
     def _cameras(self, observation: Observation, seed: int) -> Tensor:
         """Return the viewpoints, in training with noise that is the same for all scenes of the batch."""
-        given = observation.viewpoints
-        if given is None:
+        viewpoints = observation.viewpoints
+        if viewpoints is None:
             raise InputError("viewpoints", "are not given.")
-        given = given.to(observation.frames)
+        viewpoints = viewpoints.to(observation.frames)
         if not (self.training and self.config.viewpoint_noise):
-            return given
-        noise = seeded_noise(tuple(given.shape[1:]), seed, _JITTER, device=given.device)
-        return given + self.config.viewpoint_noise * noise
+            return viewpoints
+        noise = seeded_noise(tuple(viewpoints.shape[1:]), seed, _JITTER, device=viewpoints.device)
+        return viewpoints + self.config.viewpoint_noise * noise
 
     def _noise(self, posterior: Tensor, seed: int, *keys: int) -> Tensor:
         shape = (*posterior.shape[:2], self.config.latent)

@@ -41,7 +41,7 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Output, Predictor, Recurrent, Refining, State, register_model
+from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
 from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer, make_canvas
 from scenewise.nn.encoders import make_encoder
 from scenewise.nn.layers import coordinates
@@ -49,9 +49,9 @@ from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.squeeze import SqueezeFeatures
 from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.engine import Engine, Place, decomposed
+from scenewise.variational.engine import DecodedFrame, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
-from scenewise.variational.keeping import RefiningConfig
+from scenewise.variational.keeping import Refines, RefiningConfig
 from scenewise.variational.mixture import composed
 from scenewise.variational.refinement import ImageGradients, Inputs, Weights
 
@@ -157,17 +157,6 @@ PRESETS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Explained:
-    """A frame after its last decode, as yet at the working size."""
-
-    frame: Tensor
-    mixture: SpatialMixture
-    drawn: Pair
-    posterior: Gaussian
-    prior: Gaussian
-
-
 class PriorNetwork(nn.Module):
     """xi: h of the last frame to the prior of this one (PROVIDE eq. 5, footnote 5)."""
 
@@ -187,13 +176,15 @@ class PriorNetwork(nn.Module):
 
 
 @register_model("provide")
-class Provide(Refining, Recurrent, Predictor, Decodes):
+class Provide(Refines, SceneModel, Predictor, Decodes):
     """The model; `forward` folds `_frame` over time, `step` is the same fold without a graph."""
 
     config_class: ClassVar[type] = ProvideConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     runtime_settings: ClassVar[tuple[str, ...]] = ("recompute", "bf16_convolutions")
+    keeps_slots: ClassVar[bool] = True
     config: ProvideConfig
+    engine: Engine
 
     def __init__(self, config: ProvideConfig = PAPER) -> None:
         super().__init__()
@@ -296,11 +287,11 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
     def _fold(self, frames: Tensor, state: State, refinements: int | None, noise: Tensor | None) -> Output:
         """Explain frames (B, T, C, H, W) from a state on."""
         state = {name: tensor.to(frames.device) for name, tensor in state.items()}
-        parts: list[_Explained] = []
+        parts: list[DecodedFrame] = []
         totals: dict[str, Any] = {}
-        asked = self.asked(refinements)
+        refinements = self.count_refinements(refinements)
         for t in range(frames.shape[1]):
-            part, terms, state = self._frame(frames[:, t], state, asked, None if noise is None else noise[:, t])
+            part, terms, state = self._frame(frames[:, t], state, refinements, None if noise is None else noise[:, t])
             parts.append(part)
             totals = {name: totals.get(name, 0.0) + term for name, term in terms.items()}
         return Output(lambda: Decomposition.join([self._decomposition(p) for p in parts]), totals)
@@ -321,16 +312,14 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
             state["previous"] = torch.zeros(batch, self.config.channels, *self.config.working_size, device=device)
         return state
 
-    @torch.no_grad()
-    def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
-        """Explain one more frame, in memory that does not grow; see `Recurrent.step`."""
-        self.check_frames(frame)
+    def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame; see `SceneModel.step`."""
         part, _, state = self._frame(frame, state, refinements, scored=False)
         return self._decomposition(part), state
 
     def _frame(
         self, frame: Tensor, state: State, refinements: int | None, noise: Tensor | None = None, scored: bool = True
-    ) -> tuple[_Explained, dict[str, Tensor], State]:
+    ) -> tuple[DecodedFrame, dict[str, Tensor], State]:
         """Explain one frame; at test a first one as if the video had stood still before it, `first_looks` - 1 times."""
         index = state["frame"]
         again = self.config.first_looks - 1 if not self.training and noise is None and int(index) == 0 else 0
@@ -340,30 +329,30 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
 
     def _look(
         self, frame: Tensor, state: State, refinements: int | None, noise: Tensor | None, scored: bool
-    ) -> tuple[_Explained, dict[str, Tensor], State]:
+    ) -> tuple[DecodedFrame, dict[str, Tensor], State]:
         """Fill one frame's column of the grid; without terms where nobody scores it."""
-        seen = frame if self.config.pooling == 1 else functional.avg_pool2d(frame, self.config.pooling)
-        place, index = self._place(seen, state), int(state["frame"])
+        pooled = frame if self.config.pooling == 1 else functional.avg_pool2d(frame, self.config.pooling)
+        context, index = self._context(pooled, state), int(state["frame"])
         decodes = self.decodes(index, refinements)
         posterior = self.initial.expand(*state["hidden"].shape[:2], -1)
         refinement = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["cell"]))
         budget = self.config.refinements if refinements is None else refinements
         totals: dict[str, Any] = {}
-        keeping, trained_from = self.keeping(decodes, index), self.trained_from(decodes)
+        selection, gradient_start = self.selection(decodes, index), self.gradient_start(decodes)
         for r in range(decodes):
             eps = self._noise(state, r, noise)
             refine = r + 1 < decodes or (self.config.trailing_refinement and index > 0)
-            drawn_from, carried = posterior, refinement
-            with torch.set_grad_enabled(torch.is_grad_enabled() and r >= trained_from):
-                cell, posterior, refinement = self.engine.cell(place, posterior, refinement, eps, refine)
-            keeping.see(r, cell, drawn_from, refinement if self.config.trailing_refinement and index else carried)
+            source, carry = posterior, refinement
+            with torch.set_grad_enabled(torch.is_grad_enabled() and r >= gradient_start):
+                decode, posterior, refinement = self.engine.decode(context, posterior, refinement, eps, refine)
+            selection.see(r, decode, source, refinement if self.config.trailing_refinement and index else carry)
             weight = self._step_weight(r + 1, decodes, budget)
-            if scored and r >= trained_from and (weight or not totals):
-                totals = {name: totals.get(name, 0.0) + weight * term for name, term in cell.terms.items()}
-        kept = keeping.kept
-        drawn, q = (kept.mixture.appearance, kept.mixture.logits), Gaussian(*kept.posterior.chunk(2, -1))
-        state = self._next(state, kept.carried, place, noise)
-        return _Explained(frame, kept.mixture, drawn, q, place.prior), totals, state
+            if scored and r >= gradient_start and (weight or not totals):
+                totals = {name: totals.get(name, 0.0) + weight * term for name, term in decode.terms.items()}
+        best = selection.best
+        state = self._next(state, best.carry, context, noise)
+        q = Gaussian(*best.posterior.chunk(2, -1))
+        return DecodedFrame(frame, best.mixture, q, context.prior), totals, state
 
     def _step_weight(self, r: int, decodes: int, budget: int) -> float:
         """Weight of decode r of a frame, counted from 1; the paper has r / R_t for r = 1 .. R_t = decodes - 1."""
@@ -371,16 +360,16 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
             return r / (decodes - 1) if r < decodes else 0.0
         return r / (decodes if self.config.step_weights == "relative" else budget)
 
-    def _next(self, state: State, carried: Pair, place: Place, noise: Tensor | None) -> State:
-        new = {**state, "hidden": carried[0], "cell": carried[1], "frame": state["frame"] + 1}
+    def _next(self, state: State, carry: Pair, context: FrameContext, noise: Tensor | None) -> State:
+        new = {**state, "hidden": carry[0], "cell": carry[1], "frame": state["frame"] + 1}
         if noise is not None and int(state["frame"]) == 0:
             new["first_noise"] = noise[:, 0]
         if self.config.prev_frame:
-            new["previous"] = place.frame
+            new["previous"] = context.frame
         return new
 
-    def _place(self, frame: Tensor, state: State) -> Place:
-        """Gather what all cells of a frame share."""
+    def _context(self, frame: Tensor, state: State) -> FrameContext:
+        """Gather what all decodes of a frame share."""
         time = (state["hidden"], state["cell"])
         extra: list[Tensor] = []
         if self.config.prev_frame:
@@ -388,7 +377,7 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
             extra += [state["previous"], grid.expand(len(frame), -1, -1, -1)]
         if self.features is not None:
             extra.append(self.features(frame))
-        return Place(frame, time, self._prior(time[0]), self.weights, self.composed_weight, tuple(extra))
+        return FrameContext(frame, time, self._prior(time[0]), self.weights, self.composed_weight, tuple(extra))
 
     def _prior(self, h: Tensor) -> Gaussian:
         if self.prior is not None:
@@ -409,11 +398,11 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
     # -- drawing ---------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _decomposition(self, part: _Explained) -> Decomposition:
+    def _decomposition(self, part: DecodedFrame) -> Decomposition:
         """Draw a frame at its full size and say how well it explains it; without a graph."""
         mixture, same = part.mixture, self.config.pooling == 1 and part.mixture.composed_weight == 0
         if not same:
-            mixture = self.engine.explain(part.frame, self._enlarge(*part.drawn))
+            mixture = self.engine.explain(part.frame, self._enlarge(mixture.appearance, mixture.logits))
         return decomposed(mixture, part.posterior, part.prior)
 
     def _enlarge(self, appearance: Tensor, logits: Tensor) -> Pair:
@@ -436,7 +425,7 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
             parts.append(self._decomposition(part))
         return Decomposition.join(parts), state
 
-    def _predict_frame(self, state: State) -> tuple[_Explained, State]:
+    def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
         hidden = state["hidden"]
         blank = hidden.new_zeros(len(hidden), self.config.channels, *self.config.working_size)
         prior = self._prior(hidden)
@@ -446,22 +435,23 @@ class Provide(Refining, Recurrent, Predictor, Decodes):
         choices = {"initial": first.sample(state["first_noise"]), "prior_sample": prior.sample(noise)}
         latent = choices.get(self.config.predict_z, prior.mean)
         mixture = self._imagine(latent, hidden)
-        place = replace(self._place(blank, state), frame=mixture.frame)
+        context = replace(self._context(blank, state), frame=mixture.frame)
         start = (torch.zeros_like(hidden), torch.zeros_like(hidden))
-        found = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
-        after, carried = self.engine.update(place, found, posterior, start)
+        evidence = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
+        after, carry = self.engine.update(context, evidence, posterior, start)
         source = first if self.config.predict_z == "initial" else prior
         if self.config.predict_readout == "refined":
             source = Gaussian(*after.chunk(2, -1))
             mixture = self._imagine(source.sample(self._noise(state, 1, None)), hidden)
-            place = replace(place, frame=mixture.frame)
-        drawn = (mixture.appearance, mixture.logits)
-        frame = mixture.frame if self.config.pooling == 1 else composed(*self._enlarge(*drawn))
-        return _Explained(frame, mixture, drawn, source, prior), self._next(state, carried, place, None)
+            context = replace(context, frame=mixture.frame)
+        frame = mixture.frame
+        if self.config.pooling > 1:
+            frame = composed(*self._enlarge(mixture.appearance, mixture.logits))
+        return DecodedFrame(frame, mixture, source, prior), self._next(state, carry, context, None)
 
     def _imagine(self, latent: Tensor, hidden: Tensor) -> SpatialMixture:
-        drawn = self.decoder(latent, hidden)
-        return self.engine.explain(composed(*drawn), drawn)
+        drawing = self.decoder(latent, hidden)
+        return self.engine.explain(composed(*drawing), drawing)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: State | None = None) -> Pair:

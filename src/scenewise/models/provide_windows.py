@@ -28,13 +28,13 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import register_model
-from scenewise.models.provide import Provide, ProvideConfig, _Explained
+from scenewise.models.provide import Provide, ProvideConfig
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.lstm2d import LambdaLSTM2d
 from scenewise.nn.parts import Limits, Memory, guess, main_pieces
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, Scene, WindowDecoder, box_of
-from scenewise.variational.engine import Cell, Engine, Place, decomposed
+from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import seeded_noise
 from scenewise.variational.mixture import composed
 from scenewise.variational.refinement import ImageGradients
@@ -106,23 +106,23 @@ _UNUSED = (
 
 
 @dataclass(frozen=True)
-class _InScene(Place):
+class SceneContext(FrameContext):
     """A frame with the scene its slots draw into."""
 
     scene: Scene = None  # type: ignore[assignment]  # a field after those with defaults
 
 
 @dataclass(frozen=True)
-class _InWindows(_Explained):
+class WindowedFrame(DecodedFrame):
     """A frame after its last decode, with the tracks of its slots, and what it takes to draw it at its full size.
 
-    Labels follow responsibilities where it was `seen`.
+    Labels follow responsibilities where it is not `predicted`: a frame that somebody saw.
     """
 
     tracks: Tensor
     hidden: Tensor
     scene: Scene
-    seen: bool
+    predicted: bool
 
 
 @dataclass(frozen=True)
@@ -131,29 +131,35 @@ class WindowEngine(Engine):
 
     traceable: ClassVar[bool] = False
 
-    def cell(
-        self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
-    ) -> tuple[Cell, Tensor, Pair]:
-        """Run one cell; see `Engine.cell`."""
-        return self._within(place).cell(place, posterior, refinement, noise, refine)
+    def decode(
+        self, context: FrameContext, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[Decode, Tensor, Pair]:
+        """Run one decode, and refine; see `Engine.decode`."""
+        return self._within(context).decode(context, posterior, refinement, noise, refine)
 
     def update(
-        self, place: Place, found: tuple[SpatialMixture, ImageGradients, Tensor], posterior: Tensor, refinement: Pair
+        self,
+        context: FrameContext,
+        evidence: tuple[SpatialMixture, ImageGradients, Tensor],
+        posterior: Tensor,
+        refinement: Pair,
     ) -> tuple[Tensor, Pair]:
         """Return posterior and state after one refinement; see `Engine.update`."""
-        return self._within(place).update(place, found, posterior, refinement)
+        return self._within(context).update(context, evidence, posterior, refinement)
 
-    def _within(self, place: Place) -> Engine:
-        scene: Scene = place.scene  # type: ignore[attr-defined]
+    def _within(self, context: FrameContext) -> Engine:
+        if not isinstance(context, SceneContext):
+            raise TypeError("slots in windows need the scene of a frame")
+        scene = context.scene
 
         def draw(latent: Tensor, hidden: Tensor) -> Pair:
-            drawn: Pair = self.decoder(latent, hidden, scene)
-            return drawn
+            drawing: Pair = self.decoder(latent, hidden, scene)
+            return drawing
 
         def look(images: Pair, vectors: Tensor, time: Pair, refinement: Pair) -> tuple[Tensor, Pair]:
-            windows = scene.moved(vectors.detach())  # lambda comes first, its means before the rest
-            found: tuple[Tensor, Pair] = self.refiner((*images, windows, scene.on), vectors, time, refinement)
-            return found
+            windows = scene.windows_at(vectors.detach())  # lambda comes first, its means before the rest
+            result: tuple[Tensor, Pair] = self.refiner((*images, windows, scene.on), vectors, time, refinement)
+            return result
 
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return Engine(**{**values, "decoder": draw, "refiner": look})
@@ -238,147 +244,142 @@ class ProvideWindows(Provide):
             "colour": zeros(batch, count, self.config.channels),
             "owner": zeros(batch, *self.config.working_size, dtype=torch.int64),
             "track": on.long() - 1,
-            "hidden_for": zeros(batch, count, dtype=torch.int64),
-            "births": zeros(batch, dtype=torch.int64),
+            "absence": zeros(batch, count, dtype=torch.int64),
+            "last_track": zeros(batch, dtype=torch.int64),
         }
 
     # -- one frame ----------------------------------------------------------------------------------------------
 
     def _look(
         self, frame: Tensor, state: State, refinements: int | None, noise: Tensor | None, scored: bool
-    ) -> tuple[_Explained, dict[str, Tensor], State]:
+    ) -> tuple[DecodedFrame, dict[str, Tensor], State]:
         """Let slots be born, explain the frame, and let slots die."""
-        state = state | self._seen(frame, state)
-        state = self._births(state, noise)
+        state = self._begin(state | self._compare(frame, state), noise)
         part, terms, after = super()._look(frame, state, refinements, noise, scored)
         scene = Scene(state["wall"], state["window"], state["on"])
-        shown = _InWindows(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene, seen=True)
-        after |= self._deaths(part, state)
-        return shown, terms, {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
+        part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene, predicted=False)
+        after |= self._end(part, state)
+        return part, terms, {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
 
     @torch.no_grad()
-    def _seen(self, frame: Tensor, state: State) -> State:
+    def _compare(self, frame: Tensor, state: State) -> State:
         """Compare a frame with its background.
 
         Returns:
-            `lit`, the picture under the light of the frame, and `wall`, the same with most of what shadows and reflexes
-            change; at the working size `difference` from the lit picture, and `strange`, by how much pixels differ from
-            the wall.
+            `wall`, the picture under the light of the frame, with most of what shadows and reflexes change; at the
+            working size `lit`, the same with less of it, `difference` of the frame from that, and `strange`, by how
+            much pixels differ from the wall.
         """
         windows = self.config.windows
         lit = light_between(state["background"], frame).on(state["background"]).clamp(0, 1)
         change = brightening(frame - lit, lit)
         wall, lit = lit + windows.brightness * change, lit + windows.absorbed * change
-        seen, behind, before = (self._working(images) for images in (frame, wall, lit))
-        strange = (seen - behind).norm(dim=1)
-        return {"wall": wall, "lit": before, "difference": seen - before, "strange": strange}
+        small, small_wall, small_lit = (self._working(images) for images in (frame, wall, lit))
+        strange = (small - small_wall).norm(dim=1)
+        return {"wall": wall, "lit": small_lit, "difference": small - small_lit, "strange": strange}
 
     def _working(self, images: Tensor) -> Tensor:
         """Return images at the size at which they are explained."""
         return images if self.config.pooling == 1 else functional.avg_pool2d(images, self.config.pooling)
 
-    def _place(self, frame: Tensor, state: State) -> Place:
-        place, difference = super()._place(frame, state), state["difference"]
-        near = (8 * difference.abs().amax(1, keepdim=True)).tanh()
-        values = {f.name: getattr(place, f.name) for f in fields(place)}
+    def _context(self, frame: Tensor, state: State) -> FrameContext:
+        context, difference = super()._context(frame, state), state["difference"]
+        distance = (8 * difference.abs().amax(1, keepdim=True)).tanh()
+        values = {f.name: getattr(context, f.name) for f in fields(context)}
         scene = Scene(state["lit"], state["window"], state["on"])
-        return _InScene(**{**values, "extra": (*place.extra, 5 * difference, near), "scene": scene})
+        return SceneContext(**{**values, "extra": (*context.extra, 5 * difference, distance), "scene": scene})
 
-    def _births(self, state: State, noise: Tensor | None) -> State:
+    def _begin(self, state: State, noise: Tensor | None) -> State:
         """Move windows to where objects are in the new frame, and put slots that are off onto what nobody owns."""
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels))
-        waits = (state["hidden_for"] > 0) & (state["hidden_for"] <= windows.memory)
+        waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
         memory = Memory(state["owner"], state["on"], waits, state["window"], state["colour"])
         look = guess(state["strange"], state["difference"], memory, limits)
-        begins = look.born | look.back
-        born, alive = begins.unsqueeze(2), state["on"].unsqueeze(2)
+        begins = look.births | look.returns
+        new, alive = begins.unsqueeze(2), state["on"].unsqueeze(2)
         boxes = look.windows
         if self.training and windows.jitter:
-            boxes = torch.where(born, self._moved(boxes, state, noise), boxes)
+            boxes = torch.where(new, self._jittered(boxes, state, noise), boxes)
         shape = boxes + boxes.new_tensor([0.0, 0.0, 1.5, 1.0])
         fresh = self.birth(torch.cat([shape, torch.ones_like(shape[..., :1]), 3 * look.colours], -1)).tanh()
-        seen = (begins | look.moved).unsqueeze(2)
         return state | {
-            "hidden": torch.where(born, fresh, state["hidden"] * alive),
-            "cell": torch.where(born, torch.zeros_like(state["cell"]), state["cell"] * alive),
-            "window": torch.where(seen, boxes, state["window"]),
-            "before": torch.where(born, boxes, state["window"]),
-            "speed": torch.where(born, torch.zeros_like(state["speed"]), state["speed"]),
+            "hidden": torch.where(new, fresh, state["hidden"] * alive),
+            "cell": torch.where(new, torch.zeros_like(state["cell"]), state["cell"] * alive),
+            "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"]),
+            "before": torch.where(new, boxes, state["window"]),
+            "speed": torch.where(new, torch.zeros_like(state["speed"]), state["speed"]),
             "on": state["on"] + begins,
-            "track": torch.where(look.born, state["births"].unsqueeze(1) + look.born.cumsum(1), state["track"]),
-            "births": state["births"] + look.born.sum(1),
-            "hidden_for": torch.where(begins, torch.zeros_like(state["hidden_for"]), state["hidden_for"]),
-            "born": begins,
+            "track": torch.where(look.births, state["last_track"].unsqueeze(1) + look.births.cumsum(1), state["track"]),
+            "last_track": state["last_track"] + look.births.sum(1),
+            "absence": torch.where(begins, torch.zeros_like(state["absence"]), state["absence"]),
+            "begins": begins,
         }
 
-    def _moved(self, windows: Tensor, state: State, noise: Tensor | None) -> Tensor:
+    def _jittered(self, windows: Tensor, state: State, noise: Tensor | None) -> Tensor:
         """Return first guesses as a worse look would have made them, so that training sees such too."""
         index = int(state["frame"])
         if noise is None:
-            drawn = seeded_noise(tuple(windows.shape), int(state["seed"]), index, _JITTER, device=windows.device)
+            jitter = seeded_noise(tuple(windows.shape), int(state["seed"]), index, _JITTER, device=windows.device)
         else:
-            drawn = noise[:, -1, :, -NUMBERS:]  # what the last decode draws its last numbers from; nothing else is left
+            jitter = noise[:, -1, :, -NUMBERS:]  # what the last decode draws its last numbers from; all else is used
         spread = torch.cat([0.7 * windows[..., 2:].exp(), torch.ones_like(windows[..., 2:])], -1)
-        return windows + self.config.windows.jitter * spread * drawn
+        return windows + self.config.windows.jitter * spread * jitter
 
     @torch.no_grad()
-    def _deaths(self, part: _Explained, state: State) -> State:
-        """Begin windows anew where slots own pixels, and switch off those that own too few."""
+    def _end(self, part: DecodedFrame, state: State) -> State:
+        """Put windows to where slots own pixels, and switch off slots that own too few."""
         mixture, slots = part.mixture, state["on"].shape[1]
         shares = mixture.responsibilities[:, :, 0]  # (B, K, H, W)
-        owned = shares.argmax(1, keepdim=True) == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
+        largest = shares.argmax(1, keepdim=True) == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
         fits = mixture.log_components[:, :, 0]
         strange = (state["strange"] > self.config.windows.strange[0]).unsqueeze(1)
-        owned = main_pieces(owned[:, 1:] & strange & (fits[:, 1:] > fits[:, :1]))
-        mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:] * owned], 1)
+        objects = main_pieces(largest[:, 1:] & strange & (fits[:, 1:] > fits[:, :1]))
+        mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:] * objects], 1)
         area = mass.sum((2, 3))
-        least = self.config.windows.least_area * mass.shape[-1] * mass.shape[-2]
-        on = state["on"] * (area >= least)
+        on = state["on"] * (area >= self.config.windows.least_area * mass.shape[-1] * mass.shape[-2])
         on[:, 0] = 1
-        held = (on * area > 0).unsqueeze(2)
-        windows = torch.where(held, box_of(mass), state["window"])  # those of slots that are off stay where they were
+        holds = (on * area > 0).unsqueeze(2)
+        windows = torch.where(holds, box_of(mass), state["window"])  # those of slots that are off stay where they were
         speed = torch.lerp(state["speed"], windows[..., :2] - state["before"][..., :2], _NEWEST)
-        steady = held & ~state["born"].unsqueeze(2)  # a first guess is no place to measure a speed from
+        steady = holds & ~state["begins"].unsqueeze(2)  # a first guess is no place to measure a speed from
         colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / area.clamp_min(1e-6).unsqueeze(2)
         return {
             "window": windows,
             "speed": torch.where(steady, speed, torch.zeros_like(speed)),
             "on": on,
-            "owner": (owned * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1),
-            "colour": torch.where(held, colour, state["colour"]),
-            "hidden_for": torch.where((on > 0) | (state["track"] < 0), 0, state["hidden_for"] + 1),
+            "owner": (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1),
+            "colour": torch.where(holds, colour, state["colour"]),
+            "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
         }
 
     # -- drawing and prediction ---------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _decomposition(self, part: _Explained) -> Decomposition:
-        if not isinstance(part, _InWindows):
+    def _decomposition(self, part: DecodedFrame) -> Decomposition:
+        """Draw a frame at its full size, shadows and reflexes with the background, from the posterior's mean."""
+        if not isinstance(part, WindowedFrame):
             raise TypeError("frames of slots in windows only")
-        drawn = self.decoder(part.posterior.mean, part.hidden, part.scene)  # at any size
-        mixture = self.engine.explain(part.frame, drawn)
-        shares = mixture.responsibilities.unsqueeze(1) if part.seen else None
-        found = decomposed(mixture, part.posterior, part.prior)
-        return replace(found, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
+        mixture = self.engine.explain(part.frame, self.decoder(part.posterior.mean, part.hidden, part.scene))
+        shares = None if part.predicted else mixture.responsibilities.unsqueeze(1)
+        decomposition = decomposed(mixture, part.posterior, part.prior)
+        return replace(decomposition, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
 
-    def _predict_frame(self, state: State) -> tuple[_Explained, State]:
+    def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
         """Continue by one frame: windows go on as they moved, and the background stays."""
         windows = state["window"] + torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)
-        state = state | {"window": windows}
-        prior, wall = self._prior(state["hidden"]), state["background"]
-        scene = Scene(wall, windows, state["on"])
-        drawn = self.decoder(prior.mean, state["hidden"], replace(scene, picture=self._working(wall)))
-        mixture = self.engine.explain(composed(*drawn), drawn)
-        difference = mixture.frame - self._working(wall)
-        place = self._place(mixture.frame, state | {"lit": self._working(wall), "difference": difference})
+        state, hidden, wall = state | {"window": windows}, state["hidden"], state["background"]
+        prior, scene, lit = self._prior(hidden), Scene(wall, windows, state["on"]), self._working(wall)
+        drawing = self.decoder(prior.mean, hidden, replace(scene, picture=lit))
+        mixture = self.engine.explain(composed(*drawing), drawing)
+        context = self._context(mixture.frame, state | {"lit": lit, "difference": mixture.frame - lit})
         posterior = torch.cat([prior.mean, prior.log_variance], -1)
-        start = (torch.zeros_like(state["hidden"]), torch.zeros_like(state["hidden"]))
-        found = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
-        _, carried = self.engine.update(place, found, posterior, start)
-        frame = composed(*self.decoder(prior.mean, state["hidden"], scene))
-        part = _InWindows(frame, mixture, drawn, prior, prior, _tracks(state), state["hidden"], scene, seen=False)
-        return part, self._next(state, carried, place, None)
+        evidence = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
+        start = (torch.zeros_like(hidden), torch.zeros_like(hidden))
+        _, carry = self.engine.update(context, evidence, posterior, start)
+        frame = composed(*self.decoder(prior.mean, hidden, scene))
+        part = WindowedFrame(frame, mixture, prior, prior, _tracks(state), hidden, scene, predicted=True)
+        return part, self._next(state, carry, context, None)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: State | None = None) -> Pair:

@@ -41,7 +41,7 @@ from torch.utils.checkpoint import checkpoint
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.models.contract import Output, Predictor, Recurrent, SceneModel, State, register_model
+from scenewise.models.contract import Output, Predictor, SceneModel, State, register_model
 from scenewise.nn.layers import pooled
 from scenewise.nn.normed import NormedDecoder, NormedEncoder, xavier_
 from scenewise.nn.slot_cells import CARRIES, NormedLSTM, PlainCell, RelationalCell
@@ -122,30 +122,31 @@ class _Reading:
 
     Attributes:
         frame: At its full size, shape (B, C, H, W); None where nobody saw it.
-        seen: At the working size, shape (B, C, h, w).
+        pixels: At the working size, shape (B, C, h, w).
         psi: What was predicted, shape (B, K, C, h, w).
         gamma: Shape (B, K, 1, h, w).
         latent: What was drawn, shape (B, K, Z).
-        drawn: How much each slot has drawn lately, shape (B, K).
+        ink: How much each slot has drawn lately, shape (B, K).
         first: Whether gamma is the random one.
     """
 
     frame: Tensor | None
-    seen: Tensor
+    pixels: Tensor
     psi: Tensor
     gamma: Tensor
     latent: Tensor
-    drawn: Tensor
+    ink: Tensor
     first: bool = False
 
 
 @register_model("rnem")
-class Rnem(SceneModel, Recurrent, Predictor):
+class Rnem(SceneModel, Predictor):
     """The model; `forward` folds `_read` over time, `step` is the same fold without a graph."""
 
     config_class: ClassVar[type] = RnemConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     runtime_settings: ClassVar[tuple[str, ...]] = ("recompute",)
+    keeps_slots: ClassVar[bool] = True
     config: RnemConfig
 
     def __init__(self, config: RnemConfig = PAPER) -> None:
@@ -238,10 +239,8 @@ class Rnem(SceneModel, Recurrent, Predictor):
         state["drawn"] = like.new_zeros(batch, count)
         return state | ({"cell": hidden} if self.config.cell == "lstm" else {})
 
-    @torch.no_grad()
-    def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
-        """Explain one more frame, in memory that does not grow; see `Recurrent.step`."""
-        self.check_frames(frame)
+    def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame; see `SceneModel.step`."""
         times, state = self._times(refinements), _detached(state)
         for r in range(times):
             reading = self._read(frame, state, r)
@@ -269,45 +268,45 @@ class Rnem(SceneModel, Recurrent, Predictor):
             t, r = divmod(i, times)
             readings.append(self._read(frames[:, t], state, r, None if noise is None else noise[:, 0, 0]))
             if i < last:
-                given = None if noise is None else noise[:, t + 1, r]
-                state = self._update(readings[-1], state, r, r + 1 == times, given)
+                eps = None if noise is None else noise[:, t + 1, r]
+                state = self._update(readings[-1], state, r, r + 1 == times, eps)
         return readings
 
     def _read(self, frame: Tensor, state: State, r: int, noise: Tensor | None = None) -> _Reading:
         """Find who owns the pixels of a frame: the E-step, or chance at the very first."""
         frame = self._black_and_white(frame)
-        seen, psi = self._small(frame), state["psi"]
+        small, psi = self._small(frame), state["psi"]
         first = r == 0 and int(state["frame"]) == 0
-        gamma = self._random_gamma(state, noise) if first else responsibilities(psi, seen)
-        return _Reading(frame, seen, psi, gamma, state["latent"], state["drawn"], first)
+        gamma = self._random_gamma(state, noise) if first else responsibilities(psi, small)
+        return _Reading(frame, small, psi, gamma, state["latent"], state["drawn"], first)
 
     def _random_gamma(self, state: State, noise: Tensor | None) -> Tensor:
         batch, slots, _, height, width = state["psi"].shape
         if noise is None:
             shape = (batch, slots, height * width)
             noise = seeded_noise(shape, int(state["seed"]), 0, 0, device=state["psi"].device)
-        drawn = noise[..., : height * width].abs().unflatten(-1, (1, height, width))
-        return drawn / drawn.sum(1, keepdim=True)
+        shares = noise[..., : height * width].abs().unflatten(-1, (1, height, width))
+        return shares / shares.sum(1, keepdim=True)
 
     def _update(self, reading: _Reading, state: State, r: int, ends: bool, noise: Tensor | None = None) -> State:
         """Move the slots by what is left unexplained of a reading, and draw what comes next."""
-        flipped = self._flipped(reading.seen, state, r, noise)
+        flipped = self._flip(reading.pixels, state, r, noise)
         masked = reading.gamma * (flipped.unsqueeze(1) - reading.psi)  # gamma has no graph, psi has
-        carried: State = {name: state[name] for name in ("hidden", "cell") if name in state}
+        memory: State = {name: state[name] for name in ("hidden", "cell") if name in state}
         if self.config.recompute and self.encoder is not None and torch.is_grad_enabled():
-            new = checkpoint(self._advance, masked, carried, use_reentrant=False, preserve_rng_state=False)
+            new = checkpoint(self._advance, masked, memory, use_reentrant=False, preserve_rng_state=False)
         else:
-            new = self._advance(masked, carried)
+            new = self._advance(masked, memory)
         ink = new["psi"].detach().mean((2, 3, 4))  # lasting: two empty slots must not take turns as the background
-        drawn = _LASTING * state["drawn"] + (1 - _LASTING) * ink
-        return {**state, **new, "drawn": drawn, "frame": state["frame"] + int(ends)}
+        ink = _LASTING * state["drawn"] + (1 - _LASTING) * ink
+        return {**state, **new, "drawn": ink, "frame": state["frame"] + int(ends)}
 
-    def _advance(self, masked: Tensor, carried: State) -> State:
+    def _advance(self, masked: Tensor, memory: State) -> State:
         """Take gamma (x - psi) of shape (B, K, C, h, w); return the new state and its psi."""
         if self.encoder is None or self.cell is None:
-            new = self._ascend(masked, carried["hidden"])
+            new = self._ascend(masked, memory["hidden"])
         else:
-            new = self.cell(self.encoder(masked.flatten(0, 1)).unflatten(0, masked.shape[:2]), carried)
+            new = self.cell(self.encoder(masked.flatten(0, 1)).unflatten(0, masked.shape[:2]), memory)
         return {**new, "psi": self._draw(new["latent"])}
 
     def _ascend(self, masked: Tensor, theta: Tensor) -> State:
@@ -322,18 +321,18 @@ class Rnem(SceneModel, Recurrent, Predictor):
     def _draw(self, latent: Tensor) -> Tensor:
         return self.decoder(latent.flatten(0, 1)).unflatten(0, latent.shape[:2])
 
-    def _flipped(self, seen: Tensor, state: State, r: int, noise: Tensor | None) -> Tensor:
+    def _flip(self, frame: Tensor, state: State, r: int, noise: Tensor | None) -> Tensor:
         """Return what is read with some of its bits flipped; grey values v become 1 - v."""
         probability = self.config.input_noise
         if not probability or not (self.training or self.config.noise_eval):
-            return seen
+            return frame
         if noise is None:
             keys = (int(state["frame"]) + 1, r)
-            normal = seeded_noise((len(seen), seen[0].numel()), int(state["seed"]), *keys, device=seen.device)
+            normal = seeded_noise((len(frame), frame[0].numel()), int(state["seed"]), *keys, device=frame.device)
         else:
             normal = noise.sum(1) / noise.shape[1] ** 0.5  # the same for all slots, whatever their order
-        bits = (normal < torch.special.ndtri(torch.tensor(probability)).item()).unflatten(1, seen.shape[1:])
-        return torch.where(bits, 1 - seen, seen)
+        bits = (normal < torch.special.ndtri(torch.tensor(probability)).item()).unflatten(1, frame.shape[1:])
+        return torch.where(bits, 1 - frame, frame)
 
     # -- what training and explanation ask ----------------------------------------------------------------------
 
@@ -344,7 +343,7 @@ class Rnem(SceneModel, Recurrent, Predictor):
         return times
 
     def _losses(self, reading: _Reading, pixels: Tensor | None = None) -> dict[str, Tensor]:
-        return losses(reading.psi, reading.seen, reading.gamma, self.config.black, pixels)
+        return losses(reading.psi, reading.pixels, reading.gamma, self.config.black, pixels)
 
     def _weighted(self, each: Sequence[dict[str, Tensor]], frames: Tensor) -> dict[str, Tensor]:
         """Return the weighted means over steps."""
@@ -356,13 +355,13 @@ class Rnem(SceneModel, Recurrent, Predictor):
         return {"intra": mean["intra"], "inter": mean["inter"], "upper": upper.detach()}
 
     def _step_weights(self, steps: int, like: Tensor) -> Tensor:
-        given = self.config.weights
-        if given and len(given) != steps:
+        step_weights = self.config.weights
+        if step_weights and len(step_weights) != steps:
             if torch.is_grad_enabled():
-                raise InputError("weights", f"must be one per step, {steps}; found {len(given)}.")
-            given = ()  # videos to be explained may have any length
-        weights = like.new_tensor(given) if given else like.new_ones(steps)
-        if not given and self.config.step_weights == "last":
+                raise InputError("weights", f"must be one per step, {steps}; found {len(step_weights)}.")
+            step_weights = ()  # videos to be explained may have any length
+        weights = like.new_tensor(step_weights) if step_weights else like.new_ones(steps)
+        if not step_weights and self.config.step_weights == "last":
             weights[:-1] = 0
         return weights / weights.sum()
 
@@ -389,12 +388,12 @@ class Rnem(SceneModel, Recurrent, Predictor):
         """Show a reading at the frame's full size, without a graph."""
         psi, gamma = self._enlarged(reading)
         if self.config.black_pixels == "emptiest" and not reading.first:
-            gamma = settled(gamma, psi, reading.frame, reading.drawn)
+            gamma = settled(gamma, psi, reading.frame, reading.ink)
         frame = (gamma * psi).sum(1) if reading.frame is None else reading.frame
         latent = reading.latent.detach()
         point = (latent, torch.zeros_like(latent))
-        shown = (gamma, psi, *point, *point, log_likelihood(psi, frame), frame.new_zeros(len(frame)))
-        return Decomposition(*(part.unsqueeze(1) for part in shown))
+        parts = (gamma, psi, *point, *point, log_likelihood(psi, frame), frame.new_zeros(len(frame)))
+        return Decomposition(*(part.unsqueeze(1) for part in parts))
 
     def _enlarged(self, reading: _Reading) -> tuple[Tensor, Tensor]:
         """Return psi and gamma at the full size: what is drawn is enlarged, and owns what it explains there."""

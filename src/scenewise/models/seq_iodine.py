@@ -26,9 +26,10 @@ from torch import Tensor
 
 from scenewise.config import setting
 from scenewise.decomposition import Decomposition
-from scenewise.models.contract import Output, Predictor, Recurrent, State, register_model
+from scenewise.models.contract import Output, Predictor, State, register_model
 from scenewise.models.iodine import PRESETS as IODINE_PRESETS
-from scenewise.models.iodine import Explained, Iodine, IodineConfig
+from scenewise.models.iodine import Iodine, IodineConfig
+from scenewise.variational.engine import DecodedFrame
 from scenewise.variational.refinement import ImageGradients
 
 if TYPE_CHECKING:
@@ -64,11 +65,12 @@ PRESETS: dict[str, Any] = {
 
 
 @register_model("seq-iodine")
-class SeqIodine(Iodine, Recurrent, Predictor):
+class SeqIodine(Iodine, Predictor):
     """The model; `forward` folds `_frame` over time, `step` is the same fold without a graph."""
 
     config_class: ClassVar[type] = SeqIodineConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
+    keeps_slots: ClassVar[bool] = True
     config: SeqIodineConfig
 
     @property
@@ -88,14 +90,15 @@ class SeqIodine(Iodine, Recurrent, Predictor):
         frames = observation.frames
         self.check_frames(frames)
         batch, time = frames.shape[:2]
-        state, shown, totals = self.initial_state(batch, slots, seed), list[Explained](), dict[str, Any]()
-        refinements = self.asked(refinements)
+        state, parts, totals = self.initial_state(batch, slots, seed), list[DecodedFrame](), dict[str, Any]()
+        refinements = self.count_refinements(refinements)
         for t in range(time):
-            explained, state = self._frame(frames[:, t], state, refinements, None if noise is None else noise[:, t])
-            shown.append(explained)
+            eps = None if noise is None else noise[:, t]
+            part, terms, state = self._frame(frames[:, t], state, refinements, eps)
+            parts.append(part)
             weight = self._frame_weight(t + 1, time)
-            totals = {name: totals.get(name, 0.0) + weight * term for name, term in explained.cell.terms.items()}
-        return Output(lambda: Decomposition.join([part.decomposition() for part in shown]), totals)
+            totals = {name: totals.get(name, 0.0) + weight * term for name, term in terms.items()}
+        return Output(lambda: Decomposition.join([part.decomposition() for part in parts]), totals)
 
     def _frame_weight(self, t: int, time: int) -> float:
         """Weight of frame t of `time`, counted from 1; a clip of one frame weighs 1."""
@@ -109,32 +112,31 @@ class SeqIodine(Iodine, Recurrent, Predictor):
         counts = {"seed": torch.tensor(seed), "frame": torch.tensor(0)}
         return {"posterior": posterior, "hidden": hidden, "cell": cell, **counts}
 
-    @torch.no_grad()
-    def step(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
-        """Explain one more frame, in memory that does not grow; see `Recurrent.step`."""
-        self.check_frames(frame)
-        explained, state = self._frame(frame, {name: tensor.detach() for name, tensor in state.items()}, refinements)
-        return explained.decomposition(), state
+    def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame; see `SceneModel.step`."""
+        part, _, state = self._frame(frame, {name: tensor.detach() for name, tensor in state.items()}, refinements)
+        return part.decomposition(), state
 
     def _frame(
         self, frame: Tensor, state: State, refinements: int | None = None, noise: Tensor | None = None
-    ) -> tuple[Explained, State]:
+    ) -> tuple[DecodedFrame, Mapping[str, Tensor], State]:
         """Draw what is known, score it, refine with the frame; and draw again where the readout is "post"."""
-        carried = (state["hidden"], state["cell"])
-        place, posterior = self.place(frame, carried), state["posterior"]
+        carry = (state["hidden"], state["cell"])
+        context, posterior = self.context(frame, carry), state["posterior"]
         decodes = self.decodes(refinements=refinements)
         read_at = decodes - 1 if self.decodes_after else 0
         for r in range(decodes):
             eps = self._noise(posterior, int(state["seed"]), int(state["frame"]), r) if noise is None else noise[:, r]
-            scored, refine = posterior, not (self.decodes_after and r + 1 == decodes)
-            cell, posterior, carried = self.engine.cell(place, posterior, carried, eps, refine)
+            source, refine = posterior, not (self.decodes_after and r + 1 == decodes)
+            decode, posterior, carry = self.engine.decode(context, posterior, carry, eps, refine)
             if r == read_at:
-                explained = Explained(frame, cell, self.engine.posterior(scored), place.prior)
-        return explained, self._next(state, posterior, carried)
+                part = DecodedFrame(frame, decode.mixture, self.engine.posterior(source), context.prior)
+                terms = decode.terms
+        return part, terms, self._next(state, posterior, carry)
 
     @staticmethod
-    def _next(state: State, posterior: Tensor, carried: Pair) -> State:
-        new = {"posterior": posterior, "hidden": carried[0], "cell": carried[1], "frame": state["frame"] + 1}
+    def _next(state: State, posterior: Tensor, carry: Pair) -> State:
+        new = {"posterior": posterior, "hidden": carry[0], "cell": carry[1], "frame": state["frame"] + 1}
         return {**state, **new}
 
     @torch.no_grad()
@@ -142,20 +144,19 @@ class SeqIodine(Iodine, Recurrent, Predictor):
         """Continue the video by `steps` frames: what is drawn is taken for the frame, gradients are zero (ours)."""
         state, parts = {name: tensor.detach() for name, tensor in state.items()}, list[Decomposition]()
         for _ in range(steps):
-            explained, state = self._predict_frame(state)
-            parts.append(explained.decomposition())
+            part, state = self._predict_frame(state)
+            parts.append(part.decomposition())
         return Decomposition.join(parts), state
 
-    def _predict_frame(self, state: State) -> tuple[Explained, State]:
-        carried, posterior = (state["hidden"], state["cell"]), state["posterior"]
+    def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
+        carry, posterior = (state["hidden"], state["cell"]), state["posterior"]
         eps = self._noise(posterior, int(state["seed"]), int(state["frame"]), 0)
         blank = posterior.new_zeros(len(posterior), *self.frame_shape)
-        place = self.place(blank, carried)
-        cell, *_ = self.engine.cell(place, posterior, carried, eps, refine=False)
-        place = replace(place, frame=cell.mixture.composed)
-        mixture = self.engine.explain(place.frame, cell.drawn)
-        found = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
-        after, carried = self.engine.update(place, found, posterior, carried)
-        shown = replace(cell, mixture=mixture)
-        explained = Explained(place.frame, shown, self.engine.posterior(posterior), place.prior)
-        return explained, self._next(state, after, carried)
+        context = self.context(blank, carry)
+        decode, *_ = self.engine.decode(context, posterior, carry, eps, refine=False)
+        context = replace(context, frame=decode.mixture.composed)
+        mixture = self.engine.explain(context.frame, decode.drawing)
+        evidence = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
+        after, carry = self.engine.update(context, evidence, posterior, carry)
+        part = DecodedFrame(context.frame, mixture, self.engine.posterior(posterior), context.prior)
+        return part, self._next(state, after, carry)

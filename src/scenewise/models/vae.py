@@ -25,15 +25,15 @@ from torch import Tensor, nn
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.models.contract import Balances, Decodes, ImageModel, Samples, register_model
+from scenewise.models.contract import Decodes, ImageModel, Samples, register_model
 from scenewise.nn.components import UnpaddedBroadcastDecoder
 from scenewise.nn.decoders import make_canvas
 from scenewise.nn.encoders import PooledEncoder
 from scenewise.nn.gated import NORMS, GatedDecoder, GatedEncoder, check_batch, check_gated
 from scenewise.nn.layers import coordinates
-from scenewise.variational.explained import KL_FORMS, Explained
+from scenewise.variational.explanation import KL_FORMS, ImageExplanation
 from scenewise.variational.gaussian import Gaussian, gaussian_by_spread
-from scenewise.variational.geco import Geco, GecoSettings
+from scenewise.variational.geco import Balances, Geco, GecoSettings
 from scenewise.variational.likelihood import masked_log_likelihood
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ PRESETS: dict[str, Any] = {
 
 
 @register_model("vae")
-class Vae(ImageModel, Balances, Samples, Decodes):
+class Vae(Balances, ImageModel, Samples, Decodes):
     """The model; frames of a video are explained one by one."""
 
     config_class: ClassVar[type] = VaeConfig
@@ -119,13 +119,13 @@ class Vae(ImageModel, Balances, Samples, Decodes):
         """Return NLL + beta KL, shape (B,)."""
         return terms["nll"] + self.geco.beta * terms["kl"]
 
-    def terms(self, explained: Explained) -> dict[str, Tensor]:
+    def terms(self, explanation: ImageExplanation) -> dict[str, Tensor]:
         """Return NLL and KL in nats per image, each (N,)."""
-        return {"nll": -explained.log_likelihood, "kl": explained.kl(self.config.kl).sum((1, 2))}
+        return {"nll": -explanation.log_likelihood, "kl": explanation.kl(self.config.kl).sum((1, 2))}
 
     # -- one image ----------------------------------------------------------------------------------------------
 
-    def explain(self, images: Tensor, noise: Tensor) -> Explained:
+    def explain(self, images: Tensor, noise: Tensor) -> ImageExplanation:
         """Explain images; see `ImageModel.explain`."""
         if self.config.encoder == "gated" or self.config.decoder == "gated":
             check_batch(self, images, self.config.norm)
@@ -134,7 +134,7 @@ class Vae(ImageModel, Balances, Samples, Decodes):
         log_masks, appearance = self._draw(latents)
         sigmas = latents.new_full((1,), self.config.sigma)
         likelihood = masked_log_likelihood(images, appearance, log_masks, sigmas)
-        return Explained(log_masks, appearance, latents, posterior, Gaussian.standard(latents), likelihood)
+        return ImageExplanation(log_masks, appearance, latents, posterior, Gaussian.standard(latents), likelihood)
 
     def infer(self, images: Tensor) -> Gaussian:
         """Return q(z | x) of images (N, C, H, W), each part (N, 1, Z)."""
@@ -146,8 +146,8 @@ class Vae(ImageModel, Balances, Samples, Decodes):
 
     def _draw(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Return log masks (N, 1, 1, H, W), which are 0, and appearance (N, 1, C, H, W)."""
-        drawn = self.decoder(latents.squeeze(1))
-        image = (drawn if isinstance(drawn, Tensor) else torch.cat(drawn, 1)).float()
+        planes = self.decoder(latents.squeeze(1))
+        image = (planes if isinstance(planes, Tensor) else torch.cat(planes, 1)).float()
         image = image.sigmoid() if self.config.mean_activation == "sigmoid" else image
         return torch.zeros_like(image[:, None, :1]), image.unsqueeze(1)
 

@@ -52,8 +52,8 @@ class DcganEncoder(nn.Sequential):
 
     def forward(self, images: Tensor) -> Tensor:
         """Take (N, C, S, S); return (N, out)."""
-        found: Tensor = super().forward(images)
-        return found.flatten(1)
+        code: Tensor = super().forward(images)
+        return code.flatten(1)
 
 
 class DcganDecoder(nn.Sequential):
@@ -89,8 +89,8 @@ class DcganDecoder(nn.Sequential):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """Take (N, inputs); return (N, C, S, S)."""
-        found: Tensor = super().forward(vectors[:, :, None, None])
-        return found
+        images: Tensor = super().forward(vectors[:, :, None, None])
+        return images
 
 
 def _doublings(side: int) -> int:

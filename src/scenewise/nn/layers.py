@@ -134,6 +134,6 @@ class SlotConv2d(nn.Module):
         """Take (B, S, H, W) and (B, K, P, H, W); return (B, K, out, H', W')."""
         batch, slots = per_slot.shape[:2]
         once = functional.conv2d(shared, self.weight[:, : self.shared], self.bias, self.stride, self.padding)
-        own = arranged(per_slot.flatten(0, 1))
-        each = functional.conv2d(own, self.weight[:, self.shared :], None, self.stride, self.padding)
+        per_slot_output = arranged(per_slot.flatten(0, 1))
+        each = functional.conv2d(per_slot_output, self.weight[:, self.shared :], None, self.stride, self.padding)
         return each.unflatten(0, (batch, slots)) + once.unsqueeze(1)

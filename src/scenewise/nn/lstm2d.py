@@ -43,8 +43,8 @@ class GravesLSTM2d(LambdaLSTM2d):
         """Take (N, inputs) and two states (h, c) of (N, hidden); return the new (h, c)."""
         a = self.by_input(u) + self.by_time(time[0]) + self.by_refinement(refinement[0])
         i, f_refinement, o, f_time, candidate = a.chunk(5, -1)
-        kept = f_time.sigmoid() * time[1] + f_refinement.sigmoid() * refinement[1]
-        c = kept + i.sigmoid() * candidate.tanh()
+        memory = f_time.sigmoid() * time[1] + f_refinement.sigmoid() * refinement[1]
+        c = memory + i.sigmoid() * candidate.tanh()
         return o.sigmoid() * torch.tanh(c), c
 
 

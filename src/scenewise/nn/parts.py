@@ -48,16 +48,16 @@ class Guess:
     Attributes:
         windows: Boxes as windows (see `nn.windows`), shape (B, K, 4).
         colours: Mean difference from the background there, shape (B, K, C).
-        moved: Slots that hold an object, and whose object is the part in `windows`, bool, shape (B, K).
-        back: Slots that were off, and whose object of before it is, bool, shape (B, K).
-        born: Slots that were off, and now have a part of their own, bool, shape (B, K).
+        moves: Slots that hold an object, and whose object is the part in `windows`, bool, shape (B, K).
+        returns: Slots that were off, and whose object of before it is, bool, shape (B, K).
+        births: Slots that were off, and now have a part of their own, bool, shape (B, K).
     """
 
     windows: Tensor
     colours: Tensor
-    moved: Tensor
-    back: Tensor
-    born: Tensor
+    moves: Tensor
+    returns: Tensor
+    births: Tensor
 
 
 @dataclass(frozen=True)
@@ -140,24 +140,26 @@ def guess(strange: Tensor, difference: Tensor, memory: Memory, limits: Limits) -
     batch, slots, channels = memory.colours.shape
     on, waits = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy()
     windows, colours = memory.windows.detach().cpu().numpy(), memory.colours.detach().cpu().numpy()
-    found = Guess(
+    result = Guess(
         torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels), *torch.zeros(3, batch, slots).bool()
     )
     for b in range(batch):
         frame = _Frame(values[b], shade[b], owners[b], masks[b], near[b], limits)
-        moved, new = frame.assign(slots)
-        moved |= frame.sought(
+        moves, new = frame.assign(slots)
+        moves |= frame.claims(
             new, [k for k in np.flatnonzero(on[b])[1:] if frame.shows_background(k)], windows[b], colours[b]
         )
-        back = frame.sought(new, np.flatnonzero(waits[b]).tolist(), windows[b], colours[b])
-        free = sorted((k for k in range(1, slots) if not on[b, k] and k not in back), key=lambda k: bool(waits[b, k]))
-        born = dict(zip(free, sorted(new, key=lambda part: -part.area), strict=False))
-        for slot, part in (moved | back | born).items():
-            found.windows[b, slot] = torch.tensor(part.window(*values.shape[1:]))
-            found.colours[b, slot] = torch.from_numpy(part.colour)
-        for marks, chosen in ((found.moved, moved), (found.back, back), (found.born, born)):
+        returns = frame.claims(new, np.flatnonzero(waits[b]).tolist(), windows[b], colours[b])
+        free = sorted(
+            (k for k in range(1, slots) if not on[b, k] and k not in returns), key=lambda k: bool(waits[b, k])
+        )
+        births = dict(zip(free, sorted(new, key=lambda part: -part.area), strict=False))
+        for slot, part in (moves | returns | births).items():
+            result.windows[b, slot] = torch.tensor(part.window(*values.shape[1:]))
+            result.colours[b, slot] = torch.from_numpy(part.colour)
+        for marks, chosen in ((result.moves, moves), (result.returns, returns), (result.births, births)):
             marks[b, list(chosen)] = True
-    parts = (found.windows, found.colours, found.moved, found.back, found.born)
+    parts = (result.windows, result.colours, result.moves, result.returns, result.births)
     return Guess(*(tensor.to(strange.device) for tensor in parts))
 
 
@@ -176,7 +178,7 @@ class _Frame:
         """Return the parts that are the objects of slots, by slot, and those that are nobody's."""
         areas = np.bincount(self.owner.ravel(), minlength=slots)
         labels, _ = ndimage.label(self.mask, _SQUARE[1])
-        moved: dict[int, _Part] = {}
+        moves: dict[int, _Part] = {}
         new: list[_Part] = []
         for number, box in enumerate(ndimage.find_objects(labels), 1):
             inside = labels[box] == number
@@ -187,19 +189,19 @@ class _Frame:
             if not owned.any():
                 new += self._lawful(inside, box)
             elif single and _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]:
-                moved[slot] = self._part(inside, box)
+                moves[slot] = self._part(inside, box)
             else:
                 rest, _ = ndimage.label(inside & ~self.near[box], _SQUARE[1])
                 for piece in range(1, rest.max() + 1):
                     new += [p for p in self._lawful(rest == piece, box) if p.area >= _NEW_SHARE * owned.sum()]
-        return moved, new
+        return moves, new
 
     def shows_background(self, slot: int) -> bool:
         """Return whether a slot's pixels show the background again."""
         pixels = self.owner == slot
         return bool(pixels.any()) and float(self.mask[pixels].mean()) <= _LEFT
 
-    def sought(
+    def claims(
         self, new: list[_Part], slots: Sequence[int], windows: np.ndarray, colours: np.ndarray
     ) -> dict[int, _Part]:
         """Return new parts that are the objects of slots that look for theirs, and take them out.
@@ -211,7 +213,7 @@ class _Frame:
             colours: Their colours, shape (K, C).
         """
         sides = np.array(self.mask.shape)
-        taken: dict[int, _Part] = {}
+        claims: dict[int, _Part] = {}
         for slot in slots:
             place = (windows[slot, 1::-1] + 1) / 2 * (sides - 1)
             size = np.exp(windows[slot, 3:1:-1]) * sides
@@ -222,8 +224,8 @@ class _Frame:
                 and _SAME_SIZE[0] < part.box_area / size.prod() < _SAME_SIZE[1]
             ]
             if near and min(near)[0] < _REACH:
-                taken[slot] = new.pop(min(near)[1])
-        return taken
+                claims[slot] = new.pop(min(near)[1])
+        return claims
 
     def _lawful(self, inside: np.ndarray, box: tuple[slice, slice]) -> list[_Part]:
         """Return a part if it is large and clear enough, as a list of one or none."""

@@ -29,15 +29,15 @@ class PlainCell(nn.Module):
         super().__init__()
         self.linear, self.norm, self.carry = nn.Linear(inputs + hidden, hidden), vector_norm(hidden), carry
 
-    def forward(self, seen: Tensor, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, inputs: Tensor, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take u (B, K, inputs) and the state; return the new one, each (B, K, hidden)."""
-        raw = self.raw(seen, state["hidden"])
+        raw = self.raw(inputs, state["hidden"])
         latent = self.norm(raw).sigmoid()
         return {"hidden": raw.sigmoid() if self.carry == "raw" else latent, "latent": latent}
 
-    def raw(self, seen: Tensor, hidden: Tensor) -> Tensor:
+    def raw(self, inputs: Tensor, hidden: Tensor) -> Tensor:
         """Return a."""
-        return self.linear(torch.cat([seen, hidden], -1))
+        return self.linear(torch.cat([inputs, hidden], -1))
 
 
 class RelationalCell(PlainCell):
@@ -61,7 +61,7 @@ class RelationalCell(PlainCell):
             gate = (nn.Linear(hidden, attention), vector_norm(attention), nn.Tanh(), nn.Linear(attention, 1))
             self.attend = nn.Sequential(*gate)
 
-    def raw(self, seen: Tensor, hidden: Tensor) -> Tensor:
+    def raw(self, inputs: Tensor, hidden: Tensor) -> Tensor:
         """Return a: the encoded state, the sum of effects, and u."""
         encoded = self.encode_norm(self.encode(hidden)).relu()
         core = self._core(encoded)
@@ -69,7 +69,7 @@ class RelationalCell(PlainCell):
         if self.attend is not None:
             effects = effects * self.attend(core).sigmoid()
         total = (effects * self._others(hidden.shape[1], hidden)).sum(2)
-        return self.linear(torch.cat([encoded, total, seen], -1))
+        return self.linear(torch.cat([encoded, total, inputs], -1))
 
     def attention(self, hidden: Tensor) -> Tensor:
         """Return how much slot k heeds slot j != k, in (0, 1), shape (B, K, K - 1); 1 where there is no attention."""
@@ -104,9 +104,9 @@ class NormedLSTM(nn.Module):
         self.gates = nn.ModuleList(nn.LayerNorm(hidden, eps=EPSILON) for _ in range(4))
         self.norm = vector_norm(hidden)
 
-    def forward(self, seen: Tensor, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, inputs: Tensor, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take (B, K, inputs) and the state with "cell"; return the new one, each (B, K, hidden)."""
-        parts = self.linear(torch.cat([seen, state["hidden"]], -1)).chunk(4, -1)
+        parts = self.linear(torch.cat([inputs, state["hidden"]], -1)).chunk(4, -1)
         write, new, keep, show = (norm(part) for norm, part in zip(self.gates, parts, strict=True))
         cell = state["cell"] * (keep + 1).sigmoid() + write.sigmoid() * new.tanh()
         cell = self.norm(cell)

@@ -47,11 +47,11 @@ class SqueezeFeatures(nn.Module):
         Raises:
             InputError: An entry is missing or has another shape.
         """
-        own = self.features.state_dict(prefix="features.")
-        missing = [k for k, v in own.items() if k not in weights or weights[k].shape != v.shape]
+        current = self.features.state_dict(prefix="features.")
+        missing = [k for k, v in current.items() if k not in weights or weights[k].shape != v.shape]
         if missing:
             raise InputError("SqueezeNet weights", f"lack {', '.join(missing)} or have them in another shape.")
-        self.features.load_state_dict({k.removeprefix("features."): weights[k] for k in own})
+        self.features.load_state_dict({k.removeprefix("features."): weights[k] for k in current})
 
     def forward(self, frame: Tensor) -> Tensor:
         """Take (B, 3, H, W); return (B, 16, H, W)."""

@@ -37,7 +37,7 @@ class Scene:
     windows: Tensor
     on: Tensor
 
-    def moved(self, latent: Tensor) -> Tensor:
+    def windows_at(self, latent: Tensor) -> Tensor:
         """Return the windows of latents (B, K, M), whose first four numbers move them; slot 0 has the whole frame."""
         raw = self.windows + _STEP * latent[..., :NUMBERS]
         windows = torch.cat([raw[..., :2].clamp(-_FARTHEST, _FARTHEST), raw[..., 2:].clamp(_SMALLEST, _LARGEST)], -1)
@@ -124,7 +124,7 @@ class WindowDecoder(nn.Module):
             return background, level
         on = scene.on[:, 1:].reshape(-1).nonzero().squeeze(1)  # slots that are off cost nothing
         vector = torch.cat([latent[:, 1:], h[:, 1:]], -1).flatten(0, 1)[on]
-        drawn = self._patches(vector, scene.moved(latent)[:, 1:].flatten(0, 1)[on], scene.picture.shape[-2:])
+        drawn = self._patches(vector, scene.windows_at(latent)[:, 1:].flatten(0, 1)[on], scene.picture.shape[-2:])
         slots = (latent.shape[0], latent.shape[1] - 1)
         means, logits = (_spread(part, on, slots, rest) for part, rest in zip(drawn, (0.0, _OFF), strict=True))
         return torch.cat([background, means], 1), torch.cat([level, logits], 1)

@@ -65,12 +65,12 @@ class BestModel:
 
     def complete(self, steps: int, seconds: float) -> None:
         """Write into the card how long the stage was trained in all, the steps after the best model included."""
-        loaded = load_model(self.folders[0])
-        card = loaded.card
+        saved = load_model(self.folders[0])
+        card = saved.card
         last = dataclasses.replace(card.stages[-1], steps=steps, hours=seconds / 3600, lengthened=self.lengthened)
         card = dataclasses.replace(card, **_sums((*card.stages[:-1], last)))
         for folder in self.folders:
-            save_model(loaded.model, folder, card)
+            save_model(saved.model, folder, card)
 
     def _card(self, validation: Validation, step: int, seconds: float) -> Card:
         recipe, train = self.plan.recipe, self.plan.train

@@ -13,7 +13,7 @@ from scenewise.media.contact_sheet import png
 from scenewise.media.files import write_atomically
 from scenewise.training.forecast import cells_of
 from scenewise.training.panels import panel
-from scenewise.training.reporter import Progress
+from scenewise.training.reporter import StepProgress
 from scenewise.training.schedule import clip_length, work
 from scenewise.training.validation import validate
 
@@ -92,14 +92,14 @@ class Books:
             self.metrics.add({"step": step, **row, "clip": frames, "seconds": round(self.seconds, 3)})
             for name, value in row.items():
                 self.board.add_scalar(f"training/{name}", value, step)
-        (start, first), (now, last) = self.times[0], self.times[-1]
-        rate = (last - first) / max(1e-9, now - start)
+        (start, first), (latest, last) = self.times[0], self.times[-1]
+        rate = (last - first) / max(1e-9, latest - start)
         cells_now = cells_of(model, clip_length(training, step - 1))
-        left = work(training, lambda n: cells_of(model, n), step) / cells_now / rate + self.later
+        rest = work(training, lambda n: cells_of(model, n), step) / cells_now / rate + self.later
         if self.deadline is not None:
-            left = max(0.0, min(left, self.deadline - now))
+            rest = max(0.0, min(rest, self.deadline - latest))
         terms = {name: value for name, value in row.items() if name not in ("loss", "gradient_norm", "learning_rate")}
-        self.reporter.progressed(Progress(step, training.steps, rate, left, row["loss"], terms, frames, self.place))
+        self.reporter.progressed(StepProgress(step, training.steps, rate, rest, row["loss"], terms, frames, self.place))
 
     def look_is_due(self, step: int) -> bool:
         """Return whether `look` has something to do."""

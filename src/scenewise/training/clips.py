@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scenewise.training.recipes import TrainingPart
 
 
-class Clip(TypedDict):
+class ClipBatch(TypedDict):
     """What one process sees of one part of a step's batch; ground truth is not part of it.
 
     Attributes:
@@ -45,7 +45,7 @@ class Clip(TypedDict):
     background: Tensor
 
 
-class Clips(Dataset[Clip]):
+class Clips(Dataset[ClipBatch]):
     """All parts of all steps from `first` on, for one process.
 
     Args:
@@ -78,27 +78,27 @@ class Clips(Dataset[Clip]):
         """Return the number of parts left."""
         return (self.training.steps - self.first) * self.training.accumulation
 
-    def __getitem__(self, position: int) -> Clip:
+    def __getitem__(self, position: int) -> ClipBatch:
         """Return one part of one step."""
         step, part = divmod(position, self.training.accumulation)
         step += self.first
         rows = self.rows(part)
-        chosen = streams.indices(self.training.seed, step, self.training.batch, rows, len(self.source))
+        indices = streams.indices(self.training.seed, step, self.training.batch, rows, len(self.source))
         length = clip_length(self.training, step)
         span = (length - 1) * self.training.frame_step + 1
-        begins = self._begins(step, rows, chosen, length, span)
+        begins = self._begins(step, rows, indices, length, span)
         shape = self.noise_shapes.get(length)
         noise = np.zeros(0, np.float32) if shape is None else streams.noise(self.training.seed, step, rows, shape)
         seed = int(streams.stream(self.training.seed, "seed", step, rows[0]).integers(2**31))
-        return Clip(
-            frames=torch.from_numpy(self._frames(chosen, begins, span)),
+        return ClipBatch(
+            frames=torch.from_numpy(self._frames(indices, begins, span)),
             noise=torch.from_numpy(noise),
             step=step,
             rows=rows,
-            indices=chosen,
+            indices=indices,
             seed=seed,
-            viewpoints=self._viewpoints(chosen, begins, span),
-            background=backgrounds(self.source, chosen) if self.background else torch.empty(0),
+            viewpoints=self._viewpoints(indices, begins, span),
+            background=backgrounds(self.source, indices) if self.background else torch.empty(0),
         )
 
     def rows(self, part: int) -> list[int]:
@@ -112,26 +112,26 @@ class Clips(Dataset[Clip]):
         """Whether a batch is made at once, all its clips with the same first frame."""
         return self.source.together and self.source.facts.frames is not None
 
-    def _begins(self, step: int, rows: Sequence[int], chosen: Sequence[int], length: int, span: int) -> list[int]:
+    def _begins(self, step: int, rows: Sequence[int], indices: Sequence[int], length: int, span: int) -> list[int]:
         """Return the first frame of each row's clip."""
         if self._together:
-            return [self._begin(step, 0, self.source.length(chosen[0]), length, span)] * len(rows)
-        lengths = [self.source.length(index) for index in chosen]
+            return [self._begin(step, 0, self.source.length(indices[0]), length, span)] * len(rows)
+        lengths = [self.source.length(index) for index in indices]
         return [self._begin(step, row, frames, length, span) for row, frames in zip(rows, lengths, strict=True)]
 
-    def _frames(self, chosen: Sequence[int], begins: Sequence[int], span: int) -> np.ndarray:
+    def _frames(self, indices: Sequence[int], begins: Sequence[int], span: int) -> np.ndarray:
         every = self.training.frame_step
         if self._together:
-            return np.ascontiguousarray(self.source.batch(chosen, begins[0], span)[0][:, ::every])
-        return np.stack([self.source.sample(i, b, span).frames[::every] for i, b in zip(chosen, begins, strict=True)])
+            return np.ascontiguousarray(self.source.batch(indices, begins[0], span)[0][:, ::every])
+        return np.stack([self.source.sample(i, b, span).frames[::every] for i, b in zip(indices, begins, strict=True)])
 
-    def _viewpoints(self, chosen: Sequence[int], begins: Sequence[int], span: int) -> Tensor:
+    def _viewpoints(self, indices: Sequence[int], begins: Sequence[int], span: int) -> Tensor:
         """Return the viewpoints of the views that `_frames` shows."""
         if not self.viewpoints:
             return torch.empty(0)
         every = self.training.frame_step
-        shown = [self.source.viewpoints(i, b, span)[::every] for i, b in zip(chosen, begins, strict=True)]
-        return torch.from_numpy(np.stack(shown).astype(np.float32))
+        views = [self.source.viewpoints(i, b, span)[::every] for i, b in zip(indices, begins, strict=True)]
+        return torch.from_numpy(np.stack(views).astype(np.float32))
 
     def _begin(self, step: int, row: int, frames: int, length: int, span: int) -> int:
         """Return the first frame of a clip: anywhere, or at a multiple of the clip's length."""

@@ -109,9 +109,9 @@ class RunFolder:
         if lengthened:
             old = replace(old, training=replace(old.training, steps=new.training.steps))
         problems = differences(old, new)
-        before, now = settings["data"]["fingerprint"], plan.train.fingerprint()
-        if before != now:
-            problems.append(f"data fingerprint: {before} in the run, {now} now")
+        before, current = settings["data"]["fingerprint"], plan.train.fingerprint()
+        if before != current:
+            problems.append(f"data fingerprint: {before} in the run, {current} now")
         if not problems and settings["model"] != plain(plan.config):
             problems.append("the model's effective settings changed with the version of scenewise")
         if problems:
@@ -222,9 +222,9 @@ class Table:
     def _keep(self, step: int) -> None:
         head, *lines = self.path.read_text(encoding="utf-8").split("\n")[:-1] or [""]  # a torn last row has no end
         rows = [line for line in lines if line.split(",")[0].isdigit() and line.count(",") == head.count(",")]
-        kept = [row for row in rows if int(row.split(",")[0]) <= step]
-        self.columns = head.split(",") if kept else None
-        write_atomically(self.path, "".join(f"{line}\n" for line in ([head, *kept] if kept else [])))
+        rows_until = [row for row in rows if int(row.split(",")[0]) <= step]
+        self.columns = head.split(",") if rows_until else None
+        write_atomically(self.path, "".join(f"{line}\n" for line in ([head, *rows_until] if rows_until else [])))
 
 
 def _cell(value: Any) -> Any:

@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -30,9 +30,8 @@ _GIB = float(1 << 30)
 
 
 def cells_of(model: SceneModel, frames: int) -> int:
-    """Return the number of decodes of a clip, or its frames for models without a grid."""
-    decodes: Any = getattr(model, "decodes", None)
-    return frames if decodes is None else sum(decodes(t) for t in range(frames))
+    """Return the number of decodes of a clip."""
+    return sum(model.decodes(t) for t in range(frames))
 
 
 def forecast(
@@ -56,10 +55,10 @@ def forecast(
     training = plan.recipe.training
     share = training.batch // (training.devices * training.accumulation)
     length = clip_length(training, min(first, training.steps - 1))
-    seconds, base, used, tried = _try(plan, model.to(device), device, first, share)
-    now, longest = cells_of(model, length), cells_of(model, plan.longest)
-    per_cell = seconds / (tried * now)  # seconds per clip and cell
-    left = work(training, lambda n: cells_of(model, n), first)
+    seconds, base, peak, tried = _try(plan, model.to(device), device, first, share)
+    cells, longest = cells_of(model, length), cells_of(model, plan.longest)
+    per_cell = seconds / (tried * cells)  # seconds per clip and cell
+    remaining = work(training, lambda n: cells_of(model, n), first)
     return Forecast(
         place=place,
         recipe=plan.recipe.name,
@@ -67,9 +66,9 @@ def forecast(
         videos=len(plan.train),
         parameters=sum(p.numel() for p in model.parameters()),
         device=device_name(device),
-        cells=(now * training.batch, longest * training.batch),
-        memory_gib=(base + _BACKWARD * used * share / tried * longest / now) / _GIB,
-        hours=left * per_cell * share * training.accumulation / 3600,
+        cells=(cells * training.batch, longest * training.batch),
+        memory_gib=(base + _BACKWARD * peak * share / tried * longest / cells) / _GIB,
+        hours=remaining * per_cell * share * training.accumulation / 3600,
         steps=training.steps - first,
         first=first,
         folder=folder,
@@ -100,7 +99,7 @@ def _try(
         clip = source[0]
         frames = clip["frames"][:tried].to(device).float() / 255
         viewpoints = clip["viewpoints"][:tried].to(device) if cameras else None
-        getattr(model, "begin_step", lambda step: None)(first)
+        model.begin_step(first)
         with saved if trial == 0 else contextlib.nullcontext():
             background = clip["background"][:tried].to(device).float() / 255 if clip["background"].numel() else None
             observation = Observation(frames, viewpoints=viewpoints, background=background)

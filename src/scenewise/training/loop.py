@@ -17,7 +17,7 @@ from scenewise.errors import InputError, is_out_of_memory
 from scenewise.media.files import write_atomically
 from scenewise.observation import Observation
 from scenewise.training.books import NO_GAIN
-from scenewise.training.clips import Clip, Clips, InOrder
+from scenewise.training.clips import ClipBatch, Clips, InOrder
 from scenewise.training.schedule import clip_length, learning_rate, longest_clip
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def fit(
             # forward and backward; processes meet in the last part only
             parts: list[Tensor] = []
             for part in range(training.accumulation):
-                clip: Clip = next(clips)
+                clip: ClipBatch = next(clips)
                 with fabric.no_backward_sync(wrapped, enabled=part + 1 < training.accumulation):
                     loss, terms = wrapped(clip)
                     if not bool(loss.isfinite()):
@@ -156,7 +156,7 @@ class Explain(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, clip: Clip) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, clip: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the mean loss of a part of a batch, and its terms, each of shape (n,)."""
         noise = clip["noise"] if clip["noise"].numel() else None
         viewpoints = clip["viewpoints"] if clip["viewpoints"].numel() else None
@@ -239,12 +239,11 @@ def carry_moments(optimizer: torch.optim.Optimizer, model: SceneModel, before: d
 
 
 def noise_shapes(model: SceneModel, lengths: set[int]) -> dict[int, tuple[int, ...]]:
-    """Return the shape of one clip's posterior noise for every clip length; empty where the model takes a seed only."""
-    shape: Callable[[int, int], tuple[int, ...]] | None = getattr(model, "noise_shape", None)
-    return {} if shape is None else {length: tuple(shape(1, length)[1:]) for length in lengths}
+    """Return the shape of one clip's posterior noise for every clip length."""
+    return {length: model.noise_shape(1, length)[1:] for length in lengths}
 
 
-def _loader(plan: Plan, model: SceneModel, first: int, fabric: Fabric) -> DataLoader[Clip]:
+def _loader(plan: Plan, model: SceneModel, first: int, fabric: Fabric) -> DataLoader[ClipBatch]:
     training, cameras = plan.recipe.training, model.viewpoint_size is not None
     shapes = noise_shapes(model, {length for _, length in training.curriculum} | {longest_clip(training)})
     place = (first, fabric.global_rank, fabric.world_size)
@@ -282,7 +281,7 @@ def _to_cpu(value: Any) -> Any:
     return [_to_cpu(v) for v in value] if isinstance(value, list) else value
 
 
-def _failure(folder: RunFolder, step: int, term: str, clip: Clip) -> NonFiniteError:
+def _failure(folder: RunFolder, step: int, term: str, clip: ClipBatch) -> NonFiniteError:
     """Write what a broken step saw as failure.json and failure.npz, and return the error."""
     error = NonFiniteError(step, term)
     facts = {

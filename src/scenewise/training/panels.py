@@ -25,20 +25,21 @@ def panel(model: SceneModel, plan: Plan, device: torch.device) -> np.ndarray:
     Rows are frames spread over the clip, one video after another; columns are input, masks, reconstruction, slots.
     """
     count = min(_VIDEOS, len(plan.validation))
-    shown = clips(model, plan.validation, range(count), plan.validation_frames, plan.recipe.training.frame_step)
+    observations = clips(model, plan.validation, range(count), plan.validation_frames, plan.recipe.training.frame_step)
     rows = []
-    for observation in shown:
+    for observation in observations:
         with evaluating(model):
-            made = model(observation.to(device), seed=1).decomposition
-        rows += _rows(observation.frames, made)
+            decomposition = model(observation.to(device), seed=1).decomposition
+        rows += _rows(observation.frames, decomposition)
     return contact_sheet(rows)
 
 
-def _rows(frames: torch.Tensor, made: Decomposition) -> list[list[np.ndarray]]:
-    colours = torch.tensor(SLOT_COLOURS, dtype=torch.float32).repeat(1 + made.slots // len(SLOT_COLOURS), 1) / 255
-    masks, appearance = made.masks.cpu(), made.appearance.cpu()
-    painted = torch.einsum("btkhw,kc->btchw", masks.squeeze(3), colours[: made.slots])
+def _rows(frames: torch.Tensor, decomposition: Decomposition) -> list[list[np.ndarray]]:
+    repeats = 1 + decomposition.slots // len(SLOT_COLOURS)
+    colours = torch.tensor(SLOT_COLOURS, dtype=torch.float32).repeat(repeats, 1) / 255
+    masks, appearance = decomposition.masks.cpu(), decomposition.appearance.cpu()
+    painted = torch.einsum("btkhw,kc->btchw", masks.squeeze(3), colours[: decomposition.slots])
     slots = masks * appearance + (1 - masks)  # white where the slot owns nothing
-    columns = [frames, painted, made.reconstruction.cpu(), *slots.unbind(2)]
+    columns = [frames, painted, decomposition.reconstruction.cpu(), *slots.unbind(2)]
     times = sorted({round(t) for t in np.linspace(0, frames.shape[1] - 1, _FRAMES)})
     return [[column[b, t].permute(1, 2, 0).numpy() for column in columns] for b in range(len(frames)) for t in times]

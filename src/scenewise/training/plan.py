@@ -58,9 +58,9 @@ class Plan:
     @property
     def validation_frames(self) -> int:
         """Frames of a validation video."""
-        wanted = self.recipe.training.validation_frames or self.longest
-        step, known = self.recipe.training.frame_step, self.validation.facts.frames
-        return wanted if known is None else min(wanted, (known - 1) // step + 1)
+        frames = self.recipe.training.validation_frames or self.longest
+        step, length = self.recipe.training.frame_step, self.validation.facts.frames
+        return frames if length is None else min(frames, (length - 1) // step + 1)
 
     def make_model(self, warm: bool = True) -> SceneModel:
         """Return the untrained model, or, where `warm`, the initial one: the same weights every time."""
@@ -153,10 +153,10 @@ def _from_facts(facts: Facts | None, fields: set[str]) -> dict[str, Any]:
     """Return what the data decide: size, channels and K = objects + background."""
     if facts is None:
         return {}
-    known: dict[str, Any] = {"size": list(facts.size), "channels": facts.channels}
+    facts_of_data: dict[str, Any] = {"size": list(facts.size), "channels": facts.channels}
     if facts.max_objects is not None:
-        known["slots"] = facts.max_objects + 1
-    return {key: value for key, value in known.items() if key in fields}
+        facts_of_data["slots"] = facts.max_objects + 1
+    return {key: value for key, value in facts_of_data.items() if key in fields}
 
 
 def _misfits(recipe: Recipe, train: Source, config: Any) -> list[str]:
@@ -206,6 +206,6 @@ PLACES = (
 
 def describe_data(recipe: Recipe, source: Source) -> str:
     """Return one line: source, what it is, its settings but for `PLACES`."""
-    shown = (item for item in recipe.data.settings.items() if item[0] not in PLACES)
-    settings = ", ".join(f"{key}={value}" for key, value in shown)
+    items = (item for item in recipe.data.settings.items() if item[0] not in PLACES)
+    settings = ", ".join(f"{key}={value}" for key, value in items)
     return f"{recipe.data.source} ({source.facts.origin}{'; ' + settings if settings else ''})"

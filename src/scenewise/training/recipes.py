@@ -355,12 +355,12 @@ def differences(old: Recipe, new: Recipe) -> list[str]:
 
 
 def _path(name_or_path: str | Path) -> Path:
-    path, known = Path(name_or_path), files()
-    if str(name_or_path) in known:
-        return known[str(name_or_path)]
+    path, recipes = Path(name_or_path), files()
+    if str(name_or_path) in recipes:
+        return recipes[str(name_or_path)]
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return path
-    raise InputError(name_or_path, "is neither a recipe nor a YAML file.", nearest(str(name_or_path), known))
+    raise InputError(name_or_path, "is neither a recipe nor a YAML file.", nearest(str(name_or_path), recipes))
 
 
 def read_yaml(path: Path, holds: str) -> dict[str, Any]:
@@ -372,14 +372,14 @@ def read_yaml(path: Path, holds: str) -> dict[str, Any]:
     import yaml
 
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(path, f"cannot be read: {error}.", "Check the path.") from error
     except yaml.YAMLError as error:
         raise InputError(path, f"is not YAML: {' '.join(str(error).split())}.", "Correct the file.") from error
-    if not isinstance(read, dict):
+    if not isinstance(content, dict):
         raise InputError(path, f"must hold a mapping with {holds}.", "See the examples of `scenewise train --help`.")
-    return read
+    return content
 
 
 def _problems(training: TrainingPart) -> list[str]:

@@ -65,7 +65,7 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Progress:
+class StepProgress:
     """Where a run is.
 
     Attributes:
@@ -98,7 +98,7 @@ class Reporter:
     def begun(self, place: StagePlace, steps: int, first: int) -> None:
         """Hear that a stage of so many steps begins, or goes on after its step `first`."""
 
-    def progressed(self, progress: Progress) -> None:
+    def progressed(self, progress: StepProgress) -> None:
         """Hear that a step was done."""
 
     def validated(self, step: int, validation: Validation, best: bool) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How a run ended.
 
     Attributes:
@@ -59,7 +59,7 @@ def train(
     reporter: Reporter | None = None,
     until: str | None = None,
     start: tuple[str, str | Path] | None = None,
-) -> Outcome:
+) -> TrainingOutcome:
     """Train a recipe, or continue a run of it.
 
     Args:
@@ -142,7 +142,7 @@ class Run:
         stages = self.recipe.stages
         return self.folder.stage(number, stages[number].slug) if stages else self.folder
 
-    def train(self, minutes: float | None, reporter: Reporter) -> Outcome:
+    def train(self, minutes: float | None, reporter: Reporter) -> TrainingOutcome:
         """Train stage after stage until the end or until something stops the run."""
         from lightning.fabric import Fabric
 
@@ -158,9 +158,9 @@ class Run:
             strategy="ddp" if training.devices > 1 else "auto",
         )
         fabric.launch()
-        left = [n for n in range(self.first, self.last + 1) if not self._is_done(n)]
-        forecasts = [self._forecast(number) for number in left] if first_process else []
-        hours = {number: forecast.hours for number, forecast in zip(left, forecasts, strict=False)}
+        numbers = [n for n in range(self.first, self.last + 1) if not self._is_done(n)]
+        forecasts = [self._forecast(number) for number in numbers] if first_process else []
+        hours = {number: forecast.hours for number, forecast in zip(numbers, forecasts, strict=False)}
         if forecasts:
             reporter.planned(forecasts)
         limit = training.minutes if minutes is None else minutes
@@ -171,7 +171,7 @@ class Run:
             reporter.noted(f"{name}: finishing this step and saving.")
 
         with Interruption(on_signal) as interruption:
-            for number in left:
+            for number in numbers:
                 later = 3600 * sum(value for n, value in hours.items() if n > number)
                 stopped = self._train_stage(fabric, number, later, reporter, interruption, deadline)
                 if stopped is not None:
@@ -204,19 +204,19 @@ class Run:
             self.folder.check_free()
             self.folder.begin(whole)
             return
-        kept = self.folder.recipe()
-        begun = [number for number in range(len(self.plans)) if self.stage_folder(number).begun]
-        names = [f"stages.{stage.slug}." for stage in kept.stages]
-        checked = tuple(names[number] for number in begun if names)  # stages that have begun are compared below
-        problems = [line for line in differences(kept, self.recipe) if names and not line.startswith(checked)]
+        recipe = self.folder.recipe()
+        numbers = [number for number in range(len(self.plans)) if self.stage_folder(number).begun]
+        names = [f"stages.{stage.slug}." for stage in recipe.stages]
+        checked = tuple(names[number] for number in numbers if names)  # stages that have begun are compared below
+        problems = [line for line in differences(recipe, self.recipe) if names and not line.startswith(checked)]
         if problems:
             remedy = "Leave out recipe and settings to go on as it began, or begin anew with another --out."
             raise InputError(self.folder.path, f"cannot be resumed: {'; '.join(problems)}.", remedy)
         lengthened = [
-            self.stage_folder(number).check_same(self.plans[number], may_lengthen=number == begun[-1])
-            for number in begun
+            self.stage_folder(number).check_same(self.plans[number], may_lengthen=number == numbers[-1])
+            for number in numbers
         ]
-        if any(lengthened) and kept.stages:
+        if any(lengthened) and recipe.stages:
             self.folder.begin(whole)
 
     def _is_done(self, number: int) -> bool:
@@ -291,10 +291,10 @@ class Run:
                 config = dataclasses.replace(plan.config, bf16_convolutions=False)
                 self.plans[number] = dataclasses.replace(plan, config=config)
 
-    def _outcome(self, stopped: str | None) -> Outcome:
+    def _outcome(self, stopped: str | None) -> TrainingOutcome:
         """Return how the run ended; `BestModel` has written the run's model whenever it wrote a stage's."""
         model = self.folder.model if (self.folder.model / "config.json").is_file() else None
-        return Outcome(self.folder.path, self.folder.steps_done(), self.recipe.steps, stopped, model)
+        return TrainingOutcome(self.folder.path, self.folder.steps_done(), self.recipe.steps, stopped, model)
 
 
 def _check_devices(training: TrainingPart, device: torch.device) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from scenewise.evaluation.evaluate import viewpoints
-from scenewise.evaluation.protocols import PROTOCOLS, Accumulator
+from scenewise.evaluation.batches import viewpoints
+from scenewise.evaluation.protocols import Accumulator, default_protocols
 from scenewise.observation import Observation
 from scenewise.training.clips import backgrounds
 
@@ -73,23 +73,24 @@ def validate(model: SceneModel, plan: Plan, device: torch.device) -> Validation:
     """
     source, training = plan.validation, plan.recipe.training
     videos = min(training.validation_videos, len(source))
-    accumulators = [Accumulator(PROTOCOLS.get(n), source.facts.background_ids) for n in PROTOCOLS.names()]
+    protocols = default_protocols(("labels", "ids", "background_ids"))
+    accumulators = [protocol.begin(source.facts.background_ids) for protocol in protocols]
     parts, errors = [], []
     for begin in range(0, videos, _AT_ONCE):
-        chosen = range(begin, min(begin + _AT_ONCE, videos))
-        for observation in clips(model, source, chosen, plan.validation_frames, training.frame_step):
+        indices = range(begin, min(begin + _AT_ONCE, videos))
+        for observation in clips(model, source, indices, plan.validation_frames, training.frame_step):
             part, error = _explain(model, observation.to(device), accumulators)
             parts.append(part)
             errors.append(error)
     likelihood, kl, bound = np.concatenate(parts, 1).mean(1)
-    scored = tuple(a.result() for a in accumulators) if source.facts.has_ids else ()
+    scores = tuple(a.result() for a in accumulators) if source.facts.has_ids else ()
     return Validation(
         bound=float(bound),
         elbo=float(likelihood - kl),
         log_likelihood=float(likelihood),
         kl=float(kl),
         mse=np.concatenate(errors),
-        scores=scored,
+        scores=scores,
         videos=videos,
         frames=plan.validation_frames,
     )
@@ -107,29 +108,29 @@ def evaluating(model: SceneModel) -> Iterator[None]:
         model.train(training)
 
 
-def clips(model: SceneModel, source: Source, chosen: range, frames: int, frame_step: int) -> list[Observation]:
+def clips(model: SceneModel, source: Source, indices: range, frames: int, frame_step: int) -> list[Observation]:
     """Return videos from their first frame on, stacked where their lengths agree.
 
     Args:
         model: Who is to explain them; it says whether it takes viewpoints.
         source: Where from.
-        chosen: Which videos.
+        indices: Which videos.
         frames: Frames of each; fewer where a video is shorter.
         frame_step: Every how many frames one is used.
     """
     span = (frames - 1) * frame_step + 1
-    samples = {i: source.sample(i, 0, min(span, source.length(i))) for i in chosen}
+    samples = {i: source.sample(i, 0, min(span, source.length(i))) for i in indices}
     together = len({len(s.frames) for s in samples.values()}) == 1
-    made = []
-    for stack in [list(chosen)] if together else [[i] for i in chosen]:
-        shown = [samples[i] for i in stack]
-        images = torch.from_numpy(np.stack([s.frames[::frame_step] for s in shown])).float() / 255
-        ids = [torch.from_numpy(s.ids[::frame_step].astype(np.int64)) for s in shown if s.ids is not None]
-        cameras = viewpoints(model, source, stack, len(shown[0].frames), frame_step)
+    observations = []
+    for stack in [list(indices)] if together else [[i] for i in indices]:
+        views = [samples[i] for i in stack]
+        images = torch.from_numpy(np.stack([s.frames[::frame_step] for s in views])).float() / 255
+        ids = [torch.from_numpy(s.ids[::frame_step].astype(np.int64)) for s in views if s.ids is not None]
+        cameras = viewpoints(model, source, stack, len(views[0].frames), frame_step)
         pictures = backgrounds(source, stack) if model.takes_background else torch.empty(0)
         background = pictures.float() / 255 if pictures.numel() else None
-        made.append(Observation(images, torch.stack(ids) if ids else None, cameras, background))
-    return made
+        observations.append(Observation(images, torch.stack(ids) if ids else None, cameras, background))
+    return observations
 
 
 def _explain(
@@ -151,10 +152,10 @@ def _explain(
 
 def _bound(model: SceneModel, output: Output) -> torch.Tensor:
     """Return the bound of each frame, shape (B, T); the loss of R-NEM's family, which is no ELBO, is of a mean step."""
-    found = output.decomposition
+    decomposition = output.decomposition
     if "nll" in output.terms:
-        return found.log_likelihood - kl_weight(model, output.terms) * found.kl
-    return -model.loss(output.terms).unsqueeze(1).expand_as(found.kl)
+        return decomposition.log_likelihood - kl_weight(model, output.terms) * decomposition.kl
+    return -model.loss(output.terms).unsqueeze(1).expand_as(decomposition.kl)
 
 
 def squared_errors(decomposition: Decomposition, frames: torch.Tensor) -> np.ndarray:

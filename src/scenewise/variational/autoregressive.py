@@ -33,19 +33,19 @@ class AutoregressivePrior(nn.Module):
 
     def forward(self, latents: Tensor) -> Gaussian:
         """Return p of each slot of latents (N, K, Z) given those before it, each part (N, K, Z)."""
-        found, state = [Gaussian.standard(latents[:, 0])], None
+        gaussians, state = [Gaussian.standard(latents[:, 0])], None
         for latent in latents.unbind(1)[:-1]:
             part, state = self._next(latent, state)
-            found.append(part)
-        return Gaussian(*(torch.stack(parts, 1) for parts in zip(*found, strict=True)))
+            gaussians.append(part)
+        return Gaussian(*(torch.stack(parts, 1) for parts in zip(*gaussians, strict=True)))
 
     def draw(self, noise: Tensor) -> Tensor:
         """Turn standard normal noise (N, K, Z) into latents of the same shape, slot after slot."""
-        drawn, state = [noise[:, 0]], None
+        latents, state = [noise[:, 0]], None
         for eps in noise.unbind(1)[1:]:
-            part, state = self._next(drawn[-1], state)
-            drawn.append(part.sample(eps))
-        return torch.stack(drawn, 1)
+            part, state = self._next(latents[-1], state)
+            latents.append(part.sample(eps))
+        return torch.stack(latents, 1)
 
     def _next(self, latent: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Gaussian, tuple[Tensor, Tensor]]:
         state = self.cell(latent, state)
@@ -56,17 +56,17 @@ class ConditionalPrior(nn.Module):
     """p(z^c | z^m) of one slot's second latent given its first: two hidden layers with ELU.
 
     Args:
-        given: Size of the first latent.
+        condition: Size of the first latent.
         latent: Size of the second.
         hidden: Width of the hidden layers.
     """
 
-    def __init__(self, given: int, latent: int, hidden: int) -> None:
+    def __init__(self, condition: int, latent: int, hidden: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(given, hidden), nn.Linear(hidden, hidden)
+        self.first, self.second = nn.Linear(condition, hidden), nn.Linear(hidden, hidden)
         self.output = nn.Linear(hidden, 2 * latent)
 
-    def forward(self, given: Tensor) -> Gaussian:
-        """Take (..., given); return p, each part (..., latent)."""
-        x = functional.elu(self.second(functional.elu(self.first(given))))
+    def forward(self, first: Tensor) -> Gaussian:
+        """Take the first latent (..., condition); return p, each part (..., latent)."""
+        x = functional.elu(self.second(functional.elu(self.first(first))))
         return prior_gaussian(self.output(x))

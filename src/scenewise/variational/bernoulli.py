@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 _FLOOR = 1e-6  # added to likelihoods, and the least psi and 1 - psi in logarithms
-_SEEN = 0.1  # psi from which a predicted pixel counts as white: low, so that balls do not fade away
+_WHITE = 0.1  # psi from which a predicted pixel counts as white: low, so that balls do not fade away
 
 
 @torch.no_grad()
@@ -35,11 +35,11 @@ def responsibilities(psi: Tensor, frame: Tensor) -> Tensor:
 @torch.no_grad()
 def imagined_responsibilities(psi: Tensor) -> Tensor:
     """Return gamma where there is no frame: that of what the slots predict themselves, shape (B, K, 1, H, W)."""
-    return responsibilities(psi, (psi.amax(1) > _SEEN).to(psi.dtype))
+    return responsibilities(psi, (psi.amax(1) > _WHITE).to(psi.dtype))
 
 
 @torch.no_grad()
-def settled(gamma: Tensor, psi: Tensor, frame: Tensor | None, drawn: Tensor) -> Tensor:
+def settled(gamma: Tensor, psi: Tensor, frame: Tensor | None, ink_of_slots: Tensor) -> Tensor:
     """Return gamma with black pixels given to the slot that draws least, where it may own them (ours).
 
     Where no slot draws ink, every slot explains black equally well: the E-step leaves it to chance who owns the
@@ -49,13 +49,13 @@ def settled(gamma: Tensor, psi: Tensor, frame: Tensor | None, drawn: Tensor) -> 
         gamma: Shape (B, K, 1, H, W).
         psi: Shape (B, K, C, H, W).
         frame: Shape (B, C, H, W); None where there is none: then black is where no slot predicts white.
-        drawn: How much each slot draws, shape (B, K).
+        ink_of_slots: How much each slot draws, shape (B, K).
     """
     ink = psi.amax(2, keepdim=True)
-    whole = functional.one_hot(drawn.argmin(1), psi.shape[1])[:, :, None, None, None].to(gamma.dtype)
-    seen = ink.amax(1, keepdim=True) if frame is None else frame.amax(1, keepdim=True).unsqueeze(1)
-    near = (ink * whole).sum(1, keepdim=True) <= ink.amin(1, keepdim=True) + _SEEN
-    return torch.where((seen <= _SEEN) & near, whole, gamma)
+    emptiest = functional.one_hot(ink_of_slots.argmin(1), psi.shape[1])[:, :, None, None, None].to(gamma.dtype)
+    light = ink.amax(1, keepdim=True) if frame is None else frame.amax(1, keepdim=True).unsqueeze(1)
+    near = (ink * emptiest).sum(1, keepdim=True) <= ink.amin(1, keepdim=True) + _WHITE
+    return torch.where((light <= _WHITE) & near, emptiest, gamma)
 
 
 def log_likelihood(psi: Tensor, frame: Tensor) -> Tensor:

@@ -1,60 +1,66 @@
-"""Cells as compiled graphs, for quicker streaming of small models, where the overhead of each operation weighs most.
+"""Decodes as compiled graphs, for quicker streaming of small models, where the overhead of each operation weighs most.
 
-A cell differentiates its decoder, which `torch.compile` does not look into. Here a cell is traced first, so that the
+A decode differentiates its decoder, which `torch.compile` does not look into. Here it is traced first, so that the
 gradient is written out and one graph of plain operations on fixed shapes remains. On a CPU `torch.compile` makes a few
 dozen fused C++ functions of it: that needs a C++ compiler, and takes minutes the first time and seconds once they
 are on disk. On a GPU the graph is captured as a CUDA graph, one launch instead of hundreds; the CUDA path was written
 on a machine without a GPU and has not been run on one.
 
-What is computed is what `Engine.cell` computes, in another order of summation. Training is as it was.
+What is computed is what `Engine.decode` computes, in another order of summation. Training is as it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from scenewise.errors import InputError
-from scenewise.variational.engine import Cell, Engine, Pair, Place, Terms
+from scenewise.variational.engine import Decode, Engine, FrameContext, Pair, Terms
 from scenewise.variational.gaussian import Gaussian
 
 if TYPE_CHECKING:
-    from torch import fx, nn
+    from torch import fx
 
 Graph = Callable[..., Sequence[Tensor]]
 Maker = Callable[["fx.GraphModule", Sequence[Tensor]], Graph]
 """Makes a quicker graph of a traced one, given inputs to try it on."""
 
-_SHOWN = ("log_masks", "masks", "log_likelihood")
+_MIXTURE = ("log_masks", "masks", "log_likelihood")
 """What a mixture works out for its decomposition; the graph gives it."""
 
 
-def compile_cells(model: nn.Module, make: Maker | None = None) -> None:
-    """Let a model run its cells as compiled graphs wherever it does not train; they are made when first needed.
+class Iterative(Protocol):
+    """A model, as far as compiling its decodes goes."""
+
+    registered_name: ClassVar[str]
+    engine: Engine | None
+
+
+def compile_decodes(model: Iterative, make: Maker | None = None) -> None:
+    """Let a model run its decodes as compiled graphs wherever it does not train; they are made when first needed.
 
     Args:
         model: A model of iterative inference; weights may still be loaded and moved afterwards.
         make: What makes a traced graph quicker; `quickest` where None.
 
     Raises:
-        InputError: The model has no cells.
+        InputError: The model has none.
     """
-    owner: Any = model
-    engine = getattr(owner, "engine", None)
-    if not isinstance(engine, Engine) or not engine.traceable:
-        name = getattr(owner, "registered_name", type(owner).__name__)
+    if model.engine is None or not model.engine.traceable:
         remedy = "Compile models of iterative inference, or run this one as it is."
-        raise InputError("compile", f"{name} has no cells of iterative inference that can be compiled.", remedy)
-    owner.engine = CompiledEngine.of(engine, make or quickest)
+        raise InputError(
+            "compile", f"{model.registered_name} has no decodes of iterative inference that can be compiled.", remedy
+        )
+    model.engine = CompiledEngine.of(model.engine, make or quickest)
 
 
 @dataclass(frozen=True)
 class CompiledEngine(Engine):
-    """An engine that runs cells as compiled graphs where no training graph is wanted.
+    """An engine that runs decodes as compiled graphs where no training graph is wanted.
 
     Attributes:
         make: What makes a traced graph quicker.
@@ -69,47 +75,48 @@ class CompiledEngine(Engine):
         """Return an engine's compiled twin."""
         return cls(**{each.name: getattr(engine, each.name) for each in fields(Engine)}, make=make)
 
-    def cell(
-        self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
-    ) -> tuple[Cell, Tensor, Pair]:
-        """Run one cell; see `Engine.cell`.
+    def decode(
+        self, context: FrameContext, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[Decode, Tensor, Pair]:
+        """Run one decode; see `Engine.decode`.
 
         Raises:
-            InputError: The cell cannot be compiled, or it is called in `torch.inference_mode`.
+            InputError: The decode cannot be compiled, or it is called in `torch.inference_mode`.
         """
         if torch.is_grad_enabled() or torch.is_inference_mode_enabled() or self.decoder.training:
-            return super().cell(place, posterior, refinement, noise, refine)
-        given = (place.frame, *place.time, *place.prior, posterior, *refinement, noise, *place.extra)
-        inputs = [tensor.detach().contiguous() for tensor in given]
-        appearance, logits, latent, *rest = self._graph(place, inputs, refine)(*inputs)
-        mixture = self.explain(place.frame, (appearance, logits), place.composed_weight)
-        vars(mixture).update(zip(_SHOWN, rest, strict=False))  # where a mixture keeps what it works out
-        terms = Terms(lambda: self._terms(mixture, self.posterior(posterior), place.prior, latent))
-        cell = Cell(latent, (appearance, logits), mixture, terms)
+            return super().decode(context, posterior, refinement, noise, refine)
+        tensors = (context.frame, *context.time, *context.prior, posterior, *refinement, noise, *context.extra)
+        inputs = [tensor.detach().contiguous() for tensor in tensors]
+        appearance, logits, latent, *others = self._graph(context, inputs, refine)(*inputs)
+        mixture = self.explain(context.frame, (appearance, logits), context.composed_weight)
+        vars(mixture).update(zip(_MIXTURE, others, strict=False))  # where a mixture keeps what it works out
+        terms = Terms(lambda: self._terms(mixture, self.posterior(posterior), context.prior, latent))
+        decode = Decode(latent, (appearance, logits), mixture, terms)
         if not refine:
-            return cell, posterior, refinement
-        after, hidden, carried = rest[len(_SHOWN) :]
-        return cell, after, (hidden, carried)
+            return decode, posterior, refinement
+        after, hidden, memory = others[len(_MIXTURE) :]
+        return decode, after, (hidden, memory)
 
-    def _graph(self, place: Place, inputs: Sequence[Tensor], refine: bool) -> Graph:
-        seen = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in inputs)
-        key = (refine, place.weights, place.composed_weight, seen)
+    def _graph(self, context: FrameContext, inputs: Sequence[Tensor], refine: bool) -> Graph:
+        signature = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in inputs)
+        key = (refine, context.weights, context.composed_weight, signature)
         if key not in self.graphs:
-            self.graphs[key] = self.make(self._traced(place, inputs, refine), inputs)
+            self.graphs[key] = self.make(self._traced(context, inputs, refine), inputs)
         return self.graphs[key]
 
-    def _traced(self, place: Place, inputs: Sequence[Tensor], refine: bool) -> fx.GraphModule:
-        """Return a cell as one graph of plain operations; parameters stay the modules' own."""
+    def _traced(self, context: FrameContext, inputs: Sequence[Tensor], refine: bool) -> fx.GraphModule:
+        """Return a decode as one graph of plain operations; parameters stay the modules' own."""
         from torch.fx.experimental.proxy_tensor import make_fx
 
         def run(*tensors: Tensor) -> tuple[Tensor, ...]:
             frame, h, c, mean, log_variance, lam, h_r, c_r, eps = tensors[:9]
             prior = Gaussian(mean, log_variance)
-            here = Place(frame, (h, c), prior, place.weights, place.composed_weight, tensors[9:])
-            cell, after, carried = Engine.cell(self, here, lam, (h_r, c_r), eps, refine)
-            mixture = cell.mixture
-            shown = (mixture.appearance, mixture.logits, cell.latent.detach(), *(getattr(mixture, n) for n in _SHOWN))
-            return (*shown, after, *carried) if refine else shown
+            local = FrameContext(frame, (h, c), prior, context.weights, context.composed_weight, tensors[9:])
+            decode, after, state = Engine.decode(self, local, lam, (h_r, c_r), eps, refine)
+            mixture = decode.mixture
+            more = (getattr(mixture, name) for name in _MIXTURE)
+            outputs = (mixture.appearance, mixture.logits, decode.latent.detach(), *more)
+            return (*outputs, after, *state) if refine else outputs
 
         graph = make_fx(run)(*inputs)
         graph.graph.eliminate_dead_code()
@@ -119,7 +126,7 @@ class CompiledEngine(Engine):
 
 def quickest(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Graph:
     """Return a traced graph as it runs quickest on its device."""
-    return Replayed(graph, inputs) if inputs[0].is_cuda else fused(graph, inputs)
+    return GraphReplay(graph, inputs) if inputs[0].is_cuda else fused(graph, inputs)
 
 
 def fused(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Graph:
@@ -138,7 +145,7 @@ def fused(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Graph:
     return run
 
 
-class Replayed:
+class GraphReplay:
     """A graph captured on a GPU, to be launched as a whole.
 
     Args:
@@ -160,7 +167,7 @@ class Replayed:
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
         """Run the graph; outputs are copies, since the next run writes over its own."""
-        for own, given in zip(self._inputs, inputs, strict=True):
-            own.copy_(given)
+        for buffer, tensor in zip(self._inputs, inputs, strict=True):
+            buffer.copy_(tensor)
         self._graph.replay()
         return [tensor.clone() for tensor in self._outputs]

@@ -1,7 +1,7 @@
-"""One cell of iterative inference: sample, draw, score, refine. Every iterative model runs on it.
+"""One decode of iterative inference: sample, draw, score, refine. Every iterative model runs on it.
 
-A cell makes one decoder graph: the training backward and the posterior gradient share it, and at inference it is gone
-when the cell ends, so memory does not depend on the number of refinements or frames.
+A decode makes one decoder graph: the training backward and the posterior gradient share it, and at inference it is gone
+when the decode ends, so memory does not depend on the number of refinements or frames.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ TERMS = ("nll", "kl", "entropy", "area_entropy", "duplicates")
 
 
 @dataclass(frozen=True)
-class Place:
-    """What all cells of a frame share.
+class FrameContext:
+    """What all decodes of a frame share.
 
     Attributes:
         frame: Shape (B, C, H, W).
@@ -85,18 +85,18 @@ class Terms(Mapping[str, Tensor]):
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One decode.
+class Decode:
+    """How one sample of the posterior draws and explains a frame.
 
     Attributes:
         latent: The sample, shape (B, K, M).
-        drawn: Appearance and mask logits.
+        drawing: Appearance and mask logits.
         mixture: How they explain the frame.
         terms: In nats per sample, each of shape (B,).
     """
 
     latent: Tensor
-    drawn: Pair
+    drawing: Pair
     mixture: SpatialMixture
     terms: Mapping[str, Tensor]
 
@@ -114,13 +114,13 @@ class Engine:
         output: "gaussian" or "logistic".
         scale: How the scale half of lambda gives the variance, one of `gaussian.SCALES`.
         pooling: The image inputs are pooled by this factor.
-        recompute: Recompute a cell in the backward pass instead of storing it.
+        recompute: Recompute a decode in the backward pass instead of storing it.
         cut: Let the training gradient reach earlier refinements through the recurrent state alone, not through lambda
             and the images (iodine.md 4.4).
         duplicates: The prior against duplicate slots, a term of training.
 
     Class attributes:
-        traceable: Whether a cell depends on nothing but the tensors of a frame, so that it can be compiled.
+        traceable: Whether a decode depends on nothing but the tensors of a frame, so that it can be compiled.
     """
 
     traceable: ClassVar[bool] = True
@@ -137,13 +137,13 @@ class Engine:
     cut: bool = False
     duplicates: DuplicatePrior = field(default_factory=DuplicatePrior)
 
-    def cell(
-        self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
-    ) -> tuple[Cell, Tensor, Pair]:
-        """Run one cell.
+    def decode(
+        self, context: FrameContext, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[Decode, Tensor, Pair]:
+        """Run one decode, and refine.
 
         Args:
-            place: The frame.
+            context: The frame.
             posterior: lambda, shape (B, K, 2M).
             refinement: (h, c) of the last refinement.
             noise: Standard normal, shape (B, K, M).
@@ -159,91 +159,118 @@ class Engine:
             problem = "refinement needs gradients of the decoder, which it forbids."
             raise InputError("torch.inference_mode", problem, "Use torch.no_grad instead.")
         if self.recompute and torch.is_grad_enabled():
-            return self._recomputed(place, posterior, refinement, noise, refine)
-        cell = self._decode(place, posterior, noise, refine)
+            return self._recomputed(context, posterior, refinement, noise, refine)
+        decode = self._draw(context, posterior, noise, refine)
         if not refine:
-            return cell, posterior, refinement
-        return cell, *self._refine(place, cell, posterior, refinement, noise)
+            return decode, posterior, refinement
+        return decode, *self._refine(context, decode, posterior, refinement, noise)
 
     def posterior(self, raw: Tensor) -> Gaussian:
         """Return q(z; lambda) of lambda (..., 2M)."""
         return posterior_of(raw, self.scale)
 
-    def explain(self, frame: Tensor, drawn: Pair, composed_weight: float = 0.0) -> SpatialMixture:
-        """Return how drawn slots explain a frame."""
-        return SpatialMixture(frame, *drawn, self.sigma, self.mixture, composed_weight, self.output)
+    def explain(self, frame: Tensor, drawing: Pair, composed_weight: float = 0.0) -> SpatialMixture:
+        """Return how a drawing of the slots explains a frame."""
+        return SpatialMixture(frame, *drawing, self.sigma, self.mixture, composed_weight, self.output)
 
     def update(
-        self, place: Place, found: tuple[SpatialMixture, ImageGradients, Tensor], posterior: Tensor, refinement: Pair
+        self,
+        context: FrameContext,
+        evidence: tuple[SpatialMixture, ImageGradients, Tensor],
+        posterior: Tensor,
+        refinement: Pair,
     ) -> tuple[Tensor, Pair]:
         """Return posterior and state after one refinement.
 
         Args:
-            place: The frame.
-            found: The mixture, the image-space gradients, and the gradient by the posterior (B, K, 2M).
+            context: The frame.
+            evidence: The mixture, the image-space gradients, and the gradient by the posterior (B, K, 2M).
             posterior: lambda.
             refinement: (h, c) of the last refinement.
         """
-        mixture, gradients, by_posterior = found
-        shared, per_slot = self.inputs.build(mixture, gradients, place.extra)
+        mixture, gradients, by_posterior = evidence
+        shared, per_slot = self.inputs.build(mixture, gradients, context.extra)
         if self.pooling > 1:
             shared, per_slot = pooled(shared, self.pooling), pooled(per_slot, self.pooling)
         if self.cut:
             shared, per_slot, posterior = shared.detach(), per_slot.detach(), posterior.detach()
         whole = "posterior_gradient" not in self.inputs.left_out
         vectors = torch.cat([posterior, normalise(by_posterior, 1)], -1) if whole else posterior
-        update, carried = self.refiner((shared, per_slot), vectors, place.time, refinement)
-        return posterior + update, carried
+        update, state = self.refiner((shared, per_slot), vectors, context.time, refinement)
+        return posterior + update, state
 
-    def _decode(self, place: Place, posterior: Tensor, noise: Tensor, refine: bool) -> Cell:
+    def _draw(self, context: FrameContext, posterior: Tensor, noise: Tensor, refine: bool) -> Decode:
         """Sample, draw, score. Without a training graph only the decoder's own graph is made, and only to refine."""
         q = self.posterior(posterior)
-        latent, hidden = q.sample(noise), place.time[0]
+        latent, hidden = q.sample(noise), context.time[0]
         training = torch.is_grad_enabled()
         with torch.set_grad_enabled(training or refine):
             if not (training and latent.requires_grad):  # at inference, or with nothing to train above it
                 latent = latent.detach().requires_grad_(refine)
             hidden = hidden if training else hidden.detach()
-            drawn = self.decoder(latent, hidden)
-        seen = drawn if training else (drawn[0].detach(), drawn[1].detach())
-        mixture = self.explain(place.frame, seen, place.composed_weight)
+            drawing = self.decoder(latent, hidden)
+        visible = drawing if training else (drawing[0].detach(), drawing[1].detach())
+        mixture = self.explain(context.frame, visible, context.composed_weight)
         if training:  # now, with a graph: what the image gradients share with the terms is then worked out once
-            return Cell(latent, drawn, mixture, self._terms(mixture, q, place.prior, latent))
-        return Cell(latent, drawn, mixture, Terms(lambda: self._terms(mixture, q, place.prior, latent)))
+            return Decode(latent, drawing, mixture, self._terms(mixture, q, context.prior, latent))
+        return Decode(latent, drawing, mixture, Terms(lambda: self._terms(mixture, q, context.prior, latent)))
 
     def _terms(self, mixture: SpatialMixture, q: Gaussian, prior: Gaussian, latent: Tensor) -> dict[str, Tensor]:
         return step_terms(mixture, q, prior) | {"duplicates": self.duplicates.loss(latent, q.mean)}
 
     def _refine(
-        self, place: Place, cell: Cell, posterior: Tensor, refinement: Pair, noise: Tensor
+        self, context: FrameContext, decode: Decode, posterior: Tensor, refinement: Pair, noise: Tensor
     ) -> tuple[Tensor, Pair]:
-        q, w = self.posterior(posterior), place.weights
-        gradients = image_gradients(cell.mixture, w, self.inputs.mask_gradient == "mask")
+        q, w = self.posterior(posterior), context.weights
+        gradients = image_gradients(decode.mixture, w, self.inputs.mask_gradient == "mask")
         by_posterior = torch.zeros_like(posterior)
         if "posterior_gradient" not in self.inputs.left_out:
             slope = scale_slope(posterior.detach(), self.scale)
             by_posterior = posterior_gradient(
-                cell.drawn, cell.latent, noise, q, place.prior, gradients, w, torch.is_grad_enabled(), slope
+                decode.drawing, decode.latent, noise, q, context.prior, gradients, w, torch.is_grad_enabled(), slope
             )
-        return self.update(place, (cell.mixture, gradients, by_posterior), posterior, refinement)
+        return self.update(context, (decode.mixture, gradients, by_posterior), posterior, refinement)
 
     def _recomputed(
-        self, place: Place, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
-    ) -> tuple[Cell, Tensor, Pair]:
+        self, context: FrameContext, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[Decode, Tensor, Pair]:
         def run(*tensors: Tensor) -> tuple[Tensor, ...]:
             frame, h, c, mean, log_variance, lam, h_r, c_r, eps = tensors[:9]
             prior = Gaussian(mean, log_variance)
-            here = Place(frame, (h, c), prior, place.weights, place.composed_weight, tensors[9:])
-            cell = self._decode(here, lam, eps, refine)
-            after, carried = self._refine(here, cell, lam, (h_r, c_r), eps) if refine else (lam, (h_r, c_r))
-            seen = cell.drawn if torch.is_grad_enabled() else (cell.drawn[0].detach(), cell.drawn[1].detach())
-            return (after * 1, carried[0] * 1, carried[1] * 1, *seen, *(cell.terms[name] for name in TERMS))
+            local = FrameContext(frame, (h, c), prior, context.weights, context.composed_weight, tensors[9:])
+            decode = self._draw(local, lam, eps, refine)
+            after, state = self._refine(local, decode, lam, (h_r, c_r), eps) if refine else (lam, (h_r, c_r))
+            drawing = decode.drawing
+            if not torch.is_grad_enabled():
+                drawing = (drawing[0].detach(), drawing[1].detach())
+            return (after * 1, state[0] * 1, state[1] * 1, *drawing, *(decode.terms[name] for name in TERMS))
 
-        inputs = (place.frame, *place.time, *place.prior, posterior, *refinement, noise, *place.extra)
+        inputs = (context.frame, *context.time, *context.prior, posterior, *refinement, noise, *context.extra)
         parameters = [*self.decoder.parameters(), *self.refiner.parameters()]
         after, h, c, appearance, logits, *terms = recomputed(run, inputs, parameters)
-        mixture = self.explain(place.frame, (appearance.detach(), logits.detach()), place.composed_weight)
-        return Cell(noise, (appearance, logits), mixture, dict(zip(TERMS, terms, strict=True))), after, (h, c)
+        mixture = self.explain(context.frame, (appearance.detach(), logits.detach()), context.composed_weight)
+        return Decode(noise, (appearance, logits), mixture, dict(zip(TERMS, terms, strict=True))), after, (h, c)
+
+
+@dataclass(frozen=True)
+class DecodedFrame:
+    """A frame as the slots of one of its decodes explain it.
+
+    Attributes:
+        frame: Shape (B, C, H, W).
+        mixture: How the slots explain it, at the size at which the model works.
+        posterior: q of the latents they were drawn from, (B, K, Z).
+        prior: p(z), (B, K, Z).
+    """
+
+    frame: Tensor
+    mixture: SpatialMixture
+    posterior: Gaussian
+    prior: Gaussian
+
+    def decomposition(self) -> Decomposition:
+        """Return it as a decomposition with T = 1, without a graph."""
+        return decomposed(self.mixture, self.posterior, self.prior)
 
 
 @torch.no_grad()

@@ -98,8 +98,8 @@ def seeded_noise(shape: tuple[int, ...], seed: int, *keys: int, device: torch.de
 
     It is drawn on the CPU and then moved, so that a GPU sees the same numbers.
     """
-    mixed = seed
+    stream = seed
     for key in keys:
-        mixed = (mixed * 6364136223846793005 + key + 1442695040888963407) % (1 << 63)
-    generator = torch.Generator().manual_seed(mixed)
+        stream = (stream * 6364136223846793005 + key + 1442695040888963407) % (1 << 63)
+    generator = torch.Generator().manual_seed(stream)
     return torch.randn(shape, generator=generator).to(device)

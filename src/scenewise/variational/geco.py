@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,3 +95,27 @@ class Geco(nn.Module):
             return self.beta * move.clamp(-50.0, 50.0).exp()
         raw = self.beta + torch.log(-torch.expm1(-self.beta))  # the inverse of softplus
         return nn.functional.softplus(raw + move)
+
+
+class Balances:
+    """What a model does in whose training GECO balances how well frames are drawn against the KL.
+
+    It goes before `SceneModel` among the bases of a model with settings `geco`.
+    """
+
+    config: Any
+    geco: Geco
+
+    @property
+    def adapts_kl_weight(self) -> bool:
+        """Whether GECO moves the weight of the KL."""
+        on: bool = self.config.geco.on
+        return on
+
+    def end_step(self, output: Any) -> None:
+        """Let GECO see how well the step's frames were drawn.
+
+        Args:
+            output: What the model's forward pass returned.
+        """
+        self.geco.update(-output.decomposition.log_likelihood)

@@ -41,7 +41,7 @@ def importance_log_weights(
     Returns:
         Shape (N, samples), float64, by name of the variant.
     """
-    found: dict[str, list[Tensor]] = {}
+    weights: dict[str, list[Tensor]] = {}
     for n in range(len(posterior.mean)):
         q, p = (Gaussian(g.mean[n], g.log_variance[n]) for g in (posterior, prior))
         for chunk, first in enumerate(range(0, samples, _AT_ONCE)):
@@ -49,8 +49,8 @@ def importance_log_weights(
             latents = q.sample(noise[: samples - first])  # (S, K, Z)
             ratio = _log_density(latents, p) - _log_density(latents, q)
             for name, likelihood in log_likelihood(n, latents).items():
-                found.setdefault(name, []).append(likelihood.double() + ratio)
-    return {name: torch.cat(parts).unflatten(0, (-1, samples)) for name, parts in found.items()}
+                weights.setdefault(name, []).append(likelihood.double() + ratio)
+    return {name: torch.cat(parts).unflatten(0, (-1, samples)) for name, parts in weights.items()}
 
 
 def _log_density(latents: Tensor, of: Gaussian) -> Tensor:

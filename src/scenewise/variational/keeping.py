@@ -8,12 +8,14 @@ not enter, and the bound is of the one sample drawn. Each frame of a batch choos
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from scenewise.config import setting
+from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scenewise.nn.refiner import Pair
-    from scenewise.variational.engine import Cell
+    from scenewise.variational.engine import Decode
     from scenewise.variational.mixture import SpatialMixture
 
 EXTRA = ("better", "all")
@@ -44,38 +46,38 @@ class RefiningConfig:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Candidate:
     """A decode and what led to it.
 
     Attributes:
         mixture: How the slots explain the frame.
         posterior: The lambda they were drawn from, shape (B, K, 2M).
-        carried: (h, c) that go with it, each (B, K, hidden).
+        carry: (h, c) that go with it, each (B, K, hidden).
         terms: Of the decode, in nats, each (B,); `nll` and `kl` are looked at.
     """
 
     mixture: SpatialMixture
     posterior: Tensor
-    carried: Pair
+    carry: Pair
     terms: Mapping[str, Tensor]
 
-    def unless(self, other: Kept) -> Kept:
+    def unless(self, other: Candidate) -> Candidate:
         """Return `other` for the samples in which its bound is larger, this one for the rest; NaN is never larger."""
-        ours, theirs = (-(kept.terms["nll"] + kept.terms["kl"]) for kept in (self, other))
+        ours, theirs = (-(candidate.terms["nll"] + candidate.terms["kl"]) for candidate in (self, other))
         better = theirs > ours
         mixture = replace(
             self.mixture,
             appearance=_where(better, other.mixture.appearance, self.mixture.appearance),
             logits=_where(better, other.mixture.logits, self.mixture.logits),
         )
-        (h, c), (new_h, new_c) = self.carried, other.carried
+        (h, c), (new_h, new_c) = self.carry, other.carry
         terms = {name: _where(better, other.terms[name], self.terms[name]) for name in ("nll", "kl")}
         posterior = _where(better, other.posterior, self.posterior)
-        return Kept(mixture, posterior, (_where(better, new_h, h), _where(better, new_c, c)), terms)
+        return Candidate(mixture, posterior, (_where(better, new_h, h), _where(better, new_c, c)), terms)
 
 
-class Keeping:
-    """Looks at the decodes of a frame, one after the other.
+class DecodeSelection:
+    """Looks at the decodes of a frame, one after the other, and keeps one.
 
     Args:
         decodes: How many there will be.
@@ -83,26 +85,73 @@ class Keeping:
             compared. None where all refinements count.
 
     Attributes:
-        kept: What is kept so far.
+        best: What it keeps so far.
     """
 
-    kept: Kept
+    best: Candidate
 
     def __init__(self, decodes: int, trained: int | None) -> None:
-        self._compared_after = decodes if trained is None else trained - 1
+        self._free_choice = decodes if trained is None else trained - 1
 
-    def see(self, r: int, cell: Cell, posterior: Tensor, carried: Pair) -> None:
+    def see(self, r: int, decode: Decode, posterior: Tensor, carry: Pair) -> None:
         """Look at a decode.
 
         Args:
             r: Its number, from 0.
-            cell: The decode.
+            decode: The decode.
             posterior: The lambda it was drawn from.
-            carried: The state to hand on if it is kept.
+            carry: The state to hand on if it is kept.
         """
-        new = Kept(cell.mixture, posterior, carried, cell.terms)
-        self.kept = self.kept.unless(new) if r > self._compared_after else new
+        new = Candidate(decode.mixture, posterior, carry, decode.terms)
+        self.best = self.best.unless(new) if r > self._free_choice else new
 
 
 def _where(chosen: Tensor, new: Tensor, old: Tensor) -> Tensor:
     return torch.where(chosen.view(-1, *(1,) * (new.ndim - 1)), new, old)
+
+
+_REFINEMENTS = 1 << 20  # key of the random stream that numbers of refinements are drawn from
+
+
+class Refines(ABC):
+    """What models share that refine the posterior of every frame, decode by decode, under a `RefiningConfig`.
+
+    It goes before `SceneModel` among a model's bases.
+    """
+
+    config: Any
+    training: bool
+    _step = 0
+
+    def begin_step(self, step: int) -> None:
+        """Note the number of the training step, from which R is drawn."""
+        self._step = step
+
+    @abstractmethod
+    def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
+        """Return the number of decodes of a frame; see `SceneModel.decodes`."""
+
+    @property
+    def refinement_range(self) -> tuple[int, int]:
+        """Fewest and most refinements that training sees."""
+        return self.config.refinements, max(self.config.refinements, self.config.most_refinements)
+
+    def count_refinements(self, refinements: int | None) -> int:
+        """Return R, where None the settings' value, or in training the one drawn for the step.
+
+        The draw depends on nothing but the step's number: all parts of its batch draw alike, and so does a resumed run.
+        """
+        least, most = self.refinement_range
+        if refinements is not None or not self.training or least == most:
+            return least if refinements is None else refinements
+        return least + int(seeded_noise((most - least + 1,), self._step, _REFINEMENTS).argmax())  # each as likely
+
+    def gradient_start(self, decodes: int) -> int:
+        """Return the first of a frame's decodes that has a gradient and counts in the loss."""
+        trained = self.config.gradient_decodes if self.training else 0
+        return max(0, decodes - trained) if trained else 0
+
+    def selection(self, decodes: int, frame: int = 0) -> DecodeSelection:
+        """Return what says which of a frame's decodes is kept: the last, in training and up to the trained R."""
+        free = self.config.extra_refinements == "better" and not self.training
+        return DecodeSelection(decodes, self.decodes(frame, self.refinement_range[1]) if free else None)

@@ -189,8 +189,8 @@ class SpatialMixture:
         """Return `weight` times the gradient of the mixture's part."""
         if self.output == "gaussian":
             return self.difference * (self.responsibilities * (weight / self.sigma**2))
-        own = output_gradient(self.frame.unsqueeze(1), self.appearance, self.sigma, self.output)
-        return own * (self.responsibilities * weight)
+        gradient = output_gradient(self.frame.unsqueeze(1), self.appearance, self.sigma, self.output)
+        return gradient * (self.responsibilities * weight)
 
     def mask_gradient(self) -> Tensor:
         """d(-sum log p)/d m_k with the masks taken as free, shape (B, K, 1, H, W)."""

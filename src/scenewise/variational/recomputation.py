@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class _Recomputed(torch.autograd.Function):
@@ -24,16 +24,16 @@ class _Recomputed(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         """Run once more, with a graph, and return the gradients of inputs and parameters."""
         inputs, parameters = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-        wanted = ctx.needs_input_grad[2:]
-        fresh = [t.detach().requires_grad_(w) for t, w in zip(inputs, wanted, strict=False)]
+        needs = ctx.needs_input_grad[2:]
+        fresh = [t.detach().requires_grad_(w) for t, w in zip(inputs, needs, strict=False)]
         with torch.enable_grad():
             outputs = ctx.run(*fresh)
         pairs = [(o, g) for o, g in zip(outputs, gradients, strict=True) if o.requires_grad and g is not None]
-        asked = [t for t, w in zip([*fresh, *parameters], wanted, strict=True) if w]
-        found = iter(
-            torch.autograd.grad([o for o, _ in pairs], asked, [g for _, g in pairs], allow_unused=True) if pairs else ()
-        )
-        return (None, None, *(next(found, None) if w else None for w in wanted))
+        leaves = [t for t, w in zip([*fresh, *parameters], needs, strict=True) if w]
+        grads: Iterator[Tensor | None] = iter(())
+        if pairs:
+            grads = iter(torch.autograd.grad([o for o, _ in pairs], leaves, [g for _, g in pairs], allow_unused=True))
+        return (None, None, *(next(grads, None) if w else None for w in needs))
 
 
 def recomputed(

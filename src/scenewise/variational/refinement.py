@@ -104,7 +104,7 @@ def _scaled(values: Tensor, weight: float) -> Tensor:
 
 
 def posterior_gradient(
-    drawn: tuple[Tensor, Tensor],
+    drawing: tuple[Tensor, Tensor],
     latent: Tensor,
     noise: Tensor,
     posterior: Gaussian,
@@ -117,7 +117,7 @@ def posterior_gradient(
     """Return the gradient of the step loss, summed over the batch, with respect to lambda = (mean, scale).
 
     Args:
-        drawn: The decoder's appearance and mask logits, with a graph down to `latent`.
+        drawing: The decoder's appearance and mask logits, with a graph down to `latent`.
         latent: The sample that was drawn, shape (B, K, Z).
         noise: Its noise, shape (B, K, Z).
         posterior: q, for the closed-form gradient of the KL.
@@ -130,8 +130,8 @@ def posterior_gradient(
     Returns:
         Shape (B, K, 2Z), without a graph.
     """
-    outputs = (gradients.appearance.to(drawn[0].dtype), gradients.logits.to(drawn[1].dtype))
-    (by_latent,) = torch.autograd.grad(drawn, latent, outputs, retain_graph=keep_graph)
+    outputs = (gradients.appearance.to(drawing[0].dtype), gradients.logits.to(drawing[1].dtype))
+    (by_latent,) = torch.autograd.grad(drawing, latent, outputs, retain_graph=keep_graph)
     with torch.no_grad():
         by_mean, by_log_variance = posterior.kl_gradient(prior)
         through_std = 0.5 * by_latent * noise * (0.5 * posterior.log_variance).exp()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 import tracemalloc
 from itertools import pairwise
 
@@ -271,9 +270,7 @@ def test_inspect_nothing(tmp_path):
 def test_real_video(shared_data, tmp_path):
     """Bottles that a hand puts down and takes away, 1189 frames, a fixed camera."""
     path = shared_data / "video" / "intel_bottle-detection.mp4"
-    begin = time.process_time()
     report = inspect([path])
-    assert time.process_time() - begin < 15
     assert report.files[0].stationary
     assert report.files[0].frames == 1189
     assert 1 <= report.objects <= 6

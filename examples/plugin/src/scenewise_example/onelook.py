@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from scenewise.config import setting
 from scenewise.models.contract import Decodes, ImageModel, State, register_model
 from scenewise.nn.decoders import SlotDecoder, make_canvas
-from scenewise.variational.explained import Explained
+from scenewise.variational.explanation import ImageExplanation
 from scenewise.variational.gaussian import Gaussian
 from scenewise.variational.likelihood import masked_log_likelihood
 
@@ -62,7 +62,7 @@ class OneLook(ImageModel, Decodes):
         """Return (B, T, 2, K, Z): for the queries, and for the posterior sample."""
         return (batch, frames, 2, slots or self.config.slots, self.config.latent)
 
-    def explain(self, images: Tensor, noise: Tensor) -> Explained:
+    def explain(self, images: Tensor, noise: Tensor) -> ImageExplanation:
         """Explain images (N, C, H, W)."""
         places = self.get_buffer("places").expand(len(images), -1, -1, -1)
         features = self.encoder(torch.cat([images, places], 1)).flatten(2)  # (N, width, HW)
@@ -74,11 +74,11 @@ class OneLook(ImageModel, Decodes):
         log_masks = logits.log_softmax(1)
         sigmas = latents.new_full(latents.shape[1:2], self.config.sigma)
         likelihood = masked_log_likelihood(images, appearance, log_masks, sigmas)
-        return Explained(log_masks, appearance, latents, posterior, Gaussian.standard(latents), likelihood)
+        return ImageExplanation(log_masks, appearance, latents, posterior, Gaussian.standard(latents), likelihood)
 
-    def terms(self, explained: Explained) -> dict[str, Tensor]:
+    def terms(self, explanation: ImageExplanation) -> dict[str, Tensor]:
         """Return both parts of the evidence lower bound, each of shape (N,)."""
-        return {"nll": -explained.log_likelihood, "kl": explained.kl().sum((1, 2))}
+        return {"nll": -explanation.log_likelihood, "kl": explanation.kl().sum((1, 2))}
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return the weighted sum, shape (B,)."""

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.evaluation.protocols import PROTOCOLS, Measure, Protocol
+from scenewise.evaluation import PROTOCOLS, Metric, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-    from scenewise.evaluation.protocols import Videos
 
 
 def purity(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int] = (0,)) -> float:
@@ -35,16 +33,17 @@ def purity(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int] 
     return float(table.max(1).sum() / table.sum())
 
 
-def of_every_frame(videos: Videos) -> np.ndarray:
+def of_every_frame(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int] = (0,)) -> np.ndarray:
     """Return the purity of each frame of N videos, shape (N, T)."""
-    pairs = zip(videos.labels, videos.ids, strict=True)
-    return np.array([[purity(*pair, videos.background_ids) for pair in zip(*video, strict=True)] for video in pairs])
+    pairs = zip(labels, ids, strict=True)
+    return np.array([[purity(*pair, background_ids) for pair in zip(*video, strict=True)] for video in pairs])
 
 
 PURITY = PROTOCOLS.register("purity")(
     Protocol(
         name="purity",
         source="Purity of the foreground of every frame by itself, plain mean over frames that show an object.",
-        measures=(Measure("purity", of_every_frame),),
+        metrics=(Metric("purity", of_every_frame),),
+        default=False,  # runs where it is named
     )
 )

@@ -33,8 +33,8 @@ def h5_array(path: object, group: Any, name: str, layout: str) -> Any:
 
     array = group.get(name)
     if not isinstance(array, h5py.Dataset):
-        found = ", ".join(group) or "nothing"
+        names = ", ".join(group) or "nothing"
         raise InputError(
-            path, f"expected array {group.name.rstrip('/')}/{name}, found {found}.", f"Expected is {layout}."
+            path, f"expected array {group.name.rstrip('/')}/{name}, found {names}.", f"Expected is {layout}."
         )
     return array

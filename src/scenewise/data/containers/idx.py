@@ -66,9 +66,9 @@ def _read(path: Path, dimensions: int) -> np.ndarray:
         raise InputError(path, f"expected a header of {head} bytes, found {len(data)} bytes.", _OBTAIN)
     magic, *shape = struct.unpack_from(f">{1 + dimensions}I", data)
     if magic != _MAGIC[dimensions]:
-        found = f"{magic} ({_KIND[magic]})" if magic in _KIND else f"{magic}"
-        wanted = f"{_MAGIC[dimensions]} ({_KIND[_MAGIC[dimensions]]})"
-        raise InputError(path, f"expected the magic number {wanted}, found {found}.", _OBTAIN)
+        magic_text = f"{magic} ({_KIND[magic]})" if magic in _KIND else f"{magic}"
+        right = f"{_MAGIC[dimensions]} ({_KIND[_MAGIC[dimensions]]})"
+        raise InputError(path, f"expected the magic number {right}, found {magic_text}.", _OBTAIN)
     expected = head + math.prod(shape)
     if len(data) != expected:
         what = "is truncated" if len(data) < expected else "is too long"

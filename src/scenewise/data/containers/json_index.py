@@ -48,12 +48,12 @@ class VideoIndex:
         Raises:
             InputError: The file has changed.
         """
-        found = []
+        members = []
         with reading(self.path, "annotations where they were", _REMEDY), self.path.open("rb") as file:
             for first, length in self.spans.get(str(video), []):
                 file.seek(first)
-                found.append(json.loads(file.read(length)))
-        return found
+                members.append(json.loads(file.read(length)))
+        return members
 
 
 def index_videos(path: Path, cache: str | None = None) -> VideoIndex:
@@ -70,11 +70,11 @@ def index_videos(path: Path, cache: str | None = None) -> VideoIndex:
     state = path.stat()
     key = fingerprints.of_values(_VERSION, state.st_size, state.st_mtime_ns)
     place = cache_folder(path, cache) / f"{path.name}.{key}.index"
-    kept = _load(place)
-    if kept is None:
-        kept = _search(path)
-        _save(place, kept)
-    return VideoIndex(path, kept["videos"], kept["categories"], kept["spans"])
+    index = _load(place)
+    if index is None:
+        index = _search(path)
+        _save(place, index)
+    return VideoIndex(path, index["videos"], index["categories"], index["spans"])
 
 
 def entries(path: Path) -> Iterator[tuple[str, int, str]]:
@@ -118,12 +118,12 @@ class _Text:
             if not self._more():
                 raise InputError(self._path, "breaks off: its JSON object does not end.", _REMEDY)
 
-    def take(self, wanted: str) -> None:
+    def take(self, character: str) -> None:
         """Pass over a character."""
-        found = self.peek()
-        if found != wanted:
+        head = self.peek()
+        if head != character:
             where = self._begin + self._at
-            raise InputError(self._path, f"expected {wanted!r} at byte {where}, found {found!r}.", _REMEDY)
+            raise InputError(self._path, f"expected {character!r} at byte {where}, found {head!r}.", _REMEDY)
         self._at += 1
 
     def listed(self) -> Iterator[tuple[int, str]]:
@@ -166,22 +166,22 @@ class _Text:
 
 
 def _search(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {"videos": [], "categories": [], "spans": {}}
+    index: dict[str, Any] = {"videos": [], "categories": [], "spans": {}}
     keys = []
     for key, first, text in entries(path):
         if key not in keys:
             keys.append(key)
         if key in ("videos", "categories"):
-            found[key].append(_parsed(text))
+            index[key].append(_parsed(text))
         elif key == "annotations" and text != "null":  # so it is in files of a hidden test set
             video = _parsed(text).get("video_id")
             if video is None:
                 raise InputError(path, f"annotation at byte {first}: expected video_id, found none.", _REMEDY)
-            found["spans"].setdefault(str(video), []).append([first, len(text)])
-    if not found["videos"]:
+            index["spans"].setdefault(str(video), []).append([first, len(text)])
+    if not index["videos"]:
         problem = f"expected a list videos, found keys {', '.join(map(str, keys)) or 'none'}."
         raise InputError(path, problem, "Give the JSON file of YouTube-VIS, not that of another set.")
-    return found
+    return index
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -198,9 +198,9 @@ def _load(place: Path) -> dict[str, Any] | None:
         return None
 
 
-def _save(place: Path, found: dict[str, Any]) -> None:
+def _save(place: Path, index: dict[str, Any]) -> None:
     """Keep an index for the next time; where that cannot be, it is made again."""
     try:
-        write_atomically(place, json.dumps(found))
+        write_atomically(place, json.dumps(index))
     except InputError:
         return

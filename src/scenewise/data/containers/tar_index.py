@@ -57,13 +57,13 @@ class Member:
         Raises:
             InputError: The shard has changed.
         """
-        wanted = self.size if most is None else min(most, self.size)
+        count = self.size if most is None else min(most, self.size)
         with reading(self.path, _EXPECTED, _REMEDY), self.path.open("rb") as file:
             file.seek(self.first)
-            found = file.read(wanted)
-        if len(found) < wanted:
-            raise InputError(self.where, f"expected {wanted} bytes, found {len(found)}.", _REMEDY)
-        return found
+            content = file.read(count)
+        if len(content) < count:
+            raise InputError(self.where, f"expected {count} bytes, found {len(content)}.", _REMEDY)
+        return content
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,11 @@ def index_shards(paths: Sequence[Path], cache: str | None = None) -> TarIndex:
         check_readable(path)
     states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     place = cache_folder(paths[0], cache) / f"{paths[0].stem}.{fingerprints.of_values(_VERSION, states)}.members"
-    kept = _load(place)
-    if kept is None:
-        kept = _search(paths)
-        _save(place, kept)
-    fields, keys, shards, places = (kept[name] for name in _ARRAYS)
+    index = _load(place)
+    if index is None:
+        index = _search(paths)
+        _save(place, index)
+    fields, keys, shards, places = (index[name] for name in _ARRAYS)
     return TarIndex(tuple(paths), tuple(fields.tolist()), keys, shards, places)
 
 
@@ -184,10 +184,10 @@ def _load(place: Path) -> dict[str, np.ndarray] | None:
         return None
 
 
-def _save(place: Path, found: dict[str, np.ndarray]) -> None:
+def _save(place: Path, index: dict[str, np.ndarray]) -> None:
     """Keep an index for the next time; where that cannot be, it is made again."""
     try:
         with atomic_file(place) as file:
-            np.savez(file, **found)  # type: ignore[arg-type]
+            np.savez(file, **index)  # type: ignore[arg-type]
     except InputError:
         return

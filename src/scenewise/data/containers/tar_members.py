@@ -102,8 +102,8 @@ def _plain_array(member: Member, span: range | None) -> np.ndarray:
     with member.path.open("rb") as file:
         file.seek(member.first)
         shape, _, dtype = _head(file)
-        taken = file.tell() - member.first
-        expected = taken + math.prod(shape) * dtype.itemsize
+        length = file.tell() - member.first
+        expected = length + math.prod(shape) * dtype.itemsize
         if expected != member.size:
             raise InputError(member.where, f"expected {expected} bytes, found {member.size}.", _REMEDY)
         file.seek(member.first)
@@ -125,10 +125,10 @@ def _array(file: Any, span: range | None) -> np.ndarray:
 
 
 def _values(file: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    wanted = math.prod(shape) * dtype.itemsize
-    content = file.read(wanted)
-    if len(content) < wanted:
-        raise EOFError(f"the array breaks off after {len(content)} of {wanted} bytes")
+    length = math.prod(shape) * dtype.itemsize
+    content = file.read(length)
+    if len(content) < length:
+        raise EOFError(f"the array breaks off after {len(content)} of {length} bytes")
     return np.frombuffer(content, dtype).reshape(shape)
 
 
@@ -151,9 +151,9 @@ def _film(member: Member, span: range | None) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "film.mp4"
         copy.write_bytes(member.content())
-        wanted = Selection() if span is None else Selection(start=span.start, stop=span.stop)
+        selection = Selection() if span is None else Selection(start=span.start, stop=span.stop)
         try:
-            with VideoFileReader(copy, wanted) as reader:
+            with VideoFileReader(copy, selection) as reader:
                 images = np.stack([frame.image for frame in reader])
         except InputError as error:
             raise InputError(member.where, error.problem, _REMEDY) from error  # which names the shard

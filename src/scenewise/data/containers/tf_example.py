@@ -110,17 +110,17 @@ class Example:
 
     def _content(self, name: str) -> tuple[int, memoryview]:
         if name not in self._features:
-            found = ", ".join(self.names())
-            raise InputError(self.where, f"expected a feature {name!r}, found {found}.", "Is it a file of another set?")
+            names = ", ".join(self.names())
+            raise InputError(self.where, f"expected a feature {name!r}, found {names}.", "Is it a file of another set?")
         return self._features[name]
 
     def _of_kind(self, name: str, kind: int) -> np.ndarray:
         self._expect(name, self._content(name)[0], kind)
         return self.array(name)
 
-    def _expect(self, name: str, found: int, kind: int) -> None:
-        if found != kind:
-            problem = f"{name}: expected {_KIND_NAMES[kind]}, found {_KIND_NAMES.get(found, 'something else')}."
+    def _expect(self, name: str, actual: int, kind: int) -> None:
+        if actual != kind:
+            problem = f"{name}: expected {_KIND_NAMES[kind]}, found {_KIND_NAMES.get(actual, 'something else')}."
             raise InputError(self.where, problem, "Is it a file of another set?")
 
     def _bytes(self, name: str, content: memoryview) -> np.ndarray:
@@ -205,9 +205,9 @@ def _varints(stream: np.ndarray) -> np.ndarray:
     lengths = ends - starts + 1
     values = np.zeros(len(ends), np.uint64)
     for place in range(int(lengths.max(initial=0))):
-        there = lengths > place
-        bits = (stream[starts[there] + place] & 127).astype(np.uint64)
-        values[there] |= bits << np.uint64(7 * place)
+        unfinished = lengths > place
+        bits = (stream[starts[unfinished] + place] & 127).astype(np.uint64)
+        values[unfinished] |= bits << np.uint64(7 * place)
     return values.view(np.int64)
 
 

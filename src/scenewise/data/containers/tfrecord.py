@@ -68,13 +68,13 @@ class RecordFile:
         self._folder = cache_folder(self.path, cache)
         self._key = _key(self.path, most, check and self.packed)  # a copy made unchecked does not count as checked
         place = self._cached("records" if self.packed else "index")
-        kept = _packed_spans(place) if self.packed else _load(place, 2)
-        if kept is None and self.packed:
-            kept = _pack(self.path, place, check, most, progress)
-        elif kept is None:
-            kept = _search(self.path, most)
-            _save(place, kept)
-        self._spans: np.ndarray = np.asarray(kept)
+        spans = _packed_spans(place) if self.packed else _load(place, 2)
+        if spans is None and self.packed:
+            spans = _pack(self.path, place, check, most, progress)
+        elif spans is None:
+            spans = _search(self.path, most)
+            _save(place, spans)
+        self._spans: np.ndarray = np.asarray(spans)
         self._opened = PerProcess(_open, str(place if self.packed else self.path))
         if not len(self._spans):
             raise InputError(self.path, "holds no record.", _REMEDY)
@@ -116,11 +116,11 @@ class RecordFile:
             of: Computes one.
         """
         place = self._cached(name)
-        kept = _load(place, 1)
-        if kept is None or len(kept) != len(self):
-            kept = np.array([of(self.example(record)) for record in range(len(self))], np.int64)
-            _save(place, kept)
-        return kept
+        values = _load(place, 1)
+        if values is None or len(values) != len(self):
+            values = np.array([of(self.example(record)) for record in range(len(self))], np.int64)
+            _save(place, values)
+        return values
 
     def _cached(self, what: str) -> Path:
         return self._folder / f"{self.path.name}.{self._key}.{what}"
@@ -189,28 +189,28 @@ def _next(file: IO[bytes] | gzip.GzipFile, head: bytes, path: Path, number: int,
     return content
 
 
-def _compare(content: bytes, stored: bytes, path: Path, number: int) -> None:
-    expected, found = int.from_bytes(stored, "little"), masked_crc32c(content)
-    if expected != found:
-        problem = f"its checksum is {found:08x}, the file says {expected:08x}."
+def _compare(content: bytes, checksum: bytes, path: Path, number: int) -> None:
+    expected, actual = int.from_bytes(checksum, "little"), masked_crc32c(content)
+    if expected != actual:
+        problem = f"its checksum is {actual:08x}, the file says {expected:08x}."
         raise InputError(f"{path}, record {number}", problem, "Get or copy the file again, or set check_crc=false.")
 
 
 def _search(path: Path, most: int | None) -> np.ndarray:
     """Return where every record of a plain file begins and how long it is, int64 (n, 2)."""
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     size, place = path.stat().st_size, 0
     with path.open("rb") as file:
-        while place < size and len(found) != most:
+        while place < size and len(spans) != most:
             head = os.pread(file.fileno(), _HEAD.size, place)
             length = _HEAD.unpack(head)[0] if len(head) == _HEAD.size else _LARGEST + 1
             end = place + _HEAD.size + length + _FOOT
             if length > _LARGEST or end > size:
-                problem = f"expected {_EXPECTED}; record {len(found)} would end at byte {end}, the file has {size}."
+                problem = f"expected {_EXPECTED}; record {len(spans)} would end at byte {end}, the file has {size}."
                 raise InputError(path, problem, _REMEDY)
-            found.append((place + _HEAD.size, length))
+            spans.append((place + _HEAD.size, length))
             place = end
-    return np.array(found, np.int64).reshape(-1, 2)
+    return np.array(spans, np.int64).reshape(-1, 2)
 
 
 def _pack(
@@ -260,10 +260,10 @@ def _key(path: Path, most: int | None, checked: bool) -> str:
 
 def _load(place: Path, axes: int) -> np.ndarray | None:
     try:
-        found = np.load(place, allow_pickle=False)
+        array = np.load(place, allow_pickle=False)
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, np.ndarray) and found.dtype == np.int64 and found.ndim == axes else None
+    return array if isinstance(array, np.ndarray) and array.dtype == np.int64 and array.ndim == axes else None
 
 
 def _save(place: Path, values: np.ndarray) -> None:

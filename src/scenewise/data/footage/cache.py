@@ -78,8 +78,16 @@ def _key(reader: VideoReader) -> str:
         states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in _files(reader.path)]
     except OSError as error:
         raise InputError(reader.path, f"cannot be read: {error.strerror}.", "Check the path.") from error
-    chosen = reader.selection
-    done = [chosen.size, chosen.crop, chosen.every, chosen.start, chosen.stop, chosen.channels, reader.size]
+    selection = reader.selection
+    done = [
+        selection.size,
+        selection.crop,
+        selection.every,
+        selection.start,
+        selection.stop,
+        selection.channels,
+        reader.size,
+    ]
     return fingerprints.of_values(_VERSION, str(reader.path.absolute()), states, done)
 
 

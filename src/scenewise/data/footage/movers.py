@@ -60,8 +60,8 @@ def movers(frames: np.ndarray, background: Background) -> Movers:
         lit = light_between(picture, seen).on(picture).clamp(0, 1)
         wall = lit + _BRIGHTNESS * brightening(seen - lit, lit)
         parts = guess((seen - wall).norm(dim=1), seen - lit, _nothing(seen), limits)
-        counts.append(parts.born.sum(1).numpy())
-        windows.append(parts.windows[parts.born][:, 2:].exp().numpy())
+        counts.append(parts.births.sum(1).numpy())
+        windows.append(parts.windows[parts.births][:, 2:].exp().numpy())
     sides = np.concatenate(windows)
     return Movers(np.concatenate(counts), sides[:, 0], sides[:, 1])
 

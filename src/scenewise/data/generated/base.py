@@ -111,8 +111,8 @@ class GeneratedSource(Source, Generic[V]):
             IndexError: The split has no such video.
             InputError: The span lies outside of the videos.
         """
-        made = self.make(indices, start, frames)
-        return made.frames, made.ids
+        videos = self.make(indices, start, frames)
+        return videos.frames, videos.ids
 
     def make(self, indices: Sequence[int], start: int = 0, frames: int | None = None, whole: bool = False) -> V:
         """Return many videos with what is known of them.
@@ -135,7 +135,7 @@ class GeneratedSource(Source, Generic[V]):
         """Return frames `first` to `stop` of many videos; arguments are checked."""
 
     @abstractmethod
-    def _samples(self, made: V) -> list[Sample]:
+    def _samples(self, videos: V) -> list[Sample]:
         """Return videos one by one, of objects that are there."""
 
 

@@ -124,18 +124,18 @@ class ShapesSource(GeneratedSource[ShapesImages]):
             origin=f"shapes after arXiv 1312.6115 (Reichert & Serre), generated with seed {config.seed}",
         )
 
-    def _samples(self, made: ShapesImages) -> list[Sample]:
-        own = np.count_nonzero(made.masks & (made.ids >= 0), (2, 3))
-        visibility = own / np.maximum(np.count_nonzero(made.masks, (2, 3)), 1)
-        return [_one(made, row, visibility[row]) for row in range(len(made.ids))]
+    def _samples(self, images: ShapesImages) -> list[Sample]:
+        visible = np.count_nonzero(images.masks & (images.ids >= 0), (2, 3))
+        visibility = visible / np.maximum(np.count_nonzero(images.masks, (2, 3)), 1)
+        return [_one(images, row, visibility[row]) for row in range(len(images.ids))]
 
     def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> ShapesImages:
         config = self.config
         draws = uniform(config.seed, self.split, indices, 1 + 3 * _MOST)
         counts = config.min_shapes + (draws[:, 0] * (config.max_shapes - config.min_shapes + 1)).astype(np.int64)
         each = draws[:, 1:].reshape(-1, 3, _MOST)[:, :, : config.max_shapes]
-        known = np.array([list(FORMS).index(name) for name in config.forms])
-        forms = known[(each[:, 0] * len(known)).astype(np.int64)]
+        allowed = np.array([list(FORMS).index(name) for name in config.forms])
+        forms = allowed[(each[:, 0] * len(allowed)).astype(np.int64)]
         room = config.size - _EXTENTS[forms] + 1  # (N, n, 2)
         corners = (each[:, 1:].transpose(0, 2, 1) * room).astype(np.int64)
         forms[np.arange(config.max_shapes) >= counts[:, None]] = -1
@@ -144,17 +144,17 @@ class ShapesSource(GeneratedSource[ShapesImages]):
         return ShapesImages(frames, ids, forms, corners, masks)
 
 
-def _one(made: ShapesImages, row: int, visibility: np.ndarray) -> Sample:
+def _one(images: ShapesImages, row: int, visibility: np.ndarray) -> Sample:
     """Return one of many images; extras are of the shapes that are there."""
-    there = made.forms[row] >= 0
+    present = images.forms[row] >= 0
     extras = {
-        "shapes": _NAMES[made.forms[row, there]],
-        "rows": made.corners[row, there, 0],
-        "columns": made.corners[row, there, 1],
-        "visibility": visibility[there],
-        "amodal": made.masks[row, there],
+        "shapes": _NAMES[images.forms[row, present]],
+        "rows": images.corners[row, present, 0],
+        "columns": images.corners[row, present, 1],
+        "visibility": visibility[present],
+        "amodal": images.masks[row, present],
     }
-    return Sample(made.frames[row], made.ids[row].astype(np.int64), extras)
+    return Sample(images.frames[row], images.ids[row].astype(np.int64), extras)
 
 
 def _stamp(forms: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:

@@ -83,9 +83,9 @@ class FilesSource(Source):
         self.records: Sequence[int] | np.ndarray = range(0)
         self._selection = Selection(config.size, config.crop)
 
-    def _settle(self, records: Sequence[int] | np.ndarray, stored: Sequence[int], **facts: Any) -> None:
+    def _settle(self, records: Sequence[int] | np.ndarray, stored_size: Sequence[int], **facts: Any) -> None:
         """Note which records are this split's and what is true of them; `stored` is (H, W, C) of an image."""
-        height, width, channels = (int(side) for side in stored)
+        height, width, channels = (int(side) for side in stored_size)
         self.records = records
         self.facts = Facts(
             channels=self.config.channels if self.config.channels and channels == 1 else channels,
@@ -108,14 +108,14 @@ class FilesSource(Source):
 
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return one record; what extras hold depends on the set and is as stored, whatever crop and size are."""
-        stored = self._read(*self._place(index, start, frames))
-        images, ids = stored.images, stored.ids
+        record = self._read(*self._place(index, start, frames))
+        images, ids = record.images, record.ids
         if not self.fitted:
             images = fit_images(images, self._selection, self.config.scaling)
             ids = None if ids is None else fit_ids(ids, self._selection)
-        drawn = np.ascontiguousarray(np.moveaxis(images, -1, 1))  # (T, H, W, C) -> (T, C, H, W)
-        frames_first = np.repeat(drawn, self.facts.channels // drawn.shape[1], axis=1)
-        return self.with_objects(Sample(frames_first, ids, stored.extras))
+        channels_first = np.ascontiguousarray(np.moveaxis(images, -1, 1))  # (T, H, W, C) -> (T, C, H, W)
+        frames_first = np.repeat(channels_first, self.facts.channels // channels_first.shape[1], axis=1)
+        return self.with_objects(Sample(frames_first, ids, record.extras))
 
     def length(self, index: int) -> int:
         """Return the number of frames of a record; the same for all unless a subclass knows better."""
@@ -162,11 +162,11 @@ def split_records(
     Raises:
         InputError: The records are not in the file, are none, or are another split's as well.
     """
-    given: tuple[int, int] | None = getattr(config, split)
-    first, stop = given or (published or {}).get(split) or time_block(split, total, SHARES)
+    setting_of_split: tuple[int, int] | None = getattr(config, split)
+    first, stop = setting_of_split or (published or {}).get(split) or time_block(split, total, SHARES)
     if not 0 <= first < stop <= total:
-        found = f"records {first} to {stop - 1}" if stop > first else "no record"
-        problem = f"split {split} has {found}; the file has {total} records."
+        span_text = f"records {first} to {stop - 1}" if stop > first else "no record"
+        problem = f"split {split} has {span_text}; the file has {total} records."
         raise InputError(config.path, problem, f"Give {split}=[first, stop] inside, or choose another split.")
     for other in SPLITS:
         span = getattr(config, other)
@@ -176,16 +176,16 @@ def split_records(
     return range(first, stop)
 
 
-def whole_file_is(config: FilesConfig, split: str, total: int, named: str) -> range:
+def whole_file_is(config: FilesConfig, split: str, total: int, name: str) -> range:
     """Return all records of a file whose name says which split it is.
 
     Raises:
         InputError: Another split is asked for, and the settings do not say which records it is to have.
     """
-    if split != named and getattr(config, split) is None:
-        remedy = f"Choose split {named}, or give {split}=[first, stop] if you mean these records."
-        raise InputError(config.path, f"is a file of the {named} split by its name; {split} was asked for.", remedy)
-    return split_records(config, split, total, {named: (0, total)})
+    if split != name and getattr(config, split) is None:
+        remedy = f"Choose split {name}, or give {split}=[first, stop] if you mean these records."
+        raise InputError(config.path, f"is a file of the {name} split by its name; {split} was asked for.", remedy)
+    return split_records(config, split, total, {name: (0, total)})
 
 
 def ids_from_masks(masks: np.ndarray) -> np.ndarray:
@@ -216,12 +216,12 @@ def check_array(path: object, name: str, array: Any, shape: Sequence[int | None]
     Raises:
         InputError: The array differs, or has no element.
     """
-    found = tuple(array.shape)
-    fits = len(found) == len(shape) and all(want in (None, have) for want, have in zip(shape, found, strict=True))
-    if not fits or 0 in found:
-        wanted = "(" + ", ".join("any" if want is None else str(want) for want in shape) + ")"
-        raise InputError(path, f"{name}: expected shape {wanted}, found {found}.", f"Expected is {layout}.")
+    actual = tuple(array.shape)
+    fits = len(actual) == len(shape) and all(want in (None, have) for want, have in zip(shape, actual, strict=True))
+    if not fits or 0 in actual:
+        kinds_text = "(" + ", ".join("any" if want is None else str(want) for want in shape) + ")"
+        raise InputError(path, f"{name}: expected shape {kinds_text}, found {actual}.", f"Expected is {layout}.")
     if array.dtype.kind not in kinds:
         words = {"b": "truth values", "i": "whole numbers", "u": "whole numbers", "f": "floats"}
-        wanted = " or ".join(dict.fromkeys(words[kind] for kind in kinds))
-        raise InputError(path, f"{name}: expected {wanted}, found type {array.dtype}.", f"Expected is {layout}.")
+        kinds_text = " or ".join(dict.fromkeys(words[kind] for kind in kinds))
+        raise InputError(path, f"{name}: expected {kinds_text}, found type {array.dtype}.", f"Expected is {layout}.")

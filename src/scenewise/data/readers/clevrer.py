@@ -58,7 +58,7 @@ _MOVING = ("location", "orientation", "velocity", "angular_velocity")
 
 
 @dataclass(frozen=True)
-class ClevrerConfig(FilesConfig):
+class ClevrerFilesConfig(FilesConfig):
     """Settings of the reader of CLEVRER; `train`, `validation` and `test` are places among a split's files."""
 
     frames: int = setting(128, "frames of a video", minimum=1)
@@ -86,7 +86,7 @@ class ClevrerConfig(FilesConfig):
         "its name, then path=FOLDER",
     ),
 )
-class ClevrerSource(FilesSource):
+class ClevrerFilesSource(FilesSource):
     """Videos of one split; only frames that are asked for are kept.
 
     Args:
@@ -97,10 +97,10 @@ class ClevrerSource(FilesSource):
         InputError: There is no video, or a folder that was named is not there.
     """
 
-    config_class = ClevrerConfig
-    config: ClevrerConfig
+    config_class = ClevrerFilesConfig
+    config: ClevrerFilesConfig
 
-    def __init__(self, config: ClevrerConfig, split: str = "train") -> None:
+    def __init__(self, config: ClevrerFilesConfig, split: str = "train") -> None:
         super().__init__(config, split)
         self._videos = _videos(self.path, split, config.skip)
         self._numbers = [_number(video) for video in self._videos]
@@ -132,20 +132,20 @@ class ClevrerSource(FilesSource):
         if not config.trim and not config.min_objects and config.max_objects is None:
             return dict.fromkeys(span, 0)
         most = math.inf if config.max_objects is None else config.max_objects
-        chosen = {}
+        files = {}
         for record in span:
             number = self._numbers[record]
             if number not in self._annotations:
                 problem = f"expected an annotation of video {number}, found none; trim and numbers of objects need it."
                 raise InputError(self.path, problem, f"Give annotations=FOLDER, or skip {number}.")
-            seen = _annotation(self._annotations[number], 0, config.frames)["seen"]
-            first, stop = shared_span(seen) if config.trim else (0, config.frames)
-            if config.min_objects <= seen.shape[1] <= most and stop - first >= config.trim:
-                chosen[record] = first
-        if not chosen:
-            asked = f"{config.min_objects} to {most} objects, all in view for {config.trim} frames"
-            raise InputError(self.path, f"no video has {asked}.", "Set a smaller trim or other numbers.")
-        return chosen
+            in_view = _annotation(self._annotations[number], 0, config.frames)["seen"]
+            first, stop = shared_span(in_view) if config.trim else (0, config.frames)
+            if config.min_objects <= in_view.shape[1] <= most and stop - first >= config.trim:
+                files[record] = first
+        if not files:
+            demand = f"{config.min_objects} to {most} objects, all in view for {config.trim} frames"
+            raise InputError(self.path, f"no video has {demand}.", "Set a smaller trim or other numbers.")
+        return files
 
     def fingerprint(self) -> str:
         """Return a hash that also changes with the masks."""
@@ -159,12 +159,12 @@ class ClevrerSource(FilesSource):
         first, stop = (
             self._begins[record] + at for at in check_span(start, frames, self.length(index), self.facts.origin)
         )
-        stored = self._read(record, first, stop)
-        ids = None if stored.ids is None else fit_ids(stored.ids, self._selection)
-        extras = dict(stored.extras)
+        pictures = self._read(record, first, stop)
+        ids = None if pictures.ids is None else fit_ids(pictures.ids, self._selection)
+        extras = dict(pictures.extras)
         if ids is not None and not self.config.predictions_as_ids:
             extras["predicted_ids"] = ids
-        frames_first = np.ascontiguousarray(np.moveaxis(stored.images, -1, 1))
+        frames_first = np.ascontiguousarray(np.moveaxis(pictures.images, -1, 1))
         return Sample(frames_first, ids if self.config.predictions_as_ids else None, extras)
 
     def _files(self) -> list[Path]:
@@ -190,8 +190,8 @@ class ClevrerSource(FilesSource):
             if number not in self._proposals:
                 problem = f"expected masks of video {number}, found none."
                 raise InputError(self.config.proposals, problem, f"Get the missing file, or skip {number}.")
-            known = [tuple(thing[key] for key in _KEY) for thing in extras.get("objects", [])]
-            ids, extras["objects_by_id"] = _predicted(self._proposals[number], known, self._stored, first, stop)
+            keys = [tuple(thing[key] for key in _KEY) for thing in extras.get("objects", [])]
+            ids, extras["objects_by_id"] = _predicted(self._proposals[number], keys, self._stored, first, stop)
         return Record(images, ids, extras)
 
 
@@ -201,8 +201,8 @@ def _videos(root: Path, split: str, skip: tuple[int, ...]) -> list[Path]:
         raise InputError(root, "no such folder.", "Give the folder that holds video_train and so on.")
     folder = next((root / name for name in _FOLDERS[split] if (root / name).is_dir()), None)
     if folder is None:
-        found = ", ".join(sorted(place.name for place in root.iterdir() if place.is_dir())) or "no folder"
-        problem = f"expected {' or '.join(_FOLDERS[split])}, found {found}."
+        folders = ", ".join(sorted(place.name for place in root.iterdir() if place.is_dir())) or "no folder"
+        problem = f"expected {' or '.join(_FOLDERS[split])}, found {folders}."
         raise InputError(root, problem, "Choose another split, or give the folder that holds these.")
     videos = {number: file for number, file in sorted(_numbered(folder, "*.mp4").items()) if number not in skip}
     if not videos:
@@ -212,9 +212,9 @@ def _videos(root: Path, split: str, skip: tuple[int, ...]) -> list[Path]:
     return list(videos.values())
 
 
-def _annotation_folder(root: Path, split: str, given: str | None) -> Path | None:
-    if given is not None:
-        return Path(given)
+def _annotation_folder(root: Path, split: str, path: str | None) -> Path | None:
+    if path is not None:
+        return Path(path)
     return next((root / name for name in _ANNOTATIONS[split] if (root / name).is_dir()), None)
 
 
@@ -224,13 +224,13 @@ def _numbered(folder: Path | None, pattern: str) -> dict[int, Path]:
         return {}
     if not folder.is_dir():
         raise InputError(folder, "no such folder.", "Check the path.")
-    found = sorted((*folder.glob(pattern), *folder.glob(f"*/{pattern}")))
-    return {_number(file): file for file in found if _NUMBER.search(file.stem)}
+    files = sorted((*folder.glob(pattern), *folder.glob(f"*/{pattern}")))
+    return {_number(file): file for file in files if _NUMBER.search(file.stem)}
 
 
 def _number(file: Path) -> int:
-    named = _NUMBER.search(file.stem)
-    return int(named[1]) if named else -1
+    number = _NUMBER.search(file.stem)
+    return int(number[1]) if number else -1
 
 
 def _json(path: Path, expected: str) -> Any:
@@ -241,38 +241,38 @@ def _json(path: Path, expected: str) -> Any:
 
 def _annotation(path: Path, first: int, stop: int) -> dict[str, Any]:
     """Return objects, their motion (T, n, 3 or 4; NaN where it is not told), whether they are seen, and collisions."""
-    known = _json(path, "a JSON annotation")
+    content = _json(path, "a JSON annotation")
     with reading(path, "object_property, motion_trajectory and collision", _REMEDY):
-        objects = sorted(known["object_property"], key=lambda thing: int(thing["object_id"]))
+        objects = sorted(content["object_property"], key=lambda thing: int(thing["object_id"]))
         rows = {int(thing["object_id"]): row for row, thing in enumerate(objects)}
-        by_frame = {int(entry["frame_id"]): entry["objects"] for entry in known["motion_trajectory"]}
-        collisions = known.get("collision", known.get("collisions", []))
-        told: dict[str, Any] = {"objects": objects, "collisions": collisions}
-        told["seen"] = np.zeros((stop - first, len(objects)), bool)
+        by_frame = {int(entry["frame_id"]): entry["objects"] for entry in content["motion_trajectory"]}
+        collisions = content.get("collision", content.get("collisions", []))
+        facts: dict[str, Any] = {"objects": objects, "collisions": collisions}
+        facts["seen"] = np.zeros((stop - first, len(objects)), bool)
         for place, frame in enumerate(range(first, stop)):
             for thing in by_frame.get(frame, []):
-                _note_motion(told, thing, place, rows[int(thing["object_id"])])
-        return told
+                _note_motion(facts, thing, place, rows[int(thing["object_id"])])
+        return facts
 
 
-def _note_motion(told: dict[str, Any], thing: dict[str, Any], place: int, row: int) -> None:
+def _note_motion(facts: dict[str, Any], thing: dict[str, Any], place: int, row: int) -> None:
     """Enter where an object is in a frame; arrays are made when a key is first met."""
-    told["seen"][place, row] = bool(thing.get("inside_camera_view", True))
+    facts["seen"][place, row] = bool(thing.get("inside_camera_view", True))
     for key in _MOVING:
         if key in thing:
-            if key not in told:
-                told[key] = np.full((*told["seen"].shape, len(thing[key])), np.nan)
-            told[key][place, row] = thing[key]
+            if key not in facts:
+                facts[key] = np.full((*facts["seen"].shape, len(thing[key])), np.nan)
+            facts[key][place, row] = thing[key]
 
 
 def _predicted(
-    path: Path, known: list[tuple[Any, ...]], size: tuple[int, int], first: int, stop: int
+    path: Path, identities: list[tuple[Any, ...]], size: tuple[int, int], first: int, stop: int
 ) -> tuple[np.ndarray, list[tuple[Any, ...]]]:
     """Return predicted ids (T, H, W) and what object each id from 1 is: (colour, material, shape)."""
     frames = _json(path, "a JSON file of predicted masks")
     with reading(path, "frames of objects with color, material, shape and mask", _REMEDY):
         listed = {_frame_number(frame, place): frame["objects"] for place, frame in enumerate(frames["frames"])}
-        keys = list(known)
+        keys = list(identities)
         for _, things in sorted(listed.items()):
             keys += [key for thing in things if (key := tuple(thing[part] for part in _KEY)) not in keys]
         ids = np.zeros((stop - first, *size), np.int64)
@@ -291,5 +291,5 @@ def _frame_number(frame: dict[str, Any], place: int) -> int:
     """Return which frame an entry is about: its index, or the number in its file's name, or its place."""
     if "frame_index" in frame:
         return int(frame["frame_index"])
-    named = _NUMBER.search(Path(str(frame.get("frame_filename", ""))).stem)
-    return int(named[1]) if named else place
+    number = _NUMBER.search(Path(str(frame.get("frame_filename", ""))).stem)
+    return int(number[1]) if number else place

@@ -86,16 +86,16 @@ class DavisSource(TreesSource):
         origin = f"DAVIS {config.year}, {config.track}, {split}, {len(records)} sequences"
         self._settle_trees(videos, masks, records, False, origin=origin)
 
-    def _twins(self, read: list[Path], videos: list[Path]) -> list[Path] | None:
+    def _twins(self, files: list[Path], videos: list[Path]) -> list[Path] | None:
         """Return the folders of masks; None for a test list, of which at most the first frames have one."""
         top = "Annotations_unsupervised" if self.config.track == "unsupervised" else "Annotations"
         hidden = (self.config.subset or _LISTS[self.split]).startswith("test")
         folder = self.path / top / self.config.resolution
-        whole = all(len(image_files(video)) == _masks_in(folder / video.name) for video in read) if hidden else True
+        whole = all(len(image_files(video)) == _masks_in(folder / video.name) for video in files) if hidden else True
         if not whole:
             return None
         folder = _folder(self.path, top, self.config.resolution)
-        missing = [video.name for video in read if not (folder / video.name).is_dir()]
+        missing = [video.name for video in files if not (folder / video.name).is_dir()]
         if missing:
             raise InputError(folder, f"expected masks of {', '.join(missing[:3])}, found none.", _REMEDY)
         return [folder / video.name for video in videos]
@@ -119,10 +119,10 @@ class DavisSource(TreesSource):
 def _folder(root: Path, top: str, resolution: str) -> Path:
     folder = root / top / resolution
     if not folder.is_dir():
-        here = root / top if (root / top).is_dir() else root
-        found = ", ".join(sorted(p.name for p in here.iterdir() if p.is_dir())[:5]) if here.is_dir() else "nothing"
-        problem = f"expected folder {top}/{resolution}, found {found or 'nothing'}."
-        raise InputError(here, problem, "Give the folder DAVIS that holds JPEGImages and Annotations.")
+        base = root / top if (root / top).is_dir() else root
+        listing = ", ".join(sorted(p.name for p in base.iterdir() if p.is_dir())[:5]) if base.is_dir() else "nothing"
+        problem = f"expected folder {top}/{resolution}, found {listing or 'nothing'}."
+        raise InputError(base, problem, "Give the folder DAVIS that holds JPEGImages and Annotations.")
     return folder
 
 
@@ -142,8 +142,8 @@ def _listed(root: Path, config: DavisConfig, split: str) -> list[str] | None:
         return list(dict.fromkeys(_sequence(line) for line in file.read_text().split("\n") if line.strip()))
     if config.subset is None and not (root / "ImageSets").is_dir():
         return None
-    found = ", ".join(sorted(p.stem for place in places if place.is_dir() for p in place.glob("*.txt"))) or "none"
-    raise InputError(places[0], f"expected list {name}.txt, found {found}.", "Set subset to one of these, or get it.")
+    listing = ", ".join(sorted(p.stem for place in places if place.is_dir() for p in place.glob("*.txt"))) or "none"
+    raise InputError(places[0], f"expected list {name}.txt, found {listing}.", "Set subset to one of these, or get it.")
 
 
 def _sequence(line: str) -> str:

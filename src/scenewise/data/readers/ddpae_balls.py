@@ -74,11 +74,11 @@ class DdpaeBallsSource(FilesSource):
         self._opened = PerProcess(_mapped, str(self._file))
         states = self._opened.get()
         check_array(self._file, "array", states, (None, None, None, 4), "fiu", _LAYOUT)
-        named = _split_of(self._file.parent)
-        if named is None:
+        split_of_folder = _split_of(self._file.parent)
+        if split_of_folder is None:
             records = split_records(config, split, len(states))
         else:
-            records = whole_file_is(config, split, len(states), named)
+            records = whole_file_is(config, split, len(states), split_of_folder)
         self._settle(
             records,
             (config.side, config.side, 1),
@@ -105,12 +105,12 @@ def _file(path: Path, split: str) -> Path:
     """Return the file: it is given, in the folder given, or in the folder there of the split."""
     if path.is_dir() and not (path / _FILE).is_file():
         folders = sorted(place.parent for place in path.glob(f"*/{_FILE}"))
-        found = [folder for folder in folders if _split_of(folder) == split]
-        if not found:
-            there = ", ".join(folder.name for folder in folders) or "nothing"
-            problem = f"expected {_FILE} of split {split}, found {there}."
+        matches = [folder for folder in folders if _split_of(folder) == split]
+        if not matches:
+            listing = ", ".join(folder.name for folder in folders) or "nothing"
+            problem = f"expected {_FILE} of split {split}, found {listing}."
             raise InputError(path, problem, "Give balls_n4_t60_ex50000 for training, balls_n4_t60_ex2000 for testing.")
-        path = found[0]
+        path = matches[0]
     file = path / _FILE if path.is_dir() else path
     check_readable(file)
     return file

@@ -91,7 +91,7 @@ class EckerSource(FilesSource):
             span,
             (height, width, channels),
             frames=config.frames or time,
-            max_objects=next((most for known, most in _MOST.items() if self._files()[0].name.startswith(known)), None),
+            max_objects=next((most for start, most in _MOST.items() if self._files()[0].name.startswith(start)), None),
             has_ids=self._spans is not None,
             origin=f"{self.path.name}, {name}, records {span.start} to {span.stop - 1}",
         )
@@ -126,9 +126,9 @@ class EckerSource(FilesSource):
                 raise InputError(where, f"expected masks of at least {time} frames, found {len(frames)}.", _REMEDY)
             numbers = _numbers(frames)
             painted = np.zeros((time, *size), np.int64)
-            for frame, known in zip(painted, frames, strict=False):
-                objects = len(known["ids"]) - int(known.get("num_bg", 0))
-                for text, identity in list(zip(known["masks"], known["ids"], strict=True))[:objects]:
+            for frame, truth in zip(painted, frames, strict=False):
+                objects = len(truth["ids"]) - int(truth.get("num_bg", 0))
+                for text, identity in list(zip(truth["masks"], truth["ids"], strict=True))[:objects]:
                     frame[decode_row_rle(text, size, where)] = numbers[identity]
         return painted
 
@@ -161,10 +161,10 @@ def decode_row_rle(text: str, size: Sequence[int], where: object = "RLE") -> np.
 
 def _numbers(frames: list[dict[str, Any]]) -> dict[Any, int]:
     """Number the objects of a video from 1 in the order of their ids, so that frames agree."""
-    known: set[Any] = set()
+    names: set[Any] = set()
     for frame in frames:
-        known |= set(frame["ids"][: len(frame["ids"]) - int(frame.get("num_bg", 0))])
-    return {identity: number for number, identity in enumerate(sorted(known), 1)}
+        names |= set(frame["ids"][: len(frame["ids"]) - int(frame.get("num_bg", 0))])
+    return {identity: number for number, identity in enumerate(sorted(names), 1)}
 
 
 def _open(path: str, split: str, key: str | None) -> tuple[str, Any]:
@@ -183,28 +183,28 @@ def _h5_array(path: str, split: str, key: str | None) -> tuple[str, Any]:
     import h5py
 
     file = open_h5(path)
-    known: dict[str, Any] = {}
-    file.visititems(lambda name, item: known.update({name: item}) if isinstance(item, h5py.Dataset) else None)
-    wanted = key.strip("/") if key else _SPLITS[split]
-    matches = [name for name in known if name == wanted] or [
-        name for name in known if not key and "/" not in name and name.endswith(f"_{wanted}")
+    arrays: dict[str, Any] = {}
+    file.visititems(lambda name, item: arrays.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    target = key.strip("/") if key else _SPLITS[split]
+    matches = [name for name in arrays if name == target] or [
+        name for name in arrays if not key and "/" not in name and name.endswith(f"_{target}")
     ]
     if len(matches) != 1:
-        found = ", ".join(f"{name} {item.shape}" for name, item in known.items()) or "nothing"
-        raise InputError(path, f"expected array {wanted!r}; found {found}.", f"Set key. {nearest(wanted, known)}")
-    return matches[0], known[matches[0]]
+        listing = ", ".join(f"{name} {item.shape}" for name, item in arrays.items()) or "nothing"
+        raise InputError(path, f"expected array {target!r}; found {listing}.", f"Set key. {nearest(target, arrays)}")
+    return matches[0], arrays[matches[0]]
 
 
 def _npy_of(folder: Path, split: str, key: str | None) -> Path:
     """Return the npy file of a split (or of a challenge set) in a folder."""
     ending = key or _SPLITS[split]
-    found = sorted(file for file in folder.glob("*.npy") if file.stem == ending or file.stem.endswith(f"_{ending}"))
-    if len(found) != 1:
+    files = sorted(file for file in folder.glob("*.npy") if file.stem == ending or file.stem.endswith(f"_{ending}"))
+    if len(files) != 1:
         names = ", ".join(file.name for file in sorted(folder.glob("*.npy"))) or "none"
         raise InputError(
             folder, f"expected one file SET_{ending}.npy; of npy files it has {names}.", "Set key or path."
         )
-    return found[0]
+    return files[0]
 
 
 def _truth_file(path: Path, split: str, config: EckerConfig) -> Path | None:

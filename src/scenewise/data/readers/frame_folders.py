@@ -129,12 +129,12 @@ class FoldersSource(FilesSource):
         self._check_size(file, image.shape[:2])
         return fit_images(image[None], self._selection, self.config.scaling)
 
-    def _check_size(self, file: Path, found: tuple[int, ...]) -> None:
-        expected, found = tuple(self._stored_size), tuple(found)
-        if self.config.size is None and found != expected:
-            problem = f"expected height and width {expected} as in the first image, found {found}."
+    def _check_size(self, file: Path, actual: tuple[int, ...]) -> None:
+        expected, actual = tuple(self._stored_size), tuple(actual)
+        if self.config.size is None and actual != expected:
+            problem = f"expected height and width {expected} as in the first image, found {actual}."
             raise InputError(file, problem, "Set size to scale all images to one size.")
-        self._selection.within((found[0], found[1]), file)
+        self._selection.within((actual[0], actual[1]), file)
 
     def _mask_files(self, video: int) -> list[Path]:
         """Return the mask of every frame of a video."""
@@ -206,12 +206,12 @@ def clean_mask(mask: np.ndarray, colours: np.ndarray, smallest: int = 4) -> np.n
     """
     from scipy import ndimage
 
-    known = np.concatenate((np.zeros((1, 3)), colours)).astype(np.float32)
-    distances = ((mask[..., None, :].astype(np.float32) - known) ** 2).sum(-1)  # (H, W, n + 1)
+    palette = np.concatenate((np.zeros((1, 3)), colours)).astype(np.float32)
+    distances = ((mask[..., None, :].astype(np.float32) - palette) ** 2).sum(-1)  # (H, W, n + 1)
     ids = distances.argmin(-1)
-    for number in range(1, len(known)):
-        parts, found = ndimage.label(ids == number)
-        areas = np.bincount(parts.ravel(), minlength=found + 1)
+    for number in range(1, len(palette)):
+        parts, count = ndimage.label(ids == number)
+        areas = np.bincount(parts.ravel(), minlength=count + 1)
         ids[(areas < smallest)[parts] & (parts > 0)] = 0
     return ids
 
@@ -220,23 +220,25 @@ def _videos(root: Path, split: str, shares: tuple[float, float, float]) -> list[
     """Return the folders of a split: those in its own folder, or its share of all."""
     if not root.is_dir():
         raise InputError(root, "no such folder.", "Give a folder of videos, each a folder of images.")
-    there = {name: root / alias for name, names in _SPLIT_FOLDERS.items() for alias in names if (root / alias).is_dir()}
-    if there and not any(image_files(folder) for folder in there.values()):
-        if split not in there:
+    folders = {
+        name: root / alias for name, names in _SPLIT_FOLDERS.items() for alias in names if (root / alias).is_dir()
+    }
+    if folders and not any(image_files(folder) for folder in folders.values()):
+        if split not in folders:
             raise InputError(
-                root, f"has no folder for split {split}, found {', '.join(there)}.", "Choose one of these."
+                root, f"has no folder for split {split}, found {', '.join(folders)}.", "Choose one of these."
             )
-        found = _with_images(there[split])
+        videos = _with_images(folders[split])
     else:
-        found = _with_images(root)
-        first, stop = time_block(split, len(found), shares)
-        if found and first >= stop:
-            problem = f"its {len(found)} videos leave none for split {split} with shares {tuple(shares)}."
+        videos = _with_images(root)
+        first, stop = time_block(split, len(videos), shares)
+        if videos and first >= stop:
+            problem = f"its {len(videos)} videos leave none for split {split} with shares {tuple(shares)}."
             raise InputError(root, problem, "Change shares or add videos.")
-        found = found[first:stop]
-    if not found:
+        videos = videos[first:stop]
+    if not videos:
         raise InputError(root, "expected folders of images, found none.", "See root/video/frame.png.")
-    return found
+    return videos
 
 
 def _with_images(folder: Path) -> list[Path]:
@@ -267,10 +269,10 @@ def _codes(image: np.ndarray) -> np.ndarray:
 
 def _distinct_colours(files: list[Path]) -> np.ndarray:
     """Return the sorted codes of all colours other than black in some masks."""
-    found: set[int] = set()
+    codes: set[int] = set()
     for file in files:
-        found |= set(np.unique(_codes(load_image(file))).tolist())
-        if len(found) > _MOST_COLOURS:
+        codes |= set(np.unique(_codes(load_image(file))).tolist())
+        if len(codes) > _MOST_COLOURS:
             problem = f"expected one colour per object, found more than {_MOST_COLOURS} in {file.parent.name}."
             raise InputError(file, problem, "Compression has changed the colours; set masks_are=palette or clean them.")
-    return np.array(sorted(found - {0}), np.int64)
+    return np.array(sorted(codes - {0}), np.int64)

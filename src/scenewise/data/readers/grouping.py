@@ -52,7 +52,7 @@ class GroupingConfig(FilesConfig):
         obtain="github.com/Qwlouse/Binding tells where its data lie, then path=shapes.h5",
     ),
 )
-class ShapesSource(FilesSource):
+class ShapesFileSource(FilesSource):
     """Shapes in Binding's file, each image a video of one frame.
 
     Args:
@@ -72,8 +72,8 @@ class ShapesSource(FilesSource):
         self._opened = PerProcess(open_h5, config.path)
         images, groups = self._arrays()
         total = images.shape[1]
-        kept = total - max(1, round(total * _VALIDATION)) if total > 1 else total
-        blocks = {"train": (0, kept), "validation": (kept, total), "test": (0, total)}
+        train = total - max(1, round(total * _VALIDATION)) if total > 1 else total
+        blocks = {"train": (0, train), "validation": (train, total), "test": (0, total)}
         span = split_records(config, self.split, total, blocks)
         self._settle(
             span,
@@ -88,9 +88,9 @@ class ShapesSource(FilesSource):
     def _arrays(self) -> tuple[Any, Any]:
         file = self._opened.get()
         if self._group not in file:
-            found = ", ".join(file) or "nothing"
+            listing = ", ".join(file) or "nothing"
             remedy = "Use source rnem-h5." if "training" in file else f"Expected is {_BINDING}."
-            raise InputError(self.path, f"expected group {self._group!r}, found {found}.", remedy)
+            raise InputError(self.path, f"expected group {self._group!r}, found {listing}.", remedy)
         group = file[self._group]
         images = h5_array(self.path, group, "default", _BINDING)
         groups = h5_array(self.path, group, "groups", _BINDING)

@@ -76,12 +76,12 @@ class ImageFoldersSource(FilesSource):
 
     def __init__(self, config: ImageFoldersConfig, split: str = "train") -> None:
         super().__init__(config, split)
-        own = next((self.path / name for name in _FOLDERS[split] if (self.path / name).is_dir()), None)
-        root = own or self.path
+        folder = next((self.path / name for name in _FOLDERS[split] if (self.path / name).is_dir()), None)
+        root = folder or self.path
         self._images = _images(root, config)
         self._mask_folder = None if config.masks is None else _mask_folder(root, config.masks, self._images[0])
         total = len(self._images)
-        records = own_records(config, split, total) if own else split_records(config, split, total)
+        records = own_records(config, split, total) if folder else split_records(config, split, total)
         self._stored_size = load_image(self._images[records.start]).shape[:2]
         self._settle(
             records,
@@ -117,16 +117,16 @@ class ImageFoldersSource(FilesSource):
         """Return the mask of an image, or those of its entities."""
         folder, stem = self._mask_folder or self.path, self._images[record].stem
         if _IMAGE in stem:
-            found = natural_order(list(folder.glob(f"{stem.replace(_IMAGE, _MASK)}_*.png")))
+            masks = natural_order(list(folder.glob(f"{stem.replace(_IMAGE, _MASK)}_*.png")))
         else:
-            named = [folder / f"{stem}{ending}" for ending in (self._images[record].suffix, ".png", ".npy")]
-            found = [file for file in named if file.is_file()][:1]
-        if not found:
+            candidates = [folder / f"{stem}{ending}" for ending in (self._images[record].suffix, ".png", ".npy")]
+            masks = [file for file in candidates if file.is_file()][:1]
+        if not masks:
             problem = f"expected a mask of {self._images[record].name}, found none."
             raise InputError(
                 folder, problem, "Images and masks go by equal names; set masks to none if there are none."
             )
-        return found
+        return masks
 
     def _ids(self, files: list[Path], size: tuple[int, int]) -> np.ndarray:
         """Return ids, int64 (H, W)."""
@@ -145,12 +145,12 @@ def _images(root: Path, config: ImageFoldersConfig) -> list[Path]:
     if not root.is_dir():
         raise InputError(root, "no such folder.", "Give the folder that holds images and masks.")
     folder = root / config.images if (root / config.images).is_dir() else root
-    found = [file for file in image_files(folder) if _MASK not in file.stem]
-    if not found:
-        there = ", ".join(sorted(place.name for place in root.iterdir())[:5]) or "nothing"
-        problem = f"expected images in {config.images}, found {there}."
+    images = [file for file in image_files(folder) if _MASK not in file.stem]
+    if not images:
+        listing = ", ".join(sorted(place.name for place in root.iterdir())[:5]) or "nothing"
+        problem = f"expected images in {config.images}, found {listing}."
         raise InputError(root, problem, "Set images to the name of the folder that has them.")
-    return found
+    return images
 
 
 def _mask_folder(root: Path, name: str, image: Path) -> Path:
@@ -158,8 +158,8 @@ def _mask_folder(root: Path, name: str, image: Path) -> Path:
         return root / name
     if any(image.parent.glob(f"*{_MASK}*.png")):
         return image.parent
-    found = ", ".join(sorted(place.name for place in root.iterdir() if place.is_dir())[:5]) or "nothing"
-    raise InputError(root, f"expected folder {name}, found {found}.", "Set masks to its name, or to none.")
+    listing = ", ".join(sorted(place.name for place in root.iterdir() if place.is_dir())[:5]) or "nothing"
+    raise InputError(root, f"expected folder {name}, found {listing}.", "Set masks to its name, or to none.")
 
 
 def _values(file: Path) -> np.ndarray:
@@ -176,16 +176,16 @@ def _values(file: Path) -> np.ndarray:
 def _colour_ids(file: Path, colours: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
     """Number colours in ascending order, the background 0."""
     codes = colours.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    found = np.unique(codes)
-    if len(found) > _MOST_COLOURS:
-        problem = f"expected one colour per object, found {len(found)}."
+    values = np.unique(codes)
+    if len(values) > _MOST_COLOURS:
+        problem = f"expected one colour per object, found {len(values)}."
         raise InputError(file, problem, "Compression has changed the colours; get masks as PNG files.")
     ground = (background[0] << 16) | (background[1] << 8) | background[2]
-    if ground not in found:
-        few = ", ".join(str((int(code) >> 16, int(code) >> 8 & 255, int(code) & 255)) for code in found[:5])
+    if ground not in values:
+        few = ", ".join(str((int(code) >> 16, int(code) >> 8 & 255, int(code) & 255)) for code in values[:5])
         problem = f"expected the background {tuple(background)}, found colours {few}."
         raise InputError(file, problem, "Set background to the one that is.")
-    others = found[found != ground]
+    others = values[values != ground]
     return np.where(codes == ground, 0, np.searchsorted(others, codes) + 1)
 
 

@@ -70,11 +70,11 @@ class KubricSource(ClipsSource):
 
     def __init__(self, config: KubricConfig, split: str = "train") -> None:
         super().__init__(config, split)
-        own = next((self.path / name for name in _FOLDERS[split] if (self.path / name).is_dir()), None)
-        self._scenes = _scenes(own or self.path)
+        folder = next((self.path / name for name in _FOLDERS[split] if (self.path / name).is_dir()), None)
+        self._scenes = _scenes(folder or self.path)
         self._colours: dict[int, np.ndarray] = {}
         total = len(self._scenes)
-        records = own_records(config, split, total) if own else split_records(config, split, total)
+        records = own_records(config, split, total) if folder else split_records(config, split, total)
         self._settle_clips(
             records,
             load_image(_layer(self._scenes[records.start], "rgba")[0]).shape[:2],
@@ -115,13 +115,13 @@ class KubricSource(ClipsSource):
         return np.where(codes == 0, 0, np.searchsorted(table, codes) + 1).astype(np.int64)
 
     def _more(self, video: int, span: range) -> dict[str, Any]:
-        told = {}
+        facts = {}
         for name in ("metadata", "events"):
             file = self._scenes[video] / f"{name}.json"
             if file.is_file():
                 with reading(file, "a JSON file", _REMEDY):
-                    told[name] = json.loads(file.read_bytes())
-        return told
+                    facts[name] = json.loads(file.read_bytes())
+        return facts
 
 
 def _scenes(root: Path) -> list[Path]:
@@ -130,12 +130,12 @@ def _scenes(root: Path) -> list[Path]:
         raise InputError(root, "no such folder.", "Give a folder of Kubric's scenes.")
     if _layer(root, "rgba"):
         return [root]
-    found = natural_order([place for place in root.iterdir() if place.is_dir() and _layer(place, "rgba")])
-    if not found:
-        there = ", ".join(sorted(place.name for place in root.iterdir())[:5]) or "nothing"
-        problem = f"expected SCENE/rgba_00000.png, found {there}."
+    videos = natural_order([place for place in root.iterdir() if place.is_dir() and _layer(place, "rgba")])
+    if not videos:
+        listing = ", ".join(sorted(place.name for place in root.iterdir())[:5]) or "nothing"
+        problem = f"expected SCENE/rgba_00000.png, found {listing}."
         raise InputError(root, problem, "Of MOVi as published (TFRecord files), use source movi.")
-    return found
+    return videos
 
 
 def _layer(scene: Path, kind: str) -> list[Path]:
@@ -163,13 +163,13 @@ def _codes(colours: np.ndarray) -> np.ndarray:
 
 def _all_colours(files: list[Path]) -> np.ndarray:
     """Return the sorted codes of all colours other than black in the segmentations of a scene."""
-    found: set[int] = set()
+    codes: set[int] = set()
     for file in files:
         values = _values(file)
         if values.ndim != 3:
             raise InputError(file, "expected colours as in the scene's other segmentations, found ids.", _REMEDY)
-        found |= set(np.unique(_codes(values)).tolist())
-        if len(found) > _MOST_COLOURS:
+        codes |= set(np.unique(_codes(values)).tolist())
+        if len(codes) > _MOST_COLOURS:
             problem = f"expected one colour per object, found more than {_MOST_COLOURS} in the scene."
             raise InputError(file, problem, "Compression has changed the colours; render it again.")
-    return np.array(sorted(found - {0}), np.int64)
+    return np.array(sorted(codes - {0}), np.int64)

@@ -111,12 +111,12 @@ class MoviSource(FilesSource):
         self._ends = np.cumsum([len(shard) for shard in self._shards])
         total = int(self._ends[-1])
         first = self._example(0)
-        time, stored = _shape(first)
+        time, size = _shape(first)
         span = split_records(config, split, total, {split: (0, total)})
         name = self._shards[0].path.name.partition("-")[0]
         self._settle(
             span,
-            stored,
+            size,
             frames=time,
             max_objects=config.most_ids or _MOST.get(name),
             has_ids="segmentations" in first,
@@ -132,16 +132,16 @@ class MoviSource(FilesSource):
 
     def _read(self, record: int, first: int, stop: int) -> Record:
         example = self._example(record)
-        _, stored = _shape(example, self.facts.frames)
-        images = _pictures(example, "video", first, stop, stored)
+        _, size = _shape(example, self.facts.frames)
+        images = _pictures(example, "video", first, stop, size)
         ids = None
         if self.facts.has_ids:
-            ids = _pictures(example, "segmentations", first, stop, (*stored[:2], 1))[..., 0].astype(np.int64)
+            ids = _pictures(example, "segmentations", first, stop, (*size[:2], 1))[..., 0].astype(np.int64)
             if self.config.most_ids is not None:
                 ids[ids > self.config.most_ids] = 0
         extras = _known(example, int(self.facts.frames or 0), first, stop)
         for layer in self.config.layers:
-            extras[layer] = _layer(example, layer, first, stop, int(self.facts.frames or 0), stored[:2])
+            extras[layer] = _layer(example, layer, first, stop, int(self.facts.frames or 0), size[:2])
         if "metadata/video_name" in example:
             extras["video"] = bytes(example.strings("metadata/video_name")[0]).decode("utf-8", "replace")
         return Record(images, ids, {**extras, "record": record})
@@ -150,21 +150,23 @@ class MoviSource(FilesSource):
 def _shard_files(path: Path, split: str, partial: bool) -> list[Path]:
     """Return the files of a split in order; all of them, unless a part will do."""
     if path.is_file():
-        named = _SHARD.search(path.name)
-        if named and named[2] != split:
-            raise InputError(path, f"is a file of split {named[2]}, {split} was asked for.", "Choose that split.")
+        match = _SHARD.search(path.name)
+        if match and match[2] != split:
+            raise InputError(path, f"is a file of split {match[2]}, {split} was asked for.", "Choose that split.")
         return [path]
     if not path.is_dir():
         raise InputError(
             path, "no such file or folder.", "Give the folder of movi_a-train.tfrecord-00000-of-... files."
         )
-    found: dict[tuple[str, str, int], list[Path]] = defaultdict(list)
+    shards: dict[tuple[str, str, int], list[Path]] = defaultdict(list)
     for file in sorted(path.iterdir()):
-        if named := _SHARD.match(file.name):
-            found[named[1], named[2], int(named[4])].append(file)
-    sets = {key: files for key, files in found.items() if key[1] == split}
+        if match := _SHARD.match(file.name):
+            shards[match[1], match[2], int(match[4])].append(file)
+    sets = {key: files for key, files in shards.items() if key[1] == split}
     if len(sets) != 1:
-        kinds = ", ".join(f"{name}-{which} ({len(files)} files)" for (name, which, _), files in found.items()) or "none"
+        kinds = (
+            ", ".join(f"{name}-{which} ({len(files)} files)" for (name, which, _), files in shards.items()) or "none"
+        )
         problem = f"expected files of one set like movi_a-{split}.tfrecord-00000-of-00xxx; found {kinds}."
         raise InputError(path, problem, "Choose a split that is there, one set per folder.")
     (_, _, count), files = next(iter(sets.items()))
@@ -176,12 +178,12 @@ def _shard_files(path: Path, split: str, partial: bool) -> list[Path]:
 
 def _shape(example: Example, frames: int | None = None) -> tuple[int, tuple[int, int, int]]:
     """Return the number of frames and (H, W, 3), as its first picture tells."""
-    found = example.strings("video")
-    if not found or frames not in (None, len(found)):
-        problem = f"video: expected {frames or 'some'} pictures, found {len(found)}."
+    videos = example.strings("video")
+    if not videos or frames not in (None, len(videos)):
+        problem = f"video: expected {frames or 'some'} pictures, found {len(videos)}."
         raise InputError(example.where, problem, "Is it a file of another set?")
-    height, width, _ = _picture(example, "video", found[0]).shape
-    return len(found), (height, width, 3)
+    height, width, _ = _picture(example, "video", videos[0]).shape
+    return len(videos), (height, width, 3)
 
 
 def _pictures(example: Example, name: str, first: int, stop: int, shape: tuple[int, int, int]) -> np.ndarray:
@@ -210,20 +212,20 @@ def _picture(example: Example, name: str, content: memoryview) -> np.ndarray:
 def _known(example: Example, time: int, first: int, stop: int) -> dict[str, Any]:
     """Return what is known of instances and of the camera."""
     count = int(example.ints("metadata/num_instances")[0]) if "metadata/num_instances" in example else None
-    known: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     for key in example.names():
         group, _, name = key.partition("/")
         if group == "instances" and "/" not in name and count:
-            known[name] = _of_instances(example, key, name, count, time, first, stop)
+            facts[name] = _of_instances(example, key, name, count, time, first, stop)
         elif group == "camera":
-            known[f"camera_{name}"] = _of_camera(example, key, name, time, first, stop)
+            facts[f"camera_{name}"] = _of_camera(example, key, name, time, first, stop)
         elif key.startswith("events/collisions/"):
-            known.setdefault("collisions", {})[key.rpartition("/")[2]] = _of_collisions(example, key)
+            facts.setdefault("collisions", {})[key.rpartition("/")[2]] = _of_collisions(example, key)
     if count and "instances/bboxes/ragged_flat_values" in example:
-        known["boxes"] = _boxes(example, count, time)[first:stop]
+        facts["boxes"] = _boxes(example, count, time)[first:stop]
     if count is not None:
-        known["instances"] = count
-    return known
+        facts["instances"] = count
+    return facts
 
 
 def _of_instances(example: Example, key: str, name: str, count: int, time: int, first: int, stop: int) -> Any:
@@ -277,13 +279,13 @@ def _boxes(example: Example, count: int, time: int) -> np.ndarray:
 def _layer(example: Example, name: str, first: int, stop: int, time: int, size: tuple[int, int]) -> np.ndarray:
     """Return depth (T, H, W) or flow (T, H, W, 2: rows, columns), float32 in the units of its range."""
     if name == "depth":
-        stored = _pictures(example, name, first, stop, (*size, 1))[..., 0]
+        raw = _pictures(example, name, first, stop, (*size, 1))[..., 0]
     else:
         values = example.array(name)
         values = values.view("<u2") if values.dtype == np.uint8 else values
         if values.size != time * size[0] * size[1] * 2:
             problem = f"{name}: expected {time} x {size[0]} x {size[1]} x 2 values, found {values.size}."
             raise InputError(example.where, problem, "Leave it out of layers.")
-        stored = values.reshape(time, *size, 2)[first:stop]
+        raw = values.reshape(time, *size, 2)[first:stop]
     low, high = example.floats(f"metadata/{name}_range")
-    return (stored.astype(np.float32) / 65535 * (high - low) + low).astype(np.float32)
+    return (raw.astype(np.float32) / 65535 * (high - low) + low).astype(np.float32)

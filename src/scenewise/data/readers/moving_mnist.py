@@ -25,7 +25,7 @@ _REMEDY = "It may be incomplete; get or copy it again."
 
 
 @dataclass(frozen=True)
-class MovingMnistConfig(FilesConfig):
+class MovingMnistFileConfig(FilesConfig):
     """Settings of the reader; papers that train on a part of this file name it by `train` and `test`."""
 
     axes: str | None = setting(
@@ -45,7 +45,7 @@ class MovingMnistConfig(FilesConfig):
         "test set",
     ),
 )
-class MovingMnistSource(FilesSource):
+class MovingMnistFileSource(FilesSource):
     """Clips of the file.
 
     Args:
@@ -56,11 +56,11 @@ class MovingMnistSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
-    config_class = MovingMnistConfig
+    config_class = MovingMnistFileConfig
     default_split = "test"
-    config: MovingMnistConfig
+    config: MovingMnistFileConfig
 
-    def __init__(self, config: MovingMnistConfig, split: str = "test") -> None:
+    def __init__(self, config: MovingMnistFileConfig, split: str = "test") -> None:
         super().__init__(config, split)
         check_readable(self.path)
         self._opened = PerProcess(_mapped, config.path)

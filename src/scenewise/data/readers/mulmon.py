@@ -50,7 +50,7 @@ _FACTORS = ("shape", "size", "color", "material", "rotation", "3d_coords")
 
 
 @dataclass(frozen=True)
-class MulmonConfig(FilesConfig):
+class MulmonFileConfig(FilesConfig):
     """Settings of the reader of multi-view scenes."""
 
     silhouettes: bool = setting(False, "put the full outline of every object into extras, (V, N, H, W) in stored size")
@@ -83,7 +83,7 @@ class MulmonSource(FilesSource):
         InputError: A file is missing, damaged or of another layout.
     """
 
-    config_class = MulmonConfig
+    config_class = MulmonFileConfig
     object_keys = ObjectKeys(
         shape="shape",
         colour="color",
@@ -97,7 +97,7 @@ class MulmonSource(FilesSource):
     @classmethod
     def create(cls, name: str, split: str, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:
         """Return the reader of the file or folder, GQN-Jaco's where it is HDF5; see `Source.create`."""
-        config = build(MulmonConfig, settings, f"source {name}")
+        config = build(MulmonFileConfig, settings, f"source {name}")
         kind = JacoSource if Path(config.path).suffix.lower() in (".h5", ".hdf5") else MulmonSource
         return kind(config, split)
 
@@ -109,9 +109,9 @@ class MulmonSource(FilesSource):
         raw = (path / "images").is_dir() and (path / "scenes").is_dir()
         return raw or any(any(path.glob(f"*_{name}.json")) for name in ("train", "val*", "test"))
 
-    config: MulmonConfig
+    config: MulmonFileConfig
 
-    def __init__(self, config: MulmonConfig, split: str = "train") -> None:
+    def __init__(self, config: MulmonFileConfig, split: str = "train") -> None:
         super().__init__(config, split)
         raw = (self.path / "images").is_dir()
         index = None if raw else _index_file(self.path, split)
@@ -141,18 +141,18 @@ class MulmonSource(FilesSource):
 
     def _read(self, record: int, first: int, stop: int) -> Record:
         images, masks = self._arrays(record, first, stop)
-        known = self._known(record)
-        where, objects = self._where(record), known["count"]
+        facts = self._known(record)
+        where, objects = self._where(record), facts["count"]
         if masks.shape[3] <= objects:
             problem = f"expected masks of 1 + {objects} channels as the JSON file has objects, found {masks.shape}."
             raise InputError(where, problem, "Do the JSON file and the scene belong together?")
-        orders = known.pop("depth_orders")[first:stop]
-        known = {key: value[first:stop] if key in _PER_VIEW else value for key, value in known.items()}
-        if not len(images) == len(masks) == len(orders) == len(known["cameras"]) == stop - first:
-            found = f"{len(images)} images, {len(orders)} depth orders and {len(known['cameras'])} cameras"
-            raise InputError(where, f"views {first} to {stop - 1}: expected one each, found {found}.", _REMEDY)
+        orders = facts.pop("depth_orders")[first:stop]
+        facts = {key: value[first:stop] if key in _PER_VIEW else value for key, value in facts.items()}
+        if not len(images) == len(masks) == len(orders) == len(facts["cameras"]) == stop - first:
+            counts = f"{len(images)} images, {len(orders)} depth orders and {len(facts['cameras'])} cameras"
+            raise InputError(where, f"views {first} to {stop - 1}: expected one each, found {counts}.", _REMEDY)
         ids = np.stack([_ids(view[..., 0], order, where) for view, order in zip(masks, orders, strict=True)])
-        extras = {**known, "views": np.arange(first, stop), "record": record}
+        extras = {**facts, "views": np.arange(first, stop), "record": record}
         if self.config.silhouettes:
             extras["silhouettes"] = np.moveaxis(masks[..., 1 : 1 + objects], 3, 1) > 0
         return Record(to_uint8(np.ascontiguousarray(images[..., :3]), where), ids, extras)
@@ -198,8 +198,8 @@ class MulmonSource(FilesSource):
             )
             objects = scene["objects"]
             factors = {key: [thing[key] for thing in objects] for key in _FACTORS if all(key in t for t in objects)}
-            known = {"cameras": cameras, "viewpoints": viewpoints(cameras), "count": len(objects)}
-            return {**known, "depth_orders": scene["depth_orders"], **factors}
+            facts = {"cameras": cameras, "viewpoints": viewpoints(cameras), "count": len(objects)}
+            return {**facts, "depth_orders": scene["depth_orders"], **factors}
 
 
 class JacoSource(FilesSource):
@@ -213,14 +213,16 @@ class JacoSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
-    def __init__(self, config: MulmonConfig, split: str = "train") -> None:
+    def __init__(self, config: MulmonFileConfig, split: str = "train") -> None:
         super().__init__(config, split)
         self._opened = PerProcess(open_h5, config.path)
         images, _ = self._arrays()
         total, count, height, width, _ = images.shape
-        named = next((name for name in ("train", "test") if self.path.stem.endswith(f"_{name}")), self.split)
-        if named != self.split and getattr(config, self.split) is None:
-            raise InputError(self.path, f"is the {named} file; {self.split} was asked for.", f"Choose split {named}.")
+        split_of_name = next((name for name in ("train", "test") if self.path.stem.endswith(f"_{name}")), self.split)
+        if split_of_name != self.split and getattr(config, self.split) is None:
+            raise InputError(
+                self.path, f"is the {split_of_name} file; {self.split} was asked for.", f"Choose split {split_of_name}."
+            )
         self._settle(
             split_records(config, self.split, total, {self.split: (0, total)}),
             (height, width, 3),
@@ -240,8 +242,8 @@ class JacoSource(FilesSource):
     def _read(self, record: int, first: int, stop: int) -> Record:
         images, views = self._arrays()
         with reading(f"{self.path}, scene {record}", "images that can be read", _REMEDY):
-            shown = to_uint8(np.asarray(images[record, first:stop]), f"{self.path}, scene {record}")
-            return Record(shown, None, {"viewpoints": np.asarray(views[record, first:stop]), "record": record})
+            pictures = to_uint8(np.asarray(images[record, first:stop]), f"{self.path}, scene {record}")
+            return Record(pictures, None, {"viewpoints": np.asarray(views[record, first:stop]), "record": record})
 
     def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
         record, first, stop = self._place(index, start, frames)
@@ -284,12 +286,12 @@ def _index_file(path: Path, split: str) -> Path:
             )
         return path
     names = {"train": "train", "validation": "val*", "test": "test"}
-    found = sorted(path.glob(f"*_{names[split]}.json"))
-    if len(found) != 1:
-        there = ", ".join(file.name for file in sorted(path.glob("*.json"))) or "no JSON file"
-        problem = f"expected one *_{names[split]}.json, or {_RAW}; found {there}."
+    files = sorted(path.glob(f"*_{names[split]}.json"))
+    if len(files) != 1:
+        listing = ", ".join(file.name for file in sorted(path.glob("*.json"))) or "no JSON file"
+        problem = f"expected one *_{names[split]}.json, or {_RAW}; found {listing}."
         raise InputError(path, problem, "Choose another split, or name one file as path.")
-    return found[0]
+    return files[0]
 
 
 def _packed_scenes(index: Path) -> list[dict[str, Any]]:
@@ -300,10 +302,10 @@ def _packed_scenes(index: Path) -> list[dict[str, Any]]:
     for number, scene in enumerate(scenes):
         missing = [key for key in ("data_path", "depth_orders", "objects") if key not in scene]
         if missing:
-            found = ", ".join(scene)
+            keys = ", ".join(scene)
             raise InputError(
                 f"{index}, scene {number}",
-                f"expected {missing[0]}, found {found}.",
+                f"expected {missing[0]}, found {keys}.",
                 f"Expected is {_PACKED} per scene.",
             )
     return scenes
@@ -339,8 +341,8 @@ def _views(root: Path, scene: Path) -> list[tuple[Path, Path]]:
 def _stacked(scene: Path, views: list[np.ndarray]) -> np.ndarray:
     shapes = dict.fromkeys(view.shape for view in views)
     if len(shapes) > 1:
-        found = " and ".join(str(shape) for shape in shapes)
-        raise InputError(scene, f"expected images and masks of one shape in all views, found {found}.", _REMEDY)
+        shapes_text = " and ".join(str(shape) for shape in shapes)
+        raise InputError(scene, f"expected images and masks of one shape in all views, found {shapes_text}.", _REMEDY)
     return np.stack(views)
 
 
@@ -362,10 +364,10 @@ def _load(path: Path, allow_pickle: bool) -> tuple[np.ndarray, np.ndarray]:
         remedy = "Set allow_pickle=true if you trust the file, since it can run programs; or save it with np.savez."
         raise InputError(path, "expected an npz archive, found what may be a pickled mapping.", remedy)
     with reading(path, _PACKED, _REMEDY):
-        found = np.load(path, allow_pickle=pickled)
-        known = found.item() if isinstance(found, np.ndarray) else dict(found)
-        missing = [name for name in ("images", "masks") if name not in known]
+        content = np.load(path, allow_pickle=pickled)
+        table = content.item() if isinstance(content, np.ndarray) else dict(content)
+        missing = [name for name in ("images", "masks") if name not in table]
         if missing:
-            listing = ", ".join(known) or "nothing"
+            listing = ", ".join(table) or "nothing"
             raise InputError(path, f"expected {missing[0]}, found {listing}.", f"Expected is {_PACKED}.")
-        return np.asarray(known["images"]), np.asarray(known["masks"])
+        return np.asarray(table["images"]), np.asarray(table["masks"])

@@ -39,7 +39,7 @@ _NAME = "multi-object-tfrecords"
 
 
 @dataclass(frozen=True)
-class Layout:
+class RecordLayout:
     """How one of the sets is stored.
 
     Attributes:
@@ -62,17 +62,17 @@ class Layout:
 
 
 LAYOUTS = {
-    "multi-dsprites-binarized": Layout((64, 64, 1), True, ("x", "visibility")),
-    "multi-dsprites-coloured": Layout((64, 64, 3), True, ("x", "visibility")),
-    "objects-room": Layout((64, 64, 3), lacks=("x",), backgrounds=4),
-    "clevr": Layout(
+    "multi-dsprites-binarized": RecordLayout((64, 64, 1), True, ("x", "visibility")),
+    "multi-dsprites-coloured": RecordLayout((64, 64, 3), True, ("x", "visibility")),
+    "objects-room": RecordLayout((64, 64, 3), lacks=("x",), backgrounds=4),
+    "clevr": RecordLayout(
         (240, 320, 3),
         total=100_000,
         published=((0, 70_000), (70_000, 85_000), (85_000, 100_000)),
         needs=("visibility",),
     ),
-    "tetrominoes": Layout((35, 35, 3), needs=("x", "visibility")),
-    "cater": Layout((64, 64, 3), total=0),
+    "tetrominoes": RecordLayout((35, 35, 3), needs=("x", "visibility")),
+    "cater": RecordLayout((64, 64, 3), total=0),
 }
 """Layouts by name; CATER's is told by its several frames."""
 
@@ -189,12 +189,12 @@ class MultiObjectSource(FilesSource):
         if low <= 0 and high >= entities:
             return span
         counts = self._file.table(f"objects-{self._entities_last:d}", self._count)[span.start : span.stop]
-        chosen = span.start + np.flatnonzero((counts >= low) & (counts <= high))
-        if not len(chosen):
-            found = f"{counts.min()} to {counts.max()}"
-            problem = f"no record of split {self.split} has {low} to {high} objects; they have {found}."
+        records = span.start + np.flatnonzero((counts >= low) & (counts <= high))
+        if not len(records):
+            counts_text = f"{counts.min()} to {counts.max()}"
+            problem = f"no record of split {self.split} has {low} to {high} objects; they have {counts_text}."
             raise InputError(self.config.path, problem, "Change fewest_objects and most_objects.")
-        return chosen
+        return records
 
     def _count(self, example: Example) -> int:
         """Return the number of entities that are there and no background."""
@@ -226,9 +226,9 @@ class MultiObjectSource(FilesSource):
         raise InputError(example.where, "masks: expected one entity per pixel, found several.", remedy)
 
     def _expect_length(self, example: Example, name: str, expected: int) -> None:
-        found = len(example.uint8(name))
-        if found != expected:
-            problem = f"{name}: expected {expected} bytes as in the first record, found {found}."
+        length = len(example.uint8(name))
+        if length != expected:
+            problem = f"{name}: expected {expected} bytes as in the first record, found {length}."
             raise InputError(example.where, problem, "The file mixes sets or is damaged.")
 
     def _factors(self, example: Example, entities: int) -> dict[str, Any]:
@@ -244,17 +244,17 @@ class MultiObjectSource(FilesSource):
         return factors
 
 
-def _recognised(example: Example, wanted: str | None) -> tuple[str, tuple[int, int, int, int]]:
+def _recognised(example: Example, layout_name: str | None) -> tuple[str, tuple[int, int, int, int]]:
     """Return the name of the set that a record belongs to, and (T, H, W, C) of its images."""
     length = len(example.uint8("image"))
     for name, layout in LAYOUTS.items():
         time, rest = divmod(length, int(np.prod(layout.image)))
-        known = all(key in example for key in layout.needs) and not any(key in example for key in layout.lacks)
-        if known and not rest and (time > 1 if name == "cater" else time == 1) and wanted in (None, name):
+        matches = all(key in example for key in layout.needs) and not any(key in example for key in layout.lacks)
+        if matches and not rest and (time > 1 if name == "cater" else time == 1) and layout_name in (None, name):
             return name, (time, *layout.image)
     features = ", ".join(example.names())
     problem = (
-        f"expected {wanted or 'one of ' + ', '.join(LAYOUTS)}; found image of {length} bytes, features {features}."
+        f"expected {layout_name or 'one of ' + ', '.join(LAYOUTS)}; found image of {length} bytes, features {features}."
     )
     raise InputError(example.where, problem, "Give a file of these sets, or another variant.")
 

@@ -51,7 +51,7 @@ class MultiObjectH5Config(FilesConfig):
 
 
 @dataclass(frozen=True)
-class _Arrays:
+class _ImageArrays:
     """The arrays of a split: images (N, H, W, C), masks or ids, and all others of the same N."""
 
     images: Any
@@ -130,7 +130,7 @@ class MultiObjectH5Source(FilesSource):
         return [self.path, _twin(self.path, self.config.masks)] if self.path.suffix == ".npy" else [self.path]
 
 
-def _open(path: str, masks: str | None, split: str) -> _Arrays:
+def _open(path: str, masks: str | None, split: str) -> _ImageArrays:
     """Open the arrays of a split and check them; nothing of them is read."""
     place = Path(path)
     if place.is_dir() or place.suffix == ".npy":
@@ -143,13 +143,13 @@ def _open(path: str, masks: str | None, split: str) -> _Arrays:
         return _checked(path, group, "imgs", "masks", _MORL)
     if "image" in file or "mask" in file:
         return _checked(path, file, "image", "mask", _LIBRARY)
-    found = ", ".join(file) or "nothing"
-    raise InputError(path, f"expected {_MORL}, or {_LIBRARY}; found {found}.", "Is it a file of another set?")
+    listing = ", ".join(file) or "nothing"
+    raise InputError(path, f"expected {_MORL}, or {_LIBRARY}; found {listing}.", "Is it a file of another set?")
 
 
-def _checked(path: str, group: Any, images: str, masks: str, layout: str) -> _Arrays:
-    stored, masked = h5_array(path, group, images, layout), h5_array(path, group, masks, layout)
-    total, height, width = _image_shape(path, images, stored, layout)
+def _checked(path: str, group: Any, images: str, masks: str, layout: str) -> _ImageArrays:
+    pictures, masked = h5_array(path, group, images, layout), h5_array(path, group, masks, layout)
+    total, height, width = _image_shape(path, images, pictures, layout)
     shape = (total, None, height, width, 1) if masks == "masks" else (total, height, width, 1)
     check_array(path, masks, masked, shape, "buif", layout)
     others = {
@@ -157,36 +157,34 @@ def _checked(path: str, group: Any, images: str, masks: str, layout: str) -> _Ar
         for name, values in _flat(group).items()
         if name not in (images, masks) and values.shape[:1] == (total,)
     }
-    return _Arrays(stored, masked, others)
+    return _ImageArrays(pictures, masked, others)
 
 
-def _image_shape(path: object, name: str, stored: Any, layout: str) -> tuple[int, int, int]:
-    check_array(path, name, stored, (None, None, None, None), "uif", layout)
-    if stored.shape[3] not in (1, 3):
-        raise InputError(
-            path, f"{name}: expected 1 or 3 channels last, found {stored.shape}.", f"Expected is {layout}."
-        )
-    return stored.shape[0], stored.shape[1], stored.shape[2]
+def _image_shape(path: object, name: str, array: Any, layout: str) -> tuple[int, int, int]:
+    check_array(path, name, array, (None, None, None, None), "uif", layout)
+    if array.shape[3] not in (1, 3):
+        raise InputError(path, f"{name}: expected 1 or 3 channels last, found {array.shape}.", f"Expected is {layout}.")
+    return array.shape[0], array.shape[1], array.shape[2]
 
 
 def _flat(group: Any) -> dict[str, Any]:
     """Return all arrays of a group and of groups in it, by their last name."""
     import h5py
 
-    found: dict[str, Any] = {}
-    group.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
-    return found
+    labels: dict[str, Any] = {}
+    group.visititems(lambda name, item: labels.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    return labels
 
 
-def _open_npy(path: Path, masks: str | None, split: str) -> _Arrays:
+def _open_npy(path: Path, masks: str | None, split: str) -> _ImageArrays:
     """Open GENESIS's files, or two files that are named, as memory maps."""
     if path.is_dir():
-        found = sorted(path.glob(f"{_PREFIXES[split]}_images_rand4*.npy"))
-        if len(found) != 1:
+        files = sorted(path.glob(f"{_PREFIXES[split]}_images_rand4*.npy"))
+        if len(files) != 1:
             names = ", ".join(sorted(file.name for file in path.glob("*.npy"))) or "none"
             problem = f"expected one {_PREFIXES[split]}_images_rand4*.npy; of npy files it has {names}."
             raise InputError(path, problem, "Choose another split, or keep one kind of files in the folder.")
-        images, twin = found[0], _twin(found[0], None)
+        images, twin = files[0], _twin(files[0], None)
     else:
         images, twin = path, _twin(path, masks)
     arrays = []
@@ -197,7 +195,7 @@ def _open_npy(path: Path, masks: str | None, split: str) -> _Arrays:
             arrays.append(np.load(file, mmap_mode="r", allow_pickle=False))
     total, height, width = _image_shape(images, "images", arrays[0], _GENESIS)
     check_array(twin, "masks", arrays[1], (total, height, width, 1), "bui", _GENESIS)
-    return _Arrays(arrays[0], arrays[1], {})
+    return _ImageArrays(arrays[0], arrays[1], {})
 
 
 def _twin(images: Path, masks: str | None) -> Path:
@@ -208,12 +206,12 @@ def _twin(images: Path, masks: str | None) -> Path:
     return twin
 
 
-def _is_library(arrays: _Arrays) -> bool:
+def _is_library(arrays: _ImageArrays) -> bool:
     """Return whether the arrays hold all splits."""
     return hasattr(arrays.masks, "parent") and arrays.masks.name.rpartition("/")[2] == "mask"
 
 
-def _most_ids(arrays: _Arrays, span: range) -> int:
+def _most_ids(arrays: _ImageArrays, span: range) -> int:
     """Return the largest id: by the number of masks, or `visibility`, or else as seen in the first records."""
     if arrays.masks.ndim == 5:
         return int(arrays.masks.shape[1]) - 1
@@ -237,8 +235,8 @@ def _bytes(image: np.ndarray, where: str) -> np.ndarray:
     if image.dtype == np.uint8:
         return image
     if not (image.min() >= 0 and image.max() <= 255):
-        found = f"{image.min():g} to {image.max():g}"
-        raise InputError(where, f"expected values from 0 to 255, found {found}.", "Is it a file of another set?")
+        values_text = f"{image.min():g} to {image.max():g}"
+        raise InputError(where, f"expected values from 0 to 255, found {values_text}.", "Is it a file of another set?")
     if image.dtype.kind == "f" and (image != np.rint(image)).any():
         if image.max() > 1:
             raise InputError(

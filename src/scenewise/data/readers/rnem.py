@@ -37,7 +37,7 @@ _LAYOUT = "the R-NEM layout has groups training, validation, test with features 
 
 
 @dataclass(frozen=True)
-class RnemConfig(FilesConfig):
+class RnemFileConfig(FilesConfig):
     """Settings of the R-NEM reader; `train`, `validation` and `test` are places in the group of that split."""
 
     mode: str = setting("stored", "stored: frames as they are; colour: paint the ids", choices=("stored", "colour"))
@@ -73,8 +73,8 @@ class RnemSource(FilesSource):
         InputError: The file is missing, damaged or of another layout.
     """
 
-    config_class = RnemConfig
-    config: RnemConfig
+    config_class = RnemFileConfig
+    config: RnemFileConfig
     default_split = "test"
     object_keys = ObjectKeys(
         position="positions",
@@ -86,7 +86,7 @@ class RnemSource(FilesSource):
         """Return whether a file is named as HDF5 files are; which arrays it has is seen when it is opened."""
         return path.suffix.lower() in (".h5", ".hdf5")
 
-    def __init__(self, config: RnemConfig, split: str = "test") -> None:
+    def __init__(self, config: RnemFileConfig, split: str = "test") -> None:
         super().__init__(config, split)
         self._opened = PerProcess(_open, config.path)
         with _reading(config.path):
@@ -129,9 +129,9 @@ class RnemSource(FilesSource):
         """Return the group of this split in a file opened by this process."""
         file = self._opened.get()
         if GROUPS[self.split] not in file:
-            found = ", ".join(file) or "nothing"
+            listing = ", ".join(file) or "nothing"
             remedy = "Choose another split." if set(file) & set(GROUPS.values()) else f"({_LAYOUT}.)"
-            raise InputError(self.config.path, f"expected group {GROUPS[self.split]!r}, found {found}.", remedy)
+            raise InputError(self.config.path, f"expected group {GROUPS[self.split]!r}, found {listing}.", remedy)
         return file[GROUPS[self.split]]
 
     def _slice(self, array: h5py.Dataset, record: int, first: int, stop: int) -> np.ndarray:

@@ -84,11 +84,11 @@ class SavSource(ClipsSource):
         if absent and not config.ids_only:
             problem = f"expected {absent[0]}.mp4 beside its masks, found none ({len(absent)} are missing)."
             raise InputError(self._masks[records.start].parent, problem, "Get them, or set ids_only=true.")
-        known = self._known(records.start)
+        annotation = self._known(records.start)
         black = f"; {len(absent)} without frames (black): ids only" if absent else ""
         self._settle_clips(
             records,
-            (known["video_height"], known["video_width"]),
+            (annotation["video_height"], annotation["video_width"]),
             max_objects=None,
             overlap="ignore" if config.overlap == "ignore" else "top",
             origin=f"SA-V {self.path.name}, {config.masklets}, {split}, {len(records)} videos{black}",
@@ -111,8 +111,8 @@ class SavSource(ClipsSource):
     def _count(self, video: int) -> int:
         """Return the number of frames with masks, from the head of the file where it tells."""
         with reading(self._masks[video], "a file of masklets", _REMEDY), self._masks[video].open("rb") as file:
-            told = _FRAMES.search(file.read(_HEAD))
-        return math.ceil(int(told[1]) / _STEP) if told else len(self._known(video)["masklet"])
+            match = _FRAMES.search(file.read(_HEAD))
+        return math.ceil(int(match[1]) / _STEP) if match else len(self._known(video)["masklet"])
 
     def _known(self, video: int) -> dict[str, Any]:
         """Return what the JSON file of a video holds; that of the last video is kept."""
@@ -122,32 +122,32 @@ class SavSource(ClipsSource):
 
     def _images(self, video: int, span: range) -> Iterator[np.ndarray]:
         if not self._film(video).is_file():
-            known = self._known(video)
+            annotation = self._known(video)
             for _ in span:
-                yield np.zeros((int(known["video_height"]), int(known["video_width"]), 3), np.uint8)
+                yield np.zeros((int(annotation["video_height"]), int(annotation["video_width"]), 3), np.uint8)
             return
-        wanted = Selection(every=_STEP, start=_STEP * span.start, stop=_STEP * (span.stop - 1) + 1)
-        with VideoFileReader(self._film(video), wanted) as reader:
+        selection = Selection(every=_STEP, start=_STEP * span.start, stop=_STEP * (span.stop - 1) + 1)
+        with VideoFileReader(self._film(video), selection) as reader:
             for frame in reader:
                 yield frame.image
 
     def _labels(self, video: int, span: range) -> Iterator[np.ndarray]:
-        known = self._known(video)
-        size = (int(known["video_height"]), int(known["video_width"]))
+        annotation = self._known(video)
+        size = (int(annotation["video_height"]), int(annotation["video_width"]))
         for frame in span:
-            if frame >= len(known["masklet"]):
-                problem = f"masklet: expected frames to {span.stop - 1}, found {len(known['masklet'])}."
+            if frame >= len(annotation["masklet"]):
+                problem = f"masklet: expected frames to {span.stop - 1}, found {len(annotation['masklet'])}."
                 raise InputError(self._masks[video], problem, _REMEDY)
             masks = [
                 (place + 1, stored_mask(rle, size, f"{self._masks[video]}, masklet[{frame}]"))
-                for place, rle in enumerate(known["masklet"][frame])
+                for place, rle in enumerate(annotation["masklet"][frame])
             ]
             yield paint_masks([(number, mask) for number, mask in masks if mask is not None], size, self.config.overlap)
 
     def _more(self, video: int, span: range) -> dict[str, Any]:
-        known = self._known(video)
+        annotation = self._known(video)
         return {
-            "masklet_id": list(known["masklet_id"]),
+            "masklet_id": list(annotation["masklet_id"]),
             "film_frames": np.array(span) * _STEP,
             "has_frames": self._film(video).is_file(),
         }
@@ -162,8 +162,8 @@ def _mask_files(root: Path, kind: str) -> list[Path]:
     else:
         raise InputError(root, "no such file or folder.", "Give the folder with NAME.mp4 and NAME_manual.json.")
     if not root_files or not root_files[0].name.endswith(f"_{kind}.json"):
-        found = ", ".join(sorted(place.name for place in root.iterdir())[:3]) or "nothing"
-        problem = f"expected files NAME_{kind}.json, found {found}."
+        listing = ", ".join(sorted(place.name for place in root.iterdir())[:3]) or "nothing"
+        problem = f"expected files NAME_{kind}.json, found {listing}."
         raise InputError(
             root, problem, "Set masklets to manual or auto, or unpack the set (of val and test: as davis)."
         )
@@ -173,12 +173,12 @@ def _mask_files(root: Path, kind: str) -> list[Path]:
 def _masklets(path: Path) -> dict[str, Any]:
     check_readable(path)
     with reading(path, "a JSON file of masklets", _REMEDY):
-        known = json.loads(path.read_bytes())
-    missing = [key for key in _KEYS if not isinstance(known, dict) or key not in known]
+        annotation = json.loads(path.read_bytes())
+    missing = [key for key in _KEYS if not isinstance(annotation, dict) or key not in annotation]
     if missing:
-        found = ", ".join(list(known)[:6]) if isinstance(known, dict) else type(known).__name__
-        raise InputError(path, f"expected keys {', '.join(missing)}, found {found}.", "Is it a file of SA-V?")
-    frames = known["masklet"]
+        listing = ", ".join(list(annotation)[:6]) if isinstance(annotation, dict) else type(annotation).__name__
+        raise InputError(path, f"expected keys {', '.join(missing)}, found {listing}.", "Is it a file of SA-V?")
+    frames = annotation["masklet"]
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, list) for frame in frames):
         raise InputError(path, "masklet: expected a list of masks for every fourth frame, found none.", _REMEDY)
-    return known
+    return annotation

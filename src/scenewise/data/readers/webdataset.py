@@ -141,27 +141,27 @@ class WebdatasetSource(FilesSource):
 
     def _field(self, record: int, names: tuple[str, ...]) -> str | None:
         """Return the field of a sample that has the first of some names."""
-        there = {named(field)[0]: field for field in self._index.has(record) if named(field)[1] in ENCODINGS}
-        return next((there[name] for name in names if name in there), None)
+        fields = {named(field)[0]: field for field in self._index.has(record) if named(field)[1] in ENCODINGS}
+        return next((fields[name] for name in names if name in fields), None)
 
     def _frames_field(self, record: int) -> str:
         names = _FRAMES if self.config.images is None else (named(self.config.images)[0],)
         field = self._field(record, names)
         if field is None:
-            found = ", ".join(self._index.has(record)[:8]) or "none"
-            problem = f"expected field {' or '.join(names[:2])}, found {found}."
-            made = "What `scenewise data make` wrote is read by source made."
-            raise InputError(self._where(record), problem, f"{_REMEDY} {made}")
+            listing = ", ".join(self._index.has(record)[:8]) or "none"
+            problem = f"expected field {' or '.join(names[:2])}, found {listing}."
+            remedy = "What `scenewise data make` wrote is read by source made."
+            raise InputError(self._where(record), problem, f"{_REMEDY} {remedy}")
         return field
 
-    def _ids_field(self, record: int, needed: bool) -> str | None:
+    def _ids_field(self, record: int, required: bool) -> str | None:
         if self.config.ids == "off":
             return None
         names = _IDS if self.config.ids is None else (named(self.config.ids)[0],)
         field = self._field(record, names)
-        if field is None and needed:
-            found = ", ".join(self._index.has(record)[:8]) or "none"
-            problem = f"expected field {' or '.join(names[:3])}, found {found}."
+        if field is None and required:
+            listing = ", ".join(self._index.has(record)[:8]) or "none"
+            problem = f"expected field {' or '.join(names[:3])}, found {listing}."
             raise InputError(self._where(record), problem, "Set ids to one of these, or ids=off.")
         return field
 
@@ -192,8 +192,8 @@ class WebdatasetSource(FilesSource):
         if named(field)[1] == "mp4":
             return self.config.frames
         sizes = self._index.places[np.asarray(records), self._index.fields.index(field), 2]
-        still = not self._is_video(records.start, field)
-        return self._shape(records.start)[0] if still or (sizes == sizes[0]).all() else None
+        image = not self._is_video(records.start, field)
+        return self._shape(records.start)[0] if image or (sizes == sizes[0]).all() else None
 
     def _read(self, record: int, first: int, stop: int) -> Record:
         self._check_size(record)
@@ -228,54 +228,54 @@ class WebdatasetSource(FilesSource):
 
     def _ids(self, member: Member, images: np.ndarray, span: range | None) -> tuple[np.ndarray, dict[str, Any]]:
         """Return ids (T, H, W) and what is known of instances."""
-        stored = decode(member, span)
-        stored = stored if span is not None else stored[None]
-        kind = _kind(member, stored, images) if self.config.ids_are == "found" else self.config.ids_are
+        array = decode(member, span)
+        array = array if span is not None else array[None]
+        kind = _kind(member, array, images) if self.config.ids_are == "found" else self.config.ids_are
         size = images.shape[:3]
-        if stored.dtype.kind not in "bui":
-            raise InputError(member.where, f"expected whole numbers, found type {stored.dtype}.", _REMEDY)
-        if kind == "ids" and stored.shape in (size, (*size, 1)):
-            ids = stored.reshape(size).astype(np.int64)
+        if array.dtype.kind not in "bui":
+            raise InputError(member.where, f"expected whole numbers, found type {array.dtype}.", _REMEDY)
+        if kind == "ids" and array.shape in (size, (*size, 1)):
+            ids = array.reshape(size).astype(np.int64)
             return np.where(ids == self.config.void, -1, ids) if self.config.void is not None else ids, {}
-        if kind == "instances" and stored.ndim == 4 and stored.shape[:3] == size:
-            return self._painted(stored)
-        if kind == "one-hot" and (masks := _entities_first(stored, size)) is not None:
+        if kind == "instances" and array.ndim == 4 and array.shape[:3] == size:
+            return self._painted(array)
+        if kind == "one-hot" and (masks := _entities_first(array, size)) is not None:
             return ids_from_masks(masks), {"entities": masks.shape[1]}
-        problem = f"expected {kind} of frames {size}, found shape {stored.shape}."
+        problem = f"expected {kind} of frames {size}, found shape {array.shape}."
         raise InputError(member.where, problem, "Set ids_are, or ids to another field.")
 
-    def _painted(self, stored: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    def _painted(self, array: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """Number instances by their place; the value of a mask is its category (0 where it is in no frame read)."""
-        size = (stored.shape[1], stored.shape[2])
+        size = (array.shape[1], array.shape[2])
         painted = [
-            paint_masks([(n + 1, frame[..., n] > 0) for n in range(stored.shape[3])], size, self.config.overlap)
-            for frame in stored
+            paint_masks([(n + 1, frame[..., n] > 0) for n in range(array.shape[3])], size, self.config.overlap)
+            for frame in array
         ]
-        return np.stack(painted), {"categories": stored.max((0, 1, 2)).astype(np.int64)}
+        return np.stack(painted), {"categories": array.max((0, 1, 2)).astype(np.int64)}
 
-    def _more(self, record: int, taken: tuple[str | None, ...], span: range | None) -> dict[str, Any]:
+    def _more(self, record: int, fields: tuple[str | None, ...], span: range | None) -> dict[str, Any]:
         """Decode other fields than the taken ones: those that are asked for, or all that are small."""
-        wanted, found = self.config.extras, {}
+        names, extras = self.config.extras, {}
         for field in self._index.has(record):
             name, encoding = named(field)
-            asked = wanted is not None and (name in wanted or field in wanted)
-            small = wanted is None and encoding in ENCODINGS and self._member(record, field).size <= _SMALL
-            if field not in taken and (asked or small):
+            explicit = names is not None and (name in names or field in names)
+            small = names is None and encoding in ENCODINGS and self._member(record, field).size <= _SMALL
+            if field not in fields and (explicit or small):
                 part = span if name in _PER_FRAME and encoding in ("npy", "npy.gz") else None
-                found[name] = decode(self._member(record, field), part)
-        missing = [name for name in wanted or () if named(name)[0] not in found]
+                extras[name] = decode(self._member(record, field), part)
+        missing = [name for name in names or () if named(name)[0] not in extras]
         if missing:
-            there = ", ".join(self._index.has(record))
-            raise InputError(self._where(record), f"expected field {missing[0]}, found {there}.", "Correct extras.")
-        return found
+            listing = ", ".join(self._index.has(record))
+            raise InputError(self._where(record), f"expected field {missing[0]}, found {listing}.", "Correct extras.")
+        return extras
 
 
-def _kind(member: Member, stored: np.ndarray, images: np.ndarray) -> str:
+def _kind(member: Member, array: np.ndarray, images: np.ndarray) -> str:
     """Return what a field of ids is, by its name and number of axes."""
-    if stored.ndim == 5:
+    if array.ndim == 5:
         return "one-hot"
     name = named(member.name.rpartition("/")[2].partition(".")[2])[0]
-    many = stored.ndim == images.ndim and stored.shape[-1] > 1
+    many = array.ndim == images.ndim and array.shape[-1] > 1
     return "instances" if many and not name.startswith("mask") else "ids"
 
 
@@ -299,22 +299,22 @@ def _shards(root: Path, split: str) -> tuple[list[Path], str | None]:
     shards = _tars(root)
     by_name = {path: _split_in(path.name) for path in shards}
     if any(by_name.values()):
-        chosen = [path for path, name in by_name.items() if name == split]
-        if not chosen:
-            found = ", ".join(sorted({str(name) for name in by_name.values()}))
-            raise InputError(root, f"expected shards of split {split}, found {found}.", "Choose one of these.")
-        return chosen, split
-    return shards, next((known for known, names in _FOLDERS.items() if root.name in names), None)
+        of_split = [path for path, name in by_name.items() if name == split]
+        if not of_split:
+            listing = ", ".join(sorted({str(name) for name in by_name.values()}))
+            raise InputError(root, f"expected shards of split {split}, found {listing}.", "Choose one of these.")
+        return of_split, split
+    return shards, next((split_name for split_name, names in _FOLDERS.items() if root.name in names), None)
 
 
 def _split_in(name: str) -> str | None:
-    found = _IN_NAME.search(name)
-    return next((split for split, names in _FOLDERS.items() if found and found[1] in names), None)
+    match = _IN_NAME.search(name)
+    return next((split for split, names in _FOLDERS.items() if match and match[1] in names), None)
 
 
 def _tars(folder: Path) -> list[Path]:
     shards = natural_order(list(folder.glob("*.tar"))) if folder.is_dir() else []
     if not shards:
-        found = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) if folder.is_dir() else "no folder"
-        raise InputError(folder, f"expected shards *.tar, found {found or 'nothing'}.", "Unpack or get them.")
+        listing = ", ".join(sorted(p.name for p in folder.iterdir())[:5]) if folder.is_dir() else "no folder"
+        raise InputError(folder, f"expected shards *.tar, found {listing or 'nothing'}.", "Unpack or get them.")
     return shards

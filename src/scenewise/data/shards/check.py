@@ -43,13 +43,13 @@ class Finding:
 
 
 def check(
-    path: Path, again: int = 8, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    path: Path, samples: int = 8, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> list[Finding]:
     """Compare all checksums and counts, and some videos with new ones.
 
     Args:
         path: A made folder, or the folder of one of its splits.
-        again: How many videos of each split are made again.
+        samples: How many videos of each split are made again.
         seed: Which ones.
         progress: Called with shards looked at, and all of a split.
 
@@ -60,10 +60,10 @@ def check(
         InputError: There is no made folder, or a split is not whole.
     """
     folders = list(made.made_splits(path).values()) or [path]
-    return [_check(folder, again, seed, progress) for folder in folders]
+    return [_check(folder, samples, seed, progress) for folder in folders]
 
 
-def _check(folder: Path, again: int, seed: int, progress: Callable[[int, int], None] | None) -> Finding:
+def _check(folder: Path, samples: int, seed: int, progress: Callable[[int, int], None] | None) -> Finding:
     manifest = made.read_manifest(folder)
     finding = Finding(folder, len(manifest.shards), manifest.plan.samples)
     for number, shard in enumerate(manifest.shards, 1):
@@ -76,27 +76,27 @@ def _check(folder: Path, again: int, seed: int, progress: Callable[[int, int], N
     for shard in manifest.shards:
         if shard.name not in finding.broken:
             _count(source, shard, finding)
-    _compare(source, manifest, finding, min(again, len(source)), seed)
+    _compare(source, manifest, finding, min(samples, len(source)), seed)
     return finding
 
 
 def _count(source: MadeSource, shard: made.Shard, finding: Finding) -> None:
     """Compare the number of videos in a file with the noted one."""
     try:
-        found = len(source.rows(shard.first // source.plan.shard))
+        count = len(source.rows(shard.first // source.plan.shard))
     except InputError as error:
         finding.broken[shard.name] = error.problem
         return
-    if found != shard.samples:
-        finding.broken[shard.name] = f"has {found} videos instead of {shard.samples}"
+    if count != shard.samples:
+        finding.broken[shard.name] = f"has {count} videos instead of {shard.samples}"
 
 
-def _compare(source: MadeSource, manifest: Manifest, finding: Finding, again: int, seed: int) -> None:
+def _compare(source: MadeSource, manifest: Manifest, finding: Finding, samples: int, seed: int) -> None:
     """Make some videos again, of shards that are not known to be broken."""
     original = _original(manifest, finding)
     if original is None:
         return
-    for index in np.random.default_rng(seed).permutation(len(source))[:again].tolist():
+    for index in np.random.default_rng(seed).permutation(len(source))[:samples].tolist():
         shard = manifest.shards[index // manifest.plan.shard]
         if shard.name not in finding.broken:
             finding.compared += 1

@@ -20,7 +20,7 @@ SUFFIXES = (".h5",)
 
 
 def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragged: bool) -> None:
-    """Write a shard; see `Layout`."""
+    """Write a shard; see `ShardLayout`."""
     import h5py
 
     with h5py.File(files[".h5"], "w") as file:
@@ -30,15 +30,15 @@ def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragg
 
 def _create(file: Any, name: str, array: np.ndarray) -> None:
     text = array.dtype.kind == "U"
-    stored = np.char.encode(array, "utf-8") if text and array.size else array
-    stored = np.zeros(array.shape, "S1") if stored.dtype.kind == "U" else stored
-    stored = stored.astype("S1") if stored.dtype == "S0" else stored
+    values = np.char.encode(array, "utf-8") if text and array.size else array
+    values = np.zeros(array.shape, "S1") if values.dtype.kind == "U" else values
+    values = values.astype("S1") if values.dtype == "S0" else values
     packed: dict[str, Any] = {}
-    if stored.ndim > 1 and stored.size:
-        packed = {"chunks": (1, *stored.shape[1:]), "compression": "gzip", "compression_opts": 1, "shuffle": True}
-    made = file.create_dataset(name, data=stored, **packed)
+    if values.ndim > 1 and values.size:
+        packed = {"chunks": (1, *values.shape[1:]), "compression": "gzip", "compression_opts": 1, "shuffle": True}
+    dataset = file.create_dataset(name, data=values, **packed)
     if text:
-        made.attrs["dtype"] = array.dtype.str
+        dataset.attrs["dtype"] = array.dtype.str
 
 
 class _Texts:
@@ -49,11 +49,11 @@ class _Texts:
         self.shape, self.dtype = dataset.shape, np.dtype(dataset.attrs["dtype"])
 
     def __getitem__(self, cut: Any) -> np.ndarray:
-        found = np.asarray(self._dataset[cut])
-        return np.char.decode(found, "utf-8").astype(self.dtype) if found.size else np.zeros(found.shape, self.dtype)
+        values = np.asarray(self._dataset[cut])
+        return np.char.decode(values, "utf-8").astype(self.dtype) if values.size else np.zeros(values.shape, self.dtype)
 
 
-class _Arrays(Mapping[str, Any]):
+class _ShardArrays(Mapping[str, Any]):
     """Datasets of a file by name, opened when first asked for."""
 
     def __init__(self, path: Path) -> None:
@@ -78,12 +78,17 @@ class _Arrays(Mapping[str, Any]):
         return len(self._names)
 
 
-class Rows:
-    """A shard, opened for reading in this process; see `layouts.Rows`."""
+def read(files: Mapping[str, Path]) -> Hdf5Rows:
+    """Open a shard, from its files by suffix; see `layouts.ShardLayout`."""
+    return Hdf5Rows(files)
+
+
+class Hdf5Rows:
+    """A shard, opened for reading in this process; see `layouts.ShardRows`."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._path = files[".h5"]
-        self._opened = (os.getpid(), _Arrays(self._path))
+        self._opened = (os.getpid(), _ShardArrays(self._path))
 
     def __len__(self) -> int:
         return int(self._here()["frames"].shape[0])
@@ -98,11 +103,11 @@ class Rows:
         return unpack(self._here(), row, span)
 
     def extra(self, row: int, name: str, span: Span) -> Any:
-        """Return one extra of a video; see `layouts.Rows`."""
+        """Return one extra of a video; see `layouts.ShardRows`."""
         return unpack_extra(self._here(), row, name, span)
 
-    def _here(self) -> _Arrays:
+    def _here(self) -> _ShardArrays:
         """Return the arrays of a file that this process opened; HDF5 does not survive a fork."""
         if self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), _Arrays(self._path))
+            self._opened = (os.getpid(), _ShardArrays(self._path))
         return self._opened[1]

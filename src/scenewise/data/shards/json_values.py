@@ -35,19 +35,19 @@ def encode(value: Any) -> Any:
     )
 
 
-def decode(stored: Any) -> Any:
+def decode(value: Any) -> Any:
     """Return what `encode` was given."""
-    if isinstance(stored, list):
-        return [decode(part) for part in stored]
-    if not isinstance(stored, dict):
-        return stored
-    if "tuple" in stored:
-        return tuple(decode(part) for part in stored["tuple"])
-    if "dict" in stored:
-        return {decode(key): decode(part) for key, part in stored["dict"]}
-    if "bytes" in stored:
-        return base64.b64decode(stored["bytes"])
-    return _to_array(stored)
+    if isinstance(value, list):
+        return [decode(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if "tuple" in value:
+        return tuple(decode(part) for part in value["tuple"])
+    if "dict" in value:
+        return {decode(key): decode(part) for key, part in value["dict"]}
+    if "bytes" in value:
+        return base64.b64decode(value["bytes"])
+    return _to_array(value)
 
 
 def _of_array(value: np.ndarray | np.generic) -> dict[str, Any]:
@@ -58,10 +58,10 @@ def _of_array(value: np.ndarray | np.generic) -> dict[str, Any]:
     return {"array": content, "dtype": value.dtype.str, "shape": list(value.shape), "listed": exact, **single}
 
 
-def _to_array(stored: dict[str, Any]) -> Any:
-    kind = np.dtype(stored["dtype"])
-    if stored["listed"]:
-        array = np.array(stored["array"], kind).reshape(stored["shape"])
+def _to_array(value: dict[str, Any]) -> Any:
+    kind = np.dtype(value["dtype"])
+    if value["listed"]:
+        array = np.array(value["array"], kind).reshape(value["shape"])
     else:
-        array = np.frombuffer(base64.b64decode(stored["array"]), kind).reshape(stored["shape"]).copy()
-    return array[()] if stored.get("scalar") else array
+        array = np.frombuffer(base64.b64decode(value["array"]), kind).reshape(value["shape"]).copy()
+    return array[()] if value.get("scalar") else array

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from scenewise.data.shards.packing import Span
 
 LAYOUTS = ("npy", "hdf5", "webdataset")
-"""Names of the ways, each a module beside this one with `SUFFIXES`, `write` and `Rows`."""
+"""Names of the ways, each a module beside this one with `SUFFIXES`, `write` and `read`."""
 
 
-class Rows(Protocol):
+class ShardRows(Protocol):
     """The videos of one shard, opened for reading."""
 
     def __len__(self) -> int:
@@ -34,19 +34,20 @@ class Rows(Protocol):
         """Return one of a video's flattened extras, decoding no frame and no other extra; None where it has none."""
 
 
-class Layout(Protocol):
+class ShardLayout(Protocol):
     """One way to store shards.
 
     Attributes:
         SUFFIXES: What the names of a shard's files end with.
-        Rows: Opens a shard, from its files by suffix.
     """
 
     SUFFIXES: tuple[str, ...]
-    Rows: Any
 
     def write(self, files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragged: bool) -> None:
         """Write a shard into files given by suffix; `first` is the number of its first video."""
+
+    def read(self, files: Mapping[str, Path]) -> ShardRows:
+        """Open a shard, from its files by suffix."""
 
 
 def layout(name: str) -> Any:

@@ -30,7 +30,7 @@ _READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Plan:
+class ShardPlan:
     """Everything that decides the bytes of a folder; the number of processes does not.
 
     Attributes:
@@ -96,7 +96,7 @@ class Shard:
 class Manifest:
     """A folder that is whole."""
 
-    plan: Plan
+    plan: ShardPlan
     shards: tuple[Shard, ...]
 
 
@@ -105,7 +105,7 @@ def shard_name(number: int) -> str:
     return f"{number:05d}"
 
 
-def facts_of(plan: Plan) -> Facts:
+def facts_of(plan: ShardPlan) -> Facts:
     """Return facts as the source had them."""
     values = dict(plan.facts)
     for name in ("size", "background_ids"):
@@ -149,15 +149,15 @@ def read_manifest(folder: Path) -> Manifest:
         return manifest
 
 
-def plan_of(content: Mapping[str, Any]) -> Plan:
+def plan_of(content: Mapping[str, Any]) -> ShardPlan:
     """Return the plan among the values of a file."""
-    return Plan(**{f.name: content[f.name] for f in dataclasses.fields(Plan)})
+    return ShardPlan(**{f.name: content[f.name] for f in dataclasses.fields(ShardPlan)})
 
 
 def _check_rows(manifest: Manifest) -> None:
     plan = manifest.plan
-    wanted = [(plan.rows(n).start, len(plan.rows(n))) for n in range(plan.shards)]
-    if [(shard.first, shard.samples) for shard in manifest.shards] != wanted:
+    spans = [(plan.rows(n).start, len(plan.rows(n))) for n in range(plan.shards)]
+    if [(shard.first, shard.samples) for shard in manifest.shards] != spans:
         raise ValueError(f"shards that do not add up to {plan.samples} videos")
 
 
@@ -165,15 +165,15 @@ def not_whole(folder: Path) -> InputError:
     """Return the error for a split's folder that has no manifest."""
     if not (folder / MAKING).is_dir():
         return InputError(folder, f"expected made data, found no {MANIFEST}.", "Make it with `scenewise data make`.")
-    known = len(list((folder / MAKING).glob("[0-9]*.json")))
+    count = len(list((folder / MAKING).glob("[0-9]*.json")))
     with_plan = read_plan(folder)
     total = "an unknown number of" if with_plan is None else with_plan.shards
     return InputError(
-        folder, f"is not whole: {known} of {total} shards are made.", "The same `scenewise data make` again continues."
+        folder, f"is not whole: {count} of {total} shards are made.", "The same `scenewise data make` again continues."
     )
 
 
-def read_plan(folder: Path) -> Plan | None:
+def read_plan(folder: Path) -> ShardPlan | None:
     """Return the plan that a folder is being made by, None where there is none."""
     path = folder / MAKING / "plan.json"
     if not path.is_file():
@@ -184,11 +184,11 @@ def read_plan(folder: Path) -> Plan | None:
 
 def read_records(folder: Path) -> dict[int, Shard]:
     """Return what is noted of the shards that were whole, by number."""
-    found = {}
+    shards = {}
     for path in sorted((folder / MAKING).glob("[0-9]*.json")):
         with reading(path, "the record of a shard", "Remove the folder and make it anew."):
-            found[int(path.stem)] = Shard(**json.loads(path.read_text()))
-    return found
+            shards[int(path.stem)] = Shard(**json.loads(path.read_text()))
+    return shards
 
 
 def write_record(folder: Path, number: int, shard: Shard) -> None:

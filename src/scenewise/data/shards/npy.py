@@ -23,7 +23,7 @@ _LOCAL_HEADER = 30  # bytes before the name of a zip member, at its own place in
 
 
 def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragged: bool) -> None:
-    """Write a shard; see `Layout`."""
+    """Write a shard; see `ShardLayout`."""
     arrays = pack(samples, ragged)
     with files[".npy"].open("wb") as frames:
         np.save(frames, arrays.pop("frames"), allow_pickle=False)
@@ -34,8 +34,13 @@ def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragg
                 np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
 
 
-class Rows:
-    """A shard, mapped into memory; see `layouts.Rows`."""
+def read(files: Mapping[str, Path]) -> NpyRows:
+    """Open a shard, from its files by suffix; see `layouts.ShardLayout`."""
+    return NpyRows(files)
+
+
+class NpyRows:
+    """A shard, mapped into memory; see `layouts.ShardRows`."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._arrays: dict[str, Any] = {"frames": np.load(files[".npy"], mmap_mode="r", allow_pickle=False)}
@@ -54,7 +59,7 @@ class Rows:
         return unpack(self._arrays, row, span)
 
     def extra(self, row: int, name: str, span: Span) -> Any:
-        """Return one extra of a video; see `layouts.Rows`."""
+        """Return one extra of a video; see `layouts.ShardRows`."""
         return unpack_extra(self._arrays, row, name, span)
 
 

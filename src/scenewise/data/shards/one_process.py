@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenewise.data.contract import Sample
-    from scenewise.data.shards.manifest import Plan
+    from scenewise.data.shards.manifest import ShardPlan
 
 PART = ".part"
 
@@ -30,7 +30,7 @@ class Maker:
         tick: Called after every video; what it raises ends the making.
     """
 
-    def __init__(self, plan: Plan, folder: Path, tick: Callable[[], None]) -> None:
+    def __init__(self, plan: ShardPlan, folder: Path, tick: Callable[[], None]) -> None:
         self.plan, self.folder, self.tick = plan, folder, tick
         self.source = SOURCES.get(plan.source)(split=plan.split, **plan.settings)
         self.layout = layout(plan.layout)

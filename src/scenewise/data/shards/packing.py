@@ -57,7 +57,7 @@ def flatten(extras: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in extras.items():
         name = quote(key, safe=" ").replace(".", "%2E")
         if type(value) is dict and value and all(isinstance(inner, str) for inner in value):
-            flat |= {f"{name}/{inner}": found for inner, found in flatten(value).items()}
+            flat |= {f"{name}/{inner}": leaf for inner, leaf in flatten(value).items()}
         else:
             flat[name] = value
     return flat
@@ -140,8 +140,8 @@ def per_frame(whole: Sample, shorter: Sample) -> list[str]:
     """
     full, less = flatten(whole.extras), flatten(shorter.extras)
     time = len(whole.frames)
-    found = [name for name in full if name in less and _entries(full[name]) == time]
-    return sorted(name for name in found if _entries(less[name]) == time - 1)
+    names = [name for name in full if name in less and _entries(full[name]) == time]
+    return sorted(name for name in names if _entries(less[name]) == time - 1)
 
 
 def _entries(value: Any) -> int | None:
@@ -162,7 +162,7 @@ def _extras(arrays: Mapping[str, Any], row: int, span: Span) -> dict[str, Any]:
 def _others(arrays: Mapping[str, Any], row: int, span: Span) -> dict[str, Any]:
     """Return the flattened extras that are no rows of arrays."""
     listed = json.loads(bytes(arrays["others"][row])) if "others" in arrays else {}
-    return {name: span.cut(name, decode(stored)) for name, stored in listed.items()}
+    return {name: span.cut(name, decode(value)) for name, value in listed.items()}
 
 
 def _value(arrays: Mapping[str, Any], key: str, row: int, name: str, span: Span) -> np.ndarray:
@@ -199,12 +199,12 @@ def _alike(values: Sequence[Any]) -> bool:
 
 
 def _column(name: str, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    made = {name: _padded(values, np.nan if _kind(values).kind in "fc" else 0)}
+    columns = {name: _padded(values, np.nan if _kind(values).kind in "fc" else 0)}
     if len({value.shape for value in values}) > 1:
-        made[f"{name}.shape"] = np.array([value.shape for value in values])
-    if any(value.dtype != made[name].dtype for value in values):
-        made[f"{name}.dtype"] = np.array([value.dtype.str.encode() for value in values])
-    return made
+        columns[f"{name}.shape"] = np.array([value.shape for value in values])
+    if any(value.dtype != columns[name].dtype for value in values):
+        columns[f"{name}.dtype"] = np.array([value.dtype.str.encode() for value in values])
+    return columns
 
 
 def _kind(values: Sequence[np.ndarray]) -> np.dtype[Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scenewise.data.contract import Progress
-    from scenewise.data.shards.layouts import Rows
+    from scenewise.data.shards.layouts import ShardRows
     from scenewise.data.shards.manifest import Manifest
 
 _OPEN = 32  # shards at a time
@@ -88,7 +88,7 @@ class MadeSource(Source):
         if self.plan.source in SOURCES.names():  # what made it may not be installed here
             self.object_keys = SOURCES.get(self.plan.source).source_class.object_keys
         self._layout = layout(self.plan.layout)
-        self._open: OrderedDict[int, Rows] = OrderedDict()
+        self._open: OrderedDict[int, ShardRows] = OrderedDict()
 
     def __len__(self) -> int:
         """Return the number of videos that were made."""
@@ -118,7 +118,7 @@ class MadeSource(Source):
         """Return many videos of one length at once, without reading extras; see `Source.batch`."""
         return stacked([self._read(index, start, frames, False) for index in indices])
 
-    def rows(self, number: int) -> Rows:
+    def rows(self, number: int) -> ShardRows:
         """Return a shard, opened for reading.
 
         Raises:
@@ -127,7 +127,7 @@ class MadeSource(Source):
         if number not in self._open:
             shard = self.manifest.shards[number]
             with _reading(self.folder, shard.name):
-                self._open[number] = self._layout.Rows(shard.paths(self.folder))
+                self._open[number] = self._layout.read(shard.paths(self.folder))
             while len(self._open) > _OPEN:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)
@@ -163,11 +163,11 @@ def _folder_of(path: Path, split: str) -> Path:
     """Return the folder of a split."""
     if made.is_made(path):
         return path
-    there = made.made_splits(path)
-    if split in there:
-        return there[split]
-    if there:
-        raise InputError(path, f"has no split {split}; it has {', '.join(there)}.", "Choose one of these, or make it.")
+    splits = made.made_splits(path)
+    if split in splits:
+        return splits[split]
+    if splits:
+        raise InputError(path, f"has no split {split}; it has {', '.join(splits)}.", "Choose one of these, or make it.")
     raise InputError(path, "is not a folder of made data.", "Make one with `scenewise data make`.")
 
 

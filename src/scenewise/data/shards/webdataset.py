@@ -31,7 +31,7 @@ _IGNORE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragged: bool) -> None:
-    """Write a shard; see `Layout`."""
+    """Write a shard; see `ShardLayout`."""
     places = []
     with tarfile.open(files[".tar"], mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for number, sample in enumerate(samples, first):
@@ -100,8 +100,13 @@ def _png(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-class Rows:
-    """A shard, of which one video at a time is read; see `layouts.Rows`."""
+def read(files: Mapping[str, Path]) -> WebdatasetRows:
+    """Open a shard, from its files by suffix; see `layouts.ShardLayout`."""
+    return WebdatasetRows(files)
+
+
+class WebdatasetRows:
+    """A shard, of which one video at a time is read; see `layouts.ShardRows`."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         index = json.loads(files[".index.json"].read_text())
@@ -126,9 +131,9 @@ class Rows:
         return Sample(frames, ids, _extras(members, span) if span.extras else {})
 
     def extra(self, row: int, name: str, span: Span) -> Any:
-        """Return one extra of a video; see `layouts.Rows`."""
-        found = _extra(self._members(row), name)
-        return None if found is None else span.cut(name, found)
+        """Return one extra of a video; see `layouts.ShardRows`."""
+        value = _extra(self._members(row), name)
+        return None if value is None else span.cut(name, value)
 
     def _members(self, row: int) -> dict[str, bytes]:
         """Return the files of one video by their names without its number."""
@@ -141,8 +146,8 @@ class Rows:
         members = {}
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             for member in archive:
-                opened = archive.extractfile(member)
-                members[member.name.partition(".")[2]] = opened.read() if opened else b""
+                stream = archive.extractfile(member)
+                members[member.name.partition(".")[2]] = stream.read() if stream else b""
         return members
 
 
@@ -173,9 +178,9 @@ def _extras(members: Mapping[str, bytes], span: Span) -> dict[str, Any]:
 
 def _extra(members: Mapping[str, bytes], name: str, content: Mapping[str, Any] | None = None) -> Any:
     """Return one flattened extra, all of it, None where there is none; `content` is the JSON file where it is read."""
-    stored = members.get(f"{name.replace('/', _NESTED)}.npy")
-    if stored is not None:
-        return np.load(io.BytesIO(stored), allow_pickle=False)
+    member = members.get(f"{name.replace('/', _NESTED)}.npy")
+    if member is not None:
+        return np.load(io.BytesIO(member), allow_pickle=False)
     content = json.loads(members["json"]) if content is None else content
     if name in content["factors"]:
         kind, shape = content["types"][name]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scenewise.data.contract import Source
-    from scenewise.data.shards.manifest import Manifest, Plan, Shard
+    from scenewise.data.shards.manifest import Manifest, Shard, ShardPlan
 
 _SHARD = 256  # videos
 _SHARD_BYTES = 32 << 20  # of frames; a process holds one shard in memory
@@ -42,7 +42,7 @@ _WORDS = {"layout": "format", "shard": "videos per shard"}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WriteOutcome:
     """How far a folder is.
 
     Attributes:
@@ -60,7 +60,7 @@ class Outcome:
     total: int
 
 
-class _Stopped(Exception):  # noqa: N818
+class _Interrupt(Exception):  # noqa: N818
     """The user wants no more."""
 
 
@@ -71,7 +71,7 @@ def make_plan(
     samples: int,
     format: str = "npy",
     shard: int | None = None,
-) -> Plan:
+) -> ShardPlan:
     """Return what is to be made, checked.
 
     Args:
@@ -92,7 +92,7 @@ def make_plan(
     if shard is not None and not 1 <= shard <= 1_000_000:
         raise InputError("--shard", f"must lie in [1, 1000000]; found {shard}.")
     config = source.config
-    return made.Plan(
+    return made.ShardPlan(
         source=name,
         settings=_as_json(settings),
         resolved=_as_json(plain(config)) if dataclasses.is_dataclass(config) else {},
@@ -128,13 +128,13 @@ def _per_frame(source: Source, samples: int) -> list[str]:
 
 
 def make(
-    plan: Plan,
+    plan: ShardPlan,
     out: Path,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
     overwrite: bool = False,
-) -> Outcome:
+) -> WriteOutcome:
     """Write the folder `out/SPLIT`, or what is missing or broken of it.
 
     Args:
@@ -154,16 +154,16 @@ def make(
     _check_siblings(plan, out)
     if overwrite and made.is_made(folder):
         shutil.rmtree(folder)
-    known = _known(plan, folder)
+    ready = _known(plan, folder)
     with writing(folder):
         (folder / made.MAKING).mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         made.write_synced(folder / made.MAKING / "plan.json", json.dumps(dataclasses.asdict(plan), indent=1))
-        kept = _whole(known, folder, workers)
+        kept = _whole(ready, folder, workers)
         _tidy(folder)
         missing = [number for number in range(plan.shards) if number not in kept]
         records = kept | _make(plan, folder, missing, workers, progress or _silent, stop or _never)
-        outcome = Outcome(folder, None, len(kept), len(records), plan.shards)
+        outcome = WriteOutcome(folder, None, len(kept), len(records), plan.shards)
         return outcome if len(records) < plan.shards else _finish(plan, outcome, records)
 
 
@@ -175,7 +175,7 @@ def _never() -> bool:
     return False
 
 
-def _check_siblings(plan: Plan, out: Path) -> None:
+def _check_siblings(plan: ShardPlan, out: Path) -> None:
     """Check that the other splits below a folder are of the same data.
 
     Raises:
@@ -184,15 +184,15 @@ def _check_siblings(plan: Plan, out: Path) -> None:
     for split, folder in made.made_splits(out).items():
         other = made.read_manifest(folder).plan if (folder / made.MANIFEST).is_file() else made.read_plan(folder)
         if other is not None and split != plan.split:
-            told = {"source": (plan.source, other.source)}
-            told |= {name: (plan.facts[name], other.facts[name]) for name in plan.facts if name != "origin"}
-            found = [text for name, (new, old) in told.items() if (text := _difference(name, new, old))]
-            if found:
-                problem = f"holds other data as split {split}: {'; '.join(found)}."
+            pairs = {"source": (plan.source, other.source)}
+            pairs |= {name: (plan.facts[name], other.facts[name]) for name in plan.facts if name != "origin"}
+            differences = [text for name, (new, old) in pairs.items() if (text := _difference(name, new, old))]
+            if differences:
+                problem = f"holds other data as split {split}: {'; '.join(differences)}."
                 raise InputError(out, problem, "Choose another folder.")
 
 
-def _known(plan: Plan, folder: Path) -> dict[int, Shard]:
+def _known(plan: ShardPlan, folder: Path) -> dict[int, Shard]:
     """Return what is noted of whole shards of the same plan.
 
     Raises:
@@ -202,26 +202,26 @@ def _known(plan: Plan, folder: Path) -> dict[int, Shard]:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(folder, "holds something else than made data.", "Choose another folder.")
         return {}
-    older, known = made.read_plan(folder), made.read_records(folder)
+    older, records = made.read_plan(folder), made.read_records(folder)
     if (folder / made.MANIFEST).is_file():
         whole = made.read_manifest(folder)
-        older, known = whole.plan, dict(enumerate(whole.shards)) | known
+        older, records = whole.plan, dict(enumerate(whole.shards)) | records
     differences = [] if older is None else _differences(plan, older)
     if differences:
         remedy = "Give the same arguments to continue, choose another folder, or allow overwriting."
         raise InputError(folder, f"holds other data: {'; '.join(differences)}.", remedy)
-    return known
+    return records
 
 
-def _differences(plan: Plan, older: Plan) -> list[str]:
+def _differences(plan: ShardPlan, older: ShardPlan) -> list[str]:
     """Return in words how a plan differs from an older one."""
-    found = [_difference(_WORDS.get(name, name), getattr(plan, name), getattr(older, name)) for name in _COMPARED]
+    differences = [_difference(_WORDS.get(name, name), getattr(plan, name), getattr(older, name)) for name in _COMPARED]
     if plan.fingerprint != older.fingerprint:
         keys = sorted({*plan.resolved, *older.resolved})
-        found += [_difference(key, plan.resolved.get(key), older.resolved.get(key)) for key in keys]
-        if not any(found):
-            found.append(_difference("fingerprint of the source", plan.fingerprint, older.fingerprint))
-    return [text for text in found if text]
+        differences += [_difference(key, plan.resolved.get(key), older.resolved.get(key)) for key in keys]
+        if not any(differences):
+            differences.append(_difference("fingerprint of the source", plan.fingerprint, older.fingerprint))
+    return [text for text in differences if text]
 
 
 def _difference(name: str, new: Any, old: Any) -> str:
@@ -239,11 +239,11 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _whole(known: dict[int, Shard], folder: Path, workers: int) -> dict[int, Shard]:
+def _whole(records: dict[int, Shard], folder: Path, workers: int) -> dict[int, Shard]:
     """Return the shards whose files are as they were made."""
     with ThreadPoolExecutor(workers) as pool:
-        problems = list(pool.map(lambda shard: made.problem_of(shard, folder), known.values()))
-    return {number: known[number] for number, problem in zip(known, problems, strict=True) if problem is None}
+        problems = list(pool.map(lambda shard: made.problem_of(shard, folder), records.values()))
+    return {number: records[number] for number, problem in zip(records, problems, strict=True) if problem is None}
 
 
 def _tidy(folder: Path) -> None:
@@ -252,7 +252,7 @@ def _tidy(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _finish(plan: Plan, outcome: Outcome, records: dict[int, Shard]) -> Outcome:
+def _finish(plan: ShardPlan, outcome: WriteOutcome, records: dict[int, Shard]) -> WriteOutcome:
     manifest = made.Manifest(plan, tuple(records[number] for number in range(plan.shards)))
     made.write_manifest(outcome.folder, manifest)
     shutil.rmtree(outcome.folder / made.MAKING)
@@ -260,7 +260,7 @@ def _finish(plan: Plan, outcome: Outcome, records: dict[int, Shard]) -> Outcome:
 
 
 def _make(
-    plan: Plan,
+    plan: ShardPlan,
     folder: Path,
     missing: Sequence[int],
     workers: int,
@@ -275,7 +275,12 @@ def _make(
 
 
 def _here(
-    plan: Plan, folder: Path, missing: Sequence[int], many: int, tell: Callable[[int], None], stop: Callable[[], bool]
+    plan: ShardPlan,
+    folder: Path,
+    missing: Sequence[int],
+    many: int,
+    tell: Callable[[int], None],
+    stop: Callable[[], bool],
 ) -> dict[int, Shard]:
     done = 0
 
@@ -284,14 +289,14 @@ def _here(
         done += 1
         tell(done)
         if stop():
-            raise _Stopped
+            raise _Interrupt
 
     records: dict[int, Shard] = {}
     try:
         maker = Maker(plan, folder, tick) if missing else None
         for number in missing:
             records[number] = maker.make(number)  # type: ignore[union-attr]
-    except _Stopped:
+    except _Interrupt:
         pass
     return records
 
@@ -299,7 +304,7 @@ def _here(
 _MAKER: Maker | None = None
 
 
-def _begin(plan: Plan, folder: Path, counter: Any) -> None:
+def _begin(plan: ShardPlan, folder: Path, counter: Any) -> None:
     """Set up a process that makes shards."""
     global _MAKER
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that was called
@@ -327,7 +332,12 @@ def _shard(number: int) -> tuple[int, Shard]:
 
 
 def _in_processes(
-    plan: Plan, folder: Path, missing: Sequence[int], many: int, tell: Callable[[int], None], stop: Callable[[], bool]
+    plan: ShardPlan,
+    folder: Path,
+    missing: Sequence[int],
+    many: int,
+    tell: Callable[[int], None],
+    stop: Callable[[], bool],
 ) -> dict[int, Shard]:
     context = multiprocessing.get_context("spawn")
     counter = context.Value("q", 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 
 import numpy as np
 import pytest
@@ -317,14 +316,3 @@ def test_source_can_be_sent_to_a_worker():
     source = ready("balls-colour")
     again = pickle.loads(pickle.dumps(source))
     assert np.array_equal(source.batch([3])[0], again.batch([3])[0])
-
-
-def test_speed():
-    """The bar is 500 videos a second and core; half of it leaves room for a machine that others use."""
-    source = ready("balls-colour", "train")
-    best = 0.0
-    for attempt in range(4):
-        begin = time.process_time()
-        source.batch(range(64 * attempt, 64 * attempt + 64))
-        best = max(best, 64 / (time.process_time() - begin))
-    assert best > 250

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -257,15 +256,3 @@ def test_spans_outside_the_video_and_absent_videos_are_refused(files):
         ready(files=files).batch([0], 18, 3)
     with pytest.raises(IndexError):
         ready(files=files).sample(10_000)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_speed(files, name):
-    """The bar is 2000 frames a second and core; several times that is usual."""
-    source = ready(name, split="train", files=files)
-    best = 0.0
-    for attempt in range(4):
-        begin = time.process_time()
-        source.batch(range(32 * attempt, 32 * attempt + 32))
-        best = max(best, 640 / (time.process_time() - begin))
-    assert best > 2000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -295,15 +294,3 @@ def test_nominal_lengths_ends_and_spans(files):
         ready(files=files).sample(10_000)
     with pytest.raises(InputError, match="frames 0 to 0"):
         ready(files=files).batch([0], 0, 2)
-
-
-@pytest.mark.parametrize("size", [28, 64])
-def test_speed(files, size):
-    """The bar is 2000 images a second and core; about five times that is usual."""
-    source = ready(split="train", files=files, size=size)
-    best = 0.0
-    for attempt in range(4):
-        begin = time.process_time()
-        source.batch(range(256 * attempt, 256 * attempt + 256))
-        best = max(best, 256 / (time.process_time() - begin))
-    assert best > 2000

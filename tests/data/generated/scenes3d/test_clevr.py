@@ -69,13 +69,13 @@ def test_objects_keep_apart_as_in_the_public_generator(many):
 
 
 def test_all_objects_can_be_seen_in_the_full_picture(many):
-    from scenewise.data.generated.scenes3d.stage import Stage
+    from scenewise.data.generated.scenes3d.stage import RayScene
 
     names = ("shape", "size", "material", "colour", "positions", "rotation")
     for sample in many[:10]:
         rows = zip(*(sample.extras[name].tolist() for name in names), strict=True)
         bodies = [world.body(world.Thing(*row), number + 1) for number, row in enumerate(rows)]
-        ids = Stage([world.floor(), *bodies]).ids(world.full_camera(sample.extras["camera"][0], (240, 320)))
+        ids = RayScene([world.floor(), *bodies]).ids(world.full_camera(sample.extras["camera"][0], (240, 320)))
         assert (np.bincount(ids.reshape(-1))[1:] > 120).all()  # 200 counted on a coarser grid
 
 

@@ -185,11 +185,11 @@ def test_a_fixed_camera_paints_only_what_bodies_change():
     from scenewise.data.generated.scenes3d import clevrer_world as world
     from scenewise.data.generated.scenes3d.clevr_world import floor, lamps
     from scenewise.data.generated.scenes3d.painter import bare, paint
-    from scenewise.data.generated.scenes3d.stage import Stage
+    from scenewise.data.generated.scenes3d.stage import RayScene
 
     movers = [Mover("cube", 0.174, (0.0, 0.3), 0.4, (0.0, 0.0)), Mover("sphere", 0.2, (-0.8, 0.0), 0.0, (0.0, 0.0))]
     bodies = [world.body(world.Player("metal", "red", mover), row + 1) for row, mover in enumerate(movers)]
-    stage, camera = Stage([floor(), *bodies]), world.camera((64, 96))
+    stage, camera = RayScene([floor(), *bodies]), world.camera((64, 96))
     look = lamps(np.zeros((3, 3)), (2, 1, 0), world.SCALE)
     short, full = paint(stage, camera, look, True, bare([floor()], camera, look)), paint(stage, camera, look)
     np.testing.assert_array_equal(short.ids, full.ids)

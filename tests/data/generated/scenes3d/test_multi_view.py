@@ -118,7 +118,7 @@ def test_settings_that_cannot_be_met_are_refused():
 def test_forms_from_the_library_equal_compiled_ones():
     from scenewise.data.generated.scenes3d import clevr_world as world
     from scenewise.data.generated.scenes3d import multi_view
-    from scenewise.data.generated.scenes3d.stage import Stage
+    from scenewise.data.generated.scenes3d.stage import RayScene
 
     shapes = (*world.SHAPES, *ANIMALS)
     things = [
@@ -126,7 +126,7 @@ def test_forms_from_the_library_equal_compiled_ones():
         for row, shape in enumerate(shapes)
     ]
     bodies = [world.floor(), *(multi_view._body(thing, row + 1) for row, thing in enumerate(things))]
-    compiled, ready_made = Stage(bodies, animals()), Stage(bodies, library=multi_view._library(shapes))
+    compiled, ready_made = RayScene(bodies, animals()), RayScene(bodies, library=multi_view._library(shapes))
     camera = multi_view.ring(1, 64)[0]
     np.testing.assert_array_equal(ready_made.ids(camera), compiled.ids(camera))
     np.testing.assert_array_equal(ready_made.silhouettes(camera), compiled.silhouettes(camera))

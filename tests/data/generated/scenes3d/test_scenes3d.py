@@ -14,7 +14,7 @@ from scenewise.data.generated.scenes3d.camera import Camera
 from scenewise.data.generated.scenes3d.looks import Light, Look
 from scenewise.data.generated.scenes3d.painter import paint
 from scenewise.data.generated.scenes3d.shader import encode
-from scenewise.data.generated.scenes3d.stage import MATTE, Body, Stage
+from scenewise.data.generated.scenes3d.stage import MATTE, Body, RayScene
 
 
 def thing(shape="cube", place=(0.0, 0.0), size="large", material="rubber", colour="red", rotation=0.3):
@@ -22,7 +22,7 @@ def thing(shape="cube", place=(0.0, 0.0), size="large", material="rubber", colou
 
 
 def stage_of(*things):
-    return Stage([world.floor(), *(world.body(one, row + 1) for row, one in enumerate(things))])
+    return RayScene([world.floor(), *(world.body(one, row + 1) for row, one in enumerate(things))])
 
 
 SCENE = (
@@ -104,7 +104,7 @@ def test_a_box_keeps_the_light_of_a_lamp_from_the_floor_right_beside_it():
     box = Body("box", (0.5, 0.5, 0.5), (1.0, 0.0, 0.0), MATTE, 1, place=(0.0, 0.0, 0.5))
     camera = Camera((0.01, 0.0, 12.0), (0.0, 0.0, 0.0), 100.0, (32.0, 32.0), (64, 64))
     lamp = Light((-30.0, 0.0, 30.0), (0.5, 0.5, 0.5), steady=True)
-    picture = paint(Stage([ground, box]), camera, Look((lamp,), (0.0, 0.0, 0.0), rounding=0.0), smooth=False)
+    picture = paint(RayScene([ground, box]), camera, Look((lamp,), (0.0, 0.0, 0.0), rounding=0.0), smooth=False)
     # The camera looks down, so the picture shows the floor; the lamp stands at 45 degrees on the side of -x.
     floor = camera.project(np.array([(0.65, 0.0, 0.0), (1.7, 0.0, 0.0), (-0.7, 0.0, 0.0)]))[:, :2].astype(int)
     beside, beyond, before = (picture.frame[:, y, x] for x, y in floor)
@@ -120,4 +120,4 @@ def test_display_values_follow_the_srgb_curve():
 
 def test_an_unknown_shape_is_refused():
     with pytest.raises(InputError, match="unicorn"):
-        Stage([Body("unicorn", (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), MATTE, 1)])
+        RayScene([Body("unicorn", (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), MATTE, 1)])

@@ -75,7 +75,7 @@ class DdpaeBallsVideos:
         factors=("position", "velocity", "contact"),
     ),
 )
-class DdpaeBallsMade(GeneratedSource[DdpaeBallsVideos]):
+class DdpaeBallsGenerator(GeneratedSource[DdpaeBallsVideos]):
     """DDPAE's balls, made when asked for.
 
     Extras hold, as the reader's, positions (x, y of every ball in world units of 800), masses and sizes, each with
@@ -125,22 +125,22 @@ class DdpaeBallsMade(GeneratedSource[DdpaeBallsVideos]):
             contacts=motion.contacts[:, first:],
         )
 
-    def _samples(self, made: DdpaeBallsVideos) -> list[Sample]:
-        ones = np.ones(made.contacts.shape[1:])
+    def _samples(self, videos: DdpaeBallsVideos) -> list[Sample]:
+        ones = np.ones(videos.contacts.shape[1:])
         return [
             Sample(
-                made.frames[row],
-                made.ids[row].astype(np.int64),
+                videos.frames[row],
+                videos.ids[row].astype(np.int64),
                 {
-                    "positions": made.positions[row],
-                    "velocities": made.velocities[row],
+                    "positions": videos.positions[row],
+                    "velocities": videos.velocities[row],
                     "masses": ones,
                     "sizes": ones.copy(),
-                    "contacts": made.contacts[row],
-                    "events": made.contacts[row].any(1),
+                    "contacts": videos.contacts[row],
+                    "events": videos.contacts[row].any(1),
                 },
             )
-            for row in range(len(made.ids))
+            for row in range(len(videos.ids))
         ]
 
     def _motion(self, indices: Sequence[int], frames: int) -> Motion:
@@ -149,8 +149,8 @@ class DdpaeBallsMade(GeneratedSource[DdpaeBallsVideos]):
         shape = (len(indices), self.config.balls)
         positions, velocities = (np.array([s[i] for s in starts]).reshape(*shape, 2) / _UNIT for i in (0, 1))
         radii = np.full(shape, DDPAE_RADIUS / _UNIT)
-        begun = Start(positions, velocities, radii, np.ones(shape), np.zeros((shape[0], 2)))
-        return simulate(begun, frames, self.config.substeps)
+        initial = Start(positions, velocities, radii, np.ones(shape), np.zeros((shape[0], 2)))
+        return simulate(initial, frames, self.config.substeps)
 
     def _draw(self, positions: np.ndarray, frames: np.ndarray, ids: np.ndarray) -> None:
         """Draw balls at centres of shape (N, T, n, 2) into empty videos."""

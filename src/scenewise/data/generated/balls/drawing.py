@@ -117,8 +117,8 @@ def _squares(centre: np.ndarray, size: int) -> np.ndarray:
 
 def _disc_pixels(centres: np.ndarray, radii: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return image number and place within the frame of all pixels of one disc per image."""
-    there = np.flatnonzero(radii > 0)
-    column, row, radius = centres[there, 0], centres[there, 1], radii[there]
+    balls = np.flatnonzero(radii > 0)
+    column, row, radius = centres[balls, 0], centres[balls, 1], radii[balls]
     tallest = int(np.ceil(2 * radius.max(initial=0.0))) + 2
     top = np.floor(row - radius).astype(np.intp)
     rows = top[:, None] + np.arange(tallest)  # (images, tallest)
@@ -130,7 +130,7 @@ def _disc_pixels(centres: np.ndarray, radii: np.ndarray, size: int) -> tuple[np.
     lengths = np.where(inside, np.maximum(last - first + 1, 0), 0).ravel()
     ends = np.cumsum(lengths)
     shifts = (rows * size + first).ravel() - (ends - lengths)
-    images = np.repeat(np.repeat(there, tallest), lengths)
+    images = np.repeat(np.repeat(balls, tallest), lengths)
     return images, np.repeat(shifts, lengths) + np.arange(ends[-1] if len(ends) else 0)
 
 

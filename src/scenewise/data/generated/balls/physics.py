@@ -73,7 +73,7 @@ def start(
         InputError: So many balls of this size do not fit into the box.
     """
     size, most = len(streams), counts[1]
-    begun = Start(
+    initial = Start(
         np.full((size, most, 2), BOX / 2),
         np.zeros((size, most, 2)),
         np.zeros((size, most)),
@@ -84,12 +84,12 @@ def start(
         count = int(stream.integers(counts[0], most + 1))
         kinds = stream.integers(len(radii), size=count)
         velocities = stream.standard_normal((count, 2))
-        begun.curtain[video] = stream.random(2)
-        begun.radii[video, :count] = np.array(radii)[kinds]
-        begun.masses[video, :count] = np.array(masses)[kinds]
-        begun.velocities[video, :count] = velocities * (speed / np.sqrt((velocities * velocities).sum()))
-        begun.positions[video, :count] = _place(stream, begun.radii[video, :count])
-    return begun
+        initial.curtain[video] = stream.random(2)
+        initial.radii[video, :count] = np.array(radii)[kinds]
+        initial.masses[video, :count] = np.array(masses)[kinds]
+        initial.velocities[video, :count] = velocities * (speed / np.sqrt((velocities * velocities).sum()))
+        initial.positions[video, :count] = _place(stream, initial.radii[video, :count])
+    return initial
 
 
 def _place(stream: np.random.Generator, radii: np.ndarray) -> np.ndarray:
@@ -99,11 +99,11 @@ def _place(stream: np.random.Generator, radii: np.ndarray) -> np.ndarray:
     room = (BOX - _NEAR_CORNER - radii)[:, None]
     attempts, chunk = 0, 8
     while attempts < _MOST_ATTEMPTS:
-        drawn = _NEAR_CORNER + room * stream.random((chunk, len(radii), 2))
-        apart = drawn[:, first] - drawn[:, second]
+        positions = _NEAR_CORNER + room * stream.random((chunk, len(radii), 2))
+        apart = positions[:, first] - positions[:, second]
         free = ((apart * apart).sum(-1) > reach).all(-1)
         if free.any():
-            return drawn[free.argmax()]
+            return positions[free.argmax()]
         attempts += chunk
         chunk = min(2 * chunk, 512)
     raise InputError(
@@ -111,24 +111,24 @@ def _place(stream: np.random.Generator, radii: np.ndarray) -> np.ndarray:
     )
 
 
-def simulate(begun: Start, frames: int, substeps: int, sticky: bool = False) -> Motion:
+def simulate(initial: Start, frames: int, substeps: int, sticky: bool = False) -> Motion:
     """Let the balls move.
 
     Args:
-        begun: The first frame.
+        initial: The first frame.
         frames: T.
         substeps: Steps per frame; walls and collisions are looked at after each.
         sticky: Exchange velocities whenever two balls overlap, as the original script does, rather than only when
             they approach each other.
     """
-    world = _World(begun, sticky)
-    size, most = begun.radii.shape
+    world = _World(initial, sticky)
+    size, most = initial.radii.shape
     track = np.empty((2, frames, 2, most, size))
     contacts = np.empty((frames, most, size), bool)
     for frame in range(frames):
         track[0, frame], track[1, frame] = world.positions, world.velocities
         contacts[frame] = world.advance(substeps)
-    track = np.where(begun.radii.T > 0, track, np.nan)
+    track = np.where(initial.radii.T > 0, track, np.nan)
     positions, velocities = np.ascontiguousarray(track.transpose(0, 4, 1, 3, 2))  # (2, T, 2, n, N) -> (2, N, T, n, 2)
     return Motion(positions, velocities, np.ascontiguousarray(contacts.transpose(2, 0, 1)))
 
@@ -136,18 +136,18 @@ def simulate(begun: Start, frames: int, substeps: int, sticky: bool = False) -> 
 class _World:
     """The moving state, laid out with the videos last so that every operation runs over long rows."""
 
-    def __init__(self, begun: Start, sticky: bool) -> None:
-        self.positions = np.ascontiguousarray(begun.positions.transpose(2, 1, 0))  # (2, n, N)
-        self.velocities = np.ascontiguousarray(begun.velocities.transpose(2, 1, 0))
-        self.radii = np.ascontiguousarray(begun.radii.T)
+    def __init__(self, initial: Start, sticky: bool) -> None:
+        self.positions = np.ascontiguousarray(initial.positions.transpose(2, 1, 0))  # (2, n, N)
+        self.velocities = np.ascontiguousarray(initial.velocities.transpose(2, 1, 0))
+        self.radii = np.ascontiguousarray(initial.radii.T)
         self.free = BOX / 2 - self.radii  # how far a centre may be from the middle of the box
         self.sticky = sticky
         self.first, self.second = np.triu_indices(len(self.radii), 1)
-        masses = begun.masses.T
+        masses = initial.masses.T
         one, other = masses[self.first], masses[self.second]
         self.gain_first, self.gain_second = 2 * other / (one + other), 2 * one / (one + other)
-        there = (self.radii[self.first] > 0) & (self.radii[self.second] > 0)
-        self.reach = np.where(there, (self.radii[self.first] + self.radii[self.second]) ** 2, -1.0)
+        present = (self.radii[self.first] > 0) & (self.radii[self.second] > 0)
+        self.reach = np.where(present, (self.radii[self.first] + self.radii[self.second]) ** 2, -1.0)
 
     def advance(self, substeps: int) -> np.ndarray:
         """Move on by one frame; returns which balls touched another one, shape (n, N)."""

@@ -136,39 +136,39 @@ class BallsSource(GeneratedSource[BallsVideos]):
         """Return many videos at once, without what only samples hold; see `Source.batch`."""
         first, stop = check_span(start, frames, self.config.frames, self.name)
         indices = [check_index(index, len(self), self.name) for index in indices]
-        drawn, ids = self._black(len(indices), stop - first)
+        images, ids = self._black(len(indices), stop - first)
         for at in range(0, len(indices), _AT_ONCE):
             part = slice(at, at + _AT_ONCE)
-            begun, motion = self._motion(indices[part], stop)
-            self._draw(begun, motion.positions[:, first:], drawn[part], ids[part])
-        return drawn, ids
+            initial, motion = self._motion(indices[part], stop)
+            self._draw(initial, motion.positions[:, first:], images[part], ids[part])
+        return images, ids
 
     def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> BallsVideos:
-        begun, motion = self._motion(indices, stop)
+        initial, motion = self._motion(indices, stop)
         contacts = motion.contacts[:, first:]
-        drawn, ids = self._black(len(indices), stop - first)
-        self._draw(begun, motion.positions[:, first:], drawn, ids)
+        images, ids = self._black(len(indices), stop - first)
+        self._draw(initial, motion.positions[:, first:], images, ids)
         flat = contacts.reshape(-1, contacts.shape[-1])
         return BallsVideos(
-            frames=drawn,
+            frames=images,
             ids=ids,
             positions=motion.positions[:, first:],
             velocities=motion.velocities[:, first:],
             contacts=contacts,
             collisions=paint_touching(ids.reshape(-1, *ids.shape[2:]), flat).reshape(ids.shape),
-            radii=begun.radii,
-            masses=begun.masses,
+            radii=initial.radii,
+            masses=initial.masses,
         )
 
-    def _samples(self, made: BallsVideos) -> list[Sample]:
-        return [_one(made, row) for row in range(len(made.ids))]
+    def _samples(self, videos: BallsVideos) -> list[Sample]:
+        return [_one(videos, row) for row in range(len(videos.ids))]
 
     def _motion(self, indices: Sequence[int], frames: int) -> tuple[Start, Motion]:
         config = self.config
         counts = (config.min_balls, config.max_balls)
         streams = [stream(config.seed, self.split, index) for index in indices]
-        begun = start(streams, counts, config.radii, config.masses, config.speed)
-        return begun, simulate(begun, frames, config.substeps, config.sticky)
+        initial = start(streams, counts, config.radii, config.masses, config.speed)
+        return initial, simulate(initial, frames, config.substeps, config.sticky)
 
     def _black(self, videos: int, time: int) -> tuple[np.ndarray, np.ndarray]:
         """Return frames and ids of empty videos."""
@@ -176,33 +176,33 @@ class BallsSource(GeneratedSource[BallsVideos]):
         ids = np.zeros((videos, time, size, size), np.uint8)
         return np.zeros((videos, time, channels, size, size), np.uint8), ids
 
-    def _draw(self, begun: Start, positions: np.ndarray, frames: np.ndarray, ids: np.ndarray) -> None:
+    def _draw(self, initial: Start, positions: np.ndarray, frames: np.ndarray, ids: np.ndarray) -> None:
         """Draw balls at centres of shape (N, T, n, 2) into empty videos."""
         config = self.config
         pixels = config.size / BOX
         centres = positions.reshape(-1, *positions.shape[2:]) * pixels  # (N * T, n, 2)
-        radii = np.repeat(begun.radii * pixels, positions.shape[1], axis=0)  # (N * T, n)
+        radii = np.repeat(initial.radii * pixels, positions.shape[1], axis=0)  # (N * T, n)
         flat_frames, flat_ids = frames.reshape(-1, *frames.shape[2:]), ids.reshape(-1, *ids.shape[2:])
         hard_discs(centres, radii, self._colours, flat_frames, flat_ids)
         if config.antialias:
             soft_discs(centres, radii, self._colours, flat_frames)
         if config.curtain:
-            _hang_curtain(frames, ids, begun.curtain, round(config.curtain_side * config.size))
+            _hang_curtain(frames, ids, initial.curtain, round(config.curtain_side * config.size))
 
 
-def _one(made: BallsVideos, row: int) -> Sample:
+def _one(videos: BallsVideos, row: int) -> Sample:
     """Return one of many videos; extras are of the balls that are there."""
-    there = made.radii[row] > 0
+    present = videos.radii[row] > 0
     extras = {
-        "positions": made.positions[row][:, there],
-        "velocities": made.velocities[row][:, there],
-        "contacts": made.contacts[row][:, there],
-        "events": made.events[row],
-        "collisions": made.collisions[row],
-        "radii": made.radii[row][there],
-        "masses": made.masses[row][there],
+        "positions": videos.positions[row][:, present],
+        "velocities": videos.velocities[row][:, present],
+        "contacts": videos.contacts[row][:, present],
+        "events": videos.events[row],
+        "collisions": videos.collisions[row],
+        "radii": videos.radii[row][present],
+        "masses": videos.masses[row][present],
     }
-    return Sample(made.frames[row], made.ids[row].astype(np.int64), extras)
+    return Sample(videos.frames[row], videos.ids[row].astype(np.int64), extras)
 
 
 def _hang_curtain(frames: np.ndarray, ids: np.ndarray, places: np.ndarray, side: int) -> None:

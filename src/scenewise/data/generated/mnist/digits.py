@@ -58,8 +58,8 @@ class DigitFiles:
         """Where the digits come from, in words."""
         if not self.images:
             return "scikit-learn's 8 x 8 digits, enlarged"
-        named = [Path(file).name for file in (self.images, self.test_images) if file]
-        return f"MNIST digits of {' and '.join(named)}"
+        files = [Path(file).name for file in (self.images, self.test_images) if file]
+        return f"MNIST digits of {' and '.join(files)}"
 
     def fingerprint(self) -> str:
         """Return a hash of the files' contents, wherever they lie."""
@@ -91,8 +91,8 @@ class DigitSettings:
 
     def fingerprint(self, *more: Any) -> str:
         """Return a hash of the settings, of other plain values, and of the files' contents, wherever they lie."""
-        known = {name: value for name, value in plain(self).items() if not name.endswith(("images", "labels"))}
-        return of_values(*more, known, self.files.fingerprint())
+        settings = {name: value for name, value in plain(self).items() if not name.endswith(("images", "labels"))}
+        return of_values(*more, settings, self.files.fingerprint())
 
 
 class Digits(NamedTuple):
@@ -123,9 +123,9 @@ def draw_digits(config: DigitSettings, split: str, numbers: np.ndarray, choices:
     images, labels = load(config.files, split)
     counts = config.min_digits + (numbers * (config.max_digits - config.min_digits + 1)).astype(np.int64)
     absent = np.arange(config.max_digits) >= counts[:, None]
-    chosen = (choices * len(labels)).astype(np.int64)
-    inks = images[chosen] * ~absent[..., None, None]
-    return Digits(counts, inks, np.where(absent, -1, labels[chosen].astype(np.int64)), chosen)
+    rows = (choices * len(labels)).astype(np.int64)
+    inks = images[rows] * ~absent[..., None, None]
+    return Digits(counts, inks, np.where(absent, -1, labels[rows].astype(np.int64)), rows)
 
 
 def load(files: DigitFiles, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -161,10 +161,10 @@ def load(files: DigitFiles, split: str) -> tuple[np.ndarray, np.ndarray]:
 def _stamp(path: str) -> tuple[int, int]:
     """Return when a file was changed and its size, or zeros where there is none: reading it tells."""
     try:
-        known = Path(path).stat()
+        status = Path(path).stat()
     except OSError:
         return (0, 0)
-    return known.st_mtime_ns, known.st_size
+    return status.st_mtime_ns, status.st_size
 
 
 @functools.lru_cache(maxsize=4)

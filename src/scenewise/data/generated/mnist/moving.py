@@ -140,25 +140,25 @@ class MovingMnistSource(GeneratedSource[MovingMnistVideos]):
         """Return a hash of settings, split, generator version and the contents of the digits' files."""
         return str(self.config.fingerprint(self.kind, self.version, self.split))
 
-    def _samples(self, made: MovingMnistVideos) -> list[Sample]:
-        return [self._known(made, row) for row in range(len(made.ids))]
+    def _samples(self, videos: MovingMnistVideos) -> list[Sample]:
+        return [self._known(videos, row) for row in range(len(videos.ids))]
 
-    def _known(self, made: MovingMnistVideos, row: int) -> Sample:
+    def _known(self, videos: MovingMnistVideos, row: int) -> Sample:
         """Return one of many videos; extras are of the digits that are there."""
-        config, there = self.config, made.labels[row] >= 0
-        masks, corners = made.masks[row][:, there], made.corners[row][:, there]
+        config, present = self.config, videos.labels[row] >= 0
+        masks, corners = videos.masks[row][:, present], videos.corners[row][:, present]
         free, middle = config.size - config.digit, config.digit / 2
         covers = masks.sum(1)
         extras = {
-            "labels": made.labels[row, there],
-            "digits": made.chosen[row, there],
+            "labels": videos.labels[row, present],
+            "digits": videos.chosen[row, present],
             "positions": (np.trunc(free * corners) + middle) / config.size,
             "exact_positions": (free * corners + middle) / config.size,
-            "velocities": made.velocities[row][:, there] * free / config.size,
+            "velocities": videos.velocities[row][:, present] * free / config.size,
             "amodal": masks,
             "overlap": (covers > 1).sum((1, 2)) / np.maximum((covers > 0).sum((1, 2)), 1),
         }
-        return Sample(made.frames[row], made.ids[row].astype(np.int64), extras)
+        return Sample(videos.frames[row], videos.ids[row].astype(np.int64), extras)
 
     def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> MovingMnistVideos:
         starts = range(0, max(len(indices), 1), _AT_ONCE)
@@ -173,9 +173,9 @@ class MovingMnistSource(GeneratedSource[MovingMnistVideos]):
         velocity = config.speed * np.stack([np.cos(angles), np.sin(angles)], -1)
         corners, velocities = move(each[:, 1:3].swapaxes(1, 2), velocity, first, stop, config.bounce)
         planes = _placed(_shrunk(digits.inks, config.digit), corners, config.size)
-        drawn, ids = _compose(planes, config)
+        images, ids = _compose(planes, config)
         return MovingMnistVideos(
-            frames=drawn,
+            frames=images,
             ids=ids,
             masks=planes > _HALF,
             corners=corners,

@@ -132,10 +132,10 @@ class TexturedMnistSource(GeneratedSource[TexturedMnistImages]):
         """Return a hash of settings, split, generator version and the contents of the digits' files."""
         return str(self.config.fingerprint(self.kind, self.version, self.split))
 
-    def _samples(self, made: TexturedMnistImages) -> list[Sample]:
-        shown = seen(made.ids[:, 0], made.masks.shape[1])
-        visibility = shown / np.maximum(np.count_nonzero(made.masks, (2, 3)), 1)
-        return [_one(made, row, visibility[row]) for row in range(len(made.ids))]
+    def _samples(self, images: TexturedMnistImages) -> list[Sample]:
+        shares = seen(images.ids[:, 0], images.masks.shape[1])
+        visibility = shares / np.maximum(np.count_nonzero(images.masks, (2, 3)), 1)
+        return [_one(images, row, visibility[row]) for row in range(len(images.ids))]
 
     def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> TexturedMnistImages:
         parts = [self._part(indices[at : at + _AT_ONCE]) for at in range(0, max(len(indices), 1), _AT_ONCE)]
@@ -162,21 +162,21 @@ class TexturedMnistSource(GeneratedSource[TexturedMnistImages]):
         )
 
 
-def _one(made: TexturedMnistImages, row: int, visibility: np.ndarray) -> Sample:
+def _one(images: TexturedMnistImages, row: int, visibility: np.ndarray) -> Sample:
     """Return one of many images; extras are of the digits that are there."""
-    there = made.labels[row] >= 0
-    names = _NAMES[made.textures[row]]
+    present = images.labels[row] >= 0
+    names = _NAMES[images.textures[row]]
     extras = {
-        "labels": made.labels[row, there],
-        "rows": made.corners[row, there, 0],
-        "columns": made.corners[row, there, 1],
-        "textures": names[1:][there],
+        "labels": images.labels[row, present],
+        "rows": images.corners[row, present, 0],
+        "columns": images.corners[row, present, 1],
+        "textures": names[1:][present],
         "background": str(names[0]),
-        "depths": np.arange(there.sum())[::-1],
-        "visibility": visibility[there],
-        "amodal": made.masks[row, there],
+        "depths": np.arange(present.sum())[::-1],
+        "visibility": visibility[present],
+        "amodal": images.masks[row, present],
     }
-    return Sample(made.frames[row], made.ids[row].astype(np.int64), extras)
+    return Sample(images.frames[row], images.ids[row].astype(np.int64), extras)
 
 
 def _corners(config: TexturedMnistConfig, counts: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -195,8 +195,8 @@ def _corners(config: TexturedMnistConfig, counts: np.ndarray, draws: np.ndarray)
 def _textures(config: TexturedMnistConfig, draws: np.ndarray) -> Textures:
     """Return the textures of all layers, image by image, from draws (N, layers, 8 + GRID ** 2)."""
     number, layers = draws.shape[:2]
-    known = np.array([KINDS.index(name) for name in config.textures])
-    kinds = known[pick(draws[..., 0], len(known), len(known) >= layers)]
+    allowed = np.array([KINDS.index(name) for name in config.textures])
+    kinds = allowed[pick(draws[..., 0], len(allowed), len(allowed) >= layers)]
     # Layers of one kind are turned against each other, so that they can be told apart.
     turned = (draws[:, :1, 2] + (np.arange(layers) + 0.5 * draws[..., 2]) / layers) % 1
     return Textures(

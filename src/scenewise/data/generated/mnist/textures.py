@@ -47,15 +47,15 @@ def paint(textures: Textures, size: int) -> np.ndarray:
     """Return textures in 0 to 1, float32, shape (M, size, size)."""
     painted = np.empty((len(textures.kinds), size, size), np.float32)
     for kind, fill in enumerate((_waves, _stripes, _checks, _noise, _gradient)):
-        chosen = np.flatnonzero(textures.kinds == kind)
-        if not len(chosen):
+        rows = np.flatnonzero(textures.kinds == kind)
+        if not len(rows):
             continue
-        few = Textures(**{name: values[chosen] for name, values in vars(textures).items()})
+        few = Textures(**{name: values[rows] for name, values in vars(textures).items()})
         pattern = fill(few, size)
         if kind:  # waves use all the greys, as Tagger's do
             dark, light = (_between(few.draws[:, at], span) for at, span in ((3, _DARK), (4, _LIGHT)))
             pattern = dark[:, None, None] + (light - dark)[:, None, None] * pattern
-        painted[chosen] = pattern
+        painted[rows] = pattern
     return painted
 
 

@@ -18,8 +18,8 @@ Point = tuple[float, float, float]
 @lru_cache(maxsize=1)
 def animals() -> dict[str, Mesh]:
     """Return all meshes by name."""
-    made = {"dolphin": _dolphin(), "duck": _duck(), "horse": _horse(), "mug": _mug(), "teapot": _teapot()}
-    return {name: _standing(mesh) for name, mesh in {**made, "torus": _torus()}.items()}
+    meshes = {"dolphin": _dolphin(), "duck": _duck(), "horse": _horse(), "mug": _mug(), "teapot": _teapot()}
+    return {name: _standing(mesh) for name, mesh in {**meshes, "torus": _torus()}.items()}
 
 
 def limb(points: list[Point], radii: list[float], flat: float = 1.0, sides: int = 9) -> Mesh:
@@ -70,8 +70,8 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
         return np.linspace(values[0], values[-1], 3)
     from scipy.interpolate import PchipInterpolator
 
-    known = np.arange(len(values))
-    return np.asarray(PchipInterpolator(known, values)(np.linspace(0, len(values) - 1, 3 * len(values) - 2)))
+    steps = np.arange(len(values))
+    return np.asarray(PchipInterpolator(steps, values)(np.linspace(0, len(values) - 1, 3 * len(values) - 2)))
 
 
 def _cap(centre: np.ndarray, outwards: np.ndarray, ring: np.ndarray, width: float) -> np.ndarray:
@@ -84,9 +84,9 @@ def _skin(rings: np.ndarray) -> Mesh:
     """Return the surface through rings of equally many points, shape (R, S, 3), closed at both ends."""
     count, sides = rings.shape[:2]
     at = np.arange(count * sides).reshape(count, sides)
-    here, there = at[:-1], at[1:]
-    beside, across = np.roll(here, -1, 1), np.roll(there, -1, 1)
-    quads = np.concatenate([np.stack([here, beside, there], -1), np.stack([beside, across, there], -1)])
+    lower, upper = at[:-1], at[1:]
+    beside, across = np.roll(lower, -1, 1), np.roll(upper, -1, 1)
+    quads = np.concatenate([np.stack([lower, beside, upper], -1), np.stack([beside, across, upper], -1)])
     fan = np.arange(1, sides - 1)
     first = np.stack([at[0][0] + 0 * fan, at[0][fan + 1], at[0][fan]], -1)
     last = np.stack([at[-1][0] + 0 * fan, at[-1][fan], at[-1][fan + 1]], -1)
@@ -134,9 +134,9 @@ def _torus() -> Mesh:
         -1,
     )
     at = np.arange(28 * 12).reshape(28, 12)
-    there, beside = np.roll(at, -1, 0), np.roll(at, -1, 1)
-    across_both = np.roll(there, -1, 1)
-    faces = np.concatenate([np.stack([at, beside, there], -1), np.stack([beside, across_both, there], -1)])
+    after, beside = np.roll(at, -1, 0), np.roll(at, -1, 1)
+    across_both = np.roll(after, -1, 1)
+    faces = np.concatenate([np.stack([at, beside, after], -1), np.stack([beside, across_both, after], -1)])
     vertices, faces = rings.reshape(-1, 3), faces.reshape(-1, 3)
     return vertices, faces if _volume(vertices, faces) > 0 else faces[:, ::-1]
 

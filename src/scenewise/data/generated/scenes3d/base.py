@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from scenewise.data.generated.scenes3d.camera import Camera
     from scenewise.data.generated.scenes3d.clevr_world import Thing
-    from scenewise.data.generated.scenes3d.stage import Stage
+    from scenewise.data.generated.scenes3d.stage import RayScene
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class SceneSource(GeneratedSource[Scenes]):
         streams = (stream(self.config.seed, self.split, index) for index in indices)
         return Scenes([self._scene(rng, first, stop, whole) for rng in streams])
 
-    def _samples(self, made: Scenes) -> list[Sample]:
-        return made.samples
+    def _samples(self, scenes: Scenes) -> list[Sample]:
+        return scenes.samples
 
 
 def factors(things: Sequence[Thing]) -> dict[str, np.ndarray]:
@@ -100,7 +100,7 @@ def factors(things: Sequence[Thing]) -> dict[str, np.ndarray]:
     }
 
 
-def views(stage: Stage, camera: Camera, ids: np.ndarray, first_id: int = 1) -> dict[str, np.ndarray]:
+def views(stage: RayScene, camera: Camera, ids: np.ndarray, first_id: int = 1) -> dict[str, np.ndarray]:
     """Return what a camera sees of n objects.
 
     Args:
@@ -114,9 +114,9 @@ def views(stage: Stage, camera: Camera, ids: np.ndarray, first_id: int = 1) -> d
         would show were it alone. `visibility` (n,): the share of that which is seen, 0 outside of the picture.
     """
     amodal = stage.silhouettes(camera)
-    seen = np.bincount(ids.reshape(-1), minlength=first_id + len(amodal))[first_id : first_id + len(amodal)]
+    visible = np.bincount(ids.reshape(-1), minlength=first_id + len(amodal))[first_id : first_id + len(amodal)]
     areas = np.array([np.count_nonzero(mask) for mask in amodal], np.int64)
-    visibility = seen / np.maximum(areas, 1)
+    visibility = visible / np.maximum(areas, 1)
     return {"pixel_coords": camera.project(stage.places), "visibility": visibility, "amodal": amodal}
 
 

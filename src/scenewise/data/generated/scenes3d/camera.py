@@ -58,9 +58,9 @@ class Camera:
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Return column, row (pixels) and depth (world units) of points of shape (N, 3)."""
-        seen = (np.asarray(points, float) - self.place) @ self.axes.T
-        depth = seen[:, 2:]
-        return np.concatenate([seen[:, :2] / depth * self.focal + self.centre, depth], 1)
+        local = (np.asarray(points, float) - self.place) @ self.axes.T
+        depth = local[:, 2:]
+        return np.concatenate([local[:, :2] / depth * self.focal + self.centre, depth], 1)
 
     def shows(self, points: np.ndarray) -> np.ndarray:
         """Return whether points of shape (N, 3) fall into the picture, shape (N,)."""

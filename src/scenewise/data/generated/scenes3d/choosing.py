@@ -65,10 +65,10 @@ def kinds(hold_out: Combinations = (), only: Combinations = (), shapes: Sequence
         InputError: None is left.
     """
     every = [kind for kind in product(shapes, SIZES, MATERIALS, COLOURS) if not matches(kind, hold_out)]
-    left = [kind for kind in every if not only or matches(kind, only)]
-    if not left:
+    rest = [kind for kind in every if not only or matches(kind, only)]
+    if not rest:
         raise InputError("hold_out", f"leaves no object to show; hold_out={hold_out}, only={only}.")
-    return left
+    return rest
 
 
 def matches(kind: Sequence[str], combinations: Combinations) -> bool:
@@ -97,14 +97,14 @@ def choose(
     """
     count = int(rng.integers(counts[0], counts[1] + 1))
     for _ in range(_SCENES):
-        chosen = [allowed[number] for number in rng.integers(len(allowed), size=count)]
-        places = place(rng, [(shape, size) for shape, size, _, _ in chosen], rules)
+        kinds = [allowed[number] for number in rng.integers(len(allowed), size=count)]
+        places = place(rng, [(shape, size) for shape, size, _, _ in kinds], rules)
         turns = rng.uniform(0, 2 * np.pi, count)
         if places is None:
             continue
         things = [
             Thing(shape, size, material, colour, (x, y, rules.half(shape, size)), float(turn))
-            for (shape, size, material, colour), (x, y), turn in zip(chosen, places.tolist(), turns, strict=True)
+            for (shape, size, material, colour), (x, y), turn in zip(kinds, places.tolist(), turns, strict=True)
         ]
         if accept(things):
             return things
@@ -114,19 +114,19 @@ def choose(
 def place(rng: np.random.Generator, forms: Sequence[tuple[str, str]], rules: Rules) -> np.ndarray | None:
     """Return places on the ground for objects of (shape, size), shape (n, 2), or None where one found none."""
     places, radii = np.empty((len(forms), 2)), np.empty(len(forms))
-    seen = np.empty(len(forms), complex)  # right + behind * i of the places; complex numbers need fewest operations
+    plane = np.empty(len(forms), complex)  # right + behind * i of the places; complex numbers need fewest operations
     turned = rules.directions.T @ (1, 1j)
     for row, (shape, size) in enumerate(forms):
         tries = rng.uniform(-rules.extent, rules.extent, (_TRIES, 2))
         along = tries @ turned
-        apart = along[:, None] - seen[:row]  # (tries, row)
+        apart = along[:, None] - plane[:row]  # (tries, row)
         free = np.abs(apart) >= radii[:row] + rules.room(shape, size) + rules.distance
         free &= (np.abs(apart.real) >= rules.margin) & (np.abs(apart.imag) >= rules.margin)
         good = np.all(free, axis=1)
         first = int(good.argmax())
         if not good[first]:
             return None
-        places[row], seen[row], radii[row] = tries[first], along[first], rules.half(shape, size)
+        places[row], plane[row], radii[row] = tries[first], along[first], rules.half(shape, size)
     return places
 
 

@@ -26,7 +26,7 @@ from scenewise.data.generated.scenes3d.base import SceneSource, factors, stacked
 from scenewise.data.generated.scenes3d.choosing import WORDS, Rules, choose, ground_directions, kinds, matches
 from scenewise.data.generated.scenes3d.library import Library
 from scenewise.data.generated.scenes3d.painter import paint
-from scenewise.data.generated.scenes3d.stage import Stage
+from scenewise.data.generated.scenes3d.stage import RayScene
 from scenewise.errors import InputError
 
 _COARSE = (60, 80)  # the full picture is looked at in this size when the pixels of an object are counted
@@ -94,28 +94,28 @@ class ClevrSource(SceneSource):
         frame, ids = paint(stage, camera, look, config.smooth)
         if config.grayscale:
             frame = grey(frame)
-        known: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
         if extras:
-            known = {**factors(things), **stacked([views(stage, camera, ids)]), "camera": place[None]}
-        return Sample(frame[None], ids[None], known)
+            facts = {**factors(things), **stacked([views(stage, camera, ids)]), "camera": place[None]}
+        return Sample(frame[None], ids[None], facts)
 
-    def _choose(self, rng: np.random.Generator, place: np.ndarray) -> tuple[list[world.Thing], Stage]:
+    def _choose(self, rng: np.random.Generator, place: np.ndarray) -> tuple[list[world.Thing], RayScene]:
         """Return objects that all can be seen, standing."""
         config: ClevrConfig = self.config
         full = world.full_camera(place, _COARSE)
         rules = Rules(3.0, config.distance, config.margin, ground_directions(full.axes[2]))
         library = _library()
-        ready: list[Stage] = []
+        ready: list[RayScene] = []
 
         def accept(things: list[world.Thing]) -> bool:
             factors_of = [(thing.shape, thing.size, thing.material, thing.colour) for thing in things]
             if config.include and not any(matches(kind, config.include) for kind in factors_of):
                 return False
             bodies = [world.body(thing, row + 1) for row, thing in enumerate(things)]
-            stage = Stage([world.floor(), *bodies], library=library)
-            seen = np.bincount(stage.ids(full).reshape(-1), minlength=len(things) + 1)[1:]
+            stage = RayScene([world.floor(), *bodies], library=library)
+            visible = np.bincount(stage.ids(full).reshape(-1), minlength=len(things) + 1)[1:]
             ready[:] = [stage]
-            return bool((seen * _FULL_PIXELS >= config.min_pixels).all())
+            return bool((visible * _FULL_PIXELS >= config.min_pixels).all())
 
         things = choose(rng, (config.min_objects, config.max_objects), self._allowed, rules, accept)
         return things, ready[0]

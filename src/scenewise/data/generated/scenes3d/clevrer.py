@@ -35,7 +35,7 @@ from scenewise.data.generated.scenes3d.base import SceneSource, stacked, views
 from scenewise.data.generated.scenes3d.clevr_world import floor, lamps
 from scenewise.data.generated.scenes3d.collisions import Course, Law, euler, simulate
 from scenewise.data.generated.scenes3d.painter import bare, paint
-from scenewise.data.generated.scenes3d.stage import Stage
+from scenewise.data.generated.scenes3d.stage import RayScene
 from scenewise.data.splits import check_split, shared_span
 from scenewise.errors import InputError
 
@@ -125,14 +125,14 @@ class ClevrerSource(SceneSource):
         first, stop = begin + first, begin + stop
         stage, camera = _stage(players), world.camera(config.size)
         empty = bare([floor()], camera, look)
-        pictures, seen = [], []
+        pictures, facts_of_views = [], []
         for time in range(first, stop):
             stage.move(course.places[time], course.turns[time])
             pictures.append(paint(stage, camera, look, config.smooth, empty))
             if extras:
-                seen.append(views(stage, camera, pictures[-1].ids))
-        known = {**_known(players, course, first, stop), **stacked(seen)} if extras else {}
-        return Sample(np.stack([p.frame for p in pictures]), np.stack([p.ids for p in pictures]), known)
+                facts_of_views.append(views(stage, camera, pictures[-1].ids))
+        facts = {**_known(players, course, first, stop), **stacked(facts_of_views)} if extras else {}
+        return Sample(np.stack([p.frame for p in pictures]), np.stack([p.ids for p in pictures]), facts)
 
     def _play(self, rng: np.random.Generator) -> tuple[list[world.Player], Course]:
         """Return objects and their course, with enough collisions."""
@@ -161,8 +161,8 @@ class ClevrerSource(SceneSource):
         raise InputError(self.name, problem, "Set a smaller trim, fewer objects or a wider picture.")
 
 
-def _stage(players: list[world.Player]) -> Stage:
-    return Stage([floor(), *(world.body(player, row + 1) for row, player in enumerate(players))])
+def _stage(players: list[world.Player]) -> RayScene:
+    return RayScene([floor(), *(world.body(player, row + 1) for row, player in enumerate(players))])
 
 
 def _all_shown(players: list[world.Player], course: Course, camera: Camera, frames: range) -> bool:
@@ -201,37 +201,37 @@ def annotation(sample: Sample, index: int) -> dict[str, Any]:
         sample: A whole clip of this source; object i has id i + 1 in its mask.
         index: Its number, which names the video.
     """
-    known = sample.extras
+    facts = sample.extras
     return {
         "scene_index": index,
         "video_filename": f"video_{index:05d}.mp4",
         "object_property": [
             {"object_id": row, "color": str(colour), "material": str(material), "shape": str(shape)}
             for row, (colour, material, shape) in enumerate(
-                zip(known["colour"], known["material"], known["shape"], strict=True)
+                zip(facts["colour"], facts["material"], facts["shape"], strict=True)
             )
         ],
         "motion_trajectory": [
-            {"frame_id": time, "objects": [_motion(known, time, row) for row in range(len(known["shape"]))]}
-            for time in range(len(known["positions"]))
+            {"frame_id": time, "objects": [_motion(facts, time, row) for row in range(len(facts["shape"]))]}
+            for time in range(len(facts["positions"]))
         ],
         "collision": [
             {"object_ids": [first, second], "frame_id": time, "location": place}
             for (time, first, second), place in zip(
-                known["collisions"].tolist(), known["collision_places"].tolist(), strict=True
+                facts["collisions"].tolist(), facts["collision_places"].tolist(), strict=True
             )
         ],
     }
 
 
-def _motion(known: dict[str, Any], time: int, row: int) -> dict[str, Any]:
+def _motion(facts: dict[str, Any], time: int, row: int) -> dict[str, Any]:
     return {
         "object_id": row,
-        "location": known["positions"][time, row].tolist(),
-        "orientation": euler(known["orientations"][time, row]).tolist(),
-        "velocity": known["velocities"][time, row].tolist(),
-        "angular_velocity": known["angular_velocities"][time, row].tolist(),
-        "inside_camera_view": bool(known["in_view"][time, row]),
+        "location": facts["positions"][time, row].tolist(),
+        "orientation": euler(facts["orientations"][time, row]).tolist(),
+        "velocity": facts["velocities"][time, row].tolist(),
+        "angular_velocity": facts["angular_velocities"][time, row].tolist(),
+        "inside_camera_view": bool(facts["in_view"][time, row]),
     }
 
 

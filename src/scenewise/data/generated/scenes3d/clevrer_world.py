@@ -65,22 +65,22 @@ def players(
     """
     kinds = list(product(SHAPES, MATERIALS, COLOURS))
     count = int(rng.integers(counts[0], counts[1] + 1))
-    chosen = [kinds[number] for number in rng.permutation(len(kinds))[:count]]
+    combination = [kinds[number] for number in rng.permutation(len(kinds))[:count]]
     resting = int(rng.integers(count > 1, max(count // 2, 1) + 1)) if count > 1 else 0
     view = camera(FULL)
     spots = _resting_places(rng, view, resting)
-    made: list[Player] = []
+    players: list[Player] = []
     entries = np.sort(rng.integers(0, max(2 * frames // 3, 1), count - resting))
     entries[:1] = 0  # something moves from the start
-    for row, (shape, material, colour) in enumerate(chosen):
+    for row, (shape, material, colour) in enumerate(combination):
         turn = float(rng.uniform(0, 2 * np.pi))
         if row < resting:
             mover = Mover(shape, half(shape), (float(spots[row, 0]), float(spots[row, 1])), turn, (0.0, 0.0), frames)
         else:
-            taken = [player.mover.place for player in made]
-            mover = _newcomer(rng, view, shape, turn, spots, taken, int(entries[row - resting]), speeds)
-        made.append(Player(material, colour, mover))
-    return made
+            places = [player.mover.place for player in players]
+            mover = _newcomer(rng, view, shape, turn, spots, places, int(entries[row - resting]), speeds)
+        players.append(Player(material, colour, mover))
+    return players
 
 
 def _resting_places(rng: np.random.Generator, view: Camera, count: int) -> np.ndarray:
@@ -100,7 +100,7 @@ def _newcomer(
     shape: str,
     turn: float,
     targets: np.ndarray,
-    taken: list[tuple[float, float]],
+    occupied: list[tuple[float, float]],
     entry: int,
     speeds: tuple[float, float],
 ) -> Mover:
@@ -113,7 +113,7 @@ def _newcomer(
         if not len(gone):
             continue
         place = line[gone[0]]
-        if all(np.linalg.norm(place - other) > 3 * RADIUS for other in taken):
+        if all(np.linalg.norm(place - other) > 3 * RADIUS for other in occupied):
             break
     if len(targets) and rng.random() < 0.7:
         aim = targets[rng.integers(len(targets))] + rng.uniform(-0.12, 0.12, 2)

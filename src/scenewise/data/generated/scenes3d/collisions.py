@@ -92,7 +92,7 @@ def simulate(movers: Sequence[Mover], frames: int, law: Law) -> Course:
     slowing = np.exp(
         -law.rolling * law.frame
     )  # of whole balls: friction that acts on their turning alone makes them slide
-    seen = _Seen(len(movers))
+    record = _CourseRecord(len(movers))
     rows = []
     for frame in range(frames):
         for number, mover in enumerate(movers):
@@ -101,12 +101,12 @@ def simulate(movers: Sequence[Mover], frames: int, law: Law) -> Course:
         rows.append((data.qpos.reshape(-1, 7).copy(), data.qvel.reshape(-1, 6).copy()))
         for _ in range(law.substeps):
             mujoco.mj_step(model, data)
-            seen.look(data, frame)
+            record.look(data, frame)
         data.qvel[rolling] *= slowing
-    return _course(rows, seen)
+    return _course(rows, record)
 
 
-class _Seen:
+class _CourseRecord:
     """Collisions seen so far; a pair that stays in touch counts once."""
 
     def __init__(self, count: int) -> None:
@@ -130,11 +130,11 @@ def _start(mover: Mover) -> np.ndarray:
     across, up = mover.velocity
     spin = (-up / mover.half, across / mover.half) if mover.shape == "sphere" else (0.0, 0.0)
     cos, sin = np.cos(mover.turn), np.sin(mover.turn)  # MuJoCo's angular velocities are in the body's axes
-    own = (cos * spin[0] + sin * spin[1], -sin * spin[0] + cos * spin[1])
-    return np.array([across, up, 0.0, *own, 0.0])
+    local = (cos * spin[0] + sin * spin[1], -sin * spin[0] + cos * spin[1])
+    return np.array([across, up, 0.0, *local, 0.0])
 
 
-def _course(rows: list[tuple[np.ndarray, np.ndarray]], seen: _Seen) -> Course:
+def _course(rows: list[tuple[np.ndarray, np.ndarray]], record: _CourseRecord) -> Course:
     poses, speeds = np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
     turns = poses[..., 3:]
     return Course(
@@ -142,8 +142,8 @@ def _course(rows: list[tuple[np.ndarray, np.ndarray]], seen: _Seen) -> Course:
         turns,
         speeds[..., :3],
         turned(turns, speeds[..., 3:]),
-        np.array(seen.found, np.int64).reshape(-1, 3),
-        np.array(seen.spots).reshape(-1, 3),
+        np.array(record.found, np.int64).reshape(-1, 3),
+        np.array(record.spots).reshape(-1, 3),
     )
 
 

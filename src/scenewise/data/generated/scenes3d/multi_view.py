@@ -38,7 +38,7 @@ from scenewise.data.generated.scenes3d.camera import Camera
 from scenewise.data.generated.scenes3d.choosing import Rules, choose, ground_directions, kinds
 from scenewise.data.generated.scenes3d.library import Library
 from scenewise.data.generated.scenes3d.painter import paint
-from scenewise.data.generated.scenes3d.stage import Body, Stage
+from scenewise.data.generated.scenes3d.stage import Body, RayScene
 from scenewise.errors import InputError
 
 ANIMALS = ("dolphin", "duck", "horse", "mug", "teapot", "torus")
@@ -119,30 +119,32 @@ class MultiViewSource(SceneSource):
         look = world.lamps(rng.uniform(-1, 1, (3, 3)) * config.light_jitter, _SHADOWS)
         cameras = ring(config.frames, config.size)
         things, stage = self._choose(rng)
-        shown = cameras[first:stop]
-        pictures = [paint(stage, camera, look, config.smooth) for camera in shown]
-        known: dict[str, Any] = {}
+        views_of_span = cameras[first:stop]
+        pictures = [paint(stage, camera, look, config.smooth) for camera in views_of_span]
+        facts: dict[str, Any] = {}
         if extras:
-            seen = [views(stage, camera, made.ids) for camera, made in zip(shown, pictures, strict=True)]
-            places = np.array([camera.place for camera in shown])
-            known = {**factors(things), "positions": stage.places.copy(), **stacked(seen)}
-            known |= {"viewpoints": viewpoints(places), "camera": places}
-        return Sample(np.stack([p.frame for p in pictures]), np.stack([p.ids for p in pictures]), known)
+            views_facts = [
+                views(stage, camera, picture.ids) for camera, picture in zip(views_of_span, pictures, strict=True)
+            ]
+            places = np.array([camera.place for camera in views_of_span])
+            facts = {**factors(things), "positions": stage.places.copy(), **stacked(views_facts)}
+            facts |= {"viewpoints": viewpoints(places), "camera": places}
+        return Sample(np.stack([p.frame for p in pictures]), np.stack([p.ids for p in pictures]), facts)
 
-    def _choose(self, rng: np.random.Generator) -> tuple[list[world.Thing], Stage]:
+    def _choose(self, rng: np.random.Generator) -> tuple[list[world.Thing], RayScene]:
         """Return objects that can be seen in the first view, standing."""
         config: MultiViewConfig = self.config
         view = ring(1, 64)[0]
         rules = Rules(3.0, config.distance, config.margin, ground_directions(view.axes[2]), SIZES, SCALES)
         library = _library(config.shapes)
-        ready: list[Stage] = []
+        ready: list[RayScene] = []
 
         def accept(things: list[world.Thing]) -> bool:
             bodies = [_body(thing, row + 1) for row, thing in enumerate(things)]
-            stage = Stage([world.floor(), *bodies], library=library)
+            stage = RayScene([world.floor(), *bodies], library=library)
             ready[:] = [stage]
-            seen = np.bincount(stage.ids(view).reshape(-1), minlength=len(things) + 1)[1:]
-            return bool((seen >= config.min_pixels).all())
+            visible = np.bincount(stage.ids(view).reshape(-1), minlength=len(things) + 1)[1:]
+            return bool((visible >= config.min_pixels).all())
 
         things = choose(rng, (config.min_objects, config.max_objects), self._allowed, rules, accept)
         return things, ready[0]

@@ -25,7 +25,7 @@ from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.generated.scenes3d import room
 from scenewise.data.generated.scenes3d.base import SceneSource, stacked, views
 from scenewise.data.generated.scenes3d.painter import paint
-from scenewise.data.generated.scenes3d.stage import RUBBER, Body, Stage, about_z
+from scenewise.data.generated.scenes3d.stage import RUBBER, Body, RayScene, about_z
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -84,18 +84,18 @@ class ObjectsRoomSource(SceneSource):
     def _scene(self, rng: np.random.Generator, first: int, stop: int, extras: bool) -> Sample:
         config: ObjectsRoomConfig = self.config
         floor, wall, look = room.vivid(rng), room.vivid(rng), room.lamps(rng)
-        bodies, known = self._objects(rng)
-        stage = Stage([*room.backdrop(floor, wall), *bodies], room.meshes())
+        bodies, facts = self._objects(rng)
+        stage = RayScene([*room.backdrop(floor, wall), *bodies], room.meshes())
         cameras = _cameras(rng, stage, config, bool(bodies))[first:stop]
         pictures = [paint(stage, camera, look, config.smooth) for camera in cameras]
         if extras:
-            seen = [
+            views_facts = [
                 views(stage, camera, picture.ids, room.FIRST_OBJECT)
                 for camera, picture in zip(cameras, pictures, strict=True)
             ]
-            known |= {**stacked(seen), "camera": np.array([camera.place for camera in cameras])}
-            known |= {"target": np.array([camera.target for camera in cameras]), "floor": floor, "wall": wall}
-        return Sample(np.stack([p.frame for p in pictures]), np.stack([p.ids for p in pictures]), known)
+            facts |= {**stacked(views_facts), "camera": np.array([camera.place for camera in cameras])}
+            facts |= {"target": np.array([camera.target for camera in cameras]), "floor": floor, "wall": wall}
+        return Sample(np.stack([p.frame for p in pictures]), np.stack([p.ids for p in pictures]), facts)
 
     def _objects(self, rng: np.random.Generator) -> tuple[list[Body], dict[str, Any]]:
         """Return the objects of a room and their factors."""
@@ -126,7 +126,7 @@ class ObjectsRoomSource(SceneSource):
         return bodies, factors
 
 
-def _cameras(rng: np.random.Generator, stage: Stage, config: ObjectsRoomConfig, objects: bool) -> list[Camera]:
+def _cameras(rng: np.random.Generator, stage: RayScene, config: ObjectsRoomConfig, objects: bool) -> list[Camera]:
     """Return a path of the camera that shows an object at its start and at its end, where there are any."""
     for _ in range(_PATHS):
         path = room.path(rng, config.frames, config.size)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from scenewise.data.generated.scenes3d.shader import encode, shade, touched
-from scenewise.data.generated.scenes3d.stage import BACKGROUND, OBJECTS, Hits, Stage
+from scenewise.data.generated.scenes3d.stage import BACKGROUND, OBJECTS, Hits, RayScene
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +46,13 @@ class Bare(NamedTuple):
 
 def bare(background: Sequence[Body], camera: Camera, look: Look) -> Bare:
     """Return what a camera sees where nothing but the background stands."""
-    stage, rays = Stage(background), camera.rays()
+    stage, rays = RayScene(background), camera.rays()
     hits = stage.cast(camera.place, rays, _BOTH, normals=True)
     places = np.asarray(camera.place) + rays * hits.reach[:, None]
     return Bare(encode(shade(stage, look, camera.place, rays, hits)), places.astype(np.float32))
 
 
-def paint(stage: Stage, camera: Camera, look: Look, smooth: bool = True, empty: Bare | None = None) -> Picture:
+def paint(stage: RayScene, camera: Camera, look: Look, smooth: bool = True, empty: Bare | None = None) -> Picture:
     """Return the picture a camera takes.
 
     Args:
@@ -64,31 +64,31 @@ def paint(stage: Stage, camera: Camera, look: Look, smooth: bool = True, empty: 
     """
     rays = camera.rays()
     hits = stage.cast(camera.place, rays, _BOTH, normals=True)
-    shown = _shown(stage, camera, look, rays, hits, empty)
+    pixels = _shown(stage, camera, look, rays, hits, empty)
     if smooth:
-        edges = _edges(hits, shown, camera.size)
+        edges = _edges(hits, pixels, camera.size)
         finer = camera.finer_rays(edges)
         colours = shade(stage, look, camera.place, finer, stage.cast(camera.place, finer, _BOTH, normals=True))
-        shown[edges] = encode(colours).reshape(len(edges), 4, 3).mean(1)
-    frame = (shown + 0.5).astype(np.uint8).T.reshape(3, *camera.size)
+        pixels[edges] = encode(colours).reshape(len(edges), 4, 3).mean(1)
+    frame = (pixels + 0.5).astype(np.uint8).T.reshape(3, *camera.size)
     ids = stage.owners[hits.geoms].astype(np.int64).reshape(camera.size)
     return Picture(np.ascontiguousarray(frame), ids)
 
 
-def _shown(stage: Stage, camera: Camera, look: Look, rays: np.ndarray, hits: Hits, empty: Bare | None) -> np.ndarray:
+def _shown(stage: RayScene, camera: Camera, look: Look, rays: np.ndarray, hits: Hits, empty: Bare | None) -> np.ndarray:
     """Return the display values of the centre rays, shape (N, 3)."""
     if empty is None:
         return encode(shade(stage, look, camera.place, rays, hits))
     changed = np.flatnonzero(stage.foreground[hits.geoms] | touched(stage, look, empty.places))
     some = Hits(*(values[changed] for values in hits))
-    shown = empty.shown.copy()
-    shown[changed] = encode(shade(stage, look, camera.place, rays[changed], some))
-    return shown
+    pixels = empty.shown.copy()
+    pixels[changed] = encode(shade(stage, look, camera.place, rays[changed], some))
+    return pixels
 
 
-def _edges(hits: Hits, shown: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _edges(hits: Hits, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return flat indices of the pixels beside an edge of a body, or of a face or a shadow where it shows."""
-    geoms, colours = hits.geoms.reshape(size), shown.reshape(*size, 3)
+    geoms, colours = hits.geoms.reshape(size), pixels.reshape(*size, 3)
     beside = np.zeros(size, bool)
     for first, second in (
         ((slice(None, -1), slice(None)), (slice(1, None), slice(None))),

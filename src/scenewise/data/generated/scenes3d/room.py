@@ -40,9 +40,9 @@ def vivid(rng: np.random.Generator) -> Colour:
     return red, green, blue
 
 
-def linear(shown: float) -> float:
+def linear(srgb: float) -> float:
     """Return the linear value of a display value from 0 to 1."""
-    return shown / 12.92 if shown <= 0.04045 else ((shown + 0.055) / 1.055) ** 2.4
+    return srgb / 12.92 if srgb <= 0.04045 else ((srgb + 0.055) / 1.055) ** 2.4
 
 
 def backdrop(floor: Colour, wall: Colour) -> list[Body]:

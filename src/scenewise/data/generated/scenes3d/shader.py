@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.data.generated.scenes3d.stage import MATTE, METAL, OBJECTS, RUBBER, Hits, Stage
+from scenewise.data.generated.scenes3d.stage import MATTE, METAL, OBJECTS, RUBBER, Hits, RayScene
 
 if TYPE_CHECKING:
     from scenewise.data.generated.scenes3d.looks import Light, Look
@@ -43,7 +43,7 @@ class Points:
         return Points(*(values.take(which, 0) for values in (self.geoms, self.places, self.normals, self.rays)))
 
 
-def shade(stage: Stage, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> np.ndarray:
+def shade(stage: RayScene, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> np.ndarray:
     """Return the colours that come along rays, linear RGB, float32, shape (N, 3)."""
     away = np.flatnonzero(hits.geoms < 0)
     if not len(away):
@@ -57,7 +57,7 @@ def shade(stage: Stage, look: Look, origin: tuple[float, float, float], rays: np
     return colours
 
 
-def touched(stage: Stage, look: Look, places: np.ndarray) -> np.ndarray:
+def touched(stage: RayScene, look: Look, places: np.ndarray) -> np.ndarray:
     """Return whether bodies change the light at places of the background, bool, shape (N,).
 
     A body far away keeps less than half a hundredth of the ambient light off, which no display value shows.
@@ -91,7 +91,7 @@ def _curve() -> np.ndarray:
 _CURVE = _curve()  # in 8192 steps the darkest value shown is off by less than half a level
 
 
-def _points(stage: Stage, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> Points:
+def _points(stage: RayScene, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> Points:
     """Return the points that rays meet, with edges rounded."""
     ways = rays.astype(np.float32)
     places = _single(origin) + ways * hits.reach[:, None].astype(np.float32)
@@ -101,45 +101,45 @@ def _points(stage: Stage, look: Look, origin: tuple[float, float, float], rays: 
     return points
 
 
-def _round_edges(stage: Stage, share: float, points: Points) -> None:
+def _round_edges(stage: RayScene, share: float, points: Points) -> None:
     """Bend the normals near edges of boxes and cylinders as those of rounded ones, in place."""
     for geom in stage.edged:
-        here = np.flatnonzero(points.geoms == geom)
-        if not len(here):
+        rows = np.flatnonzero(points.geoms == geom)
+        if not len(rows):
             continue
         axes = stage.data.geom_xmat[geom].reshape(3, 3).astype(np.float32)
         size = _single(stage.bodies[geom].size)
         inner = size - share * size.min()
-        own = (points.places[here] - stage.data.geom_xpos[geom].astype(np.float32)) @ axes
+        local = (points.places[rows] - stage.data.geom_xpos[geom].astype(np.float32)) @ axes
         if stage.bodies[geom].shape == "cylinder":
-            beyond = _beyond_cylinder(own, inner)
+            beyond = _beyond_cylinder(local, inner)
         else:
-            beyond = np.sign(own) * np.maximum(np.abs(own) - inner, 0)
-        points.normals[here] = _unit(beyond @ axes.T)
+            beyond = np.sign(local) * np.maximum(np.abs(local) - inner, 0)
+        points.normals[rows] = _unit(beyond @ axes.T)
 
 
-def _beyond_cylinder(own: np.ndarray, inner: np.ndarray) -> np.ndarray:
+def _beyond_cylinder(local: np.ndarray, inner: np.ndarray) -> np.ndarray:
     """Return how far points reach beyond a smaller cylinder, as vectors."""
-    radius = np.sqrt((own[:, :2] ** 2).sum(1, keepdims=True))
-    flat = own[:, :2] * (np.maximum(radius - inner[0], 0) / np.maximum(radius, 1e-6))
-    return np.concatenate([flat, np.sign(own[:, 2:]) * np.maximum(np.abs(own[:, 2:]) - inner[2], 0)], 1)
+    radius = np.sqrt((local[:, :2] ** 2).sum(1, keepdims=True))
+    flat = local[:, :2] * (np.maximum(radius - inner[0], 0) / np.maximum(radius, 1e-6))
+    return np.concatenate([flat, np.sign(local[:, 2:]) * np.maximum(np.abs(local[:, 2:]) - inner[2], 0)], 1)
 
 
-def _surfaces(stage: Stage, look: Look, points: Points) -> np.ndarray:
+def _surfaces(stage: RayScene, look: Look, points: Points) -> np.ndarray:
     kinds = stage.surfaces[points.geoms]
     light, shine = _lit(stage, look, points, kinds)
     light += _single(look.ambient) * _openness(stage, look, points)[:, None]
     colours = stage.colours.take(points.geoms, 0)
     shares = np.array([1.0, look.rubber, 0.15 * look.rubber], np.float32)[kinds]
-    shown = colours * light * shares[:, None]
+    colour = colours * light * shares[:, None]
     rubber, metal = np.flatnonzero(kinds == RUBBER), np.flatnonzero(kinds == METAL)
-    shown[rubber] += shine[rubber] * look.shine[0]
-    shown[metal] += colours[metal] * _mirrored(look, points.take(metal)) * look.metal
-    shown[metal] += (0.5 + 0.5 * colours[metal]) * shine[metal] * look.shine[1]
-    return shown
+    colour[rubber] += shine[rubber] * look.shine[0]
+    colour[metal] += colours[metal] * _mirrored(look, points.take(metal)) * look.metal
+    colour[metal] += (0.5 + 0.5 * colours[metal]) * shine[metal] * look.shine[1]
+    return colour
 
 
-def _lit(stage: Stage, look: Look, points: Points, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _lit(stage: RayScene, look: Look, points: Points, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the light that falls on points and the highlights they show, both of shape (N, 3)."""
     light = np.zeros((len(points.geoms), 3), np.float32)
     shine = np.zeros_like(light)
@@ -147,15 +147,15 @@ def _lit(stage: Stage, look: Look, points: Points, kinds: np.ndarray) -> tuple[n
     for lamp in look.lights:
         strength, ways = _falling(lamp, points.places)
         facing = _dot(points.normals, ways)
-        seen = np.flatnonzero((facing > 0) & (strength > 0))
-        share = strength[seen]
+        lit = np.flatnonzero((facing > 0) & (strength > 0))
+        share = strength[lit]
         if lamp.samples:
-            share = share * _unshaded(stage, lamp, points.geoms[seen], points.places.take(seen, 0))
+            share = share * _unshaded(stage, lamp, points.geoms[lit], points.places.take(lit, 0))
         falls = np.zeros(len(light), np.float32)
-        falls[seen] = share * facing[seen]
+        falls[lit] = share * facing[lit]
         light += falls[:, None] * _single(lamp.strength)  # of all points: quicker than picking rows
-        glossy = np.flatnonzero(kinds[seen] != MATTE)
-        at = seen[glossy]
+        glossy = np.flatnonzero(kinds[lit] != MATTE)
+        at = lit[glossy]
         back = ways.take(at, 0) - 2 * facing[at, None] * points.normals.take(at, 0)  # the lamp's light after the bounce
         glint = np.clip(_dot(back, points.rays.take(at, 0)), 0, 1) ** polish[at]
         shine[at] += (share[glossy] * glint)[:, None] * _single(lamp.strength)
@@ -172,26 +172,26 @@ def _falling(lamp: Light, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(-(ways @ lamp.axis.astype(np.float32)), 0) / squares, ways
 
 
-def _unshaded(stage: Stage, lamp: Light, geoms: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _unshaded(stage: RayScene, lamp: Light, geoms: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return the share of a lamp that places on geoms see, shape (N,).
 
     Rays begin at the lamp, since a batch shares one origin; that also rids convex bodies of shading themselves. Where
     two corners of the lamp that face each other are both seen or both hidden, so is the rest of it.
     """
-    seen = np.ones(len(geoms), np.float32)
+    visibility = np.ones(len(geoms), np.float32)
     doubtful = np.flatnonzero(_behind(stage, lamp, places))
     some = (geoms[doubtful], places.take(doubtful, 0))
     first = _free(stage, lamp.points[0], *some).astype(np.float32)
     if len(lamp.points) > 1:
         last = _free(stage, lamp.points[-1], *some)
-        parted = np.flatnonzero(first != last)
-        rest = (some[0][parted], some[1].take(parted, 0))
-        first[parted] = (1 + sum(_free(stage, point, *rest) for point in lamp.points[1:-1])) / len(lamp.points)
-    seen[doubtful] = first
-    return seen
+        edges = np.flatnonzero(first != last)
+        rest = (some[0][edges], some[1].take(edges, 0))
+        first[edges] = (1 + sum(_free(stage, point, *rest) for point in lamp.points[1:-1])) / len(lamp.points)
+    visibility[doubtful] = first
+    return visibility
 
 
-def _free(stage: Stage, start: np.ndarray, geoms: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _free(stage: RayScene, start: np.ndarray, geoms: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return whether nothing lies between a point of a lamp and places on geoms, bool, shape (N,)."""
     ways = places - start
     hits = stage.cast(start, ways, (OBJECTS,))
@@ -202,7 +202,7 @@ def _free(stage: Stage, start: np.ndarray, geoms: np.ndarray, places: np.ndarray
     return np.asarray(free)
 
 
-def _behind(stage: Stage, lamp: Light, places: np.ndarray) -> np.ndarray:
+def _behind(stage: RayScene, lamp: Light, places: np.ndarray) -> np.ndarray:
     """Return whether the way from a lamp to places comes near any body, bool, shape (N,); saves most shadow rays."""
     start = _single(lamp.place)
     ways = places - start
@@ -215,7 +215,7 @@ def _behind(stage: Stage, lamp: Light, places: np.ndarray) -> np.ndarray:
     return np.asarray(((along > nearest[:, None]) & (along * along >= _dot(ways, ways) * narrow[:, None])).any(0))
 
 
-def _openness(stage: Stage, look: Look, points: Points) -> np.ndarray:
+def _openness(stage: RayScene, look: Look, points: Points) -> np.ndarray:
     """Return the share of the ambient light that other bodies, taken as balls, let through to points."""
     bodies, cores = stage.data.geom_xpos[stage.moving].astype(np.float32), stage.cores[stage.moving]
     towards = points.normals @ bodies.T - _dot(points.normals, points.places)[:, None]  # (N, n)
@@ -231,7 +231,7 @@ def _openness(stage: Stage, look: Look, points: Points) -> np.ndarray:
 def _mirrored(look: Look, points: Points) -> np.ndarray:
     """Return what metal at points mirrors of floor and sky, shape (N, 3); lamps come as highlights."""
     ways = points.rays - 2 * _dot(points.rays, points.normals)[:, None] * points.normals
-    seen = sky(look, ways)
+    colour = sky(look, ways)
     down = np.flatnonzero(ways[:, 2] < -1e-3)
     reach = np.minimum(-points.places[down, 2] / ways[down, 2], _FAR)
     floor = points.places[down] + ways[down] * reach[:, None]
@@ -240,8 +240,8 @@ def _mirrored(look: Look, points: Points) -> np.ndarray:
         strength, towards = _falling(lamp, floor)
         light += (strength * np.maximum(towards[:, 2], 0))[:, None] * _single(lamp.strength)
     # The floor near a body lies in its shadow.
-    seen[down] = light * (0.15 + 0.6 * np.clip(reach / 4, 0, 1))[:, None]
-    return seen
+    colour[down] = light * (0.15 + 0.6 * np.clip(reach / 4, 0, 1))[:, None]
+    return colour
 
 
 def _single(values: tuple[float, float, float]) -> np.ndarray:

@@ -26,10 +26,10 @@ def hull(points: np.ndarray) -> Mesh:
     """Return the convex hull of points of shape (N, 3), faces turned outwards."""
     from scipy.spatial import ConvexHull
 
-    made = ConvexHull(points)
-    faces = made.simplices.copy()
+    hull = ConvexHull(points)
+    faces = hull.simplices.copy()
     corners = points[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    inwards = (normals * made.equations[:, :3]).sum(1) < 0
+    inwards = (normals * hull.equations[:, :3]).sum(1) < 0
     faces[inwards] = faces[inwards, ::-1]
     return points, faces

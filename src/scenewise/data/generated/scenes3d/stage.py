@@ -82,7 +82,7 @@ class Models(Protocol):
         """Return MuJoCo's model of bodies, those of the background first."""
 
 
-class Stage:
+class RayScene:
     """Compiled bodies, those of the background first; geom i is body i.
 
     Args:
@@ -164,13 +164,13 @@ class Stage:
     def silhouettes(self, camera: Camera) -> np.ndarray:
         """Return what each body would show were it alone, bool, shape (n, H, W)."""
         rays = camera.rays()
-        shown, squares = np.zeros((len(self.moving), len(rays)), bool), (rays * rays).sum(1)
+        hits, squares = np.zeros((len(self.moving), len(rays)), bool), (rays * rays).sum(1)
         for row, geom in enumerate(self.moving):
             near = _near(camera, rays, squares, self.data.geom_xpos[geom], 1.01 * self.model.geom_rbound[geom])
             self.model.geom_group[geom] = ALONE
-            shown[row, near] = self.cast(camera.place, rays[near], (ALONE,)).geoms >= 0
+            hits[row, near] = self.cast(camera.place, rays[near], (ALONE,)).geoms >= 0
             self.model.geom_group[geom] = OBJECTS
-        return shown.reshape(len(shown), *camera.size)
+        return hits.reshape(len(hits), *camera.size)
 
 
 def _near(camera: Camera, rays: np.ndarray, squares: np.ndarray, centre: np.ndarray, reach: float) -> np.ndarray:

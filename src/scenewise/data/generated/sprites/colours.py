@@ -66,8 +66,8 @@ def pick(draws: np.ndarray, number: int, distinct: bool) -> np.ndarray:
     picked = np.empty(draws.shape, np.int64)
     for at in range(draws.shape[1]):
         place = (draws[:, at] * (number - at)).astype(np.int64)
-        for taken in np.sort(picked[:, :at], 1).T:  # counts only places that are still free
-            place += place >= taken
+        for rank in np.sort(picked[:, :at], 1).T:  # counts only places that are still free
+            place += place >= rank
         picked[:, at] = place
     return picked
 

@@ -63,7 +63,7 @@ class Sprites:
 
 
 @dataclass(frozen=True)
-class _Touched:
+class _SpritePixels:
     """Pixels that sprites touch.
 
     Attributes:
@@ -122,10 +122,10 @@ def seen(ids: np.ndarray, most: int) -> np.ndarray:
     return np.bincount(flat, minlength=len(ids) * (most + 1)).reshape(-1, most + 1)[:, 1:]
 
 
-def _paint(planes: np.ndarray, touched: _Touched, colours: np.ndarray, soft: bool) -> None:
+def _paint(planes: np.ndarray, touched: _SpritePixels, colours: np.ndarray, soft: bool) -> None:
     """Lay colours (N, 3) over pixels of planes (C, N, H * W), in place."""
-    chosen = slice(None) if soft else touched.inside
-    images, pixels = touched.images[chosen], touched.pixels[chosen]
+    rows = slice(None) if soft else touched.inside
+    images, pixels = touched.images[rows], touched.pixels[rows]
     for plane, colour in zip(planes, colours.T.astype(np.float32), strict=False):
         new = colour[images]
         if soft:
@@ -134,24 +134,24 @@ def _paint(planes: np.ndarray, touched: _Touched, colours: np.ndarray, soft: boo
         plane[images, pixels] = new
 
 
-def _touch(sprites: Sprites, part: slice, at: int, size: int) -> _Touched:
+def _touch(sprites: Sprites, part: slice, at: int, size: int) -> _SpritePixels:
     """Return the pixels that sprite `at` of some images touches; images are counted from the part's first."""
     shapes, centres = sprites.shapes[part, at], sprites.centres[part, at]
     sizes, turns = sprites.sizes[part, at], sprites.angles[part, at]
-    found = []
+    runs = []
     for number, distance in enumerate((_square, _ellipse, _heart)):
         images = np.flatnonzero(shapes == number)
         if len(images):
             which, *rest = _outline(centres[images], sizes[images], turns[images], size, distance)
-            found.append((images[which], *rest))
-    if not found:
+            runs.append((images[which], *rest))
+    if not runs:
         nothing = np.zeros(0, np.intp)
-        return _Touched(nothing, nothing, np.zeros(0, np.float32), np.zeros(0, bool))
-    return _Touched(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return _SpritePixels(nothing, nothing, np.zeros(0, np.float32), np.zeros(0, bool))
+    return _SpritePixels(*(np.concatenate(parts) for parts in zip(*runs, strict=True)))
 
 
 def _outline(centres: np.ndarray, sizes: np.ndarray, turns: np.ndarray, size: int, distance: _Distance) -> _Fields:
-    """Return the fields of `_Touched` for M sprites of one shape; images are the places of the sprites.
+    """Return the fields of `_SpritePixels` for M sprites of one shape; images are the places of the sprites.
 
     Args:
         centres: Column and row in pixels, shape (M, 2).
@@ -172,8 +172,8 @@ def _outline(centres: np.ndarray, sizes: np.ndarray, turns: np.ndarray, size: in
     far = far[which, rows, columns]
     rows, columns = rows + corners[which, 1], columns + corners[which, 0]
     if corners.min() < 0 or corners.max() + side > size:
-        there = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
-        which, rows, columns, far = which[there], rows[there], columns[there], far[there]
+        inside = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
+        which, rows, columns, far = which[inside], rows[inside], columns[inside], far[inside]
     return which, rows * size + columns, np.minimum(0.5 - far, np.float32(1)), far < 0
 
 

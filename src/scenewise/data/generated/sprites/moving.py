@@ -152,31 +152,31 @@ class MovingSpritesSource(GeneratedSource[MovingSpritesVideos]):
             origin=f"moving-sprites after arXiv 2006.07034 (VMDS), generated with seed {config.seed}",
         )
 
-    def _samples(self, made: MovingSpritesVideos) -> list[Sample]:
-        masks, time = np.asarray(made.masks), made.frames.shape[1]
-        visibility = visible(made.ids.reshape(-1, *made.ids.shape[2:]), masks)
-        found = []
-        for row, ids in enumerate(made.ids):
-            there = made.sprites.shapes[row * time] >= 0
-            part = (slice(row * time, (row + 1) * time), there)
-            still = still_extras(made.sprites, self.config, row * time)
-            extras = {name: still[name] for name in ("shapes", "scales", "colours", "depths", "background")}
-            extras["positions"] = made.sprites.centres[part]
-            extras["velocities"] = made.velocities[row][:, there]
-            extras["orientations"] = made.sprites.angles[part]
+    def _samples(self, videos: MovingSpritesVideos) -> list[Sample]:
+        masks, time = np.asarray(videos.masks), videos.frames.shape[1]
+        visibility = visible(videos.ids.reshape(-1, *videos.ids.shape[2:]), masks)
+        samples = []
+        for row, ids in enumerate(videos.ids):
+            present = videos.sprites.shapes[row * time] >= 0
+            part = (slice(row * time, (row + 1) * time), present)
+            facts = still_extras(videos.sprites, self.config, row * time)
+            extras = {name: facts[name] for name in ("shapes", "scales", "colours", "depths", "background")}
+            extras["positions"] = videos.sprites.centres[part]
+            extras["velocities"] = videos.velocities[row][:, present]
+            extras["orientations"] = videos.sprites.angles[part]
             extras["visibility"] = visibility[part]
             extras["amodal"] = masks[part]
-            found.append(Sample(made.frames[row], ids.astype(np.int64), extras))
-        return found
+            samples.append(Sample(videos.frames[row], ids.astype(np.int64), extras))
+        return samples
 
     def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> MovingSpritesVideos:
         config = self.config
         moving, velocities = move(config, self._numbers(indices), first, stop)
         masks = np.zeros((*moving.shapes.shape, config.size, config.size), bool) if whole else None
-        drawn, ids = draw(moving, config.size, config.channels, config.antialias, masks)
+        images, ids = draw(moving, config.size, config.channels, config.antialias, masks)
         shape = (len(indices), stop - first)
         return MovingSpritesVideos(
-            frames=drawn.reshape(*shape, *drawn.shape[1:]),
+            frames=images.reshape(*shape, *images.shape[1:]),
             ids=ids.reshape(*shape, *ids.shape[1:]),
             sprites=moving,
             velocities=velocities,
@@ -225,24 +225,24 @@ def move(config: MovingSpritesConfig, draws: np.ndarray, first: int, stop: int) 
         The sprites of all frames, video by video, shapes (N * T, ...), and velocities in pixels per frame, shape
         (N, T, n, 2).
     """
-    still = of_draws(config, draws[:, :DRAWS])
+    sprites = of_draws(config, draws[:, :DRAWS])
     each = draws[:, DRAWS:].reshape(len(draws), 4, MOST)[:, :, : config.max_sprites]
     course = 2 * math.pi * each[:, 0]
     speed = config.min_speed + (config.max_speed - config.min_speed) * each[:, 1]
     velocity = speed[..., None] * np.stack([np.cos(course), np.sin(course)], -1)  # (N, n, 2)
     moment = (each[:, 2] * config.frames).astype(np.int64)  # at which a sprite is where it was drawn
     since = np.arange(first, stop)[:, None] - moment[:, None]  # (N, T, n)
-    centres = still.centres[:, None] + since[..., None] * velocity[:, None]
+    centres = sprites.centres[:, None] + since[..., None] * velocity[:, None]
     velocities = np.broadcast_to(velocity[:, None], centres.shape)
     if config.border == "bounce":
         centres, sense = _bounce(centres, config.margin * config.size, (1 - config.margin) * config.size)
         velocities = velocities * sense
-    angles = still.angles[:, None] + since * (config.max_spin * (2 * each[:, 3] - 1))[:, None]
+    angles = sprites.angles[:, None] + since * (config.max_spin * (2 * each[:, 3] - 1))[:, None]
     time = stop - first
     repeated = {
-        name: np.repeat(getattr(still, name), time, 0) for name in ("shapes", "sizes", "colours", "backgrounds")
+        name: np.repeat(getattr(sprites, name), time, 0) for name in ("shapes", "sizes", "colours", "backgrounds")
     }
-    flat = replace(still, centres=centres.reshape(-1, *centres.shape[2:]), angles=angles.reshape(-1, angles.shape[2]))
+    flat = replace(sprites, centres=centres.reshape(-1, *centres.shape[2:]), angles=angles.reshape(-1, angles.shape[2]))
     return replace(flat, **repeated), velocities
 
 

@@ -135,8 +135,8 @@ def _look(
     config: SpritesConfig, shape: np.ndarray, colour: np.ndarray, behind: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return shapes (N, n), colours (N, n, 3) and backgrounds (N, 3) from draws of shapes (N, n), (N, n, 3), (N, 3)."""
-    known = np.array([SHAPES.index(name) for name in config.shapes])
-    shapes = known[(shape * len(known)).astype(np.int64)]
+    allowed = np.array([SHAPES.index(name) for name in config.shapes])
+    shapes = allowed[(shape * len(allowed)).astype(np.int64)]
     backgrounds = _backgrounds(config, behind)
     if config.colours == "hsv":
         return shapes, hsv(colour, config.saturation, config.value), backgrounds
@@ -152,8 +152,8 @@ def _look(
     if config.distinct_colours:
         return shapes, table[pick(colour[..., 0], len(table), True)], backgrounds
     pairs = [(SHAPES.index(one), config.names.index(other)) for one, other in config.pairs]
-    chosen = np.array(pairs)[pick(colour[..., 0], len(pairs), False)]
-    return chosen[..., 0], table[chosen[..., 1]], backgrounds
+    rows = np.array(pairs)[pick(colour[..., 0], len(pairs), False)]
+    return rows[..., 0], table[rows[..., 1]], backgrounds
 
 
 def _backgrounds(config: SpritesConfig, draws: np.ndarray) -> np.ndarray:

@@ -97,30 +97,30 @@ class SpritesSource(GeneratedSource[SpritesImages]):
             origin=f"{name} after arXiv 1903.00450 (IODINE), generated with seed {config.seed}",
         )
 
-    def _samples(self, made: SpritesImages) -> list[Sample]:
-        masks = np.asarray(made.masks)
-        visibility = visible(made.ids[:, 0], masks)
-        found = []
-        for row, there in enumerate(made.sprites.shapes >= 0):
-            extras = still_extras(made.sprites, self.config, row)
-            extras |= {"visibility": visibility[row, there], "amodal": masks[row, there]}
-            found.append(Sample(made.frames[row], made.ids[row].astype(np.int64), extras))
-        return found
+    def _samples(self, images: SpritesImages) -> list[Sample]:
+        masks = np.asarray(images.masks)
+        visibility = visible(images.ids[:, 0], masks)
+        samples = []
+        for row, present in enumerate(images.sprites.shapes >= 0):
+            extras = still_extras(images.sprites, self.config, row)
+            extras |= {"visibility": visibility[row, present], "amodal": masks[row, present]}
+            samples.append(Sample(images.frames[row], images.ids[row].astype(np.int64), extras))
+        return samples
 
     def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> SpritesImages:
         config = self.config
         draws = draw_numbers(config, self.split, indices)
-        made = self._draw(draws, whole)
-        poor = _hidden(made, config.min_visible)
+        images = self._draw(draws, whole)
+        poor = _hidden(images, config.min_visible)
         for attempt in range(1, _TRIES):
             if not len(poor):
-                return dataclasses.replace(made, sprites=of_draws(config, draws))
+                return dataclasses.replace(images, sprites=of_draws(config, draws))
             draws[poor] = draw_numbers(config, self.split, [indices[at] for at in poor], attempt)
-            again = self._draw(draws[poor], whole)
-            made.frames[poor], made.ids[poor] = again.frames, again.ids
-            if made.masks is not None:
-                made.masks[poor] = again.masks
-            poor = poor[_hidden(again, config.min_visible)]
+            redrawn = self._draw(draws[poor], whole)
+            images.frames[poor], images.ids[poor] = redrawn.frames, redrawn.ids
+            if images.masks is not None:
+                images.masks[poor] = redrawn.masks
+            poor = poor[_hidden(redrawn, config.min_visible)]
         raise InputError(
             "min_visible", f"{config.min_visible} pixels of every sprite are almost never seen.", "Ask for fewer."
         )
@@ -145,16 +145,16 @@ def draw_numbers(config: SpritesConfig, split: str, indices: Sequence[int], atte
 
 def still_extras(sprites: Sprites, config: SpritesConfig, row: int) -> dict[str, Any]:
     """Return what is known of the sprites of one image, the absent ones left out."""
-    there = sprites.shapes[row] >= 0
-    places = (sprites.centres[row, there] / config.size - config.margin) / max(1 - 2 * config.margin, 1e-9)
+    present = sprites.shapes[row] >= 0
+    places = (sprites.centres[row, present] / config.size - config.margin) / max(1 - 2 * config.margin, 1e-9)
     return {
-        "shapes": _NAMES[sprites.shapes[row, there]],
+        "shapes": _NAMES[sprites.shapes[row, present]],
         "x": places[:, 0],
         "y": places[:, 1],
-        "scales": sprites.sizes[row, there] / (config.size * SIDE),
-        "orientations": sprites.angles[row, there],
-        "colours": sprites.colours[row, there],
-        "depths": np.arange(there.sum())[::-1],
+        "scales": sprites.sizes[row, present] / (config.size * SIDE),
+        "orientations": sprites.angles[row, present],
+        "colours": sprites.colours[row, present],
+        "depths": np.arange(present.sum())[::-1],
         "background": sprites.backgrounds[row],
     }
 
@@ -169,12 +169,12 @@ def visible(ids: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return np.asarray(seen(ids, masks.shape[1]) / np.maximum(np.count_nonzero(masks, (2, 3)), 1))
 
 
-def _hidden(made: SpritesImages, least: int) -> np.ndarray:
+def _hidden(images: SpritesImages, least: int) -> np.ndarray:
     """Return which images show fewer than `least` pixels of a sprite."""
     if not least:
         return np.zeros(0, np.intp)
-    shapes = made.sprites.shapes
-    few = (seen(made.ids[:, 0], shapes.shape[1]) < least) & (shapes >= 0)
+    shapes = images.sprites.shapes
+    few = (seen(images.ids[:, 0], shapes.shape[1]) < least) & (shapes >= 0)
     return np.flatnonzero(few.any(1))
 
 

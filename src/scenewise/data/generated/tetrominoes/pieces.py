@@ -99,13 +99,13 @@ def draw(
     ids = np.zeros((len(pieces), size * size), np.uint8)
     shade = np.tile(_SHADE.ravel(), 4).astype(np.uint16) if shaded else np.full(4 * BLOCK**2, 255, np.uint16)
     for at in range(pieces.shape[1]):
-        there = np.flatnonzero(pieces[:, at])
-        spots = corners[there, at, None] + _pixels()[pieces[there, at]]  # (N', 100, 2)
+        rows = np.flatnonzero(pieces[:, at])
+        spots = corners[rows, at, None] + _pixels()[pieces[rows, at]]  # (N', 100, 2)
         flat = spots[..., 0] * size + spots[..., 1]
-        ids[there[:, None], flat] = at + 1
+        ids[rows[:, None], flat] = at + 1
         for channel in range(3):
-            painted = colours[there, at, channel, None] * shade // 255
-            frames[there[:, None], channel, flat] = painted
+            painted = colours[rows, at, channel, None] * shade // 255
+            frames[rows[:, None], channel, flat] = painted
     return frames.reshape(-1, 1, 3, size, size), ids.reshape(-1, 1, size, size)
 
 
@@ -134,19 +134,19 @@ def _place_with_care(pieces: np.ndarray, draws: np.ndarray, size: int) -> np.nda
 
 
 def _pack(
-    pieces: list[int], side: int, taken: frozenset[tuple[int, int]] = frozenset()
+    pieces: list[int], side: int, occupied: frozenset[tuple[int, int]] = frozenset()
 ) -> list[tuple[int, int]] | None:
     """Return places on a grid of blocks, in blocks, that all pieces fit at, or None where there are none."""
     if not pieces:
         return []
     if pieces[0] == 0:
-        rest = _pack(pieces[1:], side, taken)
+        rest = _pack(pieces[1:], side, occupied)
         return None if rest is None else [(0, 0), *rest]
     shape = blocks(pieces[0])
     for place in np.ndindex(*(side - shape.max(0))):
         covered = frozenset(map(tuple, (shape + place).tolist()))
-        if not covered & taken:
-            rest = _pack(pieces[1:], side, taken | covered)
+        if not covered & occupied:
+            rest = _pack(pieces[1:], side, occupied | covered)
             if rest is not None:
                 return [(place[0], place[1]), *rest]
     return None

@@ -142,8 +142,8 @@ class TetrominoesSource(GeneratedSource[TetrominoesImages]):
         )
         self._colours = np.array([COLOURS[name] for name in config.colours], np.uint8)
 
-    def _samples(self, made: TetrominoesImages) -> list[Sample]:
-        return [_one(made, row) for row in range(len(made.ids))]
+    def _samples(self, images: TetrominoesImages) -> list[Sample]:
+        return [_one(images, row) for row in range(len(images.ids))]
 
     def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> TetrominoesImages:
         shapes, colours, draws = self._choose(indices)
@@ -154,25 +154,27 @@ class TetrominoesSource(GeneratedSource[TetrominoesImages]):
     def _choose(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return numbers of pieces (N, n), their colours (N, n, 3) and draws for their places (N, n, tries, 2)."""
         config = self.config
-        most, known = config.max_pieces, len(self._colours)
+        most, colours = config.max_pieces, len(self._colours)
         # As many draws for few pieces as for many, so that the settings do not shift what a draw stands for.
         draws = uniform(config.seed, self.split, indices, 1 + 2 * _MOST + _MOST * _TRIES * 2)
         counts = config.min_pieces + (draws[:, 0] * (most - config.min_pieces + 1)).astype(np.int64)
         shapes = np.array(config.shapes)[(draws[:, 1 : 1 + most] * len(config.shapes)).astype(np.int64)]
         shapes[np.arange(most) >= counts[:, None]] = 0
         keys = draws[:, 1 + _MOST : 1 + 2 * _MOST]
-        chosen = keys[:, :known].argsort(1) if config.distinct_colours else (keys * known).astype(np.int64)
+        colours_of_pieces = (
+            keys[:, :colours].argsort(1) if config.distinct_colours else (keys * colours).astype(np.int64)
+        )
         places = draws[:, 1 + 2 * _MOST :].reshape(len(indices), _MOST, _TRIES, 2)
-        return shapes, self._colours[chosen[:, :most]], places[:, :most]
+        return shapes, self._colours[colours_of_pieces[:, :most]], places[:, :most]
 
 
-def _one(made: TetrominoesImages, row: int) -> Sample:
+def _one(images: TetrominoesImages, row: int) -> Sample:
     """Return one of many images; extras are of the pieces that are there."""
-    there = made.shapes[row] > 0
+    present = images.shapes[row] > 0
     extras = {
-        "shapes": made.shapes[row][there],
-        "rows": made.corners[row][there, 0],
-        "columns": made.corners[row][there, 1],
-        "colours": made.colours[row][there],
+        "shapes": images.shapes[row][present],
+        "rows": images.corners[row][present, 0],
+        "columns": images.corners[row][present, 1],
+        "colours": images.colours[row][present],
     }
-    return Sample(made.frames[row], made.ids[row].astype(np.int64), extras)
+    return Sample(images.frames[row], images.ids[row].astype(np.int64), extras)

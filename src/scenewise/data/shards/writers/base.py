@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenewise.data.contract import Source
-    from scenewise.data.shards.writer import Outcome
+    from scenewise.data.shards.writer import WriteOutcome
 
     Progress = Callable[[int, int], None]
     Stop = Callable[[], bool]
-    Write = Callable[["WriteRequest", Path, Progress, Stop], "Outcome | None"]
+    Write = Callable[["WriteRequest", Path, Progress, Stop], "WriteOutcome | None"]
 
 DEFAULT = "npy"
 """The format where neither its name nor that of the file says another."""

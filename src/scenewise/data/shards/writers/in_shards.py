@@ -11,7 +11,7 @@ from scenewise.data.shards.writers.base import register_writer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scenewise.data.shards.writer import Outcome
+    from scenewise.data.shards.writer import WriteOutcome
     from scenewise.data.shards.writers.base import Progress, Stop, WriteRequest
 
 _WHAT = {
@@ -21,7 +21,7 @@ _WHAT = {
 }
 
 
-def write(layout: str, request: WriteRequest, out: Path, progress: Progress, stop: Stop) -> Outcome:
+def write(layout: str, request: WriteRequest, out: Path, progress: Progress, stop: Stop) -> WriteOutcome:
     """Write the folder of a split in shards of a layout; see `make`."""
     plan = make_plan(request.source, request.split, dict(request.settings), request.samples, layout, request.shard)
     return make(plan, out, request.workers, progress, stop, request.overwrite)

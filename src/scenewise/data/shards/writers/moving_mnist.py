@@ -72,15 +72,15 @@ def write_mnist_test_seq(
 def _check(source: Source, path: Path, indices: Sequence[int], overwrite: bool) -> None:
     """Raise InputError where the clips do not fit the layout, or cannot be written."""
     facts = source.facts
-    found = {
+    sizes = {
         "channels": (facts.channels, 1),
         "frames": (facts.frames, FRAMES),
         "height and width": (facts.size, SIZE),
         "objects at most": (facts.max_objects, DIGITS),
     }
-    for name, (there, wanted) in found.items():
-        if there != wanted:
-            problem = f"{name}: mnist_test_seq.npy has {wanted}; the source has {there}. The layout is {_LAYOUT}."
+    for name, (actual, expected) in sizes.items():
+        if actual != expected:
+            problem = f"{name}: mnist_test_seq.npy has {expected}; the source has {actual}. The layout is {_LAYOUT}."
             raise InputError(facts.origin, problem, _OTHER)
     if not indices:
         raise InputError("indices", "names no clip to write.")

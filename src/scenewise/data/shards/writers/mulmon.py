@@ -170,42 +170,42 @@ def packed(sample: Sample, split: str = "train", number: int = 0) -> tuple[np.nd
     Raises:
         InputError: Something the layout holds is not known of the scene.
     """
-    known = sample.extras
-    missing = [key for key in _NEEDED if key not in known]
+    facts = sample.extras
+    missing = [key for key in _NEEDED if key not in facts]
     if missing or sample.ids is None:
         raise InputError("source", f"does not know {missing[0] if missing else 'ids'} of its scenes.", "Try cle-mv.")
     ids = np.asarray(sample.ids)
-    count = len(known["shape"])
-    orders = np.argsort(known["pixel_coords"][:, :, 2], axis=1, kind="stable")  # (V, N), nearest first
+    count = len(facts["shape"])
+    orders = np.argsort(facts["pixel_coords"][:, :, 2], axis=1, kind="stable")  # (V, N), nearest first
     ranks = np.zeros((len(ids), count + 1), np.uint8)
     np.put_along_axis(ranks, orders + 1, np.arange(1, count + 1, dtype=np.uint8)[None], 1)
     labels = np.take_along_axis(ranks, ids.reshape(len(ids), -1), 1).reshape(ids.shape)
-    silhouettes = np.moveaxis(known["amodal"], 1, 3).astype(np.uint8)
+    silhouettes = np.moveaxis(facts["amodal"], 1, 3).astype(np.uint8)
     scene = {
         "split": split,
         "image_index": number,
         "image_filename": f"CLEVR_new_{number:06d}",
-        "camera": {"location": known["camera"].tolist()},
+        "camera": {"location": facts["camera"].tolist()},
         "depth_orders": orders.tolist(),
-        "objects": [_object(known, row) for row in range(count)],
+        "objects": [_object(facts, row) for row in range(count)],
     }
     images = np.ascontiguousarray(np.moveaxis(sample.frames, 1, 3))
     return images, np.concatenate([labels[..., None], silhouettes], 3), scene
 
 
-def _object(known: dict[str, Any], row: int) -> dict[str, Any]:
+def _object(facts: dict[str, Any], row: int) -> dict[str, Any]:
     """Return what the JSON file holds of an object; the box is that of its whole outline in the first view."""
-    rows, columns = np.nonzero(known["amodal"][0, row])
+    rows, columns = np.nonzero(facts["amodal"][0, row])
     box = [0, 0, 0, 0]
     if len(rows):
         box = [int(value) for value in (columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1)]
     return {
-        "shape": str(known["shape"][row]),
-        "size": str(known["size"][row]),
-        "color": str(known["colour"][row]),
-        "material": str(known["material"][row]),
-        "rotation": float(np.rad2deg(known["rotation"][row])),
-        "3d_coords": known["positions"][row].tolist(),
-        "pixel_coords": known["pixel_coords"][:, row].tolist(),
+        "shape": str(facts["shape"][row]),
+        "size": str(facts["size"][row]),
+        "color": str(facts["colour"][row]),
+        "material": str(facts["material"][row]),
+        "rotation": float(np.rad2deg(facts["rotation"][row])),
+        "3d_coords": facts["positions"][row].tolist(),
+        "pixel_coords": facts["pixel_coords"][:, row].tolist(),
         "bbox": box,
     }

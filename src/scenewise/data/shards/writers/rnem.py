@@ -78,10 +78,10 @@ def _write_group(group: h5py.Group, source: BallsSource, count: int, progress: P
     for first in range(0, count, _WRITTEN_AT_ONCE):
         indices = range(first, min(first + _WRITTEN_AT_ONCE, count))
         for name, values in _as_stored(source.make(indices), source.facts.binary).items():
-            stored = np.swapaxes(values, 0, 1)  # (N, T, ...) -> (T, N, ...)
+            values_first = np.swapaxes(values, 0, 1)  # (N, T, ...) -> (T, N, ...)
             if name not in group:
-                _create(group, name, stored, count)
-            group[name][:, indices.start : indices.stop] = stored
+                _create(group, name, values_first, count)
+            group[name][:, indices.start : indices.stop] = values_first
         if progress is not None:
             progress(indices.stop, count)
 
@@ -94,13 +94,13 @@ def _create(group: h5py.Group, name: str, like: np.ndarray, count: int) -> None:
     )
 
 
-def _as_stored(made: BallsVideos, binary: bool) -> dict[str, np.ndarray]:
-    features = np.moveaxis(made.frames, 2, -1)  # (N, T, H, W, C)
+def _as_stored(videos: BallsVideos, binary: bool) -> dict[str, np.ndarray]:
+    features = np.moveaxis(videos.frames, 2, -1)  # (N, T, H, W, C)
     return {
         "features": features[..., :1] > 0 if binary else features,
-        "groups": made.ids[..., None],
-        "collisions": made.collisions[..., None],
-        "events": made.events[:, :, None, None, None],
-        "positions": made.positions,
-        "velocities": made.velocities,
+        "groups": videos.ids[..., None],
+        "collisions": videos.collisions[..., None],
+        "events": videos.events[:, :, None, None, None],
+        "positions": videos.positions,
+        "velocities": videos.velocities,
     }

@@ -1,0 +1,78 @@
+"""What writes a kind of file about a decomposed video."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scenewise.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scenewise.decompose.export.label_store import LabelStore
+    from scenewise.frame_result import FrameResult
+    from scenewise.slot_statistics import Geometry, SlotStatistics
+    from scenewise.summary import Summary
+
+
+@dataclass(frozen=True)
+class ExportContext:
+    """What a writer knows before the first frame.
+
+    Attributes:
+        folder: Where its files go; exists.
+        title: Heading, for example the file's name.
+        slots: K.
+        geometry: Size of the frames and where they lie in the source.
+        frame_rate: Frames per second of videos to write.
+        settings: The effective settings as nested plain values.
+        statistics: What the slots did up to and including the frame at hand; filled as the video goes on.
+        source_size: (H, W) of the source.
+        labels: Labels of all frames, for writers that call its `open`: which slots are objects is known at the end.
+    """
+
+    folder: Path
+    title: str
+    slots: int
+    geometry: Geometry
+    frame_rate: float
+    settings: dict[str, Any]
+    statistics: SlotStatistics
+    source_size: tuple[int, int]
+    labels: LabelStore
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the frames."""
+        return self.geometry.size
+
+
+class Exporter(ABC):
+    """Writes one format, frame by frame in bounded memory.
+
+    Args:
+        context: What is known before the first frame.
+    """
+
+    files: ClassVar[str]
+    """Names of what it writes, for help texts."""
+
+    def __init__(self, context: ExportContext) -> None:
+        self.context = context
+
+    @abstractmethod
+    def add(self, frame: FrameResult) -> None:
+        """Take in the next frame."""
+
+    def finish(self, summary: Summary) -> None:
+        """Complete the files: no more frames will come."""
+        self.close()
+
+    def close(self) -> None:  # noqa: B027 - most formats hold no file open
+        """Let go of open files, also after an error; closing twice does nothing."""
+
+
+FORMATS: Registry[type[Exporter]] = Registry("export format", "scenewise.decompose.export", group="scenewise.formats")
+"""Writers by the name that `--formats` takes."""

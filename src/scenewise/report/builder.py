@@ -1,0 +1,104 @@
+"""What the report of one video shows, gathered frame by frame in bounded memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scenewise.report.tiles import IGNORED, Sheets, finite, ids_as_bytes, pack, shrink_factor
+from scenewise.report.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scenewise.frame_result import FrameResult
+    from scenewise.slot_statistics import SlotStatistics
+
+LARGEST_PICTURES = 12_000_000
+"""Bytes of pictures kept at most, whatever the number of frames, slots and pixels."""
+
+
+class ReportBuilder:
+    """Collects what the page of a video of any length shows; `write_report` writes it, as often as wanted.
+
+    Pictures: every s-th frame is pictured; when more than `max_frames`, or more bytes than `LARGEST_PICTURES`, are
+    held, every other one is dropped and s doubles. Curves and tables: all frames count.
+
+    Args:
+        title: Heading of the page, for example the file's name.
+        statistics: What the slots do, gathered by whoever adds the frames; its slots and size are those of the page.
+        settings: The effective settings, nested mappings of plain values.
+        max_frames: Most frames whose pictures are held, at least 2.
+
+    Attributes:
+        pictures: The frames that are pictured.
+        stride: Each how many-th frame they are.
+        predicted: Number of predicted frames.
+        span: (index, time in seconds) of the first and of the last frame.
+    """
+
+    def __init__(
+        self, *, title: str, statistics: SlotStatistics, settings: Mapping[str, Any], max_frames: int = 240
+    ) -> None:
+        self.title, self.statistics, self.settings = title, statistics, settings
+        self.max_frames = max(2, max_frames)
+        self.stride = 1
+        self.pictures: list[Sheets] = []
+        self.timeline = Timeline(2 * self.slots + 2, points=min(2000, max(500, 32_000 // self.slots)))
+        self.predicted = 0
+        self.span: tuple[tuple[int, float | None], tuple[int, float | None]] = ((0, None), (0, None))
+        self._factor = shrink_factor(self.size)
+        self._overlap = np.zeros((IGNORED + 1, self.slots), dtype=np.int64)
+
+    @property
+    def slots(self) -> int:
+        """K."""
+        return self.statistics.slots
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the frames."""
+        return self.statistics.geometry.size
+
+    @property
+    def frames(self) -> int:
+        """Frames added so far."""
+        return self.timeline.frames
+
+    def add(self, frame: FrameResult) -> None:
+        """Take in the next frame; nothing of `frame` is referenced afterwards."""
+        position = self.frames
+        labels = frame.labels.reshape(-1).astype(np.int64)
+        area = np.bincount(labels, minlength=self.slots)[: self.slots] / labels.size
+        spread = frame.std.mean(axis=-1) if frame.std.shape[-1] else np.zeros(self.slots)
+        mse = finite(frame.mse)
+        self.timeline.add(np.array([*area, *spread, np.nan if mse is None else mse, float(frame.predicted)]))
+        self.predicted += bool(frame.predicted)
+        if frame.ids is not None:
+            pairs = ids_as_bytes(frame.ids).reshape(-1).astype(np.int64) * self.slots + labels
+            self._overlap += np.bincount(pairs, minlength=self._overlap.size).reshape(self._overlap.shape)
+        now = (int(frame.index), finite(frame.time_s))
+        self.span = (self.span[0] if position else now, now)
+        if position % self.stride == 0:
+            self.pictures.append(pack(frame, position, self._factor))
+            self._thin()
+
+    def matches(self) -> dict[int, int]:
+        """Return true id -> slot, one to one, so that most pixels agree over all frames."""
+        from scipy.optimize import linear_sum_assignment
+
+        ids = self.true_ids()
+        rows, slots = linear_sum_assignment(self._overlap[ids], maximize=True) if ids else ((), ())
+        return {ids[r]: int(k) for r, k in zip(rows, slots, strict=True)}
+
+    def true_ids(self) -> list[int]:
+        """Return the true ids that were seen."""
+        return [i for i in range(IGNORED) if self._overlap[i].any()]
+
+    def _thin(self) -> None:
+        while len(self.pictures) > 1 and (
+            len(self.pictures) > self.max_frames or sum(s.bytes for s in self.pictures) > LARGEST_PICTURES
+        ):
+            del self.pictures[1::2]
+            self.stride *= 2

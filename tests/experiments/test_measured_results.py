@@ -1,0 +1,167 @@
+"""Results that come with the package, and the page that is made from them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scenewise.config import plain
+from scenewise.errors import InputError
+from scenewise.experiments import experiment as experiments
+from scenewise.experiments import measured_results
+from scenewise.experiments.page import page
+from scenewise.experiments.results import provenance
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Keep results elsewhere than in the package."""
+    monkeypatch.setattr(measured_results, "file_of", lambda name: tmp_path / "package" / f"{name}.json")
+    return tmp_path / "package"
+
+
+@pytest.fixture
+def experiment(table, content):
+    return experiments.load(table(content), "smoke")
+
+
+def scored(cell, out, value=0.5, each=(0.1, 0.5, 0.7, None)):
+    """Write the scores of a cell as a campaign leaves them."""
+    rows = [{"protocol": "savi", "metric": "F-ARI", "mean": value, "std": None, "values": [value], "videos": 4,
+             "frames": 4, "empty": 1, "each": [list(each)], "length": 2}]  # fmt: skip
+    done = [{"scoring": plain(s), "data": "f" * 64, "rows": rows, "seconds": 1.0} for s in cell.scoring]
+    facts = {"name": cell.name, "fingerprint": "abc", "step": 4, "kept_step": 2, "hours": 0.5, "hardware": "CPU",
+             "versions": {"torch": "2"}, "commit": "c0ffee", "memory_gib": 0.7}  # fmt: skip
+    (out / cell.name).mkdir(parents=True, exist_ok=True)
+    (out / cell.name / "scores.json").write_text(json.dumps({**facts, "scores": done}))
+
+
+def test_scores_are_taken_over_and_shown_without_the_folder(experiment, package, tmp_path):
+    out = tmp_path / "out"
+    for cell in experiment.cells[:3]:
+        scored(cell, out, 0.5 + 0.1 * cell.seed)
+    assert measured_results.progress(experiment, out) == (3, 4)
+    assert measured_results.progress(experiment) == (0, 4)
+    assert measured_results.keep(experiment, out) == 3
+    assert measured_results.progress(experiment) == (3, 4)
+    shown = measured_results.results(experiment)
+    assert [result.cell for result in shown] == list(experiment.cells[:3])
+    assert shown[0].mean("savi", "F-ARI") == 0.5
+    assert (package / "tiny.json").stat().st_size < 9000
+    (row,) = shown[0].rows("savi", "F-ARI")
+    assert "each" not in row
+    assert measured_results.quartiles(row) == pytest.approx(np.percentile([0.1, 0.5, 0.7], (25, 50, 75)))
+    table = provenance(shown)
+    for told in ("c0ffee", "CPU", "savi (2)", "f" * 12, "0 1", "0.7", "1.00"):
+        assert told in table
+
+
+def test_what_the_folder_has_comes_first_and_other_cells_stay(experiment, package, tmp_path):
+    first, second, *_ = experiment.cells
+    scored(first, tmp_path / "a", 0.1)
+    scored(second, tmp_path / "a", 0.2)
+    measured_results.keep(experiment, tmp_path / "a")
+    scored(first, tmp_path / "b", 0.9)
+    found = measured_results.results(experiment, tmp_path / "b")
+    assert [result.mean("savi", "F-ARI") for result in found] == [0.9, 0.2]
+    assert measured_results.keep(experiment, tmp_path / "b") == 1
+    assert [result.mean("savi", "F-ARI") for result in measured_results.results(experiment)] == [0.9, 0.2]
+
+
+def test_cells_and_evaluations_that_are_no_more_are_left_out(experiment, package, table, content, tmp_path):
+    scored(experiment.cells[0], tmp_path / "out")
+    measured_results.keep(experiment, tmp_path / "out")
+    content["sizes"]["smoke"]["scoring"][0]["samples"] = 3
+    changed = experiments.load(table(content), "smoke")
+    (result,) = measured_results.results(changed)
+    assert [done["scoring"]["protocol"] for done in result.scores["scores"]] == ["lds"]
+    assert not measured_results.is_whole(result)
+    content["sizes"]["smoke"]["cells"][0]["model"] = "other"
+    gone = experiments.load(table(content), "smoke")
+    assert measured_results.results(gone) == []
+    measured_results.keep(gone, tmp_path / "nothing")
+    assert json.loads((package / "tiny.json").read_text()) == {"smoke": {}}
+
+
+def test_scores_of_an_older_version_lack_settings_that_came_later(experiment, tmp_path):
+    cell, out = experiment.cells[0], tmp_path / "out"
+    scored(cell, out)
+    file = out / cell.name / "scores.json"
+    content = json.loads(file.read_text())
+    for done in content["scores"]:
+        del done["scoring"]["refinements"]
+    file.write_text(json.dumps(content))
+    (result,) = measured_results.results(experiment, out)
+    assert measured_results.is_whole(result)
+
+
+def test_numbers_of_weights_that_no_longer_ship_are_not_shown(package, table, content, tmp_path, monkeypatch):
+    shipped = {"model": "provide", "data": "balls", "weights": "provide-balls-colour", "variants": {"shipped": {}}}
+    content["sizes"]["smoke"]["cells"] = [{**shipped, "source": {"source": "balls-colour"}}]
+    tiny = experiments.load(table(content), "smoke")
+    (cell,) = tiny.cells
+    scored(cell, tmp_path / "out")
+    file = tmp_path / "out" / cell.name / "scores.json"
+    told = json.loads(file.read_text()) | {"weights": measured_results.weights_hash("provide-balls-colour")}
+    file.write_text(json.dumps(told))
+    measured_results.keep(tiny, tmp_path / "out")
+    assert len(measured_results.results(tiny)) == 1
+    monkeypatch.setattr(measured_results, "weights_hash", lambda name: "another")
+    assert measured_results.results(tiny) == []
+    assert measured_results.keep(tiny, tmp_path / "nothing") == 0
+    assert json.loads((package / "tiny.json").read_text()) == {"smoke": {}}
+
+
+def test_a_broken_file_is_told(experiment, package):
+    package.mkdir()
+    (package / "tiny.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        measured_results.results(experiment)
+
+
+def test_the_page_is_up_to_date():
+    file = Path(__file__).parents[2] / "docs" / "results.md"
+    assert file.read_text() == page(), "run: scenewise experiment --page docs/results.md"
+
+
+def test_the_page_tells_of_every_experiment():
+    text = page()
+    for name in experiments.names():
+        assert f"## {name}\n" in text
+        assert f"`scenewise experiment {name} --size small`" in text
+
+
+def test_earlier_files_are_read_in_todays_words(package, table, content):
+    """Rows said `measure`, and an evaluation held several seeds of the noise with the values of all in one row."""
+    content["sizes"]["smoke"]["scoring"] = [{"protocol": "savi", "samples": 2, "frames": 2, "seeds": [3, 5]}]
+    experiment = experiments.load(table(content), "smoke")
+    scoring = {key: value for key, value in plain(experiment.cells[0].scoring[0]).items() if key != "seed"}
+    row = {"protocol": "savi", "measure": "F-ARI", "mean": 0.7, "std": 0.1414, "values": [0.6, 0.8], "videos": 2,
+           "frames": 4, "empty": 0, "each": [[0.5, 0.7], [0.9, 0.7]], "quartiles": [0.65, 0.7, 0.75]}  # fmt: skip
+    evaluation = {"scoring": {**scoring, "seeds": [3, 5]}, "data": "f", "rows": [row], "seconds": 2.0}
+    package.mkdir()
+    cells = {"smoke": {experiment.cells[0].name: {"step": 4, "scores": [evaluation]}}}
+    (package / "tiny.json").write_text(json.dumps(cells))
+    (result,) = measured_results.results(experiment)
+    assert measured_results.is_whole(result)
+    assert [one["scoring"]["seed"] for one in result.scores["scores"]] == [3, 5]
+    assert [(row["mean"], row["values"], row["each"]) for row in result.rows("savi", "F-ARI")] == [
+        (0.6, [0.6], [[0.5, 0.7]]),
+        (0.8, [0.8], [[0.9, 0.7]]),
+    ]
+    assert result.mean("savi", "F-ARI") == pytest.approx(0.7)
+    assert result.mean("savi", "F-ARI", seed=5) == 0.8
+    assert measured_results.quartiles(result.rows("savi", "F-ARI", seed=5)[0]) == pytest.approx([0.75, 0.8, 0.85])
+
+
+def test_all_results_of_the_package_are_read():
+    """They are of several ages; none is lost on the way into today's words."""
+    for name in experiments.names():
+        content = json.loads(measured_results.file_of(name).read_text(encoding="utf-8"))
+        for size, cells in measured_results.read(name).items():
+            for cell, scores in cells.items():
+                before = content[size][cell]["scores"]
+                rows = [row for evaluation in scores["scores"] for row in evaluation["rows"]]
+                assert [row["mean"] for row in rows] == [row["mean"] for one in before for row in one["rows"]]
+                assert all(row["metric"] for row in rows)

@@ -1,0 +1,264 @@
+"""The report: what is kept, what is said, what the file holds."""
+
+import base64
+import dataclasses
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scenewise.errors import InputError
+from scenewise.frame_result import FrameResult
+from scenewise.report import ReportBuilder, builder, tiles, write_report
+from scenewise.summary import DOUBTFUL, UNKNOWN
+
+from .scene import discs, empty_report, summary_of, take_in
+
+UNKNOWN_FOOTAGE = {
+    "verdict": UNKNOWN,
+    "message": "The model does not know this footage.",
+    "remedy": "scenewise train footage --data clip.mp4",
+    "roles": ["not judged"] * 5,
+}
+SCORES = [{"protocol": "savi", "metric": "F-ARI", "value": 0.91234, "note": "whole video"}]
+
+
+def build(frames, slots=5, size=(64, 64), title="clip.mp4", settings=None, max_frames=240, **scene) -> ReportBuilder:
+    report = empty_report(title, slots, size, settings, max_frames)
+    for frame in discs(frames, slots, size, **scene):
+        take_in(report, frame)
+    return report
+
+
+def page_of(report, path, **summary) -> str:
+    write_report(report, path, summary_of(report, **summary))
+    return path.read_text(encoding="utf-8")
+
+
+def embedded(page: str, name: str):
+    return json.loads(re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.S)[1])
+
+
+def tiny_frame(index: int) -> FrameResult:
+    picture = np.full((4, 4, 3), index % 251, np.uint8)
+    return FrameResult(
+        index=index,
+        time_s=None,
+        image=picture,
+        labels=np.zeros((4, 4), np.uint8),
+        masks=np.full((2, 4, 4), 0.5),
+        appearance=np.stack([picture, picture]),
+        reconstruction=picture / np.float32(255),
+        mean=np.zeros((2, 3)),
+        std=np.ones((2, 3)),
+        mse=0.001,
+        kl=0.0,
+        log_likelihood=0.0,
+    )
+
+
+@pytest.fixture(scope="module")
+def long_report() -> ReportBuilder:
+    report = empty_report("long", 2, (4, 4), max_frames=60)
+    for index in range(5000):
+        take_in(report, tiny_frame(index))
+    return report
+
+
+def test_memory_and_file_stay_bounded_over_thousands_of_frames(long_report, tmp_path):
+    assert long_report.frames == 5000
+    assert 30 <= len(long_report.pictures) <= 60
+    page = page_of(long_report, tmp_path / "report.html")
+    assert len(page) < 400_000
+    assert len(embedded(page, "report-data")["timeline"]["mse"]) <= 2000
+
+
+def test_kept_frames_are_evenly_spaced_from_the_first(long_report):
+    positions = [sheets.position for sheets in long_report.pictures]
+    assert positions == list(range(0, 5000, long_report.stride))
+
+
+def test_many_bytes_are_thinned_like_many_frames(monkeypatch):
+    monkeypatch.setattr(builder, "LARGEST_PICTURES", 60_000)
+    report = build(40)
+    assert sum(sheets.bytes for sheets in report.pictures) <= 60_000
+    assert report.stride > 1
+
+
+def test_a_typical_report_is_small(tmp_path):
+    report = build(128, noise=0)
+    assert len(page_of(report, tmp_path / "report.html")) < 2_500_000
+    assert len(report.pictures) == 128
+
+
+def test_the_same_frames_give_the_same_bytes(tmp_path):
+    pages = [page_of(build(6), tmp_path / f"{n}.html", scores=SCORES) for n in range(2)]
+    assert pages[0] == pages[1]
+
+
+def test_it_can_be_written_again_and_again(tmp_path):
+    path = tmp_path / "report.html"
+    report = empty_report("growing")
+    assert "No frame was read." in page_of(report, path)
+    for count, frame in enumerate(discs(3), start=1):
+        take_in(report, frame)
+        assert len(embedded(page_of(report, path), "frame-data")) == count
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "report.html"
+    report = build(1)
+    before = page_of(report, path)
+    with pytest.raises(TypeError):
+        write_report(report, path, summary_of(report, validated_mse=object()))
+    assert path.read_text(encoding="utf-8") == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_missing_folder_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="folder"):
+        page_of(build(1), tmp_path / "absent" / "report.html")
+
+
+def test_nothing_outside_is_referenced(tmp_path):
+    page = page_of(build(2), tmp_path / "report.html", **UNKNOWN_FOOTAGE, scores=SCORES)
+    assert not re.search(r"https?://", page)
+    assert not re.search(r'\b(?:src|href)="(?!#|data:)', page)
+    assert "@import" not in page
+    assert "url(" not in page
+    assert "default-src 'none'" in page
+
+
+def test_text_from_users_is_escaped(tmp_path):
+    evil = "<script>alert(1)</script>\"'&"
+    report = build(1, title=evil, settings={evil: {"path": evil, "n": [1, evil]}})
+    scores = [{"protocol": evil, "metric": evil, "value": evil, "note": evil}]
+    for verdict in (DOUBTFUL, UNKNOWN):
+        facts = {"verdict": verdict, "message": evil, "remedy": evil, "model": evil, "roles": [evil] * 5}
+        page = page_of(report, tmp_path / "report.html", scores=scores, **facts)
+        assert "<script>alert" not in page
+        assert page.count("</script>") == 3
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+def test_marks_in_users_text_are_not_filled_in(tmp_path):
+    page = page_of(build(1, title="{{ title }}{% raw %}"), tmp_path / "report.html")
+    assert "<h1>{{ title }}{% raw %}</h1>" in page
+
+
+@pytest.mark.parametrize(
+    ("frames", "slots", "size"),
+    [(1, 1, (64, 64)), (1, 64, (32, 32)), (3, 2, (40, 24)), (2, 3, (7, 300)), (2, 2, (1, 1))],
+)
+def test_edge_shapes(tmp_path, frames, slots, size):
+    page = page_of(build(frames, slots, size), tmp_path / "report.html")
+    data, kept = embedded(page, "report-data"), embedded(page, "frame-data")
+    scene, grey, appearance = (Image.open(io.BytesIO(base64.b64decode(s))) for s in kept[0]["sheets"])
+    assert len(kept) == frames
+    assert len(data["colours"]) == slots
+    assert scene.size == (data["width"], 2 * data["height"])
+    assert grey.size == (data["width"], (3 + slots) * data["height"])
+    assert appearance.size == (data["width"], slots * data["tile"])
+
+
+def test_pictures_survive_within_a_few_levels(tmp_path):
+    frame = next(discs(1))
+    kept = tiles.pack(frame, 0, 1)
+    scene = np.asarray(Image.open(io.BytesIO(kept.scene))).reshape(2, 64, 64, 3).astype(int)
+    grey = np.asarray(Image.open(io.BytesIO(kept.grey))).reshape(8, 64, 64).astype(int)
+    appearance = np.asarray(Image.open(io.BytesIO(kept.appearance))).reshape(5, 64, 64, 3).astype(int)
+    assert abs(scene[0] - frame.image).max() <= 1
+    assert abs(scene[1] - frame.picture).max() <= 1
+    np.testing.assert_array_equal(grey[0], frame.labels)
+    np.testing.assert_array_equal(grey[1], frame.ids)
+    assert abs(grey[2] / 255 * kept.peak - frame.uncertainty).max() <= kept.peak / 100
+    assert abs(grey[3:] / 255 - frame.masks).max() <= 0.01
+    assert abs(appearance - frame.appearance).max() <= 12
+
+
+def test_large_pictures_are_shrunk_by_a_whole_factor():
+    frame = next(discs(1, 2, (50, 500)))
+    factor = tiles.shrink_factor((50, 500))
+    assert factor == 2
+    assert tiles.shrink_factor((256, 256)) == 1
+    assert Image.open(io.BytesIO(tiles.pack(frame, 0, factor).scene)).size == (250, 2 * 25)
+    np.testing.assert_allclose(tiles.mean_blocks(np.arange(6.0).reshape(1, 6, 1), 4)[0, :, 0], [1.5, 4.5])
+    assert tiles.pick(np.arange(6)[None], 4).tolist() == [[2, 5]]
+
+
+def test_the_verdict_is_plain(tmp_path):
+    path = tmp_path / "report.html"
+    assert "found <strong>3 objects</strong> in 10 frames (0.4 s), 2 of them predicted.</p>" in page_of(
+        build(10, predicted=2), path
+    )
+    roles = ["background", "object", "unused", "unused", "unused"]
+    assert "found <strong>1 object</strong> in one image.</p>" in page_of(build(1), path, roles=roles)
+    assert "<strong>no objects</strong>, only background" in page_of(build(1), path, roles=["background"] * 5)
+
+
+def test_doubt_stands_beside_the_claim(tmp_path):
+    page = page_of(build(1), tmp_path / "report.html", verdict=DOUBTFUL, message="Worse than <most>.")
+    assert "found <strong>3 objects</strong> in one image. Worse than &lt;most&gt;.</p>" in page
+
+
+def test_a_warning_withdraws_every_claim_of_objects(tmp_path):
+    page = page_of(build(2), tmp_path / "report.html", **UNKNOWN_FOOTAGE)
+    assert "<code>scenewise train footage --data clip.mp4</code>" in page
+    assert "The model found" not in page
+    assert embedded(page, "report-data")["roles"] == ["not judged"] * 5
+    assert embedded(page, "report-data")["judged"] is False
+    assert ">object<" not in page
+
+
+def test_every_score_names_its_protocol(tmp_path):
+    page = page_of(build(1), tmp_path / "report.html", scores=SCORES)
+    row = re.search(r"<tr><th scope=\"row\">F-ARI.*?</tr>", page)[0]
+    assert "0.9123" in row
+    assert "savi" in row
+    assert "whole video" in row
+
+
+def test_roles_are_those_of_the_summary(tmp_path):
+    judged = ["undecided", "background", "object", "unused", "unused"]
+    page = page_of(build(4), tmp_path / "report.html", roles=judged)
+    assert embedded(page, "report-data")["roles"] == judged
+    assert "undecided" in page
+
+
+def test_the_table_of_slots_tells_the_statistics(tmp_path):
+    frames = list(discs(6))
+    page = page_of(build(6), tmp_path / "report.html")
+    row = re.search(r'<tr><th scope="row"><span class="swatch" data-slot="1"></span>2</th>(.*?)</tr>', page)[1]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", row)
+    area = np.mean([(frame.labels == 1).mean() for frame in frames])
+    movement = np.std([frame.mean[1] for frame in frames], axis=0).mean()
+    assert cells == [
+        "object",
+        "6 of 6",
+        f"{area:.1%}",
+        f"{np.mean([frame.std[1] for frame in frames]):.2g}",
+        f"{movement:.2g}",
+    ]
+
+
+def test_true_ids_take_the_colour_of_the_slot_that_covers_them():
+    builder = build(4)
+    assert builder.matches() == {0: 0, 3: 1, 4: 2, 5: 3}
+
+
+def test_missing_errors_and_times_are_no_problem(tmp_path):
+    report = empty_report("gaps")
+    for frame in discs(3):
+        gap = {"mse": float("nan"), "time_s": None, "predicted": True, "truth": None}
+        take_in(report, dataclasses.replace(frame, **gap))
+    page = page_of(report, tmp_path / "report.html")
+    assert embedded(page, "report-data")["timeline"]["mse"] == [None, None, None]
+    assert not any(frame["seen"] for frame in embedded(page, "frame-data"))
+
+
+def test_ids_beyond_a_byte_are_ignored():
+    assert tiles.ids_as_bytes(np.array([-1, 0, 254, 255, 1000])).tolist() == [255, 0, 254, 255, 255]
