@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from typing import Literal
 
 import pytest
 import yaml
@@ -15,8 +16,14 @@ from scenewise.errors import InputError, nearest
 @dataclasses.dataclass(frozen=True)
 class Inner:
     rate: float = setting(0.5, "A share", minimum=0.0, maximum=1.0)
-    kind: str = setting("round", "A shape", choices=("round", "square"))
+    kind: Literal["round", "square"] = setting("round", "A shape")
     maybe: int | None = setting(None, "Perhaps a number", minimum=1)
+    sides: Literal[3, 5] = setting(3, "One of two numbers")
+    widths: int | tuple[int, ...] = setting(8, "A number or several", minimum=1, maximum=64)
+
+    def __post_init__(self) -> None:
+        if self.kind == "square" and self.sides == 5:
+            raise InputError("sides", "cannot be 5 where kind is 'square'.", "Use 3.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +42,7 @@ inners = st.builds(
     rate=st.floats(0, 1),
     kind=st.sampled_from(["round", "square"]),
     maybe=st.none() | st.integers(1, 10**6),
+    widths=st.integers(1, 64) | st.lists(st.integers(1, 64), max_size=3).map(tuple),
 )
 outers = st.builds(
     Outer,
@@ -119,6 +127,56 @@ def test_all_problems_are_told_at_once():
         build(Outer, {"coun": 1, "flag": "yes", "pair": [1], "inner": {"rate": 2, "kind": "rond"}}, "test")
     for part in ("coun.", "flag must be", "pair must have 2 values", "inner.rate is 2", "Did you mean 'round'"):
         assert part in str(caught.value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shapes:
+    """Settings whose nested ones have other defaults than their class."""
+
+    first: Inner = setting(Inner(kind="square", rate=0.25), "One shape")
+    second: Inner = setting(Inner(), "Another")
+    words: tuple[Literal["a", "b"], ...] = setting((), "Some words")
+
+
+def test_what_nested_values_leave_out_is_as_in_the_fields_default():
+    made = build(Shapes, {"first": {"rate": 1}, "second": {}}, "test")
+    assert made == Shapes(Inner(kind="square", rate=1.0), Inner())
+    assert build(Shapes, {"first": {"kind": "round"}}, "test").first == Inner(rate=0.25)
+    assert Shapes().first == Inner(kind="square", rate=0.25)
+
+
+def test_what_nested_settings_refuse_is_told_under_their_key_with_everything_else():
+    with pytest.raises(InputError) as caught:
+        build(Shapes, {"first": {"sides": 5}, "words": ["a", "c"], "third": 1}, "file")
+    for part in ("first.sides cannot be 5 where kind is 'square'. Use 3", "words[1] is 'c'; allowed: a, b", "third"):
+        assert part in str(caught.value)
+    with pytest.raises(InputError, match=r"^sides: cannot be 5"):  # outermost settings are not under a key
+        build(Inner, {"kind": "square", "sides": 5}, "file")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"kind": "rond"}, r"kind is 'rond'; allowed: round, square\. Did you mean 'round'"),
+        ({"kind": None}, "kind is None; allowed: round, square"),
+        ({"kind": ["round"]}, r"kind is \['round'\]; allowed"),
+        ({"sides": 4}, "sides is 4; allowed: 3, 5"),
+        ({"sides": True}, "sides is True; allowed"),
+        ({"widths": "wide"}, "widths must be of type int, found 'wide'"),
+        ({"widths": [8, "wide"]}, r"widths\[1\] must be of type int"),
+        ({"widths": [8, 65]}, r"widths is 65; allowed range \[1, 64\]"),
+        ({"widths": 65}, r"widths is 65; allowed range \[1, 64\]"),
+    ],
+)
+def test_choices_and_ranges_come_from_the_annotation(values, message):
+    with pytest.raises(InputError, match=message):
+        build(Inner, values, "test")
+
+
+def test_numbers_among_choices_may_be_written_with_a_point():
+    found = build(Inner, {"sides": 5.0, "widths": [1, 2]}, "test")
+    assert found == Inner(sides=5, widths=(1, 2))
+    assert isinstance(found.sides, int)
 
 
 words = st.text("abcdefgh_", min_size=1, max_size=6)

@@ -27,13 +27,14 @@ from scenewise.errors import InputError, nearest
 from scenewise.media.files import write_atomically, write_problem
 from scenewise.models import MODELS, SceneModel
 from scenewise.models.contract import Renders
+from scenewise.models.renamed import current, original
 from scenewise.version import __version__
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
-"""Version of the folder layout; a newer one is refused."""
+FORMAT = 2
+"""Version of the folder layout; a newer one is refused. Format 1 has other names of settings, see `models.renamed`."""
 
 CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
@@ -330,7 +331,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **c
     place, path = as_device(device), find(name_or_path)
     kept = read_config(path)
     model_class = MODELS.get(kept["model"])
-    settings = merge(kept["config"], config_overrides)
+    settings = merge(kept["config"], current(kept["model"], config_overrides, where=""))
     where = "settings" if config_overrides else str(path / CONFIG)
     config: Any = build(model_class.config_class, settings, where)
     card = read_card(path)
@@ -346,7 +347,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """Read and check `config.json` of a model folder, without making the model.
 
     Returns:
-        `format`, `model` (registered name), `config`, `card` and `versions`, all plain.
+        `format`, `model` (registered name), `config` (settings under their names of today), `card` and `versions`, all
+        plain.
 
     Raises:
         InputError: It is missing, unreadable, incomplete or of a newer format.
@@ -363,7 +365,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if kept["format"] > FORMAT:
         raise InputError(file, f"has format {kept['format']}; this version reads up to {FORMAT}.", "Upgrade scenewise.")
     _check_keys(kept, file)
-    return kept
+    return kept if kept["format"] > 1 else kept | {"config": current(kept["model"], kept["config"])}
 
 
 def read_card(name_or_path: str | Path) -> Card:
@@ -450,5 +452,6 @@ def check_weights(model: SceneModel, tensors: Mapping[str, Tensor], where: objec
 
 
 def _fingerprint(model: SceneModel, content: bytes) -> str:
-    settings = json.dumps([model.registered_name, _settings(model)], sort_keys=True)
+    name = model.registered_name
+    settings = json.dumps([name, original(name, _settings(model), plain(model.config_class()))], sort_keys=True)
     return hashlib.sha256(settings.encode() + content).hexdigest()[:12]

@@ -28,14 +28,14 @@ def setting(
     choices: Sequence[Any] | None = None,
     paper: Any = None,
 ) -> Any:
-    """Declare a field of a settings dataclass.
+    """Declare a field of a settings dataclass; choices that are known in advance are its type, a `Literal`.
 
     Args:
         default: Its default value; a list or dict is copied per instance.
         meaning: What it does, with its unit.
         minimum: Smallest admitted value, inclusive (of each element where the field is a list).
         maximum: Largest admitted value, inclusive.
-        choices: The only admitted values.
+        choices: The only admitted values, where a table that the code looks up has them.
         paper: The paper's value where the default differs.
     """
     metadata = {"meaning": meaning, "minimum": minimum, "maximum": maximum, "choices": choices, "paper": paper}
@@ -46,6 +46,9 @@ def setting(
 
 def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
     """Make a settings object from plain values; nested dataclass fields take nested mappings.
+
+    What a nested mapping leaves out is as in the field's default. What `__post_init__` of nested settings refuses is
+    told with all other problems, under the key it has here.
 
     Args:
         cls: A settings dataclass.
@@ -116,7 +119,7 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
     if not hasattr(values, "items"):
         problems.append(f"{prefix.rstrip('.') or 'the settings'} must be a mapping, found {values!r}")
         return cls()
-    hints = typing.get_type_hints(cls)
+    hints, first = typing.get_type_hints(cls), len(problems)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     problems += [f"unknown key {prefix}{key}. {nearest(str(key), fields)}" for key in values if key not in fields]
     values_by_name = {}
@@ -125,14 +128,29 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
             continue
         hint = hints[name]
         if dataclasses.is_dataclass(hint):
-            values_by_name[name] = _build(hint, values[name], f"{prefix}{name}.", problems)  # type: ignore[arg-type]
+            nested = _over_default(field, values[name])
+            values_by_name[name] = _build(hint, nested, f"{prefix}{name}.", problems)  # type: ignore[arg-type]
             continue
         before = len(problems)
         value = _convert(values[name], hint, f"{prefix}{name}", problems)
         if len(problems) == before:
             _check(value, field.metadata, f"{prefix}{name}", problems)
         values_by_name[name] = value
-    return cls(**values_by_name) if not problems else cls()
+    if len(problems) > first:
+        return cls()
+    try:
+        return cls(**values_by_name)
+    except InputError as error:
+        if not prefix:
+            raise
+        problems.append(f"{prefix}{error.subject} {error.problem} {error.remedy}".rstrip(". "))
+        return cls()
+
+
+def _over_default(field: dataclasses.Field[Any], values: Any) -> Any:
+    """Return nested values laid over the default of their field, if it has one."""
+    default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    return merge(plain(default), values) if dataclasses.is_dataclass(default) and hasattr(values, "items") else values
 
 
 def _convert(value: Any, hint: Any, key: str, problems: list[str]) -> Any:
@@ -140,10 +158,17 @@ def _convert(value: Any, hint: Any, key: str, problems: list[str]) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        return _convert(value, next(a for a in args if a is not type(None)), key, problems)
+        arms = [a for a in args if a is not type(None)]
+        is_list = isinstance(value, (list, tuple))
+        return _convert(value, next((a for a in arms if _is_sequence(a) == is_list), arms[0]), key, problems)
+    if origin is typing.Literal:
+        matches = [a for a in args if a == value and isinstance(a, bool) == isinstance(value, bool)]
+        if not matches:
+            problems.append(f"{key} is {value!r}; {_allowed(value, args)}")
+        return matches[0] if matches else value
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, f"{key}.", problems)  # type: ignore[arg-type]
-    if origin in (tuple, list):
+    if _is_sequence(hint):
         return _convert_sequence(value, origin, args, key, problems)
     if origin is dict or hint is dict or hint is Any:
         return value
@@ -158,6 +183,14 @@ def _convert(value: Any, hint: Any, key: str, problems: list[str]) -> Any:
         return value
     problems.append(f"{key} must be of type {hint.__name__}, found {value!r}")
     return value
+
+
+def _is_sequence(hint: Any) -> bool:
+    return typing.get_origin(hint) in (tuple, list)
+
+
+def _allowed(value: Any, choices: Sequence[Any]) -> str:
+    return f"allowed: {', '.join(map(str, choices))}. {nearest(str(value), map(str, choices))}"
 
 
 def _convert_sequence(value: Any, origin: Any, args: tuple[Any, ...], key: str, problems: list[str]) -> Any:
@@ -183,8 +216,7 @@ def _check(value: Any, metadata: Mapping[str, Any], key: str, problems: list[str
         return
     choices, low, high = metadata.get("choices"), metadata.get("minimum"), metadata.get("maximum")
     if choices is not None and value not in choices:
-        allowed = ", ".join(map(str, choices))
-        problems.append(f"{key} is {value!r}; allowed: {allowed}. {nearest(str(value), map(str, choices))}")
+        problems.append(f"{key} is {value!r}; {_allowed(value, choices)}")
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if number and (value != value or (low is not None and value < low) or (high is not None and value > high)):
         bounds = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"

@@ -29,6 +29,10 @@ class InputError(ValueError):
         return (type(self), (self.subject, self.problem, self.remedy))
 
 
+class RenamedSettingWarning(FutureWarning):
+    """A setting was given by a name that it no longer has; it still counts, and the warning tells the new name."""
+
+
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 

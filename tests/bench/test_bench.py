@@ -271,7 +271,9 @@ def test_a_straight_line_is_recognised():
 
 def test_a_small_sweep(monkeypatch):
     monkeypatch.setattr(memory, "measure", lambda spec, training: memory.Memory(1.0, 2.0))
-    monkeypatch.setattr(sweep, "BASE", {**sweep.BASE, "size": [8, 8], "decoder_channels": 4, "encoder_channels": 4})
+    monkeypatch.setattr(
+        sweep, "BASE", {**sweep.BASE, "size": [8, 8], "decoder": {"channels": 4}, "encoder": {"channels": 4}}
+    )
     points = sweep.sweep(1, axes=["slots", "frames recomputed"], values=lambda axis: (2, 3))
     assert [(p.axis, p.value) for p in points] == [(a, v) for a in ("slots", "frames recomputed") for v in (2, 3)]
     assert points[1].gflop > points[0].gflop

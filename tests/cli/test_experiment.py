@@ -20,7 +20,7 @@ GROUP = {
             "validation_frames": 1, "device": "cpu", "curriculum": [[0, 1]],
         },
     },
-    "variants": {"lds0": {"model.settings.lds_weight": 0}, "lds1": {"model.settings.lds_weight": 0.5}},
+    "variants": {"lds0": {"model.settings.duplicates.weight": 0}, "lds1": {"model.settings.duplicates.weight": 0.5}},
 }  # fmt: skip
 CONTENT = {
     "summary": "Nothing",

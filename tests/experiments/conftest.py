@@ -19,7 +19,10 @@ CONTENT = {
             "cells": [
                 {
                     "model": "provide", "data": "balls", "recipe": "provide-tiny", "settings": SMALL, "seeds": [0, 1],
-                    "variants": {"lds0": {"model.settings.lds_weight": 0}, "lds1": {"model.settings.lds_weight": 0.5}},
+                    "variants": {
+                        "lds0": {"model.settings.duplicates.weight": 0},
+                        "lds1": {"model.settings.duplicates.weight": 0.5},
+                    },
                 }
             ],
             "scoring": [{"protocol": "savi", "samples": 2, "frames": 2}, {"protocol": "lds", "samples": 2, "frames": 1}]

@@ -35,7 +35,7 @@ def tasks(table, content, tmp_path):
 
 
 def one_variant(size):
-    size["cells"][0]["variants"] = {"lds0": {"model.settings.lds_weight": 0}}
+    size["cells"][0]["variants"] = {"lds0": {"model.settings.duplicates.weight": 0}}
     size["scoring"] = [{"protocol": "savi", "samples": 1, "frames": 2}]
 
 

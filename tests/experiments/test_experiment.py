@@ -18,11 +18,11 @@ def test_cells_are_every_variant_with_every_seed(table):
 
 def test_settings_lie_over_the_recipe_in_order(table, content):
     group = content["sizes"]["smoke"]["cells"][0]
-    group["settings"]["model.settings.lds_weight"] = 9
+    group["settings"]["model.settings.duplicates.weight"] = 9
     group["settings"]["training"]["seed"] = 9
     last = cells(table)[-1]
     recipe = last.recipe()
-    assert (recipe.model.settings["lds_weight"], recipe.training.seed, recipe.training.steps) == (0.5, 1, 4)
+    assert (recipe.model.settings["duplicates"]["weight"], recipe.training.seed, recipe.training.steps) == (0.5, 1, 4)
     assert recipe.data.settings["max_balls"] == 2
     assert last.recipe(["training.steps=7", "training.seed=3"]).training.steps == 7
     assert last.recipe(["training.seed=3"]).training.seed == 3

@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Normal
 
 from scenewise.checkpoint import Card, load_model, save_model
-from scenewise.config import build
+from scenewise.config import build, merge
 from scenewise.errors import InputError
 from scenewise.models.genesis import Genesis, GenesisConfig
 from scenewise.observation import Observation
@@ -16,7 +16,7 @@ from .overfitting import overfit
 
 def genesis(preset: str = "tiny", **changes: object) -> Genesis:
     torch.manual_seed(0)
-    return Genesis(build(GenesisConfig, {**Genesis.presets[preset], **changes}, "test"))
+    return Genesis(build(GenesisConfig, merge(Genesis.presets[preset], changes), "test"))
 
 
 def frames(batch: int = 2, time: int = 1, size: int = 16) -> Observation:
@@ -138,10 +138,17 @@ def test_mixtures_agree_for_one_slot_and_differ_for_more() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_our_decoder_draws_every_number_of_colours(channels: int) -> None:
-    model = genesis(decoder="coarse", decoder_channels=[8], channels=channels)
+    model = genesis(decoder={"kind": "coarse", "channels": [8]}, channels=channels)
     d = model(Observation(torch.rand(2, 1, channels, 16, 16))).decomposition
     assert d.appearance.shape == (2, 1, 3, channels, 16, 16)
     assert 0 < d.appearance.min() < d.appearance.max() < 1
+
+
+def test_components_can_be_inferred_from_means_under_pooled_masks() -> None:
+    model = genesis(encoder={"kind": "means", "pooling": 2})
+    output = model(frames(4))
+    model.loss(output.terms).sum().backward()
+    assert model.components.encoder.hidden.weight.grad.abs().sum() > 0
 
 
 def test_evaluation_uses_running_statistics() -> None:
@@ -163,7 +170,7 @@ def test_batch_norms_need_more_than_one_frame_in_training_alone() -> None:
         model(frames(1))
     assert model(frames(1, 2)).terms["nll"].isfinite().all()
     assert model.eval()(frames(1)).terms["nll"].isfinite().all()
-    assert genesis(norm="group")(frames(1)).terms["nll"].isfinite().all()
+    assert genesis(gated={"norm": "group"})(frames(1)).terms["nll"].isfinite().all()
 
 
 def test_geco_weighs_the_kl_and_goes_on_where_it_was(tmp_path) -> None:
@@ -195,19 +202,20 @@ def test_new_scenes_come_from_the_prior_slot_after_slot() -> None:
 
 def test_settings_that_cannot_work_are_told() -> None:
     for changes, message in (
-        ({"gated_strides": [2, 2]}, "gated_strides"),
+        ({"gated": {"strides": [2, 2]}}, r"gated\.strides"),
         ({"size": [18, 18]}, "divisible by the product"),
-        ({"norm": "group", "gated_channels": 6}, "gated_channels"),
-        ({"norm": "group", "features": 18}, "features"),
-        ({"decoder": "coarse", "decoder_channels": [6]}, "decoder_groups"),
-        ({"decoder_channels": []}, "decoder_channels"),
+        ({"gated": {"norm": "group", "channels": 6}}, r"gated\.channels"),
+        ({"gated": {"norm": "group"}, "features": 18}, "features"),
+        ({"decoder": {"kind": "coarse", "channels": [6]}}, "groups"),
+        ({"decoder": {"kind": "coarse", "colour": "flat", "channels": 8}}, "flat"),
+        ({"decoder": {"channels": []}}, r"decoder\.channels"),
     ):
         with pytest.raises(InputError, match=message):
             genesis(**changes)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{}, {"stages": "one"}, {"norm": "group", "sigma": 0.3}])
+@pytest.mark.parametrize("changes", [{}, {"stages": "one"}, {"gated": {"norm": "group"}, "sigma": 0.3}])
 def test_eight_images_are_overfit(squares: Observation, changes: dict[str, object]) -> None:
     model = genesis(**changes)
     found, floor = overfit(model, squares), goal(0.0, model.config.sigma, 3 * 16 * 16)

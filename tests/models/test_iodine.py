@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenewise.config import build
+from scenewise.config import build, merge
 from scenewise.errors import InputError
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.seq_iodine import SeqIodine, SeqIodineConfig
@@ -15,19 +15,19 @@ from scenewise.observation import Observation
 from scenewise.variational.refinement import INPUTS
 
 SMALL = {
-    "size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8, "encoder_channels": 8,
-    "encoder_layers": 2,
+    "size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "decoder": {"channels": 8},
+    "encoder": {"channels": 8, "layers": 2, "code": 16},
 }  # fmt: skip
 
 
 def iodine(preset: str = "tiny", **changes: object) -> Iodine:
     torch.manual_seed(0)
-    return Iodine(build(IodineConfig, {**Iodine.presets[preset], **changes}, "test"))
+    return Iodine(build(IodineConfig, merge(Iodine.presets[preset], changes), "test"))
 
 
 def seq_iodine(preset: str = "tiny", **changes: object) -> SeqIodine:
     torch.manual_seed(0)
-    return SeqIodine(build(SeqIodineConfig, {**SeqIodine.presets[preset], **changes}, "test"))
+    return SeqIodine(build(SeqIodineConfig, merge(SeqIodine.presets[preset], changes), "test"))
 
 
 def frames(batch: int = 2, time: int = 3, size: int = 16) -> torch.Tensor:
@@ -113,7 +113,9 @@ def step_loss(x: np.ndarray, means: np.ndarray, logits: np.ndarray, posterior: n
 @pytest.mark.parametrize("preset", ["paper", "paper-sprites", "paper-tetris"])
 def test_every_preset_of_the_paper_weighs_step_t_of_T_by_t_over_T(preset: str) -> None:  # noqa: N802
     """Eq. 4: L = sum_{t = 1}^T t / T L(t)."""
-    model = iodine(preset, size=[8, 8], slots=3, refinements=3, encoder_channels=4, decoder_channels=4, latent=4)
+    model = iodine(
+        preset, size=[8, 8], slots=3, refinements=3, encoder={"channels": 4}, decoder={"channels": 4}, latent=4
+    )
     video = frames(1, 1, 8)
     watched = Watched(model, video, torch.randn(model.noise_shape(1, 1)))
     assert (len(watched.drawn), len(watched.posteriors)) == (3, 2)  # nothing draws lambda(4): nothing works it out
@@ -226,13 +228,13 @@ def test_cutting_the_gradient_changes_gradients_and_nothing_else() -> None:
 
 def test_settings_that_cannot_work_are_told() -> None:
     with pytest.raises(InputError, match="divisible by 16"):
-        iodine(size=[24, 24], decoder="deconv")
+        iodine(size=[24, 24], decoder={"kind": "deconv"})
     with pytest.raises(InputError, match="of all slots"):
         iodine(inputs_left_out=["image", "likelihood", "coordinates"])
     with pytest.raises(InputError, match="Did you mean 'image'"):
         iodine(inputs_left_out=["imag"])
     with pytest.raises(InputError, match="groups"):
-        iodine(decoder="coarse", decoder_channels=6)
+        iodine(decoder={"kind": "coarse", "channels": 6})
     with pytest.raises(InputError, match="refinements"):
         iodine()(Observation(frames()), refinements=0)
     with pytest.raises(InputError, match="slots"):
@@ -240,7 +242,7 @@ def test_settings_that_cannot_work_are_told() -> None:
 
 
 def test_odd_sizes_are_drawn_whole() -> None:
-    model = iodine("tiny", size=[35, 21], decoder="coarse", encoder="strided")
+    model = iodine("tiny", size=[35, 21], decoder={"kind": "coarse"}, encoder={"kind": "strided"})
     images = torch.rand(1, 1, 3, 35, 21)
     assert model(Observation(images)).decomposition.masks.shape == (1, 1, 3, 1, 35, 21)
 

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Normal
 from torch.nn import functional
 
-from scenewise.config import build
+from scenewise.config import build, merge
 from scenewise.errors import InputError
 from scenewise.models.monet import Monet, MonetConfig
 from scenewise.observation import Observation
@@ -17,7 +17,7 @@ from .overfitting import overfit
 
 def monet(preset: str = "tiny", **changes: object) -> Monet:
     torch.manual_seed(0)
-    return Monet(build(MonetConfig, {**Monet.presets[preset], **changes}, "test"))
+    return Monet(build(MonetConfig, merge(Monet.presets[preset], changes), "test"))
 
 
 def images(batch: int = 2, size: int = 16, time: int = 1) -> Observation:
@@ -51,7 +51,7 @@ def test_presets_are_the_columns_of_the_table(
 ) -> None:
     config = build(MonetConfig, Monet.presets[preset], "test")
     assert (config.slots, config.sigma_bg, config.sigma_fg) == (slots, *sigmas)
-    assert (config.kl_weight, config.mask_kl_weight, config.lds_weight) == (*weights, lds)
+    assert (config.kl_weight, config.mask_kl_weight, config.duplicates.weight) == (*weights, lds)
 
 
 def test_narrow_start_is_a_truncated_normal() -> None:
@@ -130,7 +130,8 @@ def test_masks_learn_from_likelihood_and_from_the_mask_kl() -> None:
 
 
 def test_loss_weighs_its_terms() -> None:
-    model = monet(kl_weight=0.3, mask_kl_weight=0.7, lds_weight=0.2, mask_entropy_weight=0.1, area_entropy_weight=0.01)
+    weights = {"kl_weight": 0.3, "mask_kl_weight": 0.7, "mask_entropy_weight": 0.1, "area_entropy_weight": 0.01}
+    model = monet(**weights, duplicates={"weight": 0.2})
     values = {"nll": 1.0, "kl": 10.0, "mask_kl": 100.0, "duplicates": 1000.0, "mask_entropy": 1e4, "area_entropy": 1e5}
     terms = {name: torch.tensor([value]) for name, value in values.items()}
     assert model.loss(terms).item() == pytest.approx(1 + 3 + 70 + 200 + 1000 + 1000)
@@ -185,9 +186,9 @@ def test_saturated_masks_and_small_sigmas_stay_finite(bias: float) -> None:
     [
         ({"size": [35, 35]}, "size"),
         ({"attention_shuffle": 4}, "size / attention_shuffle"),
-        ({"encoder_groups": 3}, "encoder_channels"),
-        ({"decoder": "coarse", "decoder_channels": [6]}, "decoder_channels"),
-        ({"encoder_channels": []}, "encoder_channels"),
+        ({"encoder": {"groups": 3}}, r"encoder\.channels"),
+        ({"decoder": {"kind": "coarse", "channels": [6]}}, r"decoder\.channels"),
+        ({"encoder": {"channels": []}}, r"encoder\.channels"),
     ],
 )
 def test_settings_that_cannot_work_are_told(changes: dict[str, object], word: str) -> None:
@@ -196,7 +197,7 @@ def test_settings_that_cannot_work_are_told(changes: dict[str, object], word: st
 
 
 def halves() -> tuple[Monet, Monet]:
-    half = monet("fast", size=[32, 32], attention_shuffle=1, encoder_pooling=1, decoder_factor=4)
+    half = monet("fast", size=[32, 32], attention_shuffle=1, encoder={"pooling": 1}, decoder={"factor": 4})
     whole = monet("fast")
     whole.load_state_dict(whole.adapt(half.state_dict()))
     return half, whole
@@ -216,7 +217,7 @@ def test_full_size_continues_what_half_size_learned() -> None:
 def test_flat_slots_have_one_colour_each() -> None:
     appearance = monet("fast")(images(size=64)).decomposition.appearance[:, 0]
     assert torch.equal(appearance, appearance[..., :1, :1].expand_as(appearance))
-    image = monet("fast", decoder_colour="image")(images(size=64)).decomposition.appearance[:, 0]
+    image = monet("fast", decoder={"colour": "image"})(images(size=64)).decomposition.appearance[:, 0]
     assert image.std((-1, -2)).min() > 0
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scenewise.config import build
+from scenewise.config import build, merge
 from scenewise.errors import InputError
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.mulmon import Mulmon, MulmonConfig
@@ -17,7 +17,7 @@ from scenewise.variational.gaussian import Gaussian, seeded_noise
 
 def mulmon(preset: str = "tiny", **changes: object) -> Mulmon:
     torch.manual_seed(0)
-    return Mulmon(build(MulmonConfig, {**Mulmon.presets[preset], **changes}, "test"))
+    return Mulmon(build(MulmonConfig, merge(Mulmon.presets[preset], changes), "test"))
 
 
 def scene(batch: int = 2, views: int = 4, size: int = 16) -> Observation:
@@ -60,7 +60,7 @@ def test_paper_has_the_public_codes_layers() -> None:
     assert parameters(model.refine.cell) == 4 * 128 * (128 + 64 + 128 + 1)
     assert parameters(model.refine.update) == 128 * 32 + 32
     assert model.decodes() == 5
-    assert mulmon("lds").config.lds_weight == 1.0
+    assert mulmon("lds").config.duplicates.weight == 1.0
 
 
 class AtOneView(torch.nn.Module):
@@ -85,8 +85,9 @@ class PriorAtStart(Iodine):
 
 def test_one_view_without_queries_is_iodine_with_prior_lam0_and_normalised_weights() -> None:
     model, observation = mulmon(viewpoint_noise=0.0), scene(views=1)
-    shared = {"size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "code": 16, "mixture": "channel"}
-    shared |= {"encoder": "strided", "encoder_channels": 8, "decoder_channels": 8, "likelihood_inputs": "log"}
+    shared = {"size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "mixture": "channel"}
+    shared |= {"encoder": {"kind": "strided", "channels": 8, "code": 16}, "decoder": {"channels": 8}}
+    shared |= {"likelihood_inputs": "log"}
     shared |= {"mask_gradient": "logit"}
     twin = PriorAtStart(build(IodineConfig, {**shared, "refinements": 3, "final_decode": False}, "twin"))
     twin.refine.load_state_dict(model.refine.state_dict())
@@ -321,16 +322,16 @@ def test_settings_that_cannot_work_are_told() -> None:
     with pytest.raises(InputError, match="more than max_observed"):
         mulmon(min_observed=3, max_observed=2)
     with pytest.raises(InputError, match="31 or more"):
-        mulmon(encoder="unpadded")
+        mulmon(encoder={"kind": "unpadded"})
     with pytest.raises(InputError, match="groups"):
-        mulmon(decoder="coarse", decoder_channels=6)
+        mulmon(decoder={"kind": "coarse", "channels": 6})
 
 
 def test_ours_starts_from_iodine_and_draws_like_it_from_the_viewpoint_of_zeros() -> None:
-    shared = {"size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "code": 16}
-    shared |= {"decoder_channels": 8, "encoder_channels": 8}
+    shared = {"size": [16, 16], "slots": 3, "latent": 8, "hidden": 16}
+    shared |= {"decoder": {"channels": 8}, "encoder": {"channels": 8, "code": 16}}
     model = mulmon("fast", **shared)
-    relative = Iodine(build(IodineConfig, {**Iodine.presets["fast"], **shared}, "relative"))
+    relative = Iodine(build(IodineConfig, merge(Iodine.presets["fast"], shared), "relative"))
     model.load_state_dict(model.adapt(relative.state_dict()))
     torch.testing.assert_close(model.initial, relative.initial)
     torch.nn.init.zeros_(model.decoder.projected.weight)

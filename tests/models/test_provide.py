@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenewise.config import build
+from scenewise.config import build, merge, replace
 from scenewise.errors import InputError
 from scenewise.models.provide import PRESETS, Provide, ProvideConfig
 from scenewise.nn.lstm2d import GravesLSTM2d
@@ -18,7 +18,7 @@ TINY = build(ProvideConfig, PRESETS["tiny"], "tiny")
 
 def tiny(**settings) -> Provide:
     torch.manual_seed(0)
-    return Provide(dataclasses.replace(TINY, **settings))
+    return Provide(replace(TINY, settings, "test"))
 
 
 def clip(batch: int = 2, frames: int = 3) -> Observation:
@@ -69,8 +69,8 @@ def test_published_parameter_counts() -> None:
 
 def test_recomputed_cells_give_the_same_gradients() -> None:
     stored, recomputed = (
-        tiny(entropy_weight=0.1, area_entropy_weight=0.1, lds_weight=0.1),
-        tiny(entropy_weight=0.1, area_entropy_weight=0.1, lds_weight=0.1, recompute=True),
+        tiny(entropy_weight=0.1, area_entropy_weight=0.1, duplicates={"weight": 0.1}),
+        tiny(entropy_weight=0.1, area_entropy_weight=0.1, duplicates={"weight": 0.1}, recompute=True),
     )
     losses = []
     for model in (stored, recomputed):
@@ -157,11 +157,13 @@ def test_shared_first_sample_repeats_the_first_noise_in_every_frame() -> None:
         {"mask_posterior": "softmax_of_lik"}, {"mask_gradient": "logit"}, {"prev_frame": True},
         {"pretrained_features": True},
         {"conditional_prior": False}, {"conditional_decoder": False}, {"mean_activation": "linear"},
-        {"decoder": "coarse"}, {"encoder": "gap"}, {"encoder": "strided"}, {"grid": "full"},
+        {"decoder": {"kind": "coarse"}}, {"decoder": {"kind": "unpadded"}}, {"decoder": {"kind": "deconv"}},
+        {"decoder": {"kind": "coarse", "colour": "flat"}}, {"grid": "full"},
+        {"encoder": {"kind": "gap"}}, {"encoder": {"kind": "strided"}},
         {"step_weights": "refined"}, {"likelihood_inputs": "probability"},
         {"step_weights": "absolute"}, {"trailing_refinement": True}, {"first_sample": "shared"},
         {"composed_until": (5, 10)},
-        {"area_entropy_weight": 0.5}, {"lds_weight": 0.5},
+        {"area_entropy_weight": 0.5}, {"duplicates": {"weight": 0.5}},
         {"pooling": 2}, {"pooling": 2, "prev_frame": True, "recompute": True},
         {"bf16_convolutions": True}, {"recompute": True, "prev_frame": True},
         {"conditional_prior": False, "conditional_decoder": False, "grid": "full"},
@@ -311,9 +313,14 @@ def test_text_is_the_papers_word_where_paper_departs() -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"size": (18, 16), "decoder": "coarse"}, "divisible by 4"),
-        ({"size": (20, 16), "encoder": "strided"}, "divisible by 8"),
-        ({"decoder": "coarse", "decoder_channels": 10}, "decoder_channels"),
+        ({"size": (18, 16), "decoder": {"kind": "coarse"}}, "divisible by 4"),
+        ({"size": (20, 16), "encoder": {"kind": "strided"}}, "divisible by 8"),
+        (
+            {"decoder": {"kind": "coarse", "channels": 10}},
+            r"decoder\.channels must be divisible by groups = 4; found 10",
+        ),
+        ({"decoder": {"channels": []}}, r"decoder\.channels must name"),
+        ({"encoder": {"kind": "unpadded"}}, "31 or more"),
         ({"size": (17, 16), "pooling": 2}, "divisible by pooling"),
         ({"composed_until": (5, 2)}, "composed_until"),
         ({"channels": 1, "pretrained_features": True}, "pretrained_features"),
@@ -325,8 +332,9 @@ def test_settings_that_cannot_work_are_told_first(settings: dict, named: str) ->
 
 
 def test_a_full_size_model_starts_where_a_half_size_one_ended() -> None:
-    half = tiny(size=(32, 32), decoder="coarse", encoder="strided", pooling=2)
-    whole = tiny(size=(32, 32), decoder="coarse", encoder="strided", decoder_factor=8, encoder_pooling=2)
+    half = tiny(size=(32, 32), decoder={"kind": "coarse"}, encoder={"kind": "strided"}, pooling=2)
+    ours = {"decoder": {"kind": "coarse", "factor": 8}, "encoder": {"kind": "strided", "pooling": 2}}
+    whole = tiny(size=(32, 32), **ours)
     whole.load_state_dict(whole.adapt(half.state_dict()))
     latents, hidden = torch.randn(2, 3, TINY.latent), torch.randn(2, 3, TINY.hidden)
     for coarse, fine in zip(half.decoder(latents, hidden), whole.decoder(latents, hidden), strict=True):
@@ -347,8 +355,8 @@ def test_overfits_eight_clips_of_four_balls() -> None:
     torch.set_num_threads(2)
     frames, _ = SOURCES.get("balls-colour")(split="train").batch(range(8), 0, 2)
     observation = Observation(torch.from_numpy(frames).float() / 255)
-    full_size = {"pooling": 1, "decoder_factor": 8, "encoder_pooling": 2, "kl_weight": 0.08}
-    model = Provide(build(ProvideConfig, PRESETS["fast"] | full_size, "fast"))
+    full_size = {"pooling": 1, "decoder": {"factor": 8}, "encoder": {"pooling": 2}, "kl_weight": 0.08}
+    model = Provide(build(ProvideConfig, merge(PRESETS["fast"], full_size), "fast"))
     optimiser = torch.optim.Adam(model.parameters(), lr=2e-3)
     error = 1.0
     for step in range(3000):

@@ -171,11 +171,12 @@ def test_first_guesses_are_moved_in_training_alone() -> None:
 
 def test_settings_of_other_decoders_and_wrong_pictures_are_refused() -> None:
     for settings, message in (
-        ({"encoder_pooling": 2}, "pooling"),
         ({"recompute": True}, "recompute"),
-        ({"windows": {"patch": 10}}, "divisible by 4"),
+        ({"decoder": {"patch": 10}}, "divisible by 4"),
+        ({"encoder": {"channels": 6}}, "divisible by 4"),
         ({"latent": 3}, "at least 4"),
-        ({"mixture": "channel"}, "pixel"),
+        ({"mixture": "channel"}, "mixture"),
+        ({"pooling": 5}, "pooling"),
     ):
         with pytest.raises(InputError, match=message):
             _model(**settings)

@@ -260,14 +260,14 @@ def test_missing_or_wrong_viewpoints_are_told(model: SceneModel) -> None:
             model(Observation(frames, None, given))
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS.names() if hasattr(MODELS.get(n).config_class, "lds_weight")])
+@pytest.mark.parametrize("name", [n for n in MODELS.names() if hasattr(MODELS.get(n).config_class, "duplicates")])
 @pytest.mark.parametrize("on", ["sample", "mean"])
 def test_prior_against_duplicates_weighs_in_training_alone(name: str, on: str) -> None:
     cls = MODELS.get(name)
     losses, masks = [], []
-    for settings in ({}, {"lds_on": on}, {"lds_on": on, "lds_weight": 0.5}):
+    for duplicates in ({}, {"on": on}, {"on": on, "weight": 0.5}):
         torch.manual_seed(0)
-        model = cls(build(cls.config_class, {**cls.presets["tiny"], **settings}, "tiny"))
+        model = cls(build(cls.config_class, {**cls.presets["tiny"], "duplicates": duplicates}, "tiny"))
         output = model(video(model), seed=3)
         losses.append(model.loss(output.terms).detach())
         masks.append(output.decomposition.masks)

@@ -4,19 +4,19 @@ import pytest
 import torch
 
 from scenewise.checkpoint import Card, load_model, save_model
-from scenewise.config import build
+from scenewise.config import build, merge
 from scenewise.errors import InputError
 from scenewise.models.vae import Vae, VaeConfig
 from scenewise.observation import Observation
 
 from .overfitting import overfit
 
-GATED = {"encoder": "gated", "gated_channels": 4, "code": 16}
+GATED = {"encoder": {"kind": "gated", "code": 16}, "gated": {"channels": 4}}
 
 
 def vae(preset: str = "tiny", **changes: object) -> Vae:
     torch.manual_seed(0)
-    return Vae(build(VaeConfig, {**Vae.presets[preset], **changes}, "test"))
+    return Vae(build(VaeConfig, merge(Vae.presets[preset], changes), "test"))
 
 
 def frames(batch: int = 2, time: int = 1, channels: int = 3, size: int = 16) -> Observation:
@@ -47,11 +47,21 @@ def test_genesis_baselines_have_their_layers() -> None:
 @pytest.mark.parametrize("decoder", ["broadcast", "deconv", "unpadded", "gated", "coarse"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_decoder_draws_every_number_of_colours(decoder: str, channels: int) -> None:
-    model = vae(decoder=decoder, channels=channels, **({**GATED} if decoder == "gated" else {}))
+    model = vae(decoder={"kind": decoder}, channels=channels, **(GATED if decoder == "gated" else {}))
     d = model(frames(channels=channels)).decomposition
     assert d.appearance.shape == (2, 1, 1, channels, 16, 16)
     assert bool((d.masks == 1).all())
     torch.testing.assert_close(d.reconstruction, d.appearance[:, :, 0])
+
+
+@pytest.mark.parametrize("encoder", [{"kind": "flat"}, {"kind": "strided", "pooling": 2}, {"kind": "gap"}])
+def test_every_encoder_of_slots_sees_the_image(encoder: dict[str, object]) -> None:
+    output = vae(encoder=encoder)(frames())
+    assert output.terms["kl"].isfinite().all()
+    with pytest.raises(InputError, match="31 or more"):
+        vae(encoder={"kind": "unpadded"})
+    with pytest.raises(InputError, match=r"encoder\.kind is 'means'; allowed: flat, gap, strided, unpadded, gated"):
+        vae(encoder={"kind": "means"})
 
 
 def test_terms_are_those_of_a_gaussian_and_closed_forms() -> None:
@@ -84,7 +94,7 @@ def test_batch_norms_need_more_than_one_frame_in_training_alone() -> None:
     with pytest.raises(InputError, match="batch of 1"):
         model(frames(1))
     assert model.eval()(frames(1)).decomposition.masks.shape[0] == 1
-    assert vae(**GATED, norm="group")(frames(1)).terms["nll"].isfinite().all()
+    assert vae(**GATED | {"gated": {"channels": 4, "norm": "group"}})(frames(1)).terms["nll"].isfinite().all()
 
 
 def test_new_images_are_what_the_decoder_draws_of_standard_noise() -> None:
@@ -97,11 +107,11 @@ def test_new_images_are_what_the_decoder_draws_of_standard_noise() -> None:
 
 def test_settings_that_cannot_work_are_told() -> None:
     for changes, message in (
-        ({"decoder": "deconv", "size": [24, 24]}, "divisible by 16"),
-        ({"decoder": "coarse", "decoder_channels": 6}, "decoder_groups"),
-        ({**GATED, "size": [18, 18]}, "gated_strides"),
-        ({**GATED, "gated_strides": [2, 2]}, "gated_strides"),
-        ({**GATED, "gated_channels": 6, "norm": "group"}, "gated_channels"),
+        ({"decoder": {"kind": "deconv"}, "size": [24, 24]}, "divisible by 16"),
+        ({"decoder": {"kind": "coarse", "channels": 6}}, "groups"),
+        ({**GATED, "size": [18, 18]}, r"gated\.strides"),
+        ({**GATED, "gated": {"strides": [2, 2]}}, r"gated\.strides"),
+        ({**GATED, "gated": {"channels": 6, "norm": "group"}}, r"gated\.channels"),
     ):
         with pytest.raises(InputError, match=message):
             vae(**changes)
@@ -110,6 +120,8 @@ def test_settings_that_cannot_work_are_told() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["tiny", "fast"])
 def test_eight_images_are_overfit(preset: str) -> None:
-    model = vae(preset, size=[16, 16], latent=16, **({} if preset == "tiny" else {"gated_strides": [2, 2, 1, 1, 1]}))
+    model = vae(
+        preset, size=[16, 16], latent=16, **({} if preset == "tiny" else {"gated": {"strides": [2, 2, 1, 1, 1]}})
+    )
     losses = overfit(model, frames(8), 2e-3)["loss"]
     assert sum(losses[-10:]) < 0.6 * sum(losses[:10])

@@ -130,7 +130,7 @@ def test_curriculum_and_work():
 
 
 def test_more_slots_than_latents_are_told_where_the_prior_cannot_part_them():
-    words = ["model.settings.slots=10", "model.settings.latent=8", "model.settings.lds_weight=1"]
+    words = ["model.settings.slots=10", "model.settings.latent=8", "model.settings.duplicates.weight=1"]
     (told,) = cautions(make_plan(recipes.load("provide-tiny", words)).config)
     assert "10 slots of 8 latents" in told
     assert f"{(10 / 8 - 1) / 9:.3f}" in told

@@ -41,5 +41,5 @@ def test_the_stages_of_the_recipe_go_from_single_views_to_scenes() -> None:
     assert first.model.name == "iodine"
     assert [part.model.name for part in later] == ["mulmon", "mulmon"]
     for part in later:
-        for key in ("latent", "encoder_pooling"):
+        for key in ("latent", "encoder"):
             assert part.model.settings[key] == first.model.settings[key]

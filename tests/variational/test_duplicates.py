@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from scenewise.variational.duplicates import DuplicatePrior, duplicate_log_prior
+from scenewise.variational.duplicates import DuplicateSettings, duplicate_log_prior
 from scenewise.variational.likelihood import masked_log_likelihood
 
 
@@ -45,8 +45,8 @@ def test_more_slots_than_dimensions_reach_the_optimum_of_the_specification_only(
 
 def test_settings_choose_what_it_is_put_on_and_how_wide_it_is() -> None:
     sample, mean = torch.eye(3).unsqueeze(0), torch.ones(1, 3, 3)
-    assert DuplicatePrior().loss(sample, mean).item() == pytest.approx(-duplicate_log_prior(sample).item())
-    on_mean = DuplicatePrior("mean", sigma=10.0).loss(sample, mean).item()
+    assert DuplicateSettings().loss(sample, mean).item() == pytest.approx(-duplicate_log_prior(sample).item())
+    on_mean = DuplicateSettings(on="mean", sigma=10.0).loss(sample, mean).item()
     assert on_mean == pytest.approx(-6 * (-math.log(10) - 0.5 * math.log(2 * math.pi) - 0.005), rel=1e-5)
 
 

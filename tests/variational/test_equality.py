@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scenewise.config import build
+from scenewise.config import build, replace
 from scenewise.models.iodine import PRESETS as IODINE_PRESETS
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.provide import PRESETS as PROVIDE_PRESETS
@@ -51,14 +51,14 @@ TINY = {
     Iodine: build(IodineConfig, IODINE_PRESETS["tiny"], "tiny"),
 }
 FAST = {
-    "decoder": "coarse", "encoder": "strided", "sigma": 0.55, "kl_weight": 0.02, "mask_gradient": "logit",
-    "reconstruction_weight": 1.0,
+    "decoder": {"kind": "coarse"}, "encoder": {"kind": "strided"}, "sigma": 0.55, "kl_weight": 0.02,
+    "mask_gradient": "logit", "reconstruction_weight": 1.0,
 }  # fmt: skip
 OFFICIAL = {
-    "output": "logistic", "sigma": 0.0544, "prior_std": 0.8326, "scale": "softplus", "code_layers": 2,
-    "code_linear": True, "coordinate_inputs": "cosine",
+    "output": "logistic", "sigma": 0.0544, "prior_std": 0.8326, "scale": "softplus",
+    "encoder": {"code_layers": 2, "code_linear": True}, "coordinate_inputs": "cosine",
 }  # fmt: skip
-TERMS = {"entropy_weight": 0.3, "area_entropy_weight": 0.2, "lds_weight": 0.1}
+TERMS = {"entropy_weight": 0.3, "area_entropy_weight": 0.2, "duplicates": {"weight": 0.1}}
 
 
 @contextlib.contextmanager
@@ -168,7 +168,7 @@ CASES: dict[str, tuple[type, dict[str, Any]]] = {
     "provide-composed": (Provide, {"composed_until": (0, 10), **TERMS}),
     "provide-composed-channel": (Provide, {"composed_until": (0, 10), "mixture": "channel", "mask_gradient": "logit"}),
     "provide-composed-alone": (Provide, {"composed_until": (8, 10)}),
-    "provide-pooled-inputs": (Provide, {"encoder_pooling": 2, "prev_frame": True, "encoder": "gap"}),
+    "provide-pooled-inputs": (Provide, {"encoder": {"kind": "gap", "pooling": 2}, "prev_frame": True}),
     "provide-fast": (Provide, {"pooling": 2, "size": (32, 32), "first_sample": "shared", **FAST}),
     "provide-reference": (
         Provide,
@@ -187,14 +187,16 @@ CASES: dict[str, tuple[type, dict[str, Any]]] = {
     ),
     "iodine-official": (Iodine, {**OFFICIAL, "fan_in_start": True}),
     "iodine-channel": (Iodine, {"mixture": "channel", "likelihood_inputs": "log", "output": "logistic", "sigma": 0.3}),
-    "iodine-deconv": (Iodine, {"decoder": "deconv"}),
+    "iodine-deconv": (Iodine, {"decoder": {"kind": "deconv"}}),
     "iodine-tetris": (
         Iodine,
-        {"size": (35, 35), "decoder_kernel": 5, "encoder_kernel": 5, "encoder_stride": 1, "hidden": 0,
-         "decoder_channels": 4, "encoder_channels": 4, "refinements": 1, "slots": 2},
+        {"size": (35, 35), "decoder": {"channels": 4, "kernel": 5}, "hidden": 0,
+         "encoder": {"channels": 4, "kernel": 5, "stride": 1}, "refinements": 1, "slots": 2},
     ),
-    "iodine-fast-odd-size": (Iodine, {"size": (20, 13), "mean_activation": "sigmoid", "lds_weight": 0.3, **FAST}),
-    "iodine-cut": (Iodine, {"size": (20, 13), "bptt": "detach_lambda", "decoder_kernel": 5}),
+    "iodine-fast-odd-size": (
+        Iodine, {"size": (20, 13), "mean_activation": "sigmoid", "duplicates": {"weight": 0.3}, **FAST},
+    ),
+    "iodine-cut": (Iodine, {"size": (20, 13), "bptt": "detach_lambda", "decoder": {"kernel": 5}}),
 }  # fmt: skip
 
 
@@ -202,7 +204,7 @@ CASES: dict[str, tuple[type, dict[str, Any]]] = {
 def test_the_engine_equals_autograd(name: str) -> None:
     kind, settings = CASES[name]
     found = everything(
-        lambda: lively(kind(dataclasses.replace(TINY[kind], **settings))), time=3 if "prev_frame" in settings else 2
+        lambda: lively(kind(replace(TINY[kind], settings, "test"))), time=3 if "prev_frame" in settings else 2
     )
     plain, exact = found[32, "naive"], found[64, "naive"]
     rounding = {key: apart(tensor, exact[key]) for key, tensor in plain.items()}
@@ -241,7 +243,7 @@ def saturated(kind: type, settings: dict[str, Any], extreme: str) -> nn.Module:
         settings["slots"] = 1
     if extreme == "a pixel unexplained":
         settings["sigma"] = 0.01
-    model = kind(dataclasses.replace(TINY[kind], **settings))
+    model = kind(replace(TINY[kind], settings, "test"))
     model.decoder = Saturated(model.decoder, extreme)
     model.engine = dataclasses.replace(model.engine, decoder=model.decoder)
     if extreme == "extreme variance":  # log-variances of +-20 by turns

@@ -6,6 +6,8 @@ import torch
 from scenewise.decompose.decomposer import Decomposer
 from scenewise.decomposition import Decomposition
 from scenewise.models.iodine import Iodine, IodineConfig
+from scenewise.nn.decoders import DecoderSettings
+from scenewise.nn.encoders import EncoderSettings
 from scenewise.variational.linking import link
 
 
@@ -49,7 +51,14 @@ def test_every_video_of_a_batch_has_its_own_order() -> None:
 def test_linking_changes_nothing_but_numbers() -> None:
     torch.manual_seed(0)
     model = Iodine(
-        IodineConfig(size=(16, 16), slots=3, refinements=1, latent=4, decoder_channels=8, encoder_channels=8)
+        IodineConfig(
+            size=(16, 16),
+            slots=3,
+            refinements=1,
+            latent=4,
+            decoder=DecoderSettings(channels=8),
+            encoder=EncoderSettings(channels=8),
+        )
     )
     decomposer = Decomposer(model)
     image = np.random.default_rng(0).random((16, 16, 3), dtype=np.float32)

@@ -25,7 +25,7 @@ class Case:
     overrides: dict[str, Any] = field(default_factory=dict)
 
 
-_IODINE = {"slots": 7, "refinements": 5, "latent": 64, "decoder_channels": 64, "encoder_channels": 64}
+_IODINE = {"slots": 7, "refinements": 5, "latent": 64, "decoder": {"channels": 64}, "encoder": {"channels": 64}}
 CASES = {
     "provide-paper": Case("provide", "paper", 2, 4, {"size": [64, 64], "slots": 5, "refinements": 6}),
     "iodine-64": Case("iodine", "paper", 4, 1, {"size": [64, 64], **_IODINE}),

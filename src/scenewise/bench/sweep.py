@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 BASE = {
-    "size": [32, 32], "slots": 4, "refinements": 4, "latent": 32, "hidden": 64, "code": 64, "decoder_channels": 32,
-    "encoder_channels": 32,
+    "size": [32, 32], "slots": 4, "refinements": 4, "latent": 32, "hidden": 64, "decoder": {"channels": 32},
+    "encoder": {"channels": 32, "code": 64},
 }  # fmt: skip
 """Settings of the swept model: `provide paper` at a size at which forty frames take seconds."""
 FRAMES, SLOTS, REFINEMENTS = (4, 8, 16, 40), tuple(range(2, 9)), tuple(range(2, 9))

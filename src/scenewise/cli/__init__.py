@@ -7,14 +7,15 @@ import importlib
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import scenewise
-from scenewise.errors import InputError, is_out_of_memory, nearest
+from scenewise.errors import InputError, RenamedSettingWarning, is_out_of_memory, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any, NoReturn
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
 VERBS = {
     "demo": "make a video of bouncing balls, take it apart, and score the result",
@@ -54,8 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see the README on shared cores
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        args = _parser(words).parse_args(words)
-        return int(args.run(args))
+        with warnings.catch_warnings():
+            warnings.showwarning = _with_notes(warnings.showwarning)
+            args = _parser(words).parse_args(words)
+            return int(args.run(args))
     except SystemExit as end:  # argparse has printed help or an error
         return end.code if isinstance(end.code, int) else 2
     except InputError as error:
@@ -103,6 +106,20 @@ def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
     """Return the parsers of a parser's verbs by name."""
     actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     return dict(actions[0].choices) if actions else {}
+
+
+def _with_notes(show: Callable[..., None]) -> Callable[..., None]:
+    """Return what shows warnings, but for old names of settings, each of which is a line of its own, once."""
+    notes: set[str] = set()
+
+    def showwarning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if not issubclass(category, RenamedSettingWarning):
+            show(message, category, *where, **more)
+        elif str(message) not in notes:
+            notes.add(str(message))
+            print(f"note: {message}", file=sys.stderr)
+
+    return showwarning
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

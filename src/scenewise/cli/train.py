@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="the run's folder (default: runs/RECIPE)")
     parser.add_argument("--minutes", type=float, help="stop cleanly after that many minutes")
     parser.add_argument(
-        "--lds", type=float, metavar="WEIGHT", help="weight of the prior against duplicate slots (lds_weight)"
+        "--lds", type=float, metavar="WEIGHT", help="weight of the prior against duplicate slots (duplicates.weight)"
     )
     parser.add_argument("--until", metavar="STAGE", help="stop after that stage of the recipe; --resume goes on")
     parser.add_argument(
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Train; return 0, or 128 + the signal's number where a signal stopped the run."""
     recipe, files, words = _sort(args)
     if args.lds is not None:
-        words = [*words, f"model.settings.lds_weight={args.lds}"]
+        words = [*words, f"model.settings.duplicates.weight={args.lds}"]
     recipe_text, reasons = _recipe(recipe, files, words, args)
     start = _start(args)
     from scenewise.cli import threads

@@ -19,7 +19,7 @@ import importlib.resources
 import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scenewise.config import build, merge, nest, plain, setting
 from scenewise.errors import InputError, nearest
@@ -46,7 +46,7 @@ class Scoring:
     protocol: str = setting("", "Name of the protocol")
     source: str | None = setting(None, "Data source; that of the recipe where null")
     settings: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Settings of that source"})
-    split: str = setting("test", "Its split", choices=("train", "validation", "test"))
+    split: Literal["train", "validation", "test"] = setting("test", "Its split")
     samples: int = setting(200, "Videos or scenes", minimum=1)
     frames: int | None = setting(None, "Frames or views of each from the start; all where null", minimum=1)
     seed: int = setting(0, "Seed of the posterior noise; `seeds` in files, one or several", minimum=0)

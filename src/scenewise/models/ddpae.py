@@ -37,7 +37,7 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
-from scenewise.nn.dcgan import NORMS, DcganDecoder, DcganEncoder, fits
+from scenewise.nn.dcgan import DcganDecoder, DcganEncoder, DcganNorm, fits
 from scenewise.nn.spatial_transformer import centres, crop_out, draw_in
 from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
 from scenewise.variational.linking import link, reorder
@@ -75,11 +75,19 @@ class DdpaeConfig:
     hidden: int = setting(64, "Size of all LSTMs", minimum=1, maximum=2048)
     features: int = setting(256, "Size of a frame's code", minimum=1, maximum=2048)
     width: int = setting(8, "Channels of encoders and decoder at full size", minimum=4, maximum=256)
-    norm: str = setting("batch", "Norm between convolutions; group is ours", choices=NORMS)
+    norm: DcganNorm = setting("batch", "Norm between convolutions; group is ours")
     independent: bool = setting(False, "Predict each component without the one before it (ablation)")
     sampled_kl: bool = setting(False, "KLs by single samples (code), not closed forms")
     predict_only_from: int = setting(0, "Step from which only predicted frames are scored; 0: never", minimum=0)
     start_at_prior: bool = setting(False, "Scales and spreads of poses start near their prior (ours)")
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        height, width = self.size
+        if height != width or not fits(height // 2) or height % 2:
+            raise InputError("size", f"must be two equal powers of two from 16 on; found {list(self.size)}.")
+        if self.norm == "group" and self.width % 4:
+            raise InputError("width", f"must be divisible by 4 for group norm; found {self.width}.")
 
 
 PRESETS: dict[str, Any] = {
@@ -235,7 +243,6 @@ class Ddpae(SceneModel, Predictor, Decodes):
     def __init__(self, config: DdpaeConfig | None = None) -> None:
         super().__init__()
         config = config or self.config_class()
-        _check(config)
         self.config = config
         self.object_size = (config.size[0] // 2, config.size[1] // 2)
         self.pose = PoseNetwork(config)
@@ -489,12 +496,3 @@ def _start_near_prior(pose: PoseNetwork, config: DdpaeConfig) -> None:
     pose.start_mean.bias[0] = config.base_scale
     pose.start_spread.bias.fill_(math.log(math.expm1(_START_STD)))
     pose.motion_spread.bias.fill_(math.log(math.expm1(config.motion_std)))
-
-
-def _check(config: DdpaeConfig) -> None:
-    """Raise InputError for settings that cannot work together."""
-    height, width = config.size
-    if height != width or not fits(height // 2) or height % 2:
-        raise InputError("size", f"must be two equal powers of two from 16 on; found {list(config.size)}.")
-    if config.norm == "group" and config.width % 4:
-        raise InputError("width", f"must be divisible by 4 for group norm; found {config.width}.")

@@ -41,7 +41,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
-from scenewise.nn.dcgan import NORMS, OUTPUTS, DcganDecoder, DcganEncoder, fits
+from scenewise.nn.dcgan import DcganDecoder, DcganEncoder, DcganNorm, DcganOutput, fits
 from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
 from scenewise.variational.likelihood import log_peak
 
@@ -79,18 +79,27 @@ class DvipConfig:
     transition_hidden: int = setting(128, "Width of a transition's hidden layers", minimum=1, maximum=4096)
     order: int = setting(1, "Past latents that a transition sees; the authors' code: 2", minimum=1, maximum=2)
     prior_layers: bool = setting(True, "A layer on mean and log-variance of the prediction before the joint layer")
-    mean_activation: str = setting("linear", "Of the pixels' means", choices=OUTPUTS)
+    mean_activation: DcganOutput = setting("linear", "Of the pixels' means")
     output_bias: float = setting(0.0, "Added to the last bias of the generator before training", minimum=-9, maximum=9)
     literal_activations: bool = setting(False, "Activations on the heads too, as the text says")
-    norm: str = setting("batch", "Norm between convolutions; group is ours", choices=NORMS)
+    norm: DcganNorm = setting("batch", "Norm between convolutions; group is ours")
     norm_per_frame: bool = setting(False, "Batch norm pools over videos alone, not over their frames too")
     kl_warmup: int = setting(0, "Steps over which the KL's weight grows from 0 (ours)", minimum=0)
-    predict_z: str = setting("prior_mean", "z of a predicted frame", choices=("prior_mean", "prior_sample"))
+    predict_z: Literal["prior_mean", "prior_sample"] = setting("prior_mean", "z of a predicted frame")
 
     @property
     def slots(self) -> int:
         """K."""
         return self.num_factors
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        height, width = self.size
+        if height != width or not fits(height):
+            problem = f"must be two equal powers of 2, at least 8; found {self.size}."
+            raise InputError("size", problem, "Resize the frames.")
+        if self.norm == "group" and self.width % 4:
+            raise InputError("width", f"must be divisible by 4 for group norm; found {self.width}.")
 
 
 PAPER = DvipConfig()
@@ -206,7 +215,6 @@ class Dvip(SceneModel, Predictor, Decodes):
 
     def __init__(self, config: DvipConfig = PAPER) -> None:
         super().__init__()
-        _check(config)
         self.config = config
         sizes = (config.size[0], config.channels, config.width, config.features)
         self.encoder = DcganEncoder(*sizes, config.norm, norm_first=True, bias=True)
@@ -406,12 +414,3 @@ def _active(x: Tensor) -> Tensor:
 def _stack(parts: list[Gaussian]) -> Gaussian:
     """Stack Gaussians (B, K, d) of T frames to (B, T, K, d)."""
     return Gaussian(*(torch.stack(values, 1) for values in zip(*parts, strict=True)))
-
-
-def _check(config: DvipConfig) -> None:
-    height, width = config.size
-    if height != width or not fits(height):
-        problem = f"must be two equal powers of 2, at least 8; found {config.size}."
-        raise InputError("size", problem, "Resize the frames.")
-    if config.norm == "group" and config.width % 4:
-        raise InputError("width", f"must be divisible by 4 for group norm; found {config.width}.")

@@ -17,7 +17,7 @@ drawn from its prior, so that the bound holds and the attention is skipped.
 
 What differs from the official code: the last slot's unused mask logit is not drawn; GENESIS-S draws its appearance
 with the mask decoder, as nothing else is said; the prior against duplicates (LDS), where it is wanted, is put on the
-whole latent of a slot. Batch norms want more than one frame in training; `norm: group` (ours) does not. `fast` is
+whole latent of a slot. Batch norms want more than one frame in training; `gated.norm: group` (ours) does not. `fast` is
 ours and learns soonest on small hardware: narrower, group norms, early strides, MONet's fast decoder, a smaller sigma
 and goal (monet_genesis.md 2.6).
 
@@ -27,10 +27,9 @@ Results vary between runs. Ours: the recipe `genesis-multi-dsprites`.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,22 +37,20 @@ from torch import Tensor, nn
 from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, ImageModel, Samples, register_model
-from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
-from scenewise.nn.decoders import CoarseToFineDecoder
-from scenewise.nn.gated import NORMS, GatedDecoder, GatedEncoder, check_batch, check_gated
+from scenewise.nn.decoders import DecoderSettings, make_decoder
+from scenewise.nn.gated import GatedDecoder, GatedEncoder, GatedSettings, check_batch
+from scenewise.nn.layers import pooled
+from scenewise.nn.slot_autoencoder import SlotEncoderSettings, make_slot_encoder
 from scenewise.variational.autoregressive import AutoregressivePrior, ConditionalPrior
-from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.explanation import KL_FORMS, ImageExplanation
+from scenewise.variational.duplicates import DuplicateSettings
+from scenewise.variational.explanation import ImageExplanation, KlForm
 from scenewise.variational.gaussian import Gaussian, gaussian_by_spread
 from scenewise.variational.geco import Balances, Geco, GecoSettings
-from scenewise.variational.likelihood import masked_log_likelihood
+from scenewise.variational.likelihood import Mixture, masked_log_likelihood
 from scenewise.variational.stick_breaking import LEAST_LOG, broken_stick
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-STAGES = ("two", "one")
-DECODERS = ("broadcast", "coarse")
 
 
 @dataclass(frozen=True)
@@ -63,34 +60,29 @@ class GenesisConfig:
     size: tuple[int, int] = setting((64, 64), "Height and width of the frames, pixels", minimum=8, maximum=1024)
     channels: int = setting(3, "Channels of the frames", minimum=1, maximum=4)
     slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
-    stages: str = setting("two", "Mask and component latents, or one for both (GENESIS-S)", choices=STAGES)
+    stages: Literal["two", "one"] = setting("two", "Mask and component latents, or one for both (GENESIS-S)")
     mask_latent: int = setting(64, "Size of z^m, or of GENESIS-S's one latent", minimum=1, maximum=1024)
     component_latent: int = setting(16, "Size of z^c", minimum=1, maximum=1024)
     sigma: float = setting(0.7, "Standard deviation of a pixel", minimum=1e-3, maximum=10)
-    mixture: str = setting("channel", "Mixture joint over channels, or per channel", choices=("pixel", "channel"))
-    kl: str = setting("sample", "KLs at the sample, or in closed form given slots before", choices=KL_FORMS)
-    geco: GecoSettings = dataclasses.field(default_factory=GecoSettings)
-    gated_channels: int = setting(32, "Width of the mask networks' outer layers", minimum=1, maximum=1024)
-    gated_strides: tuple[int, ...] = setting(
-        (1, 2, 1, 2, 1), "Strides of the mask networks (128x128: 2, 2, 2, 1, 1)", minimum=1, maximum=4
-    )
-    norm: str = setting("batch", "Norm of the mask networks; group is ours", choices=NORMS)
+    mixture: Mixture = setting("channel", "Mixture joint over channels, or per channel")
+    kl: KlForm = setting("sample", "KLs at the sample, or in closed form given slots before")
+    geco: GecoSettings = setting(GecoSettings(), "How the KL's weight adapts")
+    gated: GatedSettings = setting(GatedSettings(), "The mask networks' layers")
     features: int = setting(256, "Size of the image's code h", minimum=1, maximum=4096)
     inference_hidden: int = setting(128, "Size of the inference LSTM's state", minimum=1, maximum=4096)
     prior_hidden: int = setting(256, "Size of the prior's LSTM state and MLP layers", minimum=1, maximum=4096)
-    encoder_channels: tuple[int, ...] = setting(
-        (32, 32, 64, 64), "Widths of the component encoder's convolutions", minimum=1, maximum=1024
+    encoder: SlotEncoderSettings = setting(SlotEncoderSettings(activation="elu"), "What infers z^c")
+    decoder: DecoderSettings = setting(
+        DecoderSettings("unpadded", (32, 32, 32, 32), activation="elu"), "What draws a slot's appearance from z^c"
     )
-    code: int = setting(256, "Width of its hidden layer", minimum=1, maximum=4096)
-    decoder: str = setting("broadcast", "Of components: unpadded broadcast, or ours from 1/4 on", choices=DECODERS)
-    decoder_channels: tuple[int, ...] = setting(
-        (32, 32, 32, 32), "Widths of the component decoder's convolutions; ours takes one", minimum=1, maximum=1024
-    )
-    decoder_profiles: int = setting(0, "Row-times-column profiles in our decoder", minimum=0, maximum=256)
-    decoder_groups: int = setting(4, "Groups of the group norms in our decoder", minimum=1, maximum=64)
-    lds_weight: float = setting(0.0, "Weight of the LDS prior against duplicate slots (BMVC 2021)", minimum=0)
-    lds_on: str = setting("sample", "What it is put on: the latents drawn, or their means", choices=CARRIERS)
-    lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
+    duplicates: DuplicateSettings = setting(DuplicateSettings(), "The LDS prior against duplicate slots (BMVC 2021)")
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        self.gated.check(self.size, {"features": self.features})
+        self.decoder.check_size(self.size)
+        if self.decoder.is_flat:
+            raise InputError("decoder.colour", "is 'flat', which is for decoders that draw masks too.", "Use image.")
 
     @property
     def latent(self) -> int:
@@ -101,19 +93,20 @@ class GenesisConfig:
 PRESETS: dict[str, Any] = {
     "paper": {},
     "genesis-s": {"stages": "one"},
-    "clevr": {"size": [128, 128], "slots": 11, "gated_strides": [2, 2, 2, 1, 1]},
+    "clevr": {"size": [128, 128], "slots": 11, "gated": {"strides": [2, 2, 2, 1, 1]}},
     "tetrominoes": {"size": [32, 32], "slots": 4},
-    "ocl": {"decoder_channels": [32, 32, 64, 64], "geco": {"limits": [1e-5, 1e3]}},
+    "ocl": {"decoder": {"channels": [32, 32, 64, 64]}, "geco": {"limits": [1e-5, 1e3]}},
     "fast": {
-        "sigma": 0.3, "mixture": "pixel", "kl": "analytic", "norm": "group", "mask_latent": 32, "gated_channels": 16,
-        "gated_strides": [2, 2, 2, 1, 1], "features": 128, "encoder_channels": [16, 32, 32], "code": 128,
-        "decoder": "coarse", "decoder_channels": [16], "decoder_profiles": 8,
+        "sigma": 0.3, "mixture": "pixel", "kl": "analytic", "mask_latent": 32,
+        "gated": {"channels": 16, "strides": [2, 2, 2, 1, 1], "norm": "group"}, "features": 128,
+        "encoder": {"channels": [16, 32, 32], "hidden": 128},
+        "decoder": {"kind": "coarse", "channels": [16], "profiles": 8},
         "geco": {"mse_target": 0.002, "step": 3e-6, "limits": [1e-2, 1e3]},
     },
     "tiny": {
-        "size": [16, 16], "slots": 3, "mask_latent": 8, "component_latent": 4, "gated_channels": 4, "features": 16,
-        "inference_hidden": 16, "prior_hidden": 16, "encoder_channels": [8, 8], "code": 16,
-        "decoder_channels": [8, 8, 8, 8],
+        "size": [16, 16], "slots": 3, "mask_latent": 8, "component_latent": 4, "gated": {"channels": 4}, "features": 16,
+        "inference_hidden": 16, "prior_hidden": 16, "encoder": {"channels": [8, 8], "hidden": 16},
+        "decoder": {"channels": [8, 8, 8, 8]},
     },
 }  # fmt: skip
 
@@ -127,10 +120,8 @@ class MaskInference(nn.Module):
 
     def __init__(self, config: GenesisConfig) -> None:
         super().__init__()
-        latent, features = config.mask_latent, config.features
-        self.encoder = GatedEncoder(
-            config.channels, config.gated_channels, features, config.size, config.gated_strides, config.norm
-        )
+        latent, features, gated = config.mask_latent, config.features, config.gated
+        self.encoder = GatedEncoder(config.channels, gated.channels, features, config.size, gated.strides, gated.norm)
         self.first = nn.Linear(features, 2 * latent)
         self.cell = nn.LSTMCell(features + latent, config.inference_hidden)
         self.rest = nn.Linear(config.inference_hidden, 2 * latent)
@@ -158,20 +149,13 @@ class Components(nn.Module):
         super().__init__()
         latent = config.component_latent
         self.prior = ConditionalPrior(config.mask_latent, latent, config.prior_hidden)
-        self.encoder = ComponentEncoder(
-            config.channels,
-            1,
-            2 * latent,
-            config.size,
-            widths=config.encoder_channels,
-            hidden=config.code,
-            activation="elu",
-        )
-        self.decoder = _make_canvas(config)
+        self.encoder = make_slot_encoder(config.encoder, config.channels, 2 * latent, config.size)
+        self.decoder = make_decoder(config.decoder, latent, config.channels, config.size, logit=False)
+        self.pooling = config.encoder.pooling
 
     def infer(self, images: Tensor, log_masks: Tensor) -> Gaussian:
         """Return q(z^c_k | x, m_k) of images (N, C, H, W) and log masks (N, K, 1, H, W), each part (N, K, Z)."""
-        raw = self.encoder(images, log_masks.clamp_min(LEAST_LOG))
+        raw = self.encoder(*(pooled(t, self.pooling) for t in (images, log_masks.clamp_min(LEAST_LOG))))
         return gaussian_by_spread(raw.unflatten(0, log_masks.shape[:2]))
 
     def draw(self, latents: Tensor) -> Tensor:
@@ -193,42 +177,36 @@ class Genesis(Balances, ImageModel, Samples, Decodes):
     def __init__(self, config: GenesisConfig | None = None) -> None:
         super().__init__()
         config = config or self.config_class()
-        widths = {"gated_channels": config.gated_channels, "features": config.features}
-        check_gated(config.size, widths, config.gated_strides, config.norm)
-        groups = config.decoder_groups if config.decoder == "coarse" else 1
-        if not config.decoder_channels or config.decoder_channels[0] % groups:
-            problem = f"must begin with a multiple of decoder_groups = {groups}; found {list(config.decoder_channels)}."
-            raise InputError("decoder_channels", problem)
         self.config = config
         planes = 1 if config.stages == "two" else 1 + config.channels
         self.inference = MaskInference(config)
         self.prior = AutoregressivePrior(config.mask_latent, config.prior_hidden)
+        gated = config.gated
         self.mask_decoder = GatedDecoder(
-            config.mask_latent, config.gated_channels, planes, config.size, config.gated_strides, config.norm
+            config.mask_latent, gated.channels, planes, config.size, gated.strides, gated.norm
         )
         self.components = Components(config) if config.stages == "two" else None
-        self.duplicates = DuplicatePrior(config.lds_on, config.lds_sigma)
         self.geco = Geco(config.geco, config.sigma, self.frame_shape)
 
     # -- what training asks -------------------------------------------------------------------------------------
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return err + beta KL, and the LDS prior as weighted, shape (B,)."""
-        return terms["nll"] + self.geco.beta * terms["kl"] + self.config.lds_weight * terms["duplicates"]
+        return terms["nll"] + self.geco.beta * terms["kl"] + self.config.duplicates.weight * terms["duplicates"]
 
     def terms(self, explanation: ImageExplanation) -> dict[str, Tensor]:
         """Return NLL, KL of all latents, and the LDS prior in nats per image, each (N,)."""
         return {
             "nll": -explanation.log_likelihood,
             "kl": explanation.kl(self.config.kl).sum((1, 2)),
-            "duplicates": self.duplicates.loss(explanation.latents, explanation.posterior.mean),
+            "duplicates": self.config.duplicates.loss(explanation.latents, explanation.posterior.mean),
         }
 
     # -- one image ----------------------------------------------------------------------------------------------
 
     def explain(self, images: Tensor, noise: Tensor) -> ImageExplanation:
         """Explain images; see `ImageModel.explain`."""
-        check_batch(self, images, self.config.norm)
+        check_batch(self, images, self.config.gated.norm)
         for_masks, for_components = noise[:, 0].tensor_split([self.config.mask_latent], -1)
         latents, posterior, prior = self._infer_masks(images, for_masks)
         log_masks, appearance = self._carve(latents)
@@ -279,20 +257,6 @@ class Genesis(Balances, ImageModel, Samples, Decodes):
         if self.components is not None:
             latents = torch.cat([latents, self.components.prior(latents).sample(for_components)], -1)
         return self.decode(latents)
-
-
-def _make_canvas(config: GenesisConfig) -> nn.Module:
-    latent, colours, widths = config.component_latent, config.channels, config.decoder_channels
-    if config.decoder == "broadcast":
-        return UnpaddedBroadcastDecoder(latent, colours, config.size, widths=widths, activation="elu", logit=False)
-    return CoarseToFineDecoder(
-        latent,
-        widths[0],
-        config.decoder_groups,
-        colours - 1,  # what is a mask logit elsewhere is the last colour here
-        config.size,
-        rank=config.decoder_profiles,
-    )
 
 
 def _join(one: Gaussian, other: Gaussian) -> Gaussian:

@@ -27,11 +27,10 @@ Published: ShapeStacks foreground ARI 0.80, ObjectsRoom 0.82. Ours: the recipe `
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,17 +42,16 @@ from scenewise.models.contract import Decodes, ImageModel, Samples, register_mod
 from scenewise.nn.layers import arranged, coordinates
 from scenewise.nn.unet import AttentionUNet, Block, count_blocks
 from scenewise.variational.autoregressive import AutoregressivePrior
-from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.explanation import KL_FORMS, AttentionExplanation
+from scenewise.variational.duplicates import DuplicateSettings
+from scenewise.variational.explanation import AttentionExplanation, KlForm
 from scenewise.variational.gaussian import Gaussian, gaussian_by_spread
 from scenewise.variational.geco import Balances, Geco, GecoSettings
-from scenewise.variational.likelihood import masked_log_likelihood
+from scenewise.variational.likelihood import Mixture, masked_log_likelihood
 from scenewise.variational.stick_breaking import carved, mask_divergence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MASKS = ("decoded", "attention")
 _COARSE = 16  # size over size of the grid the decoder begins on: four doublings
 _LEAST, _MOST = 0.01, 0.99  # of alpha
 _NOTHING = -1e4  # log mask of a slot that is not there
@@ -68,11 +66,11 @@ class GenesisV2Config:
     slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
     latent: int = setting(64, "Z, latent size of a slot", minimum=1, maximum=1024)
     sigma: float = setting(0.7, "Standard deviation of a pixel", minimum=1e-3, maximum=10)
-    mixture: str = setting("channel", "Mixture joint over channels, or per channel", choices=("pixel", "channel"))
-    kl: str = setting("sample", "KL at the sample, or in closed form given slots before", choices=KL_FORMS)
-    geco: GecoSettings = dataclasses.field(default_factory=GecoSettings)
+    mixture: Mixture = setting("channel", "Mixture joint over channels, or per channel")
+    kl: KlForm = setting("sample", "KL at the sample, or in closed form given slots before")
+    geco: GecoSettings = setting(GecoSettings(), "How the KL's weight adapts")
     mask_kl_weight: float = setting(0.0, "gamma, weight of KL(attention masks || decoded masks)", minimum=0)
-    masks: str = setting("decoded", "Masks that are shown and scored", choices=MASKS)
+    masks: Literal["decoded", "attention"] = setting("decoded", "Masks that are shown and scored")
     dynamic_slots: bool = setting(False, "Stop carving in evaluation where a new mask is small")
     dynamic_pixels: float = setting(20.0, "Fewer pixels than this are small", minimum=0, maximum=1_000_000)
     encoder_channels: int = setting(64, "Width of U-Net and segmentation head", minimum=8, maximum=1024)
@@ -84,9 +82,14 @@ class GenesisV2Config:
     decoder_channels: int = setting(64, "Width of the decoder", minimum=8, maximum=1024)
     groups: int = setting(8, "Groups of all group norms", minimum=1, maximum=64)
     prior_hidden: int = setting(256, "Size of the prior's LSTM state", minimum=1, maximum=4096)
-    lds_weight: float = setting(0.0, "Weight of the LDS prior against duplicate slots (BMVC 2021)", minimum=0)
-    lds_on: str = setting("sample", "What it is put on: the latents drawn, or their means", choices=CARRIERS)
-    lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
+    duplicates: DuplicateSettings = setting(DuplicateSettings(), "The LDS prior against duplicate slots (BMVC 2021)")
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        count_blocks(self.size)
+        for name, width in (("encoder_channels", self.encoder_channels), ("decoder_channels", self.decoder_channels)):
+            if width % self.groups:
+                raise InputError(name, f"must be divisible by groups = {self.groups}; found {width}.")
 
 
 PRESETS: dict[str, Any] = {
@@ -187,7 +190,6 @@ class GenesisV2(Balances, ImageModel, Samples, Decodes):
     def __init__(self, config: GenesisV2Config | None = None) -> None:
         super().__init__()
         config = config or self.config_class()
-        _check(config)
         self.config = config
         width = config.encoder_channels
         self.encoder = AttentionUNet(
@@ -203,14 +205,13 @@ class GenesisV2(Balances, ImageModel, Samples, Decodes):
         )
         self.decoder = Decoder(config)
         self.prior = AutoregressivePrior(config.latent, config.prior_hidden)
-        self.duplicates = DuplicatePrior(config.lds_on, config.lds_sigma)
         self.geco = Geco(config.geco, config.sigma, self.frame_shape)
 
     # -- what training asks -------------------------------------------------------------------------------------
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return err + beta KL, KL of the masks and the LDS prior as weighted, shape (B,)."""
-        total = terms["nll"] + self.geco.beta * terms["kl"] + self.config.lds_weight * terms["duplicates"]
+        total = terms["nll"] + self.geco.beta * terms["kl"] + self.config.duplicates.weight * terms["duplicates"]
         return total + self.config.mask_kl_weight * terms["mask_kl"]
 
     def terms(self, explanation: Any) -> dict[str, Tensor]:
@@ -219,7 +220,7 @@ class GenesisV2(Balances, ImageModel, Samples, Decodes):
             "nll": -explanation.log_likelihood,
             "kl": explanation.kl(self.config.kl).sum((1, 2)),
             "mask_kl": mask_divergence(explanation.attention, explanation.decoded.detach()),
-            "duplicates": self.duplicates.loss(explanation.latents, explanation.posterior.mean),
+            "duplicates": self.config.duplicates.loss(explanation.latents, explanation.posterior.mean),
         }
 
     # -- one image ----------------------------------------------------------------------------------------------
@@ -302,12 +303,3 @@ def stopped(log_masks: Tensor, pixels: float) -> tuple[Tensor, Tensor]:
     masks = torch.where((place == last)[as_slots], remainder, log_masks)
     present = place <= last
     return masks.masked_fill(~present[as_slots], _NOTHING), present
-
-
-def _check(config: GenesisV2Config) -> None:
-    """Raise InputError for settings that cannot work together."""
-    count_blocks(config.size)
-    for name in ("encoder_channels", "decoder_channels"):
-        if getattr(config, name) % config.groups:
-            problem = f"must be divisible by groups = {config.groups}; found {getattr(config, name)}."
-            raise InputError(name, problem)

@@ -26,7 +26,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,28 +35,26 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, SceneModel, Weighs, register_model
-from scenewise.nn.decoders import SlotDecoder, make_canvas
-from scenewise.nn.encoders import PooledEncoder, StridedEncoder
+from scenewise.nn.decoders import DecoderSettings, make_slot_decoder
+from scenewise.nn.encoders import EncoderSettings, make_encoder
 from scenewise.nn.layers import fan_in_normal_
 from scenewise.nn.lstm2d import RefinementLSTM
 from scenewise.nn.refiner import Pair, Refiner
-from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
+from scenewise.variational.duplicates import DuplicateSettings
 from scenewise.variational.engine import DecodedFrame, Engine, FrameContext
-from scenewise.variational.gaussian import SCALES, Gaussian, raw_of, seeded_noise
+from scenewise.variational.gaussian import Gaussian, LambdaScale, raw_of, seeded_noise
 from scenewise.variational.importance import importance_log_weights
 from scenewise.variational.keeping import Refines, RefiningConfig
-from scenewise.variational.likelihood import OUTPUTS
-from scenewise.variational.refinement import INPUTS, Inputs, Weights
+from scenewise.variational.likelihood import Mixture, PixelDensity
+from scenewise.variational.refinement import Inputs, RefinerInput, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scenewise.observation import Observation
 
-
-DECODERS = ("broadcast", "deconv", "coarse")
-LIKELIHOODS = ("probability", "log", "ratio")
-STARTS = ("trained", "prior")
+LikelihoodInputs = Literal["probability", "log", "ratio"]
+FirstPosterior = Literal["trained", "prior"]
 
 
 @dataclass(frozen=True)
@@ -69,53 +67,45 @@ class IodineConfig(RefiningConfig):
     refinements: int = setting(5, "T, refinements of a frame", minimum=1, maximum=64)
     latent: int = setting(64, "Z, latent size of a slot", minimum=1, maximum=1024)
     sigma: float = setting(0.1, "Standard deviation of a pixel", minimum=1e-3, maximum=10)
-    output: str = setting("gaussian", "Density of a pixel (code: logistic of scale 0.03)", choices=OUTPUTS)
-    mixture: str = setting("pixel", "Mixture joint over channels, or per channel", choices=("pixel", "channel"))
-    scale: str = setting("log_variance", "What the scale half of lambda is (code: softplus)", choices=SCALES)
+    output: PixelDensity = setting("gaussian", "Density of a pixel (code: logistic of scale 0.03)")
+    mixture: Mixture = setting("pixel", "Mixture joint over channels, or per channel")
+    scale: LambdaScale = setting("log_variance", "What the scale half of lambda is (code: softplus)")
     prior_std: float = setting(1.0, "Standard deviation of p(z) (code: 0.8326)", minimum=1e-3, maximum=1e3)
     final_decode: bool = setting(False, "T + 1 decodes weighted 0 .. 1 (code); else T, weighted 1/T .. 1 (paper)")
     reconstruction_weight: float = setting(1.0, "Weight of the reconstruction NLL", minimum=0)
     kl_weight: float = setting(1.0, "Weight of the KL", minimum=0)
-    lds_weight: float = setting(0.0, "Weight of the LDS prior against duplicate slots (BMVC 2021)", minimum=0)
-    lds_on: str = setting("sample", "What it is put on: the latents drawn, or their means", choices=CARRIERS)
-    lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
+    duplicates: DuplicateSettings = setting(DuplicateSettings(), "The LDS prior against duplicate slots (BMVC 2021)")
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
-    bptt: str = setting("full", "Gradient through lambda over steps, or cut", choices=("full", "detach_lambda"))
-    mask_gradient: str = setting("mask", "Input: gradient by mask, or by its logit (code)", choices=("mask", "logit"))
-    likelihood_inputs: str = setting(
-        "probability", "P, P_(-k); log P, log P_(-k); or log P, log P / P_(-k) (code)", choices=LIKELIHOODS
+    bptt: Literal["full", "detach_lambda"] = setting("full", "Gradient through lambda over steps, or cut")
+    mask_gradient: Literal["mask", "logit"] = setting("mask", "Input: gradient by mask, or by its logit (code)")
+    likelihood_inputs: LikelihoodInputs = setting(
+        "probability", "P, P_(-k); log P, log P_(-k); or log P, log P / P_(-k) (code)"
     )
-    inputs_left_out: tuple[str, ...] = setting((), "Inputs the refinement network does not get", choices=INPUTS)
-    initial_posterior: str = setting(
-        "trained", "lambda before the first refinement: trained, or the prior", choices=STARTS
-    )
-    coordinate_inputs: str = setting("linear", "Coordinates among the inputs", choices=("linear", "cosine"))
-    mean_activation: str = setting("linear", "Activation of the means", choices=("linear", "sigmoid"))
-    decoder: str = setting("broadcast", "Broadcast, its ablation, or ours from 1/4 on", choices=DECODERS)
-    decoder_channels: int = setting(64, "Width of the decoder", minimum=1, maximum=1024)
-    decoder_kernel: int = setting(3, "Side of the broadcast decoder's kernels", choices=(3, 5))
-    decoder_factor: int = setting(4, "Our decoder begins at 1 / factor of the size", choices=(4, 8))
-    decoder_profiles: int = setting(0, "Row-times-column profiles in our decoder", minimum=0, maximum=256)
-    encoder: str = setting("gap", "IODINE's pooled, or ours strided", choices=("gap", "strided"))
-    encoder_pooling: int = setting(1, "Image inputs are pooled by this factor first (ours)", minimum=1, maximum=8)
-    encoder_channels: int = setting(64, "Width of the refinement encoder", minimum=1, maximum=1024)
-    encoder_layers: int = setting(4, "Convolutions of the pooled encoder", minimum=1, maximum=16)
-    encoder_kernel: int = setting(3, "Side of their kernels", choices=(3, 5))
-    encoder_stride: int = setting(2, "Their stride (paper: 1 on sprites and Tetris)", choices=(1, 2))
-    code: int = setting(256, "Size of the refinement network's image code", minimum=1, maximum=2048)
-    code_layers: int = setting(1, "Linear layers from pool to code (code: 2)", minimum=1, maximum=4)
-    code_linear: bool = setting(False, "No ELU after the last of them (code)")
+    inputs_left_out: tuple[RefinerInput, ...] = setting((), "Inputs the refinement network does not get")
+    initial_posterior: FirstPosterior = setting("trained", "lambda before the first refinement: trained, or the prior")
+    coordinate_inputs: Literal["linear", "cosine"] = setting("linear", "Coordinates among the inputs")
+    mean_activation: Literal["linear", "sigmoid"] = setting("linear", "Activation of the means")
+    decoder: DecoderSettings = setting(DecoderSettings(), "What draws a slot")
+    encoder: EncoderSettings = setting(EncoderSettings("gap", code=256), "The refinement network's image encoder")
     hidden: int = setting(256, "Size of the LSTM's states; 0 for none", minimum=0, maximum=2048)
-    groups: int = setting(4, "Groups of the group norms in our decoder and encoder", minimum=1, maximum=64)
     fan_in_start: bool = setting(False, "Weights start truncated normal, std 1/sqrt(fan in), biases 0 (code)")
     recompute: bool = setting(False, "Recompute each step in the backward pass: less memory, a third more time")
     bf16_convolutions: bool = setting(False, "Convolutions in bfloat16; everything probabilistic stays float32")
 
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        self.decoder.check_size(self.size)
+        self.encoder.check_size(self.size)
+        shared, per_slot = Inputs(self.inputs_left_out).channels(self.channels)
+        if not (shared and per_slot):
+            problem = f"leaves no input that {'differs between' if shared else 'is of all'} slots."
+            raise InputError("inputs_left_out", problem)
+
 
 _SMALL = {
-    "decoder_channels": 32, "decoder_kernel": 5, "encoder_channels": 32, "encoder_layers": 3, "encoder_kernel": 5,
-    "encoder_stride": 1, "code": 128,
-}  # fmt: skip
+    "decoder": {"channels": 32, "kernel": 5},
+    "encoder": {"channels": 32, "layers": 3, "kernel": 5, "stride": 1, "code": 128},
+}
 _CODE = {"final_decode": True, "mask_gradient": "logit", "likelihood_inputs": "ratio"}
 PRESETS: dict[str, Any] = {
     "paper": {},
@@ -123,19 +113,20 @@ PRESETS: dict[str, Any] = {
     "paper-tetris": {**_SMALL, "size": [35, 35], "slots": 4, "latent": 32, "hidden": 0},
     "official": {
         **_CODE,
-        "output": "logistic", "sigma": 0.0544, "prior_std": 0.8326, "scale": "softplus", "code_layers": 2,
-        "code_linear": True, "fan_in_start": True,
+        "output": "logistic", "sigma": 0.0544, "prior_std": 0.8326, "scale": "softplus",
+        "encoder": {"code_layers": 2, "code_linear": True}, "fan_in_start": True,
     },
     "fast": {
         **_CODE,
-        "size": [64, 64], "slots": 5, "refinements": 3, "latent": 32, "decoder": "coarse", "decoder_channels": 32,
-        "decoder_profiles": 16, "mean_activation": "sigmoid", "encoder": "strided", "encoder_channels": 32,
-        "code": 128, "hidden": 128, "sigma": 0.55, "kl_weight": 0.02, "extra_refinements": "better",
+        "size": [64, 64], "slots": 5, "refinements": 3, "latent": 32,
+        "decoder": {"kind": "coarse", "channels": 32, "profiles": 16}, "mean_activation": "sigmoid",
+        "encoder": {"kind": "strided", "channels": 32, "code": 128}, "hidden": 128, "sigma": 0.55, "kl_weight": 0.02,
+        "extra_refinements": "better",
     },
     "tiny": {
         **_CODE,
-        "size": [16, 16], "slots": 3, "refinements": 2, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
-        "encoder_channels": 8, "encoder_layers": 2,
+        "size": [16, 16], "slots": 3, "refinements": 2, "latent": 8, "hidden": 16, "decoder": {"channels": 8},
+        "encoder": {"channels": 8, "layers": 2, "code": 16},
     },
 }  # fmt: skip
 
@@ -153,7 +144,6 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
     def __init__(self, config: IodineConfig | None = None) -> None:
         super().__init__()
         config = config or self.config_class()
-        _check(config)
         self.config = config
         inputs = Inputs(
             config.inputs_left_out,
@@ -162,7 +152,14 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
             coordinates=config.coordinate_inputs,
         )
         self.refine = _make_refiner(config, inputs)
-        self.decoder = _make_decoder(config)
+        self.decoder = make_slot_decoder(
+            config.decoder,
+            config.latent,
+            config.channels,
+            config.size,
+            sigmoid=config.mean_activation == "sigmoid",
+            bf16=config.bf16_convolutions,
+        )
         self.engine = Engine(
             self.decoder,
             self.refine,
@@ -171,10 +168,10 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
             config.mixture,
             config.output,
             config.scale,
-            config.encoder_pooling,
+            config.encoder.pooling,
             recompute=config.recompute,
             cut=config.bptt == "detach_lambda",
-            duplicates=DuplicatePrior(config.lds_on, config.lds_sigma),
+            duplicates=config.duplicates,
         )
         self.initial: Tensor
         if config.initial_posterior == "prior":
@@ -197,7 +194,9 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return NLL + KL (IODINE, Algorithm 1) as weighted, and what else weighs, shape (B,)."""
         w = self.weights
-        total = w.reconstruction * terms["nll"] + w.kl * terms["kl"] + self.config.lds_weight * terms["duplicates"]
+        total = (
+            w.reconstruction * terms["nll"] + w.kl * terms["kl"] + self.config.duplicates.weight * terms["duplicates"]
+        )
         return total + w.area_entropy * terms["area_entropy"]
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -309,54 +308,7 @@ def _per_video(flat: Decomposition, batch: int, time: int) -> Decomposition:
 
 
 def _make_refiner(config: IodineConfig, inputs: Inputs) -> Refiner:
-    encoder: nn.Module
-    images = inputs.channels(config.channels)
-    size = (config.size[0] // config.encoder_pooling, config.size[1] // config.encoder_pooling)
-    if config.encoder == "gap":
-        encoder = PooledEncoder(
-            *images,
-            config.encoder_channels,
-            config.code,
-            layers=config.encoder_layers,
-            kernel=config.encoder_kernel,
-            stride=config.encoder_stride,
-            mlp=(config.code,) * (config.code_layers - 1),
-            last_linear=config.code_linear,
-        )
-    else:
-        encoder = StridedEncoder(*images, config.encoder_channels, config.groups, config.code, size)
-    vector = config.code + inputs.vectors(config.latent)
+    encoder = make_encoder(config.encoder, *inputs.channels(config.channels), config.size)
+    vector = config.encoder.code + inputs.vectors(config.latent)
     cell = RefinementLSTM(vector, config.hidden) if config.hidden else None
     return Refiner(encoder, cell, config.hidden or vector, 2 * config.latent, config.bf16_convolutions)
-
-
-def _make_decoder(config: IodineConfig) -> SlotDecoder:
-    canvas = make_canvas(
-        config.decoder,
-        config.latent,
-        config.decoder_channels,
-        config.channels,
-        config.size,
-        groups=config.groups,
-        factor=config.decoder_factor,
-        kernel=config.decoder_kernel,
-        rank=config.decoder_profiles,
-    )
-    sigmoid = config.mean_activation == "sigmoid"
-    return SlotDecoder(canvas, config.latent, 0, config.decoder_channels, sigmoid, config.bf16_convolutions)
-
-
-def _check(config: IodineConfig) -> None:
-    """Raise InputError for settings that cannot work together."""
-    height, width = config.size
-    if config.decoder == "deconv" and (height % 16 or width % 16):
-        raise InputError("size", f"decoder 'deconv' needs sides divisible by 16; found {height} x {width}.")
-    shared, per_slot = Inputs(config.inputs_left_out).channels(config.channels)
-    if not (shared and per_slot):
-        raise InputError(
-            "inputs_left_out", f"leaves no input that {'differs between' if shared else 'is of all'} slots."
-        )
-    for part, ours in (("decoder", "coarse"), ("encoder", "strided")):
-        channels = getattr(config, f"{part}_channels")
-        if getattr(config, part) == ours and channels % config.groups:
-            raise InputError(f"{part}_channels", f"must be divisible by groups = {config.groups}; found {channels}.")

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,15 +35,15 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, ImageModel, Weighs, register_model
-from scenewise.nn.components import ACTIVATIONS, ComponentEncoder, MaskedMeansEncoder, UnpaddedBroadcastDecoder
-from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer
+from scenewise.nn.decoders import CoarseToFineDecoder, DecoderSettings, finer, make_slot_decoder
 from scenewise.nn.layers import pooled
+from scenewise.nn.slot_autoencoder import SlotEncoderSettings, make_slot_encoder
 from scenewise.nn.unet import AttentionUNet, count_blocks, shown_finer
-from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
-from scenewise.variational.explanation import KL_FORMS, AttentionExplanation
-from scenewise.variational.gaussian import SPREADS, Gaussian, gaussian_by_spread
+from scenewise.variational.duplicates import DuplicateSettings
+from scenewise.variational.explanation import AttentionExplanation, KlForm
+from scenewise.variational.gaussian import Gaussian, Spread, gaussian_by_spread
 from scenewise.variational.importance import importance_log_weights
-from scenewise.variational.likelihood import masked_log_likelihood
+from scenewise.variational.likelihood import Mixture, masked_log_likelihood
 from scenewise.variational.refinement import area_entropy
 from scenewise.variational.stick_breaking import LEAST_LOG, broken_stick, carved, mask_divergence
 
@@ -51,9 +51,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scenewise.observation import Observation
-
-
-COLOURS = ("image", "flat")
 
 
 @dataclass(frozen=True)
@@ -66,40 +63,30 @@ class MonetConfig:
     latent: int = setting(16, "Z, latent size of a slot", minimum=1, maximum=1024)
     sigma_bg: float = setting(0.09, "Standard deviation of a pixel in the first slot", minimum=1e-3, maximum=10)
     sigma_fg: float = setting(0.11, "Standard deviation of a pixel in all other slots", minimum=1e-3, maximum=10)
-    mixture: str = setting("channel", "Mixture joint over channels, or per channel", choices=("pixel", "channel"))
+    mixture: Mixture = setting("channel", "Mixture joint over channels, or per channel")
     kl_weight: float = setting(0.5, "beta, weight of the KL of the latents", minimum=0)
     mask_kl_weight: float = setting(0.5, "gamma, weight of the KL of the masks", minimum=0)
     mask_entropy_weight: float = setting(0.0, "Weight of the entropy of a pixel's masks (ours)", minimum=0)
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
-    kl: str = setting("analytic", "KL of the latents in closed form, or at the sample", choices=KL_FORMS)
-    prior_mode: str = setting("softmax", "What mask logits make mhat: softmax, or scope", choices=("softmax", "scope"))
-    spread: str = setting("exp", "What the scale half of the encoder's output is", choices=SPREADS)
+    kl: KlForm = setting("analytic", "KL of the latents in closed form, or at the sample")
+    prior_mode: Literal["softmax", "scope"] = setting("softmax", "What mask logits make mhat: softmax, or scope")
+    spread: Spread = setting("exp", "What the scale half of the encoder's output is")
     attention_channels: int = setting(32, "c, width of the attention's outer blocks", minimum=1, maximum=1024)
-    attention_shuffle: int = setting(1, "Attention at 1 / this of the size, which it restores", choices=(1, 2, 4))
-    activation: str = setting("relu", "Of encoder and decoder", choices=tuple(ACTIVATIONS))
-    encoder: str = setting("strided", "MONet's, or ours: means under the mask", choices=("strided", "means"))
-    encoder_channels: tuple[int, ...] = setting(
-        (32, 32, 64, 64), "Widths of the encoder's convolutions", minimum=1, maximum=1024
-    )
-    encoder_padding: int = setting(1, "Zeros around images in the encoder", choices=(0, 1))
-    encoder_pooling: int = setting(1, "Image and mask are pooled by this factor first (ours)", minimum=1, maximum=8)
-    encoder_groups: int = setting(0, "Groups of group norms in the encoder (ours); 0 for none", minimum=0, maximum=64)
-    code: int = setting(256, "Width of the encoder's hidden layer", minimum=1, maximum=2048)
-    decoder: str = setting(
-        "broadcast", "Broadcast without padding, or ours from 1/4 on", choices=("broadcast", "coarse")
-    )
-    decoder_channels: tuple[int, ...] = setting(
-        (32, 32, 32, 32), "Widths of the decoder's convolutions; ours takes one", minimum=1, maximum=1024
-    )
-    decoder_factor: int = setting(4, "Our decoder begins at 1 / factor of the size", choices=(4, 8))
-    decoder_profiles: int = setting(0, "Row-times-column profiles in our decoder", minimum=0, maximum=256)
-    decoder_groups: int = setting(4, "Groups of the group norms in our decoder", minimum=1, maximum=64)
-    decoder_colour: str = setting("image", "Our decoder draws an image, or one colour per slot", choices=COLOURS)
-    lds_weight: float = setting(0.0, "Weight of the LDS prior against duplicate slots (BMVC 2021)", minimum=0)
-    lds_on: str = setting("sample", "What it is put on: the latents drawn, or their means", choices=CARRIERS)
-    lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
+    attention_shuffle: Literal[1, 2, 4] = setting(1, "Attention at 1 / this of the size, which it restores")
+    encoder: SlotEncoderSettings = setting(SlotEncoderSettings(), "What sees an image and one slot's mask")
+    decoder: DecoderSettings = setting(DecoderSettings("unpadded", (32, 32, 32, 32)), "What draws a slot")
+    duplicates: DuplicateSettings = setting(DuplicateSettings(), "The LDS prior against duplicate slots (BMVC 2021)")
     narrow_start: bool = setting(False, "Weights start truncated normal with a standard deviation of 0.02")
     bf16_convolutions: bool = setting(False, "Convolutions in bfloat16; everything probabilistic stays float32")
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        height, width = self.size
+        factor = self.attention_shuffle
+        if height % factor or width % factor:
+            raise InputError("size", f"must be divisible by attention_shuffle = {factor}; found {height} x {width}.")
+        count_blocks((height // factor, width // factor), "size / attention_shuffle" if factor > 1 else "size")
+        self.decoder.check_size(self.size)
 
 
 PRESETS: dict[str, Any] = {
@@ -108,17 +95,18 @@ PRESETS: dict[str, Any] = {
         "sigma_bg": 0.7, "sigma_fg": 0.7, "kl": "sample", "spread": "softplus", "kl_weight": 1.0, "mask_kl_weight": 1.0,
     },
     "ocl": {
-        "slots": 7, "sigma_bg": 0.06, "sigma_fg": 0.1, "encoder_padding": 0, "decoder_channels": [32, 32, 64, 64],
+        "slots": 7, "sigma_bg": 0.06, "sigma_fg": 0.1, "encoder": {"padding": 0},
+        "decoder": {"channels": [32, 32, 64, 64]},
     },
-    "lds": {"slots": 7, "lds_weight": 0.5},
+    "lds": {"slots": 7, "duplicates": {"weight": 0.5}},
     "fast": {
-        "mixture": "pixel", "spread": "softplus", "attention_channels": 16, "attention_shuffle": 2, "encoder": "means",
-        "encoder_channels": [16, 16], "encoder_pooling": 2, "encoder_groups": 4, "code": 128, "decoder": "coarse",
-        "decoder_channels": [16], "decoder_profiles": 8, "decoder_factor": 8, "decoder_colour": "flat",
+        "mixture": "pixel", "spread": "softplus", "attention_channels": 16, "attention_shuffle": 2,
+        "encoder": {"kind": "means", "channels": [16, 16], "pooling": 2, "groups": 4, "hidden": 128},
+        "decoder": {"kind": "coarse", "channels": [16], "profiles": 8, "factor": 8, "colour": "flat"},
     },
     "tiny": {
-        "size": [16, 16], "slots": 3, "latent": 8, "attention_channels": 4, "encoder_channels": [8, 8], "code": 16,
-        "decoder_channels": [8, 8, 8, 8],
+        "size": [16, 16], "slots": 3, "latent": 8, "attention_channels": 4,
+        "encoder": {"channels": [8, 8], "hidden": 16}, "decoder": {"channels": [8, 8, 8, 8]},
     },
 }  # fmt: skip
 
@@ -136,7 +124,6 @@ class Monet(ImageModel, Decodes, Weighs):
     def __init__(self, config: MonetConfig | None = None) -> None:
         super().__init__()
         config = config or self.config_class()
-        _check(config)
         self.config = config
         factor = config.attention_shuffle
         self.attention = AttentionUNet(
@@ -145,18 +132,16 @@ class Monet(ImageModel, Decodes, Weighs):
             (config.size[0] // factor, config.size[1] // factor),
             factor**2,
         )
-        self.encoder = _make_encoder(config)
-        canvas = _make_canvas(config)
-        sigmoid = not isinstance(canvas, FlatCanvas)
-        self.decoder = SlotDecoder(canvas, config.latent, 0, 0, sigmoid, config.bf16_convolutions)
-        self.duplicates = DuplicatePrior(config.lds_on, config.lds_sigma)
+        self.encoder = make_slot_encoder(config.encoder, config.channels, 2 * config.latent, config.size)
+        shape = (config.latent, config.channels, config.size)
+        self.decoder = make_slot_decoder(config.decoder, *shape, bf16=config.bf16_convolutions)
         if config.narrow_start:
             _start_narrow(self)
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Let a model start from one of half the size (or a quarter) that shuffles pixels by that much less."""
         shuffle, planes = self.config.attention_shuffle, self.config.channels + 1
-        canvas = self.decoder.canvas.shape if self.config.decoder_colour == "flat" else self.decoder.canvas
+        canvas = self.decoder.canvas.shape if self.config.decoder.is_flat else self.decoder.canvas
         own = dict(weights)
         for name, tensor in weights.items():
             if name == "attention.down.0.convolution.weight":
@@ -173,7 +158,7 @@ class Monet(ImageModel, Decodes, Weighs):
         total = terms["nll"] + config.kl_weight * terms["kl"] + config.mask_kl_weight * terms["mask_kl"]
         total = total + config.mask_entropy_weight * terms["mask_entropy"]
         total = total + config.area_entropy_weight * terms["area_entropy"]
-        return total + config.lds_weight * terms["duplicates"]
+        return total + config.duplicates.weight * terms["duplicates"]
 
     def explain(self, images: Tensor, noise: Tensor) -> AttentionExplanation:
         """Explain images; see `ImageModel.explain`."""
@@ -194,7 +179,7 @@ class Monet(ImageModel, Decodes, Weighs):
             "mask_kl": mask_divergence(explanation.attention, explanation.decoded),
             "mask_entropy": -(explanation.attention.exp() * explanation.attention).sum((1, 2, 3, 4)),
             "area_entropy": area_entropy(explanation.attention.exp()),
-            "duplicates": self.duplicates.loss(explanation.latents, explanation.posterior.mean),
+            "duplicates": self.config.duplicates.loss(explanation.latents, explanation.posterior.mean),
         }
 
     def attend(self, images: Tensor, slots: int) -> Tensor:
@@ -213,7 +198,7 @@ class Monet(ImageModel, Decodes, Weighs):
         """Return q(z_k | x, m_k) of images (B, C, H, W) and log masks (B, K, 1, H, W), each part (B, K, Z)."""
         inputs = images, log_masks.clamp_min(LEAST_LOG)
         with self._narrow(images):
-            raw = self.encoder(*(pooled(t, self.config.encoder_pooling) for t in inputs))
+            raw = self.encoder(*(pooled(t, self.config.encoder.pooling) for t in inputs))
         return gaussian_by_spread(raw.unflatten(0, log_masks.shape[:2]), self.config.spread)
 
     def drawn_log_masks(self, logits: Tensor) -> Tensor:
@@ -261,71 +246,6 @@ class Monet(ImageModel, Decodes, Weighs):
         return torch.autocast(like.device.type, torch.bfloat16, enabled=self.config.bf16_convolutions)
 
 
-def _make_encoder(config: MonetConfig) -> nn.Module:
-    size = (config.size[0] // config.encoder_pooling, config.size[1] // config.encoder_pooling)
-    widths, groups = config.encoder_channels, config.encoder_groups
-    if config.encoder == "means":
-        return MaskedMeansEncoder(
-            config.channels, 2 * config.latent, size, widths=widths, hidden=config.code, groups=groups
-        )
-    return ComponentEncoder(
-        config.channels,
-        1,
-        2 * config.latent,
-        size,
-        widths=widths,
-        hidden=config.code,
-        activation=config.activation,
-        padding=config.encoder_padding,
-        groups=groups,
-    )
-
-
-class FlatCanvas(nn.Module):
-    """Draws slots of one colour each: nothing but the mask tells places apart (ours, for sprites).
-
-    A slot that holds two colours cannot be drawn, so that the attention learns to part them within minutes.
-
-    Args:
-        inputs: Size of the vector it draws.
-        colours: C of the frames.
-        shape: Draws the mask logit, and no colour.
-    """
-
-    def __init__(self, inputs: int, colours: int, shape: nn.Module) -> None:
-        super().__init__()
-        self.colour, self.shape = nn.Linear(inputs, colours), shape
-
-    def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw (N, Z): appearance in [0, 1] (N, C, H, W) and mask logit (N, 1, H, W)."""
-        logit = self.shape(vector)[1]
-        with torch.autocast(vector.device.type, enabled=False):
-            colour = self.colour(vector).sigmoid()
-        return colour[:, :, None, None].expand(-1, -1, *logit.shape[2:]), logit
-
-
-def _make_canvas(config: MonetConfig) -> nn.Module:
-    if config.decoder == "broadcast":
-        return UnpaddedBroadcastDecoder(
-            config.latent,
-            config.channels,
-            config.size,
-            widths=config.decoder_channels,
-            activation=config.activation,
-        )
-    flat = config.decoder_colour == "flat"
-    canvas = CoarseToFineDecoder(
-        config.latent,
-        config.decoder_channels[0],
-        config.decoder_groups,
-        0 if flat else config.channels,
-        config.size,
-        config.decoder_factor,
-        config.decoder_profiles,
-    )
-    return FlatCanvas(config.latent, config.channels, canvas) if flat else canvas
-
-
 @torch.no_grad()
 def _start_narrow(module: nn.Module) -> None:
     """Start all weights truncated normal with a standard deviation of 0.02, biases at 0, gains at 1."""
@@ -334,18 +254,3 @@ def _start_narrow(module: nn.Module) -> None:
             nn.init.trunc_normal_(parameter, std=0.02, a=-0.04, b=0.04)
         elif name.endswith("bias"):
             parameter.zero_()
-
-
-def _check(config: MonetConfig) -> None:
-    """Raise InputError for settings that cannot work together."""
-    height, width = config.size
-    factor = config.attention_shuffle
-    if height % factor or width % factor:
-        raise InputError("size", f"must be divisible by attention_shuffle = {factor}; found {height} x {width}.")
-    count_blocks((height // factor, width // factor), "size / attention_shuffle" if factor > 1 else "size")
-    for part in ("encoder", "decoder"):
-        widths = getattr(config, f"{part}_channels")
-        groups = 1 if part == "decoder" and config.decoder == "broadcast" else getattr(config, f"{part}_groups")
-        if not widths or any(w % max(1, groups) for w in widths):
-            found = list(widths)
-            raise InputError(f"{part}_channels", f"needs numbers divisible by {part}_groups = {groups}; found {found}.")

@@ -33,7 +33,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,25 +43,22 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Renders, SceneModel, Weighs, register_model
-from scenewise.nn.components import ComponentEncoder, UnpaddedBroadcastDecoder
-from scenewise.nn.decoders import SlotDecoder, make_canvas
-from scenewise.nn.encoders import PooledEncoder, StridedEncoder
+from scenewise.nn.decoders import DecoderSettings, SlotDecoder, make_slot_decoder
+from scenewise.nn.encoders import EncoderSettings, make_encoder
 from scenewise.nn.lstm2d import RefinementLSTM, ViewLSTM
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.observation import Observation
-from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
+from scenewise.variational.duplicates import DuplicateSettings
 from scenewise.variational.engine import Decode, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.importance import importance_log_weights
 from scenewise.variational.keeping import Refines, RefiningConfig
+from scenewise.variational.likelihood import Mixture
 from scenewise.variational.refinement import Inputs, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-LIKELIHOODS = ("ratio", "log", "probability")
-DECODERS = ("unpadded", "broadcast", "coarse")
-ENCODERS = ("unpadded", "gap", "strided")
 _ORDER, _NUMBER, _JITTER = 1 << 20, 1 << 21, 1 << 22  # keys of random streams, beyond those of views
 
 
@@ -80,7 +77,7 @@ class MulmonConfig(RefiningConfig):
     projection: int = setting(512, "Width of the slot projection's hidden layer", minimum=1, maximum=8192)
     products: bool = setting(False, "Latent times viewpoint code among the projection's inputs (ours)")
     residual: bool = setting(False, "Projection adds the latent, turned linearly by the viewpoint (ours)")
-    first_prior: str = setting("lam0", "Prior of the first view", choices=("lam0", "standard_normal"))
+    first_prior: Literal["lam0", "standard_normal"] = setting("lam0", "Prior of the first view")
     min_observed: int = setting(1, "Fewest views observed in training", minimum=1, maximum=64)
     max_observed: int = setting(6, "Most views observed in training", minimum=1, maximum=64)
     queries: int = setting(0, "Most views queried in training; 0 for all others", minimum=0, maximum=64)
@@ -88,43 +85,43 @@ class MulmonConfig(RefiningConfig):
     sigma: float = setting(0.1, "Standard deviation of a pixel", minimum=1e-3, maximum=10)
     sigma_start: float = setting(0.0, "It falls from this in training; 0 for no fall", minimum=0, maximum=10)
     sigma_steps: int = setting(20_000, "Steps in which it would fall to 0", minimum=1)
-    mixture: str = setting("channel", "Mixture per channel, or joint over them", choices=("pixel", "channel"))
+    mixture: Mixture = setting("channel", "Mixture per channel, or joint over them")
     reconstruction_weight: float = setting(1.0, "Weight of the reconstruction NLL", minimum=0)
     kl_weight: float = setting(1.0, "Weight of the KL", minimum=0)
-    kl_estimate: str = setting("closed", "KL in the loss: closed form, or one sample", choices=("closed", "sample"))
-    lds_weight: float = setting(0.0, "Weight of the LDS prior against duplicate slots (LDS: 1.0)", minimum=0)
-    lds_on: str = setting("sample", "What it is put on: the latents drawn, or their means", choices=CARRIERS)
-    lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
+    kl_estimate: Literal["closed", "sample"] = setting("closed", "KL in the loss: closed form, or one sample")
+    duplicates: DuplicateSettings = setting(DuplicateSettings(), "Prior against duplicate slots (LDS: weight 1)")
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
     refine_viewpoint: bool = setting(False, "The refinement network sees the viewpoint (paper's formula; code: no)")
-    likelihood_inputs: str = setting("log", "log P and log P / P_(-k); log P_(-k); P, P_(-k)", choices=LIKELIHOODS)
-    mean_activation: str = setting("linear", "Activation of the means", choices=("linear", "sigmoid"))
-    decoder: str = setting("unpadded", "Paper's, padded, or ours from 1/4 on", choices=DECODERS)
-    decoder_channels: int = setting(32, "Width of the decoder", minimum=1, maximum=1024)
-    decoder_factor: int = setting(4, "Our decoder begins at 1 / factor of the size", choices=(4, 8))
-    decoder_profiles: int = setting(0, "Row-times-column profiles in our decoder", minimum=0, maximum=256)
-    encoder: str = setting("unpadded", "Paper's, IODINE's pooled, or ours strided", choices=ENCODERS)
-    encoder_pooling: int = setting(1, "Image inputs are pooled by this factor first (ours)", minimum=1, maximum=8)
-    encoder_channels: int = setting(32, "Width of the encoder; paper's: 1, 1, 2, 2 times", minimum=1, maximum=1024)
-    code: int = setting(128, "Size of the refinement network's image code", minimum=1, maximum=2048)
+    likelihood_inputs: Literal["ratio", "log", "probability"] = setting(
+        "log", "log P and log P / P_(-k); log P_(-k); P, P_(-k)"
+    )
+    mean_activation: Literal["linear", "sigmoid"] = setting("linear", "Activation of the means")
+    decoder: DecoderSettings = setting(DecoderSettings("unpadded", 32), "What draws a slot, as projected to a view")
+    encoder: EncoderSettings = setting(EncoderSettings("unpadded", 32, 128), "The refinement network's image encoder")
     hidden: int = setting(128, "Size of the LSTM's states", minimum=1, maximum=2048)
-    groups: int = setting(4, "Groups of the group norms in our decoder and encoder", minimum=1, maximum=64)
     recompute: bool = setting(False, "Recompute each decode in the backward pass: less memory, a third more time")
     bf16_convolutions: bool = setting(False, "Convolutions in bfloat16; everything probabilistic stays float32")
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        if self.min_observed > self.max_observed:
+            raise InputError("min_observed", f"is {self.min_observed}, more than max_observed = {self.max_observed}.")
+        self.decoder.check_size(self.size)
+        self.encoder.check_size(self.size)
 
 
 PRESETS: dict[str, Any] = {
     "paper": {},
-    "lds": {"lds_weight": 1.0},
+    "lds": {"duplicates": {"weight": 1.0}},
     "fast": {
         "refinements": 2, "latent": 32, "projection": 128, "products": True, "max_observed": 3, "queries": 3,
-        "decoder": "coarse", "decoder_profiles": 16, "mean_activation": "sigmoid", "encoder": "strided",
+        "decoder": {"kind": "coarse", "profiles": 16}, "mean_activation": "sigmoid", "encoder": {"kind": "strided"},
         "residual": True, "refine_viewpoint": True, "likelihood_inputs": "ratio", "mixture": "pixel", "sigma": 0.3,
         "kl_weight": 0.02, "extra_refinements": "better",
     },
     "tiny": {
-        "size": [16, 16], "slots": 3, "refinements": 2, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
-        "encoder": "strided", "encoder_channels": 8, "projection": 16,
+        "size": [16, 16], "slots": 3, "refinements": 2, "latent": 8, "hidden": 16, "decoder": {"channels": 8},
+        "encoder": {"kind": "strided", "channels": 8, "code": 16}, "projection": 16,
     },
 }  # fmt: skip
 
@@ -180,20 +177,22 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
     def __init__(self, config: MulmonConfig | None = None) -> None:
         super().__init__()
         config = config or MulmonConfig()
-        _check(config)
         self.config = config
         inputs = Inputs(mask_gradient="logit", likelihood=config.likelihood_inputs)
         self.refine = _make_refiner(config, inputs.channels(config.channels))
-        self.decoder = ViewDecoder(_make_slot_decoder(config), config)
+        sigmoid = config.mean_activation == "sigmoid"
+        shape = (config.latent, config.channels, config.size)
+        slot = make_slot_decoder(config.decoder, *shape, sigmoid=sigmoid, bf16=config.bf16_convolutions)
+        self.decoder = ViewDecoder(slot, config)
         self.engine = Engine(
             self.decoder,
             self.refine,
             inputs,
             config.sigma,
             config.mixture,
-            pooling=config.encoder_pooling,
+            pooling=config.encoder.pooling,
             recompute=config.recompute,
-            duplicates=DuplicatePrior(config.lds_on, config.lds_sigma),
+            duplicates=config.duplicates,
         )
         self.initial = nn.Parameter(torch.randn(2 * config.latent) - 0.5)  # lambda0
 
@@ -214,7 +213,9 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         """Return NLL + KL of observed views and NLL of queries as weighted (mulmon.md 4), shape (B,)."""
         config = self.config
         total = config.reconstruction_weight * terms["nll"] + config.kl_weight * terms["kl"]
-        total = total + config.lds_weight * terms["duplicates"] + config.area_entropy_weight * terms["area_entropy"]
+        total = (
+            total + config.duplicates.weight * terms["duplicates"] + config.area_entropy_weight * terms["area_entropy"]
+        )
         return total + config.query_weight * terms["query"]
 
     def begin_step(self, step: int) -> None:
@@ -456,45 +457,8 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
 
 
 def _make_refiner(config: MulmonConfig, inputs: tuple[int, int]) -> Refiner:
-    encoder: nn.Module
-    size = (config.size[0] // config.encoder_pooling, config.size[1] // config.encoder_pooling)
-    width = config.encoder_channels
-    if config.encoder == "unpadded":
-        widths = (width, width, 2 * width, 2 * width)
-        encoder = ComponentEncoder(*inputs, config.code, size, widths=widths, padding=0)
-    elif config.encoder == "gap":
-        encoder = PooledEncoder(*inputs, width, config.code)
-    else:
-        encoder = StridedEncoder(*inputs, width, config.groups, config.code, size)
-    seen = config.code + 4 * config.latent
+    encoder = make_encoder(config.encoder, *inputs, config.size)
+    seen = config.encoder.code + 4 * config.latent
     plain = not config.refine_viewpoint
     cell = RefinementLSTM(seen, config.hidden) if plain else ViewLSTM(seen, config.hidden, config.viewpoint)
     return Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)
-
-
-def _make_slot_decoder(config: MulmonConfig) -> SlotDecoder:
-    shape = (config.latent, config.decoder_channels)
-    canvas: nn.Module
-    if config.decoder == "unpadded":
-        canvas = UnpaddedBroadcastDecoder(
-            config.latent, config.channels, config.size, widths=[config.decoder_channels] * 4
-        )
-    else:
-        more = {"groups": config.groups, "factor": config.decoder_factor, "rank": config.decoder_profiles}
-        canvas = make_canvas(config.decoder, *shape, config.channels, config.size, **more)
-    sigmoid = config.mean_activation == "sigmoid"
-    return SlotDecoder(canvas, config.latent, 0, config.decoder_channels, sigmoid, config.bf16_convolutions)
-
-
-def _check(config: MulmonConfig) -> None:
-    """Raise InputError for settings that cannot work together."""
-    if config.min_observed > config.max_observed:
-        problem = f"is {config.min_observed}, more than max_observed = {config.max_observed}."
-        raise InputError("min_observed", problem)
-    if config.encoder == "unpadded" and min(config.size) // config.encoder_pooling < 31:
-        problem = f"encoder 'unpadded' needs sides of 31 or more after pooling; found {config.size}."
-        raise InputError("size", problem, "Use another encoder, such as strided.")
-    for part, ours in (("decoder", "coarse"), ("encoder", "strided")):
-        channels = getattr(config, f"{part}_channels")
-        if getattr(config, part) == ours and channels % config.groups:
-            raise InputError(f"{part}_channels", f"must be divisible by groups = {config.groups}; found {channels}.")

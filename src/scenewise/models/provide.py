@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,16 +42,17 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
-from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer, make_canvas
-from scenewise.nn.encoders import make_encoder
+from scenewise.nn.decoders import CoarseToFineDecoder, DecoderSettings, SlotDecoder, finer, make_slot_decoder
+from scenewise.nn.encoders import EncoderSettings, make_encoder
 from scenewise.nn.layers import coordinates
 from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.squeeze import SqueezeFeatures
-from scenewise.variational.duplicates import CARRIERS, DuplicatePrior
+from scenewise.variational.duplicates import DuplicateSettings
 from scenewise.variational.engine import DecodedFrame, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.keeping import Refines, RefiningConfig
+from scenewise.variational.likelihood import Mixture
 from scenewise.variational.mixture import composed
 from scenewise.variational.refinement import ImageGradients, Inputs, Weights
 
@@ -60,15 +61,13 @@ if TYPE_CHECKING:
 
     from scenewise.observation import Observation
     from scenewise.variational.mixture import SpatialMixture
-
-
-MIXTURES = ("pixel", "channel")
-GRIDS = ("triangular", "full")
-SCALES = ("log_sigma", "softplus_logvar")
-FIRST_SAMPLES = ("per_frame", "shared")
-POSTERIORS = ("exact", "softmax_of_lik")
-LIKELIHOODS = ("log", "probability")
-STEP_WEIGHTS = ("relative", "refined", "absolute")
+Grid = Literal["triangular", "full"]
+StepWeights = Literal["relative", "refined", "absolute"]
+PriorScale = Literal["log_sigma", "softplus_logvar"]
+FirstSample = Literal["per_frame", "shared"]
+Cell2d = Literal["lambda", "graves"]
+MaskPosterior = Literal["exact", "softmax_of_lik"]
+PredictedLatent = Literal["initial", "prior_sample", "prior_mean"]
 
 
 @dataclass(frozen=True)
@@ -82,47 +81,35 @@ class ProvideConfig(RefiningConfig):
     first_looks: int = setting(1, "Times the first frame is looked at, at test (ours)", minimum=1, maximum=64)
     latent: int = setting(64, "M, latent size of a slot", minimum=1, maximum=1024)
     hidden: int = setting(128, "Size of the 2D-LSTM's states", minimum=1, maximum=2048)
-    code: int = setting(128, "Size of the refinement network's image code", minimum=1, maximum=2048)
     sigma: float = setting(0.3**0.5, "Standard deviation of a pixel (variance 0.3)", minimum=1e-3, maximum=10)
-    mixture: str = setting("pixel", "Mixture joint over channels, or per channel (code)", choices=MIXTURES)
+    mixture: Mixture = setting("pixel", "Mixture joint over channels, or per channel (code)")
     reconstruction_weight: float = setting(100.0, "beta, weight of the reconstruction NLL", minimum=0)
     kl_weight: float = setting(10.0, "psi, weight of the KL", minimum=0)
     entropy_weight: float = setting(0.0, "gamma, weight of the minimised mask entropy (0.1 for binary)", minimum=0)
     beta_schedule: bool = setting(False, "Colour schedule: beta 300 above NLL 600, 100 above 200, else kept")
-    grid: str = setting("triangular", "max(R - t, 1) refinements in frame t, or always R - 1", choices=GRIDS)
+    grid: Grid = setting("triangular", "max(R - t, 1) refinements in frame t, or always R - 1")
     trailing_refinement: bool = setting(False, "Code: one more refinement after the last decode from frame 2 on")
-    step_weights: str = setting(
-        "relative", "r / D_t; r / R_t, final decode 0 (text); r / R (code)", choices=STEP_WEIGHTS
-    )
+    step_weights: StepWeights = setting("relative", "r / D_t; r / R_t, final decode 0 (text); r / R (code)")
     conditional_prior: bool = setting(True, "Prior from h of the last frame; else N(0, I)")
     conditional_decoder: bool = setting(True, "Decoder sees h of the last frame")
-    prior_scale: str = setting("log_sigma", "Prior head: log sigma, or softplus log-variance (code)", choices=SCALES)
-    first_sample: str = setting("per_frame", "First noise of a frame: fresh, or shared (code)", choices=FIRST_SAMPLES)
-    cell: str = setting(
-        "lambda", "2D-LSTM: gated mix of the cells (code), or Graves 2007", choices=("lambda", "graves")
-    )
+    prior_scale: PriorScale = setting("log_sigma", "Prior head: log sigma, or softplus log-variance (code)")
+    first_sample: FirstSample = setting("per_frame", "First noise of a frame: fresh, or shared (code)")
+    cell: Cell2d = setting("lambda", "2D-LSTM: gated mix of the cells (code), or Graves 2007")
     leave_one_out: bool = setting(True, "Leave-one-out likelihood among the inputs (absent in the code)")
-    likelihood_inputs: str = setting("log", "Inputs: log P, log P_(-k), or P, P_(-k) (text)", choices=LIKELIHOODS)
-    mask_posterior: str = setting("exact", "N_k / sum N_j, or softmax of likelihoods (code)", choices=POSTERIORS)
-    mask_gradient: str = setting("mask", "Input: gradient by mask, or by its logit", choices=("mask", "logit"))
+    likelihood_inputs: Literal["log", "probability"] = setting("log", "Inputs: log P, log P_(-k), or P, P_(-k) (text)")
+    mask_posterior: MaskPosterior = setting("exact", "N_k / sum N_j, or softmax of likelihoods (code)")
+    mask_gradient: Literal["mask", "logit"] = setting("mask", "Input: gradient by mask, or by its logit")
     prev_frame: bool = setting(False, "Previous frame and coordinates once more among the inputs (code option)")
     pretrained_features: bool = setting(False, "Frozen SqueezeNet features of the frame among the inputs (code)")
-    predict_z: str = setting("initial", "z of a predicted frame", choices=("initial", "prior_sample", "prior_mean"))
-    predict_readout: str = setting("first", "Predicted frame: first decode, or one more", choices=("first", "refined"))
-    mean_activation: str = setting("sigmoid", "Activation of the means", choices=("sigmoid", "linear"))
-    decoder: str = setting("broadcast", "Full-size broadcast, or ours from 1/4 on", choices=("broadcast", "coarse"))
-    decoder_factor: int = setting(4, "Our decoder begins at 1 / factor of the size", choices=(4, 8))
-    decoder_channels: int = setting(64, "Width of the decoder", minimum=1, maximum=1024)
-    encoder: str = setting("flat", "PROVIDE's, IODINE's pooled, or ours strided", choices=("flat", "gap", "strided"))
-    encoder_pooling: int = setting(1, "Image inputs are pooled by this factor first (ours)", minimum=1, maximum=8)
-    encoder_channels: int = setting(64, "Width of the refinement encoder", minimum=1, maximum=1024)
-    groups: int = setting(4, "Groups of the group norms in our decoder and encoder", minimum=1, maximum=64)
+    predict_z: PredictedLatent = setting("initial", "z of a predicted frame")
+    predict_readout: Literal["first", "refined"] = setting("first", "Predicted frame: first decode, or one more")
+    mean_activation: Literal["sigmoid", "linear"] = setting("sigmoid", "Activation of the means")
+    decoder: DecoderSettings = setting(DecoderSettings(), "What draws a slot")
+    encoder: EncoderSettings = setting(EncoderSettings("flat", code=128), "The refinement network's image encoder")
     composed_until: tuple[int, int] = setting((0, 0), "Steps: composed likelihood until, blended out until", minimum=0)
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
     area_entropy_from: tuple[int, int] = setting((0, 0), "Steps over which that weight grows from 0", minimum=0)
-    lds_weight: float = setting(0.0, "Weight of the LDS prior against duplicates (BMVC 2021; ours here)", minimum=0)
-    lds_on: str = setting("sample", "What it is put on: the latents drawn, or their means", choices=CARRIERS)
-    lds_sigma: float = setting(0.1, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
+    duplicates: DuplicateSettings = setting(DuplicateSettings(), "The LDS prior against duplicate slots (BMVC 2021)")
     pooling: int = setting(1, "Explain frames pooled by this factor, draw back bilinearly (ours)", minimum=1, maximum=8)
     recompute: bool = setting(False, "Recompute each cell in the backward pass: less memory, a third more time")
     bf16_convolutions: bool = setting(False, "Convolutions in bfloat16; everything probabilistic stays float32")
@@ -131,6 +118,29 @@ class ProvideConfig(RefiningConfig):
     def working_size(self) -> tuple[int, int]:
         """(H, W) at which frames are explained."""
         return self.size[0] // self.pooling, self.size[1] // self.pooling
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        height, width = self.working_size
+        if self.size != (height * self.pooling, width * self.pooling):
+            raise InputError("size", f"must be divisible by pooling = {self.pooling}; found {list(self.size)}.")
+        pooling = self.encoder.pooling
+        needs = {"coarse": self.decoder.factor, "strided": 8 * pooling, "flat": 4 * pooling}
+        for name, kind in (("decoder", self.decoder.kind), ("encoder", self.encoder.kind)):
+            multiple = needs.get(kind, 1)
+            if height % multiple or width % multiple:
+                problem = f"{name} {kind!r} needs working sides divisible by {multiple}; found {height} x {width}."
+                raise InputError("size", problem)
+        self.decoder.check_size(self.working_size)
+        self.encoder.check_size(self.working_size)
+        for name, (start, end) in (
+            ("composed_until", self.composed_until),
+            ("area_entropy_from", self.area_entropy_from),
+        ):
+            if end < start:
+                raise InputError(name, f"must not decrease; found {[start, end]}.")
+        if self.pretrained_features and self.channels != 3:
+            raise InputError("pretrained_features", f"need three channels; found {self.channels}.")
 
 
 PAPER = ProvideConfig()
@@ -146,13 +156,13 @@ PRESETS: dict[str, Any] = {
         "pretrained_features": True,
     },
     "fast": {
-        "latent": 32, "decoder": "coarse", "decoder_channels": 32, "encoder": "strided", "encoder_channels": 32,
+        "latent": 32, "decoder": {"kind": "coarse", "channels": 32}, "encoder": {"kind": "strided", "channels": 32},
         "pooling": 2, "refinements": 3, "first_sample": "shared", "mask_gradient": "logit", "sigma": 0.55,
         "reconstruction_weight": 1.0, "kl_weight": 0.02, "extra_refinements": "better", "first_looks": 3,
     },
     "tiny": {
-        "size": [16, 16], "slots": 3, "refinements": 3, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
-        "encoder_channels": 8,
+        "size": [16, 16], "slots": 3, "refinements": 3, "latent": 8, "hidden": 16, "decoder": {"channels": 8},
+        "encoder": {"channels": 8, "code": 16},
     },
 }  # fmt: skip
 
@@ -188,16 +198,22 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
 
     def __init__(self, config: ProvideConfig = PAPER) -> None:
         super().__init__()
-        _check(config)
         self.config = config
         without = () if config.leave_one_out else ("leave_one_out",)
         inputs = Inputs(without, config.mask_gradient, config.mask_posterior, config.likelihood_inputs)
         extra = 16 * config.pretrained_features + (config.channels + 2) * config.prev_frame
         self.refine = self._make_refiner(config, inputs.channels(config.channels, extra))
         self.decoder = self._make_decoder(config)
-        prior = DuplicatePrior(config.lds_on, config.lds_sigma)
-        runs: dict[str, Any] = {"pooling": config.encoder_pooling, "recompute": config.recompute, "duplicates": prior}
-        self.engine = Engine(self.decoder, self.refine, inputs, config.sigma, config.mixture, **runs)
+        self.engine = Engine(
+            self.decoder,
+            self.refine,
+            inputs,
+            config.sigma,
+            config.mixture,
+            pooling=config.encoder.pooling,
+            recompute=config.recompute,
+            duplicates=config.duplicates,
+        )
         self.prior = PriorNetwork(config) if config.conditional_prior else None
         self.features = SqueezeFeatures() if config.pretrained_features else None
         self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-0.5, 0.5))
@@ -208,21 +224,22 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
 
     @staticmethod
     def _make_refiner(config: ProvideConfig, inputs: tuple[int, int]) -> Refiner:
-        width, pooling = config.encoder_channels, config.encoder_pooling
-        size = config.working_size[0] // pooling, config.working_size[1] // pooling
-        encoder = make_encoder(config.encoder, *inputs, width, config.code, size, groups=config.groups)
+        encoder = make_encoder(config.encoder, *inputs, config.working_size)
         kind = LambdaLSTM2d if config.cell == "lambda" else GravesLSTM2d
-        cell = kind(config.code + 4 * config.latent, config.hidden)
+        cell = kind(config.encoder.code + 4 * config.latent, config.hidden)
         return Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)
 
     @staticmethod
     def _make_decoder(config: ProvideConfig) -> SlotDecoder:
-        inputs = config.decoder_channels if config.conditional_decoder else config.latent
-        shape = (inputs, config.decoder_channels, config.channels, config.working_size)
-        canvas = make_canvas(config.decoder, *shape, groups=config.groups, factor=config.decoder_factor)
-        condition = config.hidden if config.conditional_decoder else 0
-        sigmoid = config.mean_activation == "sigmoid"
-        return SlotDecoder(canvas, config.latent, condition, config.decoder_channels, sigmoid, config.bf16_convolutions)
+        return make_slot_decoder(
+            config.decoder,
+            config.latent,
+            config.channels,
+            config.working_size,
+            condition=config.hidden if config.conditional_decoder else 0,
+            sigmoid=config.mean_activation == "sigmoid",
+            bf16=config.bf16_convolutions,
+        )
 
     # -- what training asks -------------------------------------------------------------------------------------
 
@@ -260,7 +277,9 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return beta NLL + psi KL + gamma entropy (PROVIDE eq. 7) and our terms where they weigh, shape (B,)."""
         w = self.weights
-        total = w.reconstruction * terms["nll"] + w.kl * terms["kl"] + self.config.lds_weight * terms["duplicates"]
+        total = (
+            w.reconstruction * terms["nll"] + w.kl * terms["kl"] + self.config.duplicates.weight * terms["duplicates"]
+        )
         return total + w.entropy * terms["entropy"] + w.area_entropy * terms["area_entropy"]
 
     # -- the grid -----------------------------------------------------------------------------------------------
@@ -465,26 +484,3 @@ def _ramp(step: int, span: tuple[int, int]) -> float:
     """Grow from 0 at the first step of a span to 1 at its last."""
     start, end = span
     return 0.0 if step < start else min(1.0, (step - start) / (end - start)) if end > start else 1.0
-
-
-def _check(config: ProvideConfig) -> None:
-    """Raise InputError for settings that cannot work together."""
-    height, width = config.working_size
-    if config.size != (height * config.pooling, width * config.pooling):
-        raise InputError("size", f"must be divisible by pooling = {config.pooling}; found {list(config.size)}.")
-    needs = {"coarse": config.decoder_factor, "strided": 8 * config.encoder_pooling, "flat": 4 * config.encoder_pooling}
-    for name in ("decoder", "encoder"):
-        part = getattr(config, name)
-        multiple = needs.get(part, 1)
-        if height % multiple or width % multiple:
-            problem = f"{name} {part!r} needs working sides divisible by {multiple}; found {height} x {width}."
-            raise InputError("size", problem)
-    for name in ("decoder_channels", "encoder_channels"):
-        ours = config.decoder == "coarse" if name == "decoder_channels" else config.encoder == "strided"
-        if ours and getattr(config, name) % config.groups:
-            raise InputError(name, f"must be divisible by groups = {config.groups}; found {getattr(config, name)}.")
-    for name in ("composed_until", "area_entropy_from"):
-        if getattr(config, name)[1] < getattr(config, name)[0]:
-            raise InputError(name, f"must not decrease; found {list(getattr(config, name))}.")
-    if config.pretrained_features and config.channels != 3:
-        raise InputError("pretrained_features", f"need three channels; found {config.channels}.")

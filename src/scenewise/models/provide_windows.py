@@ -17,9 +17,9 @@ the weights (`picture`, that of the footage it was trained on).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -60,49 +60,103 @@ _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
 
 
 @dataclass(frozen=True)
-class WindowSettings:
-    """Settings of windows and of the life of slots."""
+class WindowDecoderSettings:
+    """Settings of what slots draw in their windows, and of the light of slot 0."""
 
+    kind: Literal["window"] = setting("window", "Patches in windows over a picture")
+    channels: int = setting(32, "Width of the decoder", minimum=1, maximum=1024)
+    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
     patch: int = setting(12, "Side of the image a slot draws, pixels; divisible by 4", minimum=4, maximum=128)
-    crop: int = setting(16, "Side of the refinement inputs of a slot, pixels; divisible by 4", minimum=4, maximum=128)
-    context: float = setting(1.5, "Side of a crop over side of its window", minimum=1, maximum=4)
     light_fields: int = setting(6, "Latent fields of light of slot 0", minimum=1, maximum=64)
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        _check_divisible("decoder", ("patch", self.patch, 4), ("channels", self.channels, self.groups))
+
+
+@dataclass(frozen=True)
+class CropEncoderSettings:
+    """Settings of what the refinement network sees through the windows."""
+
+    kind: Literal["crop"] = setting("crop", "Crops at the windows")
+    channels: int = setting(32, "Width of the encoder", minimum=1, maximum=1024)
+    code: int = setting(128, "Size of a slot's code", minimum=1, maximum=2048)
+    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
+    side: int = setting(16, "Side of a crop, pixels; divisible by 4", minimum=4, maximum=128)
+    context: float = setting(1.5, "Side of a crop over side of its window", minimum=1, maximum=4)
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        _check_divisible("encoder", ("side", self.side, 4), ("channels", self.channels, self.groups))
+
+    @property
+    def pooling(self) -> int:
+        """1: crops are not pooled first."""
+        return 1
+
+
+def _check_divisible(part: str, *values: tuple[str, int, int]) -> None:
+    for name, value, divisor in values:
+        if value % divisor:
+            raise InputError(f"{part}.{name}", f"must be divisible by {divisor}; found {value}.")
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """Settings of the life of slots."""
+
     strange: tuple[float, float] = setting(
         (0.05, 0.08), "Distance from slot 0's colour of a part's pixels, and of its clear ones", minimum=0, maximum=2
     )
     brightness: float = setting(
         0.7, "Share of a pixel's change of brightness, as of a shadow, that makes no object", minimum=0, maximum=1
     )
-    absorbed: float = setting(0.0, "Share of it that slot 0 draws as seen while a frame is explained", minimum=0)
-    least_area: float = setting(0.003, "Share of the frame below which a slot dies and none is born", minimum=0)
-    memory: int = setting(30, "Frames for which a slot waits for an object that has gone", minimum=0)
+    absorbed: float = setting(0.0, "Share of it that slot 0 draws while a frame is explained", minimum=0, maximum=1)
+    least_area: float = setting(
+        0.003, "Share of the frame below which a slot dies and none is born", minimum=0, maximum=1
+    )
+    memory: int = setting(30, "Frames for which a slot waits for an object that has gone", minimum=0, maximum=100_000)
     jitter: float = setting(0.2, "Spread of first guesses in training, log units", minimum=0, maximum=1)
 
 
 @dataclass(frozen=True)
 class WindowsConfig(ProvideConfig):
-    """Settings of PROVIDE with windows; those of other decoders and encoders must stay as they are."""
+    """Settings of PROVIDE with windows; some of PROVIDE's are not for it and must stay as they are."""
 
-    windows: WindowSettings = field(default_factory=WindowSettings)
+    decoder: WindowDecoderSettings = setting(WindowDecoderSettings(), "What draws a slot")  # type: ignore[assignment]
+    encoder: CropEncoderSettings = setting(CropEncoderSettings(), "The refinement network's encoder")  # type: ignore[assignment]
+    windows: WindowSettings = setting(WindowSettings(), "When slots are born and die")
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that windows cannot use, or that cannot work together."""
+        default = ProvideConfig()
+        for name in _NOT_FOR_WINDOWS:
+            if getattr(self, name) != getattr(default, name):
+                problem = f"is not for slots in windows; found {getattr(self, name)!r}."
+                raise InputError(name, problem, "Leave it out, or use the model provide.")
+        if any(side % self.pooling for side in self.size):
+            raise InputError("size", f"must be divisible by pooling = {self.pooling}; found {list(self.size)}.")
+        least = max(NUMBERS, self.decoder.light_fields)
+        if self.latent < least:
+            problem = f"must be at least {least}; found {self.latent}."
+            raise InputError("latent", problem, "Raise it, or lower decoder.light_fields.")
 
 
+_NOT_FOR_WINDOWS = (
+    "mixture", "mean_activation", "conditional_decoder", "conditional_prior", "trailing_refinement", "cell",
+    "prev_frame", "pretrained_features", "composed_until", "recompute", "first_looks",
+)  # fmt: skip
 _OURS: dict[str, Any] = {
     "size": [24, 40], "slots": 6, "latent": 24, "hidden": 96, "refinements": 3, "sigma": 0.06, "mask_gradient": "logit",
-    "reconstruction_weight": 1.0, "kl_weight": 1.0, "decoder_channels": 32, "encoder_channels": 32,
-    "encoder": "gap",
+    "reconstruction_weight": 1.0, "kl_weight": 1.0,
 }  # fmt: skip
 PRESETS: dict[str, Any] = {
     "paper": _OURS,
     "tiny": {
-        **_OURS, "size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "code": 16, "decoder_channels": 8,
-        "encoder_channels": 8, "windows": {"patch": 8, "crop": 8, "light_fields": 2},
+        **_OURS, "size": [16, 16], "slots": 3, "latent": 8, "hidden": 16,
+        "decoder": {"channels": 8, "patch": 8, "light_fields": 2}, "encoder": {"channels": 8, "code": 16, "side": 8},
     },
 }  # fmt: skip
-_UNUSED = (
-    "decoder", "decoder_factor", "encoder", "encoder_pooling", "mean_activation", "conditional_decoder",
-    "conditional_prior", "trailing_refinement", "cell", "prev_frame", "pretrained_features", "composed_until",
-    "recompute", "first_looks",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -177,7 +231,6 @@ class ProvideWindows(Provide):
 
     def __init__(self, config: WindowsConfig | None = None) -> None:
         config = config or WindowsConfig()
-        _check(config)
         super().__init__(config)
         engine = {f.name: getattr(self.engine, f.name) for f in fields(self.engine)}
         self.engine = WindowEngine(**engine)
@@ -192,19 +245,18 @@ class ProvideWindows(Provide):
 
     @staticmethod
     def _make_refiner(config: ProvideConfig, inputs: tuple[int, int]) -> Refiner:
-        windows: WindowSettings = config.windows  # type: ignore[attr-defined]
-        shared = inputs[0] + config.channels + 1
-        shape = (shared, inputs[1], config.encoder_channels, config.code, config.groups)
-        encoder = CropEncoder(*shape, windows.crop, windows.context)
-        cell = LambdaLSTM2d(config.code + 4 * config.latent, config.hidden)
+        settings: CropEncoderSettings = config.encoder  # type: ignore[assignment]
+        shape = (inputs[0] + config.channels + 1, inputs[1], settings.channels, settings.code, settings.groups)
+        encoder = CropEncoder(*shape, settings.side, settings.context)
+        cell = LambdaLSTM2d(settings.code + 4 * config.latent, config.hidden)
         return Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)
 
     @staticmethod
     def _make_decoder(config: ProvideConfig) -> WindowDecoder:  # type: ignore[override]
-        windows: WindowSettings = config.windows  # type: ignore[attr-defined]
-        width = 2 * config.decoder_channels
-        canvas = PatchCanvas(width, config.decoder_channels, config.channels, windows.patch, config.groups)
-        return WindowDecoder(config.latent, config.hidden, width, canvas, config.channels, windows.light_fields)
+        settings: WindowDecoderSettings = config.decoder  # type: ignore[assignment]
+        width = 2 * settings.channels
+        canvas = PatchCanvas(width, settings.channels, config.channels, settings.patch, settings.groups)
+        return WindowDecoder(config.latent, config.hidden, width, canvas, config.channels, settings.light_fields)
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take a relative's weights and keep the own picture: another scene, or another size."""
@@ -395,20 +447,3 @@ class ProvideWindows(Provide):
 def _tracks(state: State) -> Tensor:
     """Return the track of every slot that holds an object, -1 for all others."""
     return torch.where(state["on"] > 0, state["track"], torch.full_like(state["track"], -1))
-
-
-def _check(config: WindowsConfig) -> None:
-    """Raise InputError for settings that windows cannot use."""
-    default = ProvideConfig(encoder="gap")  # which any size fits; it is not used
-    for name in _UNUSED:
-        if getattr(config, name) != getattr(default, name):
-            problem = f"is not for slots in windows; found {getattr(config, name)!r}."
-            raise InputError(name, problem, "Leave it out, or use the model provide.")
-    for name in ("patch", "crop"):
-        if getattr(config.windows, name) % 4:
-            raise InputError(f"windows.{name}", f"must be divisible by 4; found {getattr(config.windows, name)}.")
-    if config.latent < max(NUMBERS, config.windows.light_fields):
-        problem = f"must be at least {max(NUMBERS, config.windows.light_fields)}; found {config.latent}."
-        raise InputError("latent", problem, "Raise it, or lower windows.light_fields.")
-    if config.mixture != "pixel":
-        raise InputError("mixture", f"must be pixel for slots in windows; found {config.mixture!r}.")

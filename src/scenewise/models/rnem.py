@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ from scenewise.errors import InputError
 from scenewise.models.contract import Output, Predictor, SceneModel, State, register_model
 from scenewise.nn.layers import pooled
 from scenewise.nn.normed import NormedDecoder, NormedEncoder, xavier_
-from scenewise.nn.slot_cells import CARRIES, NormedLSTM, PlainCell, RelationalCell
+from scenewise.nn.slot_cells import CarriedState, NormedLSTM, PlainCell, RelationalCell
 from scenewise.variational.bernoulli import (
     imagined_responsibilities,
     log_likelihood,
@@ -59,10 +59,8 @@ if TYPE_CHECKING:
 
     from scenewise.observation import Observation
 
-CELLS = ("relational", "plain", "lstm", "gradient")
-GREY = ("refuse", "threshold", "keep")
-STEPS = ("all", "last")
-BLACK = ("gamma", "emptiest")
+CellKind = Literal["relational", "plain", "lstm", "gradient"]
+GreyPixels = Literal["refuse", "threshold", "keep"]
 
 _LASTING = 0.9  # share of the past in the running mean of what slots draw
 
@@ -75,8 +73,8 @@ class RnemConfig:
     channels: int = setting(1, "Channels of the frames", minimum=1, maximum=4)
     slots: int = setting(5, "K, slots: objects and one more", minimum=1, maximum=256)
     refinements: int = setting(1, "R, how often each frame is read; 16 for images", minimum=1, maximum=1000)
-    cell: str = setting("relational", "What moves a slot's state: see the module", choices=CELLS)
-    carry: str = setting("raw", "State carried on: as in the code, or as it is drawn", choices=CARRIES)
+    cell: CellKind = setting("relational", "What moves a slot's state: see the module")
+    carry: CarriedState = setting("raw", "State carried on: as in the code, or as it is drawn")
     hidden: int = setting(250, "Size of theta and of the cell's layers", minimum=1, maximum=8192)
     attention: int = setting(100, "Width of the attention over pairs; 0 for none", minimum=0, maximum=8192)
     code: int = setting(512, "Width of fully connected layers of encoder and decoder", minimum=1, maximum=8192)
@@ -87,10 +85,10 @@ class RnemConfig:
     first_prediction: float = setting(0.0, "psi before the first frame", minimum=0, maximum=1)
     black: float = setting(0.0, "Probability of white where a slot owns nothing", minimum=0, maximum=1)
     inter_weight: float = setting(1.0, "Weight of being black elsewhere (flying MNIST: 0.2)", minimum=0)
-    step_weights: str = setting("all", "Which steps count in the loss", choices=STEPS)
+    step_weights: Literal["all", "last"] = setting("all", "Which steps count in the loss")
     weights: tuple[float, ...] = setting((), "Weight of each step, in place of step_weights", minimum=0)
-    grey: str = setting("refuse", "Pixels neither black nor white: an error, cut at half, or kept", choices=GREY)
-    black_pixels: str = setting("gamma", "Who owns them: chance (gamma), or the emptiest slot (ours)", choices=BLACK)
+    grey: GreyPixels = setting("refuse", "Pixels neither black nor white: an error, cut at half, or kept")
+    black_pixels: Literal["gamma", "emptiest"] = setting("gamma", "Who owns them: chance, or the emptiest slot (ours)")
     pooling: int = setting(1, "Explain frames pooled by this factor, draw back bilinearly (ours)", minimum=1, maximum=8)
     recompute: bool = setting(False, "Recompute each step in the backward pass: less memory, a third more time")
 
@@ -98,6 +96,17 @@ class RnemConfig:
     def working_size(self) -> tuple[int, int]:
         """(H, W) at which frames are explained."""
         return self.size[0] // self.pooling, self.size[1] // self.pooling
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        if not self.widths:
+            raise InputError("widths", "must name at least one convolution.")
+        multiple = self.pooling << len(self.widths)
+        if any(side % multiple for side in self.size):
+            halvings = f"pooling and {len(self.widths)} halvings"
+            raise InputError("size", f"must be divisible by {multiple}, {halvings}; found {list(self.size)}.")
+        if self.weights and not sum(self.weights):
+            raise InputError("weights", "must not all be 0.")
 
 
 PAPER = RnemConfig()
@@ -151,7 +160,6 @@ class Rnem(SceneModel, Predictor):
 
     def __init__(self, config: RnemConfig = PAPER) -> None:
         super().__init__()
-        _check(config)
         self.config = config
         shape = (config.code, config.widths, config.channels, config.working_size)
         self.decoder = NormedDecoder(config.hidden, *shape)
@@ -418,17 +426,3 @@ def _make_cell(config: RnemConfig) -> nn.Module:
 
 def _detached(state: State) -> State:
     return {name: tensor.detach() for name, tensor in state.items()}
-
-
-def _check(config: RnemConfig) -> None:
-    """Raise InputError for settings that cannot work together."""
-    if not config.widths:
-        raise InputError("widths", "must name at least one convolution.")
-    multiple = config.pooling << len(config.widths)
-    if any(side % multiple for side in config.size):
-        problem = (
-            f"must be divisible by {multiple}, pooling and {len(config.widths)} halvings; found {list(config.size)}."
-        )
-        raise InputError("size", problem)
-    if config.weights and not sum(config.weights):
-        raise InputError("weights", "must not all be 0.")

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from scenewise.nn.refiner import Pair
     from scenewise.observation import Observation
 
-STEP_WEIGHTS = ("proportional", "linear", "uniform")
+FrameWeights = Literal["proportional", "linear", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class SeqIodineConfig(IodineConfig):
     slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
     refinements: int = setting(1, "Refinements per frame", minimum=1, maximum=64)
     gradient_decodes: int = setting(0, "All decodes are trained", minimum=0, maximum=0)
-    extra_refinements: str = setting("all", "All refinements count", choices=("all",))
-    readout: str = setting("pre", "A frame is what was drawn before it was seen, or after", choices=("pre", "post"))
-    step_weights: str = setting("proportional", "t / T (paper); (t - 1) / (T - 1); or all 1", choices=STEP_WEIGHTS)
+    extra_refinements: Literal["all"] = setting("all", "All refinements count")
+    readout: Literal["pre", "post"] = setting("pre", "A frame is what was drawn before it was seen, or after")
+    step_weights: FrameWeights = setting("proportional", "t / T (paper); (t - 1) / (T - 1); or all 1")
 
 
 PRESETS: dict[str, Any] = {

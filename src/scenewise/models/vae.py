@@ -15,10 +15,9 @@ Expected: no number is published in text for either family.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +25,11 @@ from torch import Tensor, nn
 from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, ImageModel, Samples, register_model
-from scenewise.nn.components import UnpaddedBroadcastDecoder
-from scenewise.nn.decoders import make_canvas
-from scenewise.nn.encoders import PooledEncoder
-from scenewise.nn.gated import NORMS, GatedDecoder, GatedEncoder, check_batch, check_gated
-from scenewise.nn.layers import coordinates
-from scenewise.variational.explanation import KL_FORMS, ImageExplanation
+from scenewise.nn.decoders import DecoderSettings, make_decoder
+from scenewise.nn.encoders import EncoderSettings, make_encoder
+from scenewise.nn.gated import GatedDecoder, GatedEncoder, GatedSettings, check_batch
+from scenewise.nn.layers import coordinates, pooled
+from scenewise.variational.explanation import ImageExplanation, KlForm
 from scenewise.variational.gaussian import Gaussian, gaussian_by_spread
 from scenewise.variational.geco import Balances, Geco, GecoSettings
 from scenewise.variational.likelihood import masked_log_likelihood
@@ -39,7 +37,23 @@ from scenewise.variational.likelihood import masked_log_likelihood
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DECODERS = ("broadcast", "deconv", "unpadded", "gated", "coarse")
+
+@dataclass(frozen=True)
+class VaeEncoderSettings(EncoderSettings):
+    """Which encoder sees the image: one of those that see slots elsewhere, or GENESIS's gated one."""
+
+    kind: Literal["flat", "gap", "strided", "unpadded", "gated"] = setting(  # type: ignore[assignment]  # one more
+        "gap", "IODINE's, pooled by the mean, PROVIDE's, ours or MulMON's; or GENESIS's gated layers"
+    )
+
+
+@dataclass(frozen=True)
+class VaeDecoderSettings(DecoderSettings):
+    """Which decoder draws the image: one of those that draw slots elsewhere, or GENESIS's gated one."""
+
+    kind: Literal["broadcast", "unpadded", "deconv", "coarse", "gated"] = setting(  # type: ignore[assignment]
+        "broadcast", "Broadcast, padded or not, IODINE's ablation, ours, or GENESIS's gated layers"
+    )
 
 
 @dataclass(frozen=True)
@@ -50,43 +64,49 @@ class VaeConfig:
     channels: int = setting(3, "Channels of the frames", minimum=1, maximum=4)
     latent: int = setting(64, "Z, size of the one latent", minimum=1, maximum=4096)
     sigma: float = setting(0.1, "Standard deviation of a pixel (GENESIS: 0.7)", minimum=1e-3, maximum=10)
-    kl: str = setting("analytic", "KL of the latent in closed form, or at the sample", choices=KL_FORMS)
-    geco: GecoSettings = dataclasses.field(default_factory=lambda: GecoSettings(on=False))
-    mean_activation: str = setting("linear", "Activation of the means", choices=("linear", "sigmoid"))
-    encoder: str = setting("pooled", "IODINE's, pooled by the mean; or GENESIS's", choices=("pooled", "gated"))
-    encoder_channels: int = setting(64, "Width of the pooled encoder", minimum=1, maximum=1024)
-    encoder_layers: int = setting(4, "Its convolutions", minimum=1, maximum=16)
-    code: int = setting(256, "Size of what the encoder gives", minimum=1, maximum=4096)
-    decoder: str = setting("broadcast", "Padded or not, IODINE's ablation, GENESIS's, ours", choices=DECODERS)
-    decoder_channels: int = setting(64, "Width of all decoders but the gated one", minimum=1, maximum=1024)
-    decoder_kernel: int = setting(3, "Side of the broadcast decoder's kernels", choices=(3, 5))
-    decoder_profiles: int = setting(0, "Row-times-column profiles in our decoder", minimum=0, maximum=256)
-    decoder_groups: int = setting(4, "Groups of the group norms in our decoder", minimum=1, maximum=64)
-    gated_channels: int = setting(32, "c, width of the outer gated layers", minimum=1, maximum=1024)
-    gated_strides: tuple[int, ...] = setting(
-        (1, 2, 1, 2, 1), "Strides of the gated layers (128x128: 2, 2, 2, 1, 1)", minimum=1, maximum=4
-    )
-    norm: str = setting("batch", "Norm of the gated layers; group is ours", choices=NORMS)
+    kl: KlForm = setting("analytic", "KL of the latent in closed form, or at the sample")
+    geco: GecoSettings = setting(GecoSettings(on=False), "How the KL's weight adapts")
+    mean_activation: Literal["linear", "sigmoid"] = setting("linear", "Activation of the means")
+    encoder: VaeEncoderSettings = setting(VaeEncoderSettings(), "What sees the image")
+    decoder: VaeDecoderSettings = setting(VaeDecoderSettings(activation="elu"), "What draws the image")
+    gated: GatedSettings = setting(GatedSettings(), "GENESIS's layers, of encoder and decoder where they are gated")
 
     @property
     def slots(self) -> int:
         """K, always 1."""
         return 1
 
+    @property
+    def is_gated(self) -> bool:
+        """Whether encoder or decoder has gated layers."""
+        return "gated" in (self.encoder.kind, self.decoder.kind)
 
-_GENESIS = {"sigma": 0.7, "mean_activation": "sigmoid", "encoder": "gated", "kl": "sample", "geco": {"on": True}}
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        if self.is_gated:
+            self.gated.check(self.size, {"encoder.code": self.encoder.code})
+        self.encoder.check_size(self.size)
+        self.decoder.check_size(self.size)
+        if self.decoder.is_flat:
+            raise InputError("decoder.colour", "is 'flat', which is for decoders that draw masks too.", "Use image.")
+
+
+_GENESIS = {
+    "sigma": 0.7, "mean_activation": "sigmoid", "encoder": {"kind": "gated"}, "kl": "sample", "geco": {"on": True},
+}  # fmt: skip
 PRESETS: dict[str, Any] = {
     "paper": {},
     "paper-448": {"latent": 448},
-    "deconv": {"decoder": "deconv"},
-    "dc-vae": {**_GENESIS, "decoder": "gated"},
-    "bd-vae": {**_GENESIS, "decoder": "unpadded"},
+    "deconv": {"decoder": {"kind": "deconv"}},
+    "dc-vae": {**_GENESIS, "decoder": {"kind": "gated"}},
+    "bd-vae": {**_GENESIS, "decoder": {"kind": "unpadded"}},
     "fast": {
-        "mean_activation": "sigmoid", "encoder": "gated", "gated_channels": 16, "gated_strides": [2, 2, 2, 1, 1],
-        "norm": "group", "decoder": "coarse", "decoder_channels": 32, "decoder_profiles": 32,
+        "mean_activation": "sigmoid", "encoder": {"kind": "gated"},
+        "gated": {"channels": 16, "strides": [2, 2, 2, 1, 1], "norm": "group"},
+        "decoder": {"kind": "coarse", "channels": 32, "profiles": 32},
     },
     "tiny": {
-        "size": [16, 16], "latent": 8, "encoder_channels": 8, "encoder_layers": 2, "code": 16, "decoder_channels": 8,
+        "size": [16, 16], "latent": 8, "encoder": {"channels": 8, "layers": 2, "code": 16}, "decoder": {"channels": 8},
     },
 }  # fmt: skip
 
@@ -104,10 +124,9 @@ class Vae(Balances, ImageModel, Samples, Decodes):
     def __init__(self, config: VaeConfig | None = None) -> None:
         super().__init__()
         config = config or self.config_class()
-        _check(config)
         self.config = config
         self.encoder = _make_encoder(config)
-        self.head = nn.Linear(config.code, 2 * config.latent)
+        self.head = nn.Linear(config.encoder.code, 2 * config.latent)
         self.decoder = _make_decoder(config)
         self.geco = Geco(config.geco, config.sigma, self.frame_shape)
         self.grid: Tensor
@@ -127,8 +146,8 @@ class Vae(Balances, ImageModel, Samples, Decodes):
 
     def explain(self, images: Tensor, noise: Tensor) -> ImageExplanation:
         """Explain images; see `ImageModel.explain`."""
-        if self.config.encoder == "gated" or self.config.decoder == "gated":
-            check_batch(self, images, self.config.norm)
+        if self.config.is_gated:
+            check_batch(self, images, self.config.gated.norm)
         posterior = self.infer(images)
         latents = posterior.sample(noise[:, 0])
         log_masks, appearance = self._draw(latents)
@@ -138,10 +157,11 @@ class Vae(Balances, ImageModel, Samples, Decodes):
 
     def infer(self, images: Tensor) -> Gaussian:
         """Return q(z | x) of images (N, C, H, W), each part (N, 1, Z)."""
-        if self.config.encoder == "pooled":
-            code = self.encoder(self.grid.expand(len(images), -1, -1, -1), images.unsqueeze(1))
-        else:
+        if self.config.encoder.kind == "gated":
             code = self.encoder(images)
+        else:
+            seen = self.grid.expand(len(images), -1, -1, -1), images.unsqueeze(1)
+            code = self.encoder(*(pooled(t, self.config.encoder.pooling) for t in seen))
         return gaussian_by_spread(self.head(code).unsqueeze(1))
 
     def _draw(self, latents: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,40 +185,14 @@ class Vae(Balances, ImageModel, Samples, Decodes):
 
 
 def _make_encoder(config: VaeConfig) -> nn.Module:
-    if config.encoder == "pooled":
-        widths = (config.encoder_channels, config.code)
-        return PooledEncoder(2, config.channels, *widths, layers=config.encoder_layers)
-    return GatedEncoder(
-        config.channels, config.gated_channels, config.code, config.size, config.gated_strides, config.norm
-    )
+    if config.encoder.kind != "gated":
+        return make_encoder(config.encoder, 2, config.channels, config.size)
+    gated = config.gated
+    return GatedEncoder(config.channels, gated.channels, config.encoder.code, config.size, gated.strides, gated.norm)
 
 
 def _make_decoder(config: VaeConfig) -> nn.Module:
-    latent, colours, size, width = config.latent, config.channels, config.size, config.decoder_channels
-    if config.decoder == "gated":
-        return GatedDecoder(latent, config.gated_channels, colours, size, config.gated_strides, config.norm)
-    if config.decoder == "unpadded":
-        return UnpaddedBroadcastDecoder(latent, colours, size, widths=[width] * 4, activation="elu", logit=False)
-    return make_canvas(
-        config.decoder,
-        latent,
-        width,
-        colours - 1,  # what is a mask logit elsewhere is the last colour here
-        size,
-        groups=config.decoder_groups,
-        kernel=config.decoder_kernel,
-        rank=config.decoder_profiles,
-    )
-
-
-def _check(config: VaeConfig) -> None:
-    """Raise InputError for settings that cannot work together."""
-    height, width = config.size
-    if "gated" in (config.encoder, config.decoder):
-        widths = {"gated_channels": config.gated_channels, "code": config.code}
-        check_gated(config.size, widths, config.gated_strides, config.norm)
-    if config.decoder == "deconv" and (height % 16 or width % 16):
-        raise InputError("size", f"decoder 'deconv' needs sides divisible by 16; found {height} x {width}.")
-    if config.decoder == "coarse" and config.decoder_channels % config.decoder_groups:
-        problem = f"must be divisible by decoder_groups = {config.decoder_groups}; found {config.decoder_channels}."
-        raise InputError("decoder_channels", problem)
+    if config.decoder.kind != "gated":
+        return make_decoder(config.decoder, config.latent, config.channels, config.size, logit=False)
+    gated = config.gated
+    return GatedDecoder(config.latent, gated.channels, config.channels, config.size, gated.strides, gated.norm)

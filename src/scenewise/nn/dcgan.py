@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
-NORMS = ("batch", "group")
+DcganNorm = Literal["batch", "group"]
 """Batch norm; or group norm, for which a video is the same alone and in a batch (ours)."""
 
-OUTPUTS = ("sigmoid", "linear", "relu")
+DcganOutput = Literal["sigmoid", "linear", "relu"]
 """Activations of a decoder's images."""
 
 _GROUPS = 4
@@ -28,7 +30,7 @@ class DcganEncoder(nn.Sequential):
         channels: C of the images.
         width: Channels after the first convolution, divisible by 4 for group norm.
         out: Size of the vector.
-        norm: One of `NORMS`.
+        norm: A `DcganNorm`.
         norm_first: Whether a norm follows the first convolution too.
         bias: Whether convolutions have one.
     """
@@ -64,9 +66,9 @@ class DcganDecoder(nn.Sequential):
         width: Channels before the last convolution, divisible by 4 for group norm.
         channels: C of the images.
         side: S of the images, see `fits`.
-        norm: One of `NORMS`; none follows the last convolution.
+        norm: A `DcganNorm`; none follows the last convolution.
         bias: Whether convolutions have one.
-        output: Activation of the images, one of `OUTPUTS`.
+        output: Activation of the images, a `DcganOutput`.
     """
 
     def __init__(

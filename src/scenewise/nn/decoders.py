@@ -3,13 +3,63 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scenewise.config import setting
+from scenewise.errors import InputError
 from scenewise.nn.layers import BroadcastConv2d, arranged, coordinates
+from scenewise.nn.slot_autoencoder import Activation, UnpaddedBroadcastDecoder
+
+DecoderKind = Literal["broadcast", "unpadded", "deconv", "coarse"]
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """Which decoder draws a slot, and how large it is. What a kind has no use for is left alone by it."""
+
+    kind: DecoderKind = setting("broadcast", "Broadcast, padded or not; its ablation; or ours from 1 / factor on")
+    channels: int | tuple[int, ...] = setting(
+        64, "Width of the convolutions, or of each of the unpadded one's", minimum=1, maximum=1024
+    )
+    kernel: Literal[3, 5] = setting(3, "Side of the broadcast decoder's kernels")
+    activation: Activation = setting("relu", "Of the unpadded one; all others have ELU")
+    factor: Literal[4, 8] = setting(4, "Our decoder begins at 1 / factor of the size")
+    profiles: int = setting(0, "Row-times-column profiles in our decoder", minimum=0, maximum=256)
+    groups: int = setting(4, "Groups of the group norms in our decoder", minimum=1, maximum=64)
+    colour: Literal["image", "flat"] = setting("image", "Our decoder draws an image, or one colour per slot")
+
+    def __post_init__(self) -> None:
+        """Raise InputError where the convolutions cannot be normed, or there are none."""
+        if isinstance(self.channels, tuple) and not self.channels:
+            raise InputError("channels", "must name at least one convolution.")
+        if self.kind == "coarse" and self.width % self.groups:
+            raise InputError("channels", f"must be divisible by groups = {self.groups}; found {self.width}.")
+
+    @property
+    def width(self) -> int:
+        """Width of the convolutions, or of the first."""
+        return self.channels if isinstance(self.channels, int) else self.channels[0]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Width of each of the unpadded decoder's convolutions, which are four where one number stands for all."""
+        return (self.channels,) * 4 if isinstance(self.channels, int) else self.channels
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether a slot has one colour, which is drawn in [0, 1] and needs no activation."""
+        return self.kind == "coarse" and self.colour == "flat"
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise InputError where frames of a size (H, W) cannot be drawn."""
+        if self.kind == "deconv" and (size[0] % 16 or size[1] % 16):
+            raise InputError("size", f"decoder 'deconv' needs sides divisible by 16; found {size[0]} x {size[1]}.")
 
 
 class BroadcastDecoder(nn.Module):
@@ -175,24 +225,59 @@ def finer(rows: Tensor, planes: int, shuffle: int) -> Tensor:
     return blocks.repeat_interleave(shuffle // side, 1).repeat_interleave(shuffle // side, 2).flatten(0, 2)
 
 
-def make_canvas(
-    kind: str,
-    inputs: int,
-    channels: int,
-    colours: int,
-    size: tuple[int, int],
-    *,
-    groups: int = 4,
-    factor: int = 4,
-    kernel: int = 3,
-    rank: int = 0,
+class FlatCanvas(nn.Module):
+    """Draws slots of one colour each: nothing but the mask tells places apart (ours, for sprites).
+
+    A slot that holds two colours cannot be drawn, so that MONet's attention learns to part them within minutes.
+
+    Args:
+        inputs: Size of the vector it draws.
+        colours: C of the frames.
+        shape: Draws the mask logit, and no colour.
+    """
+
+    def __init__(self, inputs: int, colours: int, shape: nn.Module) -> None:
+        super().__init__()
+        self.colour, self.shape = nn.Linear(inputs, colours), shape
+
+    def forward(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw (N, Z): appearance in [0, 1] (N, C, H, W) and mask logit (N, 1, H, W)."""
+        logit = self.shape(vector)[1]
+        with torch.autocast(vector.device.type, enabled=False):
+            colour = self.colour(vector).sigmoid()
+        return colour[:, :, None, None].expand(-1, -1, *logit.shape[2:]), logit
+
+
+def make_decoder(
+    settings: DecoderSettings, inputs: int, colours: int, size: tuple[int, int], logit: bool = True
 ) -> nn.Module:
-    """Return the decoder called `kind`: "broadcast" at full size, "deconv", or "coarse" at 1 / `factor` of the size."""
-    if kind == "broadcast":
-        return BroadcastDecoder(inputs, channels, 4, colours, size, kernel)
-    if kind == "deconv":
-        return DeconvDecoder(inputs, channels, colours, size)
-    return CoarseToFineDecoder(inputs, channels, groups, colours, size, factor, rank)
+    """Return the decoder of a vector to appearance and mask logit.
+
+    Args:
+        settings: Which.
+        inputs: Size of the vector it draws.
+        colours: C of the frames.
+        size: (H, W) it draws.
+        logit: Whether it draws a mask logit; without, what it returns is to be joined: C channels in all.
+
+    Raises:
+        InputError: Slots of one colour are to be drawn without masks.
+    """
+    planes = colours if logit else colours - 1  # all but the unpadded one take the last plane for the logit
+    if settings.kind == "broadcast":
+        return BroadcastDecoder(inputs, settings.width, 4, planes, size, settings.kernel)
+    if settings.kind == "unpadded":
+        widths, activation = settings.widths, settings.activation
+        return UnpaddedBroadcastDecoder(inputs, colours, size, widths=widths, activation=activation, logit=logit)
+    if settings.kind == "deconv":
+        return DeconvDecoder(inputs, settings.width, planes, size)
+    if not settings.is_flat:
+        shape = (settings.width, settings.groups, planes, size, settings.factor, settings.profiles)
+        return CoarseToFineDecoder(inputs, *shape)
+    if not logit:
+        raise InputError("decoder.colour", "'flat' is for slots with masks.", "Use decoder.colour=image.")
+    mask = CoarseToFineDecoder(inputs, settings.width, settings.groups, 0, size, settings.factor, settings.profiles)
+    return FlatCanvas(inputs, colours, mask)
 
 
 class SlotDecoder(nn.Module):
@@ -225,3 +310,28 @@ class SlotDecoder(nn.Module):
             means, logits = self.canvas(vector.flatten(0, 1))
         means, logits = (t.float().unflatten(0, latent.shape[:2]) for t in (means, logits))
         return means.sigmoid() if self.sigmoid else means, logits
+
+
+def make_slot_decoder(
+    settings: DecoderSettings,
+    latent: int,
+    colours: int,
+    size: tuple[int, int],
+    *,
+    condition: int = 0,
+    sigmoid: bool = True,
+    bf16: bool = False,
+) -> SlotDecoder:
+    """Return g with the decoder of the settings.
+
+    Args:
+        settings: Which.
+        latent: M, size of z.
+        colours: C of the frames.
+        size: (H, W) it draws.
+        condition: Size of h; 0 where z is seen alone.
+        sigmoid: Whether means go through a sigmoid.
+        bf16: Whether to draw in bfloat16.
+    """
+    canvas = make_decoder(settings, settings.width if condition else latent, colours, size)
+    return SlotDecoder(canvas, latent, condition, settings.width, sigmoid and not settings.is_flat, bf16)

@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scenewise.config import setting
+from scenewise.errors import InputError
 from scenewise.nn.layers import SlotConv2d
+from scenewise.nn.slot_autoencoder import SlotEncoder
+
+EncoderKind = Literal["flat", "gap", "strided", "unpadded"]
+
+_LEAST_UNPADDED = 31  # four unpadded convolutions of stride 2 leave one pixel of it
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Which encoder sees a slot's image inputs, and how large it is. What a kind has no use for is left alone by it."""
+
+    kind: EncoderKind = setting("gap", "PROVIDE's, IODINE's pooled, ours strided, or MulMON's")
+    channels: int = setting(64, "Width; the unpadded one's: 1, 1, 2, 2 times", minimum=1, maximum=1024)
+    code: int = setting(256, "Size of the code it gives", minimum=1, maximum=4096)
+    pooling: int = setting(1, "Image inputs are pooled by this factor first (ours)", minimum=1, maximum=8)
+    groups: int = setting(4, "Groups of the group norms in the strided one", minimum=1, maximum=64)
+    layers: int = setting(4, "Convolutions of the pooled one", minimum=1, maximum=16)
+    kernel: Literal[3, 5] = setting(3, "Side of their kernels")
+    stride: Literal[1, 2] = setting(2, "Their stride (IODINE's paper: 1 on sprites and Tetris)")
+    code_layers: int = setting(1, "Linear layers from pool to code (IODINE's code: 2)", minimum=1, maximum=4)
+    code_linear: bool = setting(False, "No ELU after the last of them (IODINE's code)")
+
+    def __post_init__(self) -> None:
+        """Raise InputError where the convolutions cannot be normed."""
+        if self.kind == "strided" and self.channels % self.groups:
+            raise InputError("channels", f"must be divisible by groups = {self.groups}; found {self.channels}.")
+
+    def pooled_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return (H, W) of what it sees of frames of a size."""
+        return (size[0] // self.pooling, size[1] // self.pooling)
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise InputError where it cannot see frames of a size (H, W)."""
+        if self.kind == "unpadded" and min(self.pooled_size(size)) < _LEAST_UNPADDED:
+            problem = f"encoder 'unpadded' needs sides of {_LEAST_UNPADDED} or more after pooling; found {size}."
+            raise InputError("size", problem, "Use another encoder, such as encoder.kind=strided.")
 
 
 class FlatEncoder(nn.Module):
@@ -113,12 +153,30 @@ class StridedEncoder(nn.Module):
         return functional.elu(self.linear(x.flatten(1)))
 
 
-def make_encoder(
-    kind: str, shared: int, per_slot: int, channels: int, code: int, size: tuple[int, int], *, groups: int = 4
-) -> nn.Module:
-    """Return the encoder called `kind`: "flat" (PROVIDE), "gap" (IODINE) or "strided" (ours)."""
-    if kind == "flat":
-        return FlatEncoder(shared, per_slot, channels, code, size)
-    if kind == "gap":
-        return PooledEncoder(shared, per_slot, channels, code)
-    return StridedEncoder(shared, per_slot, channels, groups, code, size)
+def make_encoder(settings: EncoderSettings, shared: int, per_slot: int, size: tuple[int, int]) -> nn.Module:
+    """Return the encoder of image inputs, pooled, to codes.
+
+    Args:
+        settings: Which.
+        shared: Input channels that are the same for all slots.
+        per_slot: Input channels per slot.
+        size: (H, W) of the image inputs before they are pooled.
+    """
+    size, width, code = settings.pooled_size(size), settings.channels, settings.code
+    if settings.kind == "flat":
+        return FlatEncoder(shared, per_slot, width, code, size)
+    if settings.kind == "strided":
+        return StridedEncoder(shared, per_slot, width, settings.groups, code, size)
+    if settings.kind == "unpadded":
+        return SlotEncoder(shared, per_slot, code, size, widths=(width, width, 2 * width, 2 * width), padding=0)
+    return PooledEncoder(
+        shared,
+        per_slot,
+        width,
+        code,
+        layers=settings.layers,
+        kernel=settings.kernel,
+        stride=settings.stride,
+        mlp=(code,) * (settings.code_layers - 1),
+        last_linear=settings.code_linear,
+    )

@@ -3,25 +3,59 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.nn.layers import arranged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 LAYERS = 5
 """Layers of the encoder before the one that leaves a single pixel."""
 
-NORMS = ("batch", "group")
-"""Norms of the layers; a group norm is ours: it needs no batch."""
-
 _KERNEL = 5
+
+
+@dataclass(frozen=True)
+class GatedSettings:
+    """Gated layers; defaults are GENESIS's at 64 x 64."""
+
+    channels: int = setting(32, "c, width of the outer layers", minimum=1, maximum=1024)
+    strides: tuple[int, ...] = setting(
+        (1, 2, 1, 2, 1), "Strides of the layers (128x128: 2, 2, 2, 1, 1)", minimum=1, maximum=4
+    )
+    norm: Literal["batch", "group"] = setting("batch", "Norm of the layers; group is ours and needs no batch")
+
+    def __post_init__(self) -> None:
+        """Raise InputError where the layers cannot be made."""
+        if len(self.strides) != LAYERS:
+            raise InputError("strides", f"needs {LAYERS} numbers; found {list(self.strides)}.")
+        self._check_width("channels", self.channels)
+
+    def check(self, size: tuple[int, int], outputs: Mapping[str, int]) -> None:
+        """Raise InputError where they cannot see or draw frames of a size (H, W).
+
+        Args:
+            size: Of the frames.
+            outputs: Sizes of their outputs, by the setting that each comes from.
+        """
+        factor = math.prod(self.strides)
+        if size[0] % factor or size[1] % factor:
+            problem = f"must be divisible by the product of gated.strides, {factor}; found {size[0]} x {size[1]}."
+            raise InputError("size", problem)
+        for name, width in outputs.items():
+            self._check_width(name, width)
+
+    def _check_width(self, name: str, width: int) -> None:
+        if self.norm == "group" and width % 4:
+            raise InputError(name, f"must be divisible by 4 for group norms; found {width}.")
 
 
 class Gated(nn.Module):
@@ -108,29 +142,9 @@ def bottom_of(size: tuple[int, int], strides: Sequence[int]) -> tuple[int, int]:
     return size[0] // factor, size[1] // factor
 
 
-def check_gated(size: tuple[int, int], widths: dict[str, int], strides: Sequence[int], norm: str) -> None:
-    """Raise InputError where gated layers cannot be made.
-
-    Args:
-        size: (H, W) of the frames.
-        widths: Channels of layers by the setting they come from.
-        strides: Of the five layers, the setting `gated_strides`.
-        norm: One of `NORMS`.
-    """
-    factor = math.prod(strides)
-    if len(strides) != LAYERS:
-        raise InputError("gated_strides", f"needs {LAYERS} numbers; found {list(strides)}.")
-    if size[0] % factor or size[1] % factor:
-        problem = f"must be divisible by the product of gated_strides, {factor}; found {size[0]} x {size[1]}."
-        raise InputError("size", problem)
-    for name, width in widths.items():
-        if norm == "group" and width % 4:
-            raise InputError(name, f"must be divisible by 4 for group norms; found {width}.")
-
-
 def check_batch(module: nn.Module, images: Tensor, norm: str) -> None:
     """Raise InputError where batch norms are to be trained on a single image (monet_genesis.md 2.6)."""
     if norm == "batch" and module.training and len(images) < 2:
         problem = "a batch norm cannot be trained on one frame at a time; found a batch of 1."
-        remedy = "Use a larger batch or less accumulation, set norm=group, or put the model in evaluation mode."
+        remedy = "Use a larger batch or less accumulation, set gated.norm=group, or put the model in evaluation mode."
         raise InputError("training.batch", problem, remedy)

@@ -6,13 +6,15 @@ carried on, and "latent", which is drawn. R-NEM's cells carry sigmoid(a) and dra
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from scenewise.nn.normed import EPSILON, vector_norm
 
-CARRIES = ("raw", "normalised")
+CarriedState = Literal["raw", "normalised"]
 """What is carried on: without layer norm, as in R-NEM's code, or what is drawn."""
 
 
@@ -22,7 +24,7 @@ class PlainCell(nn.Module):
     Args:
         inputs: Size of u, what a slot saw.
         hidden: Size of theta, its state.
-        carry: One of `CARRIES`.
+        carry: A `CarriedState`.
     """
 
     def __init__(self, inputs: int, hidden: int, carry: str = "raw") -> None:
@@ -46,7 +48,7 @@ class RelationalCell(PlainCell):
     Args:
         inputs: Size of u.
         hidden: Size of theta and of all layers.
-        carry: One of `CARRIES`.
+        carry: A `CarriedState`.
         attention: Width of the attention's layer; 0 for effects that count alike.
     """
 

@@ -12,9 +12,6 @@ from torch.nn import functional
 from scenewise.errors import InputError
 from scenewise.nn.layers import arranged
 
-NORMS = ("instance", "group")
-"""Norms of the blocks: per channel (MONet), or per group of channels (GENESIS-V2)."""
-
 _BOTTOM = 4  # side of the bottom map: an instance norm of 2 x 2 pixels degenerates
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
-from scenewise.config import plain
+from scenewise.config import build, plain
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, writing
-from scenewise.training.recipes import Recipe, differences, from_plain
+from scenewise.models import renamed
+from scenewise.training.recipes import Recipe, differences, from_plain, with_current_names
 from scenewise.version import __version__
 
 if TYPE_CHECKING:
@@ -92,7 +93,11 @@ class RunFolder:
         Raises:
             InputError: There is no run in the folder.
         """
-        return from_plain(self.settings()["recipe"], str(self.path / RECIPE))
+        values = with_current_names(self.settings()["recipe"], warn=False)
+        if isinstance(values.get("stages"), list):
+            stages = values["stages"]
+            values["stages"] = [with_current_names(s, warn=False) if isinstance(s, dict) else s for s in stages]
+        return from_plain(values, str(self.path / RECIPE))
 
     def check_same(self, plan: Plan, may_lengthen: bool = True) -> bool:
         """Check that a stage can go on as `plan`; more steps than it had been planned with lengthen it.
@@ -112,7 +117,8 @@ class RunFolder:
         before, current = settings["data"]["fingerprint"], plan.train.fingerprint()
         if before != current:
             problems.append(f"data fingerprint: {before} in the run, {current} now")
-        if not problems and settings["model"] != plain(plan.config):
+        model = renamed.current(new.model.name, settings["model"])
+        if not problems and build(type(plan.config), model, str(self.path / RECIPE)) != plan.config:
             problems.append("the model's effective settings changed with the version of scenewise")
         if problems:
             raise InputError(

@@ -192,10 +192,12 @@ def cautions(config: Any) -> list[str]:
     least mean square of theirs is (K / Z - 1) / (K - 1) (lds.md 1).
     """
     slots, latent = getattr(config, "slots", 1), getattr(config, "latent", 1)
-    if not getattr(config, "lds_weight", 0.0) or slots <= latent:
+    duplicates = getattr(config, "duplicates", None)
+    if duplicates is None or not duplicates.weight or slots <= latent:
         return []
     least = (slots / latent - 1) / (slots - 1)
-    return [f"lds_weight: {slots} slots of {latent} latents cannot all differ; their least mean cosine² is {least:.3f}"]
+    problem = f"{slots} slots of {latent} latents cannot all differ; their least mean cosine² is {least:.3f}"
+    return [f"duplicates.weight: {problem}"]
 
 
 PLACES = (

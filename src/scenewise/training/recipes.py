@@ -10,7 +10,7 @@ import importlib.resources
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scenewise.config import build, merge, nest, plain, setting
 from scenewise.errors import InputError, nearest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-OPTIMIZERS = ("adam", "rmsprop")
+Schedule = Literal["constant", "cosine", "exponential", "linear"]
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,10 @@ class TrainingPart:
 
     steps: int = setting(10_000, "Optimiser steps", minimum=1, maximum=100_000_000)
     batch: int = setting(16, "Clips per step, over all devices and accumulations together", minimum=1, maximum=65_536)
-    optimizer: str = setting("adam", "adam, or rmsprop with a smoothing constant of 0.99", choices=OPTIMIZERS)
+    optimizer: Literal["adam", "rmsprop"] = setting("adam", "adam, or rmsprop with a smoothing constant of 0.99")
     learning_rate: float = setting(1e-3, "Learning rate after the warm-up", minimum=0, maximum=1)
     warm_up: int = setting(200, "Steps over which the rate rises linearly from 0", minimum=0)
-    schedule: str = setting(
-        "constant", "Rate afterwards; linear: to a tenth", choices=("constant", "cosine", "exponential", "linear")
-    )
+    schedule: Schedule = setting("constant", "Rate afterwards; linear: to a tenth")
     half_life: int = setting(10_000, "Steps in which an exponential rate halves", minimum=1)
     decay_steps: int = setting(1_000_000, "Steps in which a linear rate would reach a tenth", minimum=1)
     gradient_clip: float = setting(5.0, "Largest L2 norm of the gradient; 0 for no limit", minimum=0)
@@ -66,8 +64,8 @@ class TrainingPart:
     random_offset: bool = setting(True, "Clips begin anywhere, not at multiples of their length")
     accumulation: int = setting(1, "Parts a batch is computed in: less memory, same result", minimum=1, maximum=65_536)
     seed: int = setting(0, "Seed of weights, order, clips and posterior noise", minimum=0, maximum=2**31 - 1)
-    precision: str = setting("float32", "float32, or bf16 for convolutions", choices=("float32", "bf16"))
-    device: str = setting("auto", "auto takes GPUs where there are any", choices=("auto", "cpu", "cuda"))
+    precision: Literal["float32", "bf16"] = setting("float32", "float32, or bf16 for convolutions")
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto takes GPUs where there are any")
     devices: int = setting(1, "Number of processes, one per GPU (or on the CPU)", minimum=1, maximum=1024)
     workers: int = setting(0, "Processes that prepare clips ahead; 0 for none", minimum=0, maximum=256)
     minutes: float | None = setting(None, "Stop cleanly after that many minutes", minimum=0)
@@ -208,7 +206,7 @@ def _read(name_or_path: str | Path, inside: tuple[Path, ...] = ()) -> dict[str, 
     path = _path(name_or_path)
     if path.resolve() in inside:
         raise InputError(name_or_path, "takes stages from itself.", "Leave that stage out, or name another recipe.")
-    values = {"name": path.stem} | read_yaml(path, "model, data and training")
+    values = with_current_names({"name": path.stem} | read_yaml(path, "model, data and training"))
     return _expand(values, str(name_or_path), (*inside, path.resolve()))
 
 
@@ -281,12 +279,33 @@ def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
 
 def _lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Merge changes into the values of a recipe or a stage; another source or model drops the settings before."""
-    base = dict(values)
+    base, changes = dict(values), with_current_names(changes, values)
     for part, key in (("data", "source"), ("model", "name")):
         old, new = base.get(part) or {}, changes.get(part) or {}
         if key in new and key in old and new[key] != old[key]:
             base[part] = {name: value for name, value in old.items() if name != "settings"}
     return merge(base, changes)
+
+
+def with_current_names(
+    values: Mapping[str, Any], base: Mapping[str, Any] | None = None, warn: bool = True
+) -> dict[str, Any]:
+    """Return plain values of a recipe or a stage with all settings of models under their names of today.
+
+    Args:
+        values: Plain values, or changes of them.
+        base: What they are laid over; it names the model where they do not.
+        warn: Whether each old name is told, see `scenewise.models.renamed`.
+    """
+    from scenewise.models.renamed import current
+
+    model = values.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("settings"), dict):
+        return dict(values)
+    inherited = (base or {}).get("model")
+    name = model.get("name") or (inherited.get("name") if isinstance(inherited, dict) else None) or ModelPart.name
+    settings = current(str(name), model["settings"], "model.settings." if warn else None)
+    return {**values, "model": model | {"settings": settings}}
 
 
 def _expand(values: Mapping[str, Any], where: str, inside: tuple[Path, ...]) -> dict[str, Any]:

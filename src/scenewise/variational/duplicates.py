@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from scenewise.config import setting
+
 SIGMA = 0.1
 """Standard deviation of the prior over cosines."""
-
-CARRIERS = ("sample", "mean")
-"""What the prior can be put on."""
 
 
 def cosines(latents: Tensor) -> Tensor:
@@ -30,19 +30,15 @@ def duplicate_log_prior(latents: Tensor, sigma: float = SIGMA) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DuplicatePrior:
-    """The prior as a model's settings want it.
+class DuplicateSettings:
+    """The prior against duplicate slots as a model's settings want it; it acts in training alone (lds.md 2)."""
 
-    Attributes:
-        on: "sample", the latents that were drawn, or "mean", the posterior's (lds.md 2).
-        sigma: Standard deviation over cosines.
-    """
-
-    on: str = "sample"
-    sigma: float = SIGMA
+    weight: float = setting(0.0, "Weight of the LDS prior against duplicate slots; 0: none", minimum=0)
+    on: Literal["sample", "mean"] = setting("sample", "What it is put on: the latents drawn, or their means")
+    sigma: float = setting(SIGMA, "Its standard deviation over cosines", minimum=1e-3, maximum=100)
 
     def loss(self, latents: Tensor, mean: Tensor) -> Tensor:
-        """Return minus the log prior in nats per sample, shape (B,).
+        """Return minus the log prior in nats per sample, without the weight, shape (B,).
 
         Args:
             latents: The sample, shape (B, K, Z).

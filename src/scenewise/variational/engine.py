@@ -16,7 +16,7 @@ from torch import Tensor
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.nn.layers import normalise, pooled
-from scenewise.variational.duplicates import DuplicatePrior
+from scenewise.variational.duplicates import DuplicateSettings
 from scenewise.variational.gaussian import Gaussian, posterior_of, scale_slope
 from scenewise.variational.mixture import SpatialMixture
 from scenewise.variational.recomputation import recomputed
@@ -112,7 +112,7 @@ class Engine:
         sigma: Standard deviation of a pixel.
         mixture: "pixel" or "channel".
         output: "gaussian" or "logistic".
-        scale: How the scale half of lambda gives the variance, one of `gaussian.SCALES`.
+        scale: How the scale half of lambda gives the variance, a `gaussian.LambdaScale`.
         pooling: The image inputs are pooled by this factor.
         recompute: Recompute a decode in the backward pass instead of storing it.
         cut: Let the training gradient reach earlier refinements through the recurrent state alone, not through lambda
@@ -135,7 +135,7 @@ class Engine:
     pooling: int = 1
     recompute: bool = False
     cut: bool = False
-    duplicates: DuplicatePrior = field(default_factory=DuplicatePrior)
+    duplicates: DuplicateSettings = field(default_factory=DuplicateSettings)
 
     def decode(
         self, context: FrameContext, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from scenewise.variational.gaussian import Gaussian
 
-KL_FORMS = ("sample", "analytic")
+KlForm = Literal["sample", "analytic"]
 """The KL as log q - log p at the sample, or in closed form."""
 
 
@@ -39,7 +39,7 @@ class ImageExplanation:
     log_likelihood: Tensor
 
     def kl(self, form: str = "analytic") -> Tensor:
-        """Return KL(q || p) in nats of each dimension, one of `KL_FORMS`, shape (N, K, Z)."""
+        """Return KL(q || p) in nats of each dimension, at the sample or in closed form, shape (N, K, Z)."""
         if form == "sample":
             return self.posterior.log_density(self.latents) - self.prior.log_density(self.latents)
         return self.posterior.kl(self.prior)

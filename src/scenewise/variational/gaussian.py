@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,7 +54,7 @@ def log_density(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
     return -0.5 * ((x - mean) / sigma).square() - math.log(sigma) - 0.5 * math.log(2 * math.pi)
 
 
-SCALES = ("log_variance", "softplus")
+LambdaScale = Literal["log_variance", "softplus"]
 """How the scale half of lambda gives the variance: exp(raw), or log(1 + exp(raw))."""
 
 _LEAST = -80.0  # log(1 + exp(raw)) is 0 in float32 from about -88 on
@@ -83,7 +83,7 @@ def scale_slope(raw: Tensor, scale: str = "log_variance") -> Tensor | float:
     return rest.sigmoid() / functional.softplus(rest)
 
 
-SPREADS = ("softplus", "exp")
+Spread = Literal["softplus", "exp"]
 """How a network's output gives a standard deviation: softplus(raw + 0.5) + 1e-8, or exp(raw) (monet_genesis.md 1.3)."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from scenewise.config import setting
 from scenewise.variational.likelihood import log_peak
 
-UPDATES = ("exponential", "softplus")
+BetaUpdate = Literal["exponential", "softplus"]
 """How beta moves: beta exp(step x), or softplus(softplus^-1(beta) + step x), with x = goal - running mean."""
 
 SIDE = 64
@@ -34,7 +34,7 @@ class GecoSettings:
     step: float = setting(1e-5, "Step per nat of a 64 x 64 frame", minimum=0, maximum=1)
     speed_up: float = setting(10.0, "The step is that much larger where the goal is met", minimum=1, maximum=1000)
     decay: float = setting(0.99, "Decay of the running mean of err", minimum=0, maximum=0.99999)
-    update: str = setting("exponential", "beta moves by a factor, or additively below a softplus", choices=UPDATES)
+    update: BetaUpdate = setting("exponential", "beta moves by a factor, or additively below a softplus")
     every: int = setting(1, "Training steps between moves of beta", minimum=1, maximum=100_000)
     limits: tuple[float, float] = setting((1e-10, 1e10), "Smallest and largest beta", minimum=1e-20, maximum=1e20)
 

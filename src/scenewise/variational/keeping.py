@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scenewise.variational.engine import Decode
     from scenewise.variational.mixture import SpatialMixture
 
-EXTRA = ("better", "all")
+ExtraRefinements = Literal["better", "all"]
 """Refinements beyond the trained number that count: those that raise a frame's bound, or all."""
 
 
@@ -42,7 +42,7 @@ class RefiningConfig:
 
     most_refinements: int = setting(0, "Largest R that training draws; 0 for R always (ours)", minimum=0, maximum=64)
     gradient_decodes: int = setting(0, "Last decodes of a frame that are trained; 0: all (ours)", minimum=0, maximum=64)
-    extra_refinements: str = setting("all", "At test, beyond the trained R: only better ones, or all", choices=EXTRA)
+    extra_refinements: ExtraRefinements = setting("all", "At test, beyond the trained R: only better ones, or all")
 
 
 @dataclass(frozen=True)

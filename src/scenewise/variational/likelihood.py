@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,7 +11,10 @@ from torch.nn import functional
 
 from scenewise.variational.gaussian import log_density
 
-OUTPUTS = ("gaussian", "logistic")
+PixelDensity = Literal["gaussian", "logistic"]
+
+Mixture = Literal["pixel", "channel"]
+"""One mixture of the slots' densities for all channels of a pixel, or one for each."""
 
 
 def log_peak(sigma: float) -> float:

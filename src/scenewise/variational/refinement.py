@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -139,10 +139,11 @@ def posterior_gradient(
         return torch.cat([by_latent + weights.kl * by_mean, by_scale], -1)
 
 
-INPUTS = (
+RefinerInput = Literal[
     "image", "means", "masks", "mask_logits", "mean_gradient", "mask_gradient", "posterior_gradient", "mask_posterior",
     "likelihood", "leave_one_out", "coordinates",
-)  # fmt: skip
+]  # fmt: skip
+INPUTS: tuple[str, ...] = get_args(RefinerInput)
 """The auxiliary inputs of the refinement network in the order of IODINE's section 2.2; lambda itself comes on top."""
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from scenewise.config import setting
 from scenewise.models.contract import Decodes, ImageModel, State, register_model
-from scenewise.nn.decoders import SlotDecoder, make_canvas
+from scenewise.nn.decoders import DecoderSettings, make_slot_decoder
 from scenewise.variational.explanation import ImageExplanation
 from scenewise.variational.gaussian import Gaussian
 from scenewise.variational.likelihood import masked_log_likelihood
@@ -32,7 +32,8 @@ class OneLookConfig:
     channels: int = setting(3, "Channels of the frames", minimum=1, maximum=4)
     slots: int = setting(5, "K, number of slots", minimum=1, maximum=256)
     latent: int = setting(16, "Z, size of a slot's latent", minimum=1)
-    width: int = setting(32, "Channels of both networks", minimum=1)
+    width: int = setting(32, "Channels of the features", minimum=1)
+    decoder: DecoderSettings = setting(DecoderSettings(channels=32), "What draws a slot")
     sigma: float = setting(0.2, "Standard deviation of a pixel", minimum=1e-3)
     kl_weight: float = setting(0.5, "Weight of the KL", minimum=0)
 
@@ -42,7 +43,9 @@ class OneLook(ImageModel, Decodes):
     """Explains every frame by itself; a slot's noise is what makes it another slot."""
 
     config_class = OneLookConfig
-    presets = MappingProxyType({"paper": {}, "tiny": {"size": [16, 16], "slots": 3, "latent": 8, "width": 8}})
+    presets = MappingProxyType(
+        {"paper": {}, "tiny": {"size": [16, 16], "slots": 3, "latent": 8, "width": 8, "decoder": {"channels": 8}}}
+    )
 
     def __init__(self, config: OneLookConfig | None = None) -> None:
         super().__init__()
@@ -51,8 +54,7 @@ class OneLook(ImageModel, Decodes):
             nn.Conv2d(c.channels + 2, c.width, 5, padding=2), nn.ELU(), nn.Conv2d(c.width, c.width, 5, padding=2)
         )
         self.query, self.head = nn.Linear(c.latent, c.width), nn.Linear(c.width, 2 * c.latent)
-        canvas = make_canvas("broadcast", c.latent, c.width, c.channels, c.size)
-        self.decoder = SlotDecoder(canvas, c.latent, 0, c.width, sigmoid=True)
+        self.decoder = make_slot_decoder(c.decoder, c.latent, c.channels, c.size)
         axes = (torch.linspace(-1, 1, side) for side in c.size)
         self.register_buffer("places", torch.stack(torch.meshgrid(*axes, indexing="ij")), persistent=False)
 

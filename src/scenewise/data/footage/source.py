@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FootageConfig", "FootageReport", "FootageSource", "inspect"]
 
-BACKGROUNDS = ("none", "emptiest")
+Behind = Literal["none", "emptiest"]
 _LARGEST_GAP = 0.02  # of a file
 
 
@@ -54,7 +54,7 @@ class FootageConfig:
     gap: int | None = setting(
         None, "frames left out between two parts; none: a clip, but at most 2 % of the file", minimum=0
     )
-    background: str = setting("none", "Picture behind everything: none, or the emptiest", choices=BACKGROUNDS)
+    background: Behind = setting("none", "Picture behind everything: none, or the emptiest")
     variation: Variation = field(default_factory=Variation)
     layout: str | None = setting(None, "axes of array files, such as NTHWC")
     key: str | None = setting(None, "name of the array in npz and h5 files")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -34,10 +34,8 @@ class FilesConfig:
     path: str = setting("", "the file, or the folder of files")
     crop: tuple[int, int, int, int] | None = setting(None, "top, left, height, width in stored pixels", minimum=0)
     size: tuple[int, int] | None = setting(None, "height and width to scale to (ids by nearest pixel)", minimum=1)
-    scaling: str = setting(
-        "bilinear", "how frames are scaled; all are antialiased", choices=("bilinear", "area", "bicubic")
-    )
-    channels: int | None = setting(None, "3 repeats a single stored channel; none keeps it", choices=(1, 3))
+    scaling: Literal["bilinear", "area", "bicubic"] = setting("bilinear", "how frames are scaled; all are antialiased")
+    channels: Literal[1, 3] | None = setting(None, "3 repeats a single stored channel; none keeps it")
     train: tuple[int, int] | None = setting(
         None, "first training record and the one after the last; none: as the source says", minimum=0
     )

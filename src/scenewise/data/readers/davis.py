@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -31,13 +32,12 @@ _REMEDY = "Unpack or get the set again."
 class DavisConfig(ClipsConfig):
     """Settings of the reader of DAVIS."""
 
-    year: int = setting(2017, "2017: an id per object; 2016: one object, id 1", choices=(2016, 2017))
-    track: str = setting(
+    year: Literal[2016, 2017] = setting(2017, "2017: an id per object; 2016: one object, id 1")
+    track: Literal["semi-supervised", "unsupervised"] = setting(
         "semi-supervised",
         "which masks: Annotations or Annotations_unsupervised",
-        choices=("semi-supervised", "unsupervised"),
     )
-    resolution: str = setting("480p", "which images and masks", choices=("480p", "Full-Resolution"))
+    resolution: Literal["480p", "Full-Resolution"] = setting("480p", "which images and masks")
     subset: str | None = setting(None, "name of the list in ImageSets, as val; none: train, val, test-dev by split")
 
 

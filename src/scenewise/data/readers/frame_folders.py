@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -36,17 +37,14 @@ _SETTINGS = ("masks_are", "palette_order", "crop", "size", "shares")
 class FoldersConfig(FilesConfig):
     """Settings of the reader of frame folders; `train`, `validation` and `test` are places in what a split has."""
 
-    scaling: str = setting(
-        "area", "how frames are scaled; all are antialiased", choices=("bilinear", "area", "bicubic")
-    )
+    scaling: Literal["bilinear", "area", "bicubic"] = setting("area", "how frames are scaled; all are antialiased")
     masks: str | None = setting(None, "twin tree of masks with the same folders and stems")
-    masks_are: str = setting(
+    masks_are: Literal["ids", "colours", "palette"] = setting(
         "ids",
         "ids: whole numbers per pixel; colours: one id per distinct colour of a video, black 0; palette: the nearest "
         "of PROVIDE's eight colours, specks removed",
-        choices=("ids", "colours", "palette"),
     )
-    palette_order: str = setting("bgr", "order of the palette of masks_are=palette", choices=("bgr", "rgb"))
+    palette_order: Literal["bgr", "rgb"] = setting("bgr", "order of the palette of masks_are=palette")
     shares: tuple[float, float, float] = setting(
         (0.8, 0.1, 0.1),
         "part of the videos for train, validation, test where there is no folder per split",

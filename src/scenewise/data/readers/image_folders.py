@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -43,9 +44,7 @@ class ImageFoldersConfig(FilesConfig):
     background: tuple[int, int, int] = setting(
         (64, 64, 64), "red, green, blue of the background in masks of colours", minimum=0, maximum=255
     )
-    channel_order: str = setting(
-        "rgb", "bgr where a program has swapped red and blue of the images", choices=("rgb", "bgr")
-    )
+    channel_order: Literal["rgb", "bgr"] = setting("rgb", "bgr where a program has swapped red and blue of the images")
 
 
 @register_source(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import configparser
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -44,14 +44,13 @@ class MotConfig(ClipsConfig):
     boxes: str = setting("gt", "gt: gt/gt.txt; det: det/det.txt; off: none; or a CSV file for one sequence")
     base: int = setting(1, "number of the first pixel in the file: 1 in MOT15 to MOT17, 0 in what this program writes")
     frame_base: int = setting(1, "number of the first frame in the file")
-    order: str = setting(
+    order: Literal["area", "depth", "none"] = setting(
         "area",
         "which box is on top: the smaller; the one that reaches lower, which is nearer on level ground; none: overlaps "
         "are -1",
-        choices=("area", "depth", "none"),
     )
-    unscored: str = setting(
-        "ignore", "boxes of truth with confidence 0: -1 where no other box is, or left out", choices=("ignore", "drop")
+    unscored: Literal["ignore", "drop"] = setting(
+        "ignore", "boxes of truth with confidence 0: -1 where no other box is, or left out"
     )
 
 

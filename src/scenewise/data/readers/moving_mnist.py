@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -28,8 +29,8 @@ _REMEDY = "It may be incomplete; get or copy it again."
 class MovingMnistFileConfig(FilesConfig):
     """Settings of the reader; papers that train on a part of this file name it by `train` and `test`."""
 
-    axes: str | None = setting(
-        None, "time-first or clip-first; none: the axis of 20 is time", choices=("time-first", "clip-first")
+    axes: Literal["time-first", "clip-first"] | None = setting(
+        None, "time-first or clip-first; none: the axis of 20 is time"
     )
 
 

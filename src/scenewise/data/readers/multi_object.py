@@ -17,7 +17,7 @@ crop=[24,64,192,192] size=[128,128] (GENESIS); Tetrominoes as they are, or crop=
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -82,8 +82,8 @@ class MultiObjectConfig(FilesConfig):
     """Settings of the reader of the Multi-Object Datasets."""
 
     variant: str | None = setting(None, "which set it must be; none: told from the data", choices=tuple(LAYOUTS))
-    mask_axis: str | None = setting(
-        None, "first: masks (E, H, W, 1); last: (H, W, E, 1); none: as the set has it", choices=("first", "last")
+    mask_axis: Literal["first", "last"] | None = setting(
+        None, "first: masks (E, H, W, 1); last: (H, W, E, 1); none: as the set has it"
     )
     first_records: int | None = setting(None, "use no more than the first records of the file", minimum=1)
     most_objects: int | None = setting(None, "leave out scenes with more objects, as in CLEVR6", minimum=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import h5py
 import numpy as np
@@ -40,11 +40,11 @@ _LAYOUT = "the R-NEM layout has groups training, validation, test with features 
 class RnemFileConfig(FilesConfig):
     """Settings of the R-NEM reader; `train`, `validation` and `test` are places in the group of that split."""
 
-    mode: str = setting("stored", "stored: frames as they are; colour: paint the ids", choices=("stored", "colour"))
-    colours: int = setting(4, "colours in use when painting", choices=(4, 8))
-    palette_order: str = setting("bgr", "bgr: as PROVIDE's model saw them; rgb: as written", choices=("bgr", "rgb"))
-    colour_by: str = setting("id", "id: constant colours; rank: PROVIDE's, per frame", choices=("id", "rank"))
-    channels: int | None = setting(3, "3 repeats a single stored channel; 1 keeps it", choices=(1, 3))
+    mode: Literal["stored", "colour"] = setting("stored", "stored: frames as they are; colour: paint the ids")
+    colours: Literal[4, 8] = setting(4, "colours in use when painting")
+    palette_order: Literal["bgr", "rgb"] = setting("bgr", "bgr: as PROVIDE's model saw them; rgb: as written")
+    colour_by: Literal["id", "rank"] = setting("id", "id: constant colours; rank: PROVIDE's, per frame")
+    channels: Literal[1, 3] | None = setting(3, "3 repeats a single stored channel; 1 keeps it")
     frames: int | None = setting(None, "frames of a video; a file of one frame repeats it", minimum=1)
 
 

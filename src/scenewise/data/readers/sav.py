@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -41,7 +41,7 @@ _REMEDY = "Get or copy the file again."
 class SavConfig(ClipsConfig):
     """Settings of the reader of SA-V."""
 
-    masklets: str = setting("manual", "which masks", choices=("manual", "auto"))
+    masklets: Literal["manual", "auto"] = setting("manual", "which masks")
     overlap: str = setting(
         "ignore", "pixels of several masks: -1, the later masklet's, or the smaller mask's", choices=OVERLAPS
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -48,11 +48,10 @@ class WebdatasetConfig(FilesConfig):
 
     images: str | None = setting(None, "field of the frames; none: video or image")
     ids: str | None = setting(None, "field of the ids; none: segmentations or mask, where there is one; off: no ids")
-    ids_are: str = setting(
+    ids_are: Literal["found", "ids", "one-hot", "instances"] = setting(
         "found",
         "ids: one per pixel; one-hot: a mask per entity, background first; instances: a mask per object on the last "
         "axis; found: by name and shape",
-        choices=("found", "ids", "one-hot", "instances"),
     )
     overlap: str = setting(
         "ignore", "pixels of several instances: -1, the later one's, or the smaller one's", choices=OVERLAPS

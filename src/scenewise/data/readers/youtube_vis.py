@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -52,13 +52,13 @@ class YoutubeVisConfig(ClipsConfig):
     subset: str | None = setting(
         None, "folder to read, as train: the masks of valid and test are not public; give spans then; none: by split"
     )
-    masks: str = setting("found", "json, png, or whichever there is", choices=("found", "json", "png"))
+    masks: Literal["found", "json", "png"] = setting("found", "json, png, or whichever there is")
     annotations: str | None = setting(None, "the JSON file, where it is elsewhere")
     overlap: str = setting(
         "ignore", "pixels of several masks: -1, the later annotation's, or the smaller mask's", choices=OVERLAPS
     )
-    unannotated: str = setting(
-        "drop", "frames without a palette image: left out, or kept with ids of -1", choices=("drop", "ignore")
+    unannotated: Literal["drop", "ignore"] = setting(
+        "drop", "frames without a palette image: left out, or kept with ids of -1"
     )
     cache: str | None = setting(None, "folder for the index of the JSON file; none: next to it")
 

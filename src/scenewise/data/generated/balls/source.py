@@ -11,7 +11,7 @@ its colours change its course.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -37,9 +37,9 @@ _AT_ONCE = 64  # videos that are moved and drawn together; bounds the memory
 class BallsConfig:
     """Settings of the bouncing-balls generator."""
 
-    mode: str = setting("colour", "black-and-white or coloured balls", choices=("binary", "colour"))
-    colours: int = setting(4, "colours in use; balls beyond that begin again with the first", choices=(4, 8))
-    palette_order: str = setting("bgr", "bgr: as PROVIDE's model saw them; rgb: as written", choices=("bgr", "rgb"))
+    mode: Literal["binary", "colour"] = setting("colour", "black-and-white or coloured balls")
+    colours: Literal[4, 8] = setting(4, "colours in use; balls beyond that begin again with the first")
+    palette_order: Literal["bgr", "rgb"] = setting("bgr", "bgr: as PROVIDE's model saw them; rgb: as written")
     min_balls: int = setting(4, "smallest number of balls", minimum=1, maximum=8)
     max_balls: int = setting(4, "largest number of balls", minimum=1, maximum=8)
     radii: tuple[float, ...] = setting((0.8, 1.0), "radius of each type, in box units", minimum=0.1, maximum=2.0)
@@ -49,7 +49,7 @@ class BallsConfig:
     curtain_side: float = setting(28 / 64, "side of the curtain as a share of the frame", minimum=0.0, maximum=1.0)
     frames: int = setting(51, "frames of a video", minimum=1, maximum=1_000_000)
     size: int = setting(64, "height and width in pixels", minimum=8, maximum=1024)
-    channels: int = setting(3, "3, or 1 for binary videos only", choices=(1, 3))
+    channels: Literal[1, 3] = setting(3, "3, or 1 for binary videos only")
     substeps: int = setting(10, "steps of the simulation per frame", minimum=10, maximum=1000)
     sticky: bool = setting(False, "let overlapping balls exchange velocities again and again")
     antialias: bool = setting(False, "draw soft edges (slow); ids stay hard discs")

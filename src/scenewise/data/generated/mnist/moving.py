@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -43,17 +43,14 @@ _AT_ONCE = 32  # videos drawn together; bounds the memory
 class MovingMnistConfig(DigitSettings):
     """Settings of the generator of moving digits."""
 
-    compose: str = setting(
+    compose: Literal["max", "channels", "painter"] = setting(
         "max", "max: the brighter pixel (DDPAE); channels: digit i on channel i (DVIP); painter: the later digit's ink",
-        choices=("max", "channels", "painter"),
     )  # fmt: skip
-    overlap: str = setting(
-        "top", "ids where digits overlap: top: the brighter's; ignore: -1", choices=("top", "ignore")
-    )
+    overlap: Literal["top", "ignore"] = setting("top", "ids where digits overlap: top: the brighter's; ignore: -1")
     frames: int = setting(20, "frames of a video", minimum=1, maximum=100_000)
     speed: float = setting(0.1, "share of the free range per frame; 0.1 is 3.6 pixels", minimum=0.0, maximum=1.0)
-    bounce: str = setting(
-        "clamp", "clamp: what oversteps a wall is dropped; reflect: it is mirrored", choices=("clamp", "reflect")
+    bounce: Literal["clamp", "reflect"] = setting(
+        "clamp", "clamp: what oversteps a wall is dropped; reflect: it is mirrored"
     )
     digit: int = setting(SIDE, "height and width of a digit in pixels", choices=(7, 14, SIDE))
     size: int = setting(64, "height and width in pixels", minimum=8, maximum=512)

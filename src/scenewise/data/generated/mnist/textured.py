@@ -18,7 +18,7 @@ An image is determined by (digits, seed, split, index), whatever batch it is mad
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -53,8 +53,8 @@ class TexturedMnistConfig(DigitSettings):
     min_digits: int = setting(2, "smallest number of digits", minimum=1, maximum=_MOST)
     max_digits: int = setting(2, "largest number of digits", minimum=1, maximum=_MOST)
     textures: tuple[str, ...] = setting(KINDS, "kinds of texture in use", choices=KINDS)
-    placement: str = setting(
-        "diagonal", "diagonal: 2 pixels off the middle; anywhere inside", choices=("diagonal", "anywhere")
+    placement: Literal["diagonal", "anywhere"] = setting(
+        "diagonal", "diagonal: 2 pixels off the middle; anywhere inside"
     )
     size: int = setting(SIDE, "height and width in pixels; digits stay 28 x 28", minimum=SIDE, maximum=256)
     seed: int = setting(0, "seed of all images", minimum=0, maximum=2**63 - 1)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -46,9 +46,7 @@ class MovingSpritesConfig(SpritesConfig):
     """Settings of videos of sprites; `min_visible` is for the frame in which most of a sprite is seen."""
 
     frames: int = setting(10, "frames of a video", minimum=1, maximum=100_000)
-    border: str = setting(
-        "leave", "leave: sprites leave and enter; bounce: they turn back", choices=("leave", "bounce")
-    )
+    border: Literal["leave", "bounce"] = setting("leave", "leave: sprites leave and enter; bounce: they turn back")
     min_speed: float = setting(1.0, "smallest speed in pixels per frame", minimum=0.0, maximum=256.0)
     max_speed: float = setting(4.0, "largest speed in pixels per frame", minimum=0.0, maximum=256.0)
     max_spin: float = setting(0.0, "largest rotation in radians per frame, either way", minimum=0.0, maximum=3.2)

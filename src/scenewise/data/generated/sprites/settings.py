@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -38,23 +39,22 @@ class SpritesConfig:
         minimum=0.0,
         maximum=0.5,
     )
-    colours: str = setting(
+    colours: Literal["hsv", "rgb", "levels", "named", "white"] = setting(
         "hsv",
         "hsv, rgb: uniform there; levels: 5 per channel as GENESIS has them; named: those of `names`; white",
-        choices=("hsv", "rgb", "levels", "named", "white"),
     )
     names: tuple[str, ...] = setting(tuple(NAMED)[:6], "colours in use if colours=named", choices=tuple(NAMED))
     distinct_colours: bool = setting(False, "levels and named: no two sprites (or the background) of one colour")
     saturation: tuple[float, float] = setting((0.5, 1.0), "range if colours=hsv", minimum=0.0, maximum=1.0)
     value: tuple[float, float] = setting((0.5, 1.0), "range if colours=hsv", minimum=0.0, maximum=1.0)
-    background: str = setting("grey", "colour behind the sprites", choices=("grey", "black", "rgb", "hsv", "levels"))
+    background: Literal["grey", "black", "rgb", "hsv", "levels"] = setting("grey", "colour behind the sprites")
     hold_out: tuple[tuple[str, str], ...] = setting((), "pairs of shape and colour name (colours=named) set apart")
-    hold_out_use: str = setting(
-        "leave out", "leave out: no sprite is such a pair; only: all are", choices=("leave out", "only")
+    hold_out_use: Literal["leave out", "only"] = setting(
+        "leave out", "leave out: no sprite is such a pair; only: all are"
     )
     min_visible: int = setting(0, "fewest pixels seen of any sprite; 0: sprites may hide", minimum=0, maximum=1000)
     antialias: bool = setting(True, "soften edges; ids go by the centres of pixels either way")
-    channels: int = setting(3, "3, or 1 for white sprites on black or grey", choices=(1, 3))
+    channels: Literal[1, 3] = setting(3, "3, or 1 for white sprites on black or grey")
     size: int = setting(64, "height and width in pixels", minimum=16, maximum=256)
     seed: int = setting(0, "seed of all images", minimum=0, maximum=2**63 - 1)
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from scenewise.nn.components import ComponentEncoder, MaskedMeansEncoder, UnpaddedBroadcastDecoder
 from scenewise.nn.layers import coordinates
+from scenewise.nn.slot_autoencoder import MaskedMeansEncoder, SlotEncoder, UnpaddedBroadcastDecoder
 
 
 def drawn(net: UnpaddedBroadcastDecoder, vector: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -44,7 +44,7 @@ def test_decoder_without_a_logit() -> None:
 @pytest.mark.parametrize(("padding", "places"), [(1, 4 * 4), (0, 3 * 3)])
 def test_encoder_equals_plain_convolutions(activation: str, padding: int, places: int) -> None:
     torch.manual_seed(0)
-    net = ComponentEncoder(3, 1, 32, (64, 64), activation=activation, padding=padding).double()
+    net = SlotEncoder(3, 1, 32, (64, 64), activation=activation, padding=padding).double()
     assert net.hidden.in_features == 64 * places
     image, masks = torch.rand(2, 3, 64, 64).double(), torch.randn(2, 3, 1, 64, 64).double()
     activate = getattr(functional, activation)
@@ -75,7 +75,7 @@ def test_means_under_masks_know_colour_place_and_area() -> None:
 def test_encoders_learn_in_all_their_parts(groups: int) -> None:
     image, masks = torch.rand(2, 3, 16, 16), torch.randn(2, 2, 1, 16, 16).log_softmax(1)
     for net in (
-        ComponentEncoder(3, 1, 6, (16, 16), widths=(8, 8), groups=groups),
+        SlotEncoder(3, 1, 6, (16, 16), widths=(8, 8), groups=groups),
         MaskedMeansEncoder(3, 6, (16, 16), widths=(8, 8), groups=groups),
     ):
         net(image, masks).square().sum().backward()

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scenewise.config import setting
+from scenewise.errors import InputError
 from scenewise.nn.layers import SlotConv2d, arranged, coordinates, pooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+Activation = Literal["relu", "elu"]
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": functional.relu_, "elu": functional.elu_}
 """In place: only one of the two images is kept for the backward pass."""
 
 
-class ComponentEncoder(nn.Module):
+@dataclass(frozen=True)
+class SlotEncoderSettings:
+    """Which encoder sees an image under one slot's mask, and how large it is."""
+
+    kind: Literal["strided", "means"] = setting("strided", "MONet's, or ours: means under the mask")
+    channels: tuple[int, ...] = setting((32, 32, 64, 64), "Widths of the convolutions", minimum=1, maximum=1024)
+    hidden: int = setting(256, "Width of the hidden layer", minimum=1, maximum=4096)
+    activation: Activation = setting("relu", "Of the strided one; the other has ELU")
+    padding: Literal[0, 1] = setting(1, "Zeros around the images of the strided one")
+    pooling: int = setting(1, "Image and mask are pooled by this factor first (ours)", minimum=1, maximum=8)
+    groups: int = setting(0, "Groups of group norms (ours); 0 for none", minimum=0, maximum=64)
+
+    def __post_init__(self) -> None:
+        """Raise InputError where the convolutions cannot be normed, or there are none."""
+        if not self.channels or any(width % max(1, self.groups) for width in self.channels):
+            problem = f"needs numbers divisible by groups = {self.groups}; found {list(self.channels)}."
+            raise InputError("channels", problem)
+
+
+class SlotEncoder(nn.Module):
     """3x3 convolutions of stride 2 over image and log mask, a hidden layer, a linear layer.
 
     The image is the same for all slots; its part of the first convolution is computed once.
@@ -166,3 +190,20 @@ class UnpaddedBroadcastDecoder(nn.Module):
             x = activate(layer(x))
         x = self.output(x)
         return x[:, : self.colours], x[:, self.colours :]
+
+
+def make_slot_encoder(settings: SlotEncoderSettings, shared: int, outputs: int, size: tuple[int, int]) -> nn.Module:
+    """Return the encoder of an image and log masks, both pooled, to `outputs` numbers per slot.
+
+    Args:
+        settings: Which.
+        shared: Channels of the image.
+        outputs: Size of the output.
+        size: (H, W) of the image before it is pooled.
+    """
+    size = (size[0] // settings.pooling, size[1] // settings.pooling)
+    widths, hidden, groups = settings.channels, settings.hidden, settings.groups
+    if settings.kind == "means":
+        return MaskedMeansEncoder(shared, outputs, size, widths=widths, hidden=hidden, groups=groups)
+    more: dict[str, Any] = {"activation": settings.activation, "padding": settings.padding, "groups": groups}
+    return SlotEncoder(shared, 1, outputs, size, widths=widths, hidden=hidden, **more)

@@ -1,0 +1,133 @@
+"""Settings of models that had other names: one table, by which all that was written with them is still read.
+
+Until format 2 of model folders a model's settings were flat: `decoder_channels`, `lds_weight`. Format 1 of these
+folders, recipes and settings of runs that were begun then, and words on the command line go through `current`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from scenewise.config import merge
+from scenewise.errors import RenamedSettingWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DUPLICATES = {"lds_weight": "duplicates.weight", "lds_on": "duplicates.on", "lds_sigma": "duplicates.sigma"}
+_REFINING = _DUPLICATES | {
+    "decoder": "decoder.kind",
+    "decoder_channels": "decoder.channels",
+    "decoder_factor": "decoder.factor",
+    "encoder": "encoder.kind",
+    "encoder_channels": "encoder.channels",
+    "encoder_pooling": "encoder.pooling",
+    "code": "encoder.code",
+    "groups": "decoder.groups encoder.groups",
+}
+_IODINE = _REFINING | {
+    "decoder_kernel": "decoder.kernel",
+    "decoder_profiles": "decoder.profiles",
+    "encoder_layers": "encoder.layers",
+    "encoder_kernel": "encoder.kernel",
+    "encoder_stride": "encoder.stride",
+    "code_layers": "encoder.code_layers",
+    "code_linear": "encoder.code_linear",
+}
+_AUTOENCODER = {
+    "decoder": "decoder.kind",
+    "decoder_channels": "decoder.channels",
+    "decoder_profiles": "decoder.profiles",
+    "decoder_groups": "decoder.groups",
+    "encoder_channels": "encoder.channels",
+}
+_GATED = {"gated_channels": "gated.channels", "gated_strides": "gated.strides", "norm": "gated.norm"}
+
+RENAMED: dict[str, dict[str, str]] = {
+    "provide": _REFINING,
+    "iodine": _IODINE,
+    "seq-iodine": _IODINE,
+    "mulmon": _REFINING | {"decoder_profiles": "decoder.profiles"},
+    "monet": {
+        **_DUPLICATES,
+        **_AUTOENCODER,
+        "activation": "encoder.activation decoder.activation",
+        "encoder": "encoder.kind",
+        "encoder_padding": "encoder.padding",
+        "encoder_pooling": "encoder.pooling",
+        "encoder_groups": "encoder.groups",
+        "code": "encoder.hidden",
+        "decoder_factor": "decoder.factor",
+        "decoder_colour": "decoder.colour",
+    },
+    "genesis": {**_DUPLICATES, **_AUTOENCODER, **_GATED, "code": "encoder.hidden"},
+    "genesis-v2": _DUPLICATES,
+    "vae": {
+        **_AUTOENCODER,
+        **_GATED,
+        "encoder": "encoder.kind",
+        "encoder_layers": "encoder.layers",
+        "code": "encoder.code",
+        "decoder_kernel": "decoder.kernel",
+    },
+}
+"""By model: old name of a setting to its name today; two, with a space, where each of two groups has it now."""
+
+VALUES: dict[tuple[str, str], dict[str, str]] = {
+    ("monet", "decoder.kind"): {"broadcast": "unpadded"},
+    ("genesis", "decoder.kind"): {"broadcast": "unpadded"},
+    ("vae", "encoder.kind"): {"pooled": "gap"},
+}
+"""By model and name of today: old value to the value of today, where that changed too."""
+
+
+def current(model: str, values: Mapping[str, Any], where: str | None = None) -> dict[str, Any]:
+    """Return plain settings of a model, all or some, under their names of today.
+
+    Args:
+        model: Registered name of the model.
+        values: Plain settings under names of any time.
+        where: What stands before a setting's name where the values come from, such as `model.settings.`, so that a
+            warning tells the new name of each old one; None for no warnings.
+    """
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        names = "" if hasattr(value, "items") else RENAMED.get(model, {}).get(key, "")  # `decoder` is a group today
+        targets = {name: VALUES.get((model, name), {}).get(str(value), value) for name in names.split()}
+        for name, new in targets.items():
+            group, _, field = name.partition(".")
+            result = merge(result, {group: {field: new}})
+        if not targets:
+            result = merge(result, {key: value})
+        elif where is not None:
+            words = " and ".join(f"{where}{name}={new}" for name, new in targets.items())
+            warnings.warn(f"{where}{key}={value} is now written {words}", RenamedSettingWarning, stacklevel=2)
+    return result
+
+
+def original(model: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all plain settings of a model as they were before they were renamed, by which models are told apart.
+
+    A setting that has no old name is left out where it is the default: models that were saved before it was there are
+    the same models.
+
+    Args:
+        model: Registered name of the model.
+        settings: Under their names of today.
+        defaults: Those of the model's settings class.
+    """
+    renamed = {key: names.split() for key, names in RENAMED.get(model, {}).items()}
+    groups = {name.partition(".")[0] for names in renamed.values() for name in names}
+    nested = {f"{g}.{key}": value for g in sorted(groups & settings.keys()) for key, value in settings[g].items()}
+    flat = {key: value for key, value in settings.items() if key not in groups}
+    default = {f"{g}.{key}": value for g in groups & defaults.keys() for key, value in defaults[g].items()}
+    for key, (name, *copies) in renamed.items():
+        if name not in nested:
+            continue
+        value = nested[name]
+        back = {new: old for old, new in VALUES.get((model, name), {}).items()}
+        flat[key] = back.get(str(value), value)
+        default |= dict.fromkeys(copies, value)
+    old = {name for name, *_ in renamed.values()}
+    return flat | {name: value for name, value in nested.items() if name not in old and value != default.get(name)}
