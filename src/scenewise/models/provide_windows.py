@@ -115,6 +115,17 @@ class WindowSettings:
     least_area: float = setting(
         0.003, "Share of the frame below which a slot dies and none is born", minimum=0, maximum=1
     )
+    fit: float = setting(
+        2.5,
+        "Distance from its colour up to which a slot owns a pixel, in sigma; the rest may be another object",
+        minimum=0,
+    )
+    edge: float = setting(
+        0.3,
+        "Share of an object's mean distance from the wall below which its pixels are background",
+        minimum=0,
+        maximum=1,
+    )
     memory: int = setting(30, "Frames for which a slot waits for an object that has gone", minimum=0, maximum=100_000)
     jitter: float = setting(0.2, "Spread of first guesses in training, log units", minimum=0, maximum=1)
 
@@ -384,9 +395,10 @@ class ProvideWindows(Provide):
         mixture, slots = part.mixture, state["on"].shape[1]
         shares = mixture.responsibilities[:, :, 0]  # (B, K, H, W)
         largest = shares.argmax(1, keepdim=True) == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
-        fits = mixture.log_components[:, :, 0]
+        error = mixture.difference.norm(dim=2)  # (B, K, H, W)
+        explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < self.config.windows.fit * self.config.sigma)
         strange = (state["strange"] > self.config.windows.strange[0]).unsqueeze(1)
-        objects = main_pieces(largest[:, 1:] & strange & (fits[:, 1:] > fits[:, :1]))
+        objects = main_pieces(largest[:, 1:] & strange & explained)
         mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:] * objects], 1)
         area = mass.sum((2, 3))
         on = state["on"] * (area >= self.config.windows.least_area * mass.shape[-1] * mass.shape[-2])
@@ -413,9 +425,24 @@ class ProvideWindows(Provide):
         if not isinstance(part, WindowedFrame):
             raise TypeError("frames of slots in windows only")
         mixture = self.engine.explain(part.frame, self.decoder(part.posterior.mean, part.hidden, part.scene))
-        shares = None if part.predicted else mixture.responsibilities.unsqueeze(1)
+        shares = None if part.predicted else self._with_edges(mixture, part.scene).unsqueeze(1)
         decomposition = decomposed(mixture, part.posterior, part.prior)
         return replace(decomposition, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
+
+    def _with_edges(self, mixture: SpatialMixture, scene: Scene) -> Tensor:
+        """Return responsibilities in which pixels that an object hardly covers are the background's, (B, K, 1, H, W).
+
+        An object explains its blurred edge better than the background does, however little of it is in the pixel.
+        """
+        shares = mixture.responsibilities
+        strange = (mixture.frame - scene.picture).norm(dim=1, keepdim=True).unsqueeze(1)  # (B, 1, 1, H, W)
+        objects = torch.zeros_like(shares).scatter_(1, shares.argmax(1, keepdim=True), 1.0)
+        objects[:, 0] = 0
+        mean = (objects * strange).sum((3, 4), keepdim=True) / objects.sum((3, 4), keepdim=True).clamp_min(1)
+        pale = (strange < self.config.windows.edge * (objects * mean).sum(1, keepdim=True)).to(shares.dtype)
+        background = torch.zeros_like(shares)
+        background[:, 0] = 1
+        return torch.lerp(shares, background, pale)
 
     def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
         """Continue by one frame: windows go on as they moved, and the background stays."""
