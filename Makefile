@@ -1,6 +1,7 @@
 # make demo    set up and take a video apart
 # make test    set up and pass the tests
 # make check   style, types, and which floor may import which
+# make test-gpu    the tests that need a GPU; make gpu-report: those, speeds, and a recipe trained for the rest of MINUTES
 # make docs    the documentation as pages in build/site; a broken link is an error
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 # On shared cores torch's busy waiting makes small steps many times slower.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-slow check docs format clean
+.PHONY: demo test test-slow test-gpu gpu-report check docs format clean
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -37,6 +38,18 @@ test: $(VENV)/develops
 
 test-slow: $(VENV)/develops
 	$(BIN)/python -m pytest -q -m slow --timeout=3600
+
+# These two take the Python that is there, with the torch that suits its GPU.
+GPU_PYTHON ?= python3
+MINUTES ?= 9
+RECIPE ?= provide-balls-colour
+OUT ?= build/gpu
+
+test-gpu:
+	PYTHONPATH=src $(GPU_PYTHON) -m pytest tests/gpu -q
+
+gpu-report:
+	$(GPU_PYTHON) scripts/gpu_report.py --out $(OUT) --minutes $(MINUTES) --recipe $(RECIPE)
 
 check: $(VENV)/develops
 	$(BIN)/ruff check src tests scripts examples

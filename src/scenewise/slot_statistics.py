@@ -94,14 +94,14 @@ class SlotStatistics:
         """Take in the next frame."""
         labels = frame.labels.reshape(-1).astype(np.intp)
         counts = np.bincount(labels, minlength=self.slots)[: self.slots].astype(float)
-        there = counts >= max(1.0, SMALLEST_AREA * labels.size)
+        active = counts >= max(1.0, SMALLEST_AREA * labels.size)
         centroids, compact = self._shape(labels, counts)
-        self._count(frame, labels, counts, there)
-        self._compact += np.where(there, compact, 0.0)
-        self._trace(frame.index, there, centroids)
-        self.active += there
-        self.last[there] = frame.index
-        self.first[there & (self.first < 0)] = frame.index
+        self._count(frame, labels, counts, active)
+        self._compact += np.where(active, compact, 0.0)
+        self._trace(frame.index, active, centroids)
+        self.active += active
+        self.last[active] = frame.index
+        self.first[active & (self.first < 0)] = frame.index
         self.frames += 1
 
     def _shape(self, labels: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +113,7 @@ class SlotStatistics:
         variance = squares - sums[0] ** 2 - sums[1] ** 2 + 1 / 6  # a pixel is a square, not a point
         return np.stack(sums, 1), counts / (2 * math.pi * np.maximum(variance, 1e-9))
 
-    def _count(self, frame: FrameResult, labels: np.ndarray, counts: np.ndarray, there: np.ndarray) -> None:
+    def _count(self, frame: FrameResult, labels: np.ndarray, counts: np.ndarray, active: np.ndarray) -> None:
         edge = np.concatenate(
             [frame.labels[0], frame.labels[-1], frame.labels[1:-1, 0], frame.labels[1:-1, -1]]
         ).astype(np.intp)
@@ -130,12 +130,12 @@ class SlotStatistics:
         self._spread += frame.std.mean(axis=-1) if frame.std.shape[-1] else 0.0
         if self._latents is None:
             self._latents = _Moments(frame.mean.shape)
-        self._latents.add(frame.mean, there)
+        self._latents.add(frame.mean, active)
 
-    def _trace(self, index: int, there: np.ndarray, centroids: np.ndarray) -> None:
+    def _trace(self, index: int, active: np.ndarray, centroids: np.ndarray) -> None:
         if self.frames % self.stride:
             return
-        for k in np.flatnonzero(there):
+        for k in np.flatnonzero(active):
             x, y = self.geometry.point(*centroids[k])
             self._paths[k].append((index, round(x, 2), round(y, 2)))
         if max(map(len, self._paths)) > PATH_POINTS:

@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from scenewise.decompose import FORMATS
 from scenewise.media import read_palette_png
 
 FILES = {"overlay.mp4", "masks", "masks.json", "masks_results.json", "tracks.csv", "labels.npz", "slots.json"}
@@ -304,6 +305,25 @@ def test_bad_options_are_named_before_anything_is_made(decompose, clip, tmp_path
     assert code == 2
     assert message in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_size_is_checked_once(decompose, clip, monkeypatch):
+    from scenewise.decompose import clip as clips
+    from scenewise.decompose import request
+
+    checked, check = [], request.checked_size
+    for module in (request, clips):
+        monkeypatch.setattr(module, "checked_size", lambda size: checked.append(size) or check(size))
+    assert decompose(clip, "--size", "24,40", "--formats", "labels")[0] == 0
+    assert checked == [(24, 40)]
+
+
+def test_help_lists_every_format(scenewise):
+    code, out, _ = scenewise("decompose", "--help")
+    assert code == 0
+    told = " ".join(out.split())
+    assert all(f"{name} (" in told for name in FORMATS.names())
+    assert "masks/%05d.png" in told
 
 
 def test_a_gpu_where_there_is_none(scenewise, clip, model, tmp_path):

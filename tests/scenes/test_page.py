@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scenewise.scenes.page import render_page
-from scenewise.scenes.rendering import Drawn, Rendering, Scene
+from scenewise.scenes.rendering import DrawnViews, Rendering, Scene
 
 _VOID = {"meta", "link", "img", "br"}
 
@@ -20,7 +20,7 @@ def rendering(name: str = "scene", observed: tuple[int, ...] = (1,), ids: bool =
     masks /= masks.sum(1, keepdims=True)
     appearance = random.random((3, 2, 8, 8, channels))
     images = (masks[..., None] * appearance).sum(1)
-    drawn = Drawn(images, masks.argmax(1), masks, appearance)
+    drawn = DrawnViews(images, masks.argmax(1), masks, appearance)
     unsure = np.full((3, 8, 8), -4.0)
     return Rendering(
         scene, observed, (0, 1, 2), drawn, unsure, np.zeros((2, 4)), np.ones((2, 4)), drawn, np.zeros((3, 3))

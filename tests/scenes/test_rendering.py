@@ -46,9 +46,9 @@ def test_observed_views_come_in_the_order_asked_for(decomposer: Decomposer) -> N
     posterior = model.infer(made.tensor[[3, 0]][None], cameras[:, [3, 0]], seed=4)
     np.testing.assert_array_equal(found.mean, posterior.mean[0])
     shown = model.render(posterior, cameras[:, [1, 3]], seed=None)
-    np.testing.assert_allclose(found.drawn.images, shown.reconstruction[0].movedim(1, -1), atol=1e-6)
-    np.testing.assert_array_equal(found.drawn.labels, shown.labels[0])
-    assert found.drawn.masks.shape == (2, 3, 16, 16)
+    np.testing.assert_allclose(found.views.images, shown.reconstruction[0].movedim(1, -1), atol=1e-6)
+    np.testing.assert_array_equal(found.views.labels, shown.labels[0])
+    assert found.views.masks.shape == (2, 3, 16, 16)
     other = render_scene(decomposer, made, [0, 3], [1, 3], seed=4)
     assert not np.allclose(other.mean, found.mean)
 
@@ -97,7 +97,7 @@ def test_scores_sum_channels_and_tell_new_views_apart(decomposer: Decomposer) ->
     found = render_scene(decomposer, scene(), [0, 1])
     facts = summary(found)
     truth = found.scene.frames / 255
-    errors = np.sqrt(((found.drawn.images - truth) ** 2).sum(-1).mean((1, 2)))
+    errors = np.sqrt(((found.views.images - truth) ** 2).sum(-1).mean((1, 2)))
     assert [row["rmse"] for row in facts["views"]] == pytest.approx(errors, rel=1e-4)
     assert [row["observed"] for row in facts["views"]] == [True, True, False, False, False]
     assert facts["rmse"] == pytest.approx(float(np.sqrt((errors[2:] ** 2).mean())), rel=1e-4)
@@ -112,7 +112,7 @@ def perfect() -> Rendering:
     made = scene()
     assert made.ids is not None
     labels = 2 - made.ids
-    drawn_as = type("Drawn", (), {"labels": labels, "pictures": made.frames})()
+    drawn_as = type("DrawnViews", (), {"labels": labels, "pictures": made.frames})()
     blank = np.full(labels.shape, -6.0)
     views = tuple(range(5))
     return Rendering(made, (0,), views, drawn_as, blank, np.zeros((3, 8)), np.ones((3, 8)), None, np.zeros((0, 3)))

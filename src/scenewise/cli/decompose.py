@@ -99,8 +99,8 @@ def run(args: argparse.Namespace) -> int:
                     )
             except InputError as error:
                 failures.append(video.label)
-                told = str(error)  # what a model refuses does not know of which video it is
-                print(f"error: {told if video.label in told else f'{video.label}: {told}'}", file=sys.stderr)
+                text = str(error)  # what a model refuses does not know of which video it is
+                print(f"error: {text if video.label in text else f'{video.label}: {text}'}", file=sys.stderr)
                 continue
             summary = result.summary
             if summary is not None:
@@ -166,16 +166,16 @@ def tell(label: str, summary: Summary) -> None:
     for row in summary.scores:
         value = "-" if row["value"] is None else f"{row['value']:.4f}"
         print(f"  {row['protocol']:<11}{row['metric']:<11}{value:>8}  {row['note']}".rstrip())
-    shown = "report.html" if "report.html" in summary.files else ""
-    print(f"  {Path(summary.folder) / shown}")
+    page = "report.html" if "report.html" in summary.files else ""
+    print(f"  {Path(summary.folder) / page}")
 
 
 def _open(text: str, reading: dict[str, object]) -> list[Video]:
     from scenewise.media import read_videos
 
-    found = source_video(text)
-    if found is not None:
-        sample, name, background_ids = found
+    video = source_video(text)
+    if video is not None:
+        sample, name, background_ids = video
         return [Video(text, name, sample, background_ids)]
     readers = read_videos(text, **reading)  # type: ignore[arg-type]
     labels = [text] if len(readers) == 1 else [f"{text} ({reader.name})" for reader in readers]

@@ -60,9 +60,9 @@ class VideoScores:
     def _add_predicted(self, frame: FrameResult) -> None:
         self.mse.append(frame.mse)
         error = math.nan
-        known = frame.compared[0]
-        if known is not None and self._last is not None:
-            last, truth = (np.moveaxis(image, -1, 0) / 255.0 for image in (self._last, known))  # (C, H, W)
+        future = frame.compared[0]
+        if future is not None and self._last is not None:
+            last, truth = (np.moveaxis(image, -1, 0) / 255.0 for image in (self._last, future))  # (C, H, W)
             error = float(squared_error(last, truth))
         self.copy_last_mse.append(error)
         if frame.ids is not None:
@@ -84,19 +84,19 @@ class VideoScores:
         labels, ids, reconstruction, frames = (np.stack(parts) for parts in zip(*self._seen, strict=True))
         images = np.moveaxis(reconstruction, -1, 1), np.moveaxis(frames, -1, 1) / np.float32(255)  # (T, C, H, W)
         observed = "observed frames" if self.mse else ""
-        found = []
+        rows = []
         for protocol in default_protocols(("labels", "ids", "background_ids", "reconstruction", "frames")):
             values = _values(protocol, labels, ids, images, self.background_ids)
             for metric, value in values.items():
-                found.append(_row(protocol.name, metric, value, observed if metric == "MSE" else self._note(observed)))
-        return found
+                rows.append(_row(protocol.name, metric, value, observed if metric == "MSE" else self._note(observed)))
+        return rows
 
     def _predictions(self) -> list[dict[str, Any]]:
-        known = int(np.isfinite(self.mse).sum())  # the future ends somewhere and does not begin again
-        if not known:
+        length = int(np.isfinite(self.mse).sum())  # the future ends somewhere and does not begin again
+        if not length:
             return []
-        rows = _horizons("MSE", np.array(self.mse[:known]))
-        rows += _horizons("MSE", np.array(self.copy_last_mse[:known]), _BASELINE)
+        rows = _horizons("MSE", np.array(self.mse[:length]))
+        rows += _horizons("MSE", np.array(self.copy_last_mse[:length]), _BASELINE)
         if self._ahead:
             labels, ids = (np.stack(parts) for parts in zip(*self._ahead, strict=True))
             for metric, foreground in (("ARI", False), ("F-ARI", True)):

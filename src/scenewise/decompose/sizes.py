@@ -85,8 +85,8 @@ def scaled(planes: Tensor, size: tuple[int, int]) -> Tensor:
         return planes
     shrinks = size[0] < height or size[1] < width
     flat = planes.reshape(1, -1, height, width)
-    found = interpolate(flat, size, mode="bilinear", align_corners=False, antialias=shrinks)
-    return found.reshape(*planes.shape[:-2], *size)
+    large = interpolate(flat, size, mode="bilinear", align_corners=False, antialias=shrinks)
+    return large.reshape(*planes.shape[:-2], *size)
 
 
 def scaled_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
@@ -97,8 +97,8 @@ def scaled_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
         >>> masks.squeeze(1).tolist()
         [[1.0, 0.75, 0.25, 0.0], [0.0, 0.25, 0.75, 1.0]]
     """
-    found = scaled(masks, size).clamp(0, 1)
-    return found / found.sum(0, keepdim=True).clamp_min(torch.finfo(found.dtype).tiny)
+    shares = scaled(masks, size).clamp(0, 1)
+    return shares / shares.sum(0, keepdim=True).clamp_min(torch.finfo(shares.dtype).tiny)
 
 
 def _scaled_appearance(appearance: Tensor, masks: Tensor, size: tuple[int, int]) -> tuple[Tensor, np.ndarray]:

@@ -150,7 +150,7 @@ def infer(model: Dvip, source: Source, clips: int, frames: int) -> Latents:
     from scenewise.observation import Observation
     from scenewise.variational.gaussian import Gaussian, seeded_noise
 
-    device, parts = model.progress.device, []
+    device, parts = model.get_buffer("progress").device, []
     for at in range(0, clips, _AT_ONCE):
         indices = range(at, min(at + _AT_ONCE, clips))
         pixels = torch.from_numpy(np.stack([source.sample(i, 0, frames).frames for i in indices])).to(device)
@@ -253,7 +253,7 @@ def independent(model: Dvip, samples: np.ndarray) -> torch.Tensor:
     """
     import torch
 
-    moving = torch.from_numpy(samples[:, _FIRST:]).to(model.progress.device)
+    moving = torch.from_numpy(samples[:, _FIRST:]).to(model.get_buffer("progress").device)
     frozen = moving[:, :1].expand_as(moving)
     mask = torch.eye(moving.shape[2], dtype=torch.bool, device=moving.device)[:, None, None, :, None]
     latents = torch.cat([moving[None], torch.where(mask, moving, frozen), frozen[None]])

@@ -10,7 +10,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class PlacedMask:
+class PictureMask:
     """A mask in pixels of the picture.
 
     Attributes:
@@ -40,8 +40,7 @@ class Placement:
         >>> mask = np.array([[True, False], [False, False]])
         >>> place.paint(mask).astype(int)[:3].tolist()
         [[0, 0, 0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0]]
-        >>> placed = place.encode(mask)
-        >>> placed.box, placed.area
+        >>> place.encode(mask).box, place.encode(mask).area
         ((4, 0, 2, 2), 4)
     """
 
@@ -64,7 +63,7 @@ class Placement:
         picture[top : top + height, left : left + width] = mask[self._rows[:, None], self._columns[None, :]]
         return picture
 
-    def encode(self, mask: np.ndarray) -> PlacedMask | None:
+    def encode(self, mask: np.ndarray) -> PictureMask | None:
         """Return a bool mask (h, w) in pixels of the picture; None where no pixel of the picture is in it."""
         from pycocotools import mask as coco
 
@@ -83,7 +82,7 @@ class Placement:
         counts = np.diff(edges, prepend=0, append=height * width).tolist()
         runs = {"size": [height, width], "counts": counts if counts[-1] else counts[:-1]}
         text = coco.frPyObjects(runs, height, width)["counts"].decode("ascii")
-        return PlacedMask({"size": [height, width], "counts": text}, box, area)
+        return PictureMask({"size": [height, width], "counts": text}, box, area)
 
     def _intervals(self, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return columns of the crop with rows [start, end) that the mask covers there, by column and row."""
@@ -92,8 +91,8 @@ class Placement:
         end = np.nonzero(turns == -1)[1]
         first_row = np.searchsorted(self._rows, np.arange(self.size[0] + 1))  # of each row of the mask, in the crop
         starts, ends = first_row[begin], first_row[end]
-        seen = ends > starts  # rows may fall between the picture's where it is smaller
-        small, starts, ends = small[seen], starts[seen], ends[seen]
+        visible = ends > starts  # rows may fall between the picture's where it is smaller
+        small, starts, ends = small[visible], starts[visible], ends[visible]
         per_column = np.bincount(small, minlength=self.size[1])
         before = np.cumsum(per_column) - per_column
         times = per_column[self._columns]

@@ -8,10 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
+from scenewise.nn.numbers import Numbers
 from scenewise.observation import Observation
 from scenewise.registry import Registry
 from scenewise.variational.gaussian import seeded_noise
@@ -46,7 +47,7 @@ class Output:
         return self.explain()
 
 
-class SceneModel(nn.Module, ABC):
+class SceneModel(Numbers, ABC):
     """A model that takes observations apart into slots.
 
     Class attributes:

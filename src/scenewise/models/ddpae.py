@@ -248,8 +248,7 @@ class Ddpae(SceneModel, Predictor, Decodes):
         self.pose = PoseNetwork(config)
         self.content = ContentNetwork(config)
         self.decoder = DcganDecoder(config.content, config.width, config.channels, self.object_size[0], config.norm)
-        self.progress: Tensor
-        self.register_buffer("progress", torch.zeros((), dtype=torch.int64))
+        self.add_number("progress", 0)
         _initialise(self)
         if config.start_at_prior:
             _start_near_prior(self.pose, config)
@@ -258,7 +257,7 @@ class Ddpae(SceneModel, Predictor, Decodes):
 
     def begin_step(self, step: int) -> None:
         """Note the step; training calls it before every forward pass."""
-        self.progress.fill_(step)
+        self.set_number("progress", step)
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return NLL + KL, shape (B,)."""
@@ -348,7 +347,7 @@ class Ddpae(SceneModel, Predictor, Decodes):
 
     @property
     def _predicts_only(self) -> bool:
-        return self.training and 0 < self.config.predict_only_from <= int(self.progress)
+        return self.training and 0 < self.config.predict_only_from <= int(self.number("progress"))
 
     def _likelihood(self, frames: Tensor, mean: Tensor) -> Tensor:
         """Return log p(frame | latents), (B, T)."""

@@ -220,8 +220,7 @@ class Dvip(SceneModel, Predictor, Decodes):
         self.encoder = DcganEncoder(*sizes, config.norm, norm_first=True, bias=True)
         self.combine, self.generator = Combination(config), Generator(config)
         self.transitions = nn.ModuleList(Transition(config) for _ in range(config.num_factors))
-        self.progress: Tensor
-        self.register_buffer("progress", torch.zeros((), dtype=torch.int64))
+        self.add_number("progress", 0)
         self._announced = False
         self.train(self.training)
 
@@ -240,13 +239,13 @@ class Dvip(SceneModel, Predictor, Decodes):
 
     def begin_step(self, step: int) -> None:
         """Set the KL's weight to a training step, and let the next forward pass pool batch norm over the batch."""
-        self.progress.fill_(step)
+        self.set_number("progress", step)
         self._announced = True
 
     @property
     def kl_weight(self) -> float:
         """Weight of the KL at this point of training."""
-        return min(1.0, (int(self.progress) + 1) / (self.config.kl_warmup + 1))
+        return min(1.0, (int(self.number("progress")) + 1) / (self.config.kl_warmup + 1))
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return the negative ELBO of all frames, shape (B,)."""
@@ -285,7 +284,7 @@ class Dvip(SceneModel, Predictor, Decodes):
     def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
         """Return the state before the first frame; latents that never were are the prior's mean, 0."""
         shape = (batch, self.count_slots(slots), self.config.latent)
-        zeros = torch.zeros(shape, device=self.progress.device)
+        zeros = torch.zeros(shape, device=next(self.parameters()).device)
         state = {
             "latent": zeros,
             "total": zeros.clone(),

@@ -217,10 +217,8 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         self.prior = PriorNetwork(config) if config.conditional_prior else None
         self.features = SqueezeFeatures() if config.pretrained_features else None
         self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-0.5, 0.5))
-        self.beta: Tensor
-        self.progress: Tensor
-        self.register_buffer("beta", torch.tensor(config.reconstruction_weight))
-        self.register_buffer("progress", torch.zeros((), dtype=torch.int64))
+        self.add_number("beta", config.reconstruction_weight)
+        self.add_number("progress", 0)
 
     @staticmethod
     def _make_refiner(config: ProvideConfig, inputs: tuple[int, int]) -> Refiner:
@@ -246,13 +244,13 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     def begin_step(self, step: int) -> None:
         """Set the schedules to a training step; training calls it before every forward pass."""
         super().begin_step(step)
-        self.progress.fill_(step)
+        self.set_number("progress", step)
 
     def end_step(self, output: Output) -> None:
         """Move beta by the NLL of the last decode of the last frame (code; only with `beta_schedule`)."""
         if self.config.beta_schedule:
             nll = -float(output.decomposition.log_likelihood[:, -1].mean())
-            self.beta.fill_(300.0 if nll > 600 else 100.0 if nll > 200 else float(self.beta))
+            self.set_number("beta", 300.0 if nll > 600 else 100.0 if nll > 200 else self.number("beta"))
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Let a model that draws at full size start from one that draws at a fraction of it (our decoder)."""
@@ -266,13 +264,13 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     def weights(self) -> Weights:
         """Weights of the step loss in force."""
         config = self.config
-        area = config.area_entropy_weight * _ramp(int(self.progress), config.area_entropy_from)
-        return Weights(float(self.beta), config.kl_weight, config.entropy_weight, area)
+        area = config.area_entropy_weight * _ramp(int(self.number("progress")), config.area_entropy_from)
+        return Weights(self.number("beta"), config.kl_weight, config.entropy_weight, area)
 
     @property
     def composed_weight(self) -> float:
         """Weight of the composed image's likelihood at this point of training."""
-        return 1 - _ramp(int(self.progress), self.config.composed_until)
+        return 1 - _ramp(int(self.number("progress")), self.config.composed_until)
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return beta NLL + psi KL + gamma entropy (PROVIDE eq. 7) and our terms where they weigh, shape (B,)."""
@@ -305,7 +303,6 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
 
     def _fold(self, frames: Tensor, state: State, refinements: int | None, noise: Tensor | None) -> Output:
         """Explain frames (B, T, C, H, W) from a state on."""
-        state = {name: tensor.to(frames.device) for name, tensor in state.items()}
         parts: list[DecodedFrame] = []
         totals: dict[str, Any] = {}
         refinements = self.count_refinements(refinements)

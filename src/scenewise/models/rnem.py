@@ -373,16 +373,16 @@ class Rnem(SceneModel, Predictor):
             weights[:-1] = 0
         return weights / weights.sum()
 
-    def _black_and_white(self, frame: Tensor) -> Tensor:
-        """Return a frame of 0 and 1, or as it is where the settings keep grey."""
-        if self.config.grey == "keep":
-            return frame
-        if self.config.grey == "threshold":
-            return (frame >= 0.5).to(frame.dtype)
-        if bool(((frame > 0) & (frame < 1)).any()):
+    def check_frames(self, frames: Tensor) -> None:
+        """Raise InputError where frames cannot be used, grey ones too unless the settings say what becomes of them."""
+        super().check_frames(frames)
+        if self.config.grey == "refuse" and bool(((frames > 0) & (frames < 1)).any()):
             problem = "must be black and white, 0 or 1 in every channel; found values between."
             raise InputError("frames", problem, "Use a binary source, or train with model.settings.grey=threshold.")
-        return frame
+
+    def _black_and_white(self, frame: Tensor) -> Tensor:
+        """Return a frame of 0 and 1 where the settings cut grey at half, or as it is."""
+        return (frame >= 0.5).to(frame.dtype) if self.config.grey == "threshold" else frame
 
     def _small(self, frames: Tensor) -> Tensor:
         return frames if self.config.pooling == 1 else pooled(frames, self.config.pooling)

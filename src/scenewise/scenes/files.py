@@ -94,7 +94,7 @@ def summary(rendering: Rendering) -> dict[str, Any]:
 def sheet(rendering: Rendering) -> np.ndarray:
     """Return rows of truth, drawing, slots, true objects and uncertainty, a column per queried view, (H', W', 3)."""
     views = list(rendering.queried)
-    rows = [as_colours(np.moveaxis(rendering.scene.frames[views], -1, 1)), rendering.drawn.pictures, slots(rendering)]
+    rows = [as_colours(np.moveaxis(rendering.scene.frames[views], -1, 1)), rendering.views.pictures, slots(rendering)]
     truth = true_objects(rendering)
     rows += [] if truth is None else [truth]
     tiles = [[framed(image) for image in enlarged(row)] for row in [*rows, heat(rendering.uncertainty)]]
@@ -108,7 +108,7 @@ def framed(image: np.ndarray) -> np.ndarray:
 
 def slots(rendering: Rendering) -> np.ndarray:
     """Return the drawn views in the colours of the slots that own their pixels, uint8, shape (Q, H, W, 3)."""
-    return tinted(rendering.drawn.pictures, rendering.drawn.labels)
+    return tinted(rendering.views.pictures, rendering.views.labels)
 
 
 def tinted(pictures: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -123,7 +123,7 @@ def true_objects(rendering: Rendering) -> np.ndarray | None:
         return None
     from scipy.optimize import linear_sum_assignment
 
-    truth, labels = rendering.scene.ids[list(rendering.queried)], rendering.drawn.labels
+    truth, labels = rendering.scene.ids[list(rendering.queried)], rendering.views.labels
     names = [n for n in np.unique(truth).tolist() if n >= 0]
     counts = np.array([np.bincount(labels[truth == n], minlength=len(rendering.mean)) for n in names])
     colours = np.full((len(names) + 1, 3), _NONE)
@@ -162,15 +162,15 @@ def _write_film(rendering: Rendering, folder: Path) -> None:
 
 
 def _arrays(rendering: Rendering) -> dict[str, np.ndarray]:
-    drawn, around = rendering.drawn, rendering.turn
+    views, around = rendering.views, rendering.turn
     arrays = {
         "observed": np.array(rendering.observed),
         "queried": np.array(rendering.queried),
         "viewpoints": rendering.scene.viewpoints,
-        "images": drawn.images.astype(np.float32),
-        "labels": drawn.labels.astype(np.uint8 if len(rendering.mean) <= 256 else np.uint16),
-        "masks": drawn.masks.astype(np.float16),
-        "appearance": drawn.appearance.astype(np.float16),
+        "images": views.images.astype(np.float32),
+        "labels": views.labels.astype(np.uint8 if len(rendering.mean) <= 256 else np.uint16),
+        "masks": views.masks.astype(np.float16),
+        "appearance": views.appearance.astype(np.float16),
         "uncertainty": rendering.uncertainty.astype(np.float32),
         "mean": rendering.mean,
         "std": rendering.std,

@@ -69,7 +69,7 @@ def _facts(rendering: Rendering, model: str) -> list[str]:
 def _queried(rendering: Rendering, frames: np.ndarray) -> list[dict[str, Any]]:
     """Return the columns of pictures, a row per queried view."""
     truth = true_objects(rendering)
-    columns = {"Truth": frames[list(rendering.queried)], "Drawn": rendering.drawn.pictures, "Slots": slots(rendering)}
+    columns = {"Truth": frames[list(rendering.queried)], "Drawn": rendering.views.pictures, "Slots": slots(rendering)}
     columns |= {} if truth is None else {"True objects": truth}
     columns |= {"Uncertainty": heat(rendering.uncertainty)}
     return [_column(name, images) for name, images in columns.items()]
@@ -77,12 +77,12 @@ def _queried(rendering: Rendering, frames: np.ndarray) -> list[dict[str, Any]]:
 
 def _alone(rendering: Rendering) -> list[dict[str, Any]]:
     """Return every slot that owns a pixel somewhere, cut out, a row per queried view."""
-    drawn = rendering.drawn
-    opacity = (drawn.masks[..., None] * 255).round().astype(np.uint8)
-    pictures = _coloured((drawn.appearance.clip(0, 1) * 255).round().astype(np.uint8))
+    views = rendering.views
+    opacity = (views.masks[..., None] * 255).round().astype(np.uint8)
+    pictures = _coloured((views.appearance.clip(0, 1) * 255).round().astype(np.uint8))
     return [
         _column(f"slot {k + 1}", np.concatenate([pictures[:, k], opacity[:, k]], -1), _colour(k))
-        for k in np.unique(drawn.labels).tolist()
+        for k in np.unique(views.labels).tolist()
     ]
 
 

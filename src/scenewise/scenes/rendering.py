@@ -60,7 +60,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnViews:
     """Q viewpoints as the posterior's mean draws them, as plain arrays.
 
     Attributes:
@@ -89,7 +89,7 @@ class Rendering:
         scene: The scene.
         observed: The views that were observed, in their order.
         queried: The views that are drawn.
-        drawn: How they are drawn.
+        views: The drawn views.
         uncertainty: log10 of the variance over samples, summed over channels, plus 1e-6; shape (Q, H, W).
         mean: The posterior's, shape (K, Z).
         std: The posterior's, shape (K, Z).
@@ -100,24 +100,24 @@ class Rendering:
     scene: Scene
     observed: tuple[int, ...]
     queried: tuple[int, ...]
-    drawn: Drawn
+    views: DrawnViews
     uncertainty: np.ndarray
     mean: np.ndarray
     std: np.ndarray
-    turn: Drawn | None
+    turn: DrawnViews | None
     turn_viewpoints: np.ndarray
 
     def scores(self) -> list[dict[str, Any]]:
         """Return one row per queried view: `view`, `observed`, `rmse` (summed over channels) and `miou` (or None)."""
-        views = list(self.queried)
-        truth = self.scene.tensor.numpy()[views]
-        errors = np.sqrt(squared_error(np.moveaxis(self.drawn.images, -1, 1), truth, "vector"))
-        fits: list[float | None] = [None] * len(views)
+        queried = list(self.queried)
+        truth = self.scene.tensor.numpy()[queried]
+        errors = np.sqrt(squared_error(np.moveaxis(self.views.images, -1, 1), truth, "vector"))
+        fits: list[float | None] = [None] * len(queried)
         if self.scene.ids is not None:
-            known = (self.drawn.labels, self.scene.ids[views])
-            fits = [_plain(v) for v in mean_iou(*known, background_ids=self.scene.background_ids).each]
-        seen = [view in self.observed for view in views]
-        rows = zip(views, seen, errors.tolist(), fits, strict=True)
+            pair = (self.views.labels, self.scene.ids[queried])
+            fits = [_plain(v) for v in mean_iou(*pair, background_ids=self.scene.background_ids).each]
+        observed = [view in self.observed for view in queried]
+        rows = zip(queried, observed, errors.tolist(), fits, strict=True)
         return [dict(zip(("view", "observed", "rmse", "miou"), row, strict=True)) for row in rows]
 
 
@@ -172,23 +172,24 @@ def render_scene(
         InputError: The model cannot do it, its viewpoints are others, or there is no such view.
     """
     model = drawing_model(decomposer)
-    asked = range(len(scene.frames)) if queried is None else queried
-    seen, wanted = checked_views(observed, scene, "--observe"), checked_views(asked, scene, "--query")
+    every = range(len(scene.frames))
+    inputs = checked_views(observed, scene, "--observe")
+    queries = checked_views(every if queried is None else queried, scene, "--query")
     device = decomposer.device
     cameras = torch.from_numpy(scene.viewpoints).to(device).unsqueeze(0)
-    frames = scene.tensor[list(seen)].to(device).unsqueeze(0)
-    posterior = model.infer(frames, cameras[:, list(seen)], slots, refinements, seed)
-    turn = turn_viewpoints(scene.viewpoints, seen[0])
+    frames = scene.tensor[list(inputs)].to(device).unsqueeze(0)
+    posterior = model.infer(frames, cameras[:, list(inputs)], slots, refinements, seed)
+    turn = turn_viewpoints(scene.viewpoints, inputs[0])
     around = torch.from_numpy(turn).to(device).unsqueeze(0)
     return Rendering(
         scene=scene,
-        observed=seen,
-        queried=wanted,
-        drawn=_drawn(model.render(posterior, cameras[:, list(wanted)], None)),
-        uncertainty=_uncertainty(model, posterior, cameras[:, list(wanted)], seed),
+        observed=inputs,
+        queried=queries,
+        views=_views(model.render(posterior, cameras[:, list(queries)], None)),
+        uncertainty=_uncertainty(model, posterior, cameras[:, list(queries)], seed),
         mean=posterior.mean[0].cpu().numpy(),
         std=(0.5 * posterior.log_variance[0]).exp().cpu().numpy(),
-        turn=_drawn(model.render(posterior, around, None)) if len(turn) else None,
+        turn=_views(model.render(posterior, around, None)) if len(turn) else None,
         turn_viewpoints=turn,
     )
 
@@ -239,8 +240,8 @@ def turn_viewpoints(viewpoints: np.ndarray, start: int) -> np.ndarray:
     return np.stack([np.cos(angles) - 1, np.sin(angles), np.zeros(TURN)], 1).astype(np.float32)
 
 
-def _drawn(part: Decomposition) -> Drawn:
-    return Drawn(
+def _views(part: Decomposition) -> DrawnViews:
+    return DrawnViews(
         images=part.reconstruction[0].movedim(1, -1).cpu().numpy(),
         labels=part.labels[0].cpu().numpy(),
         masks=part.masks[0, :, :, 0].cpu().numpy(),

@@ -88,15 +88,15 @@ class CocoMasks(Exporter):
     def _part(
         self, frame: FrameLabels, mask: np.ndarray, category: int, track_id: int, score: float
     ) -> Iterator[dict[str, Any]]:
-        placed = self._placement.encode(mask)
-        if placed is not None:
+        here = self._placement.encode(mask)
+        if here is not None:
             yield {
                 "image_id": frame.index + 1,
                 "category_id": category,
                 "track_id": track_id,
-                "segmentation": placed.rle,
-                "bbox": list(placed.box),
-                "area": placed.area,
+                "segmentation": here.rle,
+                "bbox": list(here.box),
+                "area": here.area,
                 "score": round(score, 4),
             }
 

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
 _DEFAULT_RATE = 12.0  # frames per second of videos to write where the source knows none
 _CONVENTIONS = {
-    "labels.npz, slots.json": "slots count from 0; track_ids says which number a slot's object has in all other files",
-    "masks/, masks.json, tracks.csv, report.html": "objects count from 1; 0 is what is no object; tracks.csv has no "
-    "header",
+    "labels.npz, masks/, masks.json, slots.json": "labels.npz and slots.json count slots from 0 and say with track_ids "
+    "which number a slot's object has in all other files; masks/ and masks.json hold that number, 0 where there is no "
+    "object",
+    "tracks.csv, report.html": "objects count from 1; what is no object is left out of tracks.csv, which has no header",
     "frames": "indices in the source, from 0; tracks.csv and the images of masks.json count from 1",
-    "masks.json, tracks.csv, slots.json": "in pixels of the source, which tracks.csv counts from 1, the others from 0; "
-    "all other files have the size of the results",
+    "pixels": "masks.json, tracks.csv and slots.json are in pixels of the source, which tracks.csv counts from 1, the "
+    "others from 0; all other files have the size of the results",
 }
 
 
@@ -47,9 +48,9 @@ def export(
     stop: Callable[[], bool] | None = None,
 ) -> Summary:
     """Run a decomposition to its end and write it; see `Result.save` for the arguments and errors."""
-    chosen = choose_formats(formats)
+    writers = choose_formats(formats)
     with OutputFolder(folder, overwrite) as output:
-        job = _Job(result, output.path, chosen)
+        job = _Job(result, output.path, writers)
         try:
             summary = job.run(progress, stop)
             summary.folder = str(folder)
@@ -149,15 +150,15 @@ class _Job:
     def summary(self) -> Summary:
         """Judge the video from what was gathered so far."""
         model, clip = self.result.model, self.result.clip
-        judged = self.evidence.verdict()
+        outcome = self.evidence.verdict()
         return Summary(
             model=model.name,
             frames=self.statistics.frames,
-            verdict=judged.name,
-            message=judged.message,
-            remedy=verdict.training_command(judged.name, clip.origin),
-            roles=judged.roles,
-            mse=judged.mse,
+            verdict=outcome.name,
+            message=outcome.message,
+            remedy=verdict.training_command(outcome.name, clip.origin),
+            roles=outcome.roles,
+            mse=outcome.mse,
             limit=verdict.limit(model.validated),
             validated_mse=model.validated.mse,
             scores=self.scores.rows(),
