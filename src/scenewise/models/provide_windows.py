@@ -172,16 +172,24 @@ PRESETS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class SceneContext(FrameContext):
-    """A frame with the scene its slots draw into."""
+    """A frame with the scene its slots draw into.
+
+    Attributes:
+        scene: At the size at which the model works.
+    """
 
     scene: Scene = None  # type: ignore[assignment]  # a field after those with defaults
 
 
 @dataclass(frozen=True)
 class WindowedFrame(DecodedFrame):
-    """A frame after its last decode, with the tracks of its slots, and what it takes to draw it at its full size.
+    """A frame after its last decode, with what it takes to draw it at its full size.
 
-    Labels follow responsibilities where it is not `predicted`: a frame that somebody saw.
+    Attributes:
+        tracks: The object of each slot, 0 the background, -1 none, shape (B, K).
+        hidden: h left by the last frame, (B, K, hidden).
+        scene: What the slots draw into, at the full size.
+        predicted: Whether nobody saw the frame, so that pixels belong to the largest mask.
     """
 
     tracks: Tensor
