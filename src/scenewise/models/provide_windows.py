@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from scenewise.variational.mixture import SpatialMixture
 
 _OF_ONE_FRAME = (
-    "wall",
     "walls",
     "difference",
     "strange",
@@ -302,6 +301,7 @@ class ProvideWindows(Provide):
         """Return the state before the first frame: all slots but 0 are off.
 
         Its `background`, shape (B, C, H, W), is the picture kept with the weights; another may be put in its place.
+        `wall` is what slot 0 showed last, from which predictions go on.
         """
         state = super().initial_state(batch, slots, seed)
         count, zeros = state["hidden"].shape[1], state["hidden"].new_zeros
@@ -309,6 +309,7 @@ class ProvideWindows(Provide):
         on[:, 0] = 1
         return state | {
             "background": self.picture.expand(batch, -1, -1, -1).clone(),
+            "wall": self.picture.expand(batch, -1, -1, -1).clone(),
             "window": zeros(batch, count, NUMBERS),
             "speed": zeros(batch, count, 2),
             "on": on,
@@ -453,9 +454,9 @@ class ProvideWindows(Provide):
         return torch.lerp(shares, background, pale)
 
     def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
-        """Continue by one frame: windows go on as they moved, and the background stays."""
+        """Continue by one frame: windows go on as they moved, and the background stays under its last light."""
         windows = state["window"] + torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)
-        state, hidden, wall = state | {"window": windows}, state["hidden"], state["background"]
+        state, hidden, wall = state | {"window": windows}, state["hidden"], state["wall"]
         prior, scene, lit = self._prior(hidden), Scene(wall, windows, state["on"]), self._working(wall)
         drawing = self.decoder(prior.mean, hidden, replace(scene, picture=lit))
         mixture = self.engine.explain(composed(*drawing), drawing)
