@@ -1,6 +1,8 @@
 """What every test may use."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve shared cores
@@ -20,3 +22,17 @@ def shared_data() -> Path:
     if not _SHARED_DATA.is_dir():
         pytest.skip(f"no real files at {_SHARED_DATA}; set SCENEWISE_TEST_DATA to their folder")
     return _SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def ffmpeg():
+    """Run ffmpeg, of the system or of the package imageio-ffmpeg; tests that need it are skipped where neither is."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        package = pytest.importorskip("imageio_ffmpeg", reason="no ffmpeg here, and no package imageio-ffmpeg")
+        program = package.get_ffmpeg_exe()
+
+    def run(*words, **options):
+        return subprocess.run([program, "-v", "error", "-y", *map(str, words)], check=True, timeout=120, **options)
+
+    return run

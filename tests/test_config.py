@@ -179,11 +179,12 @@ def test_numbers_among_choices_may_be_written_with_a_point():
     assert isinstance(found.sides, int)
 
 
+INTEGERS = st.integers(-(2**64) + 1, 2**64 - 1)  # larger ones are refused
 words = st.text("abcdefgh_", min_size=1, max_size=6)
 
 
 @settings(max_examples=50)
-@given(st.lists(words, min_size=1, max_size=3), st.integers() | st.booleans() | st.lists(st.integers(), max_size=3))
+@given(st.lists(words, min_size=1, max_size=3), INTEGERS | st.booleans() | st.lists(INTEGERS, max_size=3))
 def test_dotted_words_nest(path, value):
     found: typing.Any = nest([f"{'.'.join(path)}={yaml.safe_dump(value, default_flow_style=True).strip()}"])
     for key in path:

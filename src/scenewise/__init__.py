@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING
 from scenewise.version import __version__
 
 if TYPE_CHECKING:
+    from scenewise.data.footage.picture import background
     from scenewise.decompose import Result, load
     from scenewise.decomposition import Decomposition
     from scenewise.errors import InputError
     from scenewise.media import read_video
     from scenewise.observation import Observation
 
-__all__ = ["Decomposition", "InputError", "Observation", "Result", "__version__", "load", "read_video"]
+__all__ = [
+    "Decomposition", "InputError", "Observation", "Result", "__version__", "background", "load", "read_video",
+]  # fmt: skip
 
 _MODULES = {
     "Decomposition": "scenewise.decomposition",
     "InputError": "scenewise.errors",
     "Observation": "scenewise.observation",
     "Result": "scenewise.decompose",
+    "background": "scenewise.data.footage.picture",
     "load": "scenewise.decompose",
     "read_video": "scenewise.media",
 }

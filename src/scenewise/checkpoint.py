@@ -23,8 +23,10 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 
 from scenewise.config import build, merge, plain, setting
+from scenewise.documents import shortened
 from scenewise.errors import InputError, nearest
-from scenewise.media.files import write_atomically, write_problem
+from scenewise.media.documents import read_json
+from scenewise.media.files import read_bytes, reading, write_atomically, write_problem
 from scenewise.models import MODELS, SceneModel
 from scenewise.models.contract import Renders
 from scenewise.models.renamed import current, original
@@ -39,6 +41,8 @@ FORMAT = 2
 CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 _CONFIG_KEYS = {"format", "model", "config", "card", "versions"}
+_CHECKSUM = "weights_sha256"  # a key of config.json that folders written before it lack
+_LARGEST_CONFIG, _LARGEST_WEIGHTS = 16 << 20, 16 << 30  # bytes
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,10 @@ class Card:
     hardware: str = setting("", "What it was trained on")
     seeds: tuple[int, ...] = setting((), "Seeds of the training runs that were made with this recipe")
     frames: int | None = setting(None, "Longest clip it was trained on, frames", minimum=1)
+    crop: tuple[int, int, int, int] | None = setting(
+        None, "Part of the source's frames it was trained on: top, left, height, width in pixels", minimum=0
+    )
+    source_size: tuple[int, int] | None = setting(None, "Height and width of the source's frames", minimum=1)
     validated: Validated = dataclasses.field(default_factory=Validated)
     scores: tuple[Score, ...] = dataclasses.field(default=())
     limitations: tuple[str, ...] = setting((), "What it cannot do")
@@ -138,12 +146,13 @@ def find(name_or_path: str | Path) -> Path:
     if str(name_or_path) in shipped():
         return _weights_root() / str(name_or_path)
     path = Path(name_or_path)
-    if path.is_dir():
-        return path
-    if path.is_file():
-        if path.suffix in _PICKLES:
-            raise _pickle_error(path)
-        raise InputError(path, "is a file; a model is a folder.", f"Give the folder: {path.parent}.")
+    with reading(name_or_path, "a model folder", "Check the path."):
+        if path.is_dir():
+            return path
+        if path.is_file():
+            if path.suffix in _PICKLES:
+                raise _pickle_error(path)
+            raise InputError(path, "is a file; a model is a folder.", f"Give the folder: {path.parent}.")
     raise InputError(name_or_path, "is neither a model that ships nor a folder.", nearest(str(name_or_path), shipped()))
 
 
@@ -159,9 +168,12 @@ def as_device(name: str | torch.device) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(name, "is not a device.", "Use auto, cpu, cuda or cuda:N.") from error
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError(name, "is not there; mps is the GPU of Apple machines.", "Use --device cpu or auto.")
     found = torch.cuda.device_count() if device.type == "cuda" else 1
     if device.type not in ("cpu", "cuda", "mps") or (device.index or 0) >= found:
-        raise InputError(name, f"is not there; this machine has {found} CUDA devices.", "Use --device cpu or auto.")
+        there = torch.cuda.device_count()
+        raise InputError(name, f"is not there; this machine has {there} CUDA devices.", "Use --device cpu or auto.")
     return device
 
 
@@ -213,8 +225,10 @@ def _contents(model: SceneModel, card: Card) -> dict[str, bytes | str]:
         "versions": {"scenewise": __version__, "torch": str(torch.__version__)},
     }
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    content = bytes_of(tensors)
+    config[_CHECKSUM] = hashlib.sha256(content).hexdigest()
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    return {WEIGHTS: bytes_of(tensors), CONFIG: text, README: readme(model, card)}
+    return {WEIGHTS: content, CONFIG: text, README: readme(model, card)}
 
 
 def _settings(model: SceneModel) -> dict[str, Any]:
@@ -278,6 +292,7 @@ def _facts(model: SceneModel, card: Card) -> list[tuple[str, str]]:
         ("parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
         ("frames", f"{channels} x {height} x {width}"),
         ("longest training clip", "" if card.frames is None else f"{card.frames} frames"),
+        ("crop", _crop(card)),
         ("recipe", card.recipe),
         ("training data", card.data),
         ("data fingerprint", card.data_fingerprint),
@@ -291,6 +306,13 @@ def _facts(model: SceneModel, card: Card) -> list[tuple[str, str]]:
     if validated.refinements:
         rows.append(("validated refinements", "{} to {}".format(*validated.refinements)))
     return [(what, value) for what, value in rows if value]
+
+
+def _crop(card: Card) -> str:
+    if card.crop is None or card.source_size is None:
+        return ""
+    (top, left, height, width), (full_height, full_width) = card.crop, card.source_size
+    return f"{width} x {height} pixels from ({left}, {top}) of source frames of {full_width} x {full_height}"
 
 
 def _score_row(score: Score) -> tuple[str, str, str, str]:
@@ -338,6 +360,9 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **c
     content = _read_weights(path)
     tensors = _tensors(content, path / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # making a model must not move the caller's random numbers
+        with torch.device("meta"):  # settings that do not fit the weights may ask for more memory than there is
+            check_weights(model_class(config), tensors, path / WEIGHTS)
+        _check_checksum(kept, content, path / WEIGHTS)
         model = model_class(config)
     put_weights(model, tensors, path / WEIGHTS)
     return Loaded(model.to(place).eval(), card, path, _fingerprint(model, content))
@@ -354,12 +379,9 @@ def read_config(path: Path) -> dict[str, Any]:
         InputError: It is missing, unreadable, incomplete or of a newer format.
     """
     file = path / CONFIG
-    try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(path, f"has no {CONFIG}.", "A model folder is what `scenewise train` writes.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(file, f"cannot be read as JSON: {error}.", "Copy the model folder anew.") from error
+    if path.is_dir() and not (path / CONFIG).exists():
+        raise InputError(path, f"has no {CONFIG}.", "A model folder is what `scenewise train` writes.")
+    kept = read_json(file, "settings and card of a model as JSON", "Copy the model folder anew.", _LARGEST_CONFIG)
     if not isinstance(kept, dict) or not isinstance(kept.get("format"), int):
         raise InputError(file, "must be a mapping with a whole number `format`.", "Copy the model folder anew.")
     if kept["format"] > FORMAT:
@@ -379,28 +401,35 @@ def read_card(name_or_path: str | Path) -> Card:
 
 
 def _check_keys(kept: dict[str, Any], file: Path) -> None:
-    for key in sorted(set(kept) - _CONFIG_KEYS):
-        raise InputError(file, f"has an unknown key {key!r}.", nearest(key, _CONFIG_KEYS))
+    for key in sorted(set(kept) - _CONFIG_KEYS - {_CHECKSUM}):
+        raise InputError(file, f"has an unknown key {shortened(key)}.", nearest(key[:80], _CONFIG_KEYS))
     for key in sorted(_CONFIG_KEYS - set(kept)):
         raise InputError(file, f"has no {key!r}.", "Copy the model folder anew.")
     for key in ("config", "card", "versions"):
         if not isinstance(kept[key], Mapping):
-            raise InputError(file, f"{key} must be a mapping; found {kept[key]!r}.", "Copy the model folder anew.")
+            problem = f"{key} must be a mapping; found {shortened(kept[key])}."
+            raise InputError(file, problem, "Copy the model folder anew.")
     if not isinstance(kept["model"], str):
-        raise InputError(file, f"model must be a name; found {kept['model']!r}.", "Copy the model folder anew.")
+        problem = f"model must be a name; found {shortened(kept['model'])}."
+        raise InputError(file, problem, "Copy the model folder anew.")
 
 
 def _read_weights(path: Path) -> bytes:
     file = path / WEIGHTS
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
+    if not file.exists():
         pickles = sorted(p for p in path.iterdir() if p.suffix in _PICKLES)
         if pickles:
-            raise _pickle_error(pickles[0]) from None
-        raise InputError(path, f"has no {WEIGHTS}.", "Copy the model folder anew.") from None
-    except OSError as error:
-        raise InputError(file, f"cannot be read: {error.strerror or error}.", "Check the path and rights.") from error
+            raise _pickle_error(pickles[0])
+        raise InputError(path, f"has no {WEIGHTS}.", "Copy the model folder anew.")
+    return read_bytes(file, _LARGEST_WEIGHTS)
+
+
+def _check_checksum(kept: dict[str, Any], content: bytes, file: Path) -> None:
+    """Compare the weights with the SHA-256 that `config.json` holds, where it holds one."""
+    if _CHECKSUM in kept and kept[_CHECKSUM] != hashlib.sha256(content).hexdigest():
+        problem = f"has other bytes than were saved: its SHA-256 is not the {_CHECKSUM} of {CONFIG}."
+        remedy = f"Copy the model folder anew; of weights you changed yourself, take {_CHECKSUM} out of {CONFIG}."
+        raise InputError(file, problem, remedy)
 
 
 def _pickle_error(file: Path) -> InputError:

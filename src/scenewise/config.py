@@ -9,14 +9,18 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from scenewise.documents import DEEPEST, shortened
 from scenewise.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 C = TypeVar("C")
+
+_MOST_UNKNOWN = 20  # keys that a message names
+_EXAMPLE = "Write for example training.steps=2000."
 
 
 def setting(
@@ -90,18 +94,27 @@ def nest(dotted: Sequence[str], where: str = "command line") -> dict[str, Any]:
     Raises:
         InputError: A word has no `=` or its value is not YAML.
     """
-    import yaml
+    from scenewise.yaml_text import parse_yaml
 
     nested: dict[str, Any] = {}
     for word in dotted:
         key, equals, text = word.partition("=")
         if not equals or not key.strip():
-            raise InputError(where, f"{word!r} is not of the form key=value.", "Write for example training.steps=2000.")
+            raise InputError(
+                where, f"{shortened(word)} is not of the form key=value.", "Write for example training.steps=2000."
+            )
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(where, f"the value of {key!r} cannot be read: {text!r}.") from error
-        for part in reversed(key.strip().removeprefix("--").split(".")):
+            value = parse_yaml(text)
+        except ValueError as error:
+            raise InputError(
+                where, f"the value of {shortened(key)} cannot be read: {shortened(text)} ({error})."
+            ) from error
+        parts = key.strip().removeprefix("--").split(".")
+        if len(parts) > DEEPEST:
+            raise InputError(
+                where, f"{key[:40]!r}... has {len(parts)} parts.", "Write for example training.steps=2000."
+            )
+        for part in reversed(parts):
             value = {part: value}
         nested = merge(nested, value)
     return nested
@@ -117,14 +130,19 @@ def _plain(value: Any) -> Any:
 
 def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
     if not hasattr(values, "items"):
-        problems.append(f"{prefix.rstrip('.') or 'the settings'} must be a mapping, found {values!r}")
-        return cls()
+        problems.append(f"{prefix.rstrip('.') or 'the settings'} must be a mapping, found {shortened(values)}")
+        return cast("C", None)  # `build` raises
     hints, first = typing.get_type_hints(cls), len(problems)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    problems += [f"unknown key {prefix}{key}. {nearest(str(key), fields)}" for key in values if key not in fields]
+    unknown = [str(key) for key in values if key not in fields]
+    problems += [f"unknown key {prefix}{key[:80]}. {nearest(key[:80], fields)}" for key in unknown[:_MOST_UNKNOWN]]
+    if len(unknown) > _MOST_UNKNOWN:
+        problems.append(f"{len(unknown) - _MOST_UNKNOWN} more unknown keys")
     values_by_name = {}
     for name, field in fields.items():
         if name not in values:
+            if field.default is field.default_factory is dataclasses.MISSING:
+                problems.append(f"{prefix}{name} is missing")
             continue
         hint = hints[name]
         if dataclasses.is_dataclass(hint):
@@ -137,14 +155,14 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
             _check(value, field.metadata, f"{prefix}{name}", problems)
         values_by_name[name] = value
     if len(problems) > first:
-        return cls()
+        return cast("C", None)
     try:
         return cls(**values_by_name)
     except InputError as error:
         if not prefix:
             raise
         problems.append(f"{prefix}{error.subject} {error.problem} {error.remedy}".rstrip(". "))
-        return cls()
+        return cast("C", None)
 
 
 def _over_default(field: dataclasses.Field[Any], values: Any) -> Any:
@@ -164,24 +182,37 @@ def _convert(value: Any, hint: Any, key: str, problems: list[str]) -> Any:
     if origin is typing.Literal:
         matches = [a for a in args if a == value and isinstance(a, bool) == isinstance(value, bool)]
         if not matches:
-            problems.append(f"{key} is {value!r}; {_allowed(value, args)}")
+            problems.append(f"{key} is {shortened(value)}; {_allowed(value, args)}")
         return matches[0] if matches else value
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, f"{key}.", problems)  # type: ignore[arg-type]
     if _is_sequence(hint):
         return _convert_sequence(value, origin, args, key, problems)
-    if origin is dict or hint is dict or hint is Any:
+    if hint is Any:
         return value
+    if origin is dict or hint is dict:
+        return _convert_mapping(value, args, key, problems)
     if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
             return float(value)  # YAML reads 1e-3 as text
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     elif hint is int and isinstance(value, float) and value.is_integer():
         return int(value)
     elif isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
-    problems.append(f"{key} must be of type {hint.__name__}, found {value!r}")
+    problems.append(f"{key} must be of type {hint.__name__}, found {shortened(value)}")
+    return value
+
+
+def _convert_mapping(value: Any, args: tuple[Any, ...], key: str, problems: list[str]) -> Any:
+    if not isinstance(value, dict):
+        problems.append(f"{key} must be a mapping, found {shortened(value)}")
+    elif not all(isinstance(name, str) for name in value):
+        name = next(name for name in value if not isinstance(name, str))
+        problems.append(f"{key} must have texts for keys, found the key {shortened(name)}")
+    elif args and args[1] is not Any:
+        return {name: _convert(part, args[1], f"{key}.{name[:80]}", problems) for name, part in value.items()}
     return value
 
 
@@ -190,16 +221,16 @@ def _is_sequence(hint: Any) -> bool:
 
 
 def _allowed(value: Any, choices: Sequence[Any]) -> str:
-    return f"allowed: {', '.join(map(str, choices))}. {nearest(str(value), map(str, choices))}"
+    return f"allowed: {', '.join(map(str, choices))}. {nearest(str(value)[:80], map(str, choices))}"
 
 
 def _convert_sequence(value: Any, origin: Any, args: tuple[Any, ...], key: str, problems: list[str]) -> Any:
     if not isinstance(value, (list, tuple)):
-        problems.append(f"{key} must be a list, found {value!r}")
+        problems.append(f"{key} must be a list, found {shortened(value)}")
         return value
     fixed = origin is tuple and args and args[-1] is not Ellipsis
     if fixed and len(value) != len(args):
-        problems.append(f"{key} must have {len(args)} values, found {list(value)!r}")
+        problems.append(f"{key} must have {len(args)} values, found {shortened(list(value))}")
         return value
     element_hints = args if fixed else (args[0],) * len(value)
     return origin(
@@ -216,8 +247,8 @@ def _check(value: Any, metadata: Mapping[str, Any], key: str, problems: list[str
         return
     choices, low, high = metadata.get("choices"), metadata.get("minimum"), metadata.get("maximum")
     if choices is not None and value not in choices:
-        problems.append(f"{key} is {value!r}; {_allowed(value, choices)}")
+        problems.append(f"{key} is {shortened(value)}; {_allowed(value, choices)}")
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if number and (value != value or (low is not None and value < low) or (high is not None and value > high)):
         bounds = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"
-        problems.append(f"{key} is {value!r}; allowed range {bounds}")
+        problems.append(f"{key} is {shortened(value)}; allowed range {bounds}")

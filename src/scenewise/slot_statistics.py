@@ -167,6 +167,11 @@ class SlotStatistics:
         return np.stack([self._latents.of(k)[1].mean() for k in range(self.slots)])
 
     @property
+    def decided(self) -> bool:
+        """Whether the largest mask is at least `SURE`, on average over all pixels seen."""
+        return float(self._mask.sum()) >= SURE * max(float(self._pixels.sum()), 1.0)
+
+    @property
     def main_background(self) -> int:
         """The slot with the largest sum of mean area and share of the border."""
         return int((self._area + self._border).argmax())

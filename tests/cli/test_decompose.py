@@ -1,8 +1,10 @@
 """scenewise decompose: good input, every bad input, and interruptions."""
 
+import contextlib
 import json
 import os
 import pickle
+import shlex
 import shutil
 import signal
 import struct
@@ -114,7 +116,7 @@ def test_unknown_footage_is_said_plainly(decompose, clip, strict_model, tmp_path
     code, out, _ = decompose(clip, using=strict_model)
     assert code == 0
     assert "does not know this footage" in out
-    assert f"scenewise train footage --data {clip}" in out
+    assert f"scenewise decompose {clip} --out objects --learn 5" in out
     assert "objects, median" not in out
     slots = json.loads((tmp_path / "out" / "clip" / "slots.json").read_text())
     assert slots["verdict"] == "unknown footage"
@@ -429,8 +431,8 @@ def test_models_that_are_not_there(decompose, clip):
 # -- interruptions --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_leaves_complete_output(longer, model, tmp_path, number):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_an_interruption_leaves_complete_output(longer, model, tmp_path, number, code):
     out = tmp_path / "out"
     words = ["decompose", longer, longer, "--model", model, "--out", str(out), "--device", "cpu"]
     process = subprocess.Popen(
@@ -446,7 +448,7 @@ def test_an_interruption_leaves_complete_output(longer, model, tmp_path, number)
         time.sleep(0.05)
     process.send_signal(number)
     told, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    assert process.returncode == code, errors
     assert "Traceback" not in errors
     assert "interrupted" in told
     assert [p.name for p in out.iterdir()] == ["longer"]
@@ -457,3 +459,34 @@ def test_an_interruption_leaves_complete_output(longer, model, tmp_path, number)
         assert len(archive["labels"]) == found["frames"] == len(list((out / "longer" / "masks").iterdir()))
     with av.open(str(out / "longer" / "overlay.mp4")) as film:
         assert sum(1 for _ in film.decode(video=0)) == found["frames"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="pseudo-terminals are of POSIX")
+def test_a_terminal_that_goes_away_leaves_complete_output(longer, model, tmp_path):
+    """The process leads the session of a terminal whose other end is closed: SIGHUP, and every line printed fails."""
+    import pty
+
+    words = ["decompose", longer, "--model", model, "--out", str(tmp_path / "out"), "--device", "cpu"]
+    child, terminal = pty.fork()
+    if not child:
+        program = [sys.executable, "-m", "scenewise.cli", *words]
+        os.execve(sys.executable, program, {**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "out").glob(".longer.*.part/masks/*.png"))) < 10 and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            os.set_blocking(terminal, False)
+            os.read(terminal, 1 << 16)  # a full terminal would stop it
+        time.sleep(0.05)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 143
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["longer"]
+    assert record(tmp_path / "out" / "longer")["interrupted"] is True
+
+
+def test_a_hangup_that_is_ignored_stops_nothing(clip, model, tmp_path):
+    """As under nohup."""
+    words = ["decompose", clip, "--model", model, "--out", str(tmp_path / "out"), "--formats", "tracks"]
+    program = shlex.join([sys.executable, "-m", "scenewise.cli", *words])
+    script = f"trap '' HUP; {program} & sleep 1; kill -HUP $!; wait $!"
+    assert subprocess.run(["sh", "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120).returncode == 0
+    assert record(tmp_path / "out" / "clip")["interrupted"] is False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scenewise.cli.sources import named_source
+from scenewise.cli.sources import named_source, open_source
 from scenewise.data.shards.writer import make, make_plan
 from scenewise.errors import InputError
 
@@ -44,3 +44,21 @@ def test_any_other_file_is_footage_and_names_go_first(tmp_path, monkeypatch):
     assert named_source("balls") == ("balls", {})
     with pytest.raises(InputError, match="tetrominoes"):
         named_source("tetromino")
+
+
+def test_a_source_is_asked_for_the_channels_of_the_model(tmp_path):
+    import h5py
+    import numpy as np
+
+    drawn = np.zeros((3, 2, 16, 16, 1), np.uint8)
+    drawn[:, :, 4:8, 4:8] = 1
+    with h5py.File(tmp_path / "balls.h5", "w") as file:
+        file["test/features"], file["test/groups"] = drawn, drawn
+    path = str(tmp_path / "balls.h5")
+    assert open_source(path, "test").facts.channels == 3
+    for channels in (1, 3):
+        source = open_source(path, "test", channels=channels)
+        assert source.sample(0).frames.shape == (3, channels, 16, 16)
+    with pytest.raises(InputError, match=r"have 3 channels; the model takes 1\. Leave out channels=3"):
+        open_source(path, "test", ["channels=3"], channels=1)
+    assert open_source("balls-colour", "test", channels=1).facts.channels == 3  # it has no such setting

@@ -2,10 +2,12 @@
 
 import argparse
 
+import numpy as np
 import pytest
 
 from scenewise.cli import main
 from scenewise.cli.train import _sort, add_arguments
+from scenewise.media import VideoWriter
 from scenewise.training import recipes
 
 
@@ -70,3 +72,18 @@ def test_a_run_tells_before_during_and_after(capsys, tmp_path):
     for part in ("parameters", "GiB", "cells", "step 2/2", "validation at step 2", "Finished 2 steps", "--model"):
         assert part in told
     assert "provide-tiny" in recipes.names()
+
+
+def test_a_moving_camera_is_told_once_and_at_once(scenewise, tmp_path, monkeypatch):
+    """Before the file is decoded; the look still proposes something, for who wants to try."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    wall = np.random.default_rng(0).integers(0, 256, (12, 60, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    with VideoWriter(tmp_path / "panned.mp4", (96, 160), 25) as writer:
+        for t in range(120):
+            writer.write(np.ascontiguousarray(wall[:, 2 * t : 2 * t + 160]))
+    code, out, err = scenewise("train", "footage", "--data", tmp_path / "panned.mp4", "--dry-run")
+    assert code == 0
+    assert "the camera moves" in err
+    assert "vidstab" in err
+    assert "warning" not in out
+    assert "camera moves" in out

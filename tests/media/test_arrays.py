@@ -1,3 +1,7 @@
+import os
+import re
+import subprocess
+import sys
 import tracemalloc
 
 import h5py
@@ -7,7 +11,7 @@ import pytest
 from scenewise.errors import InputError
 from scenewise.media import read_video, read_videos
 
-from .footage import images
+from .footage import images, noise
 
 VIDEOS = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 8, 3), dtype=np.uint8)  # N, T, H, W, C
 
@@ -226,3 +230,35 @@ def test_real_relational_nem_layout(shared_data):
     assert (len(readers), readers[0].length_hint, readers[0].size) == (4, 500, (64, 64))
     with h5py.File(path) as file:
         assert np.array_equal(images(readers[3])[..., 0], file["test/features"][:, 3, ..., 0] * 255)
+
+
+def test_an_hdf5_file_that_another_program_has_open_is_named_and_its_remedy_works(tmp_path):
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file["frames"] = noise(3)
+    holder = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); sys.stdin.read()"
+    process = subprocess.Popen([sys.executable, "-c", holder, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline().strip() == b"open"
+        with pytest.raises(InputError, match="is locked: another program has it open") as caught:
+            read_video(path, layout="THWC")
+        setting = re.search(r"HDF5_USE_FILE_LOCKING=FALSE", caught.value.remedy)[0]
+        reader = "import sys, scenewise as sw; print(len(list(sw.read_video(sys.argv[1], layout='THWC'))))"
+        environment = {**os.environ, **dict([setting.split("=")])}
+        told = subprocess.run([sys.executable, "-c", reader, path], env=environment, capture_output=True, text=True)
+        assert told.stdout.strip() == "3", told.stderr
+    finally:
+        process.communicate()
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["frames"] = noise(3)
+
+    def refuse(*words, **options):
+        raise OSError(37, "Unable to synchronously open file (unable to lock file, errno = 37, 'No locks available')")
+
+    monkeypatch.setattr(h5py, "File", refuse)
+    with pytest.raises(InputError, match="its file system has no locks") as caught:
+        read_video(tmp_path / "x.h5", layout="THWC")
+    assert "HDF5_USE_FILE_LOCKING=FALSE" in caught.value.remedy

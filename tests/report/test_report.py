@@ -262,3 +262,12 @@ def test_missing_errors_and_times_are_no_problem(tmp_path):
 
 def test_ids_beyond_a_byte_are_ignored():
     assert tiles.ids_as_bytes(np.array([-1, 0, 254, 255, 1000])).tolist() == [255, 0, 254, 255, 255]
+
+
+def test_what_was_wrong_with_the_input_is_told_as_text(tmp_path):
+    problems = ["is cut off or damaged; 3 of 9 frames could be read.", "has <b>odd</b> time stamps."]
+    page = page_of(build(3), tmp_path / "report.html", problems=problems)
+    assert "Notes on the input" in page
+    assert "The input is cut off or damaged; 3 of 9 frames could be read." in page
+    assert "has &lt;b&gt;odd&lt;/b&gt; time stamps." in page
+    assert "Notes on the input" not in page_of(build(3), tmp_path / "whole.html")

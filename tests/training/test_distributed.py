@@ -44,3 +44,23 @@ def test_a_run_on_two_processes_gives_the_weights_of_one(tmp_path):
         torch.testing.assert_close(two["model"][name], tensor, rtol=1e-4, atol=1e-5)
     losses = [[float(row["loss"]) for row in rows(tmp_path / name / "metrics.csv")] for name in ("one", "two")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_run_under_torchrun_gives_the_weights_of_one_process(tmp_path):
+    from scenewise.training.run import train
+
+    script = tmp_path / "scenewise_command.py"
+    script.write_text("import sys\nfrom scenewise.cli import main\nsys.exit(main())\n")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script), "train"]
+    words = ["provide-tiny", "--out", str(tmp_path / "two"), *SMALL]
+    refused = subprocess.run([*launch, *words], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert "torchrun started 2 processes" in refused.stderr
+    assert not (tmp_path / "two").exists()
+    done = subprocess.run(
+        [*launch, *words, "training.devices=2"], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    train(small(), tmp_path / "one")
+    one, two = last_state(tmp_path / "one"), last_state(tmp_path / "two")
+    for name, tensor in one["model"].items():
+        torch.testing.assert_close(two["model"][name], tensor, rtol=1e-4, atol=1e-5)

@@ -8,6 +8,14 @@ import torch
 from scenewise.errors import InputError
 from scenewise.training.folder import RunFolder, Table
 
+STATE = {
+    "seconds": 1.5,
+    "best": -float("inf"),
+    "model": {"weights": torch.zeros(2)},
+    "optimizer": {"state": {0: {"step": torch.tensor(5.0)}}, "param_groups": [{"params": [0]}]},
+    "trained": ["weights"],
+}
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -45,14 +53,14 @@ def test_a_table_without_rows_begins_anew(tmp_path, content):
 
 def test_the_last_two_checkpoints_are_kept(folder):
     for step in (5, 10, 15):
-        folder.save({"step": step, "weights": torch.zeros(2)})
+        folder.save({"step": step, **STATE})
     assert sorted(p.name for p in folder.checkpoints.iterdir()) == ["step_000000010.pt", "step_000000015.pt"]
     assert folder.latest()["step"] == 15
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(folder):
     for step in (5, 10):
-        path = folder.save({"step": step, "weights": torch.zeros(2)})
+        path = folder.save({"step": step, **STATE})
     path.write_bytes(path.read_bytes()[:100])
     assert folder.latest()["step"] == 5
     assert "cannot be read" in (folder.path / "events.log").read_text()

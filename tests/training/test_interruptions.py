@@ -60,7 +60,7 @@ def test_kill_9_twice_and_resume_gives_the_uninterrupted_run(whole, tmp_path):
     check_same(tmp_path / "run", whole)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_says_how_to_continue_and_continues(whole, tmp_path, number, code):
     process = start("provide-tiny", "--out", tmp_path / "run", *WORDS)
     wait_for_step(process, tmp_path / "run", 10)

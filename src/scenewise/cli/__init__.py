@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import scenewise
 from scenewise.errors import InputError, RenamedSettingWarning, is_out_of_memory, nearest
+from scenewise.media.interruption import ending_cleanly, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 VERBS = {
     "demo": "make a video of bouncing balls, take it apart, and score the result",
     "decompose": "take videos apart into their objects",
+    "background": "make the picture of an empty scene from a video of it",
     "predict": "look at the start of a video and predict how it goes on",
     "sample": "make up new scenes with a model that has a prior over them",
     "render": "observe a few views of a scene and draw it from any viewpoint",
@@ -50,31 +53,67 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after `scenewise`; those of the process where None.
 
     Returns:
-        The exit code: 0 all well, 2 something given cannot be used, 130 interrupted.
+        The exit code: 0 all well, 2 something given cannot be used, 130 ended by Ctrl-C, 143 by SIGTERM or SIGHUP.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see the README on shared cores
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
+    _print_anything()
     try:
-        with warnings.catch_warnings():
+        _check_folder()
+        with warnings.catch_warnings(), ending_cleanly():
             warnings.showwarning = _with_notes(warnings.showwarning)
             args = _parser(words).parse_args(words)
             return int(args.run(args))
     except SystemExit as end:  # argparse has printed help or an error
         return end.code if isinstance(end.code, int) else 2
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error.line()}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         print("error: memory: ran out. Use fewer slots, a smaller size, or close other programs.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return exit_code(str(interrupt)) or 130
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # what the system refused is no fault of the program, wherever it happened
+        print(f"error: {_refusal(error).line()}", file=sys.stderr)
+        return 2
+
+
+def _print_anything() -> None:
+    """Let what the terminal's encoding lacks be printed as its code instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _refusal(error: OSError) -> InputError:
+    """Return the message for something that the operating system refused."""
+    named = error.filename if isinstance(error.filename, (str, os.PathLike)) else "file"
+    return InputError(
+        named, f"cannot be used: {error.strerror or error}.", "Check the path, its permissions and space."
+    )
+
+
+def _open_streams() -> None:
+    """Give the process streams to print on where who started it has closed them."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _check_folder() -> None:
+    """Raise InputError where the current folder has been removed, which every relative path needs."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise InputError("the current folder", "is no longer there.", "Change to another, as in: cd ~") from error
 
 
 class Parser(argparse.ArgumentParser):

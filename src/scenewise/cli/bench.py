@@ -10,6 +10,7 @@ from scenewise.bench.named import CASES, MAIN
 from scenewise.cli import options
 from scenewise.cli.progress import clear_status, status
 from scenewise.errors import InputError
+from scenewise.media.files import check_writable
 
 if TYPE_CHECKING:
     import argparse
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
         return main(["data", "bench", *args.models[1:], *(["--json", args.json] if args.json else [])])
     request = _asked(args)
+    if args.json:
+        check_writable(args.json)
     import torch
 
     from scenewise.bench import machine

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from scenewise.cli.progress import clear_status, status
 from scenewise.errors import InputError
+from scenewise.media.files import check_writable
 
 if TYPE_CHECKING:
     import argparse
@@ -26,6 +27,8 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.data.shards.speed import Bench, generated
 
     _check(args)
+    if args.json:
+        check_writable(args.json)
     settings = nest(args.settings, "--set")
     names = args.sources or generated()
     for name in names:

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenewise.cli.progress import Progress
+from scenewise.cli.options import check_seed
+from scenewise.cli.progress import Progress, say
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,13 +22,14 @@ def run(args: argparse.Namespace) -> int:
 
     if args.again < 0:
         raise InputError("--again", f"must be at least 0; found {args.again}.")
+    check_seed(args.seed)
     with Progress(f"checking {args.folder}", unit="shards") as progress:
         findings = check(Path(args.folder), args.again, args.seed, progress)
     broken = sum(len(finding.broken) for finding in findings)
     for finding in findings:
         _tell(finding)
     if broken:
-        print(
+        say(
             "error: the same `scenewise data make` as before repairs what is broken and keeps the rest", file=sys.stderr
         )
     return 2 if broken else 0
@@ -35,11 +37,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell(finding: Finding) -> None:
     whole = finding.shards - len(finding.broken)
-    print(
+    say(
         f"{finding.folder}: {whole} of {finding.shards} shards whole, {finding.samples} videos, "
         f"{finding.compared} made again and compared"
     )
     if finding.note:
-        print(f"  {finding.note}")
+        say(f"  {finding.note}")
     for name, problem in finding.broken.items():
-        print(f"  shard {name}: {problem}", file=sys.stderr)
+        say(f"  shard {name}: {problem}", file=sys.stderr)

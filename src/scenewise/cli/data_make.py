@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli.progress import Progress
+from scenewise.cli.progress import Progress, say
 from scenewise.cli.sources import named_source
 from scenewise.errors import InputError
 
@@ -40,23 +40,23 @@ def run(args: argparse.Namespace) -> int:
     with interruption as stop, Progress(title, unit=writer.unit) as progress:
         outcome = writer.write(request, out, progress, stop)
     if outcome is not None:
-        return _tell(outcome, f"{args.samples} videos of {title}")
-    print(f"{args.samples} videos of {title}: {out}")
+        return _tell(outcome, f"{args.samples} videos of {title}", stop.exit_code)
+    say(f"{args.samples} videos of {title}: {out}")
     return 0
 
 
-def _tell(outcome: WriteOutcome, what: str) -> int:
-    """Say what became of shards, and return the exit code."""
+def _tell(outcome: WriteOutcome, what: str, interrupted: int) -> int:
+    """Say what became of shards, and return the exit code, which is `interrupted` where not all are there."""
     if outcome.kept:
-        print(f"{outcome.kept} of {outcome.total} shards were there already")
+        say(f"{outcome.kept} of {outcome.total} shards were there already")
     if outcome.manifest is None:
-        print(
+        say(
             f"stopped: {outcome.whole} of {outcome.total} shards are whole and stay in {outcome.folder}; the same "
             "command continues",
             file=sys.stderr,
         )
-        return 130
-    print(f"{what} in {outcome.total} shards: {outcome.folder}")
+        return interrupted
+    say(f"{what} in {outcome.total} shards: {outcome.folder}")
     return 0
 
 

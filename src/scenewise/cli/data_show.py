@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.cli.progress import say
 from scenewise.cli.sources import open_source
 from scenewise.errors import InputError
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell(name: str, value: object) -> None:
-    print(f"{name:<18}{value}")
+    say(f"{name:<18}{value}")
 
 
 def _facts(source: Source, args: argparse.Namespace) -> dict[str, Any]:

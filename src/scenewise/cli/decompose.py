@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
-from scenewise.cli.progress import Progress, duration
+from scenewise.cli.progress import Progress, duration, say
 from scenewise.cli.sources import source_video
-from scenewise.errors import InputError
+from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """examples:
   scenewise decompose clip.mp4 --out out
+  scenewise decompose clip.mp4 --out out --learn 5       (a model of this video first: five minutes)
   scenewise decompose a.mp4 b.mov frames/ --out out --model runs/clip/best --slots 7
   scenewise decompose film.mkv --out out --crop 0,140,360,360 --every 2 --formats overlay,report
   scenewise decompose clip.mp4 --out out --size 256       (masks, overlay and report of 256 x 256)
@@ -27,7 +28,7 @@ EXAMPLE = """examples:
   scenewise decompose balls-colour#3 --out out        (video 3 of a data source, scored against its ground truth)
 
 Ctrl-C ends early and leaves complete files of the frames done; a second Ctrl-C leaves nothing.
-Exit code 0: all done; 2: an input could not be used; 130: interrupted."""
+Exit code 0: all done; 2: an input could not be used; 130: Ctrl-C; 143: SIGTERM or SIGHUP, which end like Ctrl-C."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_writing(parser)
     options.add_model(parser)
+    parser.add_argument(
+        "--learn",
+        type=float,
+        metavar="MINUTES",
+        help="first train a model on these very videos for so many minutes (recipe footage), in DIR/training; the same "
+        "command again goes on with it",
+    )
     options.add_compile(parser)
     options.add_reading(parser)
 
@@ -78,6 +86,13 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
+    if getattr(args, "learn", None) is not None:  # `predict` has no such option
+        from scenewise.cli.learn import SIGNALS, learn
+
+        outcome = learn(args)
+        if outcome.stopped in SIGNALS:
+            return SIGNALS[outcome.stopped]
+        args.model = str(outcome.model)
     decomposer, request, reading, formats = prepare(args)
     from scenewise.media.interruption import Interruption
     from scenewise.media.output_folder import distinct
@@ -99,14 +114,14 @@ def run(args: argparse.Namespace) -> int:
                     )
             except InputError as error:
                 failures.append(video.label)
-                text = str(error)  # what a model refuses does not know of which video it is
-                print(f"error: {text if video.label in text else f'{video.label}: {text}'}", file=sys.stderr)
+                named = video.label in str(error)  # what a model refuses does not know of which video it is
+                say(f"error: {error.line() if named else f'{video.label}: {error.line()}'}", file=sys.stderr)
                 continue
             summary = result.summary
             if summary is not None:
                 tell(video.label, summary)
                 done.append(summary)
-    return _end(done, failures, interruption())
+    return _end(done, failures, interruption.exit_code)
 
 
 def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, object], list[str] | None]:
@@ -146,28 +161,28 @@ def open_inputs(inputs: list[str], reading: dict[str, object]) -> tuple[list[Vid
             videos += _open(text, reading)
         except InputError as error:
             failures.append(text)
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error.line()}", file=sys.stderr)
     return videos, failures
 
 
 def tell(label: str, summary: Summary) -> None:
     """Print what was found in one video."""
     rate = summary.frames / max(summary.seconds, 1e-9)
-    print(f"{label}: {summary.frames} frames in {duration(summary.seconds)} ({rate:.1f} frames/s)", end="")
-    print(", interrupted" if summary.interrupted else "")
+    say(f"{label}: {summary.frames} frames in {duration(summary.seconds)} ({rate:.1f} frames/s)", end="")
+    say(", interrupted" if summary.interrupted else "")
     if summary.message:
-        print(f"  {summary.message}")
+        say(f"  {summary.message}")
     if summary.remedy:
-        print(f"  To train a model on this footage: {summary.remedy}")
+        say(f"  To train a model on this footage: {summary.remedy}")
     if summary.verdict != "unknown footage":
-        print(f"  {summary.objects} objects, median MSE {summary.mse:.4g}")
+        say(f"  {summary.objects} objects, median MSE {summary.mse:.4g}")
     for problem in summary.problems:
-        print(f"  note: {problem}")
+        say(f"  note: {problem}")
     for row in summary.scores:
         value = "-" if row["value"] is None else f"{row['value']:.4f}"
-        print(f"  {row['protocol']:<11}{row['metric']:<11}{value:>8}  {row['note']}".rstrip())
+        say(f"  {row['protocol']:<11}{row['metric']:<11}{value:>8}  {row['note']}".rstrip())
     page = "report.html" if "report.html" in summary.files else ""
-    print(f"  {Path(summary.folder) / page}")
+    say(f"  {Path(summary.folder) / page}")
 
 
 def _open(text: str, reading: dict[str, object]) -> list[Video]:
@@ -178,14 +193,15 @@ def _open(text: str, reading: dict[str, object]) -> list[Video]:
         sample, name, background_ids = video
         return [Video(text, name, sample, background_ids)]
     readers = read_videos(text, **reading)  # type: ignore[arg-type]
-    labels = [text] if len(readers) == 1 else [f"{text} ({reader.name})" for reader in readers]
+    shown = printable(text)
+    labels = [shown] if len(readers) == 1 else [f"{shown} ({reader.name})" for reader in readers]
     return [Video(label, reader.name, reader) for label, reader in zip(labels, readers, strict=True)]
 
 
-def _end(done: list[Summary], failures: list[str], interrupted: bool) -> int:
+def _end(done: list[Summary], failures: list[str], interrupted: int) -> int:
     if len(done) + len(failures) > 1:
-        print(f"{len(done)} done, {len(failures)} failed{': ' + ', '.join(failures) if failures else ''}")
+        say(f"{len(done)} done, {len(failures)} failed{': ' + ', '.join(failures) if failures else ''}")
     if interrupted:
-        print("interrupted: the files hold the frames done", file=sys.stderr)
-        return 130
+        say("interrupted: the files hold the frames done", file=sys.stderr)
+        return interrupted
     return 2 if failures else 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
-from scenewise.cli.progress import Progress, duration
+from scenewise.cli.progress import Progress, duration, say
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
+    options.check_seed(args.seed)
     import scenewise as sw
     from scenewise.data.shards.writers.folders import write_video
     from scenewise.media.interruption import Interruption
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         options.tell_untried(args, decomposer)
         threads.choose(decomposer)
         name, sample = make_video(decomposer.frame_shape, args)
-        print(f"made {len(sample.frames)} frames of {name}: seed {args.video_seed}, split test, new to every model")
+        say(f"made {len(sample.frames)} frames of {name}: seed {args.video_seed}, split test, new to every model")
         write_video(sample, output.path, _NAME, "mp4")
         result = decomposer.decompose(sample, args.slots, args.refinements, args.seed, name=_NAME)
         result.clip.origin = f"{name}, split test, seed {args.video_seed}, video 0"
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         output.commit()
     if result.summary is not None:
         _tell(result.summary, decomposer.name, Path(args.out))
-    return 130 if interruption() else 0
+    return interruption.exit_code
 
 
 def make_video(frame_shape: tuple[int, int, int], args: argparse.Namespace) -> tuple[str, Any]:
@@ -81,17 +82,17 @@ def _tell(summary: Summary, model: str, out: Path) -> None:
     from scenewise.run_record import peak_memory_mib
 
     if summary.message:
-        print(f"  {summary.message}")
-    print(f"{model} against the exact truth, {summary.frames} frames:")
-    print(f"  {'metric':<10}" + "".join(f"{name:>12}" for name in _SHOWN) + "   (protocol)")
+        say(f"  {summary.message}")
+    say(f"{model} against the exact truth, {summary.frames} frames:")
+    say(f"  {'metric':<10}" + "".join(f"{name:>12}" for name in _SHOWN) + "   (protocol)")
     for metric in ("ARI", "F-ARI", "MSE"):
         cells = [_value(summary, protocol, metric) for protocol in _SHOWN]
-        print(f"  {metric:<10}" + "".join(f"{cell:>12}" for cell in cells))
-    print("  provide: mean over frames; savi: all frames of the video jointly, so a slot must keep its object")
+        say(f"  {metric:<10}" + "".join(f"{cell:>12}" for cell in cells))
+    say("  provide: mean over frames; savi: all frames of the video jointly, so a slot must keep its object")
     rate = summary.frames / max(summary.model_seconds, 1e-9)
-    print(f"{rate:.1f} frames/s (all output written: {summary.frames / max(summary.seconds, 1e-9):.1f}), ", end="")
-    print(f"peak memory {peak_memory_mib()} MiB, {duration(summary.seconds)}")
-    print(f"open {out / _NAME / 'report.html'}")
+    say(f"{rate:.1f} frames/s (all output written: {summary.frames / max(summary.seconds, 1e-9):.1f}), ", end="")
+    say(f"peak memory {peak_memory_mib()} MiB, {duration(summary.seconds)}")
+    say(f"open {out / _NAME / 'report.html'}")
 
 
 def _value(summary: Summary, protocol: str, metric: str) -> str:

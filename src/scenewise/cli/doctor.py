@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     findings = Findings()
-    for check in (_python, _packages, _devices, _threads, _video, _weights, _data, _room):
+    for check in (_python, _packages, _devices, _threads, _video, _scenes, _weights, _data, _room):
         try:
             check(findings)
         except Exception as error:  # a broken installation must not keep the doctor from finishing
@@ -125,6 +125,18 @@ def _video(findings: Findings) -> None:
     findings.say("video", f"reads h264: {'h264' in av.codecs_available}, writes mp4 with: {writes or 'nothing'}")
     if writes is None or "h264" not in av.codecs_available:
         findings.blame("This build of PyAV lacks codecs. Run: pip install --force-reinstall --only-binary av av")
+
+
+def _scenes(findings: Findings) -> None:
+    from scenewise.data.generated.scenes3d.engine import GL_CHOICE, gl_problem
+
+    choice = os.environ.get(GL_CHOICE)
+    if choice is None:
+        return
+    problem = gl_problem()
+    findings.say("scenes", f"{GL_CHOICE}={choice}{' cannot be had' if problem else ''}; scenes are drawn without it")
+    if problem:
+        findings.blame(f"{GL_CHOICE}={choice} stops other programs that use MuJoCo ({problem}). Run: unset {GL_CHOICE}")
 
 
 def _weights(findings: Findings) -> None:

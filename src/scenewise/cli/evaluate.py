@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
 from scenewise.cli.progress import Progress, duration
 from scenewise.cli.sources import add_source_options, open_source
+from scenewise.documents import shortened
 from scenewise.errors import InputError
+from scenewise.media.files import check_writable
 
 if TYPE_CHECKING:
     import argparse
@@ -49,11 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    for name, numbers in (("samples", args.samples), ("batch", [args.batch])):
-        if min(numbers) < 1:
-            raise InputError(f"--{name}", f"must be at least 1; found {min(numbers)}.")
-    if args.json is not None and not Path(args.json).absolute().parent.is_dir():
-        raise InputError(args.json, "lies in a folder that does not exist.", "Create it first.")
+    for name, numbers in (("samples", args.samples), ("batch", [args.batch]), ("frames", args.frames or [1])):
+        if not 1 <= min(numbers) <= max(numbers) < 1 << 31:
+            wrong = next(n for n in numbers if not 1 <= n < 1 << 31)
+            raise InputError(f"--{name}", f"must be at least 1, and less than 2**31; found {shortened(wrong)}.")
+    for seed in args.seeds:
+        options.check_seed(seed, "--seeds")
+    if args.json is not None:
+        check_writable(args.json)
     import scenewise as sw
     from scenewise.decompose.request import check_limits
     from scenewise.evaluation.evaluate import evaluate
@@ -64,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     for refinements in args.refinements or [None]:
         check_limits(refinements=refinements)
     chosen = [PROTOCOLS.get(name) for name in args.protocol or ()] or default_protocols()
-    source = open_source(args.data, args.split, args.settings)
     decomposer = sw.load(args.model, args.device)
+    source = open_source(args.data, args.split, args.settings, decomposer.frame_shape[0])
     threads.choose(decomposer)
     options.tell_untried(args, decomposer)
     started = time.perf_counter()

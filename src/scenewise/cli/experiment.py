@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scenewise.cli.options import admit_settings_anywhere
 from scenewise.cli.progress import duration
 from scenewise.errors import InputError
+from scenewise.media.content import shell_word
 
 if TYPE_CHECKING:
     import argparse
@@ -199,7 +200,7 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
     _tell(outcome)
     if outcome.signal:
         print("Stopped; the same command goes on from here.")
-        return 143 if interruption.name == "SIGTERM" else 130
+        return interruption.exit_code
     return int(bool(broken or outcome.failed))
 
 
@@ -248,7 +249,7 @@ def _show(args: argparse.Namespace, chosen: Sequence[Experiment], made: bool = F
             print(f"  {file}")
     if not shown_any and not made:
         out, _ = _places(args, chosen[0])
-        remedy = f"Run: scenewise experiment {args.name} --size {args.size} --out {args.out or out}"
+        remedy = f"Run: scenewise experiment {args.name} --size {args.size} --out {shell_word(args.out or out)}"
         raise InputError(out, "holds no cell with scores.", remedy)
     return 0
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from scenewise.cli.progress import say
+from scenewise.documents import shortened
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
     """Print one line for each number of refinements that is asked for and was not validated."""
     values = args.refinements if isinstance(args.refinements, list) else [args.refinements]
     for line in filter(None, map(decomposer.untried, values)):
-        print(f"note: {line}", file=sys.stderr)
+        say(f"note: {line}", file=sys.stderr)
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:
@@ -64,15 +66,23 @@ def add_compile(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """Add what part of a video is read, and how."""
+def add_reading(parser: argparse.ArgumentParser, size: str = f"{_SIZE}; default: the model's") -> None:
+    """Add what part of a video is read, and how.
+
+    Args:
+        parser: Of the verb.
+        size: What --size means.
+    """
     reading = parser.add_argument_group("which part of the video")
     reading.add_argument("--crop", metavar="T,L,H,W", help="top, left, height, width in pixels of the source")
-    reading.add_argument("--size", metavar="S|H,W", help=f"{_SIZE}; default: the model's")
+    reading.add_argument("--size", metavar="S|H,W", help=size)
     reading.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th frame")
     reading.add_argument("--start", type=int, default=0, metavar="N", help="first frame, from 0")
     reading.add_argument("--stop", type=int, metavar="N", help="one past the last frame")
     reading.add_argument("--layout", help="axes of npy, npz and h5 files, such as THWC, NTHWC or TNHWC; never guessed")
+    reading.add_argument(
+        "--stream", type=int, metavar="N", help="which video of a file with several, from 0; default: its default one"
+    )
     reading.add_argument("--key", help="name of the array in npz and h5 files with several")
 
 
@@ -133,6 +143,16 @@ def numbers(text: str | None, option: str, *counts: int) -> tuple[int, ...] | No
     return values
 
 
+def check_seed(seed: int, option: str = "--seed") -> None:
+    """Check that a seed is one that random generators take.
+
+    Raises:
+        InputError: It is negative or has more than 63 bits.
+    """
+    if not 0 <= seed < 1 << 63:
+        raise InputError(option, f"must lie in [0, 2**63 - 1]; found {shortened(seed)}.", "Choose a smaller number.")
+
+
 def words(text: str | None) -> list[str] | None:
     """Return words separated by commas, None where nothing was given."""
     return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
@@ -167,7 +187,7 @@ def reading(args: argparse.Namespace) -> dict[str, object]:
     from scenewise.media import Selection
 
     crop = numbers(args.crop, "--crop", 4)
-    Selection(None, crop, args.every, args.start, args.stop)  # type: ignore[arg-type]
+    Selection(None, crop, args.every, args.start, args.stop, stream=args.stream)  # type: ignore[arg-type]
     return {
         "crop": crop,
         "every": args.every,
@@ -175,4 +195,5 @@ def reading(args: argparse.Namespace) -> dict[str, object]:
         "stop": args.stop,
         "layout": args.layout,
         "key": args.key,
+        "stream": args.stream,
     }

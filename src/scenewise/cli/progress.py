@@ -6,11 +6,25 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from scenewise.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import TextIO
 
 _SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(text: str, end: str = "\n", file: TextIO | None = None) -> None:
+    """Print a line; names of files and what came from them are shown as text, escape sequences included.
+
+    Args:
+        text: One line.
+        end: What follows it.
+        file: Standard output where None.
+    """
+    print(printable(text), end=end, file=file)
 
 
 class Progress:
@@ -23,7 +37,7 @@ class Progress:
     """
 
     def __init__(self, title: str, quiet: bool = False, unit: str = "frames") -> None:
-        self.title, self.quiet, self.unit = title, quiet, unit
+        self.title, self.quiet, self.unit = printable(title, 120), quiet, unit
         self._bar: Any = None
         self._task: Any = None
         self._started = self._told = time.perf_counter()
@@ -68,7 +82,7 @@ def status(name: str) -> Callable[[str], None]:
 
     def tell(what: str) -> None:
         if sys.stderr.isatty():
-            print(f"\r\033[K{name}: {what}", end="", file=sys.stderr, flush=True)
+            print(f"\r\033[K{printable(f'{name}: {what}', 120)}", end="", file=sys.stderr, flush=True)
 
     return tell
 
@@ -93,7 +107,7 @@ def _bar() -> Any:
     from rich.progress import Progress as Bar
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names of files are text, whatever is in them
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
-from scenewise.cli.progress import duration
+from scenewise.cli.progress import duration, say
 from scenewise.cli.sources import add_source_options, numbered, open_source
 from scenewise.errors import InputError
 
@@ -104,8 +104,8 @@ def _tell(args: argparse.Namespace, rendering: Rendering, seconds: float) -> Non
     from scenewise.scenes.page import REPORT
 
     facts = summary(rendering)
-    print(f"{args.scene}: {len(facts['observed'])} views observed, {len(facts['queried'])} drawn, {duration(seconds)}")
+    say(f"{args.scene}: {len(facts['observed'])} views observed, {len(facts['queried'])} drawn, {duration(seconds)}")
     if facts["rmse"] is not None:
         fit = "" if facts["miou"] is None else f", mIoU {facts['miou']:.4f}"
-        print(f"  {facts['novel_views']} views not observed: RMSE {facts['rmse']:.4f} (summed over channels){fit}")
-    print(f"  {Path(args.out) / REPORT}")
+        say(f"  {facts['novel_views']} views not observed: RMSE {facts['rmse']:.4f} (summed over channels){fit}")
+    say(f"  {Path(args.out) / REPORT}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenewise.cli import options
+from scenewise.cli.progress import say
 
 if TYPE_CHECKING:
     import argparse
@@ -38,6 +39,6 @@ def run(args: argparse.Namespace) -> int:
     decomposer.model.refuse(request.refinements)
     scenes = sample_scenes(decomposer.model, args.count, request.slots, request.seed)
     files = save_scenes(scenes, Path(args.out), decomposer, request.seed, args.overwrite)
-    print(f"{decomposer.name}: {args.count} scenes of {scenes.masks.shape[1]} slots, seed {args.seed}")
-    print(f"  {args.out}: {', '.join(files)}")
+    say(f"{decomposer.name}: {args.count} scenes of {scenes.masks.shape[1]} slots, seed {args.seed}")
+    say(f"  {args.out}: {', '.join(files)}")
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,28 +54,40 @@ def named_source(text: str, settings: Sequence[str] = ()) -> tuple[str, dict[str
     return source_name or "folders", {"path": text, **values}
 
 
-def open_source(text: str, split: str, settings: Sequence[str] = ()) -> Source:
+def open_source(text: str, split: str, settings: Sequence[str] = (), channels: int | None = None) -> Source:
     """Return a data source.
 
     Args:
         text: As of `named_source`.
         split: "train", "validation" or "test".
         settings: Words `key=value`.
+        channels: Channels that frames should have; a source with a setting for them is asked for so many.
 
     Raises:
-        InputError: There is no such source, or a setting is wrong.
+        InputError: There is no such source, a setting is wrong, or sets other channels.
     """
     from scenewise.data import SOURCES
 
     name, values = named_source(text, settings)
-    source: Source = SOURCES.get(name)(split=split, **values)
+    source: Source = SOURCES.get(name).make(split, values)
+    if channels is None or source.facts.channels == channels:
+        return source
+    if "channels" not in values and "channels" in {field.name for field in fields(source.config_class)}:
+        with suppress(InputError):
+            other: Source = SOURCES.get(name).make(split, {**values, "channels": channels})
+            if other.facts.channels == channels:
+                return other
+    if "channels" in values:
+        problem = f"its frames have {source.facts.channels} channels; the model takes {channels}."
+        raise InputError(text, problem, f"Leave out channels={values['channels']}.")
     return source
 
 
 def numbered(text: str) -> tuple[str, int] | None:
     """Return SOURCE and INDEX of `SOURCE#INDEX`, None where it is nothing of the kind."""
     name, mark, number = text.rpartition("#")
-    return None if not mark or not number.isdigit() or Path(text).exists() else (name, int(number))
+    is_number = mark and number.isascii() and number.isdecimal() and len(number) < 19
+    return (name, int(number)) if is_number and not Path(text).exists() else None
 
 
 def source_video(text: str, split: str | None = None) -> tuple[Any, str, tuple[int, ...]] | None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
+from scenewise.cli.progress import say
+from scenewise.media.content import shell_word
 
 if TYPE_CHECKING:
     from scenewise.training.recipes import Recipe
     from scenewise.training.run import TrainingOutcome
 
+_READING = tuple(f"data.settings.{name}=" for name in ("layout", "key", "stream"))  # which a first look needs too
 _EPILOG = """\
 examples:
   scenewise train provide-balls-colour --out runs/balls
@@ -72,10 +76,11 @@ def run(args: argparse.Namespace) -> int:
     start = _start(args)
     from scenewise.cli import threads
     from scenewise.cli.train_report import ConsoleReporter
+    from scenewise.media.interruption import exit_code
     from scenewise.training.reporter import Reporter
     from scenewise.training.run import Run, is_first
 
-    first, out = is_first(), args.out or Path("runs") / recipe_text.name
+    first, out = is_first(), args.out or Path("runs") / (recipe_text.name or "run")
     training = Run(recipe_text, out, args.resume, args.until, start)
     threads.choose_for(training.plans[-1].make_model(warm=False), training.device)
     reporter: Any = ConsoleReporter() if first else Reporter()
@@ -89,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         outcome = training.train(args.minutes, reporter)
     if first:
         _tell(outcome)
-    return {"Ctrl-C": 130, "SIGTERM": 143}.get(outcome.stopped or "", 0)
+    return exit_code(outcome.stopped)
 
 
 def _start(args: argparse.Namespace) -> tuple[str, str] | None:
@@ -151,39 +156,53 @@ def _recipe(name: str | None, files: list[str], words: list[str], args: argparse
 
         recipe = plain(RunFolder(args.out).recipe())
         return recipes.from_plain(recipes.override(recipe, words), "command line"), []
-    values, reasons = _footage(name, files)
+    values, reasons = _footage(name, files, words)
     return recipes.load(name, words, values), reasons
 
 
-def _footage(name: str, files: list[str]) -> tuple[dict[str, Any], list[str]]:
+def _footage(name: str, files: list[str], words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    from scenewise.config import nest
     from scenewise.errors import InputError
 
     if not files:
         if name == "footage":
             raise InputError("--data", "is missing.", "Name your video files: scenewise train footage --data FILES.")
         return {}, []
-    from scenewise.training.proposals import propose
+    prefix = "data.settings."
+    return look_at(files, **nest([word.removeprefix(prefix) for word in words if word.startswith(_READING)]))
 
-    return propose(files)
+
+def look_at(files: list[str], **reading: Any) -> tuple[dict[str, Any], list[str]]:
+    """Return what a look at footage proposes, and why, but for what could not wait and was printed."""
+    from scenewise.training import proposals
+
+    printed = []
+
+    def warn(text: str) -> None:
+        printed.append(f"warning: {text}")
+        say(printed[-1], file=sys.stderr)
+
+    values, reasons = proposals.propose(files, notify=warn, **reading)
+    return values, [reason for reason in reasons if reason not in printed]
 
 
 def _tell(outcome: TrainingOutcome) -> None:
-    resume = f"scenewise train --resume --out {outcome.folder}"
+    resume = f"scenewise train --resume --out {shell_word(outcome.folder)}"
     if outcome.stopped == "--until":
-        print(f"Finished {outcome.step} of {outcome.steps} steps; later stages were not asked for.")
-        print(f"Go on with them: {resume}")
+        say(f"Finished {outcome.step} of {outcome.steps} steps; later stages were not asked for.")
+        say(f"Go on with them: {resume}")
     elif outcome.stopped == "no gain":
-        print(f"Finished after {outcome.step} of {outcome.steps} steps: validation has stopped gaining.")
-        print(f"Train on all the same: {resume}")
+        say(f"Finished after {outcome.step} of {outcome.steps} steps: validation has stopped gaining.")
+        say(f"Train on all the same: {resume}")
     elif outcome.stopped is not None:
-        print(f"Stopped by {outcome.stopped} after step {outcome.step} of {outcome.steps}; everything is saved.")
-        print(f"Continue exactly here with: {resume}")
+        say(f"Stopped by {outcome.stopped} after step {outcome.step} of {outcome.steps}; everything is saved.")
+        say(f"Continue exactly here with: {resume}")
     else:
-        print(f"Finished {outcome.step} steps.")
+        say(f"Finished {outcome.step} steps.")
     if outcome.model is not None:
-        print(f"Model: {outcome.model}")
+        say(f"Model: {outcome.model}")
         from scenewise.checkpoint import read_config, use
         from scenewise.models import MODELS
 
         kind = MODELS.get(read_config(outcome.model)["model"])
-        print(f"Use it with: scenewise {use(kind)} --out out --model {outcome.model}")
+        say(f"Use it with: scenewise {use(kind)} --out out --model {shell_word(outcome.model)}")

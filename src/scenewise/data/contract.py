@@ -11,6 +11,7 @@ import numpy as np
 from scenewise.config import build, merge
 from scenewise.data.objects import ObjectKeys, Objects
 from scenewise.errors import InputError
+from scenewise.media.files import reading
 from scenewise.registry import Registry
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Source(ABC):
         facts: What is true of all its videos.
         config: The settings it was made with, None where it has none.
         object_keys: Where extras tell of objects.
+        crop: Part of the source's frames that is shown: top, left, height, width in their pixels; None for all.
+        source_size: (H, W) of these frames, None where it is of no use.
 
     Class attributes:
         config_class: Dataclass of its settings; a source is made with an instance of it and the split.
@@ -89,6 +92,8 @@ class Source(ABC):
     facts: Facts
     config: Any = None
     object_keys: ObjectKeys = ObjectKeys()
+    crop: tuple[int, int, int, int] | None = None
+    source_size: tuple[int, int] | None = None
 
     config_class: ClassVar[Any] = NoConfig
     default_split: ClassVar[str] = "train"
@@ -234,8 +239,19 @@ class SourceMaker:
 
     def __call__(self, split: str | None = None, progress: Progress | None = None, **settings: Any) -> Source:
         """Return the source; see `Source.create`."""
-        settings = merge(self.ready, settings)
-        return self.source_class.create(self.name, split or self.source_class.default_split, settings, progress)
+        return self.make(split, settings, progress)
+
+    def make(self, split: str | None, settings: Mapping[str, Any], progress: Progress | None = None) -> Source:
+        """Return the source with settings that may come from anywhere, and so may have any name.
+
+        Raises:
+            InputError: As `Source.create`; of a source of files also where these are not what they should be.
+        """
+        split, settings = split or self.source_class.default_split, merge(self.ready, settings)
+        if self.name not in DESCRIPTIONS or DESCRIPTIONS[self.name].kind != "files":
+            return self.source_class.create(self.name, split, settings, progress)
+        with reading(f"source {self.name}", "files of its layout", "They may be damaged; get the set again."):
+            return self.source_class.create(self.name, split, settings, progress)
 
 
 _PLACES = ("generated", "readers", "shards.reader", "footage.source")  # writing files needs modules that reading spares

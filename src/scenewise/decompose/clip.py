@@ -12,7 +12,7 @@ import numpy as np
 from scenewise.data.contract import Sample
 from scenewise.data.resize import nearest_pixels
 from scenewise.decompose.request import checked_size
-from scenewise.errors import InputError
+from scenewise.errors import InputError, printable
 from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
 from scenewise.media.reader import MediaFrame, Selection, VideoReader
 
@@ -56,11 +56,12 @@ class Clip:
         crop: (top, left, height, width) in source pixels that the frames show.
         frame_rate: Frames per second, or None.
         length_hint: Expected number of frames, or None.
-        origin: The file, or what else it is.
+        origin: The file, or what else it is, as text that can be shown; names of files may hold any byte.
         again: Whether it can be iterated more than once.
         background_ids: True ids that are background.
-        reading: Which part of the source it is: every, start, stop.
+        reading: Which part of the source it is: every, start, stop; and what else had to be chosen to read it.
         problems: What was wrong with the file so far.
+        path: The file or folder, where it is one.
     """
 
     frames: Iterable[ClipFrame]
@@ -73,8 +74,9 @@ class Clip:
     origin: str = ""
     again: bool = True
     background_ids: tuple[int, ...] = (0,)
-    reading: dict[str, int | None] = field(default_factory=dict)
+    reading: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    path: Path | None = None
 
     def __iter__(self) -> Iterator[ClipFrame]:
         """Yield the frames in order."""
@@ -224,10 +226,16 @@ def _of_reader(reader: VideoReader, fitting: _Fitting, name: str | None) -> Clip
         crop=reader.crop or (0, 0, *reader.source_size),
         frame_rate=reader.frame_rate,
         length_hint=reader.length_hint,
-        origin=str(reader.path),
-        reading={"every": reader.selection.every, "start": reader.selection.start, "stop": reader.selection.stop},
+        origin=printable(reader.path),
+        reading=_reading(reader),
         problems=reader.problems,
+        path=reader.path,
     )
+
+
+def _reading(reader: VideoReader) -> dict[str, Any]:
+    selection = reader.selection
+    return {"every": selection.every, "start": selection.start, "stop": selection.stop, **reader.choices}
 
 
 @dataclass

@@ -14,6 +14,7 @@ from torch import Tensor
 from scenewise.checkpoint import Card, load_model
 from scenewise.config import plain
 from scenewise.decompose.clip import ClipFrame, as_image, clip_at
+from scenewise.decompose.crop import in_trained_part
 from scenewise.decompose.export.run import export
 from scenewise.decompose.request import Request, check_limits
 from scenewise.decompose.result import ModelFacts, Result
@@ -311,6 +312,7 @@ class Decomposer:
         """
         if request.steps and not isinstance(self.model, Predictor):
             raise InputError(self.name, "cannot predict.", "Use a model of the kind provide.")
+        video, reading = in_trained_part(video, reading, self.card)
         clip = clip_at(video, self.frame_shape, request.size, resize=resize, name=name, **reading)
         if request.observe is not None and clip.length_hint is not None:
             clip.length_hint = request.observe + request.steps

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scenewise.documents import shortened
 from scenewise.errors import InputError
 
 SMALLEST_SIDE, LARGEST_SIDE = 8, 2048
@@ -52,7 +53,9 @@ class Request:
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:
-                raise InputError(name, f"must be at least {low}; found {value}.")
+                raise InputError(name, f"must be at least {low}; found {shortened(value)}.")
+            if value is not None and value >= 1 << 63:  # beyond what random generators and counts take
+                raise InputError(name, f"must be less than 2**63; found {shortened(value)}.")
 
 
 def checked_size(size: int | tuple[int, ...] | None) -> tuple[int, int] | None:

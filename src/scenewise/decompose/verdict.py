@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.decompose.resuming import resume_command
+from scenewise.media.content import shell_word
 from scenewise.summary import DOUBTFUL, KNOWN, NO_OBJECTS, NOT_TAKEN_APART, UNDECIDED, UNKNOWN, UNVALIDATED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scenewise.checkpoint import Validated
     from scenewise.frame_result import FrameResult
@@ -25,7 +27,12 @@ FAR_ABOVE = 4.0
 FAR_ABOVE_MEAN = 10.0
 """The same factor on the card's mean, where it has no percentile."""
 
+_MINUTES = 5  # of one core; enough for a fixed camera, see docs/footage.md
+_LEAST_FLAT = 0.005  # MSE; footage that is almost of one colour is no measure
+
 _LOWEST, _PER_DECADE, _DECADES = 1e-9, 200, 11
+
+_CHOICES = ("layout", "key", "stream")
 
 
 class RunningMedian:
@@ -85,18 +92,20 @@ class Evidence:
 
     def __init__(self, statistics: SlotStatistics, validated: Validated, model: str) -> None:
         self.statistics, self.validated, self.model = statistics, validated, model
-        self._median = RunningMedian()
+        self._median, self._flat = RunningMedian(), RunningMedian()
 
     def add(self, frame: FrameResult) -> None:
         """Take in the next frame; the error of a predicted one tells nothing of the footage."""
         self.statistics.add(frame)
         if not frame.predicted:
             self._median.add(frame.mse)
+            self._flat.add(flat_error(frame.compared[0]))
 
     def verdict(self) -> Verdict:
         """Judge the video by the frames so far."""
         median, roles = self._median.value(), self.statistics.roles()
-        name, message = judge(median, self.validated, roles, self.model)
+        decided, flat = self.statistics.decided, self._flat.value()
+        name, message = judge(median, self.validated, roles, self.model, decided=decided, flat=flat)
         return Verdict(name, message, ["not judged"] * len(roles) if name in NOT_TAKEN_APART else roles, median)
 
 
@@ -113,7 +122,25 @@ def limit(validated: Validated) -> float | None:
     return None if validated.mse is None else FAR_ABOVE_MEAN * validated.mse
 
 
-def judge(median: float, validated: Validated, roles: Sequence[str], model: str) -> tuple[str, str]:
+def flat_error(image: np.ndarray | None) -> float:
+    """Return the error of a frame, uint8 (H, W, C), painted in its mean colour: its variance; NaN without a frame.
+
+    Examples:
+        >>> flat_error(np.array([[[0], [255]]], np.uint8)), flat_error(np.full((4, 4, 3), 9, np.uint8))
+        (0.25, 0.0)
+    """
+    return math.nan if image is None else float(np.mean(np.var(image, axis=(0, 1)))) / 255**2
+
+
+def judge(
+    median: float,
+    validated: Validated,
+    roles: Sequence[str],
+    model: str,
+    *,
+    decided: bool = True,
+    flat: float = math.inf,
+) -> tuple[str, str]:
     """Return the verdict and a sentence for the user, empty where all is well.
 
     Args:
@@ -121,6 +148,9 @@ def judge(median: float, validated: Validated, roles: Sequence[str], model: str)
         validated: What the model reaches on data of its own kind.
         roles: What each slot seems to be.
         model: The model's name.
+        decided: Whether masks are sure for most pixels: near-uniform ones are no background either.
+        flat: Median error of frames painted in their mean colour; a model that does no better explains nothing,
+            whatever its card says.
 
     Examples:
         >>> from scenewise.checkpoint import Validated
@@ -133,16 +163,26 @@ def judge(median: float, validated: Validated, roles: Sequence[str], model: str)
         'unknown footage'
         >>> judge(0.002, card, ["background", "unused"], "m")
         ('no objects', 'The model m found no object, only background.')
+        >>> judge(0.002, card, ["background", "background"], "m", decided=False)[0]
+        'undecided'
+        >>> judge(0.03, Validated(mse_high=0.1), ["background", "object"], "m", flat=0.02)[0]
+        'unknown footage'
     """
     bound = limit(validated)
     if bound is not None and median > bound:
-        times = median / (bound / (FAR_ABOVE if validated.mse_high is not None else FAR_ABOVE_MEAN))
+        reached = bound / (FAR_ABOVE if validated.mse_high is not None else FAR_ABOVE_MEAN)
+        times = median / max(reached, _LOWEST)
         return UNKNOWN, (
             f"The model {model} does not know this footage: its reconstruction error (median MSE {median:.4g}) is "
             f"{times:.0f} times what it reaches on {validated.data or 'data of its own kind'}. "
             "Its slots are not objects."
         )
-    if "object" not in roles and "undecided" in roles:
+    if median > max(flat, _LEAST_FLAT):
+        return UNKNOWN, (
+            f"The model {model} explains nothing of this footage: its reconstruction error (median MSE {median:.4g}) "
+            f"is that of frames painted in one colour ({flat:.4g}) or more. Its slots are not objects."
+        )
+    if "object" not in roles and ("undecided" in roles or not decided):
         return UNDECIDED, (
             f"The model {model} shares this footage out among its slots without deciding for one: it has not taken it "
             "apart. Its slots are not objects."
@@ -162,21 +202,46 @@ def judge(median: float, validated: Validated, roles: Sequence[str], model: str)
     return KNOWN, ""
 
 
-def training_command(verdict: str, origin: str) -> str:
+def training_command(verdict: str, origin: str, model: str = "", reading: Mapping[str, Any] | None = None) -> str:
     """Return the command that trains a model on the footage, or nothing where that would not help.
+
+    A model of a run on this very file is trained on: to the end of an unfinished run, or twice as long as it was.
 
     Args:
         verdict: What `judge` found.
         origin: The file.
+        model: Folder of the model that was used.
+        reading: How it was read; its layout, key and stream are settings of the training too.
 
     Examples:
         >>> Path("my clip.mp4").touch()
         >>> training_command("unknown footage", "my clip.mp4")
-        "scenewise train footage --data 'my clip.mp4' --out 'runs/my clip'"
+        "scenewise decompose 'my clip.mp4' --out objects --learn 5"
+        >>> training_command("unknown footage", "an array")
+        'scenewise train footage --data FILE --out runs/footage'
         >>> training_command("known footage", "my clip.mp4")
         ''
+        >>> Path("-dash.mp4").touch()
+        >>> training_command("unknown footage", "-dash.mp4")
+        'scenewise decompose ./-dash.mp4 --out objects --learn 5'
+        >>> training_command("unknown footage", "-dash.mp4", reading={"every": 1, "stream": 1})
+        'scenewise decompose ./-dash.mp4 --out objects --learn 5 --stream 1'
     """
-    if verdict not in (*NOT_TAKEN_APART, NO_OBJECTS) or (verdict == NO_OBJECTS and not Path(origin).exists()):
+    there = Path(origin).exists()
+    if verdict not in (*NOT_TAKEN_APART, NO_OBJECTS) or (verdict == NO_OBJECTS and not there):
         return ""
-    file, name = (origin, Path(origin).stem) if Path(origin).exists() else ("FILE", "footage")
-    return f"scenewise train footage --data {shlex.quote(file)} --out {shlex.quote(f'runs/{name}')}"
+    if not there:
+        return "scenewise train footage --data FILE --out runs/footage"
+    further = resume_command(Path(model), Path(origin)) if model else None
+    if further:
+        return further
+    out = shell_word(_free(Path("objects")))
+    choices = {key: value for key, value in (reading or {}).items() if key in _CHOICES and value is not None}
+    words = [word for key, value in choices.items() for word in (f"--{key}", shell_word(str(value)))]
+    return " ".join([f"scenewise decompose {shell_word(origin)} --out {out} --learn {_MINUTES}", *words])
+
+
+def _free(folder: Path) -> str:
+    """Return the folder, or with a number after its name where a run has taken it."""
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return str(next(path for path in itertools.chain([folder], numbered) if not path.exists()))

@@ -21,10 +21,10 @@ from scenewise.data.contract import SOURCES
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.protocols import PROTOCOLS
-from scenewise.experiments.locks import lock
 from scenewise.experiments.measured_results import weights_hash
 from scenewise.experiments.results import SCORES, of_cell, read_scores
 from scenewise.media.files import write_atomically, writing
+from scenewise.media.locks import lock
 from scenewise.run_record import versions
 from scenewise.training.folder import RECIPE, RunFolder
 from scenewise.training.plan import make_plan

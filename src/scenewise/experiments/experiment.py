@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scenewise.config import build, merge, nest, plain, setting
 from scenewise.errors import InputError, nearest
 from scenewise.experiments.cell_data import CellData
+from scenewise.media.documents import read_yaml
 from scenewise.training import recipes
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ def _changed(path: Path) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _read(path: Path, _: int) -> File:
-    content = recipes.read_yaml(path, "sizes")
+    content = read_yaml(path, "sizes", "See docs/experiments.md.")
     earlier = content.pop("measures", None)  # what `metrics` was called
     return build(File, content if earlier is None else {"metrics": earlier, **content}, path.stem)
 

@@ -21,7 +21,7 @@ import torch
 
 from scenewise.errors import InputError
 from scenewise.experiments.cell_folder import CAMPAIGN, CellFolder
-from scenewise.experiments.locks import BusyError
+from scenewise.media.locks import BusyError
 from scenewise.training.reporter import Forecast, Reporter, StepProgress
 
 if TYPE_CHECKING:

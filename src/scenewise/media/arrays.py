@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
+from scenewise.media.hdf5 import check_dataset, open_h5
 from scenewise.media.npy import read_header
 from scenewise.media.pixels import fit, to_rgb, to_uint8
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, safe_name
@@ -25,6 +27,9 @@ LAYOUTS = ("NTHWC", "TNHWC", "NTCHW", "TNCHW", "THWC", "TCHW", "NTHW", "TNHW", "
 
 _CHANNELS = (1, 3, 4)
 _LARGEST_UNPACKED = 1 << 32  # bytes of a compressed npz member that is unpacked in memory
+_LARGEST_EMPTY = 1 << 28  # bytes of an h5 data set that were never written
+_UNPACKED_ANYWAY = 1 << 28  # bytes that are unpacked however small they were packed
+_MOST_PACKED = 200  # beyond that, bytes of an array that one packed byte may stand for: pictures pack to a tenth
 _REMEDY = "Write the file again."
 
 
@@ -59,6 +64,7 @@ class ArrayReader(VideoReader):
         size = (array.length("H"), array.length("W"))
         super().__init__(array.path, name, size, selection, total=array.length("T"))
         self._array, self._video = array, video
+        self.choices = {"layout": array.layout} if array.key is None else {"layout": array.layout, "key": array.key}
 
     def _read(self) -> Iterator[MediaFrame]:
         total = range(self._array.length("T"))
@@ -73,7 +79,7 @@ class ArrayReader(VideoReader):
 
     def _note_zeros_and_ones(self, image: np.ndarray) -> None:
         if image.dtype.kind in "iu" and image.size and image.max() == 1:
-            self._note("integers of 0 and 1 are read as 0 and 1 of 255, nearly black; store bool for black and white.")
+            self.note("integers of 0 and 1 are read as 0 and 1 of 255, nearly black; store bool for black and white.")
 
 
 def open_arrays(path: Path, layout: str | None, key: str | None, selection: Selection) -> list[ArrayReader]:
@@ -142,15 +148,13 @@ def opened(path: Path, key: str | None) -> Iterator[Any]:
         with _h5_file(path) as file:
             with reading(path, "an HDF5 file", _REMEDY):
                 values = file[_chosen(path, key, _h5_shapes(file))]
+            check_dataset(path, values, path.stat().st_size, _LARGEST_EMPTY)  # all of it is going to be read
             yield values
 
 
 @contextmanager
 def _h5_file(path: Path) -> Iterator[Any]:
-    import h5py
-
-    with reading(path, "an HDF5 file", _REMEDY):
-        file = h5py.File(path, "r", rdcc_nbytes=1 << 25)  # keeps a chunk that spans several frames
+    file = open_h5(path, rdcc_nbytes=1 << 25)  # keeps a chunk that spans several frames
     try:
         yield file
     finally:
@@ -173,19 +177,37 @@ def _h5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
 def _npz_member(path: Path, key: str | None) -> np.ndarray:
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        shapes = {name: _member_shape(archive, info) for name, info in members.items()}
+        shapes = {name: shape for name, info in members.items() if (shape := _member_shape(archive, info)) is not None}
         info = members[_chosen(path, key, shapes)]
         if info.compress_type == zipfile.ZIP_STORED:
             return _map_member(path, archive, info)
-        if info.file_size > _LARGEST_UNPACKED:
-            raise InputError(path, "its compressed array is too large to unpack.", "Save it with np.save instead.")
+        _check_unpacked(path, archive, info)
         with archive.open(info) as file:
             return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _member_shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
+def _check_unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    """Check that a compressed array may be unpacked: it has the size it tells, and that is not too large."""
     with archive.open(info) as file:
-        return read_header(file)[0]
+        shape, _, dtype = read_header(file)
+        told = file.tell() + math.prod(shape) * dtype.itemsize
+    if told != info.file_size and not dtype.hasobject:
+        raise InputError(path, f"tells of {told} bytes of an array and holds {info.file_size}.", _REMEDY)
+    blown_up = info.file_size > _UNPACKED_ANYWAY and info.file_size > _MOST_PACKED * info.compress_size
+    most = min(_LARGEST_UNPACKED, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    if info.file_size > most or blown_up:
+        sizes = f"{info.file_size >> 20} MiB of {info.compress_size >> 10} KiB"
+        remedy = "Save it with np.save instead."
+        raise InputError(path, f"its compressed array is too large to unpack: {sizes}.", remedy)
+
+
+def _member_shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...] | None:
+    """Return the shape of an array, None for what else may lie beside it in the archive."""
+    try:
+        with archive.open(info) as file:
+            return read_header(file)[0]
+    except ValueError:
+        return None
 
 
 def _map_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
@@ -207,7 +229,8 @@ def _chosen(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> 
     if key is None and len(shapes) == 1:
         return next(iter(shapes))
     if key is None:
-        raise InputError(path, f"expected one array; found: {listing}.", "Name one with --key.")
+        remedy = "Name one with --key (data.settings.key in training)."
+        raise InputError(path, f"expected one array; found: {listing}.", remedy)
     if key.strip("/") not in shapes:
         raise InputError(path, f"has no array {key!r}; found: {listing}.", nearest(key, shapes))
     return key.strip("/")
@@ -216,7 +239,8 @@ def _chosen(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> 
 def _checked_layout(path: Path, values: Any, layout: str | None) -> str:
     shape = tuple(values.shape)
     found = f"an array of shape {shape} and dtype {values.dtype}"
-    choice = f"Give --layout with one letter per axis (N videos, T frames, H, W, C); plausible: {_plausible(shape)}."
+    meaning = f"one letter per axis (N videos, T frames, H, W, C); plausible: {_plausible(shape)}"
+    choice = f"Give --layout (data.settings.layout in training) with {meaning}."
     if layout is None:
         raise InputError(path, f"expected to be told what its axes are; found {found}.", choice)
     letters = layout.upper()

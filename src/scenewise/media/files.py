@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import tempfile
@@ -9,13 +10,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from scenewise.errors import InputError
+from scenewise.errors import InputError, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_LONGEST_NAME = 150  # bytes; file systems take 255, and hidden names beside it have more
+_LOCK, _UNLOCKED = "unable to lock file", "HDF5_USE_FILE_LOCKING=FALSE"  # HDF5's words, and what turns locks off
+_HELD = {errno.EAGAIN, errno.EACCES, errno.EBUSY}  # by another program
 
 
 def check_readable(path: Path) -> None:
@@ -39,6 +43,103 @@ def check_readable(path: Path) -> None:
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(path, "expected data; found an empty file (0 bytes).", "Copy or record it again.")
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return the bytes of a regular file that is not too large for what it should hold.
+
+    Args:
+        path: The file.
+        most: Largest size, bytes.
+
+    Raises:
+        InputError: As `check_readable`, or it is larger.
+    """
+    check_readable(path)
+    with reading(path, "a file that can be read", "Check the path."), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        content = b"" if size > most else file.read(size + (1 << 16))  # more than it tells: files of /proc tell nothing
+    if max(size, len(content)) > most:
+        problem = f"is larger than the {most >> 10} KiB that are read of such a file."
+        raise InputError(path, problem, "Check whether it is the right file.")
+    return content
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return the path of a file that a file in `folder` names; it must lie in that folder, links followed.
+
+    Raises:
+        InputError: It lies elsewhere.
+
+    Examples:
+        >>> inside(Path("data"), "00000.npy").as_posix()
+        'data/00000.npy'
+        >>> inside(Path("data"), "../../etc/passwd")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: data: names the file '../../etc/passwd', which lies outside of it. Get ... again.
+    """
+    path = folder / name
+    with reading(folder, "names of files in it", "Get or make the folder again."):
+        if not path.resolve().is_relative_to(folder.resolve()) or path.resolve() == folder.resolve():
+            problem = f"names the file {name[:80]!r}, which lies outside of it."
+            raise InputError(folder, problem, "Get or make the folder again.")
+    return path
+
+
+def is_below(name: str) -> bool:
+    """Return whether a path that a file names is one below the file's folder, as it is written; links are the user's.
+
+    Examples:
+        >>> is_below("data/00000.npy"), is_below("../00000.npy"), is_below("/data/00000.npy")
+        (True, False, False)
+    """
+    path = Path(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def check_name(subject: object, name: str) -> None:
+    """Check that a name can be that of one file or folder anywhere, and stays where it is put.
+
+    Args:
+        subject: What has the name, for the message.
+        name: The name.
+
+    Raises:
+        InputError: It cannot.
+
+    Examples:
+        >>> check_name("name", "clips of 8")
+        >>> check_name("name", "../../evil")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: name: '../../evil' cannot be the name of a folder. Use letters, digits, - and _.
+    """
+    printed = name.isprintable() and not {"/", "\\"} & set(name)
+    if not printed or name.strip(". ") == "" or len(name.encode()) > _LONGEST_NAME:
+        shown = name if len(name) <= 40 else f"{name[:37]}..."
+        raise InputError(subject, f"{shown!r} cannot be the name of a folder.", "Use letters, digits, - and _.")
+
+
+def check_writable(path: str | Path) -> None:
+    """Check, before any work, that a file can be written: its folder is there and takes files, and it is no folder.
+
+    Raises:
+        InputError: It cannot.
+
+    Examples:
+        >>> check_writable("scores.json")
+        >>> check_writable("nowhere/scores.json")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: ...nowhere: expected a folder; found none. Create it or choose another folder.
+    """
+    path = Path(path)
+    with writing(path):
+        if path.is_dir():
+            raise InputError(path, "is a folder; a file is to be written.", "Choose another name.")
+        with tempfile.TemporaryFile(prefix=f".{path.name[:80]}.", dir=path.absolute().parent):
+            pass
 
 
 @contextmanager
@@ -68,7 +169,18 @@ def reading(path: object, expected: str, remedy: str) -> Iterator[None]:
     except PermissionError as error:
         raise InputError(path, "may not be read by this user.", "Change its permissions.") from error
     except Exception as error:  # decoders raise every kind of error over bytes they do not know
+        if _LOCK in str(error):
+            raise _locked(path, error) from error
         raise InputError(path, f"expected {expected}; found: {describe(error)}.", remedy) from error
+
+
+def _locked(path: object, error: Exception) -> InputError:
+    """Return the error for an HDF5 file whose lock was not to be had."""
+    if getattr(error, "errno", None) in _HELD:
+        problem = "is locked: another program has it open."
+        return InputError(path, problem, f"Close that program, or set {_UNLOCKED} to read it as it is now.")
+    problem = "cannot be locked: its file system has no locks."
+    return InputError(path, problem, f"Set {_UNLOCKED} where nothing writes to it.")
 
 
 @contextmanager
@@ -84,6 +196,12 @@ def writing(path: str | Path) -> Iterator[None]:
         raise write_problem(path, error) from error
 
 
+def is_of_writing(error: OSError, folder: Path) -> bool:
+    """Return whether an error came from writing into a folder, and not from something that was read meanwhile."""
+    named = error.filename if isinstance(error.filename, str) else ""
+    return error.errno in _NO_SPACE or Path(named).is_relative_to(folder)
+
+
 def write_problem(path: str | Path, error: OSError) -> InputError:
     """Return the `InputError` for a write to `path` that failed with `error`."""
     folder = Path(path).absolute().parent
@@ -96,17 +214,20 @@ def write_problem(path: str | Path, error: OSError) -> InputError:
     return InputError(folder, f"{Path(path).name} cannot be written: {describe(error)}.", "Choose another folder.")
 
 
-def describe(error: BaseException) -> str:
-    """Return one line that says what a library complained about.
+def read_text(path: Path) -> str:
+    r"""Return a text file of whatever encoding, as people and cameras write them: by its byte order mark, else UTF-8.
+
+    Bytes that are none become a replacement sign, so that a comment in another encoding stops nothing.
 
     Examples:
-        >>> describe(OSError(errno.ENOSPC, "No space left on device"))
-        'No space left on device'
-        >>> describe(KeyError())  # an error without a text is called by its name
-        'KeyError'
+        >>> _ = Path("boxes.csv").write_bytes("1,1,0,0,9,9,1\r\n".encode("utf-16"))
+        >>> read_text(Path("boxes.csv"))
+        '1,1,0,0,9,9,1\n'
     """
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(str(text).split())[:200].rstrip(".")
+    content = path.read_bytes()
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if marked else "utf-8-sig", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @contextmanager

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from scenewise.errors import InputError
-from scenewise.media.files import check_readable, reading
-from scenewise.media.pixels import fit, to_rgb, to_uint8
+from scenewise.media.files import reading
+from scenewise.media.images import image_size, read_image
+from scenewise.media.pixels import UsedRange, fit
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+    import numpy as np
 
-_REMEDY = "Remove or replace it."
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
-_ORIENTATION = 274  # EXIF tag
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 class FolderReader(VideoReader):
     """Images of a folder, or a single image, as one video; see `VideoReader`.
 
-    16-bit images are scaled to 8 bits, grey becomes RGB, transparency is laid on black, EXIF rotation is applied. Of
-    an image file with several pages the first counts.
+    16-bit images are scaled to 8 bits, grey becomes RGB, transparency is laid on black, EXIF rotation is applied. Of a
+    file with several pictures the first counts, and `problems` says so; such a file alone is a `PicturesReader`.
 
     Args:
         path: A folder with images directly in it, or one image file.
@@ -46,11 +44,22 @@ class FolderReader(VideoReader):
         super().__init__(path, safe_name(path), size, selection, total=len(self._files))
 
     def _read(self) -> Iterator[MediaFrame]:
-        stop = self.selection.stop
+        used, stop = UsedRange(), self.selection.stop
+        left_out: list[int] = []  # pictures behind the first, of each file that has any
         for index in range(len(self._files))[self.selection.start : stop : self.selection.every]:
-            image = load_image(self._files[index])
-            _check_size(self._files[index], image.shape[:2], self._files[0], self.source_size)
-            yield MediaFrame(index, None, fit(image, self.selection))
+            file = self._files[index]
+            image = read_image(file)
+            _check_size(file, image.pixels.shape[:2], self._files[0], self.source_size)
+            if image.brightest is not None:
+                used.see(image.brightest, image.full)
+            if image.pictures > 1:
+                left_out.append(image.pictures - 1)
+            yield MediaFrame(index, None, fit(image.pixels, self.selection))
+        if left_out:
+            count = "1 file holds" if len(left_out) == 1 else f"{len(left_out)} files hold"
+            self.note(f"{count} several pictures, of which the first counts; {sum(left_out)} were left out.")
+        for problem in used.problems():
+            self.note(problem)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -81,7 +90,7 @@ def natural_order(paths: Sequence[Path]) -> list[Path]:
 
 
 def load_image(path: Path) -> np.ndarray:
-    """Read an image file of any mode, upright, as uint8 (H, W, 3).
+    """Read an image file of any mode, upright, as uint8 (H, W, 3); of several pictures the first, with a warning.
 
     Args:
         path: The file.
@@ -98,40 +107,18 @@ def load_image(path: Path) -> np.ndarray:
         >>> load_image(Path("grey.png")).tolist()
         [[[0, 0, 0], [128, 128, 128], [255, 255, 255]]]
     """
-    from PIL import Image, ImageOps
-
-    check_readable(path)
-    with reading(path, "an image", _REMEDY), Image.open(path) as file:
-        file.load()
-        return _rgb(ImageOps.exif_transpose(file), file.format, path)
-
-
-def _rgb(image: Any, kind: str | None, path: Path) -> np.ndarray:
-    if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PNG"):
-        deep = np.asarray(image).astype(np.uint32)
-        return to_rgb(((deep * 255 + 32767) // 65535).astype(np.uint8)[..., None])
-    if image.mode in ("I", "F"):
-        return to_rgb(to_uint8(np.asarray(image), path)[..., None])
-    if image.has_transparency_data:
-        return to_rgb(np.asarray(image.convert("RGBA")))
-    return np.asarray(image.convert("RGB"))
+    image = read_image(path)
+    if image.pictures > 1:  # once for each folder: Python shows the same warning once
+        message = f"{path.parent}: holds image files of several pictures, of which the first counts."
+        warnings.warn(message, stacklevel=2)
+    return image.pixels
 
 
 def _common_size(files: list[Path]) -> tuple[int, int]:
-    first = _header_size(files[0])
+    first = image_size(files[0])
     for file in files[1:]:
-        _check_size(file, _header_size(file), files[0], first)
+        _check_size(file, image_size(file), files[0], first)
     return first
-
-
-def _header_size(path: Path) -> tuple[int, int]:
-    """Return (H, W), upright, without decoding pixels."""
-    from PIL import Image
-
-    check_readable(path)
-    with reading(path, "an image", _REMEDY), Image.open(path) as file:
-        sideways = file.getexif().get(_ORIENTATION) in _SIDEWAYS
-        return (file.width, file.height) if sideways else (file.height, file.width)
 
 
 def _check_size(path: Path, found: tuple[int, ...], first: Path, expected: tuple[int, int]) -> None:

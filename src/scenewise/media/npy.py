@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -22,3 +25,20 @@ def read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(file)
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an npy file, the same bytes as of `np.save`, which cannot tell that a disk is full.
+
+    Raises:
+        OSError: As the operating system said it.
+    """
+    with path.open("wb") as file:
+        np.lib.format.write_array(_Stream(file), np.asanyarray(array), allow_pickle=False)
+
+
+class _Stream:
+    """A file of which NumPy knows only `write`; into others it writes past Python, and loses the reason of an error."""
+
+    def __init__(self, file: Any) -> None:
+        self.write = file.write

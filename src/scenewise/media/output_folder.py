@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenewise.errors import InputError
-from scenewise.media.files import write_problem
+from scenewise.media.files import is_of_writing, write_problem
+from scenewise.media.locks import BusyError, FolderLock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
+
+
+_LONGEST_PREFIX = 80  # bytes
+_FILLED: set[Path] = set()  # folders that this process fills, and has locked: no other process begins anything in them
 
 
 class OutputFolder:
     """A folder that is filled under a hidden name beside its place and takes its name on `commit`.
 
-    As a context manager it removes what was not committed, and the folders made on the way there.
+    As a context manager it removes what was not committed, and the folders made on the way there; a disk that is full
+    meanwhile is told as such. What a process that was killed left hidden beside it is removed when the next one begins.
 
     Args:
         target: The folder.
         overwrite: Replace a folder that holds files.
 
     Raises:
-        InputError: The folder is taken or cannot be made.
+        InputError: The folder is taken, is being written by another process, or cannot be made.
 
     Examples:
         >>> with OutputFolder(Path("out")) as folder:
@@ -39,29 +49,38 @@ class OutputFolder:
 
     def __init__(self, target: Path, overwrite: bool = False) -> None:
         self.target = target.absolute()
-        check_free(self.target, overwrite)
+        self._overwrite = overwrite
         self._made: list[Path] = []
+        self._lock: FolderLock | None = None
         try:
+            check_free(self.target, overwrite)
             self._make_parents()
-            self.path = Path(
-                tempfile.mkdtemp(prefix=f".{self.target.name[:80]}.", suffix=".part", dir=self.target.parent)
-            )
+            with self._turn():
+                self._sweep()
+                check_free(self.target, overwrite)
+                self.path = Path(tempfile.mkdtemp(prefix=self._prefix, suffix=".part", dir=self.target.parent))
+                self._lock = FolderLock(self.path)
+            _FILLED.add(self.path)
             self.path.chmod(0o755)
-        except OSError as error:
+        except BaseException as error:
             self._unmake()
-            raise _problem(self.target, error) from error
+            if isinstance(error, OSError):
+                raise _problem(self.target, error) from error
+            raise
 
     def commit(self) -> Path:
         """Give the folder its name, in place of an older one.
 
         Raises:
-            InputError: It cannot be renamed.
+            InputError: It cannot be renamed, or something else has taken the name meanwhile.
         """
         try:
             older = self.path.with_suffix(".old")
-            if self.target.is_dir() and any(self.target.iterdir()):
-                self.target.rename(older)
-            self.path.rename(self.target)
+            with self._turn():
+                check_free(self.target, self._overwrite)
+                if self.target.is_dir() and any(self.target.iterdir()):
+                    self.target.rename(older)
+                self.path.rename(self.target)
             shutil.rmtree(older, ignore_errors=True)
         except OSError as error:
             raise _problem(self.target, error) from error
@@ -75,7 +94,47 @@ class OutputFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+        _FILLED.discard(self.path)
+        if self._lock is not None:
+            self._lock.release()
         self._unmake()
+        if isinstance(error, OSError) and is_of_writing(error, self.path):
+            raise write_problem(self.target, error) from error
+
+    def _turn(self) -> AbstractContextManager[object]:
+        """Let one process after the other look at what stands beside the target and change it."""
+        if self.target.parent in _FILLED:
+            return nullcontext()
+        try:
+            return FolderLock(self.target.parent, seconds=1.0)
+        except BusyError:  # held for longer than any of this takes: by something else, such as a training run
+            return nullcontext()
+
+    @property
+    def _prefix(self) -> str:
+        """What names of hidden folders for this target begin with; long names end in a hash."""
+        name = self.target.name
+        if len(os.fsencode(name)) > _LONGEST_PREFIX:
+            name = f"{name[:20]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
+        return f".{name}."
+
+    def _sweep(self) -> None:
+        """Remove hidden folders of processes that are gone, and put back an older result that one had moved away.
+
+        Raises:
+            InputError: One is being filled right now.
+        """
+        pattern = re.compile(rf"{re.escape(self._prefix)}[a-z0-9_]{{8}}\.(part|old)")
+        for path in [path for path in self.target.parent.iterdir() if pattern.fullmatch(path.name) and path.is_dir()]:
+            try:
+                with FolderLock(path) as lock:
+                    if path.suffix == ".old" and not self.target.exists():
+                        path.rename(self.target)
+                    elif lock.real:
+                        shutil.rmtree(path, ignore_errors=True)
+            except BusyError:
+                remedy = "Wait for it, or choose another folder."
+                raise InputError(self.target, "is being written by another process.", remedy) from None
 
     def _make_parents(self) -> None:
         missing = [p for p in self.target.parents if not p.exists()]

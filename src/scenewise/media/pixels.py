@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,44 @@ if TYPE_CHECKING:
     from scenewise.media.reader import Selection
 
 _SLACK = 1e-3  # rounding of half floats; beyond it a value is wrong, not imprecise
+
+
+_LEAST_USED = 0.26  # of the range of deep values; up to it they are of 14 bits or fewer
+
+
+class UsedRange:
+    """How much of their range the values of a video's images use, where they are stored in more than 8 bits.
+
+    Cameras of 10, 12 or 14 bits leave the upper bits of 16 empty, and images of theirs come out nearly black.
+
+    Examples:
+        >>> used = UsedRange()
+        >>> used.see(400, 65535)
+        >>> used.see(3900, 65535)
+        >>> used.problems()
+        ['is dark: the brightest value is 3900 of 65535, as of 12 bits stored in 16; multiply by 16 before storing.']
+    """
+
+    def __init__(self) -> None:
+        self._brightest = 0.0
+        self._full = 65535
+
+    def see(self, brightest: int, full: int) -> None:
+        """Note the brightest value of an image, and the largest there can be."""
+        if brightest / full >= self._brightest:
+            self._brightest, self._full = brightest / full, full
+
+    def problems(self) -> list[str]:
+        """Return what is to be said of values that leave most of their range empty."""
+        if not 0 < self._brightest < _LEAST_USED:
+            return []
+        used = math.log2(self._brightest * 65536)
+        bits = next((bits for bits in (8, 10, 12) if used < bits + 0.05), 14)  # what cameras have; 0.05 is rounding
+        value = round(self._brightest * self._full)
+        return [
+            f"is dark: the brightest value is {value} of {self._full}, as of {bits} bits stored in 16; multiply by "
+            f"{1 << 16 - bits} before storing."
+        ]
 
 
 def to_uint8(values: np.ndarray, subject: object) -> np.ndarray:

@@ -6,6 +6,7 @@ import re
 import warnings
 import weakref
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ class Selection:
         start: First frame.
         stop: One past the last frame, or None for the end.
         channels: 3 for RGB, 1 for luma.
+        stream: Which video of a file that holds several, from 0; the default or else the largest one where None.
 
     Examples:
         >>> Selection(every=0)
@@ -62,6 +64,7 @@ class Selection:
     start: int = 0
     stop: int | None = None
     channels: int = 3
+    stream: int | None = None
 
     def __post_init__(self) -> None:
         """Check every value; raises InputError."""
@@ -69,6 +72,7 @@ class Selection:
         _check("start", self.start >= 0, self.start, "at least 0")
         _check("stop", self.stop is None or self.stop > self.start, self.stop, f"above start ({self.start})")
         _check("channels", self.channels in (1, 3), self.channels, "1 or 3")
+        _check("stream", self.stream is None or self.stream >= 0, self.stream, "at least 0")
         if self.size is not None:
             valid = len(self.size) == 2 and all(1 <= side <= _LARGEST_SIDE for side in self.size)
             _check("size", valid, self.size, f"height and width between 1 and {_LARGEST_SIDE}")
@@ -155,6 +159,7 @@ class VideoReader(ABC):
         frame_rate: Frames per second of the frames yielded (the file's rate over `every`), or None where unknown.
         length_hint: Expected number of frames, or None; headers err, so only the end of the iteration is the truth.
         problems: What was wrong with the file so far, where frames could be had all the same.
+        choices: What a user had to choose to read it besides the selection: `layout`, `key`, `stream`.
 
     Raises:
         InputError: The crop reaches outside the frame.
@@ -178,6 +183,7 @@ class VideoReader(ABC):
         self.frame_rate = frame_rate / selection.every if frame_rate else None
         self.length_hint = selection.count(total)
         self.problems: list[str] = []
+        self.choices: dict[str, str | int] = {} if selection.stream is None else {"stream": selection.stream}
         self._running: weakref.WeakSet[Generator[MediaFrame, None, None]] = weakref.WeakSet()
 
     def __iter__(self) -> Iterator[MediaFrame]:
@@ -214,6 +220,53 @@ class VideoReader(ABC):
         for iteration in list(self._running):
             iteration.close()
 
+    def frame_count(self) -> int:
+        """Return how many frames an iteration yields, whatever a header says; some of the file may be read for it.
+
+        Raises:
+            InputError: The file cannot be read.
+        """
+        return self.length_hint if self.length_hint is not None else sum(1 for _ in self)
+
+    def part(self, first: int, count: int, size: tuple[int, int] | None = None) -> VideoReader:
+        """Return a reader of some of its frames.
+
+        Args:
+            first: The first of them, counted among the frames this reader yields.
+            count: How many; fewer where the video ends before.
+            size: (H, W) of the images, as this reader's where None.
+
+        Examples:
+            >>> from scenewise.media import read_video
+            >>> np.save("clip.npy", np.zeros((20, 4, 4, 3), np.uint8))
+            >>> [frame.index for frame in read_video("clip.npy", layout="THWC", start=3, every=2).part(2, 3)]
+            [7, 9, 11]
+        """
+        whole, start = self.selection, self.selection.start + first * self.selection.every
+        stop = start + count * whole.every
+        other = self._with(
+            replace(
+                whole, size=size or whole.size, start=start, stop=stop if whole.stop is None else min(stop, whole.stop)
+            )
+        )
+        other.length_hint = count if self.length_hint is None else max(0, min(count, self.length_hint - first))
+        return other
+
+    def cropped(self, crop: tuple[int, int, int, int]) -> VideoReader:
+        """Return a reader of a part (top, left, height, width) of the source's frames, whatever part this one shows.
+
+        Raises:
+            InputError: The crop reaches outside the frame.
+        """
+        return self._with(replace(self.selection, crop=crop))
+
+    def _with(self, selection: Selection) -> VideoReader:
+        """Return a reader of the same video with another selection; its number of frames is left as it was."""
+        other = copy(self)
+        other.selection, other.crop, other.problems = selection, selection.crop, []
+        other.size = selection.within(self.source_size, self.path)
+        return other
+
     @abstractmethod
     def _read(self) -> Iterator[MediaFrame]:
         """Yield the selected frames, RGB, cropped and scaled."""
@@ -228,7 +281,8 @@ class VideoReader(ABC):
             problem = f"expected a frame at index {first}; the file ends before it." if first else "holds no frame."
             raise InputError(self.path, problem, "Give a smaller start." if first else "Copy or record it again.")
 
-    def _note(self, problem: str) -> None:
+    def note(self, problem: str) -> None:
+        """Add to `problems`, with a warning, what has not been said yet."""
         if problem not in self.problems:
             self.problems.append(problem)
             warnings.warn(f"{self.path}: {problem}", stacklevel=2)
@@ -244,7 +298,7 @@ def safe_name(path: Path) -> str:
     """
     path = path.absolute()
     name = path.stem if path.is_file() else path.resolve().name
-    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:80] or "video"
+    return re.sub(r"[^\w.-]+", "_", name).strip("._").lstrip("-")[:80] or "video"
 
 
 def _check(option: str, valid: bool, found: object, expected: str) -> None:

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from scenewise.errors import InputError
 from scenewise.media.arrays import ARRAY_ENDINGS, open_arrays
+from scenewise.media.content import advice
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import IMAGE_ENDINGS, FolderReader, image_files, natural_order
+from scenewise.media.pictures import open_image
 from scenewise.media.reader import Selection
 from scenewise.media.video import VIDEO_ENDINGS, VideoFileReader
 
 if TYPE_CHECKING:
     from scenewise.media.reader import VideoReader
+
+_ANIMATION_ENDING = ".apng"
 
 
 def read_video(
@@ -27,12 +31,13 @@ def read_video(
     layout: str | None = None,
     key: str | None = None,
     channels: int = 3,
+    stream: int | None = None,
 ) -> VideoReader:
     """Open one video: a video file, a folder of images, an image, or an array file.
 
     Args:
         path: An mp4, m4v, mov, mkv, webm, avi or gif file; a folder of png, jpg, bmp, tif or webp images, or one such
-            image; an npy, npz or h5 file.
+            image, of which an animation or a stack is a video of all its pictures; an npy, npz or h5 file.
         size: (H, W) of the frames yielded, in pixels, scaled by area; one number means a square; None keeps them.
         crop: (top, left, height, width) in source pixels as displayed, cut out before scaling.
         every: Take each `every`-th frame.
@@ -41,6 +46,7 @@ def read_video(
         layout: Axes of an array file, such as "NTHWC", "TNHWC" or "THW"; never guessed.
         key: Name of the array in an npz or h5 file with several.
         channels: 3 for RGB, 1 for luma.
+        stream: Which video of a video file that holds several, from 0; the default or else the largest one where None.
 
     Returns:
         A lazy reader whose first frame has been checked where that is cheap.
@@ -59,7 +65,16 @@ def read_video(
         scenewise.errors.InputError: clip.npy: expected to be told what its axes are; found an array of ...
     """
     readers = read_videos(
-        path, size=size, crop=crop, every=every, start=start, stop=stop, layout=layout, key=key, channels=channels
+        path,
+        size=size,
+        crop=crop,
+        every=every,
+        start=start,
+        stop=stop,
+        layout=layout,
+        key=key,
+        channels=channels,
+        stream=stream,
     )
     if len(readers) != 1:
         raise InputError(path, f"expected one video; found {len(readers)}.", "Use read_videos, or give one of them.")
@@ -77,6 +92,7 @@ def read_videos(
     layout: str | None = None,
     key: str | None = None,
     channels: int = 3,
+    stream: int | None = None,
 ) -> list[VideoReader]:
     """Open everything a path holds: as `read_video`, and all N videos of an array file, or all videos in a folder.
 
@@ -90,6 +106,7 @@ def read_videos(
         layout: Axes of an array file.
         key: Name of the array in an npz or h5 file.
         channels: 3 for RGB, 1 for luma.
+        stream: Which video of a video file.
 
     Returns:
         At least one reader, in natural order of the names.
@@ -98,28 +115,41 @@ def read_videos(
         InputError: There is no video, or something about it or the options is wrong.
     """
     path = Path(path)
-    selection = Selection((size, size) if isinstance(size, int) else size, crop, every, start, stop, channels)
+    selection = Selection((size, size) if isinstance(size, int) else size, crop, every, start, stop, channels, stream)
     ending = path.suffix.lower()
     with reading(path, "a path that can be looked at", "Check the path."):
         is_folder = path.is_dir()
     if is_folder:
         return _folder(path, selection)
-    if ending in ARRAY_ENDINGS:
-        return list(open_arrays(path, layout, key, selection))
     if ending in VIDEO_ENDINGS:
         return [VideoFileReader(path, selection)]
-    if ending in IMAGE_ENDINGS:
-        return [FolderReader(path, selection)]
+    _refuse_stream(path, selection)
+    if ending in ARRAY_ENDINGS:
+        return list(open_arrays(path, layout, key, selection))
+    if ending in (*IMAGE_ENDINGS, _ANIMATION_ENDING):
+        return [open_image(path, selection)]
     check_readable(path)
     known = ", ".join((*VIDEO_ENDINGS, *IMAGE_ENDINGS, *ARRAY_ENDINGS))
-    raise InputError(path, f"expected a folder or a file ending in {known}; found {ending or 'none'!r}.", "Convert it.")
+    kind, remedy = advice(path, "Convert it.")
+    found = f"{ending or 'none'!r}{f', {kind}' if kind else ''}"
+    raise InputError(path, f"expected a folder or a file ending in {known}; found {found}.", remedy)
+
+
+def _refuse_stream(path: Path, selection: Selection) -> None:
+    if selection.stream is not None:
+        raise InputError("stream", f"can be chosen in a video file; {path.name} is none.", "Leave it out.")
 
 
 def _folder(path: Path, selection: Selection) -> list[VideoReader]:
-    if image_files(path):
-        return [FolderReader(path, selection)]
     with reading(path, "a folder that can be listed", "Change its permissions."):
         inside = natural_order([p for p in path.iterdir() if not p.name.startswith(".")])
+    if image_files(path):
+        _refuse_stream(path, selection)
+        reader = FolderReader(path, selection)
+        videos = sum(item.suffix.lower() in VIDEO_ENDINGS for item in inside)
+        if videos:
+            reader.note(f"holds images and {videos} video files, which are left out; give them by name to read them.")
+        return [reader]
     readers: list[VideoReader] = []
     for item in inside:
         if item.is_dir() and image_files(item):

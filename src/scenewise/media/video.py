@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from heapq import heappop, heappush
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
+from scenewise.media.completeness import breaks_off
+from scenewise.media.container import EXPECTED, REMEDY, OpenVideo, codec_name, more_layers, open_video, turns_of
 from scenewise.media.files import check_readable, describe, reading
+from scenewise.media.hdr import REFERENCE_WHITE, TRANSFERS, UNDONE_BY_NOBODY, ToneMap
+from scenewise.media.pixels import UsedRange
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, safe_name
 
 if TYPE_CHECKING:
@@ -20,24 +25,15 @@ if TYPE_CHECKING:
 
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif")
 
-# A playlist posing as a video must not make us read other files or the network.
-_OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,avi,gif"}
-_EXPECTED = "an mp4, mov, mkv, webm, avi or gif video"
-_REMEDY = "Check that it plays, or convert it to mp4."
-_LARGEST_FRAME = 1 << 27  # pixels; a corrupt header can claim any size
-
 _TICK = Fraction(1, 1000)  # the graph must be given some time base; timestamps are read from the frames
-
-# Signs of the display matrix's numbers 0, 1, 3, 4 to the filters that carry it out.
-_TURNS = {
-    (0, 1, -1, 0): ("transpose=clock",),
-    (-1, 0, 0, -1): ("hflip", "vflip"),
-    (0, -1, 1, 0): ("transpose=cclock",),
-    (-1, 0, 0, 1): ("hflip",),
-    (1, 0, 0, -1): ("vflip",),
-    (0, 1, 1, 0): ("transpose=cclock_flip",),
-    (0, -1, -1, 0): ("transpose=clock_flip",),
-}
+_BT2020_NC, _UNSPECIFIED = 9, 2  # matrices of YUV in ITU-T H.273
+_JITTER = 4  # frames by which time stamps may fall back by mistake; by more, something else begins there
+_LEAST_RISE = 0.001  # seconds
+_HIGHLIGHT = 1.1  # of white; what is no brighter may be rounding of the codec
+_FRAME_BY_FRAME = {"h264", "hevc", "vp8", "vp9", "av1", "mjpeg", "png", "ffv1", "gif", "prores", "qtrle", "rawvideo"}
+"""Codecs of which each packet gives one frame where they are not interlaced: packets count as frames."""
+_REORDERED = {"h264", "hevc"}
+"""Codecs of which each packet has a frame, but not in the order in which frames are shown."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +46,9 @@ class _Probe:
     first_pts: int | None
     frame_rate: float | None
     total: int | None
+    tone_map: ToneMap | None
+    interlaced: bool
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,9 @@ class _Jump:
 class VideoFileReader(VideoReader):
     """Frames of a video file; see `VideoReader`.
 
-    Rotation and mirroring in the metadata are applied, transparency is laid on black, timestamps are the file's own.
-    A file that breaks off gives the frames there are, with a warning and an entry in `problems`.
+    Rotation and mirroring in the metadata are applied, transparency is laid on black, HDR is brought to BT.709,
+    timestamps are the file's own as far as they rise. A file that breaks off gives the frames there are, with a warning
+    and an entry in `problems`, and so does one that holds more than is read of it.
 
     Args:
         path: The file.
@@ -76,28 +76,44 @@ class VideoFileReader(VideoReader):
 
     def __init__(self, path: Path, selection: Selection) -> None:
         check_readable(path)
-        self._probe = _probe(path)
+        self._probe = _probe(path, selection.stream)
         size, rate, total = self._probe.size, self._probe.frame_rate, self._probe.total
         super().__init__(path, safe_name(path), size, selection, rate, total)
+        for note in self._probe.notes:
+            self.note(note)
+
+    def frame_count(self) -> int:
+        """Return how many frames of the selection there are.
+
+        Packets are counted, which is quick; frames are decoded only where the two may differ in number.
+        """
+        with reading(self.path, EXPECTED, REMEDY):
+            video = open_video(self.path, self.selection.stream)
+            with video.container:
+                decoding = _Decoding(video)
+                packets = sum(1 for packet in decoding.packets() if packet is not None and not packet.is_discard)
+                name = codec_name(video.stream)
+        alike = name in _FRAME_BY_FRAME and not self._probe.interlaced and not decoding.error
+        total = packets if alike and not self._breaks_off(decoding) else sum(1 for _ in self._decoded(None))
+        return len(range(total)[self.selection.start : self.selection.stop : self.selection.every])
 
     def _read(self) -> Iterator[MediaFrame]:
-        convert = _Converter(self._probe.turns, self.selection, self.size)
+        convert = _Converter(self._probe, self.selection, self.size)
+        clock = _Clock(self._probe)
         for index, frame in self._numbered():
             if self.selection.ends_at(index):
-                return
+                break
+            time_s = clock(frame, index)
             if self.selection.takes(index):
-                yield MediaFrame(index, self._time(frame), self._image(convert, frame, index))
+                yield MediaFrame(index, time_s, self._image(convert, frame, index))
+        for problem in (*convert.problems(), *clock.problems()):
+            self.note(problem)
 
     def _image(self, convert: _Converter, frame: Any, index: int) -> np.ndarray:
         where = f"{self.path}, frame {index}"
         self.selection.within(_turned((frame.height, frame.width), self._probe.turns), where)
-        with reading(where, "pixels that can be converted to RGB", _REMEDY):
+        with reading(where, "pixels that can be converted to RGB", REMEDY):
             return convert(frame)
-
-    def _time(self, frame: Any) -> float | None:
-        if frame.pts is None or self._probe.first_pts is None:
-            return None
-        return float((frame.pts - self._probe.first_pts) * self._probe.time_base)
 
     def _numbered(self) -> Iterator[tuple[int, Any]]:
         """Number the frames: from `start` after a seek where that is safe, else from 0."""
@@ -123,89 +139,230 @@ class VideoFileReader(VideoReader):
     def _jump(self) -> _Jump | None:
         if self.selection.start == 0 or self._probe.first_pts is None:
             return None
-        with reading(self.path, _EXPECTED, _REMEDY):
-            container, stream = _open(self.path)
-            with container:
-                return _jump_to(stream, self.selection.start, self._probe.first_pts)
+        with reading(self.path, EXPECTED, REMEDY):
+            video = open_video(self.path, self.selection.stream)
+            with video.container:
+                return _jump_to(video.stream, self.selection.start, self._probe.first_pts)
 
     def _decoded(self, jump: _Jump | None) -> Iterator[Any]:
-        with reading(self.path, _EXPECTED, _REMEDY):
-            container, stream = _open(self.path)
-        with container:
+        with reading(self.path, EXPECTED, REMEDY):
+            video = open_video(self.path, self.selection.stream)
+        with video.container:
             if jump is not None:
-                with reading(self.path, "a video that can be sought", _REMEDY):
-                    container.seek(jump.timestamp, stream=stream)
-            decoding = _Decoding(container, stream)
+                with reading(self.path, "a video that can be sought", REMEDY):
+                    video.container.seek(jump.timestamp, stream=video.stream)
+            decoding = _Decoding(video)
             yield from decoding
             self._note_problems(decoding, sought=jump is not None)
 
     def _note_problems(self, decoding: _Decoding, sought: bool) -> None:
-        expected = decoding.announced - decoding.discarded
-        missing = not sought and 0 < decoding.count < expected
-        if missing or decoding.error:
-            read = f"{decoding.count} of {expected} frames" if missing else "the frames there are"
-            reason = f" ({decoding.error})" if decoding.error else ""
-            self._note(f"is cut off or damaged{reason}; {read} could be read.")
+        cut = decoding.count > 0 and self._breaks_off(decoding, sought)
+        if not cut and not decoding.error:
+            return
+        listed = decoding.indexed >= decoding.packet_count
+        expected = decoding.expected if listed else self._probe.total or 0
+        read = "the frames there are"
+        if not sought:
+            missing = f" of {'' if listed else 'about '}{expected}" if expected > decoding.count else ""
+            read = f"{decoding.count}{missing} frames"
+        reason = f" ({decoding.error})" if decoding.error else ""
+        self.note(f"is cut off or damaged{reason}; {read} could be read.")
+
+    def _breaks_off(self, decoding: _Decoding, sought: bool = False) -> bool:
+        """Return whether frames are missing at the end: those that an index lists, or a part of the file itself."""
+        if decoding.indexed and not sought and decoding.packet_count < decoding.indexed:
+            return True
+        container = decoding.video.container.format.name
+        return not decoding.reached_the_last and breaks_off(self.path, container)
 
 
 class _Decoding:
-    """All frames of a stream that can be decoded; broken packets are passed over and remembered in `error`."""
+    """All frames of a stream that can be decoded; broken packets are passed over and remembered in `error`.
 
-    def __init__(self, container: Any, stream: Any) -> None:
-        self._container, self._stream = container, stream
-        self.announced: int = stream.frames
+    Attributes:
+        error: What a decoder said last.
+        count: Frames so far.
+        packet_count: Packets so far, those included that are not to be shown.
+        discarded: Packets that are not to be shown.
+        layers: Whether the first packet holds pictures of more layers than the one that is read.
+    """
+
+    def __init__(self, video: OpenVideo) -> None:
+        self.video = video
+        self._is_avi = video.container.format.name == "avi"
+        self._reorders = codec_name(video.stream) in _REORDERED
+        self._slots: list[int] = []  # of packets whose frames have not come yet
         self.error = ""
         self.count = 0
+        self.packet_count = 0
         self.discarded = 0
+        self.layers = False
+        self._last_dts: int | None = None
+        self._avi_index = _entries(video.stream) if self._is_avi else 0
+
+    @property
+    def indexed(self) -> int:
+        """Packets that the file's index lists, 0 where it has none of every packet."""
+        if "mp4" in self.video.container.format.name:
+            return _entries(self.video.stream)  # of a file in fragments it grows as they are read
+        return self._avi_index
+
+    @property
+    def expected(self) -> int:
+        """Frames that the index lists and that are to be shown."""
+        return self.indexed - self.discarded
+
+    @property
+    def reached_the_last(self) -> bool:
+        """Whether the packet of an AVI was read that is the last by the number of frames in its head."""
+        last, frames = self._last_dts, self.video.stream.frames
+        return self._is_avi and last is not None and 0 < frames <= last + 1
 
     def __iter__(self) -> Iterator[Any]:
-        for packet in self._packets():
-            self.discarded += bool(packet is not None and packet.is_discard)
+        for packet in self.packets():
             try:
-                frames = self._stream.decode(packet)
+                frames = self.video.decoder.decode(packet)
             except Exception as error:  # one broken packet does not end the video
                 self.error = describe(error)
                 continue
             self.count += len(frames)
-            yield from frames
+            for frame in frames:
+                self._stamp(frame)
+                yield frame
 
-    def _packets(self) -> Iterator[Any]:
+    def _stamp(self, frame: Any) -> None:
+        """Give a frame its time stamp where the container has none of its own; what FFmpeg makes up may run back.
+
+        A packet of an AVI has a place in the order of decoding. Frames come in the order in which they are shown, so
+        that each takes the first place that is left; but MPEG-4 has packets without a frame, so that there a frame
+        takes the place of the packet with which it came.
+        """
+        if self._is_avi:
+            frame.pts = heappop(self._slots) if self._reorders and self._slots else frame.dts
+        elif frame.pts is None:
+            frame.pts = frame.dts
+
+    def packets(self) -> Iterator[Any]:
         """Yield packets up to the end of what can be read, then None, which flushes the decoder."""
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in self.video.container.demux(self.video.stream):
                 if packet.size:
+                    self._count(packet)
                     yield packet
         except Exception as error:  # nothing after this can be found; what came before is good
             self.error = describe(error)
         yield None
 
+    def _count(self, packet: Any) -> None:
+        if not self.packet_count:
+            self.layers = more_layers(self.video.stream, packet)
+        self.packet_count += 1
+        self.discarded += bool(packet.is_discard)
+        self._last_dts = packet.dts
+        if self._is_avi and self._reorders and packet.dts is not None:
+            heappush(self._slots, packet.dts)
+
+
+def _entries(stream: Any) -> int:
+    return len(getattr(stream, "index_entries", None) or ())
+
+
+class _Clock:
+    """Times of frames in seconds after the first one, which rise strictly.
+
+    A frame's own time stamp counts. Where it has none, it comes a frame's length after the frame before; where time
+    stamps fall back, as where recordings were put together, those after follow from there.
+    """
+
+    def __init__(self, probe: _Probe) -> None:
+        self._probe = probe
+        self._step = 1 / probe.frame_rate if probe.frame_rate else 1 / 25
+        self._last: float | None = None
+        self._shift = 0.0
+        self._fallen = 0
+
+    def __call__(self, frame: Any, index: int) -> float | None:
+        """Return the time of a frame; frames are given in order."""
+        first, stamp = self._probe.first_pts, frame.pts
+        if first is None:
+            return None
+        if stamp is None:
+            return self._next(index)
+        time_s = float((stamp - first) * self._probe.time_base) + self._shift
+        if self._last is not None and time_s <= self._last:
+            self._fallen += 1
+            begun_anew = self._last - time_s > _JITTER * self._step
+            rise = self._step if begun_anew else _LEAST_RISE
+            self._shift += self._last + rise - time_s if begun_anew else 0
+            time_s = self._last + rise
+        self._last = time_s
+        return time_s
+
+    def problems(self) -> list[str]:
+        """Return what was wrong with the time stamps."""
+        if not self._fallen:
+            return []
+        times = "once" if self._fallen == 1 else f"{self._fallen} times"
+        return [f"has time stamps that do not rise ({times}); times go on from the frame before."]
+
+    def _next(self, index: int) -> float:
+        self._last = index * self._step if self._last is None else self._last + self._step
+        return self._last
+
 
 class _Converter:
     """Frame to uint8 (H, W, 3) by a filter graph, rebuilt only where the frames' size or format changes."""
 
-    def __init__(self, turns: tuple[str, ...], selection: Selection, size: tuple[int, int]) -> None:
-        self._filters = list(turns)
+    def __init__(self, probe: _Probe, selection: Selection, size: tuple[int, int]) -> None:
+        self._tone_map = probe.tone_map
+        self._filters = list(probe.turns)
         if selection.crop is not None:
             top, left, height, width = selection.crop
             self._filters.append(f"crop={width}:{height}:{left}:{top}:exact=1")
         self._size = size
         self._kind: tuple[Any, ...] = ()
         self._graph: Any = None
+        self._range: UsedRange | None = None
+        self._light = 0.0
 
     def __call__(self, frame: Any) -> np.ndarray:
         kind = (frame.width, frame.height, frame.format.name)
         if kind != self._kind:
             self._graph, self._kind = self._build(frame), kind
         self._graph.vpush(frame)
-        return self._graph.vpull().to_ndarray()  # type: ignore[no-any-return]
+        image: np.ndarray = self._graph.vpull().to_ndarray()
+        if self._tone_map is not None:
+            image, light = self._tone_map(image)
+            self._light = max(self._light, light)
+        elif self._range is not None:
+            self._range.see(int(image.max()), 255)
+        return image
+
+    def problems(self) -> list[str]:
+        """Return what of the frames' values could not be shown, or is shown too dark."""
+        problems = [] if self._range is None else self._range.problems()
+        if self._tone_map is not None and self._light > _HIGHLIGHT * REFERENCE_WHITE:
+            problems.append(
+                f"is HDR ({TRANSFERS[self._tone_map.transfer]}), read as BT.709: highlights of up to "
+                f"{self._light:.0f} cd/m2 became as bright as white, which is {REFERENCE_WHITE:.0f}."
+            )
+        return problems
 
     def _build(self, frame: Any) -> Any:
         from av.filter import Graph
 
         filters = list(self._filters)
-        if any(component.is_alpha for component in frame.format.components):
+        components = frame.format.components
+        if any(component.is_alpha for component in components):
             filters += ["format=gbrap16", "premultiply=inplace=1"]  # lays it on black; in 8 bits opaque is off by one
-        filters += [f"scale={self._size[1]}:{self._size[0]}:flags=area", "format=rgb24"]
+        scale = f"scale={self._size[1]}:{self._size[0]}:flags=area"
+        if self._tone_map is None:
+            filters += [scale, "format=rgb24"]
+            if max(component.bits for component in components) == 16:
+                self._range = self._range or UsedRange()
+        else:
+            matrix = ":in_color_matrix=bt2020" if frame.colorspace == _UNSPECIFIED else ""
+            filters += [scale + matrix, "format=rgb48le"]
         graph = Graph()
         nodes = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format.name, time_base=_TICK)]
         for text in filters:
@@ -216,63 +373,68 @@ class _Converter:
         return graph
 
 
-def _open(path: Path) -> tuple[Any, Any]:
-    """Return the open container and its first real video stream."""
-    import av
-
-    container = av.open(f"file:{path.absolute()}", options=_OPEN_OPTIONS)
-    try:
-        return container, _video_stream(container, path)
-    except BaseException:
-        container.close()
-        raise
-
-
-def _video_stream(container: Any, path: Path) -> Any:
-    from av.stream import Disposition
-
-    for stream in container.streams.video:
-        if stream.disposition & Disposition.attached_pic:
-            continue
-        if stream.codec_context is None:
-            raise InputError(path, "its video codec is not known here.", "Convert it to H.264 in mp4.")
-        if stream.width * stream.height > _LARGEST_FRAME:
-            found = f"{stream.width}x{stream.height}"
-            raise InputError(path, f"expected at most {_LARGEST_FRAME} pixels per frame; found {found}.", _REMEDY)
-        return stream
-    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-    raise InputError(path, f"expected a video stream; found {kinds}.", "Give a file with moving pictures.")
-
-
-def _probe(path: Path) -> _Probe:
-    with reading(path, _EXPECTED, _REMEDY):
-        container, stream = _open(path)
-        with container:
-            decoding = _Decoding(container, stream)
+def _probe(path: Path, number: int | None) -> _Probe:
+    with reading(path, EXPECTED, REMEDY):
+        video = open_video(path, number)
+        with video.container:
+            decoding, stream = _Decoding(video), video.stream
             frame = next(iter(decoding), None)
             if frame is None:
                 reason = f" ({decoding.error})" if decoding.error else ""
-                raise InputError(path, f"holds no frame that can be decoded{reason}.", _REMEDY)
-            turns = _turns(frame)
+                raise InputError(path, f"holds no frame that can be decoded{reason}.", REMEDY)
+            turns = turns_of(frame)
             rate = float(stream.average_rate or stream.guessed_rate or 0) or None
-            size = _turned((frame.height, frame.width), turns)
-            return _Probe(size, turns, stream.time_base, frame.pts, rate, _total(stream, rate))
+            tone_map, notes = _colours(frame, stream)
+            if decoding.layers:
+                notes.append("holds pictures in a second layer, transparency or a second view, which are left out.")
+            return _Probe(
+                size=_turned((frame.height, frame.width), turns),
+                turns=turns,
+                time_base=stream.time_base,
+                first_pts=frame.pts,
+                frame_rate=rate,
+                total=_total(stream, rate),
+                tone_map=tone_map,
+                interlaced=frame.interlaced_frame,
+                notes=(*video.notes, *notes),
+            )
+
+
+def _colours(frame: Any, stream: Any) -> tuple[ToneMap | None, list[str]]:
+    """Return how frames become BT.709, None where they are as good as that, and what is wrong with their colours."""
+    told = [
+        [int(getattr(teller, name, None) or 0) for teller in (frame, stream.codec_context)]
+        for name in ("color_trc", "color_primaries")
+    ]
+    transfer, primaries = (next((n for n in numbers if n not in (0, _UNSPECIFIED)), _UNSPECIFIED) for numbers in told)
+    if transfer in TRANSFERS:
+        return ToneMap(transfer, primaries), []
+    if transfer in UNDONE_BY_NOBODY:
+        kind = UNDONE_BY_NOBODY[transfer]
+        return None, [f"has a {kind} transfer function, read as if it were that of BT.709: its brightness is wrong."]
+    return None, []
 
 
 def _total(stream: Any, rate: float | None) -> int | None:
+    """Return the number of frames as far as the header tells."""
+    entries = getattr(stream, "index_entries", None) or ()
+    if stream.frames and entries and "mp4" in stream.container.format.name:
+        return sum(not entry.is_discard for entry in entries)  # an edit list may hide some
     if stream.frames:
         return int(stream.frames)
-    seconds = stream.duration * stream.time_base if stream.duration else (stream.container.duration or 0) / 1_000_000
-    return round(float(seconds) * rate) or None if rate and seconds > 0 else None
+    seconds = _seconds(stream)
+    return round(seconds * rate) or None if rate and seconds > 0 else None
 
 
-def _turns(frame: Any) -> tuple[str, ...]:
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return ()
-    numbers = struct.unpack("=9i", bytes(matrix)[:36])
-    signs = tuple((number > 1 << 15) - (number < -(1 << 15)) for number in (numbers[i] for i in (0, 1, 3, 4)))
-    return _TURNS.get(signs, ())
+def _seconds(stream: Any) -> float:
+    """Return the length of a stream, or else of the file, which sound may make longer."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    tag = next((value for key, value in stream.metadata.items() if key.upper() == "DURATION"), "")
+    with suppress(ValueError):  # Matroska: hours:minutes:seconds
+        hours, minutes, seconds = (float(part) for part in tag.split(":"))
+        return hours * 3600 + minutes * 60 + seconds
+    return float(stream.container.duration or 0) / 1_000_000
 
 
 def _turned(size: tuple[int, int], turns: tuple[str, ...]) -> tuple[int, int]:

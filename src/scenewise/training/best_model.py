@@ -100,6 +100,8 @@ class BestModel:
             data_fingerprint=train.fingerprint(),
             hardware=self.hardware,
             frames=self.plan.longest,
+            crop=train.crop,
+            source_size=train.source_size,
             validated=Validated(
                 mse=stage.mse,
                 mse_high=float(np.percentile(validation.mse, 99)),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import platform
+import re
 import time
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +17,16 @@ import yaml
 
 from scenewise.config import build, plain
 from scenewise.errors import InputError
-from scenewise.media.files import write_atomically, writing
+from scenewise.media.documents import read_yaml
+from scenewise.media.files import check_readable, read_bytes, write_atomically, writing
+from scenewise.media.locks import BusyError, FolderLock
 from scenewise.models import renamed
 from scenewise.training.recipes import Recipe, differences, from_plain, with_current_names
+from scenewise.training.states import check_state
 from scenewise.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from scenewise.training.plan import Plan
 
@@ -54,7 +59,8 @@ class RunFolder:
     @property
     def stages(self) -> list[RunFolder]:
         """The stages that have begun, in order; empty where the run has none."""
-        folders = (path for path in (self.path / STAGES).glob("*-*") if (path / RECIPE).is_file())
+        listed = (path for path in (self.path / STAGES).glob("*-*") if re.match(r"[0-9]{1,4}-", path.name))
+        folders = (path for path in listed if (path / RECIPE).is_file())
         return [RunFolder(path) for path in sorted(folders, key=lambda path: int(path.name.partition("-")[0]))]
 
     def check_free(self) -> None:
@@ -68,6 +74,33 @@ class RunFolder:
             raise InputError(
                 self.path, "holds files already.", remedy if (self.path / RECIPE).exists() else "Choose another --out."
             )
+
+    @contextmanager
+    def claimed(self, resume: bool) -> Iterator[None]:
+        """Keep other processes from training in the folder meanwhile; it is made, or left as it was on an error.
+
+        Args:
+            resume: There should be a run in it; nothing is made.
+
+        Raises:
+            InputError: Another process trains in it, or it cannot be made.
+        """
+        fresh = [] if resume else [path for path in (self.path, *self.path.parents) if not path.exists()]
+        with writing(self.path / RECIPE):
+            if fresh:
+                self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FolderLock(self.path) if self.path.is_dir() else nullcontext()  # what else it is, `begin` tells
+        except BusyError:
+            remedy = "Wait for it, stop it, or choose another --out."
+            raise InputError(self.path, "another process is training in this folder.", remedy) from None
+        try:
+            with lock:
+                yield
+        finally:
+            with suppress(OSError):  # all that has files in it stays
+                for path in fresh:
+                    path.rmdir()
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Make the folder of a new run or stage; what a process that died at this very place left is taken over.
@@ -139,14 +172,17 @@ class RunFolder:
             InputError: There is no run, or its settings cannot be read.
         """
         file = self.path / RECIPE
-        try:
-            settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(self.path, "holds no run to resume.", "Leave out --resume to begin one.") from None
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise InputError(file, f"cannot be read: {error}.", "Begin the run anew.") from error
-        if not isinstance(settings, dict) or not {"recipe", "model", "data"} <= settings.keys():
-            raise InputError(file, "must hold recipe, model and data.", "Begin the run anew.")
+        if not file.exists():
+            raise InputError(self.path, "holds no run to resume.", "Leave out --resume to begin one.")
+        settings = read_yaml(file, "recipe, model and data", "Begin the run anew.")
+        start, lengthened = settings.get("start", ["", ""]), settings.get("lengthened", [])
+        if (
+            not all(isinstance(settings.get(key), dict) for key in ("recipe", "model", "data"))
+            or not isinstance(settings["data"].get("fingerprint"), str)
+            or not (isinstance(start, list) and [type(part) for part in start] == [str, str])
+            or not (isinstance(lengthened, list) and all(type(steps) is int for steps in lengthened))
+        ):
+            raise InputError(file, "must hold recipe, model and data, as they were written.", "Begin the run anew.")
         return settings
 
     # -- checkpoints --------------------------------------------------------------------------------------------
@@ -170,9 +206,11 @@ class RunFolder:
         saved = self._saved()
         for path in reversed(saved):
             try:
+                check_readable(path)
                 state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+                check_state(state, _step(path))
             except Exception as error:  # a damaged archive raises anything
-                self.log(f"checkpoint {path.name} cannot be read: {error}")
+                self.log(f"checkpoint {path.name} cannot be read: {str(error)[:500]}")
             else:
                 return state
         if saved:
@@ -184,10 +222,10 @@ class RunFolder:
         if self.stages:
             return sum(stage.steps_done() for stage in self.stages)
         saved = self._saved()
-        return int(saved[-1].stem.removeprefix("step_")) if saved else 0
+        return _step(saved[-1]) if saved else 0
 
     def _saved(self) -> list[Path]:
-        return sorted(self.checkpoints.glob("step_*.pt"))
+        return sorted(path for path in self.checkpoints.glob("step_*.pt") if _STEP.fullmatch(path.stem))
 
     # -- records ------------------------------------------------------------------------------------------------
 
@@ -226,11 +264,22 @@ class Table:
             writer.writerow({key: _cell(value) for key, value in row.items()})
 
     def _keep(self, step: int) -> None:
-        head, *lines = self.path.read_text(encoding="utf-8").split("\n")[:-1] or [""]  # a torn last row has no end
-        rows = [line for line in lines if line.split(",")[0].isdigit() and line.count(",") == head.count(",")]
+        content = read_bytes(self.path, _LARGEST_TABLE).decode(errors="replace") if self.path.stat().st_size else ""
+        head, *lines = content.split("\n")[:-1] or [""]  # a torn last row has no end
+        rows = [line for line in lines if _WHOLE.match(line) and line.count(",") == head.count(",")]
         rows_until = [row for row in rows if int(row.split(",")[0]) <= step]
         self.columns = head.split(",") if rows_until else None
         write_atomically(self.path, "".join(f"{line}\n" for line in ([head, *rows_until] if rows_until else [])))
+
+
+_WHOLE = re.compile(r"[0-9]{1,15},")  # how a whole row of a table begins
+_STEP = re.compile(r"step_[0-9]{9,12}")
+_LARGEST_TABLE = 1 << 30  # bytes
+
+
+def _step(path: Path) -> int:
+    """Return the step of a checkpoint by its name."""
+    return int(path.stem.removeprefix("step_"))
 
 
 def _cell(value: Any) -> Any:

@@ -19,6 +19,7 @@ from scenewise.observation import Observation
 from scenewise.training.books import NO_GAIN
 from scenewise.training.clips import ClipBatch, Clips, InOrder
 from scenewise.training.schedule import clip_length, learning_rate, longest_clip
+from scenewise.training.states import fits, take_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,12 +80,11 @@ def fit(
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = OPTIMIZERS[training.optimizer](trained, lr=training.learning_rate)
     step = first = 0 if state is None else int(state["step"])
-    averages = Averages(model, training.ema, None if state is None else state.get("averaged"))
     if state is not None:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        take_up(state, model, optimizer, folder.checkpoints)
     elif moments is not None:
         carry_moments(optimizer, model, moments)
+    averages = Averages(model, training.ema, None if state is None else state.get("averaged"))
     wrapped, optimizer = fabric.setup(Explain(model), optimizer)
     loader = _loader(plan, model, first, fabric)
     clips: Iterator[Any] = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))
@@ -216,9 +216,6 @@ def checkpoint(step: int, model: SceneModel, optimizer: Any, averages: Averages)
     return _to_cpu(state)
 
 
-_MOMENTS = {torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.RMSprop: {"step", "square_avg"}}
-
-
 def carry_moments(optimizer: torch.optim.Optimizer, model: SceneModel, before: dict[str, Any]) -> None:
     """Take over an optimiser's moments, weight by weight, wherever a weight has the name and shape it had before.
 
@@ -232,8 +229,7 @@ def carry_moments(optimizer: torch.optim.Optimizer, model: SceneModel, before: d
     weights = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     for number, (name, weight) in enumerate(weights):
         moments = old.get(name, {})
-        fits = all(tensor.shape == weight.shape for tensor in moments.values() if tensor.ndim)
-        if moments.keys() == _MOMENTS[type(optimizer)] and fits:
+        if moments and fits(moments, weight, optimizer):
             state["state"][number] = moments
     optimizer.load_state_dict(state)
 

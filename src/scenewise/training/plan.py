@@ -124,8 +124,7 @@ def _collect(problems: list[str], make: Callable[[], Any]) -> Any:
 
 
 def _source(recipe: Recipe, split: str) -> Source:
-    make = SOURCES.get(recipe.data.source)
-    return make(split=split, **recipe.data.settings)
+    return SOURCES.get(recipe.data.source).make(split, recipe.data.settings)
 
 
 def _model_config(recipe: Recipe, facts: Facts | None) -> Any:

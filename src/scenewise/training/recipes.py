@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scenewise.config import build, merge, nest, plain, setting
+from scenewise.documents import shortened
 from scenewise.errors import InputError, nearest
+from scenewise.media.documents import read_yaml
+from scenewise.media.files import check_name
 from scenewise.registry import plugin_folders
 
 if TYPE_CHECKING:
@@ -76,7 +79,7 @@ class TrainingPart:
     )
     log_every: int = setting(10, "Steps between rows of metrics.csv", minimum=1)
     validate_every: int = setting(500, "Steps between validations", minimum=1)
-    validation_videos: int = setting(32, "Videos per validation", minimum=1)
+    validation_videos: int = setting(32, "Videos per validation", minimum=1, maximum=10_000)
     validation_frames: int | None = setting(None, "Frames of each; the longest clip's where null", minimum=1)
     patience: int = setting(0, "Stop after so many validations in a row without a better bound; 0 never", minimum=0)
     images_every: int = setting(1000, "Steps between image panels", minimum=1)
@@ -140,6 +143,7 @@ class Recipe:
 
 
 PARTS = ("model", "data", "training")
+_SEE_EXAMPLES = "See the examples of `scenewise train --help`."
 
 
 FREE_TO_CHANGE = frozenset(
@@ -206,7 +210,9 @@ def _read(name_or_path: str | Path, inside: tuple[Path, ...] = ()) -> dict[str, 
     path = _path(name_or_path)
     if path.resolve() in inside:
         raise InputError(name_or_path, "takes stages from itself.", "Leave that stage out, or name another recipe.")
-    values = with_current_names({"name": path.stem} | read_yaml(path, "model, data and training"))
+    content = {"name": path.stem} | read_yaml(path, "model, data and training", _SEE_EXAMPLES)
+    _check_mappings(content, str(name_or_path))
+    values = with_current_names(content)
     return _expand(values, str(name_or_path), (*inside, path.resolve()))
 
 
@@ -226,9 +232,20 @@ def from_plain(values: Mapping[str, Any], where: str) -> Recipe:
         f"stages: {name!r} is the name of several" for name in sorted({s for s in slugs if slugs.count(s) > 1})
     ]
     problems += ["stages: each needs a name"] if "" in slugs else []
+    for what, name in [("name", recipe.name), *(("stages", slug) for slug in slugs)]:
+        problems += _name_problems(what, name) if name else []
     if problems:
         raise InputError(where, "; ".join([*dict.fromkeys(problems), *_rest(values)]), "Correct these settings.")
     return recipe
+
+
+def _name_problems(what: str, name: str) -> list[str]:
+    """Return what keeps a name from being that of a folder, as runs and stages are called by theirs."""
+    try:
+        check_name(what, name)
+    except InputError as error:
+        return [f"{what}: {error.problem}".rstrip(".")]
+    return []
 
 
 def lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,12 +261,18 @@ def lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     Raises:
         InputError: There is no such stage.
     """
+    _check_mappings(changes, "command line")
+    stages = changes.get("stages") or {}
+    if not isinstance(stages, dict) or not all(isinstance(change, dict) for change in stages.values()):
+        remedy = "Write stages.NAME.training.steps=5, or stages=null."
+        raise InputError("stages", f"must be null or the changes by stage, found {shortened(stages)}.", remedy)
     shared = {key: value for key, value in changes.items() if key != "stages"}
     of_parts = {key: value for key, value in shared.items() if key in PARTS}
     result = _lay(values, shared)
     result["stages"] = [] if "stages" in changes and not changes["stages"] else list(result.get("stages", ()))
     result["stages"] = [_lay(stage, of_parts) for stage in result["stages"]]
-    for name, change in (changes.get("stages") or {}).items():
+    for name, change in stages.items():
+        _check_mappings(change, f"stages.{name}")
         listed = [str(stage.get("name", "")) for stage in result["stages"]]
         number = _stage_number(listed, name, f"stages.{name}")
         result["stages"][number] = _lay(result["stages"][number], change)
@@ -275,6 +298,17 @@ def override(values: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
                 result = lay(result, {part: {"settings": None}})  # None drops what a mapping would be merged into
         result = lay(result, change)
     return result
+
+
+def _check_mappings(values: Mapping[str, Any], where: str) -> None:
+    """Check that model, data and training are mappings, before anything is laid over them.
+
+    Raises:
+        InputError: One is something else.
+    """
+    for part in PARTS:
+        if not isinstance(values.get(part, {}), dict):
+            raise InputError(where, f"{part} must be a mapping, found {shortened(values[part])}.", _SEE_EXAMPLES)
 
 
 def _lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -317,6 +351,11 @@ def _expand(values: Mapping[str, Any], where: str, inside: tuple[Path, ...]) -> 
     listed = values.get("stages") or []
     if not isinstance(listed, list) or not all(isinstance(stage, dict) for stage in listed):
         raise InputError(where, "stages must be a list of mappings.", "Give each stage a name and its changes.")
+    for number, changes in enumerate([values, *listed]):
+        _check_mappings(changes, f"{where}, stage {number}" if number else where)
+        for key in ("recipe", "until", "name"):
+            if not isinstance(changes.get(key, ""), str):
+                raise InputError(where, f"{key} must be a text, found {shortened(changes[key])}.", _SEE_EXAMPLES)
     current = {part: values[part] for part in PARTS if part in values}
     for changes in listed:
         if "recipe" in changes:
@@ -347,7 +386,8 @@ def _rest(values: Mapping[str, Any]) -> list[str]:
     from scenewise.training.plan import examine
 
     problems: dict[str, None] = {}
-    for part in values.get("stages") or [values]:
+    stages = values.get("stages")
+    for part in [s for s in stages if isinstance(s, dict)] if isinstance(stages, list) and stages else [values]:
         try:
             recipe = build(Recipe, {key: part[key] for key in ("model", "data") if key in part}, "")
         except InputError:
@@ -380,25 +420,6 @@ def _path(name_or_path: str | Path) -> Path:
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return path
     raise InputError(name_or_path, "is neither a recipe nor a YAML file.", nearest(str(name_or_path), recipes))
-
-
-def read_yaml(path: Path, holds: str) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
-
-    Raises:
-        InputError: It cannot be read, or is something else; the message says what it must hold.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"cannot be read: {error}.", "Check the path.") from error
-    except yaml.YAMLError as error:
-        raise InputError(path, f"is not YAML: {' '.join(str(error).split())}.", "Correct the file.") from error
-    if not isinstance(content, dict):
-        raise InputError(path, f"must hold a mapping with {holds}.", "See the examples of `scenewise train --help`.")
-    return content
 
 
 def _problems(training: TrainingPart) -> list[str]:

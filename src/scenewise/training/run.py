@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from scenewise.training.recipes import differences
 from scenewise.training.reporter import Forecast, Reporter, StagePlace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from scenewise.training.recipes import Recipe, TrainingPart
@@ -48,7 +50,7 @@ class TrainingOutcome:
 def is_first() -> bool:
     """Return whether this process is the one that writes and reports; always, where there is only one."""
     ranks = (os.environ.get(name, "") for name in ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK"))
-    return not any(rank.isdigit() and int(rank) > 0 for rank in ranks)
+    return not any(rank.isdecimal() and int(rank) > 0 for rank in ranks)
 
 
 def train(
@@ -123,7 +125,8 @@ class Run:
         if len({part.training.devices for part in parts}) > 1:
             raise InputError("training.devices", "must be the same in all stages.", "Set training.devices for all.")
         device = as_device(parts[0].training.device)
-        _check_devices(parts[0].training, device)
+        self.nodes = check_world(parts[0].training.devices, os.environ)
+        _check_devices(parts[0].training, device, self.nodes)
         plans = [make_plan(part) for part in parts]
         for before, plan in zip(plans[self.first :], plans[self.first + 1 :], strict=False):
             plan.check_start(before)
@@ -144,17 +147,24 @@ class Run:
 
     def train(self, minutes: float | None, reporter: Reporter) -> TrainingOutcome:
         """Train stage after stage until the end or until something stops the run."""
-        from lightning.fabric import Fabric
-
-        training, first_process = self.recipe.parts()[0].training, is_first()
+        first_process = is_first()
         self._support_precision(reporter)
         for caution in dict.fromkeys(text for plan in self.plans for text in cautions(plan.config)):
             reporter.noted(caution)
+        with self.folder.claimed(self.resume) if first_process else nullcontext():
+            return self._train(minutes, reporter)
+
+    def _train(self, minutes: float | None, reporter: Reporter) -> TrainingOutcome:
+        """Train in a folder that is this run's alone."""
+        from lightning.fabric import Fabric
+
+        training, first_process = self.recipe.parts()[0].training, is_first()
         if first_process:
             self._begin()  # before other processes are launched
         fabric = Fabric(
             accelerator="gpu" if self.device.type == "cuda" else "cpu",
-            devices=training.devices,
+            devices=training.devices // self.nodes,
+            num_nodes=self.nodes,
             strategy="ddp" if training.devices > 1 else "auto",
         )
         fabric.launch()
@@ -297,9 +307,55 @@ class Run:
         return TrainingOutcome(self.folder.path, self.folder.steps_done(), self.recipe.steps, stopped, model)
 
 
-def _check_devices(training: TrainingPart, device: torch.device) -> None:
+def check_world(devices: int, environment: Mapping[str, str]) -> int:
+    """Check that as many processes were started as will train, where torchrun or SLURM starts them.
+
+    Args:
+        devices: How many processes the recipe wants, over all nodes.
+        environment: Variables of this process.
+
+    Returns:
+        The number of nodes; 1 where nothing but this process was started.
+
+    Raises:
+        InputError: The numbers differ.
+
+    Examples:
+        >>> check_world(4, {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4", "GROUP_WORLD_SIZE": "2"})
+        2
+        >>> check_world(1, {"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: training.devices: is 1; SLURM started 4 processes. Set training.devices=4, or ...
+    """
+    if "TORCHELASTIC_RUN_ID" in environment or {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= environment.keys():
+        launcher, world, nodes = "torchrun", environment.get("WORLD_SIZE", "1"), environment.get("GROUP_WORLD_SIZE")
+        nodes = nodes or str(_count(world) // max(1, _count(environment.get("LOCAL_WORLD_SIZE", world))))
+    elif {"SLURM_NTASKS", "SLURM_PROCID"} <= environment.keys() and environment.get("SLURM_JOB_NAME") not in _BY_HAND:
+        launcher, world = "SLURM", environment.get("SLURM_STEP_NUM_TASKS", environment["SLURM_NTASKS"])
+        nodes = environment.get("SLURM_STEP_NUM_NODES", environment.get("SLURM_NNODES", "1"))
+    else:
+        return 1
+    if _count(world) != devices:
+        remedy = f"Set training.devices={_count(world)}, or start {devices}: it counts those of all nodes."
+        raise InputError("training.devices", f"is {devices}; {launcher} started {_count(world)} processes.", remedy)
+    if devices % max(1, _count(nodes)):
+        problem = f"{devices} processes do not divide evenly among {_count(nodes)} nodes."
+        raise InputError("training.devices", problem, "Start as many on every node.")
+    return max(1, _count(nodes))
+
+
+_BY_HAND = ("bash", "interactive")
+"""Names of SLURM's jobs in which a person types commands."""
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 1
+
+
+def _check_devices(training: TrainingPart, device: torch.device, nodes: int) -> None:
     count = torch.cuda.device_count()
-    if device.type == "cuda" and training.devices > count:
+    if device.type == "cuda" and training.devices // nodes > count:
         raise InputError("training.devices", f"is {training.devices}; this machine has {count} GPUs.", "Ask for fewer.")
 
 

@@ -175,7 +175,7 @@ def test_a_video_with_the_tracks_that_this_program_writes(tmp_path):
             mask = np.zeros(SIZE, bool)
             mask[3:9, 4 + frame : 12 + frame] = True
             tracks.write_frame(frame, {0: mask_box(mask)})
-    source = read(tmp_path / "v.mp4", boxes=str(tmp_path / "tracks.csv"), base=0)
+    source = read(tmp_path / "v.mp4", boxes=str(tmp_path / "tracks.csv"))
     sample = source.sample(0)
     film = [frame.image for frame in read_video(tmp_path / "v.mp4")]
     assert np.array_equal(sample.frames, np.moveaxis(np.stack(film), -1, 1))
@@ -196,8 +196,8 @@ def test_a_video_with_the_tracks_that_this_program_writes(tmp_path):
         ("1,2,3,4,5\n", r"row 1: expected 7 to 10 columns, found 5"),
         ("1,1,1,1,5,5,1,-1,-1,-1\n2,1,1,1,5,5", "row 2: expected 10 columns, found 6"),
         ("frame,id,left,top,width,height,conf\n", "row 1: expected numbers, found 'frame,id"),
-        ("0,1,1,1,5,5,1\n", "expected frames from 1, found 0. Set frame_base"),
-        ("1,1,1,1,5,5,1\n1,1,2,2,5,5,1\n", "expected one box of id 1 in a frame, found 2 in frame 0"),
+        ("0,1,1,1,5,5,1\n", "expected frames from 1, as 000001.jpg; found 0. Set frame_base"),
+        ("1,1,1,1,5,5,1\n1,1,2,2,5,5,1\n", "expected one box of id 1 in a frame, found 2 in frame 1"),
         ("1,1,nan,1,5,5,1\n", "finite"),
     ],
 )
@@ -248,3 +248,92 @@ def test_a_sequence_in_which_nobody_is_tracked(root):
     assert sample.extras["tracks"] == []
     assert sample.extras["boxes"].shape == (TIME, 0, 4)
     assert np.array_equal(source.sample(1).ids, expected())
+
+
+# -- numbers of frames ------------------------------------------------------------------------------------------------
+
+
+def write_numbered(folder, numbers, rows_of, name="{:06d}.png"):
+    """Images of these numbers, in each a square further right, and rows of these frames."""
+    (folder / "img1").mkdir(parents=True)
+    (folder / "gt").mkdir()
+    for place, number in enumerate(numbers):
+        image = np.zeros((48, 64, 3), np.uint8)
+        image[10:24, 5 + 6 * place : 17 + 6 * place] = 255
+        Image.fromarray(image).save(folder / "img1" / name.format(number))
+    lines = [f"{frame},1,{6 + 6 * place},11,12,14,1,1,1" for frame, place in rows_of.items()]
+    (folder / "gt" / "gt.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def fits(sample):
+    """Whether ids of each frame are where its square is."""
+    return [bool(((ids > 0) == (frame[0] > 128)).all()) for ids, frame in zip(sample.ids, sample.frames, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "name"),
+    [
+        ((60, 61, 62, 63), "{:06d}.png"),
+        ((0, 1, 2, 3), "{:06d}.png"),
+        ((1, 2, 5, 11), "{:06d}.png"),
+        ((8, 9, 10, 11), "cam2_frame{}.png"),
+        ((8, 9, 10, 11), "cam2_{}_left1.png"),
+    ],
+)
+def test_a_box_belongs_to_the_image_that_bears_its_number(tmp_path, numbers, name):
+    folder = write_numbered(tmp_path / "seq", numbers, {number: place for place, number in enumerate(numbers)}, name)
+    sample = read(folder).sample(0)
+    assert fits(sample) == [True] * 4
+    assert [(ids > 0).sum() for ids in sample.ids] == [168] * 4
+
+
+def test_boxes_without_an_image_are_counted(tmp_path):
+    folder = write_numbered(tmp_path / "seq", (1, 2, 5), {1: 0, 2: 1, 3: 3, 4: 3, 5: 2, 9: 3})
+    with pytest.warns(UserWarning, match=r"3 boxes of 3 frames have no image and were left out"):
+        sample = read(folder).sample(0)
+    assert fits(sample) == [True] * 3
+
+
+def test_boxes_that_all_miss_the_images_are_refused(tmp_path):
+    folder = write_numbered(tmp_path / "seq", (60, 61), {1: 0, 2: 1})
+    with pytest.raises(
+        InputError, match=r"000060\.png to 000061\.png; found those of frames 1 to 2.*frame_base"
+    ) as caught:
+        read(folder)
+    assert caught.value.remedy == "Set frame_base to the number that the file gives to the first image."
+    assert fits(read(folder, frame_base=1).sample(0)) == [True] * 2, "which is a way to read it"
+
+
+def test_images_from_0_under_frames_from_1_leave_a_choice(tmp_path):
+    folder = write_numbered(tmp_path / "seq", (0, 1, 2, 3), {2: 1, 3: 2})
+    with pytest.raises(InputError, match=r"count from 0 \(000000\.png\), frames from 2.*frame_base=0.*frame_base=1"):
+        read(folder)
+    assert fits(read(folder, frame_base=1).sample(0)) == [False, True, True, False]
+    assert read(folder, frame_base=0).sample(0).ids[2:].any()
+    whole = write_numbered(tmp_path / "whole", (0, 1, 2, 3), {1: 0, 2: 1, 3: 2, 4: 3})
+    with pytest.warns(UserWarning, match=r"frame 1 is taken for 000000\.png"):
+        assert fits(read(whole).sample(0)) == [True] * 4
+
+
+def test_frames_of_a_video_that_an_edit_list_hides_are_not_counted(ffmpeg, tmp_path):
+    h264 = ("-pix_fmt", "yuv420p", "-c:v", "libx264", "-g", 120)
+    ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x48:rate=12:duration=10", *h264, tmp_path / "whole.mp4")
+    ffmpeg("-ss", 1.3, "-i", tmp_path / "whole.mp4", "-c", "copy", tmp_path / "trimmed.mp4")
+    (tmp_path / "boxes.csv").write_text("".join(f"{frame},1,10,10,20,20,1,-1,-1,-1\n" for frame in range(1, 105)))
+    source = read(tmp_path / "trimmed.mp4", boxes=str(tmp_path / "boxes.csv"))
+    assert source.facts.frames == 104
+    assert len(source.sample(0).frames) == 104
+    (tmp_path / "boxes.csv").write_text("".join(f"{frame},1,10,10,20,20,1,-1,-1,-1\n" for frame in range(1, 121)))
+    with pytest.warns(UserWarning, match="16 boxes of 16 frames have no image"):
+        read(tmp_path / "trimmed.mp4", boxes=str(tmp_path / "boxes.csv"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_text_of_other_encodings_and_line_ends_is_read(root, encoding):
+    folder = root / "train" / "MOT17-02"
+    expected = read(folder).sample(0).ids
+    text = (folder / "gt" / "gt.txt").read_text().replace("\n", "\r\n")
+    (folder / "gt" / "gt.txt").write_bytes(text.encode(encoding))
+    (folder / "seqinfo.ini").write_bytes("[Sequence]\r\nname=Caf\xe9 100%\r\nimDir=img1\r\n".encode("latin-1"))
+    assert np.array_equal(read(folder).sample(0).ids, expected)

@@ -353,3 +353,13 @@ def test_a_sample_without_objects(tmp_path):
     source = read(tmp_path)
     assert not source.sample(0).ids.any()
     assert np.array_equal(source.sample(1).ids, ids_of(1))
+
+
+def test_frames_of_a_film_that_an_edit_list_hides_are_not_counted(ffmpeg, tmp_path):
+    h264 = ("-pix_fmt", "yuv420p", "-c:v", "libx264", "-g", 120)
+    ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x48:rate=12:duration=10", *h264, tmp_path / "whole.mp4")
+    ffmpeg("-ss", 1.3, "-i", tmp_path / "whole.mp4", "-c", "copy", tmp_path / "trimmed.mp4")
+    film = (tmp_path / "trimmed.mp4").read_bytes()
+    write_shard(tmp_path / "a" / "train" / "0.tar", {"0": {"video.mp4": film}})
+    source = read(tmp_path / "a")
+    assert source.length(0) == len(source.sample(0).frames) == 104

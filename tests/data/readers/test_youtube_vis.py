@@ -14,6 +14,7 @@ from PIL import Image
 from scenewise.data import SOURCES
 from scenewise.data.containers import json_index
 from scenewise.data.containers.json_index import entries, index_videos
+from scenewise.data.readers.video import stored_mask
 from scenewise.errors import InputError
 from scenewise.media import encode_rle, write_palette_png
 from scenewise.media.frames import load_image
@@ -289,3 +290,20 @@ def test_a_video_without_objects(root):
     assert not sample.ids.any()
     assert sample.extras["annotation_ids"] == []
     assert np.array_equal(source.sample(2).ids, expected(5))
+
+
+@pytest.mark.parametrize(
+    ("part", "area"),
+    [
+        ([[5, 5, 15, 20]], 0),
+        ([[5, 5]], 0),
+        ([[]], 0),
+        ([[5, 5, 15, 5, 15, 15, 5, 15]], 100),
+        ([5, 5, 15, 5, 15, 15, 5, 15], 100),
+        ([[5, 5, 15, 5, 15, 15, 5, 15], [1, 1, 2, 2]], 100),
+    ],
+    ids=["two points", "one point", "none", "four", "not in a list", "four and two"],
+)
+def test_an_outline_of_fewer_than_three_points_is_empty(part, area):
+    mask = stored_mask(part, (32, 32), "a video")
+    assert (mask.shape, int(mask.sum())) == ((32, 32), area)

@@ -165,7 +165,7 @@ def test_videos_that_are_not_the_sources_are_found(folder):
     content = json.loads((folder / "test" / made.MANIFEST).read_text())
     content["shards"][0]["files"][".npy"] = made.hashed(path)
     (folder / "test" / made.MANIFEST).write_text(json.dumps(content))
-    (finding,) = check(folder, again=10)
+    (finding,) = check(folder, samples=10)
     assert list(finding.broken) == ["00000"]
     assert "made again" in finding.broken["00000"]
 

@@ -164,8 +164,8 @@ def _film(member: Member, span: range | None) -> np.ndarray:
 
 
 def film_length(member: Member) -> int:
-    """Return the number of frames that the head of an mp4 tells."""
+    """Return the number of frames of an mp4, whatever its head tells."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "film.mp4"
         copy.write_bytes(member.content())
-        return int(VideoFileReader(copy, Selection()).length_hint or 0)
+        return VideoFileReader(copy, Selection()).frame_count()

@@ -10,20 +10,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.data import fingerprints
+from scenewise.data.containers.cache import user_cache
 from scenewise.errors import InputError
-from scenewise.media.files import atomic_file, writing
+from scenewise.media.files import atomic_file, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scenewise.media.reader import VideoReader
 
-_VERSION = 1  # raise when the same file and settings give other frames
+_ELSEWHERE = "Set cache=FOLDER (data.settings.cache in training), or XDG_CACHE_HOME, to a folder you may write to."
+_VERSION = 2  # raise when the same file and settings give other frames
 
 
 def default_folder() -> Path:
-    """Return where decoded footage is kept: `scenewise/footage` in the user's cache folder (XDG_CACHE_HOME)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scenewise" / "footage"
+    """Return where decoded footage is kept: `scenewise/footage` in the user's cache folder (XDG_CACHE_HOME).
+
+    Raises:
+        InputError: This user has no home.
+    """
+    folder = user_cache()
+    if folder is None:
+        raise InputError("cache", "this user has no home folder to keep decoded frames in.", _ELSEWHERE)
+    return folder / "footage"
 
 
 def decoded(reader: VideoReader, folder: Path, progress: Callable[[str, int, int | None], None] | None = None) -> Path:
@@ -40,11 +49,15 @@ def decoded(reader: VideoReader, folder: Path, progress: Callable[[str, int, int
     Raises:
         InputError: The video cannot be read, or the folder cannot be written.
     """
-    path = folder / f"{reader.name}-{_key(reader)}.npy"
+    path = place(reader, folder, ".npy")
     if path.is_file() and _whole(path, reader):
         return path
-    with writing(path):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(folder, f"cannot be made to keep decoded frames in: {describe(error)}.", _ELSEWHERE) from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(folder, "may not be written to keep decoded frames in.", _ELSEWHERE)
     with atomic_file(path) as file:
         file.write(_header(0, reader))
         count = 0
@@ -55,6 +68,20 @@ def decoded(reader: VideoReader, folder: Path, progress: Callable[[str, int, int
         file.seek(0)
         file.write(_header(count, reader))
     return path
+
+
+def place(reader: VideoReader, folder: Path, ending: str) -> Path:
+    """Return the file for what follows from a video: another when its file or what is read of it changes.
+
+    Args:
+        reader: The video.
+        folder: Cache folder.
+        ending: What it is that follows.
+
+    Raises:
+        InputError: The video's file cannot be looked at.
+    """
+    return folder / f"{reader.name}-{_key(reader)}{ending}"
 
 
 def contents(reader: VideoReader) -> str:
@@ -88,6 +115,8 @@ def _key(reader: VideoReader) -> str:
         selection.channels,
         reader.size,
     ]
+    if selection.stream is not None:
+        done.append(selection.stream)
     return fingerprints.of_values(_VERSION, str(reader.path.absolute()), states, done)
 
 

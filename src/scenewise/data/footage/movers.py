@@ -1,73 +1,122 @@
-"""What stands or moves before a still camera: parts of frames that differ from the background picture."""
+"""What is before a background picture: how many parts, how large, how fast; also small and pale ones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy import ndimage
 
-from scenewise.data.footage.background import Background
-from scenewise.nn.light import brightening, light_between
-from scenewise.nn.parts import Limits, Memory, guess
+from scenewise.nn.light import light_between
 
-STRANGE, CLEAR = 0.05, 0.08
-"""Distances from the background's colour, of [0, 1], of an object's pixels and of its clear ones."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
-_BRIGHTNESS = 0.7  # share of a pixel's change of brightness that is the background's
-_LEAST_AREA = 0.001  # of the frame
-_MOST = 24  # objects of a frame that are counted
-_TOGETHER = 32  # frames
+_AT_ONCE = 64  # frames
+_FLOOR = 4.0 / 255  # of [0, 1]; smaller differences, averaged over 3 x 3 pixels, are none on any footage
+_NOISE_TIMES = 4.0  # the same, of the noise that is left in such averages
+_CLEAR = 1.5  # times that limit; a part has pixels that differ by more
+_EDGE = 0.5  # of a part's median difference; its border lies there
+_LEAST_PIXELS = 6
+_NEAR, _ALIKE = 1.5, 0.4  # a part seen again lies within so many of its sides and keeps so much of its area
 
 
 @dataclass(frozen=True)
 class Movers:
-    """Objects of some frames.
+    """Parts of frames that are not background; lengths are in pixels of these frames.
 
     Attributes:
-        counts: How many each frame shows, shape (T,).
-        widths: Of each, as a share of the frame's width.
-        heights: Of each, as a share of the frame's height.
+        counts: Parts in every frame, shape (T,).
+        sides: Square root of the area of each part, shape (N,).
+        speeds: Distance from frame to frame of each part that moved, shape (M,).
+        often: Share of the frames in which each pixel is in a part, shape (H, W).
+        noise: Standard deviation of still pixels, of [0, 1].
     """
 
     counts: np.ndarray
-    widths: np.ndarray
-    heights: np.ndarray
-
-    @property
-    def busy(self) -> int:
-        """Objects in a busy frame: the 95th percentile over frames; 0 where there are none."""
-        return round(float(np.percentile(self.counts, 95))) if self.counts.size else 0
-
-    def small(self, size: tuple[int, int]) -> float:
-        """Return the narrower side of a small object, the 20th percentile, in pixels of frames of (H, W)."""
-        sides = np.minimum(self.widths * size[1], self.heights * size[0])
-        return float(np.percentile(sides, 20)) if sides.size else 0.0
+    sides: np.ndarray
+    speeds: np.ndarray
+    often: np.ndarray
+    noise: float
 
 
-def movers(frames: np.ndarray, background: Background) -> Movers:
-    """Look for objects in frames.
+def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
+    """Find what differs from the background in neighbouring frames.
+
+    A difference counts where it is larger than what noise leaves in the mean of 3 x 3 pixels. A part must be seen in a
+    frame beside too, near its place and about as large: flicker is no thing.
 
     Args:
-        frames: uint8, shape (T, H, W, C).
-        background: Of these frames, at their size.
+        runs: Neighbouring frames, each uint8 (T, H, W, 3).
+        picture: Their background, float32 in [0, 1], shape (H, W, 3).
     """
-    picture = torch.from_numpy(np.moveaxis(background.picture, -1, 0).copy()).unsqueeze(0)
-    limits = Limits(STRANGE, CLEAR, max(6.0, _LEAST_AREA * frames[0, :, :, 0].size))
-    counts, windows = [], []
-    for begin in range(0, len(frames), _TOGETHER):
-        seen = torch.from_numpy(np.moveaxis(frames[begin : begin + _TOGETHER], -1, 1) / np.float32(255))
-        lit = light_between(picture, seen).on(picture).clamp(0, 1)
-        wall = lit + _BRIGHTNESS * brightening(seen - lit, lit)
-        parts = guess((seen - wall).norm(dim=1), seen - lit, _nothing(seen), limits)
-        counts.append(parts.births.sum(1).numpy())
-        windows.append(parts.windows[parts.births][:, 2:].exp().numpy())
-    sides = np.concatenate(windows)
-    return Movers(np.concatenate(counts), sides[:, 0], sides[:, 1])
+    noise, blur = _noise(runs, picture)
+    limit = max(_FLOOR, _NOISE_TIMES * blur)
+    counts, sides, speeds = [], [], []
+    often, frames = np.zeros(picture.shape[:2]), 0
+    for run in runs:
+        parts = [_parts(difference, limit) for difference in _differences(run, picture)]
+        labels, places, areas = ([part[n] for part in parts] for n in range(3))
+        for t in range(len(run)):
+            beside = [_again(places[t], areas[t], places[u], areas[u]) for u in (t - 1, t + 1) if 0 <= u < len(run)]
+            seen = (
+                np.any([distance < np.inf for distance in beside], axis=0) if beside else np.ones(len(areas[t]), bool)
+            )
+            counts.append(int(np.sum(seen)))
+            sides.append(np.sqrt(areas[t][seen]))
+            often += np.isin(labels[t], 1 + np.flatnonzero(seen))
+            if t + 1 < len(run):
+                speeds.append(beside[-1][beside[-1] < np.inf])
+        frames += len(run)
+    distances = np.concatenate(speeds) if speeds else np.zeros(0)
+    return Movers(np.array(counts), np.concatenate(sides), distances[distances > 0.15], often / frames, noise)
 
 
-def _nothing(frames: torch.Tensor) -> Memory:
-    """Return the memory of who has seen nothing yet."""
-    batch, channels, height, width = frames.shape
-    owner, off = torch.zeros(batch, height, width).long(), torch.zeros(batch, _MOST + 1)
-    return Memory(owner, off, off.bool(), torch.zeros(*off.shape, 4), torch.zeros(*off.shape, channels))
+def _differences(run: np.ndarray, picture: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield, frame by frame, the difference from the picture under its light, averaged over 3 x 3, shape (H, W, 3)."""
+    for first in range(0, len(run), _AT_ONCE):
+        for signed in _under_light(run[first : first + _AT_ONCE], picture):
+            yield ndimage.uniform_filter(signed, (3, 3, 1))
+
+
+def _under_light(frames: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """Return frames minus picture, light taken out, float32 (T, H, W, 3)."""
+    images = torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames, -1, 1))).float() / 255
+    like = torch.from_numpy(np.ascontiguousarray(np.moveaxis(picture, -1, 0)))[None]
+    signed = light_between(images, like).on(images) - like
+    return np.moveaxis(signed.numpy(), 1, -1)
+
+
+def _noise(runs: Sequence[np.ndarray], picture: np.ndarray) -> tuple[float, float]:
+    """Return the standard deviation of still pixels, and that of means over 3 x 3 of them."""
+    few = np.concatenate([run[:: max(1, len(run) // 8)] for run in runs])
+    signed = _under_light(few[:: max(1, len(few) // 48)], picture)
+    means = ndimage.uniform_filter(signed, (0, 3, 3, 0))
+    return tuple(1.4826 * float(np.median(np.abs(values))) for values in (signed, means))  # type: ignore[return-value]
+
+
+def _parts(difference: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels (H, W) of connected parts, and the centre (row, column) and area of each."""
+    size = np.abs(difference).max(-1)
+    labels, count = ndimage.label(ndimage.binary_opening(size > limit), np.ones((3, 3)))
+    numbers = np.arange(count + 1)
+    peaks = np.asarray(ndimage.maximum(size, labels, numbers))
+    typical = np.asarray(ndimage.median(size, labels, numbers))
+    labels = np.where(size > _EDGE * typical[labels], labels, 0)  # averaging has widened clear parts by a pixel
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    valid = (areas >= _LEAST_PIXELS) & (peaks > _CLEAR * limit) & (numbers > 0)
+    renumbered = np.where(valid, np.cumsum(valid), 0)
+    places = np.array(ndimage.center_of_mass(np.ones_like(size), labels, numbers[valid])).reshape(-1, 2)
+    return renumbered[labels], places, areas[valid]
+
+
+def _again(places: np.ndarray, areas: np.ndarray, others: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return how far each part is from the nearest that may be the same in another frame; infinite where none is."""
+    if not len(places) or not len(others):
+        return np.full(len(places), np.inf)
+    apart = np.sqrt(((places[:, None] - others[None]) ** 2).sum(-1))
+    ratio = np.minimum(areas[:, None], sizes[None]) / np.maximum(areas[:, None], sizes[None])
+    same = (apart <= _NEAR * np.sqrt(areas)[:, None]) & (ratio >= _ALIKE)
+    return np.where(same, apart, np.inf).min(1)

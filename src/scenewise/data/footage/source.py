@@ -22,6 +22,7 @@ from scenewise.data.footage.inspect import FootageReport, inspect
 from scenewise.data.footage.sampling import NOMINAL, Draw, Drawing, Variation
 from scenewise.data.splits import SPLITS, check_index, check_span, check_split, time_block
 from scenewise.errors import InputError
+from scenewise.media.files import reading
 from scenewise.media.reading import read_videos
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class FootageConfig:
     variation: Variation = field(default_factory=Variation)
     layout: str | None = setting(None, "axes of array files, such as NTHWC")
     key: str | None = setting(None, "name of the array in npz and h5 files")
+    stream: int | None = setting(None, "which video of files with several, from 0; none: their default one", minimum=0)
     cache: str | None = setting(None, "folder for decoded frames; none: the user's cache folder")
 
     def __post_init__(self) -> None:
@@ -110,6 +112,7 @@ class FootageSource(Source):
         self.split = check_split(split)
         readers = _readers(config)
         self.names = [reader.name for reader in readers]
+        self.crop, self.source_size = config.crop, readers[0].source_size
         folder = Path(config.cache) if config.cache else cache.default_folder()
         self._paths = [cache.decoded(reader, folder, progress) for reader in readers]
         self._contents = [cache.contents(reader) for reader in readers]
@@ -140,6 +143,8 @@ class FootageSource(Source):
         for key in ("background", "variation"):  # runs from before these settings go on
             if getattr(self.config, key) == getattr(FootageConfig(), key):
                 del settings[key]
+        if self.config.stream is None:
+            del settings["stream"]  # as it was before there was a choice
         return fingerprints.of_values(self._contents, self.split, settings)
 
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
@@ -180,7 +185,8 @@ class FootageSource(Source):
 
     def _file(self, file: int) -> np.ndarray:
         if file not in self._maps:
-            self._maps[file] = np.load(self._paths[file], mmap_mode="r", allow_pickle=False)
+            with reading(self._paths[file], "decoded frames", "Remove the file; it is made again."):
+                self._maps[file] = np.load(self._paths[file], mmap_mode="r", allow_pickle=False)
         return self._maps[file]
 
     def _place_clips(self) -> list[tuple[int, int]]:
@@ -216,7 +222,8 @@ def _readers(config: FootageConfig) -> list[VideoReader]:
         raise InputError("files", "no footage was given.", "Name video files or folders of frames.")
     readers: list[VideoReader] = []
     for path in dict.fromkeys(Path(file).absolute() for file in config.files):
-        readers += read_videos(path, size=config.size, crop=config.crop, layout=config.layout, key=config.key)
+        selection: Any = {"size": config.size, "crop": config.crop, "stream": config.stream}
+        readers += read_videos(path, layout=config.layout, key=config.key, **selection)
     for reader in readers[1:]:
         if reader.size != readers[0].size:
             problem = f"expected frames of {readers[0].size} as in {readers[0].path.name}, found {reader.size}."

@@ -15,6 +15,7 @@ from scenewise.data.contract import Facts, Sample, Source
 from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import SPLITS, check_index, check_span, check_split, time_block
 from scenewise.errors import InputError
+from scenewise.media.files import reading
 from scenewise.media.reader import Selection
 
 if TYPE_CHECKING:
@@ -106,14 +107,16 @@ class FilesSource(Source):
 
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return one record; what extras hold depends on the set and is as stored, whatever crop and size are."""
-        record = self._read(*self._place(index, start, frames))
-        images, ids = record.images, record.ids
-        if not self.fitted:
-            images = fit_images(images, self._selection, self.config.scaling)
-            ids = None if ids is None else fit_ids(ids, self._selection)
-        channels_first = np.ascontiguousarray(np.moveaxis(images, -1, 1))  # (T, H, W, C) -> (T, C, H, W)
-        frames_first = np.repeat(channels_first, self.facts.channels // channels_first.shape[1], axis=1)
-        return self.with_objects(Sample(frames_first, ids, record.extras))
+        span = self._place(index, start, frames)
+        with reading(self.path, f"record {index} as the layout has it", "It may be damaged; get the set again."):
+            record = self._read(*span)
+            images, ids = record.images, record.ids
+            if not self.fitted:
+                images = fit_images(images, self._selection, self.config.scaling)
+                ids = None if ids is None else fit_ids(ids, self._selection)
+            channels_first = np.ascontiguousarray(np.moveaxis(images, -1, 1))  # (T, H, W, C) -> (T, C, H, W)
+            frames_first = np.repeat(channels_first, self.facts.channels // channels_first.shape[1], axis=1)
+            return self.with_objects(Sample(frames_first, ids, record.extras))
 
     def length(self, index: int) -> int:
         """Return the number of frames of a record; the same for all unless a subclass knows better."""

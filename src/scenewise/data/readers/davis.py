@@ -19,7 +19,7 @@ from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import split_records
 from scenewise.data.readers.video import ClipsConfig, TreesSource, own_records
 from scenewise.errors import InputError
-from scenewise.media.files import check_readable, reading
+from scenewise.media.files import check_readable, read_text, reading
 from scenewise.media.frames import image_files, natural_order
 
 _NAME = "davis"
@@ -139,7 +139,7 @@ def _listed(root: Path, config: DavisConfig, split: str) -> list[str] | None:
     file = next((place / f"{name}.txt" for place in places if (place / f"{name}.txt").is_file()), None)
     if file is not None:
         check_readable(file)
-        return list(dict.fromkeys(_sequence(line) for line in file.read_text().split("\n") if line.strip()))
+        return list(dict.fromkeys(_sequence(line) for line in read_text(file).split("\n") if line.strip()))
     if config.subset is None and not (root / "ImageSets").is_dir():
         return None
     listing = ", ".join(sorted(p.stem for place in places if place.is_dir() for p in place.glob("*.txt"))) or "none"

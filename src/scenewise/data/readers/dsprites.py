@@ -19,12 +19,13 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.containers.cache import cache_folder
-from scenewise.data.containers.hdf5 import h5_array, open_h5
+from scenewise.data.containers.hdf5 import h5_array
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file, check_readable, reading
+from scenewise.media.hdf5 import open_h5
 from scenewise.media.npy import read_header
 
 _NAME = "dsprites-npz"

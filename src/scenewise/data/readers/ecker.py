@@ -19,12 +19,12 @@ import numpy as np
 
 from scenewise.config import setting
 from scenewise.data import fingerprints
-from scenewise.data.containers.hdf5 import open_h5
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
+from scenewise.media.hdf5 import open_h5
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from scenewise.config import setting
-from scenewise.data.containers.hdf5 import h5_array, open_h5
+from scenewise.data.containers.hdf5 import h5_array
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import reading
+from scenewise.media.hdf5 import open_h5
 from scenewise.media.pixels import to_uint8
 
 _BINDING = "Binding's layout: groups train_single, train_multi, test with default and groups, both (1, N, H, W, 1)"

@@ -2,14 +2,17 @@
 
 `path` is a sequence (`img1/%06d.jpg` with `gt/gt.txt` or `det/det.txt`, and `seqinfo.ini`), a folder of sequences, with
 `train` and `test` in it or not, or a video file or folder of frames for which `boxes` names a CSV file. A row is frame,
-id, left, top, width, height, confidence and up to three more columns, without a header. Track ids, which have gaps,
-become 1 to n in ascending order for the whole sequence; `extras["tracks"]` has the file's. Detections (id -1) tell no
-track, so they are no ids but stand in `extras["detections"]`. Truth of confidence 0 is not to be scored: -1.
+id, left, top, width, height, confidence and up to three more columns, without a header. A row belongs to the image
+whose name bears its frame's number, or, where names bear none, to that place, counted from 1. Track ids, which have
+gaps, become 1 to n in ascending order for the whole sequence; `extras["tracks"]` has the file's. Detections (id -1)
+tell no track, so they are no ids but stand in `extras["detections"]`. Truth of confidence 0 is not to be scored: -1.
 """
 
 from __future__ import annotations
 
 import configparser
+import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,13 +26,13 @@ from scenewise.data.readers.base import split_records
 from scenewise.data.readers.video import ClipsConfig, ClipsSource, own_records
 from scenewise.data.splits import check_split
 from scenewise.errors import InputError
-from scenewise.media.files import check_readable, reading
+from scenewise.media.files import check_readable, is_below, read_text, reading
 from scenewise.media.frames import image_files, load_image, natural_order
 from scenewise.media.reading import read_video
 from scenewise.media.video import VIDEO_ENDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _NAME = "mot"
 _FOLDERS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
@@ -42,8 +45,10 @@ class MotConfig(ClipsConfig):
     """Settings of the reader of MOT sequences."""
 
     boxes: str = setting("gt", "gt: gt/gt.txt; det: det/det.txt; off: none; or a CSV file for one sequence")
-    base: int = setting(1, "number of the first pixel in the file: 1 in MOT15 to MOT17, 0 in what this program writes")
-    frame_base: int = setting(1, "number of the first frame in the file")
+    base: int = setting(1, "number of the first pixel in the file: 1 in MOT15 to MOT17 and in what this program writes")
+    frame_base: int | None = setting(
+        None, "number of the first frame in the file; none: frames have the numbers in the names of images, else from 1"
+    )
     order: Literal["area", "depth", "none"] = setting(
         "area",
         "which box is on top: the smaller; the one that reaches lower, which is nearer on level ground; none: overlaps "
@@ -130,8 +135,18 @@ class MotSource(ClipsSource):
         return [image_files(place)[0] if place.is_dir() else place for place in few]
 
     def _table(self, video: int) -> Boxes:
-        file = self._sequences[video].boxes
-        return Boxes() if file is None else read_boxes(file, self.config.base, self.config.frame_base)
+        sequence, config = self._sequences[video], self.config
+        if sequence.boxes is None:
+            return Boxes()
+        images = image_files(sequence.frames) if sequence.frames.is_dir() else []
+        numbers = {} if config.frame_base is not None else frame_numbers([file.stem for file in images])
+        if numbers:
+            boxes = read_boxes(sequence.boxes, config.base, 0)
+            places = _places(sequence.boxes, list(boxes.rows), numbers, images)
+        else:
+            boxes = read_boxes(sequence.boxes, config.base, 1 if config.frame_base is None else config.frame_base)
+            places = {place: place for place in range(self._counts[video])}
+        return _placed(sequence.boxes, boxes, places, images)
 
     def _name(self, video: int) -> str:
         return self._sequences[video].name
@@ -189,13 +204,74 @@ def read_boxes(path: Path, base: int = 1, frame_base: int = 1) -> Boxes:
     scored = (table[:, 6] != 0) & (table[:, 1] >= 0)
     tracks = np.unique(table[scored, 1])
     rows[:, 0] = np.where(scored, np.searchsorted(tracks, table[:, 1]) + 1, np.where(table[:, 1] < 0, -1, 0))
-    _check_once(path, frames, rows, table[:, 1])
+    _check_once(path, table[:, 0], rows, table[:, 1])
     return Boxes([int(track) for track in tracks], {int(frame): rows[frames == frame] for frame in np.unique(frames)})
+
+
+def frame_numbers(names: Sequence[str]) -> dict[int, int]:
+    """Return the place of each number that names of images bear; empty where they bear none that tell them apart.
+
+    Args:
+        names: Names without endings, in order. Of several numbers in them the last counts that differs in all.
+
+    Examples:
+        >>> frame_numbers(["000060", "000061", "000070"])
+        {60: 0, 61: 1, 70: 2}
+        >>> frame_numbers(["cam2_7_left1", "cam2_9_left1"])
+        {7: 0, 9: 1}
+        >>> frame_numbers(["left", "right"])
+        {}
+    """
+    runs = [[int(run) for run in re.findall(r"[0-9]+", name)] for name in names]
+    if len({len(run) for run in runs}) != 1:
+        runs = [run[-1:] for run in runs]
+    columns = list(zip(*runs, strict=True)) if all(runs) else []
+    unique = next((column for column in reversed(columns) if len(set(column)) == len(names)), ())
+    return {number: place for place, number in enumerate(unique)}
+
+
+def _places(file: Path, frames: list[int], numbers: dict[int, int], images: list[Path]) -> dict[int, int]:
+    """Return the place of the image of each frame's number; where one counts from 0 and one from 1 there are two ways.
+
+    Raises:
+        InputError: Nothing tells which of the two it is.
+    """
+    if min(frames) == 0 and min(numbers) == 1:
+        remedy = "Set frame_base=0 where frame 0 is the first image."
+        raise InputError(file, f"expected frames from 1, as {images[0].name}; found 0.", remedy)
+    if min(numbers) != 0 or min(frames) == 0:
+        return numbers
+    counted = {place + 1: place for place in range(len(numbers))}
+    if max(frames) == max(counted) and max(frames) not in numbers:
+        warnings.warn(f"{file}: frame 1 is taken for {images[0].name}, since images count from 0.", stacklevel=2)
+        return counted
+    first = min(frames)
+    problem = f"images count from 0 ({images[0].name}), frames from {first}: which image that is, is not clear."
+    remedy = "Set frame_base=0 where frame 1 is the image of number 1, or frame_base=1 where it is the first image."
+    raise InputError(file, problem, remedy)
+
+
+def _placed(file: Path, boxes: Boxes, places: dict[int, int], images: list[Path]) -> Boxes:
+    """Return boxes by the places of their frames; what has no image is left out and counted in a warning.
+
+    Raises:
+        InputError: No box has an image.
+    """
+    rows = {places[frame]: boxes.rows[frame] for frame in boxes.rows if frame in places}
+    missing = [frame for frame in boxes.rows if frame not in places]
+    if missing and not rows:
+        what = f"{images[0].name} to {images[-1].name}" if images else f"{len(places)} frames"
+        problem = f"expected boxes of {what}; found those of frames {min(boxes.rows)} to {max(boxes.rows)}."
+        raise InputError(file, problem, "Set frame_base to the number that the file gives to the first image.")
+    if missing:
+        count = sum(len(boxes.rows[frame]) for frame in missing)
+        warnings.warn(f"{file}: {count} boxes of {len(missing)} frames have no image and were left out.", stacklevel=2)
+    return Boxes(boxes.tracks, rows)
 
 
 def _numbers(path: Path) -> np.ndarray:
     """Return the rows of a file, float64 (n, columns)."""
-    lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [line for line in read_text(path).split("\n") if line.strip()]
     rows = []
     for number, line in enumerate(lines, 1):
         try:
@@ -219,11 +295,11 @@ def _numbers(path: Path) -> np.ndarray:
 def _check_once(path: Path, frames: np.ndarray, rows: np.ndarray, names: np.ndarray) -> None:
     """Check that no track has two boxes in a frame."""
     tracked = rows[:, 0] > 0
-    pairs = np.stack([frames[tracked], names[tracked].astype(int)], 1)
+    pairs = np.stack([frames[tracked], names[tracked]], 1).astype(int)
     found, counts = np.unique(pairs, axis=0, return_counts=True)
     if (counts > 1).any():
         frame, name = found[counts > 1][0]
-        problem = f"expected one box of id {name} in a frame, found {counts.max()} in frame {frame} (from 0)."
+        problem = f"expected one box of id {name} in a frame, found {counts.max()} in frame {frame}."
         raise InputError(path, problem, "Give a file of tracks.")
 
 
@@ -290,10 +366,12 @@ def _frames_folder(folder: Path) -> Path | None:
     """Return the folder of images of a sequence: as seqinfo.ini says, or img1."""
     name, info = "img1", folder / "seqinfo.ini"
     if info.is_file():
-        parser = configparser.ConfigParser()
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
         with reading(info, "[Sequence] with imDir and others", "Remove it or get it again."):
-            parser.read_string(info.read_text())
+            parser.read_string(read_text(info))
             name = parser.get("Sequence", "imDir", fallback=name)
+            if not is_below(name):
+                raise ValueError("an imDir outside of the sequence")
     return folder / name if (folder / name).is_dir() and image_files(folder / name) else None
 
 
@@ -316,12 +394,9 @@ def _size_of(place: Path) -> tuple[int, int]:
 
 
 def _frames_in(place: Path) -> int:
-    """Return the number of frames; of a video file as far as its head tells."""
+    """Return the number of frames."""
     if place.is_dir():
         return len(image_files(place))
     if place.suffix.lower() not in VIDEO_ENDINGS:
         raise InputError(place, f"expected a video ({', '.join(VIDEO_ENDINGS)}).", "Convert it.")
-    total = read_video(place).length_hint
-    if not total:
-        raise InputError(place, "its head does not tell the number of frames.", "Convert it to mp4.")
-    return int(total)
+    return read_video(place).frame_count()

@@ -24,14 +24,15 @@ import numpy as np
 
 from scenewise.config import build, setting
 from scenewise.data import fingerprints
-from scenewise.data.containers.hdf5 import h5_array, open_h5
+from scenewise.data.containers.hdf5 import h5_array
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.objects import ObjectKeys
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
 from scenewise.errors import InputError
-from scenewise.media.files import check_readable, reading
+from scenewise.media.files import check_readable, is_below, reading
 from scenewise.media.frames import load_image
+from scenewise.media.hdf5 import open_h5
 from scenewise.media.pixels import to_uint8
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class MulmonSource(FilesSource):
     def _data_file(self, record: int) -> Path:
         """Return the file of a packaged scene, beside the JSON file where the folder written there is gone."""
         name = Path(self._scenes[record]["data_path"])
+        name = name if is_below(str(name)) else Path(name.name)  # elsewhere nothing is opened
         base = Path(str(self._index)).parent
         places = (base / name, base / "data" / name.name, base / name.name, base.parent / name)
         return next((place for place in places if place.is_file()), base / name)

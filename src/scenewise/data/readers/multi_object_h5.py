@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 
 from scenewise.config import setting
-from scenewise.data.containers.hdf5 import h5_array, open_h5
+from scenewise.data.containers.hdf5 import h5_array
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.objects import ObjectKeys
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, ids_from_masks, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import reading
+from scenewise.media.hdf5 import open_h5
 
 _NAME = "multi-object-hdf5"
 _GROUPS = {"train": "train", "validation": "val", "test": "test"}

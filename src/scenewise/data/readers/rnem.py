@@ -24,6 +24,7 @@ from scenewise.data.palette import paint
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, grown_settings
 from scenewise.data.readers.video import own_records
 from scenewise.errors import InputError
+from scenewise.media.hdf5 import open_h5
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,8 @@ class RnemFileConfig(FilesConfig):
 @register_source(
     "rnem-h5",
     Description(
-        what="bouncing balls and others in R-NEM's HDF5 layout, as published or by `scenewise data make --out X.h5`",
+        what="bouncing balls and others in R-NEM's HDF5 layout, as published or by "
+        "`scenewise data make SOURCE --samples 1000 --out X.h5`",
         kind="files",
         paper="R-NEM (van Steenkiste et al. 2018); PROVIDE (Zablotskaia et al. 2021)",
         size="51 frames of 64 x 64, or others",
@@ -175,7 +177,7 @@ class RnemSource(FilesSource):
 def _open(path: str) -> h5py.File:
     if not Path(path).is_file():
         raise InputError(path or "path", "no such file.", "Give an HDF5 file of the R-NEM layout.")
-    return h5py.File(path, "r")
+    return open_h5(path)
 
 
 @contextmanager

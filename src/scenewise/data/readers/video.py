@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 OVERLAPS = ("ignore", "later", "smaller")
 """What a pixel of several masks becomes: -1, the later mask's, the smaller mask's."""
 
+_LEAST_NUMBERS = 6  # of a polygon: x and y of three points; pycocotools takes four numbers for a box
 _SLACK = 2  # pixels by which a mask may be larger or smaller than its image (datasets.md 9: 853 and 854)
 
 
@@ -233,7 +234,8 @@ def stored_mask(part: Any, size: tuple[int, int], where: object) -> np.ndarray |
     """Decode a mask as COCO stores it.
 
     Args:
-        part: RLE, a list of polygons [x, y, x, y, ...] in pixels, or None or empty where the object is not to be seen.
+        part: RLE, a list of polygons [x, y, x, y, ...] in pixels or one alone, or None or empty where the object is not
+            to be seen. A polygon of fewer than three points has no area and is empty.
         size: (H, W) that it must have.
         where: What is read, for messages.
 
@@ -256,10 +258,14 @@ def stored_mask(part: Any, size: tuple[int, int], where: object) -> np.ndarray |
     return mask
 
 
-def _filled(polygons: list[list[float]], size: tuple[int, int]) -> np.ndarray:
+def _filled(part: list[Any], size: tuple[int, int]) -> np.ndarray:
     """Return the union of polygons as bool (H, W), filled as COCO does."""
     from pycocotools import mask as coco
 
+    polygons = [part] if part and not isinstance(part[0], list) else part
+    polygons = [polygon for polygon in polygons if len(polygon) >= _LEAST_NUMBERS]
+    if not polygons:
+        return np.zeros(size, bool)
     return np.asarray(coco.decode(coco.merge(coco.frPyObjects(polygons, *size)))).astype(bool)
 
 

@@ -30,6 +30,7 @@ from scenewise.data.readers.video import (
 )
 from scenewise.data.splits import check_split
 from scenewise.errors import InputError
+from scenewise.media.files import is_below
 from scenewise.media.frames import load_image, natural_order
 from scenewise.media.palette import read_palette_png
 
@@ -220,6 +221,8 @@ def _check_video(file: Path, video: dict[str, Any]) -> None:
     if "id" not in video or not whole or not isinstance(names, list) or not names:
         problem = f"videos: expected id, height, width and file_names, found {', '.join(video)}."
         raise InputError(file, problem, "Is it a file of YouTube-VIS?")
+    if not all(isinstance(name, str) and is_below(name) for name in names):
+        raise InputError(file, "file_names: expected names of images below JPEGImages, found others.", _REMEDY)
 
 
 def _place(root: Path, split: str, subset: str | None) -> _Place:

@@ -107,8 +107,11 @@ def _compare(source: MadeSource, manifest: Manifest, finding: Finding, samples: 
 
 def _original(manifest: Manifest, finding: Finding) -> Source | None:
     plan = manifest.plan
+    if plan.settings.get("allow_pickle"):  # the folder may come from anyone
+        finding.note = "no video was made again: its settings would have pickled files read"
+        return None
     try:
-        source: Source = SOURCES.get(plan.source)(split=plan.split, **plan.settings)
+        source: Source = SOURCES.get(plan.source).make(plan.split, plan.settings)
     except InputError as error:
         finding.note = f"no video was made again: {error}"
         return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.data.shards.packing import Span, pack, unpack, unpack_extra
+from scenewise.media.hdf5 import created, open_h5
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +22,7 @@ SUFFIXES = (".h5",)
 
 def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragged: bool) -> None:
     """Write a shard; see `ShardLayout`."""
-    import h5py
-
-    with h5py.File(files[".h5"], "w") as file:
+    with created(files[".h5"]) as file:
         for name, array in pack(samples, ragged).items():
             _create(file, name, array)
 
@@ -59,7 +58,7 @@ class _ShardArrays(Mapping[str, Any]):
     def __init__(self, path: Path) -> None:
         import h5py
 
-        self._file = h5py.File(path, "r")
+        self._file = open_h5(path)
         self._names: list[str] = []
         self._file.visititems(lambda name, item: self._names.append(name) if isinstance(item, h5py.Dataset) else None)
         self._known = set(self._names)

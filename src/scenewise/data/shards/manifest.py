@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scenewise.config import build
 from scenewise.data.contract import Facts
 from scenewise.data.splits import SPLITS
+from scenewise.documents import shortened
 from scenewise.errors import InputError
-from scenewise.media.files import reading, write_atomically, writing
+from scenewise.media.documents import read_json_mapping
+from scenewise.media.files import inside, reading, write_atomically, writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +30,7 @@ MAKING = ".making"
 FORMAT = 1
 KIND = "scenewise made data"
 _READ_AT_ONCE = 1 << 20
+_ANEW = "Remove the folder and make it anew."
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,12 @@ class Shard:
     versions: dict[str, str]
 
     def paths(self, folder: Path) -> dict[str, Path]:
-        """Return its files by suffix."""
-        return {suffix: folder / f"{self.name}{suffix}" for suffix in self.files}
+        """Return its files by suffix.
+
+        Raises:
+            InputError: One lies outside the folder.
+        """
+        return {suffix: inside(folder, f"{self.name}{suffix}") for suffix in self.files}
 
 
 @dataclass(frozen=True)
@@ -106,11 +114,12 @@ def shard_name(number: int) -> str:
 
 
 def facts_of(plan: ShardPlan) -> Facts:
-    """Return facts as the source had them."""
-    values = dict(plan.facts)
-    for name in ("size", "background_ids"):
-        values[name] = tuple(values[name])
-    return Facts(**values)
+    """Return facts as the source had them.
+
+    Raises:
+        InputError: They are no facts of a source.
+    """
+    return build(Facts, plan.facts, "facts of a made folder")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -136,28 +145,54 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.is_file():
         raise not_whole(folder)
-    remedy = "Make the folder again."
-    with reading(path, "a manifest of made data", remedy):
-        content = json.loads(path.read_text())
-        if content.get("kind") != KIND or content.get("format") != FORMAT:
-            problem = f"expected a manifest of format {FORMAT}, found {content.get('format')!r}."
-            raise InputError(path, problem, "It may come from a later version.")
+    content = read_json_mapping(path, "a manifest of made data", _ANEW)
+    if content.get("kind") != KIND or content.get("format") != FORMAT:
+        problem = f"expected a manifest of format {FORMAT}, found {shortened(content.get('format'))}."
+        raise InputError(path, problem, "It may come from a later version.")
+    plan = plan_of(content, path)
+    with reading(path, "a manifest of made data", _ANEW):
         versions = content["versions"]
-        shards = tuple(Shard(**{**shard, "versions": versions[shard["versions"]]}) for shard in content["shards"])
-        manifest = Manifest(plan_of(content), shards)
-        _check_rows(manifest)
-        return manifest
+        shards = tuple(
+            shard_of({**shard, "versions": versions[shard["versions"]]}, path) for shard in content["shards"]
+        )
+        _check_rows(plan, shards)
+    return Manifest(plan, shards)
 
 
-def plan_of(content: Mapping[str, Any]) -> ShardPlan:
-    """Return the plan among the values of a file."""
-    return ShardPlan(**{f.name: content[f.name] for f in dataclasses.fields(ShardPlan)})
+def plan_of(content: Mapping[str, Any], where: object) -> ShardPlan:
+    """Return the plan among the values of a file.
+
+    Raises:
+        InputError: One is missing, of another type, or out of range.
+    """
+    names = {f.name for f in dataclasses.fields(ShardPlan)}
+    plan = build(ShardPlan, {name: value for name, value in content.items() if name in names}, str(where))
+    facts = facts_of(plan)
+    numbers = (plan.samples, plan.shard, facts.channels, *facts.size, facts.frames or 1)
+    if plan.split not in SPLITS or min(numbers) < 1:
+        problem = f"expected videos of {', '.join(SPLITS)}, of sizes from 1; found other values."
+        raise InputError(where, problem, _ANEW)
+    return plan
 
 
-def _check_rows(manifest: Manifest) -> None:
-    plan = manifest.plan
+def shard_of(content: Mapping[str, Any], where: object) -> Shard:
+    """Return the shard that values of a file describe.
+
+    Raises:
+        InputError: One is missing or of another type.
+    """
+    shard = build(Shard, content, str(where))
+    for suffix, noted in shard.files.items():
+        if not isinstance(noted.get("sha256"), str) or not isinstance(noted.get("bytes"), int):
+            raise InputError(where, f"file {shortened(suffix)} must have sha256 and bytes.", _ANEW)
+    return shard
+
+
+def _check_rows(plan: ShardPlan, shards: tuple[Shard, ...]) -> None:
+    if len(shards) != plan.shards:
+        raise ValueError(f"{len(shards)} shards, which do not add up to {plan.samples} videos")
     spans = [(plan.rows(n).start, len(plan.rows(n))) for n in range(plan.shards)]
-    if [(shard.first, shard.samples) for shard in manifest.shards] != spans:
+    if [(shard.first, shard.samples) for shard in shards] != spans:
         raise ValueError(f"shards that do not add up to {plan.samples} videos")
 
 
@@ -178,16 +213,15 @@ def read_plan(folder: Path) -> ShardPlan | None:
     path = folder / MAKING / "plan.json"
     if not path.is_file():
         return None
-    with reading(path, "a plan", "Remove the folder and make it anew."):
-        return plan_of(json.loads(path.read_text()))
+    return plan_of(read_json_mapping(path, "a plan", _ANEW), path)
 
 
 def read_records(folder: Path) -> dict[int, Shard]:
     """Return what is noted of the shards that were whole, by number."""
     shards = {}
     for path in sorted((folder / MAKING).glob("[0-9]*.json")):
-        with reading(path, "the record of a shard", "Remove the folder and make it anew."):
-            shards[int(path.stem)] = Shard(**json.loads(path.read_text()))
+        with reading(path, "the record of a shard", _ANEW):
+            shards[int(path.stem)] = shard_of(read_json_mapping(path, "the record of a shard", _ANEW), path)
     return shards
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.data.shards.packing import Span, pack, unpack, unpack_extra
-from scenewise.media.npy import read_header
+from scenewise.media.npy import read_header, write_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,8 +25,7 @@ _LOCAL_HEADER = 30  # bytes before the name of a zip member, at its own place in
 def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragged: bool) -> None:
     """Write a shard; see `ShardLayout`."""
     arrays = pack(samples, ragged)
-    with files[".npy"].open("wb") as frames:
-        np.save(frames, arrays.pop("frames"), allow_pickle=False)
+    write_array(files[".npy"], arrays.pop("frames"))
     with zipfile.ZipFile(files[".npz"], "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")  # its date is always the same, so equal arrays give equal bytes

@@ -32,7 +32,7 @@ class Maker:
 
     def __init__(self, plan: ShardPlan, folder: Path, tick: Callable[[], None]) -> None:
         self.plan, self.folder, self.tick = plan, folder, tick
-        self.source = SOURCES.get(plan.source)(split=plan.split, **plan.settings)
+        self.source = SOURCES.get(plan.source).make(plan.split, plan.settings)
         self.layout = layout(plan.layout)
 
     def make(self, number: int) -> Shard:
@@ -46,12 +46,16 @@ class Maker:
         parts = {suffix: self.folder / f".{name}{suffix}.{os.getpid()}{PART}" for suffix in self.layout.SUFFIXES}
         step = self.source.at_once
         samples = [sample for at in range(0, len(rows), step) for sample in self._samples(rows[at : at + step])]
-        with writing(next(iter(parts.values()))):
-            self.layout.write(parts, samples, rows.start, self.plan.facts["frames"] is None)
-        files = {suffix: hashed(part) for suffix, part in parts.items()}
-        for suffix, part in parts.items():
-            sync(part)
-            part.replace(self.folder / f"{name}{suffix}")
+        try:
+            with writing(self.folder / f"{name}{next(iter(parts))}"):
+                self.layout.write(parts, samples, rows.start, self.plan.facts["frames"] is None)
+            files = {suffix: hashed(part) for suffix, part in parts.items()}
+            for suffix, part in parts.items():
+                sync(part)
+                part.replace(self.folder / f"{name}{suffix}")
+        finally:
+            for part in parts.values():  # what keeps its name keeps the disk full
+                part.unlink(missing_ok=True)
         sync(self.folder)
         shard = Shard(name, rows.start, len(rows), files, versions())
         write_record(self.folder, number, shard)

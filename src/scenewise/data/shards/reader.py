@@ -18,7 +18,7 @@ from scenewise.data.shards.layouts import layout
 from scenewise.data.shards.packing import Span
 from scenewise.data.splits import check_index, check_span, check_split
 from scenewise.errors import InputError
-from scenewise.media.files import reading
+from scenewise.media.files import check_readable, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,8 +126,11 @@ class MadeSource(Source):
         """
         if number not in self._open:
             shard = self.manifest.shards[number]
+            files = shard.paths(self.folder)
             with _reading(self.folder, shard.name):
-                self._open[number] = self._layout.read(shard.paths(self.folder))
+                for file in files.values():
+                    check_readable(file)
+                self._open[number] = self._layout.read(files)
             while len(self._open) > _OPEN:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)
@@ -140,7 +143,17 @@ class MadeSource(Source):
         number, row = self._place(index)
         span = self._span(index, start, frames, extras)
         with _reading(self.folder, self.manifest.shards[number].name):
-            return self.with_objects(self.rows(number).sample(row, span))
+            sample = self.rows(number).sample(row, span)
+            self._check(sample, (span.stop or 0) - span.first)
+            return self.with_objects(sample)
+
+    def _check(self, sample: Sample, frames: int) -> None:
+        """Raise ValueError where a video is not of the size and kind that the manifest tells."""
+        height, width = self.facts.size
+        if sample.frames.dtype != np.uint8 or sample.frames.shape != (frames, self.facts.channels, height, width):
+            raise ValueError(f"frames of {sample.frames.dtype} {sample.frames.shape}")
+        if sample.ids is not None and (sample.ids.dtype != np.int64 or sample.ids.shape != (frames, height, width)):
+            raise ValueError(f"ids of {sample.ids.dtype} {sample.ids.shape}")
 
     def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
         number, row = self._place(index)

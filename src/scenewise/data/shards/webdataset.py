@@ -18,6 +18,7 @@ from scenewise.data.contract import Sample
 from scenewise.data.shards.json_values import decode, encode
 from scenewise.data.shards.packing import Span, flatten, unflatten
 from scenewise.errors import InputError
+from scenewise.media.documents import read_json_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,7 +110,7 @@ class WebdatasetRows:
     """A shard, of which one video at a time is read; see `layouts.ShardRows`."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
-        index = json.loads(files[".index.json"].read_text())
+        index = read_json_mapping(files[".index.json"], "the index of a shard", "Make the shard again.")
         self._path, self._first = files[".tar"], index["first"]
         self._places, self._lengths = index["places"], index["lengths"]
 

@@ -12,7 +12,7 @@ import signal
 import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
@@ -86,7 +86,7 @@ def make_plan(
         InputError: There is no such source, or a number is out of range.
     """
     layout(format)
-    source: Source = SOURCES.get(name)(split=check_split(split), **settings)
+    source: Source = SOURCES.get(name).make(check_split(split), settings)
     if not 1 <= samples <= len(source):
         raise InputError("--samples", f"must lie in [1, {len(source)}], what {name} ({split}) has; found {samples}.")
     if shard is not None and not 1 <= shard <= 1_000_000:
@@ -153,18 +153,24 @@ def make(
     folder = out / plan.split
     _check_siblings(plan, out)
     if overwrite and made.is_made(folder):
-        shutil.rmtree(folder)
+        with _alone(folder) if (folder / made.MAKING).is_dir() else nullcontext(), writing(folder):
+            shutil.rmtree(folder)
     ready = _known(plan, folder)
-    with writing(folder):
-        (folder / made.MAKING).mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        made.write_synced(folder / made.MAKING / "plan.json", json.dumps(dataclasses.asdict(plan), indent=1))
-        kept = _whole(ready, folder, workers)
-        _tidy(folder)
-        missing = [number for number in range(plan.shards) if number not in kept]
-        records = kept | _make(plan, folder, missing, workers, progress or _silent, stop or _never)
-        outcome = WriteOutcome(folder, None, len(kept), len(records), plan.shards)
-        return outcome if len(records) < plan.shards else _finish(plan, outcome, records)
+    fresh = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        with writing(folder):
+            (folder / made.MAKING).mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            made.write_synced(folder / made.MAKING / "plan.json", json.dumps(dataclasses.asdict(plan), indent=1))
+            kept = _whole(ready, folder, workers)
+            _tidy(folder)
+            missing = [number for number in range(plan.shards) if number not in kept]
+            records = kept | _make(plan, folder, missing, workers, progress or _silent, stop or _never)
+            outcome = WriteOutcome(folder, None, len(kept), len(records), plan.shards)
+            return outcome if len(records) < plan.shards else _finish(plan, outcome, records)
+    except InputError:
+        _leave(folder, fresh)
+        raise
 
 
 def _silent(done: int, total: int) -> None:
@@ -244,6 +250,16 @@ def _whole(records: dict[int, Shard], folder: Path, workers: int) -> dict[int, S
     with ThreadPoolExecutor(workers) as pool:
         problems = list(pool.map(lambda shard: made.problem_of(shard, folder), records.values()))
     return {number: records[number] for number, problem in zip(records, problems, strict=True) if problem is None}
+
+
+def _leave(folder: Path, fresh: Sequence[Path]) -> None:
+    """Remove halves after a failure, and folders made for it in which no shard became whole."""
+    with suppress(OSError):
+        _tidy(folder)
+        if fresh and not made.read_records(folder):
+            shutil.rmtree(folder / made.MAKING, ignore_errors=True)
+            for path in fresh:
+                path.rmdir()
 
 
 def _tidy(folder: Path) -> None:

@@ -156,7 +156,7 @@ class _Job:
             frames=self.statistics.frames,
             verdict=outcome.name,
             message=outcome.message,
-            remedy=verdict.training_command(outcome.name, clip.origin),
+            remedy=verdict.training_command(outcome.name, str(clip.path or clip.origin), model.path, clip.reading),
             roles=outcome.roles,
             mse=outcome.mse,
             limit=verdict.limit(model.validated),

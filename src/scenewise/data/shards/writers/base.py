@@ -54,7 +54,7 @@ class WriteRequest:
         Raises:
             InputError: A setting is wrong, or it has fewer videos.
         """
-        source = SOURCES.get(self.source)(split=self.split, **self.settings)
+        source = SOURCES.get(self.source).make(self.split, self.settings)
         if self.samples > len(source):
             name = self.label or self.source
             raise InputError("--samples", f"{name} has {len(source)} videos; found {self.samples}.")

@@ -9,6 +9,7 @@ published sets, the rank of an object by nearness in that view, so that one labe
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from scenewise.data.shards.writers.base import register_writer
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file, write_atomically, writing
+from scenewise.media.npy import write_array
 from scenewise.media.output_folder import OutputFolder
 
 if TYPE_CHECKING:
@@ -74,6 +76,29 @@ def write_mulmon(
     """
     data = Path(folder) / "data"
     path = data.parent / f"{name}_{split}.json"
+    fresh = [place for place in (data, data.parent, *data.parent.parents) if not place.exists()]
+    try:
+        return _write_scenes(source, data, path, split, indices, overwrite, progress)
+    except BaseException:  # the disk is full, or nobody waits any longer
+        if not path.exists():
+            for file in data.glob(f"CLEVR_new_{split}_*.npy"):
+                file.unlink()
+        with suppress(OSError):
+            for place in fresh:
+                place.rmdir()
+        raise
+
+
+def _write_scenes(
+    source: Source,
+    data: Path,
+    path: Path,
+    split: str,
+    indices: Sequence[int],
+    overwrite: bool,
+    progress: Progress | None,
+) -> Path:
+    """Write the files of scenes into `data`, and then the JSON file that names them."""
     scenes = []
     for number, (images, masks, scene) in enumerate(_packed(source, split, indices)):
         if number == 0:
@@ -121,7 +146,7 @@ def write_mulmon_raw(
             stem = f"{scene['image_filename']}_{view:02d}"
             with writing(folder / "images" / stem):
                 Image.fromarray(image).save(folder / "images" / f"{stem}.png")
-                np.save(folder / "masks" / f"{stem}.npy", mask)
+                write_array(folder / "masks" / f"{stem}.npy", mask)
         write_atomically(folder / "scenes" / f"{scene['image_filename']}.json", json.dumps(scene))
         if progress is not None:
             progress(number + 1, len(indices))

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 
 from scenewise.data.generated.balls.source import BallsSource
@@ -15,9 +14,12 @@ from scenewise.data.shards.writers.base import register_writer
 from scenewise.data.splits import check_split
 from scenewise.errors import InputError
 from scenewise.media.files import writing
+from scenewise.media.hdf5 import created
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import h5py
 
     from scenewise.data.generated.balls.source import BallsVideos
     from scenewise.data.shards.writers.base import Progress, Stop, WriteRequest
@@ -65,7 +67,7 @@ def write_rnem(
             raise InputError(split, f"{videos.get(split, 0)} videos asked for, the source has {len(source)}.")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with writing(path), h5py.File(part, "w") as file:
+        with writing(path), created(part) as file:
             for split, source in sources.items():
                 _write_group(file.create_group(GROUPS[check_split(split)]), source, videos[split], progress)
         part.replace(path)

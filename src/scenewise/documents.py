@@ -1,0 +1,106 @@
+"""JSON texts from outside, read within limits and checked before anything is made of them.
+
+A small text can nest deeper than a program can follow, or hold numbers and characters that fail only much later. These
+are refused here, in one place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from scenewise.errors import InputError, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEEPEST = 48
+"""Most lists and mappings inside each other."""
+LARGEST_INTEGER = (1 << 64) - 1
+"""Largest absolute value of an integer that is read."""
+TOO_DEEP = f"lists or mappings nested more than {DEEPEST} deep"
+
+
+def parse_json(text: bytes | str, where: object, expected: str, remedy: str) -> Any:
+    """Read a JSON text; see `scenewise.media.documents.read_json`.
+
+    Examples:
+        >>> parse_json('{"size": [32, 32]}', "facts.json", "facts", "Write it again.")
+        {'size': [32, 32]}
+        >>> parse_json("[" * 5000, "facts.json", "facts", "Write it again.")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: facts.json: expected facts; found lists or mappings nested ... Write it again.
+    """
+    try:
+        values = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+        check_plain(values)
+    except RecursionError:
+        raise InputError(where, f"expected {expected}; found {TOO_DEEP}.", remedy) from None
+    except ValueError as error:  # no JSON, no UTF-8, an integer of thousands of digits, or of `check_plain`
+        raise InputError(where, f"expected {expected}; found: {describe(error)}.", remedy) from error
+    return values
+
+
+def check_plain(values: Any) -> None:
+    """Check that nested plain values are what every later step can handle.
+
+    Raises:
+        ValueError: They nest too deep, or hold an integer beyond 64 bits or half a character (a lone surrogate).
+    """
+    level = [values]
+    for _ in range(DEEPEST):
+        for value in level:
+            _check_scalar(value)
+        level = [part for value in level for part in _parts(value)]
+        if not level:
+            return
+    raise ValueError(TOO_DEEP)
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        yield from value
+        yield from value.values()
+    elif isinstance(value, (list, tuple)):
+        yield from value
+
+
+def _check_scalar(value: Any) -> None:
+    if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError("text with half a character (a lone surrogate)")
+    elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise ValueError(f"an integer of {value.bit_length()} bits; at most 64 are read")
+
+
+def type_of(value: Any) -> str:
+    """Return what kind of plain value something is, for messages.
+
+    Examples:
+        >>> type_of([1]), type_of(None), type_of(2.5)
+        ('a list', 'nothing', 'a number')
+    """
+    kinds = {
+        bool: "a truth value",
+        str: "a text",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a mapping",
+    }
+    return "nothing" if value is None else kinds.get(type(value), "a mapping")
+
+
+def shortened(value: Any, most: int = 60) -> str:
+    """Return how Python writes a plain value, cut off where it is long; costs no more than what is returned.
+
+    Examples:
+        >>> shortened([1, 2]), shortened("x" * 100, 12)
+        ('[1, 2]', "'xxxxxxxx...")
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * most:
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value[: most + 1]) if isinstance(value, (str, bytes, list, tuple)) else repr(value)
+    return text if len(text) <= most else f"{text[: most - 3]}..."

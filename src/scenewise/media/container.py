@@ -1,0 +1,205 @@
+"""Video files as PyAV opens them: the one place that says what of a container is looked at.
+
+Looked at are the packets of one video stream, the frames in them, their times, and of the header only what is needed to
+show them. Tags, chapters, other streams and side data of unknown kinds are left alone, so that nothing that stands
+beside the pictures stops a file.
+"""
+
+from __future__ import annotations
+
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenewise.errors import InputError
+from scenewise.media.content import advice
+from scenewise.media.files import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXPECTED = "an mp4, mov, mkv, webm, avi or gif video"
+REMEDY = "Check that it plays, or convert it to mp4."
+
+# A playlist posing as a video must not make us read other files or the network.
+_OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,avi,gif"}
+_LARGEST_FRAME = 1 << 27  # pixels; a corrupt header can claim any size
+
+# FFmpeg's own decoders of VP8 and VP9 leave transparency out; those of the libvpx project read it.
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+# Signs of the display matrix's numbers 0, 1, 3, 4 to the filters that carry it out.
+_TURNS = {
+    (0, 1, -1, 0): ("transpose=clock",),
+    (-1, 0, 0, -1): ("hflip", "vflip"),
+    (0, -1, 1, 0): ("transpose=cclock",),
+    (-1, 0, 0, 1): ("hflip",),
+    (1, 0, 0, -1): ("vflip",),
+    (0, 1, 1, 0): ("transpose=cclock_flip",),
+    (0, -1, -1, 0): ("transpose=clock_flip",),
+}
+_TURNS_BY_ANGLE = {90: _TURNS[0, -1, 1, 0], 180: _TURNS[-1, 0, 0, -1], -90: _TURNS[0, 1, -1, 0]}  # counterclockwise
+
+
+@dataclass(frozen=True)
+class OpenVideo:
+    """A video stream of an open file.
+
+    Attributes:
+        container: PyAV's, to be closed by who opened it.
+        stream: PyAV's.
+        decoder: What makes frames of its packets.
+        notes: What of the file is left out, sentence by sentence.
+    """
+
+    container: Any
+    stream: Any
+    decoder: Any
+    notes: tuple[str, ...]
+
+
+def open_video(path: Path, number: int | None = None) -> OpenVideo:
+    """Open a video file.
+
+    Args:
+        path: The file.
+        number: Which of its videos, from 0; the default or else the largest one where None.
+
+    Raises:
+        InputError: It holds no such video. Other errors are PyAV's, over files that it cannot open.
+    """
+    import av
+
+    try:
+        container = av.open(f"file:{path.absolute()}", options=_OPEN_OPTIONS, metadata_errors="replace")
+    except av.FFmpegError as error:
+        if isinstance(error, PermissionError):
+            raise
+        kind, remedy = advice(path, REMEDY)
+        raise InputError(path, f"expected {EXPECTED}; found: {kind or describe(error)}.", remedy) from error
+    try:
+        stream, notes = _chosen(container, path, number)
+        decoder, more = _decoder(stream)
+        return OpenVideo(container, stream, decoder, (*notes, *more))
+    except BaseException:
+        container.close()
+        raise
+
+
+def _chosen(container: Any, path: Path, number: int | None) -> tuple[Any, list[str]]:
+    """Return the stream to read, and what is to be said of the others."""
+    videos = [stream for stream in container.streams.video if not _is_picture(stream)]
+    if not videos:
+        problem = f"expected a video stream; found {_kinds(container)}."
+        raise InputError(path, problem, "Give a file with moving pictures.")
+    listing = ", ".join(f"{place} ({_size(stream)})" for place, stream in enumerate(videos))
+    if number is None:
+        stream = max(videos, key=lambda video: (video.codec_context is not None, _is_default(video), _pixels(video)))
+    elif number < len(videos):
+        stream = videos[number]
+    else:
+        remedy = "Choose one of these by --stream (data.settings.stream in training)."
+        raise InputError(path, f"expected a video of number {number}; found {listing}.", remedy)
+    if stream.codec_context is None:
+        raise InputError(path, "its video codec is not known here.", "Convert it to H.264 in mp4.")
+    if _pixels(stream) > _LARGEST_FRAME:
+        problem = f"expected at most {_LARGEST_FRAME} pixels per frame; found {_size(stream)}."
+        raise InputError(path, problem, REMEDY)
+    if len(videos) == 1 or number is not None:
+        return stream, []
+    why = "the default" if _is_default(stream) else "the largest"
+    read = f"{videos.index(stream)}, {why}"
+    return stream, [f"holds {len(videos)} videos: {listing}; read is {read}. Another can be chosen with --stream."]
+
+
+def _is_picture(stream: Any) -> bool:
+    """Return whether a stream is a cover or pictures for a seek bar."""
+    from av.stream import Disposition
+
+    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def _is_default(stream: Any) -> bool:
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.default)
+
+
+def _pixels(stream: Any) -> int:
+    return 0 if stream.codec_context is None else stream.codec_context.width * stream.codec_context.height
+
+
+def _size(stream: Any) -> str:
+    codec = stream.codec_context
+    return "of an unknown codec" if codec is None else f"{codec.width}x{codec.height}"
+
+
+def _kinds(container: Any) -> str:
+    kinds = {"a cover picture" if stream.type == "video" else str(stream.type) for stream in container.streams}
+    return " and ".join(sorted(kinds, key=lambda kind: (kind == "a cover picture", kind))) or "nothing"
+
+
+def _decoder(stream: Any) -> tuple[Any, list[str]]:
+    """Return what decodes a stream, and what of its pictures it leaves out."""
+    import av
+
+    codec = stream.codec_context
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    if tags.get("alpha_mode") == "1" and codec_name(stream) in _WITH_ALPHA:
+        name = _WITH_ALPHA[codec_name(stream)]
+        if name in av.codecs_available:
+            return av.CodecContext.create(name, "r"), []
+        return codec, [f"is transparent in parts; without the decoder {name} in PyAV it is read as if it were opaque."]
+    return codec, []
+
+
+def codec_name(stream: Any) -> str:
+    """Return the name of a stream's codec, whichever decoder there is for it."""
+    codec = stream.codec_context.codec
+    return str(getattr(codec, "canonical_name", codec.name))
+
+
+def turns_of(frame: Any) -> tuple[str, ...]:
+    """Return the filters that bring a frame upright, as its display matrix says."""
+    matrix = _display_matrix(frame)
+    if matrix is None:
+        return _TURNS_BY_ANGLE.get(round(frame.rotation / 90) * 90, ())
+    numbers = struct.unpack("=9i", matrix[:36])
+    signs = tuple((number > 1 << 15) - (number < -(1 << 15)) for number in (numbers[i] for i in (0, 1, 3, 4)))
+    return _TURNS.get(signs, ())
+
+
+def _display_matrix(frame: Any) -> bytes | None:
+    """Return the display matrix, None where there is none or the kinds of side data before it are not known to PyAV."""
+    with suppress(ValueError):
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        return None if matrix is None else bytes(matrix)
+    # PyAV names every kind as it lists them and stops at one without a name; those before it are in the list.
+    from av.sidedata.sidedata import SideDataContainer, Type
+
+    listed: Any = SideDataContainer.__new__(SideDataContainer)
+    with suppress(ValueError):
+        listed.__init__(frame)
+    with suppress(ValueError):
+        return next((bytes(entry) for entry in listed if entry.type is Type.DISPLAYMATRIX), None)
+    return None
+
+
+def more_layers(stream: Any, packet: Any) -> bool:
+    """Return whether an H.265 packet holds pictures besides those of the first layer: transparency, or a second eye."""
+    codec = stream.codec_context
+    head = codec.extradata or b""
+    if codec_name(stream) != "hevc" or len(head) < 23 or head[0] != 1:
+        return False
+    return any((unit[0] & 1) << 5 | unit[1] >> 3 for unit in _units(bytes(packet), (head[21] & 3) + 1))
+
+
+def _units(content: bytes, width: int) -> Iterator[bytes]:
+    """Yield the heads of the units of a packet, each with its length before it."""
+    place = 0
+    while place + width + 2 <= len(content):
+        size = int.from_bytes(content[place : place + width], "big")
+        yield content[place + width : place + width + 2]
+        place += width + size

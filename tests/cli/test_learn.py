@@ -1,0 +1,97 @@
+"""`scenewise decompose --learn`: training on the videos themselves, then taking them apart, in one command."""
+
+import numpy as np
+import pytest
+
+from scenewise.media import VideoWriter
+from scenewise.training import proposals
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Train the tiny preset for three steps, on one process."""
+    propose = proposals.propose
+
+    def propose_tiny(*args):
+        values, reasons = propose(*args)
+        values["model"]["preset"] = "tiny"
+        values["model"]["settings"] |= {"area_entropy_weight": 0.0, "pooling": 2}
+        values["training"] |= {"steps": 3, "batch": 2, "validation_videos": 1, "device": "cpu"}
+        return values, reasons
+
+    monkeypatch.setattr(proposals, "propose", propose_tiny)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A red square that goes to and fro before a smooth wall, 60 frames."""
+    with VideoWriter(tmp_path / "clip.mp4", (48, 80), 10) as writer:
+        for t in range(60):
+            image = np.full((48, 80, 3), (90, 120, 150), np.uint8)
+            left = abs(t % 56 - 28) * 2
+            image[16:32, left : left + 16] = (220, 40, 40)
+            writer.write(image)
+    return tmp_path / "clip.mp4"
+
+
+def test_both_in_one_command_and_again(scenewise, clip, tmp_path):
+    code, out, err = scenewise("decompose", clip, "--out", tmp_path / "out", "--learn", "5", "--formats", "tracks")
+    assert code == 0, err
+    assert "1 objects at a time" in out
+    assert "background picture:" in out
+    assert (tmp_path / "out" / "training" / "model" / "config.json").is_file()
+    assert (tmp_path / "out" / "clip" / "run.json").is_file()
+    assert "60 frames" in out
+    words = ("decompose", clip, "--out", tmp_path / "out", "--learn", "5", "--formats", "tracks", "--overwrite")
+    code, out, err = scenewise(*words)
+    assert code == 0, err
+    assert "objects at a time" not in out, "the run is there and goes on"
+
+
+def test_slots_and_crop_reach_the_model(scenewise, clip, tmp_path):
+    words = ("--learn", "5", "--slots", "4", "--crop", "0,0,48,64", "--formats", "slots")
+    code, _, err = scenewise("decompose", clip, "--out", tmp_path / "out", *words)
+    assert code == 0, err
+    from scenewise.checkpoint import load_model
+
+    loaded = load_model(tmp_path / "out" / "training" / "model")
+    assert loaded.model.config.slots == 4
+    assert (loaded.card.crop, loaded.card.source_size) == ((0, 0, 48, 64), (48, 80))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--learn", "0"), "more than 0 minutes"),
+        (("--learn", "5", "--model", "runs/clip/model"), "a model of its own"),
+    ],
+)
+def test_what_does_not_go_together(scenewise, clip, tmp_path, words, says):
+    code, _, err = scenewise("decompose", clip, "--out", tmp_path / "out", *words)
+    assert code == 2
+    assert says in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_sources_short_clips_and_other_files_are_refused(scenewise, clip, tmp_path):
+    code, _, err = scenewise("decompose", "balls-colour#3", "--out", tmp_path / "out", "--learn", "5")
+    assert code == 2
+    assert "not a file" in err
+    with VideoWriter(tmp_path / "short.mp4", (48, 80), 10) as writer:
+        for t in range(10):
+            writer.write(np.full((48, 80, 3), 20 * t, np.uint8))
+    code, _, err = scenewise("decompose", tmp_path / "short.mp4", "--out", tmp_path / "out", "--learn", "5")
+    assert code == 2
+    assert "has 10 frames" in err
+    assert scenewise("decompose", clip, "--out", tmp_path / "out", "--learn", "5", "--formats", "tracks")[0] == 0
+    other = tmp_path / "other.mp4"
+    other.write_bytes(clip.read_bytes())
+    code, _, err = scenewise("decompose", other, "--out", tmp_path / "out", "--learn", "5")
+    assert code == 2
+    assert "clip.mp4" in err
+    assert "another --out" in err

@@ -1,0 +1,146 @@
+"""What messages tell a user to do can be done: commands parse, options and settings are there, extras are declared."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from scenewise.cli import VERBS, _parser
+from scenewise.data import SOURCES
+from scenewise.models.contract import MODELS
+from scenewise.training.recipes import Recipe
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "scenewise"
+HOLE = "{}"  # what a message fills in
+
+
+def text_of(node):
+    """The text of a literal, with a hole for each value that is filled in."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else HOLE for part in node.values)
+    return None
+
+
+def is_error(node):
+    """Whether a node makes an `InputError`, or a name that says it holds a part of one."""
+    if isinstance(node, ast.Call):
+        return getattr(node.func, "id", "") == "InputError"
+    names = [target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)]
+    return any(re.search("remedy|problem|problems|elsewhere|advice", name.lower()) for name in names)
+
+
+def literals(tree, of_errors=False):
+    """Line and text of every literal that is no docstring; of those in errors alone where that is asked."""
+    for root in filter(is_error, ast.walk(tree)) if of_errors else [tree]:
+        parts = {id(part) for node in ast.walk(root) if isinstance(node, ast.JoinedStr) for part in node.values}
+        docstrings = {id(node.value) for node in ast.walk(root) if isinstance(node, ast.Expr)}
+        for node in ast.walk(root):
+            if id(node) not in parts | docstrings and (text := text_of(node)):
+                yield node.lineno, text
+
+
+def messages(of_errors=False):
+    """Place and text of every literal of the library."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        for line, text in literals(ast.parse(path.read_text(encoding="utf-8")), of_errors):
+            found[f"{path.relative_to(SOURCE)}:{line}", text] = None
+    return list(found)
+
+
+COMMAND = re.compile(
+    r"`(scenewise [^`]+)`|(?:^|: |: \n|\n  |\A|error: )(scenewise (?:" + "|".join(VERBS) + r")\b[^\n`;]*)"
+)
+
+
+def commands():
+    """Every command of this program in a literal: in backquotes, behind a colon, on a line of its own, or alone."""
+    for place, text in messages():
+        for match in COMMAND.finditer(text):
+            quoted, bare = match.groups()
+            command = quoted or re.split(r"  +|\. |\.$| \(|\) |, then|, or", bare)[0]
+            yield pytest.param(command, bool(quoted), id=f"{place} {command[:60]}")
+
+
+def parsed(words):
+    return _parser(words).parse_args(words)
+
+
+@pytest.mark.parametrize(("command", "quoted"), commands())
+def test_every_command_in_a_message_parses(command, quoted, capsys):
+    words = [word.replace(HOLE, "1") for word in shlex.split(command)[1:]]
+    if words[-1] == "--help" or (quoted and len(words) <= 2 and not any(word.startswith("-") for word in words)):
+        words = [*words[:2], "--help"] if words[-1] != "--help" else words  # a verb that is spoken of
+        with pytest.raises(SystemExit) as end:
+            parsed(words)
+        assert end.value.code == 0, capsys.readouterr().err
+        return
+    try:
+        parsed(words)
+    except SystemExit:
+        pytest.fail(f"{command}: {capsys.readouterr().err}")
+
+
+def parsers(parser):
+    yield parser
+    for action in parser._actions:
+        for inner in (action.choices or {}).values() if isinstance(action.choices, dict) else ():
+            yield from parsers(inner)
+
+
+@pytest.fixture(scope="module")
+def options():
+    """Every option of every verb."""
+    known = {"--help"}
+    for verb in VERBS:
+        for parser in parsers(_parser([verb])):
+            known |= set(parser._option_string_actions)
+    return known
+
+
+def test_every_option_in_an_error_is_one(options):
+    unknown = {}
+    for place, text in messages(of_errors=True):
+        if "pip install" in text or "ffmpeg" in text:
+            continue
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", text):
+            if option not in options:
+                unknown[place] = option
+    assert not unknown
+
+
+def test_every_extra_in_a_message_is_declared():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = {extra for _, text in messages() for extra in re.findall(r"scenewise\[([a-z0-9]+)\]", text)}
+    assert named
+    assert named <= set(declared)
+
+
+def fields(kind):
+    """Names of all settings of a dataclass, those of nested ones included."""
+    for field in dataclasses.fields(kind):
+        yield field.name
+        inner = field.default_factory if field.default_factory is not dataclasses.MISSING else type(field.default)
+        if dataclasses.is_dataclass(inner):
+            yield from fields(inner)
+
+
+def test_every_setting_that_an_error_tells_to_set_is_one():
+    kinds = [MODELS.get(name).config_class for name in MODELS.names()] + [Recipe]
+    kinds += [getattr(SOURCES.get(name).source_class, "config_class", None) for name in SOURCES.names()]
+    known = {name for kind in kinds if kind is not None for name in fields(kind)}
+    unknown = {}
+    for place, text in messages(of_errors=True):
+        for name in re.findall(r"\b[Ss]et ([a-z]+(?:[._][a-z_]+)*)(?:=| to\b)", text):
+            if name.rpartition(".")[2] not in known:
+                unknown[place] = name
+    assert not unknown
