@@ -25,6 +25,10 @@ class Decomposition:
         prior_log_variance: Prior log-variance, shape (B, T, K, Z).
         log_likelihood: log p(frame given slots) in nats, constants included, shape (B, T).
         kl: KL(posterior || prior) in nats summed over slots and dimensions, shape (B, T).
+        responsibilities: Probability that a slot explains the pixel that was seen, shape (B, T, K, 1, H, W), of models
+            whose labels follow it; None of all others and of frames that nobody saw.
+        tracks: Which object a slot holds, int64, shape (B, T, K): another number for another object in the same slot,
+            0 for the background, -1 for a slot that holds none; None of models whose slots are the objects.
         positions: Where slots are, (x, y) as shares of width and height, shape (B, T, K, 2), NaN for those without a
             place; None of models that say it by masks alone.
     """
@@ -37,6 +41,8 @@ class Decomposition:
     prior_log_variance: Tensor
     log_likelihood: Tensor
     kl: Tensor
+    responsibilities: Tensor | None = None
+    tracks: Tensor | None = None
     positions: Tensor | None = None
 
     @property
@@ -46,8 +52,12 @@ class Decomposition:
 
     @property
     def labels(self) -> Tensor:
-        """The slot that owns each pixel, int64, shape (B, T, H, W); ties go to the lowest index."""
-        return self.masks.squeeze(3).argmax(2)
+        """The slot that owns each pixel, int64, shape (B, T, H, W); ties go to the lowest index.
+
+        It is the slot that explains the pixel that was seen best where that is known, else the largest mask.
+        """
+        shares = self.masks if self.responsibilities is None else self.responsibilities
+        return shares.squeeze(3).argmax(2)
 
     @property
     def slots(self) -> int:
@@ -76,10 +86,11 @@ class Decomposition:
 
     @staticmethod
     def join(parts: Sequence[Decomposition]) -> Decomposition:
-        """Concatenate decompositions of consecutive frames along T."""
+        """Concatenate decompositions of consecutive frames along T; what one of them lacks, all lack."""
         import torch
 
         if len(parts) == 1:
             return parts[0]
-        names = parts[0].tensors()
-        return Decomposition(**{name: torch.cat([part.tensors()[name] for part in parts], 1) for name in names})
+        each = [part.tensors() for part in parts]
+        names = [name for name in each[0] if all(name in tensors for tensors in each)]
+        return Decomposition(**{name: torch.cat([tensors[name] for tensors in each], 1) for name in names})

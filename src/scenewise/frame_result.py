@@ -33,6 +33,8 @@ class FrameResult:
         predicted: Whether the model did not see this frame but predicted it.
         truth: The true frame beside a predicted one, uint8, shape (H, W, 3).
         ids: True ids, int64, shape (H, W), or None.
+        tracks: The number of each slot's object from 1, 0 for the background and -1 for none, shape (K,); None where
+            slots are the objects.
         spread: Computes `uncertainty` when it is asked for; None where the model cannot draw samples.
         own: The true frame, uint8, shape (h, w, 3), or None, and the reconstruction, float32, shape (h, w, C), at the
             model's own size; None where the results have it.
@@ -53,6 +55,7 @@ class FrameResult:
     predicted: bool = False
     truth: np.ndarray | None = None
     ids: np.ndarray | None = None
+    tracks: np.ndarray | None = None
     spread: Callable[[], np.ndarray] | None = field(default=None, repr=False)
     own: tuple[np.ndarray | None, np.ndarray] | None = field(default=None, repr=False)
     _uncertainty: np.ndarray | None = field(default=None, repr=False)
@@ -90,8 +93,11 @@ class FrameResult:
 
     @property
     def track_ids(self) -> np.ndarray:
-        """The number that each slot's object has in all files, from 1, shape (K,)."""
-        return np.arange(1, self.slots + 1)
+        """The number that each slot's object has in all files, from 1, shape (K,).
+
+        A slot is its object unless the model says otherwise; then 0 is the background, or a slot that holds none.
+        """
+        return np.arange(1, self.slots + 1) if self.tracks is None else np.maximum(self.tracks, 0)
 
     @property
     def mean_masks(self) -> np.ndarray:

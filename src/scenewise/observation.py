@@ -21,11 +21,14 @@ class Observation:
         ids: Ground truth for metrics only, int64, shape (B, T, H, W): 0 background, -1 ignore, 1.. objects.
             No model reads it.
         viewpoints: Camera descriptions for multi-view models, shape (B, T, D).
+        background: What a still camera shows where nothing stands in the way, float in [0, 1], shape (B, C, H, W), for
+            models that draw over it.
     """
 
     frames: Tensor
     ids: Tensor | None = None
     viewpoints: Tensor | None = None
+    background: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check ranks and agreement of shapes; raises InputError."""
@@ -37,8 +40,11 @@ class Observation:
             raise InputError("viewpoints", problem, "Give one viewpoint for each frame.")
         if self.ids is not None and tuple(self.ids.shape) != (batch, time, height, width):
             raise InputError("ids", f"must have shape {(batch, time, height, width)}; found {tuple(self.ids.shape)}.")
+        expected = (batch, *self.frames.shape[2:])
+        if self.background is not None and tuple(self.background.shape) != expected:
+            raise InputError("background", f"must have shape {expected}; found {tuple(self.background.shape)}.")
 
     def to(self, device: torch.device | str) -> Observation:
         """Return the observation on another device."""
-        moved = (None if t is None else t.to(device) for t in (self.frames, self.ids, self.viewpoints))
+        moved = (None if t is None else t.to(device) for t in (self.frames, self.ids, self.viewpoints, self.background))
         return Observation(*moved)  # type: ignore[arg-type]

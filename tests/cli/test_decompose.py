@@ -53,7 +53,7 @@ def test_everything_is_written(decompose, clip, tmp_path):
 def test_a_model_that_cannot_be_compiled_is_refused(decompose, clip):
     code, _, err = decompose(clip, "--compile", using="monet-multi-dsprites")
     assert code == 2
-    assert "monet has no decodes of iterative inference" in err
+    assert "monet has no decodes of iterative inference that can be compiled" in err
 
 
 def test_options_reach_the_model_and_the_record(decompose, clip, tmp_path):

@@ -293,3 +293,17 @@ def test_large_results_are_scored_on_a_grid(oracle, video, ids, tmp_path):
     assert rows["savi", "F-ARI"]["value"] == pytest.approx(whole, abs=0.005)
     assert rows["savi", "F-ARI"]["note"] == "one pixel in 2 of each row and column"
     assert not rows["provide", "MSE"]["note"]
+
+
+def test_pixels_belong_to_who_explains_them_and_objects_have_the_model_s_numbers():
+    masks, shares = torch.zeros(1, 1, 3, 1, 4, 4), torch.zeros(1, 1, 3, 1, 4, 4)
+    masks[0, 0, 1], masks[0, 0, 0] = 0.6, 0.4
+    shares[0, 0, 2, 0, :, 2:] = shares[0, 0, 0, 0, :, :2] = 1.0
+    latent, each = torch.zeros(1, 1, 3, 2), torch.zeros(1, 1)
+    appearance, tracks = torch.zeros(1, 1, 3, 3, 4, 4), torch.tensor([[[0, -1, 7]]])
+    part = sw.Decomposition(masks, appearance, *[latent] * 4, each, each, responsibilities=shares, tracks=tracks)
+    for size, own in ((4, None), (8, np.zeros((4, 4, 3), np.uint8))):
+        frame = draw(ClipFrame(0, 0.0, np.zeros((size, size, 3), np.uint8), None, own), part)
+        assert np.unique(frame.labels[:, : size // 2]).tolist() == [0]
+        assert np.unique(frame.labels[:, size // 2 :]).tolist() == [2]
+        assert frame.track_ids.tolist() == [0, 0, 7]

@@ -2,7 +2,7 @@
 
 import torch
 
-from scenewise.nn.light import light_between
+from scenewise.nn.light import brightening, light_between
 
 
 def _scene(seed: int) -> torch.Tensor:
@@ -33,3 +33,12 @@ def test_what_no_lamp_can_do_is_no_light() -> None:
     scene = _scene(1)
     light = light_between(scene, 1 - scene)  # a negative
     torch.testing.assert_close(light.on(scene), scene)
+
+
+def test_a_change_of_brightness_is_the_same_share_of_all_channels() -> None:
+    picture = _scene(2)
+    for share, expected in ((-0.2, -0.2), (0.25, 0.25), (-0.9, -0.3), (2.0, 0.3)):
+        torch.testing.assert_close(brightening(share * picture, picture), expected * picture)
+    other = torch.stack([picture[:, 1], -picture[:, 0], torch.zeros_like(picture[:, 0])], 1)  # across the colour
+    torch.testing.assert_close(brightening(0.3 * other, picture), torch.zeros_like(picture), atol=1e-6, rtol=0)
+    assert not brightening(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)).any(), "black has no brightness to change"

@@ -122,6 +122,16 @@ def test_the_time_limit_stops_cleanly_and_leaves_a_model(tmp_path):
     assert load_model(outcome.model).card.steps == 1
 
 
+def test_a_run_whose_validation_stops_gaining_ends_early_and_can_go_on(tmp_path):
+    words = ["training.steps=9", "training.validate_every=1", "training.learning_rate=0"]  # nothing can be gained
+    outcome = train(small(*words, "training.patience=2"), tmp_path)
+    assert (outcome.step, outcome.stopped) == (3, "no gain")
+    assert [row["best"] for row in rows(tmp_path / "validation.csv")] == ["1", "0", "0"]
+    assert load_model(outcome.model).card.stages[-1].steps == 3
+    again = train(small(*words, "training.patience=0"), tmp_path, resume=True)
+    assert (again.step, again.stopped) == (9, None)
+
+
 def test_resuming_a_finished_run_does_nothing(whole):
     before = (whole[0].folder / "metrics.csv").read_text()
     outcome = train(small(), whole[0].folder, resume=True)

@@ -191,6 +191,9 @@ def _tell(outcome: TrainingOutcome) -> None:
     if outcome.stopped == "--until":
         say(f"Finished {outcome.step} of {outcome.steps} steps; later stages were not asked for.")
         say(f"Go on with them: {resume}")
+    elif outcome.stopped == "no gain":
+        say(f"Finished after {outcome.step} of {outcome.steps} steps: validation has stopped gaining.")
+        say(f"Train on all the same: {resume}")
     elif outcome.stopped is not None:
         say(f"Stopped by {outcome.stopped} after step {outcome.step} of {outcome.steps}; everything is saved.")
         say(f"Continue exactly here with: {resume}")

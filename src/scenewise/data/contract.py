@@ -179,6 +179,13 @@ class Source(ABC):
         """Return what extras hold as `viewpoints`, or None; sources that need no image for it say it more cheaply."""
         return self.sample(index, start, frames).extras.get("viewpoints")
 
+    def background(self, index: int) -> np.ndarray | None:
+        """Return what a still camera shows where nothing stands in the way of video `index`, uint8, shape (C, H, W).
+
+        None where the source does not know, and models that draw over a picture take the one they keep.
+        """
+        return None
+
     def length(self, index: int) -> int:
         """Return the number of frames of video `index`."""
         if self.facts.frames is not None:

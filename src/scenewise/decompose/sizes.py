@@ -45,8 +45,9 @@ def draw(
         labels, reconstruction = part.labels[0, 0], own
         pictures = as_picture(appearance.permute(0, 2, 3, 1).cpu().numpy())
     else:
+        shares = None if part.responsibilities is None else part.responsibilities[0, 0, :, 0]
         masks = scaled_masks(masks, size)
-        labels = masks.argmax(0)
+        labels = (masks if shares is None else scaled_masks(shares, size)).argmax(0)
         whole, pictures = _scaled_appearance(appearance, masks, size)
         reconstruction = whole.permute(1, 2, 0).cpu().numpy()
     image = _coloured(frame.image)
@@ -66,6 +67,7 @@ def draw(
         predicted=predicted,
         truth=image if predicted and known else None,
         ids=frame.ids,
+        tracks=None if part.tracks is None else part.tracks[0, 0].cpu().numpy(),
         spread=spread,
         own=None if size == own_size else (_coloured(frame.given) if known else None, own),
     )

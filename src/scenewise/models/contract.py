@@ -56,6 +56,7 @@ class SceneModel(Numbers, ABC):
         runtime_settings: Settings that say how to compute and not what; a saved model does not keep them.
         slot_symmetric: Whether slots that swap their noise swap their places; not where one is drawn after another.
         fixed_slots: Whether K is part of what was trained and cannot be changed.
+        takes_background: Whether observations may bring a background picture.
         least_batch: Smallest batch of frames that all presets can be trained on; 2 with batch norms.
         keeps_slots: Whether it keeps objects in their slots by what it remembers of earlier frames, so that `forward`
             is the fold of `step`. Others explain each frame, or each clip, from the start: `step` links their slots.
@@ -67,6 +68,7 @@ class SceneModel(Numbers, ABC):
     runtime_settings: ClassVar[tuple[str, ...]] = ()
     slot_symmetric: ClassVar[bool] = True
     fixed_slots: ClassVar[bool] = False
+    takes_background: ClassVar[bool] = False
     least_batch: ClassVar[int] = 1
     keeps_slots: ClassVar[bool] = False
 

@@ -42,7 +42,7 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
-from scenewise.nn.decoders import CoarseToFineDecoder, DecoderSettings, finer, make_slot_decoder
+from scenewise.nn.decoders import CoarseToFineDecoder, DecoderSettings, SlotDecoder, finer, make_slot_decoder
 from scenewise.nn.encoders import EncoderSettings, make_encoder
 from scenewise.nn.layers import coordinates
 from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
@@ -53,6 +53,7 @@ from scenewise.variational.engine import DecodedFrame, Engine, FrameContext, dec
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.keeping import Refines, RefiningConfig
 from scenewise.variational.likelihood import Mixture
+from scenewise.variational.mixture import composed
 from scenewise.variational.refinement import ImageGradients, Inputs, Weights
 
 if TYPE_CHECKING:
@@ -202,15 +203,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         inputs = Inputs(without, config.mask_gradient, config.mask_posterior, config.likelihood_inputs)
         extra = 16 * config.pretrained_features + (config.channels + 2) * config.prev_frame
         self.refine = self._make_refiner(config, inputs.channels(config.channels, extra))
-        self.decoder = make_slot_decoder(
-            config.decoder,
-            config.latent,
-            config.channels,
-            config.working_size,
-            condition=config.hidden if config.conditional_decoder else 0,
-            sigmoid=config.mean_activation == "sigmoid",
-            bf16=config.bf16_convolutions,
-        )
+        self.decoder = self._make_decoder(config)
         self.engine = Engine(
             self.decoder,
             self.refine,
@@ -233,6 +226,18 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         kind = LambdaLSTM2d if config.cell == "lambda" else GravesLSTM2d
         cell = kind(config.encoder.code + 4 * config.latent, config.hidden)
         return Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)
+
+    @staticmethod
+    def _make_decoder(config: ProvideConfig) -> SlotDecoder:
+        return make_slot_decoder(
+            config.decoder,
+            config.latent,
+            config.channels,
+            config.working_size,
+            condition=config.hidden if config.conditional_decoder else 0,
+            sigmoid=config.mean_activation == "sigmoid",
+            bf16=config.bf16_convolutions,
+        )
 
     # -- what training asks -------------------------------------------------------------------------------------
 
@@ -292,9 +297,12 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         noise: Tensor | None = None,
     ) -> Output:
         """Explain a video; see `SceneModel.forward`. Terms are sums over the grid, weighted per decode."""
-        frames = observation.frames
-        self.check_frames(frames)
-        state = self.initial_state(len(frames), slots, seed)
+        self.check_frames(observation.frames)
+        state = self.initial_state(len(observation.frames), slots, seed)
+        return self._fold(observation.frames, state, refinements, noise)
+
+    def _fold(self, frames: Tensor, state: State, refinements: int | None, noise: Tensor | None) -> Output:
+        """Explain frames (B, T, C, H, W) from a state on."""
         parts: list[DecodedFrame] = []
         totals: dict[str, Any] = {}
         refinements = self.count_refinements(refinements)
@@ -454,16 +462,12 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
             context = replace(context, frame=mixture.frame)
         frame = mixture.frame
         if self.config.pooling > 1:
-            frame = self._compose(*self._enlarge(mixture.appearance, mixture.logits))
+            frame = composed(*self._enlarge(mixture.appearance, mixture.logits))
         return DecodedFrame(frame, mixture, source, prior), self._next(state, carry, context, None)
-
-    @staticmethod
-    def _compose(appearance: Tensor, logits: Tensor) -> Tensor:
-        return (logits.softmax(1) * appearance).sum(1)
 
     def _imagine(self, latent: Tensor, hidden: Tensor) -> SpatialMixture:
         drawing = self.decoder(latent, hidden)
-        return self.engine.explain(self._compose(*drawing), drawing)
+        return self.engine.explain(composed(*drawing), drawing)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: State | None = None) -> Pair:

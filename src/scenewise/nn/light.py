@@ -12,6 +12,8 @@ _LARGEST_GAIN = 2.0
 _LEAST_CONTRAST = 0.03  # standard deviation of a channel below which it cannot tell a gain from an offset
 _LEAST_RESIDUAL = 0.015  # of [0, 1]; smaller differences are noise and never left out
 _LEAST_PIXELS = 20
+_DARK = 0.01  # squared length of a colour below which no share of it can be told
+_LARGEST_CHANGE = 0.3  # of the brightness of a pixel
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,22 @@ def light_between(images: Tensor, like: Tensor) -> Light:
         limit = (2.5 * residual.median(2, keepdim=True).values).clamp_min(_LEAST_RESIDUAL)
         weights = (residual <= limit).to(x.dtype)
     return Light(gain.unsqueeze(3), offset.unsqueeze(3))
+
+
+def brightening(difference: Tensor, picture: Tensor) -> Tensor:
+    """Return what a change of brightness would do of a difference from a picture, pixel by pixel.
+
+    Shadows, reflexes and automatic exposure change all channels by the same share; more than 0.3 is none of them.
+
+    Args:
+        difference: Image minus picture, shape (N, C, H, W).
+        picture: Shape (N, C, H, W).
+
+    Returns:
+        Shape (N, C, H, W).
+    """
+    share = (difference * picture).sum(1, keepdim=True) / picture.square().sum(1, keepdim=True).clamp_min(_DARK)
+    return share.clamp(-_LARGEST_CHANGE, _LARGEST_CHANGE) * picture
 
 
 def _fit(x: Tensor, y: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import collections
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from scenewise.media.contact_sheet import png
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from scenewise.training.folder import RunFolder
     from scenewise.training.plan import Plan
     from scenewise.training.reporter import Reporter, StagePlace
+
+NO_GAIN = "no gain"
+"""What stops a stage whose validations have brought no better bound for as long as the recipe waits."""
 
 
 class Books:
@@ -62,6 +66,11 @@ class Books:
         self.start = self.last_checkpoint = time.monotonic()
         self.times = collections.deque[tuple[float, int]]([(self.start, step)], maxlen=20)
         self.last_validation = -1
+        picture = plan.validation.background(0)
+        if picture is not None:
+            write_atomically(folder.images / "background.png", png(np.moveaxis(picture, 0, -1)))
+        waited = 0 if state is None else int(state.get("waited", 0))
+        self.waited = 0 if self.training.patience and waited >= self.training.patience else waited
 
     @property
     def seconds(self) -> float:
@@ -110,6 +119,7 @@ class Books:
         """Validate, and write the model if it is the best so far."""
         validation = validate(model, self.plan, self.device)
         best = self.best.offer(model, validation, step, self.seconds)
+        self.waited = 0 if best else self.waited + 1
         row = validation.row()
         self.validations.add({"step": step, **row, "best": int(best)})
         for name, value in row.items():
@@ -117,11 +127,16 @@ class Books:
         self.last_validation = step
         self.reporter.validated(step, validation, best)
 
+    @property
+    def patience_is_over(self) -> bool:
+        """Whether as many validations in a row as the recipe waits for brought no better bound."""
+        return 0 < self.training.patience <= self.waited
+
     def end(self, step: int, model: SceneModel, stopped: str | None) -> None:
         """Look at the model once more at a time limit; at the last step, complete the card."""
         if stopped == "time limit" and self.last_validation != step:
             self.validate(step, model)
-        if stopped is None:
+        if stopped in (None, NO_GAIN):
             self.best.complete(step, self.seconds)
 
     def save_is_due(self, step: int) -> bool:
@@ -131,7 +146,7 @@ class Books:
 
     def save(self, state: dict[str, Any]) -> None:
         """Write a checkpoint of this moment."""
-        path = self.folder.save({**state, "seconds": self.seconds, "best": self.best.bound})
+        path = self.folder.save({**state, "seconds": self.seconds, "best": self.best.bound, "waited": self.waited})
         self.board.flush()
         self.last_checkpoint = time.monotonic()
         self.folder.log(f"checkpoint {path.name}")

@@ -32,6 +32,7 @@ class ClipBatch(TypedDict):
         indices: Videos, n of them.
         seed: A seed for models that take no noise.
         viewpoints: Float32, shape (n, T, D), or an empty tensor for models that take none.
+        background: uint8, shape (n, C, H, W), or an empty tensor where the source knows none or the model takes none.
     """
 
     frames: Tensor
@@ -41,6 +42,7 @@ class ClipBatch(TypedDict):
     indices: list[int]
     seed: int
     viewpoints: Tensor
+    background: Tensor
 
 
 class Clips(Dataset[ClipBatch]):
@@ -54,6 +56,7 @@ class Clips(Dataset[ClipBatch]):
         rank: Number of this process.
         world: Number of processes.
         viewpoints: Whether the model takes viewpoints.
+        background: Whether it takes a background picture.
     """
 
     def __init__(
@@ -65,9 +68,11 @@ class Clips(Dataset[ClipBatch]):
         rank: int = 0,
         world: int = 1,
         viewpoints: bool = False,
+        background: bool = False,
     ) -> None:
         self.source, self.training, self.noise_shapes = source, training, noise_shapes
-        self.first, self.rank, self.world, self.viewpoints = first, rank, world, viewpoints
+        self.first, self.rank, self.world = first, rank, world
+        self.viewpoints, self.background = viewpoints, background
 
     def __len__(self) -> int:
         """Return the number of parts left."""
@@ -93,6 +98,7 @@ class Clips(Dataset[ClipBatch]):
             indices=indices,
             seed=seed,
             viewpoints=self._viewpoints(indices, begins, span),
+            background=backgrounds(self.source, indices) if self.background else torch.empty(0),
         )
 
     def rows(self, part: int) -> list[int]:
@@ -142,6 +148,13 @@ class Clips(Dataset[ClipBatch]):
             return int(random.integers(usable - span + 1))
         stride = length * self.training.frame_step
         return int(random.integers((usable - span) // stride + 1)) * stride
+
+
+def backgrounds(source: Source, chosen: Sequence[int]) -> Tensor:
+    """Return the background pictures of videos, uint8, shape (n, C, H, W); empty where the source does not know one."""
+    pictures = [source.background(index) for index in chosen]
+    known = [picture for picture in pictures if picture is not None]
+    return torch.from_numpy(np.stack(known)) if len(known) == len(pictures) else torch.empty(0)
 
 
 class InOrder(torch.utils.data.Sampler[int]):

@@ -90,7 +90,8 @@ def _try(
     buffers = {name: t.clone() for name, t in model.named_buffers()}
     cameras = model.viewpoint_size is not None
     begin_at = min(first, plan.recipe.training.steps - 1)
-    source = Clips(plan.train, plan.recipe.training, {}, begin_at, viewpoints=cameras)
+    seen = {"viewpoints": cameras, "background": model.takes_background}
+    source = Clips(plan.train, plan.recipe.training, {}, begin_at, **seen)
     tried = share if device.type == "cuda" else min(share, _CPU_CLIPS)
     base, saved = _memory_now(device), _Saved()
     for trial in range(2):  # the first one warms up and is looked at, the second is timed
@@ -100,7 +101,9 @@ def _try(
         viewpoints = clip["viewpoints"][:tried].to(device) if cameras else None
         model.begin_step(first)
         with saved if trial == 0 else contextlib.nullcontext():
-            loss = model.loss(model(Observation(frames, viewpoints=viewpoints)).terms).mean()
+            background = clip["background"][:tried].to(device).float() / 255 if clip["background"].numel() else None
+            observation = Observation(frames, viewpoints=viewpoints, background=background)
+            loss = model.loss(model(observation).terms).mean()
         loss.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)

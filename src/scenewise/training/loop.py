@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from scenewise.errors import InputError, is_out_of_memory
 from scenewise.media.files import write_atomically
 from scenewise.observation import Observation
+from scenewise.training.books import NO_GAIN
 from scenewise.training.clips import ClipBatch, Clips, InOrder
 from scenewise.training.schedule import clip_length, learning_rate, longest_clip
 from scenewise.training.states import fits, take_up
@@ -131,12 +132,13 @@ def fit(
 
             # stop: all processes after the same step
             late = deadline is not None and time.monotonic() >= deadline
-            reason = interruption.name or ("time limit" if late else None)
+            weary = books is not None and books.patience_is_over
+            reason = interruption.name or ("time limit" if late else NO_GAIN if weary else None)
             if step < training.steps and _any(fabric, reason is not None):
                 stopped = reason or "another process"
 
     if books is not None and step > first:
-        if stopped is None or stopped == "time limit":
+        if stopped in (None, "time limit", NO_GAIN):
             with averages.swapped(model):
                 books.end(step, model, stopped)
         books.save(checkpoint(step, model, optimizer, averages))
@@ -158,7 +160,8 @@ class Explain(nn.Module):
         """Return the mean loss of a part of a batch, and its terms, each of shape (n,)."""
         noise = clip["noise"] if clip["noise"].numel() else None
         viewpoints = clip["viewpoints"] if clip["viewpoints"].numel() else None
-        observation = Observation(clip["frames"].float() / 255, viewpoints=viewpoints)
+        background = clip["background"].float() / 255 if clip["background"].numel() else None
+        observation = Observation(clip["frames"].float() / 255, viewpoints=viewpoints, background=background)
         self.output = self.model(observation, seed=clip["seed"], noise=noise)
         return self.model.loss(self.output.terms).mean(), dict(self.output.terms)
 
@@ -239,7 +242,8 @@ def noise_shapes(model: SceneModel, lengths: set[int]) -> dict[int, tuple[int, .
 def _loader(plan: Plan, model: SceneModel, first: int, fabric: Fabric) -> DataLoader[ClipBatch]:
     training, cameras = plan.recipe.training, model.viewpoint_size is not None
     shapes = noise_shapes(model, {length for _, length in training.curriculum} | {longest_clip(training)})
-    clips = Clips(plan.train, training, shapes, first, fabric.global_rank, fabric.world_size, cameras)
+    place = (first, fabric.global_rank, fabric.world_size)
+    clips = Clips(plan.train, training, shapes, *place, cameras, model.takes_background)
     return DataLoader(
         clips,
         batch_size=None,

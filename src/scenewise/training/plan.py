@@ -68,6 +68,9 @@ class Plan:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)
             model = self.model_class(self.config)
+        picture = self.validation.background(0) if model.takes_background else None
+        if picture is not None:
+            model.get_buffer("picture").copy_(torch.from_numpy(picture) / 255)
         initial = self.start or training.initial_model
         if initial is not None and warm:
             _warm_start(model, load_model(initial).model, initial)

@@ -11,8 +11,16 @@ from scenewise.data.footage.inspect import inspect
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from scenewise.data.footage.inspect import FootageReport
+
 _CLIPS = ((0, 1), (500, 3), (2000, 5))
 """Step and clip length: single frames first, which are learned soonest, then motion."""
+
+_ROWS = (24, 32, 40, 48, 64)  # shorter side of training frames over a background picture
+_OBJECT_PIXELS = 4.0  # side of a small object in such a frame
+_CLIP_LENGTH = 3
+_STEPS, _COST = 700, 24 * 40 * 6  # steps that take five minutes of a core at so many pixels times slots
+_FEWEST_STEPS = 300
 
 
 def propose(
@@ -23,6 +31,9 @@ def propose(
     notify: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Look at files and propose settings to train on them.
+
+    Where the camera stands still and every place was seen empty, slots draw in windows over the background picture,
+    which takes minutes; everywhere else every slot draws whole frames.
 
     Args:
         files: What the data source `footage` takes.
@@ -43,10 +54,56 @@ def propose(
     reading = {"layout": layout, "key": key, "stream": stream}
     proposed |= {name: value for name, value in reading.items() if value is not None}
     paths = [str(Path(file).absolute()) for file in files]
+    pictures = [f"background picture: {path}" for path in report.save_pictures(default_folder())]
+    if report.fixed and len({look.size for look in report.files}) == 1:
+        values, reasons = _over_pictures(report)
+        values["data"]["settings"] |= {"files": paths, **{k: v for k, v in reading.items() if v is not None}}
+        return values, [*(look.line() for look in report.files), *reasons, *pictures]
     values = {
         "model": {"settings": {"slots": slots, "pooling": 1}},  # the frames are small already
         "data": {"source": "footage", "settings": {"files": paths, **proposed}},
         "training": {"curriculum": [[step, clip] for step, clip in _CLIPS if clip <= length]},
     }
-    pictures = [f"background picture: {path}" for path in report.save_pictures(default_folder())]
     return values, [*report.lines(), *pictures]
+
+
+def _over_pictures(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
+    """Propose slots in windows over background pictures, and say why."""
+    source = report.files[0].size
+    sizes = [_with_rows(source, rows) for rows in _ROWS]
+    small = {size: report.smallest * min(size) / min(source) for size in sizes}
+    size = next((size for size in sizes if small[size] >= _OBJECT_PIXELS), sizes[-1])
+    slots = min(max(report.objects + 2, 3), 16)
+    steps = max(_FEWEST_STEPS, min(_STEPS, round(_STEPS * _COST / (size[0] * size[1] * slots))))
+    data = {
+        "size": list(size),
+        "clip_length": _CLIP_LENGTH,
+        "background": "emptiest",
+        "variation": {"clusters": True, "steps": 4, "flips": True, "shift": [size[0] // 12, size[1] // 10]},
+    }
+    training = {
+        "steps": steps,
+        "batch": 12,
+        "warm_up": 50,
+        "schedule": "cosine",
+        "gradient_clip": 5000.0,
+        "curriculum": [[0, 1], [min(150, steps // 4), _CLIP_LENGTH]],
+        "validate_every": max(1, steps // 7),
+        "images_every": max(1, steps // 2),
+        "patience": 2,
+    }
+    reasons = [
+        "camera still, every place seen empty: slots draw in windows over the background picture",
+        f"size = {list(size)}: a small object is then {small[size]:.0f} pixels wide; the aspect stays.",
+        f"slots = {slots}: {report.objects} objects in a busy frame, one slot for the background and one spare.",
+        f"steps = {steps}: about five minutes of one core; fewer where validation stops gaining.",
+        *(f"warning: {text}" for text in report.warnings),
+    ]
+    model = {"name": "provide-windows", "preset": "paper", "settings": {"slots": slots}}
+    return {"model": model, "data": {"source": "footage", "settings": data}, "training": training}, reasons
+
+
+def _with_rows(size: tuple[int, int], rows: int) -> tuple[int, int]:
+    """Return a size with a shorter side of `rows` and about the aspect of another; both divisible by 8."""
+    longer = 8 * round(rows * max(size) / min(size) / 8)
+    return (rows, longer) if size[0] <= size[1] else (longer, rows)

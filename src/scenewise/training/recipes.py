@@ -81,6 +81,7 @@ class TrainingPart:
     validate_every: int = setting(500, "Steps between validations", minimum=1)
     validation_videos: int = setting(32, "Videos per validation", minimum=1, maximum=10_000)
     validation_frames: int | None = setting(None, "Frames of each; the longest clip's where null", minimum=1)
+    patience: int = setting(0, "Stop after so many validations in a row without a better bound; 0 never", minimum=0)
     images_every: int = setting(1000, "Steps between image panels", minimum=1)
     checkpoint_every: int = setting(500, "Steps between checkpoints", minimum=1)
     checkpoint_minutes: float = setting(10.0, "Minutes after which one is due anyway", minimum=0)
@@ -146,7 +147,8 @@ _SEE_EXAMPLES = "See the examples of `scenewise train --help`."
 
 
 FREE_TO_CHANGE = frozenset(
-    f"training.{key}" for key in ("minutes", "workers", "device", "devices", "accumulation", "checkpoint_minutes")
+    f"training.{key}"
+    for key in ("minutes", "patience", "workers", "device", "devices", "accumulation", "checkpoint_minutes")
 ) | {"name", "summary"}
 """Settings that may differ when a run is resumed: none of them decides which numbers are computed."""
 

@@ -35,7 +35,8 @@ class TrainingOutcome:
         folder: The run's folder.
         step: Steps done in all, stages together.
         steps: Steps of the recipe, stages together.
-        stopped: None at the last step, else "time limit", "Ctrl-C", "SIGTERM", or "--until" before later stages.
+        stopped: None at the last step, else "time limit", "no gain" (see `training.patience`), "Ctrl-C", "SIGTERM", or
+            "--until" before later stages.
         model: The model folder, or None where none was written yet.
     """
 

@@ -13,6 +13,7 @@ import torch
 from scenewise.evaluation.batches import viewpoints
 from scenewise.evaluation.protocols import Accumulator, default_protocols
 from scenewise.observation import Observation
+from scenewise.training.clips import backgrounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +127,9 @@ def clips(model: SceneModel, source: Source, indices: range, frames: int, frame_
         images = torch.from_numpy(np.stack([s.frames[::frame_step] for s in views])).float() / 255
         ids = [torch.from_numpy(s.ids[::frame_step].astype(np.int64)) for s in views if s.ids is not None]
         cameras = viewpoints(model, source, stack, len(views[0].frames), frame_step)
-        observations.append(Observation(images, torch.stack(ids) if ids else None, cameras))
+        pictures = backgrounds(source, stack) if model.takes_background else torch.empty(0)
+        background = pictures.float() / 255 if pictures.numel() else None
+        observations.append(Observation(images, torch.stack(ids) if ids else None, cameras, background))
     return observations
 
 

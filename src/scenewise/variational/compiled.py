@@ -50,9 +50,11 @@ def compile_decodes(model: Iterative, make: Maker | None = None) -> None:
     Raises:
         InputError: The model has none.
     """
-    if model.engine is None:
+    if model.engine is None or not model.engine.traceable:
         remedy = "Compile models of iterative inference, or run this one as it is."
-        raise InputError("compile", f"{model.registered_name} has no decodes of iterative inference.", remedy)
+        raise InputError(
+            "compile", f"{model.registered_name} has no decodes of iterative inference that can be compiled.", remedy
+        )
     model.engine = CompiledEngine.of(model.engine, make or quickest)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -118,7 +118,12 @@ class Engine:
         cut: Let the training gradient reach earlier refinements through the recurrent state alone, not through lambda
             and the images (iodine.md 4.4).
         duplicates: The prior against duplicate slots, a term of training.
+
+    Class attributes:
+        traceable: Whether a decode depends on nothing but the tensors of a frame, so that it can be compiled.
     """
+
+    traceable: ClassVar[bool] = True
 
     decoder: nn.Module
     refiner: nn.Module

@@ -223,6 +223,11 @@ class SpatialMixture:
         return (self.appearance * self._composed_gradient()).sum(2, keepdim=True)
 
 
+def composed(appearance: Tensor, logits: Tensor) -> Tensor:
+    """Return the image (B, C, H, W) that drawn slots compose: means (B, K, C, H, W), mask logits (B, K, 1, H, W)."""
+    return (logits.softmax(1) * appearance).sum(1)
+
+
 def _others_logsumexp(values: Tensor) -> Tensor:
     """Log-sum-exp over all other slots, shape as `values` (B, K, ...), K > 1.
 

@@ -7,9 +7,9 @@ but equal, and a random split would test on what was trained on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from scenewise.config import build, plain, setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, Facts, Sample, Source, register_source
 from scenewise.data.footage import cache
+from scenewise.data.footage.background import emptiest
 from scenewise.data.footage.inspect import FootageReport, inspect
+from scenewise.data.footage.sampling import NOMINAL, Draw, Drawing, Variation
 from scenewise.data.splits import SPLITS, check_index, check_span, check_split, time_block
 from scenewise.errors import InputError
 from scenewise.media.files import reading
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FootageConfig", "FootageReport", "FootageSource", "inspect"]
 
+Behind = Literal["none", "emptiest"]
 _LARGEST_GAP = 0.02  # of a file
 
 
@@ -52,6 +55,8 @@ class FootageConfig:
     gap: int | None = setting(
         None, "frames left out between two parts; none: a clip, but at most 2 % of the file", minimum=0
     )
+    background: Behind = setting("none", "Picture behind everything: none, or the emptiest")
+    variation: Variation = field(default_factory=Variation)
     layout: str | None = setting(None, "axes of array files, such as NTHWC")
     key: str | None = setting(None, "name of the array in npz and h5 files")
     stream: int | None = setting(None, "which video of files with several, from 0; none: their default one", minimum=0)
@@ -112,7 +117,9 @@ class FootageSource(Source):
         self._paths = [cache.decoded(reader, folder, progress) for reader in readers]
         self._contents = [cache.contents(reader) for reader in readers]
         self._maps: dict[int, np.ndarray] = {}
+        self._backgrounds: dict[int, np.ndarray] = {}
         self._clips = self._place_clips()
+        self._drawing = self._make_drawing() if split == "train" and config.variation != Variation() else None
         self.facts = Facts(
             channels=3,
             size=readers[0].size,
@@ -124,7 +131,7 @@ class FootageSource(Source):
 
     def __len__(self) -> int:
         """Return the number of clips."""
-        return len(self._clips)
+        return len(self._clips) if self._drawing is None else NOMINAL
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the memory maps behind when handed to another process."""
@@ -133,19 +140,48 @@ class FootageSource(Source):
     def fingerprint(self) -> str:
         """Return a hash of the files' contents, the split and the settings other than paths."""
         settings = {key: value for key, value in plain(self.config).items() if key not in ("files", "cache")}
+        for key in ("background", "variation"):  # runs from before these settings go on
+            if getattr(self.config, key) == getattr(FootageConfig(), key):
+                del settings[key]
         if self.config.stream is None:
             del settings["stream"]  # as it was before there was a choice
         return fingerprints.of_values(self._contents, self.split, settings)
 
     def sample(self, index: int, start: int = 0, frames: int | None = None) -> Sample:
         """Return one clip; extras name its file and the numbers of its frames there."""
-        file, begin = self._clips[check_index(index, len(self), self.facts.origin)]
+        clip = self._clip(index)
         first, stop = check_span(start, frames, self.config.clip_length, self.facts.origin)
-        step = self.config.frame_step
-        numbers = range(begin + first * step, begin + (stop - 1) * step + 1, step)
-        images = self._file(file)[numbers.start : numbers.stop : step]
-        clip = np.ascontiguousarray(np.moveaxis(images, -1, 1))  # (T, H, W, C) -> (T, C, H, W)
-        return Sample(clip, None, {"file": self.names[file], "numbers": np.array(numbers)})
+        numbers = range(clip.begin + first * clip.step, clip.begin + (stop - 1) * clip.step + 1, clip.step)
+        images = clip.varied(self._file(clip.file)[numbers.start : numbers.stop : clip.step])
+        shown = np.ascontiguousarray(np.moveaxis(images, -1, 1))  # (T, H, W, C) -> (T, C, H, W)
+        return Sample(shown, None, {"file": self.names[clip.file], "numbers": np.array(numbers)})
+
+    def background(self, index: int) -> np.ndarray | None:
+        """Return the emptiest picture of a clip's file, varied as the clip is; None where none is wanted."""
+        if self.config.background == "none":
+            return None
+        clip = self._clip(index)
+        return np.ascontiguousarray(np.moveaxis(clip.varied(self._emptiest(clip.file)), -1, 0))
+
+    def _clip(self, index: int) -> Draw:
+        number = check_index(index, len(self), self.facts.origin)
+        if self._drawing is not None:
+            return self._drawing.draw(number)
+        file, begin = self._clips[number]
+        return Draw(file, begin, self.config.frame_step, flip=False, shift=(0, 0))
+
+    def _emptiest(self, file: int) -> np.ndarray:
+        if file not in self._backgrounds:
+            picture = emptiest(self._file(file)).picture  # of the whole file: no part may have seen all places empty
+            self._backgrounds[file] = (picture * 255).round().astype(np.uint8)
+        return self._backgrounds[file]
+
+    def _make_drawing(self) -> Drawing:
+        """Return what draws training clips from files with room for one."""
+        config = self.config
+        parts = [self._part(file) for file in range(len(self._paths))]
+        roomy = {file: part for file, part in enumerate(parts) if part[1] - part[0] >= config.clip_length}
+        return Drawing(config.variation, roomy, self._file, config.clip_length)
 
     def _file(self, file: int) -> np.ndarray:
         if file not in self._maps:
@@ -157,19 +193,27 @@ class FootageSource(Source):
         """Return file and first frame of every clip."""
         config, clips = self.config, []
         stride = config.stride or max(1, config.span // 2 if self.split == "train" else config.span)
-        lengths = [len(self._file(file)) for file in range(len(self._paths))]
-        for file, length in enumerate(lengths):
-            gap = min(config.span, int(_LARGEST_GAP * length)) if config.gap is None else config.gap
-            first, stop = time_block(self.split, length, config.shares, gap)
+        for file in range(len(self._paths)):
+            first, stop = self._part(file)
             clips += [(file, begin) for begin in range(first, stop - config.span + 1, stride)]
         if not clips:
             share = config.shares[SPLITS.index(self.split)]
             problem = (
                 f"the {self.split} part ({share:.0%} of each file) has no room for a clip of {config.clip_length} "
-                f"frames at frame_step {config.frame_step}; the longest file has {max(lengths)} frames."
+                f"frames at frame_step {config.frame_step}; the longest file has {self._longest} frames."
             )
             raise InputError("footage", problem, "Lower clip_length or frame_step, change shares, or add footage.")
         return clips
+
+    @property
+    def _longest(self) -> int:
+        return max(len(self._file(file)) for file in range(len(self._paths)))
+
+    def _part(self, file: int) -> tuple[int, int]:
+        """Return the first frame of a file's part for this split, and the frame after its last."""
+        length = len(self._file(file))
+        gap = min(self.config.span, int(_LARGEST_GAP * length)) if self.config.gap is None else self.config.gap
+        return time_block(self.split, length, self.config.shares, gap)
 
 
 def _readers(config: FootageConfig) -> list[VideoReader]:

@@ -1,0 +1,485 @@
+"""PROVIDE for still cameras (ours): slots draw in windows over a background picture, and are born and die.
+
+Likelihood, posterior, prior, refinement and carried state are PROVIDE's (models/provide.py). What differs:
+
+- slot 0 draws the picture that the camera shows where nothing stands in the way, under the light of the frame, plus a
+  latent sum of light fields; every other slot draws a patch in a window that its latent moves, and nothing elsewhere;
+- the refinement network sees a slot's inputs through its window, and the difference from the background beside them;
+- at every frame, slots that are off are born on parts of the frame that differ from the background and that nobody
+  owns; a slot that owns too little after the frame is off. What a slot owns after a frame, and explains better than the
+  background, is where its window begins in the next one. A slot that is used again gets a new track;
+- a pixel of a frame that was seen belongs to the slot with the largest responsibility m_k N_k / p, not to that with the
+  largest mask.
+
+No parameter depends on the size of the frames or on K. The picture comes with an observation, or is the one kept with
+the weights (`picture`, that of the footage it was trained on).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scenewise.config import setting
+from scenewise.errors import InputError
+from scenewise.models.contract import register_model
+from scenewise.models.provide import Provide, ProvideConfig
+from scenewise.nn.light import brightening, light_between
+from scenewise.nn.lstm2d import LambdaLSTM2d
+from scenewise.nn.parts import Limits, Memory, guess, main_pieces
+from scenewise.nn.refiner import Pair, Refiner
+from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, Scene, WindowDecoder, box_of
+from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
+from scenewise.variational.gaussian import seeded_noise
+from scenewise.variational.mixture import composed
+from scenewise.variational.refinement import ImageGradients
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scenewise.decomposition import Decomposition
+    from scenewise.models.contract import Output, State
+    from scenewise.observation import Observation
+    from scenewise.variational.mixture import SpatialMixture
+
+_OF_ONE_FRAME = (
+    "walls",
+    "difference",
+    "strange",
+    "born",
+    "before",
+)  # entries of the state that no frame hands on
+_NEWEST = 0.5  # weight of the last frame in a window's speed
+_JITTER = 1 << 21  # key of the random stream that first guesses are moved by
+
+
+@dataclass(frozen=True)
+class WindowDecoderSettings:
+    """Settings of what slots draw in their windows, and of the light of slot 0."""
+
+    kind: Literal["window"] = setting("window", "Patches in windows over a picture")
+    channels: int = setting(32, "Width of the decoder", minimum=1, maximum=1024)
+    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
+    patch: int = setting(12, "Side of the image a slot draws, pixels; divisible by 4", minimum=4, maximum=128)
+    light_fields: int = setting(6, "Latent fields of light of slot 0", minimum=1, maximum=64)
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        _check_divisible("decoder", ("patch", self.patch, 4), ("channels", self.channels, self.groups))
+
+
+@dataclass(frozen=True)
+class CropEncoderSettings:
+    """Settings of what the refinement network sees through the windows."""
+
+    kind: Literal["crop"] = setting("crop", "Crops at the windows")
+    channels: int = setting(32, "Width of the encoder", minimum=1, maximum=1024)
+    code: int = setting(128, "Size of a slot's code", minimum=1, maximum=2048)
+    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
+    side: int = setting(16, "Side of a crop, pixels; divisible by 4", minimum=4, maximum=128)
+    context: float = setting(1.5, "Side of a crop over side of its window", minimum=1, maximum=4)
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        _check_divisible("encoder", ("side", self.side, 4), ("channels", self.channels, self.groups))
+
+    @property
+    def pooling(self) -> int:
+        """1: crops are not pooled first."""
+        return 1
+
+
+def _check_divisible(part: str, *values: tuple[str, int, int]) -> None:
+    for name, value, divisor in values:
+        if value % divisor:
+            raise InputError(f"{part}.{name}", f"must be divisible by {divisor}; found {value}.")
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """Settings of the life of slots."""
+
+    strange: tuple[float, float] = setting(
+        (0.05, 0.08), "Distance from slot 0's colour of a part's pixels, and of its clear ones", minimum=0, maximum=2
+    )
+    brightness: float = setting(
+        0.7, "Share of a pixel's change of brightness, as of a shadow, that makes no object", minimum=0, maximum=1
+    )
+    absorbed: float = setting(0.0, "Share of it that slot 0 draws while a frame is explained", minimum=0, maximum=1)
+    least_area: float = setting(
+        0.003, "Share of the frame below which a slot dies and none is born", minimum=0, maximum=1
+    )
+    fit: float = setting(
+        2.5,
+        "Distance from its colour up to which a slot owns a pixel, in sigma; the rest may be another object",
+        minimum=0,
+    )
+    edge: float = setting(
+        0.3,
+        "Share of an object's mean distance from the wall below which its pixels are background",
+        minimum=0,
+        maximum=1,
+    )
+    memory: int = setting(30, "Frames for which a slot waits for an object that has gone", minimum=0, maximum=100_000)
+    jitter: float = setting(0.2, "Spread of first guesses in training, log units", minimum=0, maximum=1)
+
+
+@dataclass(frozen=True)
+class WindowsConfig(ProvideConfig):
+    """Settings of PROVIDE with windows; some of PROVIDE's are not for it and must stay as they are."""
+
+    decoder: WindowDecoderSettings = setting(WindowDecoderSettings(), "What draws a slot")  # type: ignore[assignment]
+    encoder: CropEncoderSettings = setting(CropEncoderSettings(), "The refinement network's encoder")  # type: ignore[assignment]
+    windows: WindowSettings = setting(WindowSettings(), "When slots are born and die")
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that windows cannot use, or that cannot work together."""
+        default = ProvideConfig()
+        for name in _NOT_FOR_WINDOWS:
+            if getattr(self, name) != getattr(default, name):
+                problem = f"is not for slots in windows; found {getattr(self, name)!r}."
+                raise InputError(name, problem, "Leave it out, or use the model provide.")
+        if any(side % self.pooling for side in self.size):
+            raise InputError("size", f"must be divisible by pooling = {self.pooling}; found {list(self.size)}.")
+        least = max(NUMBERS, self.decoder.light_fields)
+        if self.latent < least:
+            problem = f"must be at least {least}; found {self.latent}."
+            raise InputError("latent", problem, "Raise it, or lower decoder.light_fields.")
+
+
+_NOT_FOR_WINDOWS = (
+    "mixture", "mean_activation", "conditional_decoder", "conditional_prior", "trailing_refinement", "cell",
+    "prev_frame", "pretrained_features", "composed_until", "recompute", "first_looks",
+)  # fmt: skip
+_OURS: dict[str, Any] = {
+    "size": [24, 40], "slots": 6, "latent": 24, "hidden": 96, "refinements": 3, "sigma": 0.06, "mask_gradient": "logit",
+    "reconstruction_weight": 1.0, "kl_weight": 1.0,
+}  # fmt: skip
+PRESETS: dict[str, Any] = {
+    "paper": _OURS,
+    "tiny": {
+        **_OURS, "size": [16, 16], "slots": 3, "latent": 8, "hidden": 16,
+        "decoder": {"channels": 8, "patch": 8, "light_fields": 2}, "encoder": {"channels": 8, "code": 16, "side": 8},
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SceneContext(FrameContext):
+    """A frame with the scene its slots draw into.
+
+    Attributes:
+        scene: At the size at which the model works.
+    """
+
+    scene: Scene = None  # type: ignore[assignment]  # a field after those with defaults
+
+
+@dataclass(frozen=True)
+class WindowedFrame(DecodedFrame):
+    """A frame after its last decode, with what it takes to draw it at its full size.
+
+    Attributes:
+        tracks: The object of each slot, 0 the background, -1 none, shape (B, K).
+        hidden: h left by the last frame, (B, K, hidden).
+        scene: What the slots draw into, at the full size.
+        predicted: Whether nobody saw the frame, so that pixels belong to the largest mask.
+    """
+
+    tracks: Tensor
+    hidden: Tensor
+    scene: Scene
+    predicted: bool
+
+
+@dataclass(frozen=True)
+class WindowEngine(Engine):
+    """An engine whose decoder and refiner are given the scene of the frame."""
+
+    traceable: ClassVar[bool] = False
+
+    def decode(
+        self, context: FrameContext, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
+    ) -> tuple[Decode, Tensor, Pair]:
+        """Run one decode, and refine; see `Engine.decode`."""
+        return self._within(context).decode(context, posterior, refinement, noise, refine)
+
+    def update(
+        self,
+        context: FrameContext,
+        evidence: tuple[SpatialMixture, ImageGradients, Tensor],
+        posterior: Tensor,
+        refinement: Pair,
+    ) -> tuple[Tensor, Pair]:
+        """Return posterior and state after one refinement; see `Engine.update`."""
+        return self._within(context).update(context, evidence, posterior, refinement)
+
+    def _within(self, context: FrameContext) -> Engine:
+        if not isinstance(context, SceneContext):
+            raise TypeError("slots in windows need the scene of a frame")
+        scene = context.scene
+
+        def draw(latent: Tensor, hidden: Tensor) -> Pair:
+            drawing: Pair = self.decoder(latent, hidden, scene)
+            return drawing
+
+        def look(images: Pair, vectors: Tensor, time: Pair, refinement: Pair) -> tuple[Tensor, Pair]:
+            windows = scene.windows_at(vectors.detach())  # lambda comes first, its means before the rest
+            result: tuple[Tensor, Pair] = self.refiner((*images, windows, scene.on), vectors, time, refinement)
+            return result
+
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Engine(**{**values, "decoder": draw, "refiner": look})
+
+
+@register_model("provide-windows")
+class ProvideWindows(Provide):
+    """PROVIDE with windows over a background picture."""
+
+    config_class: ClassVar[type] = WindowsConfig
+    presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
+    slot_symmetric: ClassVar[bool] = False
+    takes_background: ClassVar[bool] = True
+    config: WindowsConfig
+
+    def __init__(self, config: WindowsConfig | None = None) -> None:
+        config = config or WindowsConfig()
+        super().__init__(config)
+        engine = {f.name: getattr(self.engine, f.name) for f in fields(self.engine)}
+        self.engine = WindowEngine(**engine)
+        self.birth = nn.Linear(NUMBERS + 1 + config.channels, config.hidden)
+        nn.init.zeros_(self.birth.bias)
+        with torch.no_grad():  # a wide posterior would throw first guesses away before they are drawn
+            self.initial[: config.latent] *= 0.2
+            self.initial[config.latent :] = -2.0
+            self.initial[config.latent : config.latent + NUMBERS] = -3.0
+        self.picture: Tensor
+        self.register_buffer("picture", torch.zeros(config.channels, *config.size))
+
+    @staticmethod
+    def _make_refiner(config: ProvideConfig, inputs: tuple[int, int]) -> Refiner:
+        settings: CropEncoderSettings = config.encoder  # type: ignore[assignment]
+        shape = (inputs[0] + config.channels + 1, inputs[1], settings.channels, settings.code, settings.groups)
+        encoder = CropEncoder(*shape, settings.side, settings.context)
+        cell = LambdaLSTM2d(settings.code + 4 * config.latent, config.hidden)
+        return Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)
+
+    @staticmethod
+    def _make_decoder(config: ProvideConfig) -> WindowDecoder:  # type: ignore[override]
+        settings: WindowDecoderSettings = config.decoder  # type: ignore[assignment]
+        width = 2 * settings.channels
+        canvas = PatchCanvas(width, settings.channels, config.channels, settings.patch, settings.groups)
+        return WindowDecoder(config.latent, config.hidden, width, canvas, config.channels, settings.light_fields)
+
+    def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take a relative's weights and keep the own picture: another scene, or another size."""
+        return {**weights, "picture": self.picture}
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        observation: Observation,
+        slots: int | None = None,
+        refinements: int | None = None,
+        seed: int = 0,
+        noise: Tensor | None = None,
+    ) -> Output:
+        """Explain a video over its background, or over the one kept with the weights; see `SceneModel.forward`."""
+        self.check_frames(observation.frames)
+        state = self.initial_state(len(observation.frames), slots, seed)
+        if observation.background is not None:
+            state["background"] = observation.background
+        return self._fold(observation.frames, state, refinements, noise)
+
+    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
+        """Return the state before the first frame: all slots but 0 are off.
+
+        Its `background`, shape (B, C, H, W), is the picture kept with the weights; another may be put in its place.
+        `wall` is what slot 0 showed last, from which predictions go on.
+        """
+        state = super().initial_state(batch, slots, seed)
+        count, zeros = state["hidden"].shape[1], state["hidden"].new_zeros
+        on = zeros(batch, count)
+        on[:, 0] = 1
+        return state | {
+            "background": self.picture.expand(batch, -1, -1, -1).clone(),
+            "wall": self.picture.expand(batch, -1, -1, -1).clone(),
+            "window": zeros(batch, count, NUMBERS),
+            "speed": zeros(batch, count, 2),
+            "on": on,
+            "colour": zeros(batch, count, self.config.channels),
+            "owner": zeros(batch, *self.config.working_size, dtype=torch.int64),
+            "track": on.long() - 1,
+            "absence": zeros(batch, count, dtype=torch.int64),
+            "last_track": zeros(batch, dtype=torch.int64),
+        }
+
+    # -- one frame ----------------------------------------------------------------------------------------------
+
+    def _look(
+        self, frame: Tensor, state: State, refinements: int | None, noise: Tensor | None, scored: bool
+    ) -> tuple[DecodedFrame, dict[str, Tensor], State]:
+        """Let slots be born, explain the frame, and let slots die."""
+        state = self._begin(state | self._compare(frame, state), noise)
+        part, terms, after = super()._look(frame, state, refinements, noise, scored)
+        scene = Scene(state["wall"], state["window"], state["on"])
+        part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene, predicted=False)
+        after |= self._end(part, state)
+        return part, terms, {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
+
+    @torch.no_grad()
+    def _compare(self, frame: Tensor, state: State) -> State:
+        """Compare a frame with its background.
+
+        Returns:
+            `wall`, the picture under the light of the frame, with most of what shadows and reflexes change; at the
+            working size `lit`, the same with less of it, `difference` of the frame from that, and `strange`, by how
+            much pixels differ from the wall.
+        """
+        windows = self.config.windows
+        lit = light_between(state["background"], frame).on(state["background"]).clamp(0, 1)
+        change = brightening(frame - lit, lit)
+        wall, lit = lit + windows.brightness * change, lit + windows.absorbed * change
+        small, small_wall, small_lit = (self._working(images) for images in (frame, wall, lit))
+        strange = (small - small_wall).norm(dim=1)
+        return {"wall": wall, "lit": small_lit, "difference": small - small_lit, "strange": strange}
+
+    def _working(self, images: Tensor) -> Tensor:
+        """Return images at the size at which they are explained."""
+        return images if self.config.pooling == 1 else functional.avg_pool2d(images, self.config.pooling)
+
+    def _context(self, frame: Tensor, state: State) -> FrameContext:
+        context, difference = super()._context(frame, state), state["difference"]
+        distance = (8 * difference.abs().amax(1, keepdim=True)).tanh()
+        values = {f.name: getattr(context, f.name) for f in fields(context)}
+        scene = Scene(state["lit"], state["window"], state["on"])
+        return SceneContext(**{**values, "extra": (*context.extra, 5 * difference, distance), "scene": scene})
+
+    def _begin(self, state: State, noise: Tensor | None) -> State:
+        """Move windows to where objects are in the new frame, and put slots that are off onto what nobody owns."""
+        windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
+        limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels))
+        waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
+        memory = Memory(state["owner"], state["on"], waits, state["window"], state["colour"])
+        look = guess(state["strange"], state["difference"], memory, limits)
+        begins = look.births | look.returns
+        new, alive = begins.unsqueeze(2), state["on"].unsqueeze(2)
+        boxes = look.windows
+        if self.training and windows.jitter:
+            boxes = torch.where(new, self._jittered(boxes, state, noise), boxes)
+        shape = boxes + boxes.new_tensor([0.0, 0.0, 1.5, 1.0])
+        fresh = self.birth(torch.cat([shape, torch.ones_like(shape[..., :1]), 3 * look.colours], -1)).tanh()
+        return state | {
+            "hidden": torch.where(new, fresh, state["hidden"] * alive),
+            "cell": torch.where(new, torch.zeros_like(state["cell"]), state["cell"] * alive),
+            "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"]),
+            "before": torch.where(new, boxes, state["window"]),
+            "speed": torch.where(new, torch.zeros_like(state["speed"]), state["speed"]),
+            "on": state["on"] + begins,
+            "track": torch.where(look.births, state["last_track"].unsqueeze(1) + look.births.cumsum(1), state["track"]),
+            "last_track": state["last_track"] + look.births.sum(1),
+            "absence": torch.where(begins, torch.zeros_like(state["absence"]), state["absence"]),
+            "begins": begins,
+        }
+
+    def _jittered(self, windows: Tensor, state: State, noise: Tensor | None) -> Tensor:
+        """Return first guesses as a worse look would have made them, so that training sees such too."""
+        index = int(state["frame"])
+        if noise is None:
+            jitter = seeded_noise(tuple(windows.shape), int(state["seed"]), index, _JITTER, device=windows.device)
+        else:
+            jitter = noise[:, -1, :, -NUMBERS:]  # what the last decode draws its last numbers from; all else is used
+        spread = torch.cat([0.7 * windows[..., 2:].exp(), torch.ones_like(windows[..., 2:])], -1)
+        return windows + self.config.windows.jitter * spread * jitter
+
+    @torch.no_grad()
+    def _end(self, part: DecodedFrame, state: State) -> State:
+        """Put windows to where slots own pixels, and switch off slots that own too few."""
+        mixture, slots = part.mixture, state["on"].shape[1]
+        shares = mixture.responsibilities[:, :, 0]  # (B, K, H, W)
+        largest = shares.argmax(1, keepdim=True) == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
+        error = mixture.difference.norm(dim=2)  # (B, K, H, W)
+        explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < self.config.windows.fit * self.config.sigma)
+        strange = (state["strange"] > self.config.windows.strange[0]).unsqueeze(1)
+        objects = main_pieces(largest[:, 1:] & strange & explained)
+        mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:] * objects], 1)
+        area = mass.sum((2, 3))
+        on = state["on"] * (area >= self.config.windows.least_area * mass.shape[-1] * mass.shape[-2])
+        on[:, 0] = 1
+        holds = (on * area > 0).unsqueeze(2)
+        windows = torch.where(holds, box_of(mass), state["window"])  # those of slots that are off stay where they were
+        speed = torch.lerp(state["speed"], windows[..., :2] - state["before"][..., :2], _NEWEST)
+        steady = holds & ~state["begins"].unsqueeze(2)  # a first guess is no place to measure a speed from
+        colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / area.clamp_min(1e-6).unsqueeze(2)
+        return {
+            "window": windows,
+            "speed": torch.where(steady, speed, torch.zeros_like(speed)),
+            "on": on,
+            "owner": (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1),
+            "colour": torch.where(holds, colour, state["colour"]),
+            "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
+        }
+
+    # -- drawing and prediction ---------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _decomposition(self, part: DecodedFrame) -> Decomposition:
+        """Draw a frame at its full size, shadows and reflexes with the background, from the posterior's mean."""
+        if not isinstance(part, WindowedFrame):
+            raise TypeError("frames of slots in windows only")
+        mixture = self.engine.explain(part.frame, self.decoder(part.posterior.mean, part.hidden, part.scene))
+        shares = None if part.predicted else self._with_edges(mixture, part.scene).unsqueeze(1)
+        decomposition = decomposed(mixture, part.posterior, part.prior)
+        return replace(decomposition, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
+
+    def _with_edges(self, mixture: SpatialMixture, scene: Scene) -> Tensor:
+        """Return responsibilities in which pixels that an object hardly covers are the background's, (B, K, 1, H, W).
+
+        An object explains its blurred edge better than the background does, however little of it is in the pixel.
+        """
+        shares = mixture.responsibilities
+        strange = (mixture.frame - scene.picture).norm(dim=1, keepdim=True).unsqueeze(1)  # (B, 1, 1, H, W)
+        objects = torch.zeros_like(shares).scatter_(1, shares.argmax(1, keepdim=True), 1.0)
+        objects[:, 0] = 0
+        mean = (objects * strange).sum((3, 4), keepdim=True) / objects.sum((3, 4), keepdim=True).clamp_min(1)
+        pale = (strange < self.config.windows.edge * (objects * mean).sum(1, keepdim=True)).to(shares.dtype)
+        background = torch.zeros_like(shares)
+        background[:, 0] = 1
+        return torch.lerp(shares, background, pale)
+
+    def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
+        """Continue by one frame: windows go on as they moved, and the background stays under its last light."""
+        windows = state["window"] + torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)
+        state, hidden, wall = state | {"window": windows}, state["hidden"], state["wall"]
+        prior, scene, lit = self._prior(hidden), Scene(wall, windows, state["on"]), self._working(wall)
+        drawing = self.decoder(prior.mean, hidden, replace(scene, picture=lit))
+        mixture = self.engine.explain(composed(*drawing), drawing)
+        context = self._context(mixture.frame, state | {"lit": lit, "difference": mixture.frame - lit})
+        posterior = torch.cat([prior.mean, prior.log_variance], -1)
+        evidence = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
+        start = (torch.zeros_like(hidden), torch.zeros_like(hidden))
+        _, carry = self.engine.update(context, evidence, posterior, start)
+        frame = composed(*self.decoder(prior.mean, hidden, scene))
+        part = WindowedFrame(frame, mixture, prior, prior, _tracks(state), hidden, scene, predicted=True)
+        return part, self._next(state, carry, context, None)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, state: State | None = None) -> Pair:
+        """Draw latents in the windows of `state`, or in windows as large as the frame; see `Decodes.decode`."""
+        batch, slots = latents.shape[:2]
+        if state is None:
+            state = self.initial_state(batch, slots) | {"on": latents.new_ones(batch, slots)}
+        scene = Scene(state["background"], state["window"], state["on"])
+        appearance, logits = self.decoder(latents, state["hidden"], scene)
+        return logits.softmax(1), appearance
+
+
+def _tracks(state: State) -> Tensor:
+    """Return the track of every slot that holds an object, -1 for all others."""
+    return torch.where(state["on"] > 0, state["track"], torch.full_like(state["track"], -1))

@@ -1,0 +1,266 @@
+"""First guesses of objects, made without learning: connected parts of a frame that its background does not explain."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SQUARE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # eight neighbours in the same frame
+_CROSS = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])  # four
+_APART = 2  # pixels from what a slot owns that still count as its own
+_CLEAR_PIXELS = 0.15  # of a part must differ clearly
+_SAME_SIZE = (0.5, 2.0)  # area of a part over that of a slot, where the part can be all of its object
+_OWN_SHARE = 0.5  # of a slot's pixels in a part, where the part can be its object
+_NEW_SHARE = 0.4  # of the owned area of a part that what nobody owns must have to be an object of its own
+_LEFT = 0.25  # of a slot's pixels that are still strange, below which its object has gone
+_REACH = 1.5  # sides of a part over which a slot looks for its object
+_SAME_COLOUR = 0.3  # of [0, 1]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What makes a part.
+
+    Attributes:
+        strange: How much its pixels differ from the background.
+        clear: How much at least 15 % of them do.
+        area: Its least area, pixels.
+    """
+
+    strange: float
+    clear: float
+    area: float
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Where slots should look in B frames.
+
+    Attributes:
+        windows: Boxes as windows (see `nn.windows`), shape (B, K, 4).
+        colours: Mean difference from the background there, shape (B, K, C).
+        moves: Slots that hold an object, and whose object is the part in `windows`, bool, shape (B, K).
+        returns: Slots that were off, and whose object of before it is, bool, shape (B, K).
+        births: Slots that were off, and now have a part of their own, bool, shape (B, K).
+    """
+
+    windows: Tensor
+    colours: Tensor
+    moves: Tensor
+    returns: Tensor
+    births: Tensor
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What B videos know of the objects of their slots.
+
+    Attributes:
+        owner: Slot that owned each pixel in the last frame, 0 for none, shape (B, H, W).
+        on: Slots that hold an object, shape (B, K); slot 0 is the background.
+        waits: Slots that are off and wait for their object, bool, shape (B, K).
+        windows: Where objects were last, shape (B, K, 4).
+        colours: Their mean differences from the background, shape (B, K, C).
+    """
+
+    owner: Tensor
+    on: Tensor
+    waits: Tensor
+    windows: Tensor
+    colours: Tensor
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of one frame.
+
+    Attributes:
+        rows: Where it lies.
+        columns: Where it lies.
+        area: Pixels.
+        colour: Mean difference from the background, shape (C,).
+    """
+
+    rows: slice
+    columns: slice
+    area: int
+    colour: np.ndarray
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Row and column."""
+        return np.array([self.rows.start + self.rows.stop - 1, self.columns.start + self.columns.stop - 1]) / 2
+
+    @property
+    def side(self) -> int:
+        """The longer side of its box, pixels."""
+        return max(self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
+
+    @property
+    def box_area(self) -> int:
+        """Pixels of its box."""
+        return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
+
+    def window(self, height: int, width: int) -> list[float]:
+        """Return (x, y, log half width, log half height)."""
+        sides = ((self.columns, width), (self.rows, height))
+        centre = [(side.start + side.stop - 1) / max(n - 1, 1) - 1 for side, n in sides]
+        return centre + [math.log((side.stop - side.start) / n) for side, n in sides]
+
+
+def guess(strange: Tensor, difference: Tensor, memory: Memory, limits: Limits) -> Guess:
+    """Find the object of every slot in new frames, and parts for slots that are off.
+
+    A connected part in which one slot owned pixels, and which is about as large, is that slot's object. Where several
+    slots share a part, their windows stay; what nobody owned of it is a new part if it is large enough. A slot whose
+    pixels show the background again, or that waits, takes the nearest new part of about its colour and size. All other
+    new parts go to slots that are off, the largest first; slots that wait are the last to be taken.
+
+    Args:
+        strange: How much pixels differ from what the background may show, shape (B, H, W).
+        difference: Frame minus background, shape (B, C, H, W).
+        memory: What is known of the slots' objects.
+        limits: What makes a part.
+    """
+    values, owners = strange.detach().cpu().numpy(), memory.owner.cpu().numpy()
+    shade = difference.detach().cpu().numpy()
+    masks = values > limits.strange
+    solid = ndimage.uniform_filter(masks.astype(np.float32), (0, 3, 3), mode="constant") > 0.5
+    masks &= ndimage.binary_dilation(solid, _CROSS)  # no specks, no threads
+    near = ndimage.binary_dilation(owners > 0, _CROSS, iterations=_APART)
+    batch, slots, channels = memory.colours.shape
+    on, waits = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy()
+    windows, colours = memory.windows.detach().cpu().numpy(), memory.colours.detach().cpu().numpy()
+    result = Guess(
+        torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels), *torch.zeros(3, batch, slots).bool()
+    )
+    for b in range(batch):
+        frame = _Frame(values[b], shade[b], owners[b], masks[b], near[b], limits)
+        moves, new = frame.assign(slots)
+        moves |= frame.claims(
+            new, [k for k in np.flatnonzero(on[b])[1:] if frame.shows_background(k)], windows[b], colours[b]
+        )
+        returns = frame.claims(new, np.flatnonzero(waits[b]).tolist(), windows[b], colours[b])
+        free = sorted(
+            (k for k in range(1, slots) if not on[b, k] and k not in returns), key=lambda k: bool(waits[b, k])
+        )
+        births = dict(zip(free, sorted(new, key=lambda part: -part.area), strict=False))
+        for slot, part in (moves | returns | births).items():
+            result.windows[b, slot] = torch.tensor(part.window(*values.shape[1:]))
+            result.colours[b, slot] = torch.from_numpy(part.colour)
+        for marks, chosen in ((result.moves, moves), (result.returns, returns), (result.births, births)):
+            marks[b, list(chosen)] = True
+    parts = (result.windows, result.colours, result.moves, result.returns, result.births)
+    return Guess(*(tensor.to(strange.device) for tensor in parts))
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """One frame: strangeness, difference, owners, strange pixels, pixels near owned ones, limits."""
+
+    strange: np.ndarray
+    difference: np.ndarray
+    owner: np.ndarray
+    mask: np.ndarray
+    near: np.ndarray
+    limits: Limits
+
+    def assign(self, slots: int) -> tuple[dict[int, _Part], list[_Part]]:
+        """Return the parts that are the objects of slots, by slot, and those that are nobody's."""
+        areas = np.bincount(self.owner.ravel(), minlength=slots)
+        labels, _ = ndimage.label(self.mask, _SQUARE[1])
+        moves: dict[int, _Part] = {}
+        new: list[_Part] = []
+        for number, box in enumerate(ndimage.find_objects(labels), 1):
+            inside = labels[box] == number
+            owned = np.bincount(self.owner[box][inside], minlength=slots)
+            owned[0] = 0
+            slot, area = int(owned.argmax()), int(inside.sum())
+            single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
+            if not owned.any():
+                new += self._lawful(inside, box)
+            elif single and _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]:
+                moves[slot] = self._part(inside, box)
+            else:
+                rest, _ = ndimage.label(inside & ~self.near[box], _SQUARE[1])
+                for piece in range(1, rest.max() + 1):
+                    new += [p for p in self._lawful(rest == piece, box) if p.area >= _NEW_SHARE * owned.sum()]
+        return moves, new
+
+    def shows_background(self, slot: int) -> bool:
+        """Return whether a slot's pixels show the background again."""
+        pixels = self.owner == slot
+        return bool(pixels.any()) and float(self.mask[pixels].mean()) <= _LEFT
+
+    def claims(
+        self, new: list[_Part], slots: Sequence[int], windows: np.ndarray, colours: np.ndarray
+    ) -> dict[int, _Part]:
+        """Return new parts that are the objects of slots that look for theirs, and take them out.
+
+        Args:
+            new: Parts that are nobody's.
+            slots: Who looks.
+            windows: Where all slots saw their objects last, shape (K, 4).
+            colours: Their colours, shape (K, C).
+        """
+        sides = np.array(self.mask.shape)
+        claims: dict[int, _Part] = {}
+        for slot in slots:
+            place = (windows[slot, 1::-1] + 1) / 2 * (sides - 1)
+            size = np.exp(windows[slot, 3:1:-1]) * sides
+            near = [
+                (float(np.abs(part.centre - place).max()) / part.side, index)
+                for index, part in enumerate(new)
+                if np.abs(part.colour - colours[slot]).max() < _SAME_COLOUR
+                and _SAME_SIZE[0] < part.box_area / size.prod() < _SAME_SIZE[1]
+            ]
+            if near and min(near)[0] < _REACH:
+                claims[slot] = new.pop(min(near)[1])
+        return claims
+
+    def _lawful(self, inside: np.ndarray, box: tuple[slice, slice]) -> list[_Part]:
+        """Return a part if it is large and clear enough, as a list of one or none."""
+        area = int(inside.sum())
+        clear = int((self.strange[box][inside] > self.limits.clear).sum())
+        lawful = area >= self.limits.area and clear >= max(2, _CLEAR_PIXELS * area)
+        return [self._part(inside, box)] if lawful else []
+
+    def _part(self, inside: np.ndarray, box: tuple[slice, slice]) -> _Part:
+        """Return the part of some pixels in a box."""
+        rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+        colour = self.difference[:, *box][:, inside].mean(1)
+        top, left = box[0].start, box[1].start
+        return _Part(
+            slice(top + int(rows[0]), top + int(rows[-1]) + 1),
+            slice(left + int(columns[0]), left + int(columns[-1]) + 1),
+            int(inside.sum()),
+            colour,
+        )
+
+
+def main_pieces(masks: Tensor) -> Tensor:
+    """Return of each mask its largest piece; pieces with a gap of two pixels at most are one.
+
+    Args:
+        masks: bool, shape (B, K, H, W).
+    """
+    values = masks.flatten(0, 1).cpu().numpy()
+    labels, count = ndimage.label(ndimage.binary_dilation(values, _CROSS), _SQUARE)
+    if not count:
+        return masks
+    areas = np.bincount(labels[values], minlength=count + 1)
+    frames = np.array([box[0].start for box in ndimage.find_objects(labels)])
+    largest = np.zeros(count + 1, bool)
+    for frame in np.unique(frames):
+        numbers = 1 + np.flatnonzero(frames == frame)
+        largest[numbers[areas[numbers].argmax()]] = True
+    return torch.from_numpy(values & largest[labels]).to(masks.device).unflatten(0, masks.shape[:2])
