@@ -17,8 +17,8 @@ def small(monkeypatch):
     """Train the tiny preset for three steps, on one process."""
     propose = proposals.propose
 
-    def propose_tiny(*args):
-        values, reasons = propose(*args)
+    def propose_tiny(*args, **more):
+        values, reasons = propose(*args, **more)
         values["model"]["preset"] = "tiny"
         values["model"]["settings"] |= {"area_entropy_weight": 0.0, "pooling": 2}
         values["training"] |= {"steps": 3, "batch": 2, "validation_videos": 1, "device": "cpu"}

@@ -58,7 +58,7 @@ def propose(
     if report.fixed and len({look.size for look in report.files}) == 1:
         values, reasons = _over_pictures(report)
         values["data"]["settings"] |= {"files": paths, **{k: v for k, v in reading.items() if v is not None}}
-        return values, [*(look.line() for look in report.files), *reasons, *pictures]
+        return values, [*report.lines()[: len(report.files) + 1], *reasons, *pictures]
     values = {
         "model": {"settings": {"slots": slots, "pooling": 1}},  # the frames are small already
         "data": {"source": "footage", "settings": {"files": paths, **proposed}},
