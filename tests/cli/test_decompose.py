@@ -472,7 +472,8 @@ def test_a_terminal_that_goes_away_leaves_complete_output(longer, model, tmp_pat
         program = [sys.executable, "-m", "scenewise.cli", *words]
         os.execve(sys.executable, program, {**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
-    while len(list((tmp_path / "out").glob(".longer.*.part/masks/*.png"))) < 10 and time.monotonic() < deadline:
+    films = ".longer.*.part/overlay.mp4"  # frames reach the file after the first few
+    while not any(f.stat().st_size for f in (tmp_path / "out").glob(films)) and time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             os.set_blocking(terminal, False)
             os.read(terminal, 1 << 16)  # a full terminal would stop it

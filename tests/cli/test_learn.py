@@ -42,7 +42,7 @@ def clip(tmp_path):
 def test_both_in_one_command_and_again(scenewise, clip, tmp_path):
     code, out, err = scenewise("decompose", clip, "--out", tmp_path / "out", "--learn", "5", "--formats", "tracks")
     assert code == 0, err
-    assert "1 objects at a time" in out
+    assert "1 objects in a busy frame" in out
     assert "background picture:" in out
     assert (tmp_path / "out" / "training" / "model" / "config.json").is_file()
     assert (tmp_path / "out" / "clip" / "run.json").is_file()
@@ -50,7 +50,7 @@ def test_both_in_one_command_and_again(scenewise, clip, tmp_path):
     words = ("decompose", clip, "--out", tmp_path / "out", "--learn", "5", "--formats", "tracks", "--overwrite")
     code, out, err = scenewise(*words)
     assert code == 0, err
-    assert "objects at a time" not in out, "the run is there and goes on"
+    assert "objects in a busy frame" not in out, "the run is there and goes on"
 
 
 def test_slots_and_crop_reach_the_model(scenewise, clip, tmp_path):

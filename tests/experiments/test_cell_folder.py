@@ -186,6 +186,9 @@ def test_other_weights_are_scored_anew(cell, table, content, tmp_path):
     save_file(
         {name: tensor + tensor.is_floating_point() for name, tensor in tensors.items()}, copy / "model.safetensors"
     )
+    config = json.loads((copy / "config.json").read_text())
+    del config["weights_sha256"]  # the weights were changed on purpose
+    (copy / "config.json").write_text(json.dumps(config))
     assert folder.state().scored == 0
     assert folder.score() == 1
 

@@ -97,7 +97,7 @@ def test_unknown_names_are_told(table, content):
         experiments.load(table(), "smok")
     with pytest.raises(InputError, match=r"lsd: is neither an experiment nor a YAML file\. Did you mean 'lds'"):
         experiments.load("lsd")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="found nothing there"):
         experiments.load("nowhere.yaml")
     content["module"] = "nonsense"
     with pytest.raises(InputError, match="'nonsense', which is not there"):

@@ -28,6 +28,7 @@ def propose(
     layout: str | None = None,
     key: str | None = None,
     stream: int | None = None,
+    cache: str | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Look at files and propose settings to train on them.
@@ -40,6 +41,7 @@ def propose(
         layout: Axes of array files.
         key: Name of the array in npz and h5 files.
         stream: Which video of files with several.
+        cache: Folder for background pictures; that of decoded frames where None.
         notify: Told at once of a camera that moves; the look goes on.
 
     Returns:
@@ -54,11 +56,13 @@ def propose(
     reading = {"layout": layout, "key": key, "stream": stream}
     proposed |= {name: value for name, value in reading.items() if value is not None}
     paths = [str(Path(file).absolute()) for file in files]
-    pictures = [f"background picture: {path}" for path in report.save_pictures(default_folder())]
+    pictures = [
+        f"background picture: {path}" for path in report.save_pictures(Path(cache) if cache else default_folder())
+    ]
     if report.fixed and len({look.size for look in report.files}) == 1:
         values, reasons = _over_pictures(report)
         values["data"]["settings"] |= {"files": paths, **{k: v for k, v in reading.items() if v is not None}}
-        return values, [*(look.line() for look in report.files), *reasons, *pictures]
+        return values, [*report.lines()[: len(report.files) + 1], *reasons, *pictures]
     values = {
         "model": {"settings": {"slots": slots, "pooling": 1}},  # the frames are small already
         "data": {"source": "footage", "settings": {"files": paths, **proposed}},
