@@ -35,6 +35,20 @@ def default_folder() -> Path:
     return folder / "footage"
 
 
+def make(folder: Path) -> None:
+    """Make the folder where it is not there.
+
+    Raises:
+        InputError: It cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(folder, f"cannot be made to keep decoded frames in: {describe(error)}.", _ELSEWHERE) from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(folder, "may not be written to keep decoded frames in.", _ELSEWHERE)
+
+
 def decoded(reader: VideoReader, folder: Path, progress: Callable[[str, int, int | None], None] | None = None) -> Path:
     """Return the file with all frames of a video, decoding it if that has not been done.
 
@@ -52,12 +66,7 @@ def decoded(reader: VideoReader, folder: Path, progress: Callable[[str, int, int
     path = place(reader, folder, ".npy")
     if path.is_file() and _whole(path, reader):
         return path
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(folder, f"cannot be made to keep decoded frames in: {describe(error)}.", _ELSEWHERE) from error
-    if not os.access(folder, os.W_OK):
-        raise InputError(folder, "may not be written to keep decoded frames in.", _ELSEWHERE)
+    make(folder)
     with atomic_file(path) as file:
         file.write(_header(0, reader))
         count = 0

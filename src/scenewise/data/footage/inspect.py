@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scenewise.data.footage.cache import make
 from scenewise.data.footage.camera import CameraMotion, camera_motion
 from scenewise.data.footage.glimpses import neighbours, small_size
 from scenewise.data.footage.proposals import Proposal, Size, propose
 from scenewise.errors import InputError
-from scenewise.media.files import atomic_file, writing
+from scenewise.media.files import atomic_file
 from scenewise.media.reading import read_videos
 
 if TYPE_CHECKING:
@@ -138,8 +139,7 @@ class FootageReport:
         for look in self.files:
             if look.picture is not None:
                 paths.append(folder / f"{look.name}-background.png")
-                with writing(paths[-1]):
-                    folder.mkdir(parents=True, exist_ok=True)
+                make(folder)
                 with atomic_file(paths[-1]) as file:
                     Image.fromarray(look.picture).save(file, "PNG")
         return paths
