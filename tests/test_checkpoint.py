@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from scenewise import checkpoint
-from scenewise.checkpoint import Card, Score, Validated, as_device, load_model, save_model, shipped
+from scenewise.checkpoint import Card, Reference, Score, as_device, load_model, save_model, shipped
 from scenewise.config import build
 from scenewise.errors import InputError
 from scenewise.models import MODELS
@@ -21,7 +21,7 @@ CARD = Card(
     name="small",
     summary="Takes nothing apart",
     scores=(Score("provide", "F-ARI", "balls | test", 0.5, 0.4, 0.6, 200),),
-    validated=Validated(0.001, 0.004, "balls", "mean over frames"),
+    validated=Reference(0.001, 0.004, "balls", "mean over frames"),
     seeds=(0, 1),
     limitations=("Everything",),
 )

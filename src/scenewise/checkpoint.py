@@ -59,7 +59,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Validated:
+class Reference:
     """What the model reaches on data of its own kind, the yardstick for videos it does not know."""
 
     mse: float | None = setting(None, "Mean over frames of the reconstruction's mean squared error", minimum=0)
@@ -102,14 +102,14 @@ class Card:
         None, "Part of the source's frames it was trained on: top, left, height, width in pixels", minimum=0
     )
     source_size: tuple[int, int] | None = setting(None, "Height and width of the source's frames", minimum=1)
-    validated: Validated = dataclasses.field(default_factory=Validated)
+    validated: Reference = dataclasses.field(default_factory=Reference)
     scores: tuple[Score, ...] = dataclasses.field(default=())
     limitations: tuple[str, ...] = setting((), "What it cannot do")
     stages: tuple[TrainedStage, ...] = dataclasses.field(default=())
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A model read from disk.
 
     Attributes:
@@ -339,7 +339,7 @@ def _table(head: tuple[str, ...], rows: Any) -> str:
 # -- reading --------------------------------------------------------------------------------------------------------
 
 
-def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **config_overrides: Any) -> Loaded:
+def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **config_overrides: Any) -> LoadedModel:
     """Read a model folder.
 
     Args:
@@ -365,7 +365,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **c
         _check_checksum(kept, content, path / WEIGHTS)
         model = model_class(config)
     put_weights(model, tensors, path / WEIGHTS)
-    return Loaded(model.to(place).eval(), card, path, _fingerprint(model, content))
+    return LoadedModel(model.to(place).eval(), card, path, _fingerprint(model, content))
 
 
 def read_config(path: Path) -> dict[str, Any]:

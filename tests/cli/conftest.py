@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenewise.checkpoint import Card, Validated, save_model
+from scenewise.checkpoint import Card, Reference, save_model
 from scenewise.cli import main
 from scenewise.config import build
 from scenewise.media import VideoWriter
@@ -25,7 +25,7 @@ def untrained(tmp_path_factory):
 
 
 def card_of(high):
-    return Card(name="tiny", validated=Validated(mse=high, mse_high=high, data="noise"))
+    return Card(name="tiny", validated=Reference(mse=high, mse_high=high, data="noise"))
 
 
 @pytest.fixture(scope="session")

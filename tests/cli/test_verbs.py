@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from scenewise.checkpoint import Card, Validated, shipped
+from scenewise.checkpoint import Card, Reference, shipped
 from scenewise.cli.sources import open_source
 from scenewise.media import read_palette_png, read_video
 
@@ -186,7 +186,7 @@ def test_demo_takes_any_generated_source(scenewise, tmp_path):
 
 
 def test_other_refinements_than_were_validated_are_told_in_one_line(scenewise, untrained):
-    card = Card(name="ranged", validated=Validated(refinements=(3, 9)))
+    card = Card(name="ranged", validated=Reference(refinements=(3, 9)))
     ranged, plain = untrained("provide", card), untrained("iodine", Card(name="plain"))
     for model, asked, line in (
         (ranged, 12, "note: 12 refinements: ranged may do worse; its scores were validated with 3 to 9.\n"),

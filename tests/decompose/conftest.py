@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenewise.checkpoint import Card, Validated, save_model
+from scenewise.checkpoint import Card, Reference, save_model
 from scenewise.config import build
 from scenewise.decompose import Decomposer
 from scenewise.decomposition import Decomposition
@@ -94,7 +94,7 @@ def ids():
 
 @pytest.fixture
 def oracle():
-    return Decomposer(Oracle(), Card(validated=Validated(mse=1e-4, mse_high=1e-3)), "oracle")
+    return Decomposer(Oracle(), Card(validated=Reference(mse=1e-4, mse_high=1e-3)), "oracle")
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +103,7 @@ def tiny_model(tmp_path_factory):
     torch.manual_seed(0)
     kind = MODELS.get("provide")
     model = kind(build(kind.config_class, kind.presets["tiny"], "preset"))
-    card = Card(name="tiny", validated=Validated(mse=1.0, mse_high=1.0, data="noise"))
+    card = Card(name="tiny", validated=Reference(mse=1.0, mse_high=1.0, data="noise"))
     return save_model(model, tmp_path_factory.mktemp("models") / "tiny", card)
 
 

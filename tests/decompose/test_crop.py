@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from scenewise.checkpoint import Card, Validated, load_model, readme, save_model
+from scenewise.checkpoint import Card, Reference, load_model, readme, save_model
 from scenewise.data import SOURCES
 from scenewise.decompose import Decomposer
 from scenewise.media import VideoWriter, read_video
@@ -25,7 +25,7 @@ def written(path, size=SIZE, frames=10):
 
 @pytest.fixture
 def cropped(oracle):
-    card = Card(validated=Validated(mse=0.1, mse_high=0.1), crop=CROP, source_size=SIZE)
+    card = Card(validated=Reference(mse=0.1, mse_high=0.1), crop=CROP, source_size=SIZE)
     return Decomposer(oracle.model, card, "cropped")
 
 

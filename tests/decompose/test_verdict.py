@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenewise.checkpoint import Card, Validated, save_model
+from scenewise.checkpoint import Card, Reference, save_model
 from scenewise.config import build, plain
 from scenewise.decompose import Decomposer, verdict
 from scenewise.models.contract import MODELS
@@ -35,14 +35,14 @@ def test_the_median_of_nothing_and_of_zeros():
 @pytest.mark.parametrize(
     ("validated", "roles", "expected"),
     [
-        (Validated(mse=0.001, mse_high=0.011), ["object", "background"], KNOWN),
-        (Validated(mse=0.001, mse_high=0.003), ["object", "background"], DOUBTFUL),
-        (Validated(mse=0.001, mse_high=0.002), ["object", "background"], UNKNOWN),
-        (Validated(mse=0.0011), ["object", "undecided"], KNOWN),
-        (Validated(mse=0.0009), ["object", "background"], UNKNOWN),
-        (Validated(), ["object", "background"], UNVALIDATED),
-        (Validated(mse=0.001, mse_high=0.003), ["unused", "background"], NO_OBJECTS),
-        (Validated(mse=0.001, mse_high=0.003), ["undecided", "background"], UNDECIDED),
+        (Reference(mse=0.001, mse_high=0.011), ["object", "background"], KNOWN),
+        (Reference(mse=0.001, mse_high=0.003), ["object", "background"], DOUBTFUL),
+        (Reference(mse=0.001, mse_high=0.002), ["object", "background"], UNKNOWN),
+        (Reference(mse=0.0011), ["object", "undecided"], KNOWN),
+        (Reference(mse=0.0009), ["object", "background"], UNKNOWN),
+        (Reference(), ["object", "background"], UNVALIDATED),
+        (Reference(mse=0.001, mse_high=0.003), ["unused", "background"], NO_OBJECTS),
+        (Reference(mse=0.001, mse_high=0.003), ["undecided", "background"], UNDECIDED),
     ],
 )
 def test_the_rule(validated, roles, expected):
@@ -53,7 +53,7 @@ def test_the_rule(validated, roles, expected):
 
 def test_near_uniform_masks_are_not_only_background():
     """Masks of .2 to .36 decide for nobody, whichever slot leads."""
-    validated = Validated(mse=0.001, mse_high=0.03)
+    validated = Reference(mse=0.001, mse_high=0.03)
     assert verdict.judge(0.01, validated, ["background", "unused"], "m", decided=False)[0] == UNDECIDED
     assert verdict.judge(0.01, validated, ["background", "unused"], "m", decided=True)[0] == NO_OBJECTS
     assert verdict.judge(0.01, validated, ["background", "object"], "m", decided=False)[0] == KNOWN
@@ -70,7 +70,7 @@ def test_masks_that_all_slots_share(oracle, video, tmp_path, largest, expected):
             masks[:, :, 0] = largest
             return dataclasses.replace(part, masks=masks, appearance=frame[:, None, None].expand_as(part.appearance))
 
-    model = Decomposer(Sharing(), Card(validated=Validated(mse=1e-4, mse_high=1e-3)), "sharing")
+    model = Decomposer(Sharing(), Card(validated=Reference(mse=1e-4, mse_high=1e-3)), "sharing")
     result = model.decompose(video)
     result.save(tmp_path / "out", ["tracks"])
     assert result.summary.verdict == expected
@@ -81,7 +81,7 @@ def test_a_model_no_better_than_one_colour_explains_nothing(oracle, video, tmp_p
     """Whatever its card allows: frames of noise have a variance of 1/12."""
     noise = np.random.default_rng(0).integers(0, 256, video.shape, dtype=np.uint8)
     assert verdict.flat_error(noise[0]) == pytest.approx(1 / 12, rel=0.1)
-    lenient = Decomposer(oracle.model, Card(validated=Validated(mse=10.0, mse_high=10.0)), "lenient")
+    lenient = Decomposer(oracle.model, Card(validated=Reference(mse=10.0, mse_high=10.0)), "lenient")
     result = lenient.decompose(noise)
     result.save(tmp_path / "out", ["tracks"])
     assert result.summary.verdict == UNKNOWN

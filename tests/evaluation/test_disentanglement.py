@@ -14,7 +14,7 @@ from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.evaluation.disentanglement import gather, slots_of_objects
 from scenewise.evaluation.evaluate import evaluate
-from scenewise.evaluation.request import Request
+from scenewise.evaluation.request import EvaluationRequest
 from scenewise.models.contract import MODELS, Output
 from scenewise.models.iodine import Iodine
 from scenewise.models.mulmon import Mulmon
@@ -136,7 +136,7 @@ def test_models_of_frames_give_a_sample_per_frame_with_places_in_the_picture():
 
 def test_codes_go_with_the_factors_of_their_object():
     model = answers(Mulmon, factors_of)
-    asked = Request(model, Things(), 20, VIEWS, (0,), None, None, 8, lambda frames: None)
+    asked = EvaluationRequest(model, Things(), 20, VIEWS, (0,), None, None, 8, lambda frames: None)
     found = gather(asked, 0)
     np.testing.assert_allclose(found.codes[:, 0] + 0.5, found.factors["x"], atol=1e-5)
     assert found.scenes.tolist() == [scene for scene in range(20) for _ in range(2)]
@@ -179,7 +179,7 @@ def test_a_model_can_be_scored_under_several_seeds():
 
 
 def test_every_object_of_every_frame_is_used_or_left_out():
-    asked = Request(tiny("iodine"), Things(), 40, VIEWS, (0,), None, None, 16, lambda frames: None)
+    asked = EvaluationRequest(tiny("iodine"), Things(), 40, VIEWS, (0,), None, None, 16, lambda frames: None)
     found = gather(asked, 0)
     assert len(found.codes) + found.left_out == 40 * VIEWS * 2
     assert found.codes.shape == (len(found.scenes), 8)

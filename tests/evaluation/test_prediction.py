@@ -13,7 +13,7 @@ from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.prediction import forecast
-from scenewise.evaluation.request import Request
+from scenewise.evaluation.request import EvaluationRequest
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.models.rnem import Rnem, RnemConfig
 
@@ -106,7 +106,7 @@ def test_a_model_that_looks_at_whole_clips_is_scored_alike() -> None:
 
 def test_scores_are_kept_frame_by_frame() -> None:
     model = Knowing(late=2)
-    request = Request(model.eval(), Walk(), 3, 30, (0,), None, None, 2, lambda _: None)
+    request = EvaluationRequest(model.eval(), Walk(), 3, 30, (0,), None, None, 2, lambda _: None)
     found = forecast(request, 0)
     assert found.observed == 20
     curve, copies = (scores["MSE"].mean(0) for scores in (found.model, found.copies))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from scenewise.experiments import comparison
 from scenewise.experiments import experiment as experiments
-from scenewise.experiments.results import Result
+from scenewise.experiments.results import CellResult
 
 
 def cell(model="provide", data="balls", variant="plain", seed=0):
@@ -34,7 +34,7 @@ def cells_of(text, model):
 
 def test_ours_stand_beside_the_papers_with_their_difference_seeds_and_spread():
     results = [
-        Result(cell(seed=seed), {"scores": [done(10, 0.9 + 0.02 * seed), done(20, 0.8 + 0.02 * seed)]})
+        CellResult(cell(seed=seed), {"scores": [done(10, 0.9 + 0.02 * seed), done(20, 0.8 + 0.02 * seed)]})
         for seed in (0, 1)
     ]
     published = {"provide.balls": {"protocol": "provide", "frames": [10, 20, 30], "F-ARI": [0.95, 0.85, 0.75]}}
@@ -50,7 +50,7 @@ def test_ours_stand_beside_the_papers_with_their_difference_seeds_and_spread():
 
 
 def test_a_printed_spread_a_variant_and_another_protocol_are_heeded():
-    results = [Result(cell(variant=v), {"scores": [done(1, 0.5)]}) for v in ("small", "large")]
+    results = [CellResult(cell(variant=v), {"scores": [done(1, 0.5)]}) for v in ("small", "large")]
     published = {
         "provide.balls.large": {"F-ARI": {"mean": 0.6, "std": 0.01}},
         "rnem.balls": {"protocol": "savi", "F-ARI": 0.4},
@@ -64,7 +64,7 @@ def test_a_printed_spread_a_variant_and_another_protocol_are_heeded():
 
 def test_only_the_metrics_asked_for_are_shown_and_what_is_the_same_in_a_row_is_told_once():
     scores = [done(20, 0.5, slots=9), done(20, 0.1, "ARI", slots=9)]
-    text = comparison.show(experiment({}, ("ARI",)), [Result(cell(), {"scores": scores})]).text
+    text = comparison.show(experiment({}, ("ARI",)), [CellResult(cell(), {"scores": scores})]).text
     assert "F-ARI" not in text
     assert cells_of(text, "provide")[3:] == ["0.1000 (1)"]
     assert "4 videos, 20 frames, K 9" in text
@@ -74,7 +74,7 @@ def test_curves_are_drawn_with_quartiles_and_the_papers_dotted():
     each = {5: [0.0, 0.5, 1.0], 10: [0.2, 0.5, 0.8], 15: [0.5, 0.5, 0.5]}
     scores = [done(frames, 0.5, each=values) for frames, values in each.items()]
     published = {"provide.balls": {"frames": [5, 10], "F-ARI": [0.7, 0.9]}}
-    shown = comparison.show(experiment(published), [Result(cell(), {"scores": scores})])
+    shown = comparison.show(experiment(published), [CellResult(cell(), {"scores": scores})])
     figure = Figure()
     shown.figures["curves"](figure)
     ours, paper = figure.axes[0].get_lines()
@@ -119,7 +119,7 @@ def test_printed_numbers_are_the_papers():
 def test_seeds_of_the_noise_have_a_spread_of_their_own():
     scores = {(0, 7): 0.5, (0, 8): 0.7, (1, 7): 0.6, (1, 8): 1.0}  # by seed of the training and seed of the noise
     results = [
-        Result(cell(seed=seed), {"scores": [done(10, scores[seed, noise], seed=noise) for noise in (7, 8)]})
+        CellResult(cell(seed=seed), {"scores": [done(10, scores[seed, noise], seed=noise) for noise in (7, 8)]})
         for seed in (0, 1)
     ]
     shown = comparison.show(experiment({"provide.balls": {"F-ARI": 0.9}}), results)
@@ -131,6 +131,6 @@ def test_seeds_of_the_noise_have_a_spread_of_their_own():
     assert "Noise: std over seeds of the posterior noise" in shown.text
     alone = comparison.show(experiment({}), results[:1])
     assert cells_of(alone.text, "provide")[3:] == ["0.6000 (1), noise ± 0.1414 (2)"]
-    once = comparison.show(experiment({}), [Result(cell(), {"scores": [done(10, 0.5)]})])
+    once = comparison.show(experiment({}), [CellResult(cell(), {"scores": [done(10, 0.5)]})])
     assert "oise" not in once.text
     assert "noise" not in once.data["rows"][0]

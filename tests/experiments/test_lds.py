@@ -7,7 +7,7 @@ import pytest
 
 from scenewise.experiments import comparison, lds, lds_ablations
 from scenewise.experiments.experiment import Cell, Experiment, Group, Scoring
-from scenewise.experiments.results import Result, Spread, markdown, write
+from scenewise.experiments.results import CellResult, Spread, markdown, write
 
 PUBLISHED = {"Paper": {"iodine.cle-mv.lds0": {"mIoU": [0.2, 0.1]}, "iodine.cle-mv.lds1": {"mIoU": [0.7, 0.1]}}}
 
@@ -33,7 +33,7 @@ def result(variant, seed, protocols, slots=None, **views):
         }
         for protocol, metrics in protocols.items()
     ]
-    return Result(cell, {"scores": scores, "step": 10, "hours": 1.0})
+    return CellResult(cell, {"scores": scores, "step": 10, "hours": 1.0})
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_ablations_are_shown_by_slots_at_test(experiment, tmp_path):
     found = []
     for variant, base in (("k7", 0.4), ("k9", 0.5)):
         parts = [result(variant, 0, {"lds": {"mIoU": [base + k / 100], "MSE": [0.1]}}, k) for k in (7, 9)]
-        found.append(Result(parts[0].cell, {"scores": [s for p in parts for s in p.scores["scores"]], "step": 1}))
+        found.append(CellResult(parts[0].cell, {"scores": [s for p in parts for s in p.scores["scores"]], "step": 1}))
     shown = lds_ablations.show(experiment, found)
     rows = {(r["variant"], r["slots"]): r["mIoU"]["mean"] for r in shown.data["rows"]}
     assert rows == pytest.approx({("k7", 7): 0.47, ("k7", 9): 0.49, ("k9", 7): 0.57, ("k9", 9): 0.59})

@@ -5,11 +5,11 @@ from matplotlib.figure import Figure
 
 from scenewise.experiments import experiment as experiments
 from scenewise.experiments.provide_prediction import METRICS, PROTOCOL, STILL, draw, scores, show, velocities
-from scenewise.experiments.results import Result
+from scenewise.experiments.results import CellResult
 from scenewise.metrics import HORIZONS
 
 
-def results() -> list[Result]:
+def results() -> list[CellResult]:
     """Two of the experiment's cells: F-ARI falls by 0.01 a frame from 0.9, the last frame's by 0.05."""
     cells = experiments.load("provide-prediction", "small").cells
     chosen = [cell for cell in cells if cell.data == "balls-binary"]
@@ -20,7 +20,7 @@ def results() -> list[Result]:
         values |= {f"{m} first {j}": 0.9 - 0.01 * j for j in HORIZONS}
         values |= {f"{m} first {j}{STILL}": 0.9 - 0.05 * j for j in HORIZONS}
     rows = [{"protocol": PROTOCOL, "metric": name, "mean": value} for name, value in values.items()]
-    return [Result(cell, {"scores": [{"scoring": {"protocol": PROTOCOL}, "rows": rows}]}) for cell in chosen]
+    return [CellResult(cell, {"scores": [{"scoring": {"protocol": PROTOCOL}, "rows": rows}]}) for cell in chosen]
 
 
 def test_rows_hold_the_model_and_standing_still() -> None:
@@ -60,7 +60,7 @@ def test_figure_has_a_panel_per_metric_and_one_colour_per_model() -> None:
 
 
 def test_models_that_were_not_scored_are_left_out() -> None:
-    empty = [Result(result.cell, {"scores": []}) for result in results()]
+    empty = [CellResult(result.cell, {"scores": []}) for result in results()]
     assert scores(empty, "ARI") == []
 
 
@@ -71,7 +71,7 @@ def test_velocities_have_a_table_where_they_were_compared() -> None:
     values |= {"velocity cosine first 5": 0.7, "speed error first 5": None, "velocities counted": 0.75}
     rows = [{"protocol": PROTOCOL, "metric": name, "mean": value} for name, value in values.items()]
     (ddpae,) = (cell for cell in experiments.load("provide-prediction", "small").cells if cell.data == "ddpae-balls")
-    scored = [*plain, Result(ddpae, {"scores": [{"scoring": {"protocol": PROTOCOL}, "rows": rows}]})]
+    scored = [*plain, CellResult(ddpae, {"scores": [{"scoring": {"protocol": PROTOCOL}, "rows": rows}]})]
     (row,) = velocities(scored)
     assert (row["model"], row["first"], row["speed_error"], row["counted"]) == ("ddpae", 0.7, None, 0.75)
     assert row["cosine"] == pytest.approx({1: 0.9, 2: 0.8, 3: 0.7, 4: 0.6, 5: 0.5})

@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 from tests.fuzz.mutations import bytes_of, json_of, values_of, zip_of
 
-from scenewise.checkpoint import Card, Validated, save_model
+from scenewise.checkpoint import Card, Reference, save_model
 from scenewise.config import build
 from scenewise.data.shards import writer
 from scenewise.media import VideoWriter
@@ -64,7 +64,7 @@ def show(source, *settings):
 def model(folder):
     torch.manual_seed(0)
     kind = MODELS.get("provide")
-    card = Card(name="tiny", validated=Validated(mse=1.0, mse_high=1.0, data="noise"))
+    card = Card(name="tiny", validated=Reference(mse=1.0, mse_high=1.0, data="noise"))
     save_model(kind(build(kind.config_class, kind.presets["tiny"], "preset")), folder, card)
 
 

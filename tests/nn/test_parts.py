@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from scenewise.nn.parts import Guess, Limits, Memory, guess, main_pieces
+from scenewise.nn.parts import Guess, Limits, PartMemory, guess, main_pieces
 
 LIMITS = Limits(0.08, 0.12, 4.0)
 SIZE = (20, 30)
@@ -38,7 +38,7 @@ def _guess(
     waiting = torch.zeros(1, 4, dtype=torch.bool)
     waiting[0, waits or []] = True
     colours = torch.tensor([0.0, -0.3, 0.0]).expand(1, 4, 3)
-    memory = Memory(owner, torch.tensor([on]).float(), waiting, windows, colours)
+    memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours)
     return guess(difference.norm(dim=1), difference, memory, limits)
 
 

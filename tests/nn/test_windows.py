@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch.nn import functional
 
-from scenewise.nn.windows import CropEncoder, PatchCanvas, Scene, WindowDecoder, box_of, interpolation
+from scenewise.nn.windows import CropEncoder, PatchCanvas, WindowDecoder, WindowScene, box_of, interpolation
 
 
 def _decoder(size: int = 8) -> WindowDecoder:
@@ -14,9 +14,9 @@ def _decoder(size: int = 8) -> WindowDecoder:
     return WindowDecoder(6, 5, 16, PatchCanvas(16, 8, 3, size, 4), 3, 2)
 
 
-def _scene(height: int, width: int) -> Scene:
+def _scene(height: int, width: int) -> WindowScene:
     windows = torch.tensor([[[0.0, 0.0, 0.0, 0.0], [0.5, -0.25, math.log(0.25), math.log(0.5)]]])
-    return Scene(torch.rand(1, 3, height, width), windows, torch.ones(1, 2))
+    return WindowScene(torch.rand(1, 3, height, width), windows, torch.ones(1, 2))
 
 
 def test_interpolation_is_bilinear_sampling_of_the_inner_side() -> None:
@@ -64,12 +64,12 @@ def test_slots_that_are_off_draw_nothing_and_size_is_no_parameter() -> None:
     means, logits = decoder(latent, h, off)
     assert not means[0, 1].any()
     assert float(logits.detach()[0, 1].max()) < -30
-    two = Scene(on.picture.repeat(2, 1, 1, 1), on.windows.repeat(2, 1, 1), torch.cat([off.on, on.on]))
+    two = WindowScene(on.picture.repeat(2, 1, 1, 1), on.windows.repeat(2, 1, 1), torch.cat([off.on, on.on]))
     both = decoder(latent.repeat(2, 1, 1), h.repeat(2, 1, 1), two)
     torch.testing.assert_close(both[1][1], decoder(latent, h, on)[1][0])
     torch.testing.assert_close(both[0][0], means[0])
     assert decoder(latent, h, _scene(30, 20))[0].shape == (1, 2, 3, 30, 20)
-    assert decoder(latent[:, :1], h[:, :1], Scene(on.picture, on.windows[:, :1], on.on[:, :1]))[0].shape[1] == 1
+    assert decoder(latent[:, :1], h[:, :1], WindowScene(on.picture, on.windows[:, :1], on.on[:, :1]))[0].shape[1] == 1
 
 
 def test_crops_are_bilinear_samples_about_the_window() -> None:

@@ -17,7 +17,7 @@ from scenewise.slot_statistics import Geometry, SlotStatistics
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from scenewise.checkpoint import Validated
+    from scenewise.checkpoint import Reference
     from scenewise.decompose.clip import Clip
     from scenewise.decompose.request import Request
     from scenewise.frame_result import FrameResult
@@ -56,7 +56,7 @@ class ModelFacts:
     device: str
     compiled: bool
     keeps_slots: bool
-    validated: Validated
+    validated: Reference
     settings: dict[str, Any]
 
 

@@ -17,7 +17,7 @@ from scenewise.summary import DOUBTFUL, KNOWN, NO_OBJECTS, NOT_TAKEN_APART, UNDE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scenewise.checkpoint import Validated
+    from scenewise.checkpoint import Reference
     from scenewise.frame_result import FrameResult
     from scenewise.slot_statistics import SlotStatistics
 
@@ -90,7 +90,7 @@ class Evidence:
         model: The model's name.
     """
 
-    def __init__(self, statistics: SlotStatistics, validated: Validated, model: str) -> None:
+    def __init__(self, statistics: SlotStatistics, validated: Reference, model: str) -> None:
         self.statistics, self.validated, self.model = statistics, validated, model
         self._median, self._flat = RunningMedian(), RunningMedian()
 
@@ -109,12 +109,12 @@ class Evidence:
         return Verdict(name, message, ["not judged"] * len(roles) if name in NOT_TAKEN_APART else roles, median)
 
 
-def limit(validated: Validated) -> float | None:
+def limit(validated: Reference) -> float | None:
     """Return the error above which footage counts as unknown, or None where the card has no figure.
 
     Examples:
-        >>> from scenewise.checkpoint import Validated
-        >>> limit(Validated(mse=0.001, mse_high=0.004)), limit(Validated(mse=0.001)), limit(Validated())
+        >>> from scenewise.checkpoint import Reference
+        >>> limit(Validated(mse=0.001, mse_high=0.004)), limit(Validated(mse=0.001)), limit(Reference())
         (0.016, 0.01, None)
     """
     if validated.mse_high is not None:
@@ -134,7 +134,7 @@ def flat_error(image: np.ndarray | None) -> float:
 
 def judge(
     median: float,
-    validated: Validated,
+    validated: Reference,
     roles: Sequence[str],
     model: str,
     *,
@@ -153,8 +153,8 @@ def judge(
             whatever its card says.
 
     Examples:
-        >>> from scenewise.checkpoint import Validated
-        >>> card = Validated(mse=0.001, mse_high=0.004, data="balls")
+        >>> from scenewise.checkpoint import Reference
+        >>> card = Reference(mse=0.001, mse_high=0.004, data="balls")
         >>> judge(0.002, card, ["background", "object"], "m")
         ('known footage', '')
         >>> judge(0.005, card, ["background", "object"], "m")[0]  # above the 99th percentile
@@ -165,7 +165,7 @@ def judge(
         ('no objects', 'The model m found no object, only background.')
         >>> judge(0.002, card, ["background", "background"], "m", decided=False)[0]
         'undecided'
-        >>> judge(0.03, Validated(mse_high=0.1), ["background", "object"], "m", flat=0.02)[0]
+        >>> judge(0.03, Reference(mse_high=0.1), ["background", "object"], "m", flat=0.02)[0]
         'unknown footage'
     """
     bound = limit(validated)

@@ -1,6 +1,6 @@
 """Named protocols that turn decompositions and ground truth into comparable numbers."""
 
-from scenewise.evaluation.metric import Metric, Videos
+from scenewise.evaluation.metric import Metric, ScoredVideos
 from scenewise.evaluation.protocols import PROTOCOLS, Accumulator, Protocol, Scores, default_protocols, score_all, table
 
 __all__ = [
@@ -8,8 +8,8 @@ __all__ = [
     "Accumulator",
     "Metric",
     "Protocol",
+    "ScoredVideos",
     "Scores",
-    "Videos",
     "default_protocols",
     "score_all",
     "table",

@@ -12,7 +12,7 @@ from scenewise.metrics import adjusted_rand_index, squared_error
 if TYPE_CHECKING:
     import numpy as np
 
-    from scenewise.evaluation.request import Request
+    from scenewise.evaluation.request import EvaluationRequest
     from scenewise.evaluation.rows import Rows
 
 
@@ -28,31 +28,31 @@ def _evidence_lower_bound(nll: np.ndarray, kl: np.ndarray) -> np.ndarray:
     return -nll.mean(1) - kl.mean(1)
 
 
-def _disentanglement(request: Request) -> Rows:
+def _disentanglement(request: EvaluationRequest) -> Rows:
     from scenewise.evaluation.disentanglement import score
 
     return score(request)
 
 
-def _lds(request: Request) -> Rows:
+def _lds(request: EvaluationRequest) -> Rows:
     from scenewise.evaluation.lds import score
 
     return score(request)
 
 
-def _lds_gap(request: Request) -> Rows:
+def _lds_gap(request: EvaluationRequest) -> Rows:
     from scenewise.evaluation.lds import score_gap
 
     return score_gap(request)
 
 
-def _novel_views(request: Request) -> Rows:
+def _novel_views(request: EvaluationRequest) -> Rows:
     from scenewise.evaluation.novel_views import score
 
     return score(request)
 
 
-def _prediction(request: Request) -> Rows:
+def _prediction(request: EvaluationRequest) -> Rows:
     from scenewise.evaluation.prediction import score
 
     return score(request)

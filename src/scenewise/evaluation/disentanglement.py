@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from scenewise.data.contract import Sample
-    from scenewise.evaluation.request import Request
+    from scenewise.evaluation.request import EvaluationRequest
     from scenewise.evaluation.rows import Rows, Values
     from scenewise.metrics import Dci
 
@@ -60,13 +60,13 @@ class ObjectCodes:
         return {name: column for name, column in self.factors.items() if (column != column[0]).any()}
 
 
-def score(request: Request) -> Rows:
+def score(request: EvaluationRequest) -> Rows:
     """Measure disentanglement, completeness and informativeness of slots' codes (MulMON; mulmon.md 6)."""
     by_seed = [_measure(gather(request, seed), seed) for seed in request.seeds]
     return rows_of("disentanglement", by_seed, request, each=False)
 
 
-def gather(request: Request, seed: int) -> ObjectCodes:
+def gather(request: EvaluationRequest, seed: int) -> ObjectCodes:
     """Take scenes apart and return the objects that slots show.
 
     Raises:
@@ -113,7 +113,7 @@ def slots_of_objects(
     return slots, len(objects) - len(slots)
 
 
-def _explanations(request: Request, seed: int) -> Iterator[tuple[int, Sample, np.ndarray, np.ndarray]]:
+def _explanations(request: EvaluationRequest, seed: int) -> Iterator[tuple[int, Sample, np.ndarray, np.ndarray]]:
     """Yield number, sample, labels (T, H, W) and posterior means (T, K, Z) of every scene."""
     model, source = request.model, request.source
     device = next(model.parameters()).device
@@ -128,14 +128,14 @@ def _explanations(request: Request, seed: int) -> Iterator[tuple[int, Sample, np
         yield from zip(indices, samples, part.labels.cpu().numpy(), part.mean.cpu().numpy(), strict=True)
 
 
-def _parts(request: Request, frames: int) -> list[tuple[int | None, slice]]:
+def _parts(request: EvaluationRequest, frames: int) -> list[tuple[int | None, slice]]:
     """Return what is matched together: all views of a scene, or frame by frame."""
     if request.model.viewpoint_size is not None:
         return [(None, slice(0, frames))]
     return [(t, slice(t, t + 1)) for t in range(frames)]
 
 
-def _factors(request: Request, sample: Sample, frame: int | None) -> dict[str, dict[int, object]]:
+def _factors(request: EvaluationRequest, sample: Sample, frame: int | None) -> dict[str, dict[int, object]]:
     """Return the value of every factor by the id of the object."""
     objects = sample.objects
     factors = {} if objects is None else objects.factors(frame)

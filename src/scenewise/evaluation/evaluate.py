@@ -13,7 +13,7 @@ import torch
 from scenewise.errors import InputError
 from scenewise.evaluation.batches import batches, viewpoints
 from scenewise.evaluation.protocols import PROTOCOLS
-from scenewise.evaluation.request import Request
+from scenewise.evaluation.request import EvaluationRequest
 from scenewise.evaluation.rows import row_of
 from scenewise.models.contract import SceneModel
 from scenewise.observation import Observation
@@ -102,7 +102,7 @@ def evaluate(
     meter = _Meter(sum(count for count, *_ in combinations) * per_video * len(seeds), progress)
     rows = []
     for count, k, r in combinations:
-        request = Request(model, source, count, max(lengths), seeds, k, r, batch, meter)
+        request = EvaluationRequest(model, source, count, max(lengths), seeds, k, r, batch, meter)
         for together in passes if shared else []:
             rows += _shared_rows(request, shared, together)
         for score, length in others:
@@ -119,7 +119,7 @@ def _counts(videos: int | Sequence[int], source: Source) -> list[int]:
     return [min(wanted, len(source)) for wanted in ([videos] if isinstance(videos, int) else videos)] or [0]
 
 
-def _shared_rows(request: Request, protocols: Sequence[Protocol], lengths: Sequence[int]) -> Rows:
+def _shared_rows(request: EvaluationRequest, protocols: Sequence[Protocol], lengths: Sequence[int]) -> Rows:
     """Score what needs no more of a video than an `Explanation`: one pass, whose beginnings are the shorter videos."""
     model, source, background = request.model, request.source, request.source.facts.background_ids
     tallies: dict[int, list[list[Accumulator]]] = {length: [] for length in lengths}

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scenewise.decomposition import Decomposition
-    from scenewise.evaluation.request import Request
+    from scenewise.evaluation.request import EvaluationRequest
     from scenewise.evaluation.rows import Rows, Values
 
 SAMPLES, FEW = 500, 50
@@ -131,7 +131,7 @@ def economy(images: ImageScores) -> Values:
 _METRICS: tuple[Callable[[ImageScores], Values], ...] = (quality, likeness, doubling, economy)
 
 
-def score(request: Request) -> Rows:
+def score(request: EvaluationRequest) -> Rows:
     """Measure reconstruction, segmentation, likeness of slots and duplicates (LDS papers; lds.md 4.1 to 4.3)."""
     by_seed = []
     for seed in request.seeds:
@@ -155,7 +155,7 @@ def subset(count: int) -> np.ndarray | None:
     return None if count <= SUBSET else np.sort(np.random.default_rng(0).choice(count, SUBSET, replace=False))
 
 
-def score_gap(request: Request) -> Rows:
+def score_gap(request: EvaluationRequest) -> Rows:
     """Measure the inference gap by 500 importance samples of every image (LDS, BMVC 2021; lds.md 4.4)."""
     if not isinstance(request.model, Weighs):
         note = f"{request.model.registered_name} does not weigh its samples"
@@ -182,7 +182,7 @@ def _gaps(weights: dict[str, np.ndarray]) -> Values:
     return values
 
 
-def _observations(request: Request) -> Iterator[tuple[Observation, np.ndarray]]:
+def _observations(request: EvaluationRequest) -> Iterator[tuple[Observation, np.ndarray]]:
     """Yield a batch's observation on the model's device and its ids, shape (B T, H, W)."""
     model, source = request.model, request.source
     device = next(model.parameters()).device
@@ -193,7 +193,7 @@ def _observations(request: Request) -> Iterator[tuple[Observation, np.ndarray]]:
 
 
 @torch.no_grad()
-def _explain(request: Request, observation: Observation, ids: np.ndarray, seed: int) -> ImageScores:
+def _explain(request: EvaluationRequest, observation: Observation, ids: np.ndarray, seed: int) -> ImageScores:
     output = request.model(observation, request.slots, request.refinements, seed)
     part = _as_images(output.decomposition)
     mean, log_variance = part.mean[:, 0].cpu().numpy(), part.log_variance[:, 0].cpu().numpy()

@@ -24,7 +24,7 @@ INPUTS = ("labels", "ids", "background_ids", "reconstruction", "frames", "nll", 
 
 
 @dataclass(frozen=True)
-class Videos:
+class ScoredVideos:
     """Checked arrays of N videos; what was not given is None.
 
     Attributes:
@@ -55,8 +55,8 @@ class Videos:
 class Metric:
     """One number of a protocol.
 
-    The function's parameters say what it needs: any of `INPUTS`, each as `Videos` has it. It returns one score per
-    frame, shape (N, T), or one per video, shape (N,), as an array or as the `each` of a result; NaN where there is
+    The function's parameters say what it needs: any of `INPUTS`, each as `ScoredVideos` has it. It returns one score
+    per frame, shape (N, T), or one per video, shape (N,), as an array or as the `each` of a result; NaN where there is
     nothing to score. So the functions of `scenewise.metrics` are metrics as they are.
 
     Attributes:
@@ -74,7 +74,7 @@ class Metric:
         ...     Metric("SC", segmentation_covering, scaled=True),
         ...     Metric("mBO", segmentation_covering, foreground=True),
         ... )
-        >>> videos = Videos(np.array([[[[0, 0, 1, 1]]]]), np.array([[[[0, 0, 0, 1]]]]))
+        >>> videos = ScoredVideos(np.array([[[[0, 0, 1, 1]]]]), np.array([[[[0, 0, 0, 1]]]]))
         >>> {metric.name: metric.each(videos).round(3).tolist() for metric in metrics}
         {'mIoU': [[0.583]], 'SC': [[0.625]], 'mBO': [[0.5]]}
     """
@@ -103,7 +103,7 @@ class Metric:
         for key, value in facts.items():
             object.__setattr__(self, key, value)
 
-    def each(self, videos: Videos) -> np.ndarray:
+    def each(self, videos: ScoredVideos) -> np.ndarray:
         """Return the score of each frame, shape (N, T), or of each video, shape (N,), float64; NaN where empty.
 
         Raises:
@@ -143,8 +143,8 @@ def checked_videos(
     frames: ArrayLike | None = None,
     nll: ArrayLike | None = None,
     kl: ArrayLike | None = None,
-) -> Videos:
-    """Return arrays of one or several videos, all with the first axis of `Videos`.
+) -> ScoredVideos:
+    """Return arrays of one or several videos, all with the first axis of `ScoredVideos`.
 
     Args:
         labels: Shape (N, T, H, W) or (T, H, W), like `ids`; other arrays alike.
@@ -179,4 +179,4 @@ def checked_videos(
                 raise InputError(name, f"must have shape {shape[:-2]} to fit the labels; found {arrays[name].shape}.")
     if len(shape) == 3:
         predicted, truth, arrays = predicted[None], truth[None], {name: array[None] for name, array in arrays.items()}
-    return Videos(predicted, truth, tuple(background_ids), **arrays)
+    return ScoredVideos(predicted, truth, tuple(background_ids), **arrays)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from scenewise.evaluation.request import Request
+    from scenewise.evaluation.request import EvaluationRequest
     from scenewise.evaluation.rows import Rows, Values
     from scenewise.variational.gaussian import Gaussian
 
@@ -42,7 +42,7 @@ _NEXT = 1_000_003  # between the seeds of views that are observed one at a time
 
 
 @dataclass(frozen=True)
-class Scenes:
+class ViewBatch:
     """B scenes, their views shuffled: what is observed comes first.
 
     Attributes:
@@ -73,7 +73,7 @@ class ViewScores:
     images: np.ndarray
 
 
-def score(request: Request) -> Rows:
+def score(request: EvaluationRequest) -> Rows:
     """Measure images and masks of views that were not observed (MulMON; mulmon.md 6)."""
     model = request.model
     if not isinstance(model, Renders):
@@ -126,7 +126,7 @@ def _consistency(labels: np.ndarray, ids: np.ndarray, background_ids: Collection
     return float(np.mean(same)) if same else np.nan
 
 
-def _scenes(request: Request, seed: int) -> Iterator[Scenes]:
+def _scenes(request: EvaluationRequest, seed: int) -> Iterator[ViewBatch]:
     model, source = request.model, request.source
     device, views = next(model.parameters()).device, request.frames
     for indices, pixels, ids in batches(source, request.videos, views, request.batch):
@@ -138,10 +138,10 @@ def _scenes(request: Request, seed: int) -> Iterator[Scenes]:
         frames = torch.from_numpy(np.ascontiguousarray(pixels[rows, order])).to(device).float() / 255
         shuffled = cameras.numpy()[rows, order]
         cameras = torch.from_numpy(shuffled).to(device)
-        yield Scenes(frames, cameras, ids[rows, order], views // 2, source.facts.background_ids)
+        yield ViewBatch(frames, cameras, ids[rows, order], views // 2, source.facts.background_ids)
 
 
-def _measure(model: Renders, scenes: Scenes, request: Request, seed: int) -> Values:
+def _measure(model: Renders, scenes: ViewBatch, request: EvaluationRequest, seed: int) -> Values:
     count = scenes.observed
     posterior = _observe(model, scenes, request, list(range(count)), seed)
     renderings = _render(model, posterior, scenes.viewpoints, seed)
@@ -155,7 +155,7 @@ def _measure(model: Renders, scenes: Scenes, request: Request, seed: int) -> Val
     return values | _curve(model, scenes, request, seed)
 
 
-def _observe(model: Renders, scenes: Scenes, request: Request, views: list[int], seed: int) -> Gaussian:
+def _observe(model: Renders, scenes: ViewBatch, request: EvaluationRequest, views: list[int], seed: int) -> Gaussian:
     frames, cameras = scenes.frames[:, views], scenes.viewpoints[:, views]
     return model.infer(frames, cameras, request.slots, request.refinements, seed)
 
@@ -165,7 +165,7 @@ def _render(model: Renders, posterior: Gaussian, cameras: Tensor, seed: int) -> 
     return ViewScores(part.labels.cpu().numpy(), part.reconstruction.cpu().numpy())
 
 
-def _quality(renderings: ViewScores, scenes: Scenes, views: slice, suffix: str) -> Values:
+def _quality(renderings: ViewScores, scenes: ViewBatch, views: slice, suffix: str) -> Values:
     """Return RMSE and mIoU of some views, per scene; `renderings` holds these alone or all."""
     ids, frames = scenes.ids[:, views], scenes.frames[:, views].cpu().numpy()
     labels, images = renderings.labels, renderings.images
@@ -180,7 +180,7 @@ def _quality(renderings: ViewScores, scenes: Scenes, views: slice, suffix: str) 
     }
 
 
-def _orders(model: Renders, scenes: Scenes, request: Request, seed: int) -> Values:
+def _orders(model: Renders, scenes: ViewBatch, request: EvaluationRequest, seed: int) -> Values:
     """Return the spread of query scores over orders of the same observed views (mulmon.md 8.5)."""
     scores = []
     for order in range(ORDERS):
@@ -191,7 +191,7 @@ def _orders(model: Renders, scenes: Scenes, request: Request, seed: int) -> Valu
     return {f"{name} spread over orders": np.std([one[name] for one in scores], 0, ddof=1) for name in ("RMSE", "mIoU")}
 
 
-def _curve(model: Renders, scenes: Scenes, request: Request, seed: int) -> Values:
+def _curve(model: Renders, scenes: ViewBatch, request: EvaluationRequest, seed: int) -> Values:
     """Return query scores by the number of observed views; the queries are those left after the longest."""
     most = min(MOST, scenes.ids.shape[1] - 1)
     rest, posterior, values = slice(most, None), None, dict[str, np.ndarray]()

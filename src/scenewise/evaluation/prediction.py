@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from scenewise.decomposition import Decomposition
-    from scenewise.evaluation.request import Request
+    from scenewise.evaluation.request import EvaluationRequest
     from scenewise.evaluation.rows import Rows, Values
     from scenewise.models.contract import State
 
@@ -67,12 +67,12 @@ class ForecastScores:
         return {**scores, **self.motion}
 
 
-def score(request: Request) -> Rows:
+def score(request: EvaluationRequest) -> Rows:
     """Measure predicted frames against the true future (PROVIDE Fig. 5)."""
     return rows_of("prediction", [forecast(request, seed).values() for seed in request.seeds], request)
 
 
-def forecast(request: Request, seed: int) -> ForecastScores:
+def forecast(request: EvaluationRequest, seed: int) -> ForecastScores:
     """Let a model observe and predict all videos of a request under one seed of its noise.
 
     Raises:
@@ -98,7 +98,7 @@ def _together(parts: Sequence[Values]) -> Values:
 
 
 def _forecast(
-    request: Request, pixels: np.ndarray, ids: np.ndarray, observed: int, seed: int, moving: bool
+    request: EvaluationRequest, pixels: np.ndarray, ids: np.ndarray, observed: int, seed: int, moving: bool
 ) -> tuple[Values, Values, Values]:
     """Return scores of one batch of videos: the model's, the baseline's, and those of motion where asked for."""
     device = next(request.model.parameters()).device
@@ -118,7 +118,7 @@ def _forecast(
 
 
 @torch.no_grad()
-def _rollout(request: Request, frames: torch.Tensor, steps: int, seed: int) -> Values:
+def _rollout(request: EvaluationRequest, frames: torch.Tensor, steps: int, seed: int) -> Values:
     """Return what `_kept` names of T_0 + T' frames: observed, then predicted."""
     model: Any = request.model
     parts, state = _look(request, frames, seed)
@@ -128,7 +128,7 @@ def _rollout(request: Request, frames: torch.Tensor, steps: int, seed: int) -> V
     return {name: np.concatenate([part[name] for part in parts], 1) for name in parts[0]}
 
 
-def _look(request: Request, frames: torch.Tensor, seed: int) -> tuple[list[Values], State]:
+def _look(request: EvaluationRequest, frames: torch.Tensor, seed: int) -> tuple[list[Values], State]:
     """Return what is kept of the frames that a model observes, one by one or as a whole, and its state after them."""
     model = request.model
     state, parts = model.initial_state(len(frames), request.slots, seed), []

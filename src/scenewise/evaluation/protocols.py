@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from scenewise.evaluation.metric import Metric
-    from scenewise.evaluation.request import Request
+    from scenewise.evaluation.request import EvaluationRequest
     from scenewise.evaluation.rows import Rows
 
 
@@ -52,7 +52,7 @@ class Protocol:
     weights: tuple[float, ...] | None = None
     default: bool = True
     digits: int | None = None
-    function: Callable[[Request], Rows] | None = None
+    function: Callable[[EvaluationRequest], Rows] | None = None
 
     def __post_init__(self) -> None:
         """Raise InputError where there are not either metrics or a function."""

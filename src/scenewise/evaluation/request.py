@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What is to be scored.
 
     Attributes:

@@ -12,7 +12,7 @@ from scenewise.metrics.arrays import mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from scenewise.evaluation.request import Request
+    from scenewise.evaluation.request import EvaluationRequest
 
 Row = dict[str, Any]
 Rows = list[Row]
@@ -84,7 +84,7 @@ def row_of(
     return row if each is None else row | {"each": [[plain(value, DIGITS) for value in values] for values in each]}
 
 
-def rows_of(protocol: str, by_seed: Sequence[Values], request: Request, each: bool = True) -> Rows:
+def rows_of(protocol: str, by_seed: Sequence[Values], request: EvaluationRequest, each: bool = True) -> Rows:
     """Return a row per metric, of means over images.
 
     Args:

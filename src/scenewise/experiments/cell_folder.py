@@ -34,7 +34,7 @@ from scenewise.training.run import train
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from scenewise.checkpoint import Loaded
+    from scenewise.checkpoint import LoadedModel
     from scenewise.data.contract import Source
     from scenewise.experiments.experiment import Cell, Scoring
     from scenewise.training.recipes import Recipe
@@ -282,7 +282,7 @@ class CellFolder:
         return SOURCES.get(scoring.source)(split=scoring.split, **scoring.settings)
 
     def _evaluate(
-        self, loaded: Loaded, together: Sequence[Scoring], progress: Callable[[str, int, int], None] | None
+        self, loaded: LoadedModel, together: Sequence[Scoring], progress: Callable[[str, int, int], None] | None
     ) -> list[dict[str, Any]]:
         """Make evaluations that share their computation."""
         first, started = together[0], time.perf_counter()
@@ -310,7 +310,7 @@ class CellFolder:
             evaluations.append({"scoring": plain(scoring), **facts})
         return evaluations
 
-    def _fresh(self, loaded: Loaded) -> dict[str, Any]:
+    def _fresh(self, loaded: LoadedModel) -> dict[str, Any]:
         card = loaded.card
         facts = {"name": self.cell.name, "fingerprint": loaded.fingerprint, "kept_step": card.steps}
         facts |= {"hours": card.hours, "hardware": card.hardware, "versions": versions(), "commit": commit()}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from scenewise.experiments.experiment import Experiment
-    from scenewise.experiments.results import Result
+    from scenewise.experiments.results import CellResult
 
 AXES = {"samples": "videos", "frames": "frames", "slots": "K", "refinements": "R"}
 """Keys of an evaluation along which numbers may run, and what they are called."""
@@ -89,7 +89,7 @@ def _digits(value: float) -> int:
     return 4 if abs(value) < 10 else 1
 
 
-def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
+def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     """Show a table for each metric, with a column for each evaluation, and curves where there are several."""
     rows = numbers(experiment, results)
     parts = []
@@ -104,7 +104,7 @@ def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
     return Presentation("\n".join(parts) + note, {"rows": [n.plain() for n in rows]}, figures)
 
 
-def numbers(experiment: Experiment, results: Sequence[Result]) -> list[Number]:
+def numbers(experiment: Experiment, results: Sequence[CellResult]) -> list[Number]:
     """Return everything that was measured or printed, in the order of the cells; rows of the paper alone come last."""
     paper = list(_papers(experiment.published))
     matches: set[int] = set()
@@ -127,7 +127,7 @@ def _same(ours: Number, paper: Number) -> bool:
     return names and variant and paper.protocol in ("", ours.protocol) and set(paper.at) <= set(ours.at)
 
 
-def _ours(results: Sequence[Result]) -> Iterator[Number]:
+def _ours(results: Sequence[CellResult]) -> Iterator[Number]:
     """Yield a number for each metric of an evaluation, of rows by seed of the training and seed of the noise."""
     for names, together in over_seeds(results).items():
         values: dict[tuple[Any, ...], dict[tuple[int, int], Mapping[str, Any]]] = {}

@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # torch and models are imported where they compute, so that r
 
     from scenewise.data.contract import Source
     from scenewise.experiments.experiment import Cell, Experiment
-    from scenewise.experiments.results import Draw, Result
+    from scenewise.experiments.results import CellResult, Draw
     from scenewise.models.dvip import Dvip
 
 CLIPS, FRAMES = 5000, 10
@@ -303,7 +303,7 @@ def _positions(source: Source, clips: int, frames: int) -> np.ndarray:
 # -- what is shown --------------------------------------------------------------------------------------------------
 
 
-def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
+def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     """Show the table, one row per run and one per model, and the correlations of every model's first seed."""
     runs = [result for result in results if "measured" in result.scores]
     rows = [{"model": r.cell.model, "seed": r.cell.seed, **r.scores["measured"]} for r in runs]
@@ -358,7 +358,7 @@ def _missing_digits(row: dict[str, Any]) -> list[int]:
     return [int(digit) for digit in np.flatnonzero(shares < PLACE_SHARE)]
 
 
-def _means(experiment: Experiment, results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
+def _means(experiment: Experiment, results: Sequence[CellResult]) -> Iterator[tuple[str, ...]]:
     """Give a row per model: means over the runs without a dead part, then the paper's own."""
     for (model, *_), together in over_seeds(results).items():
         rows = [result.scores["measured"] for result in together]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scenewise.experiments.experiment import Experiment
-    from scenewise.experiments.results import Result
+    from scenewise.experiments.results import CellResult
 
 WITHOUT = "lds0"
 EACH = ("lds MSE", "lds mIoU", "lds ELBO", "lds-gap gap")
@@ -47,7 +47,7 @@ class Pair:
     model: str
     data: str
     variant: str
-    runs: tuple[tuple[Result, Result], ...]
+    runs: tuple[tuple[CellResult, CellResult], ...]
 
     def differences(self, protocol: str, metric: str) -> Spread:
         """Return with minus without, over seeds."""
@@ -58,7 +58,7 @@ class Pair:
         return spread((run[plus] for run in self.runs), protocol, metric)
 
 
-def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
+def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     """Show the papers' tables and figures from whatever cells there are."""
     comparisons = pairs(results)
     parts = [
@@ -76,7 +76,7 @@ def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
     return Presentation(text, {"rows": list(_plain_rows(results)), "effects": _plain_effects(comparisons)}, figures)
 
 
-def pairs(results: Sequence[Result]) -> list[Pair]:
+def pairs(results: Sequence[CellResult]) -> list[Pair]:
     """Return what can be compared: seeds that were run both without and with the prior."""
     together, comparisons = over_seeds(results), []
     for (model, data, variant), plus in together.items():
@@ -90,7 +90,7 @@ def pairs(results: Sequence[Result]) -> list[Pair]:
 # -- tables ---------------------------------------------------------------------------------------------------------
 
 
-def _scores(experiment: Experiment, results: Sequence[Result]) -> str:
+def _scores(experiment: Experiment, results: Sequence[CellResult]) -> str:
     papers = list(experiment.published)
     head = ["model", "data", "variant", "steps", *(name for name, _ in _TABLE)]
     head += [f"{name} {paper}" for paper in papers for name in ("MSE", "mIoU")]
@@ -203,7 +203,7 @@ def _correlations(comparisons: Sequence[Pair]) -> str:
 _PRINTED = {"MSE": "-0.2874", "mIoU": "0.2019"}
 
 
-def correlation(zero: Result, plus: Result, metric: str) -> tuple[float, float]:
+def correlation(zero: CellResult, plus: CellResult, metric: str) -> tuple[float, float]:
     """Return two Pearson correlations over images (lds.md 4.5), NaN where values are missing.
 
     Args:
@@ -226,7 +226,7 @@ def correlation(zero: Result, plus: Result, metric: str) -> tuple[float, float]:
     return drop, rise
 
 
-def _same_images(zero: Result, plus: Result) -> bool:
+def _same_images(zero: CellResult, plus: CellResult) -> bool:
     """Return whether gaps and scores are of the same images, in the same order, as far as both go."""
     keys, origins = ("source", "settings", "split", "frames"), set[tuple[str, ...]]()
     for side in (zero, plus):
@@ -241,7 +241,7 @@ def _same_images(zero: Result, plus: Result) -> bool:
 # -- numbers --------------------------------------------------------------------------------------------------------
 
 
-def _plain_rows(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
+def _plain_rows(results: Sequence[CellResult]) -> Iterator[dict[str, Any]]:
     for (model, data, variant), together in over_seeds(results).items():
         rows = [row for evaluation in together[0].scores["scores"] for row in evaluation["rows"]]
         for protocol, name in dict.fromkeys((row["protocol"], row["metric"]) for row in rows):

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scenewise.experiments.experiment import Experiment
-    from scenewise.experiments.results import Result
+    from scenewise.experiments.results import CellResult
 
 _METRICS = (("MSE", 4), ("mIoU", 4), ("Sim", 3), ("duplicates", 3), ("background split", 3))
 
 
-def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
+def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     """Show each variant at each number of slots at test."""
     rows, data = [], []
     for (model, source, variant), together in over_seeds(results).items():
@@ -32,13 +32,13 @@ def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
     return Presentation(text, {"rows": data}, {"curves": lambda figure: _draw(figure, results)} if rows else {})
 
 
-def _slots(together: Sequence[Result]) -> list[int | None]:
+def _slots(together: Sequence[CellResult]) -> list[int | None]:
     """Return the numbers of slots at test, in the order of the file."""
     evaluations = [evaluation for result in together for evaluation in result.scores["scores"]]
     return list(dict.fromkeys(evaluation["scoring"]["slots"] for evaluation in evaluations))
 
 
-def _draw(figure: Any, results: Sequence[Result]) -> None:
+def _draw(figure: Any, results: Sequence[CellResult]) -> None:
     """Draw MSE and mIoU: by variant, or by the number of slots at test where there are several."""
     by_variant = over_seeds(results)
     for axes, name in zip(figure.subplots(1, 2), ("MSE", "mIoU"), strict=True):

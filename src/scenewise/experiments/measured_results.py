@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.errors import InputError
-from scenewise.experiments.results import Result, current, of_cell, read_scores
+from scenewise.experiments.results import CellResult, current, of_cell, read_scores
 from scenewise.media.files import write_atomically, writing
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def read(name: str) -> dict[str, Any]:
         raise InputError(path, f"cannot be read: {error}.", "Restore it from the repository.") from error
 
 
-def results(experiment: Experiment, out: Path | None = None) -> list[Result]:
+def results(experiment: Experiment, out: Path | None = None) -> list[CellResult]:
     """Return the scored cells of an experiment, in its order.
 
     Args:
@@ -77,7 +77,7 @@ def results(experiment: Experiment, out: Path | None = None) -> list[Result]:
         folder = {} if out is None else of_cell(cell, read_scores(out / cell.name))
         scores = folder if _holds(folder) else of_cell(cell, _of_weights(cell, package.get(cell.name, {})))
         if _holds(scores):
-            results.append(Result(cell, scores))
+            results.append(CellResult(cell, scores))
     return results
 
 
@@ -98,7 +98,7 @@ def _holds(scores: Mapping[str, Any]) -> bool:
     return bool(scores.get("scores") or scores.get("measured"))
 
 
-def is_whole(result: Result) -> bool:
+def is_whole(result: CellResult) -> bool:
     """Say whether every evaluation of a cell is there."""
     return len(result.scores["scores"]) == len(result.cell.scoring)
 

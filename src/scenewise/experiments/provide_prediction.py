@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from scenewise.experiments.experiment import Experiment
-    from scenewise.experiments.results import Result
+    from scenewise.experiments.results import CellResult
 
 PROTOCOL = "prediction"
 METRICS = ("F-ARI", "ARI", "MSE")
 STILL = " of last frame"
 
 
-def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
+def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     """Show a table of each metric, with the papers' numbers of observed frames, of velocities, and one figure."""
     rows, motion = [row for metric in METRICS for row in scores(results, metric)], velocities(results)
     tables = [f"## {metric}\n\n{_table(experiment, rows, metric)}" for metric in METRICS]
@@ -39,7 +39,7 @@ def show(experiment: Experiment, results: Sequence[Result]) -> Presentation:
     return Presentation("\n".join(tables), data, {"horizons": lambda figure: draw(figure, rows)})
 
 
-def velocities(results: Sequence[Result]) -> list[dict[str, Any]]:
+def velocities(results: Sequence[CellResult]) -> list[dict[str, Any]]:
     """Return how well the slots of every model move, as plain rows.
 
     Returns:
@@ -59,7 +59,7 @@ def velocities(results: Sequence[Result]) -> list[dict[str, Any]]:
     return rows
 
 
-def scores(results: Sequence[Result], metric: str) -> list[dict[str, Any]]:
+def scores(results: Sequence[CellResult], metric: str) -> list[dict[str, Any]]:
     """Return one metric of every model, and of repeating the last frame it saw, as plain rows.
 
     Returns:

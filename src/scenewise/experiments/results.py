@@ -30,7 +30,7 @@ SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
-class Result:
+class CellResult:
     """A cell and what `CellFolder.scores` holds of it."""
 
     cell: Cell
@@ -182,20 +182,20 @@ class Presentation:
     figures: dict[str, Draw] = field(default_factory=dict)
 
 
-def over_seeds(results: Sequence[Result]) -> dict[tuple[str, str, str], list[Result]]:
+def over_seeds(results: Sequence[CellResult]) -> dict[tuple[str, str, str], list[CellResult]]:
     """Return results by (model, data, variant), in the order of the cells."""
-    together: dict[tuple[str, str, str], list[Result]] = {}
+    together: dict[tuple[str, str, str], list[CellResult]] = {}
     for result in results:
         together.setdefault((result.cell.model, result.cell.data, result.cell.variant), []).append(result)
     return together
 
 
-def spread(results: Iterable[Result], protocol: str, metric: str, **scoring: Any) -> Spread:
+def spread(results: Iterable[CellResult], protocol: str, metric: str, **scoring: Any) -> Spread:
     """Return a metric over the training seeds of results; arguments as of `Result.rows`."""
     return Spread.of(result.mean(protocol, metric, **scoring) for result in results)
 
 
-def provenance(results: Sequence[Result]) -> str:
+def provenance(results: Sequence[CellResult]) -> str:
     """Return a table that says how the numbers were made: once per model, data and variant."""
     rows = []
     for (model, data, variant), together in over_seeds(results).items():

@@ -31,9 +31,9 @@ from scenewise.models.contract import register_model
 from scenewise.models.provide import Provide, ProvideConfig
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.lstm2d import LambdaLSTM2d
-from scenewise.nn.parts import Limits, Memory, guess, main_pieces
+from scenewise.nn.parts import Limits, PartMemory, guess, main_pieces
 from scenewise.nn.refiner import Pair, Refiner
-from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, Scene, WindowDecoder, box_of
+from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, WindowDecoder, WindowScene, box_of
 from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import seeded_noise
 from scenewise.variational.mixture import composed
@@ -177,7 +177,7 @@ class SceneContext(FrameContext):
         scene: At the size at which the model works.
     """
 
-    scene: Scene = None  # type: ignore[assignment]  # a field after those with defaults
+    scene: WindowScene = None  # type: ignore[assignment]  # a field after those with defaults
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class WindowedFrame(DecodedFrame):
 
     tracks: Tensor
     hidden: Tensor
-    scene: Scene
+    scene: WindowScene
     predicted: bool
 
 
@@ -328,7 +328,7 @@ class ProvideWindows(Provide):
         """Let slots be born, explain the frame, and let slots die."""
         state = self._begin(state | self._compare(frame, state), noise)
         part, terms, after = super()._look(frame, state, refinements, noise, scored)
-        scene = Scene(state["wall"], state["window"], state["on"])
+        scene = WindowScene(state["wall"], state["window"], state["on"])
         part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene, predicted=False)
         after |= self._end(part, state)
         return part, terms, {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
@@ -358,7 +358,7 @@ class ProvideWindows(Provide):
         context, difference = super()._context(frame, state), state["difference"]
         distance = (8 * difference.abs().amax(1, keepdim=True)).tanh()
         values = {f.name: getattr(context, f.name) for f in fields(context)}
-        scene = Scene(state["lit"], state["window"], state["on"])
+        scene = WindowScene(state["lit"], state["window"], state["on"])
         return SceneContext(**{**values, "extra": (*context.extra, 5 * difference, distance), "scene": scene})
 
     def _begin(self, state: State, noise: Tensor | None) -> State:
@@ -366,7 +366,7 @@ class ProvideWindows(Provide):
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels))
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
-        memory = Memory(state["owner"], state["on"], waits, state["window"], state["colour"])
+        memory = PartMemory(state["owner"], state["on"], waits, state["window"], state["colour"])
         look = guess(state["strange"], state["difference"], memory, limits)
         begins = look.births | look.returns
         new, alive = begins.unsqueeze(2), state["on"].unsqueeze(2)
@@ -438,7 +438,7 @@ class ProvideWindows(Provide):
         decomposition = decomposed(mixture, part.posterior, part.prior)
         return replace(decomposition, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
 
-    def _with_edges(self, mixture: SpatialMixture, scene: Scene) -> Tensor:
+    def _with_edges(self, mixture: SpatialMixture, scene: WindowScene) -> Tensor:
         """Return responsibilities in which pixels that an object hardly covers are the background's, (B, K, 1, H, W).
 
         An object explains its blurred edge better than the background does, however little of it is in the pixel.
@@ -457,7 +457,7 @@ class ProvideWindows(Provide):
         """Continue by one frame: windows go on as they moved, and the background stays under its last light."""
         windows = state["window"] + torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)
         state, hidden, wall = state | {"window": windows}, state["hidden"], state["wall"]
-        prior, scene, lit = self._prior(hidden), Scene(wall, windows, state["on"]), self._working(wall)
+        prior, scene, lit = self._prior(hidden), WindowScene(wall, windows, state["on"]), self._working(wall)
         drawing = self.decoder(prior.mean, hidden, replace(scene, picture=lit))
         mixture = self.engine.explain(composed(*drawing), drawing)
         context = self._context(mixture.frame, state | {"lit": lit, "difference": mixture.frame - lit})
@@ -475,7 +475,7 @@ class ProvideWindows(Provide):
         batch, slots = latents.shape[:2]
         if state is None:
             state = self.initial_state(batch, slots) | {"on": latents.new_ones(batch, slots)}
-        scene = Scene(state["background"], state["window"], state["on"])
+        scene = WindowScene(state["background"], state["window"], state["on"])
         appearance, logits = self.decoder(latents, state["hidden"], scene)
         return logits.softmax(1), appearance
 

@@ -17,7 +17,7 @@ _LARGEST_CHANGE = 0.3  # of the brightness of a pixel
 
 
 @dataclass(frozen=True)
-class Light:
+class Lighting:
     """A change of light.
 
     Attributes:
@@ -34,7 +34,7 @@ class Light:
 
 
 @torch.no_grad()
-def light_between(images: Tensor, like: Tensor) -> Light:
+def light_between(images: Tensor, like: Tensor) -> Lighting:
     """Return the light under which images look like others: each channel times a gain plus an offset.
 
     Both are least squares over the pixels that differ least, found in rounds: what differs by more than 2.5 times the
@@ -58,7 +58,7 @@ def light_between(images: Tensor, like: Tensor) -> Light:
         residual = (gain * x + offset - y).abs().amax(1, keepdim=True)
         limit = (2.5 * residual.median(2, keepdim=True).values).clamp_min(_LEAST_RESIDUAL)
         weights = (residual <= limit).to(x.dtype)
-    return Light(gain.unsqueeze(3), offset.unsqueeze(3))
+    return Lighting(gain.unsqueeze(3), offset.unsqueeze(3))
 
 
 def brightening(difference: Tensor, picture: Tensor) -> Tensor:

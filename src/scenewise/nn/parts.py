@@ -61,7 +61,7 @@ class Guess:
 
 
 @dataclass(frozen=True)
-class Memory:
+class PartMemory:
     """What B videos know of the objects of their slots.
 
     Attributes:
@@ -117,7 +117,7 @@ class _Part:
         return centre + [math.log((side.stop - side.start) / n) for side, n in sides]
 
 
-def guess(strange: Tensor, difference: Tensor, memory: Memory, limits: Limits) -> Guess:
+def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limits) -> Guess:
     """Find the object of every slot in new frames, and parts for slots that are off.
 
     A connected part in which one slot owned pixels, and which is about as large, is that slot's object. Where several

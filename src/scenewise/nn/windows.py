@@ -24,7 +24,7 @@ _OFF = -37.0  # mask logit of a slot that is off
 
 
 @dataclass(frozen=True)
-class Scene:
+class WindowScene:
     """What slots of B frames draw into.
 
     Attributes:
@@ -116,7 +116,7 @@ class WindowDecoder(nn.Module):
         self.canvas = canvas
         self.light = nn.Parameter(0.02 * torch.randn(rank, colours, 3, 5))
 
-    def forward(self, latent: Tensor, h: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
+    def forward(self, latent: Tensor, h: Tensor, scene: WindowScene) -> tuple[Tensor, Tensor]:
         """Take (B, K, M), (B, K, condition) and a scene; return means (B, K, C, H, W) and logits (B, K, 1, H, W)."""
         background = (scene.picture + self._light(latent[:, 0], scene.picture)).unsqueeze(1)
         level = 0 * background[:, :, :1]  # with a graph, as refinement wants of both

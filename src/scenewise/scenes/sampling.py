@@ -31,7 +31,7 @@ SHOWN = 32
 
 
 @dataclass(frozen=True)
-class Scenes:
+class SampleBatch:
     """N scenes that a model made up.
 
     Attributes:
@@ -41,7 +41,7 @@ class Scenes:
     Examples:
         >>> masks = np.array([0.75, 0.25], np.float32).reshape(1, 2, 1, 1)  # a scene of two slots and one pixel
         >>> appearance = np.array([0.0, 0.8], np.float32).reshape(1, 2, 1, 1, 1)
-        >>> Scenes(masks, appearance).images.tolist()  # 255 * 0.25 * 0.8
+        >>> SampleBatch(masks, appearance).images.tolist()  # 255 * 0.25 * 0.8
         [[[[51]]]]
     """
 
@@ -67,7 +67,7 @@ class Scenes:
         return contact_sheet(rows)
 
 
-def sample_scenes(model: SceneModel, count: int, slots: int | None = None, seed: int = 0) -> Scenes:
+def sample_scenes(model: SceneModel, count: int, slots: int | None = None, seed: int = 0) -> SampleBatch:
     """Draw new scenes.
 
     Args:
@@ -88,10 +88,12 @@ def sample_scenes(model: SceneModel, count: int, slots: int | None = None, seed:
     if seed < 0:
         raise InputError("seed", f"must be at least 0; found {seed}.")
     masks, appearance = model.sample(count, slots, seed)
-    return Scenes(masks.squeeze(2).cpu().numpy(), appearance.movedim(2, -1).clamp(0, 1).cpu().numpy())
+    return SampleBatch(masks.squeeze(2).cpu().numpy(), appearance.movedim(2, -1).clamp(0, 1).cpu().numpy())
 
 
-def save_scenes(scenes: Scenes, folder: Path, decomposer: Decomposer, seed: int, overwrite: bool = False) -> list[str]:
+def save_scenes(
+    scenes: SampleBatch, folder: Path, decomposer: Decomposer, seed: int, overwrite: bool = False
+) -> list[str]:
     """Write scenes: all files or none.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.checkpoint import Card, Score, TrainedStage, Validated, load_model, save_model
+from scenewise.checkpoint import Card, Reference, Score, TrainedStage, load_model, save_model
 from scenewise.training.plan import describe_data
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class BestModel:
             frames=self.plan.longest,
             crop=train.crop,
             source_size=train.source_size,
-            validated=Validated(
+            validated=Reference(
                 mse=stage.mse,
                 mse_high=float(np.percentile(validation.mse, 99)),
                 data=where,

@@ -9,7 +9,7 @@ from scenewise.data.footage.camera import camera_motion
 from scenewise.data.footage.glimpses import neighbours, spread
 from scenewise.data.footage.inspect import inspect
 from scenewise.data.footage.movers import movers
-from scenewise.data.footage.proposals import Size, propose
+from scenewise.data.footage.proposals import FootageSize, propose
 from scenewise.errors import InputError
 from scenewise.media import read_video
 
@@ -119,7 +119,7 @@ def test_speed_is_in_pixels_of_the_source(tmp_path):
 
 def test_sizes_keep_the_aspect_and_show_the_smallest():
     def size_of(shape, smallest):
-        return propose([Size(shape, 1000, None)], 3, 2 * smallest, smallest, 1.0)[0].value
+        return propose([FootageSize(shape, 1000, None)], 3, 2 * smallest, smallest, 1.0)[0].value
 
     assert size_of((360, 640), 70) == [24, 40]
     assert size_of((360, 640), 46) == [32, 56]
@@ -135,22 +135,26 @@ def test_sizes_keep_the_aspect_and_show_the_smallest():
 
 
 def test_too_small_is_said():
-    reason = propose([Size((1080, 1920), 1000, None)], 3, 20.0, 10.0, 1.0)[0].reason
+    reason = propose([FootageSize((1080, 1920), 1000, None)], 3, 20.0, 10.0, 1.0)[0].reason
     assert "0.5 pixels wide all the same" in reason
 
 
 def test_a_crop_only_where_most_of_the_frame_is_empty():
-    part = propose([Size((360, 640), 1000, (100, 400, 100, 200))], 3, 40.0, 30.0, 1.0)
+    part = propose([FootageSize((360, 640), 1000, (100, 400, 100, 200))], 3, 40.0, 30.0, 1.0)
     top, left, height, width = next(p.value for p in part if p.name == "crop")
     assert top <= 90
     assert left <= 380
     assert top + height >= 210
     assert left + width >= 620
     assert height * width < 0.5 * 360 * 640
-    whole = propose([Size((360, 640), 1000, (20, 20, 300, 500))], 3, 40.0, 30.0, 1.0)
+    whole = propose([FootageSize((360, 640), 1000, (20, 20, 300, 500))], 3, 40.0, 30.0, 1.0)
     assert "crop" not in [p.name for p in whole]
     two = propose(
-        [Size((360, 640), 1000, (0, 0, 50, 50)), Size((360, 640), 900, (300, 550, 50, 50))], 3, 40.0, 30.0, 1.0
+        [FootageSize((360, 640), 1000, (0, 0, 50, 50)), FootageSize((360, 640), 900, (300, 550, 50, 50))],
+        3,
+        40.0,
+        30.0,
+        1.0,
     )
     assert "crop" not in [p.name for p in two]
 

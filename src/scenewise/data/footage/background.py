@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 
 from scenewise.errors import InputError
-from scenewise.nn.light import Light, light_between
+from scenewise.nn.light import Lighting, light_between
 
 __all__ = ["Background", "emptiest"]
 
@@ -108,7 +108,7 @@ def _pooled(frames: np.ndarray, factor: int) -> np.ndarray:
     return blocks.mean((2, 4), dtype=np.float32) / np.float32(255)
 
 
-def _under_light_of(picture: np.ndarray, frames: np.ndarray) -> tuple[Light, np.ndarray]:
+def _under_light_of(picture: np.ndarray, frames: np.ndarray) -> tuple[Lighting, np.ndarray]:
     """Return what brings frames (T, h, w, C) under the light of a picture, and the frames so."""
     images, like = (torch.from_numpy(np.moveaxis(a, -1, -3).copy()) for a in (frames, picture[None]))
     light = light_between(images, like)
@@ -143,7 +143,7 @@ def _edges(picture: np.ndarray, box: tuple[slice, slice]) -> float:
     return sum(float(np.maximum(np.abs(np.diff(part, axis=axis)) - _LEAST_STEP, 0).sum()) for axis in (0, 1))
 
 
-def _line(frames: np.ndarray, light: Light, near: np.ndarray, instead: np.ndarray) -> np.ndarray:
+def _line(frames: np.ndarray, light: Lighting, near: np.ndarray, instead: np.ndarray) -> np.ndarray:
     """Return one line of the picture: at each pixel the median of the frames that show it, light taken out.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from scenewise.data.footage.cache import make
 from scenewise.data.footage.camera import CameraMotion, camera_motion
 from scenewise.data.footage.glimpses import neighbours, small_size
-from scenewise.data.footage.proposals import Proposal, Size, propose
+from scenewise.data.footage.proposals import FootageSize, Proposal, propose
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file
 from scenewise.media.reading import read_videos
@@ -192,7 +192,7 @@ def inspect(
     objects = round(float(np.percentile(counts, 90))) if sides.size else 0
     smallest, side = (float(np.percentile(sides, p)) if sides.size else 0.0 for p in (10, 50))
     speed = float(np.median(speeds)) if speeds.size else 0.0
-    sizes = [Size(look.size, look.frames, look.region) for look in looks]
+    sizes = [FootageSize(look.size, look.frames, look.region) for look in looks]
     proposals = propose(sizes, objects, side, smallest, speed)
     return FootageReport(looks, objects, side, smallest, speed, proposals, _warnings(looks))
 

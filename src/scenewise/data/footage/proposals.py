@@ -32,7 +32,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Size:
+class FootageSize:
     """How large a file is, in space and time.
 
     Attributes:
@@ -46,7 +46,9 @@ class Size:
     region: tuple[int, int, int, int] | None
 
 
-def propose(files: Sequence[Size], objects: int, side: float, smallest: float, speed: float) -> tuple[Proposal, ...]:
+def propose(
+    files: Sequence[FootageSize], objects: int, side: float, smallest: float, speed: float
+) -> tuple[Proposal, ...]:
     """Return settings for footage.
 
     Args:
@@ -57,7 +59,7 @@ def propose(files: Sequence[Size], objects: int, side: float, smallest: float, s
         speed: Source pixels per frame of a typical one.
 
     Examples:
-        >>> proposals = propose([Size((360, 640), 1000, None)], objects=3, side=80.0, smallest=70.0, speed=2.0)
+        >>> proposals = propose([FootageSize((360, 640), 1000, None)], objects=3, side=80.0, smallest=70.0, speed=2.0)
         >>> for proposal in proposals[:2]:
         ...     print(proposal.name, proposal.value, proposal.reason)
         size [24, 40] the frame's aspect, and the smallest objects are about 5 pixels wide.
@@ -111,7 +113,7 @@ def _fit_size(seen: tuple[int, ...], smallest: float) -> tuple[tuple[int, int], 
     return (height, width), scale, reason
 
 
-def _crop(files: Sequence[Size]) -> tuple[int, int, int, int] | None:
+def _crop(files: Sequence[FootageSize]) -> tuple[int, int, int, int] | None:
     """Return a box around all that moves, with a margin, where it leaves less than half of the frame."""
     height, width = files[0].size
     regions = [file.region for file in files if file.region is not None]
