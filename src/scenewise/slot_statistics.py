@@ -79,6 +79,7 @@ class SlotStatistics:
         self.first = np.full(slots, -1, dtype=np.int64)
         self.last = np.full(slots, -1, dtype=np.int64)
         self.stride = 1
+        self.tracks: list[list[int]] = [[] for _ in range(slots)]  # numbers of the objects that a slot has held
         self._paths: list[list[tuple[int, float, float]]] = [[] for _ in range(slots)]
         self._area = np.zeros(slots)
         self._border = np.zeros(slots)
@@ -99,6 +100,10 @@ class SlotStatistics:
         self._count(frame, labels, counts, active)
         self._compact += np.where(active, compact, 0.0)
         self._trace(frame.index, active, centroids)
+        for k in np.flatnonzero(active):
+            number = int(frame.track_ids[k])
+            if number and number not in self.tracks[k]:
+                self.tracks[k].append(number)
         self.active += active
         self.last[active] = frame.index
         self.first[active & (self.first < 0)] = frame.index
@@ -201,7 +206,8 @@ class SlotStatistics:
         return [
             {
                 "slot": k,
-                "track_id": k + 1 if roles[k] == "object" else 0,
+                "track_id": self.tracks[k][0] if roles[k] == "object" and self.tracks[k] else 0,
+                "track_ids": self.tracks[k] if roles[k] == "object" else [],
                 "role": roles[k],
                 "frames_active": int(self.active[k]),
                 "first_frame": None if self.first[k] < 0 else int(self.first[k]),

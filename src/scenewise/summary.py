@@ -34,6 +34,8 @@ class Summary:
         problems: What was wrong with the file.
         folder: Where the files are.
         files: Their names.
+        tracks: For each slot the numbers of the objects that it held, in their order; more than one where a model
+            gives a slot that has lost its object to another.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Summary:
     problems: list[str] = field(default_factory=list)
     folder: str = ""
     files: list[str] = field(default_factory=list)
+    tracks: list[list[int]] = field(default_factory=list)
 
     @property
     def objects(self) -> int:
@@ -65,8 +68,11 @@ class Summary:
 
     @property
     def track_ids(self) -> list[int]:
-        """For each slot the number that its object has in all files, from 1; 0 where it is no object."""
-        return [k + 1 if role == "object" else 0 for k, role in enumerate(self.roles)]
+        """For each slot the number that its first object has in all files, from 1; 0 where it is no object."""
+        tracks = self.tracks or [[k + 1] for k in range(len(self.roles))]
+        return [
+            numbers[0] if role == "object" and numbers else 0 for role, numbers in zip(self.roles, tracks, strict=True)
+        ]
 
     @property
     def doubt(self) -> str:

@@ -75,7 +75,7 @@ def test_an_object_has_one_number_in_all_files(saved, capsys):
     boxes = {(int(r[0]), int(r[1])): r for r in csv.reader((folder / "tracks.csv").open())}
     for t, frame in enumerate(labels):
         image = read_palette_png(folder / "masks" / f"{t:05d}.png")
-        np.testing.assert_array_equal(image, track_ids[frame])
+        np.testing.assert_array_equal(image, track_ids[t][frame])
         found = [a for a in data.imgToAnns[t + 1] if a["category_id"] == 1]
         assert [a["track_id"] for a in found] == [2, 3]
         for entry in found:

@@ -38,7 +38,7 @@ def test_labels_come_back(saved, ids):
         np.testing.assert_array_equal(archive["labels"], ids)
         assert archive["labels"].dtype == np.uint8
         assert archive["frames"].tolist() == list(range(12))
-        assert archive["track_ids"].tolist() == [0, 2, 3, 0]
+        assert archive["track_ids"].tolist() == [[0, 2, 3, 0]] * 12
 
 
 def test_mask_images_count_objects_from_one_and_background_is_zero(saved, ids):

@@ -166,6 +166,7 @@ class _Job:
             seconds=time.perf_counter() - self.started,
             model_seconds=self.model_seconds,
             problems=list(clip.problems),
+            tracks=self.statistics.tracks,
         )
 
     def settings(self) -> dict[str, Any]:

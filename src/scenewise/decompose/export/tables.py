@@ -51,8 +51,8 @@ class Tracks(Exporter):
 class Labels(Exporter):
     """The slot that owns each pixel as one array `labels` (T, H, W), slots counted from 0.
 
-    Beside it `frames` (T,), their indices in the source, and `track_ids` (K,), the number of each slot's object in the
-    other files, 0 where it is none.
+    Beside it `frames` (T,), their indices in the source, and `track_ids` (T, K), the number of each slot's object in
+    the other files, 0 where it is none.
     """
 
     files: ClassVar[str] = "labels.npz"
@@ -66,7 +66,8 @@ class Labels(Exporter):
 
     def finish(self, summary: Summary) -> None:
         """Write the archive, a frame at a time."""
-        small = {"frames": np.array(self._labels.indices, np.int64), "track_ids": np.array(summary.track_ids)}
+        ids = np.array([frame.ids(summary) for frame in self._labels], np.int64).reshape(-1, len(summary.roles))
+        small = {"frames": np.array(self._labels.indices, np.int64), "track_ids": ids}
         shape = (len(self._labels.indices), *self.context.size)
         with zipfile.ZipFile(self.context.folder / self.files, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
             with archive.open("labels.npy", "w", force_zip64=True) as file:
