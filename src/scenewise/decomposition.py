@@ -25,12 +25,12 @@ class Decomposition:
         prior_log_variance: Prior log-variance, shape (B, T, K, Z).
         log_likelihood: log p(frame given slots) in nats, constants included, shape (B, T).
         kl: KL(posterior || prior) in nats summed over slots and dimensions, shape (B, T).
+        positions: Where slots are, (x, y) as shares of width and height, shape (B, T, K, 2), NaN for those without a
+            place; None of models that say it by masks alone.
         responsibilities: Probability that a slot explains the pixel that was seen, shape (B, T, K, 1, H, W), of models
             whose labels follow it; None of all others and of frames that nobody saw.
         tracks: Which object a slot holds, int64, shape (B, T, K): another number for another object in the same slot,
             0 for the background, -1 for a slot that holds none; None of models whose slots are the objects.
-        positions: Where slots are, (x, y) as shares of width and height, shape (B, T, K, 2), NaN for those without a
-            place; None of models that say it by masks alone.
     """
 
     masks: Tensor
@@ -41,9 +41,9 @@ class Decomposition:
     prior_log_variance: Tensor
     log_likelihood: Tensor
     kl: Tensor
+    positions: Tensor | None = None
     responsibilities: Tensor | None = None
     tracks: Tensor | None = None
-    positions: Tensor | None = None
 
     @property
     def reconstruction(self) -> Tensor:

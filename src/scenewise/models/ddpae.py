@@ -388,7 +388,8 @@ class Ddpae(SceneModel, Predictor, Decodes):
         masks, appearance = as_slots(latents.components)
         marginals = latents.posterior.marginals()
         q, p = _with_background(marginals), _with_background(prior.marginals())
-        return Decomposition(masks, appearance, *q, *p, likelihood, kl, self.positions(marginals.mean)).detach()
+        places = self.positions(marginals.mean)
+        return Decomposition(masks, appearance, *q, *p, likelihood, kl, positions=places).detach()
 
     # -- going on, and drawing ----------------------------------------------------------------------------------
 
