@@ -76,6 +76,8 @@ def test_bfloat16_convolutions(make, observe, device, name):
 def test_a_step_does_not_wait_for_the_host(make, observe, device, name):
     if device.type != "cuda":
         pytest.skip("only a GPU can be waited for; tests/models/test_devices.py tries the same without one")
+    if name == "provide-windows":
+        pytest.skip("looks for the parts of a frame on the host")
     model = make(name).to(device)
     observation = observe(model).to(device)
     noise = torch.randn(model.noise_shape(2, 4), device=device)
