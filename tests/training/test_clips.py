@@ -73,8 +73,8 @@ def test_clips_have_the_curriculum_s_length_and_no_ground_truth(balls):
     assert [clips[step]["frames"].shape[1] for step in (0, 5, 6, 11)] == [2, 2, 3, 3]
     assert clips[0]["frames"].dtype == torch.uint8
     assert clips[0]["noise"].numel() == 0
-    assert set(clips[0]) == {"frames", "noise", "step", "rows", "indices", "seed", "viewpoints"}
-    assert clips[0]["viewpoints"].numel() == 0
+    assert set(clips[0]) == {"frames", "noise", "step", "rows", "indices", "seed", "viewpoints", "background"}
+    assert clips[0]["viewpoints"].numel() == clips[0]["background"].numel() == 0
 
 
 class Ring(Uneven):

@@ -114,7 +114,7 @@ def limit(validated: Reference) -> float | None:
 
     Examples:
         >>> from scenewise.checkpoint import Reference
-        >>> limit(Validated(mse=0.001, mse_high=0.004)), limit(Validated(mse=0.001)), limit(Reference())
+        >>> limit(Reference(mse=0.001, mse_high=0.004)), limit(Reference(mse=0.001)), limit(Reference())
         (0.016, 0.01, None)
     """
     if validated.mse_high is not None:
