@@ -14,7 +14,8 @@ from scenewise.data.resize import nearest_pixels
 from scenewise.decompose.request import checked_size
 from scenewise.errors import InputError, printable
 from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
-from scenewise.media.reader import MediaFrame, Selection, VideoReader
+from scenewise.media.reader import MediaFrame, VideoReader
+from scenewise.media.selection import Selection
 
 if TYPE_CHECKING:
     from torch import Tensor

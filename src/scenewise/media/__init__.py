@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scenewise.media.files import atomic_file, write_atomically
     from scenewise.media.palette import SLOT_COLOURS, read_palette_png, write_palette_png
-    from scenewise.media.reader import MediaFrame, Selection, VideoReader
+    from scenewise.media.reader import MediaFrame, VideoReader
     from scenewise.media.reading import read_video, read_videos
     from scenewise.media.rle import JsonArrayWriter, decode_rle, encode_rle
+    from scenewise.media.selection import Selection
     from scenewise.media.tracks import TracksWriter, mask_box
     from scenewise.media.writing import VideoWriter
 
@@ -21,7 +22,7 @@ _PUBLIC = {
     "read_palette_png": "palette",
     "write_palette_png": "palette",
     "MediaFrame": "reader",
-    "Selection": "reader",
+    "Selection": "selection",
     "VideoReader": "reader",
     "read_video": "reading",
     "read_videos": "reading",

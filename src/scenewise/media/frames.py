@@ -10,7 +10,8 @@ from scenewise.errors import InputError
 from scenewise.media.files import reading
 from scenewise.media.images import image_size, read_image
 from scenewise.media.pixels import UsedRange, fit
-from scenewise.media.reader import MediaFrame, Selection, VideoReader, safe_name
+from scenewise.media.reader import MediaFrame, VideoReader, safe_name
+from scenewise.media.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

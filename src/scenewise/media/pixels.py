@@ -10,7 +10,7 @@ import numpy as np
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
-    from scenewise.media.reader import Selection
+    from scenewise.media.selection import Selection
 
 _SLACK = 1e-3  # rounding of half floats; beyond it a value is wrong, not imprecise
 

@@ -15,7 +15,8 @@ from scenewise.media.container import EXPECTED, REMEDY, OpenVideo, codec_name, m
 from scenewise.media.files import check_readable, describe, reading
 from scenewise.media.hdr import REFERENCE_WHITE, TRANSFERS, UNDONE_BY_NOBODY, ToneMap
 from scenewise.media.pixels import UsedRange
-from scenewise.media.reader import MediaFrame, Selection, VideoReader, safe_name
+from scenewise.media.reader import MediaFrame, VideoReader, safe_name
+from scenewise.media.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -36,8 +36,8 @@ from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import check_index, check_span, shared_span
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
-from scenewise.media.reader import Selection
 from scenewise.media.rle import decode_rle
+from scenewise.media.selection import Selection
 from scenewise.media.video import VideoFileReader
 
 _NAME = "clevrer-files"

@@ -23,7 +23,7 @@ from scenewise.data.readers.video import OVERLAPS, ClipsConfig, ClipsSource, pai
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import natural_order
-from scenewise.media.reader import Selection
+from scenewise.media.selection import Selection
 from scenewise.media.video import VideoFileReader
 
 if TYPE_CHECKING:
