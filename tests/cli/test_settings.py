@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from scenewise.data import SOURCES
 from scenewise.models import MODELS
 from scenewise.training import recipes
 
@@ -43,6 +44,10 @@ def test_what_is_told_of_a_setting(scenewise):
     recipe = rows(scenewise, "provide-balls-colour")
     assert recipe["training.steps"]["value"] == recipes.load("provide-balls-colour").parts()[-1].training.steps
     assert recipe["model.settings.latent"]["value"] == 32
+    images = rows(scenewise, "monet-multi-dsprites")  # its data and precision decide too
+    assert images["model.settings.slots"]["value"] == 1 + SOURCES.get("multi-dsprites")("train").facts.max_objects
+    assert recipes.load("monet-multi-dsprites").parts()[-1].training.precision == "bf16"
+    assert images["model.settings.bf16_convolutions"]["value"] is True
     code, out, _ = scenewise("settings", "provide")
     assert code == 0
     assert "refinements = " in out

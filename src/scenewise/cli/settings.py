@@ -127,11 +127,13 @@ def _of_recipe(part: Any) -> Iterator[SettingRow]:
     """Yield the settings of a recipe's part: its model's and its data's as they come out, and those of training."""
     from scenewise.config import build, merge
     from scenewise.data import SOURCES
-    from scenewise.models import MODELS
+    from scenewise.training.plan import examine
 
-    model, maker = MODELS.get(part.model.name), SOURCES.get(part.data.source)
-    values = merge(model.presets[part.model.preset] if part.model.preset else {}, part.model.settings)
-    yield from describe(build(model.config_class, values, part.model.name), "model.settings.")
+    problems, _, config = examine(part)  # data that are not there leave the model's size and K as its preset has them
+    if config is None:
+        raise InputError(part.name, " ".join(problems))
+    yield from describe(config, "model.settings.")
+    maker = SOURCES.get(part.data.source)
     settings = merge(maker.ready, part.data.settings)
     yield from describe(build(maker.source_class.config_class, settings, part.data.source), "data.settings.")
     yield from describe(part.training, "training.")
