@@ -297,12 +297,9 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         noise: Tensor | None = None,
     ) -> Output:
         """Explain a video; see `SceneModel.forward`. Terms are sums over the grid, weighted per decode."""
-        self.check_frames(observation.frames)
-        state = self.initial_state(len(observation.frames), slots, seed)
-        return self._fold(observation.frames, state, refinements, noise)
-
-    def _fold(self, frames: Tensor, state: State, refinements: int | None, noise: Tensor | None) -> Output:
-        """Explain frames (B, T, C, H, W) from a state on."""
+        frames = observation.frames
+        self.check_frames(frames)
+        state = self._start(observation, slots, seed)
         parts: list[DecodedFrame] = []
         totals: dict[str, Any] = {}
         refinements = self.count_refinements(refinements)
@@ -311,6 +308,10 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
             parts.append(part)
             totals = {name: totals.get(name, 0.0) + term for name, term in terms.items()}
         return Output(lambda: Decomposition.join([self._decomposition(p) for p in parts]), totals)
+
+    def _start(self, observation: Observation, slots: int | None, seed: int) -> State:
+        """Return the state before the first frame of an observation."""
+        return self.initial_state(len(observation.frames), slots, seed)
 
     def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
         """Return the state before the first frame: h = c = 0."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scenewise.decomposition import Decomposition
-    from scenewise.models.contract import Output, State
+    from scenewise.models.contract import State
     from scenewise.observation import Observation
     from scenewise.variational.mixture import SpatialMixture
 
@@ -282,20 +282,10 @@ class ProvideWindows(Provide):
 
     # -- state --------------------------------------------------------------------------------------------------
 
-    def forward(
-        self,
-        observation: Observation,
-        slots: int | None = None,
-        refinements: int | None = None,
-        seed: int = 0,
-        noise: Tensor | None = None,
-    ) -> Output:
-        """Explain a video over its background, or over the one kept with the weights; see `SceneModel.forward`."""
-        self.check_frames(observation.frames)
-        state = self.initial_state(len(observation.frames), slots, seed)
-        if observation.background is not None:
-            state["background"] = observation.background
-        return self._fold(observation.frames, state, refinements, noise)
+    def _start(self, observation: Observation, slots: int | None, seed: int) -> State:
+        """Return the state before the first frame: over the video's background, or the one kept with the weights."""
+        state = super()._start(observation, slots, seed)
+        return state if observation.background is None else state | {"background": observation.background}
 
     def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
         """Return the state before the first frame: all slots but 0 are off.
