@@ -66,14 +66,17 @@ class Labels(Exporter):
 
     def finish(self, summary: Summary) -> None:
         """Write the archive, a frame at a time."""
-        ids = np.array([frame.ids(summary) for frame in self._labels], np.int64).reshape(-1, len(summary.roles))
-        small = {"frames": np.array(self._labels.indices, np.int64), "track_ids": ids}
-        shape = (len(self._labels.indices), *self.context.size)
+        shape, ids = (len(self._labels.indices), *self.context.size), []
         with zipfile.ZipFile(self.context.folder / self.files, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
             with archive.open("labels.npy", "w", force_zip64=True) as file:
                 _write_header(file, self._labels.dtype, shape)
                 for frame in self._labels:
                     file.write(frame.labels.tobytes())
+                    ids.append(frame.ids(summary))
+            small = {
+                "frames": np.array(self._labels.indices, np.int64),
+                "track_ids": np.array(ids, np.int64).reshape(-1, len(summary.roles)),
+            }
             for name, values in small.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                     _write_header(file, values.dtype, values.shape)
