@@ -53,19 +53,19 @@ def propose(
     report = inspect(files, layout, key, stream, notify)
     proposed = dict(report.settings)
     slots, length = proposed.pop("slots"), proposed["clip_length"]
-    reading = {"layout": layout, "key": key, "stream": stream}
-    proposed |= {name: value for name, value in reading.items() if value is not None}
+    options = {"layout": layout, "key": key, "stream": stream}
+    reading = {name: value for name, value in options.items() if value is not None}
     paths = [str(Path(file).absolute()) for file in files]
     pictures = [
         f"background picture: {path}" for path in report.save_pictures(Path(cache) if cache else default_folder())
     ]
     if report.fixed and len({look.size for look in report.files}) == 1:
         values, reasons = _over_pictures(report)
-        values["data"]["settings"] |= {"files": paths, **{k: v for k, v in reading.items() if v is not None}}
-        return values, [*report.lines()[: len(report.files) + 1], *reasons, *pictures]
+        values["data"]["settings"] |= {"files": paths, **reading}
+        return values, [*report.facts(), *reasons, *pictures]
     values = {
         "model": {"settings": {"slots": slots, "pooling": 1}},  # the frames are small already
-        "data": {"source": "footage", "settings": {"files": paths, **proposed}},
+        "data": {"source": "footage", "settings": {"files": paths, **proposed, **reading}},
         "training": {"curriculum": [[step, clip] for step, clip in _CLIPS if clip <= length]},
     }
     return values, [*report.lines(), *pictures]

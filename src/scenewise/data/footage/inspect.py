@@ -144,18 +144,21 @@ class FootageReport:
                     Image.fromarray(look.picture).save(file, "PNG")
         return paths
 
-    def lines(self) -> list[str]:
-        """Return the report as lines of text."""
+    def facts(self) -> list[str]:
+        """Return what was seen as lines of text."""
         counted = (
             f"about {self.objects} objects at a time, {self.side:.0f} px wide, the smallest {self.smallest:.0f}, "
             f"{self.speed:.1f} px per frame where they move"
         )
-        lines = [
+        return [
             *(look.line() for look in self.files),
             counted if self.side else "nothing stands out from a background",
         ]
-        lines += [f"{proposal.name} = {proposal.value}: {proposal.reason}" for proposal in self.proposals]
-        return lines + [f"warning: {text}" for text in self.warnings]
+
+    def lines(self) -> list[str]:
+        """Return the report as lines of text: facts, proposals, warnings."""
+        reasons = [f"{proposal.name} = {proposal.value}: {proposal.reason}" for proposal in self.proposals]
+        return [*self.facts(), *reasons] + [f"warning: {text}" for text in self.warnings]
 
 
 def inspect(
