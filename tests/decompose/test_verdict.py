@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 
 import numpy as np
 import pytest
@@ -125,6 +126,20 @@ def test_a_finished_run_is_lengthened(tmp_path):
     model = run_of(tmp_path, tmp_path / "clip.mp4", finished=True)
     command = verdict.training_command(NO_OBJECTS, str(tmp_path / "clip.mp4"), str(model))
     assert command == f"scenewise train --resume --out {model.parent} training.steps=200"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "deep"])
+def test_a_recipe_that_is_no_recipe_stops_nothing(tmp_path, kind):
+    file = tmp_path / "clip.mp4"
+    file.touch()
+    model = run_of(tmp_path, file)
+    recipe = model.parent / "recipe.yaml"
+    recipe.unlink()
+    if kind == "pipe":
+        os.mkfifo(recipe)  # reading it would wait for ever
+    else:
+        recipe.write_text("recipe: " + "[" * 20_000)
+    assert "--learn" in verdict.training_command(UNDECIDED, str(file), str(model))
 
 
 def test_a_folder_that_is_taken_is_not_proposed(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from typing import Any
 
 from scenewise.errors import InputError
 from scenewise.media.content import shell_word
+from scenewise.media.documents import read_yaml
 
 
 def resume_command(model: Path, file: Path) -> str | None:
@@ -42,11 +43,9 @@ def resume_command(model: Path, file: Path) -> str | None:
 
 def _recipe(run: Path) -> dict[str, Any] | None:
     """Return the recipe of a run as plain values, or None where there is none without stages."""
-    import yaml
-
     try:
-        recipe = yaml.safe_load((run / "recipe.yaml").read_text(encoding="utf-8"))["recipe"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        recipe = read_yaml(run / "recipe.yaml", "a run's settings", "").get("recipe")
+    except InputError:
         return None
     return recipe if isinstance(recipe, dict) and not recipe.get("stages") else None
 
