@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scenewise.frame_result import FrameResult
 
 SMALLEST_AREA = 0.002
@@ -28,6 +30,8 @@ BORDER_SHARE = 0.1
 
 SURE = 0.5
 """Mean mask of a slot over the pixels it owns from which on it owns them for sure."""
+
+_SUMS = ("active", "first", "last", "_area", "_border", "_compact", "_colour", "_pixels", "_mask", "_spread")
 
 RULE = (
     "The background is the slot with the largest sum of mean area and mean share of the frame's border. Another slot "
@@ -108,6 +112,31 @@ class SlotStatistics:
         self.last[active] = frame.index
         self.first[active & (self.first < 0)] = frame.index
         self.frames += 1
+
+    def state(self) -> dict[str, Any]:
+        """Return all running sums, as plain values and arrays."""
+        sums = {name: getattr(self, name).copy() for name in _SUMS}
+        latents = None if self._latents is None else vars(self._latents)
+        return {
+            "frames": self.frames,
+            "stride": self.stride,
+            "tracks": [list(numbers) for numbers in self.tracks],
+            "paths": [np.array(path, float).reshape(-1, 3) for path in self._paths],
+            "latents": latents,
+            **sums,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.frames, self.stride = state["frames"], state["stride"]
+        self.tracks = [list(numbers) for numbers in state["tracks"]]
+        self._paths = [[(int(index), x, y) for index, x, y in path.tolist()] for path in state["paths"]]
+        for name in _SUMS:
+            getattr(self, name)[:] = state[name]
+        if state["latents"] is not None:
+            self._latents = _Moments(state["latents"]["mean"].shape)
+            for name, values in state["latents"].items():
+                getattr(self._latents, name)[:] = values
 
     def _shape(self, labels: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return centroids (row, column), shape (K, 2), and compactness, shape (K,), of the pixels owned."""

@@ -36,6 +36,7 @@ class Summary:
         files: Their names.
         tracks: For each slot the numbers of the objects that it held, in their order; more than one where a model
             gives a slot that has lost its object to another.
+        resumed: Frames that another process had done before, from which this one went on.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Summary:
     folder: str = ""
     files: list[str] = field(default_factory=list)
     tracks: list[list[int]] = field(default_factory=list)
+    resumed: int = 0
 
     @property
     def objects(self) -> int:

@@ -27,7 +27,8 @@ EXAMPLE = """examples:
   scenewise decompose videos.npy --layout NTHWC --out out
   scenewise decompose balls-colour#3 --out out        (video 3 of a data source, scored against its ground truth)
 
-Ctrl-C ends early and leaves complete files of the frames done; a second Ctrl-C leaves nothing.
+Ctrl-C ends early and leaves complete files of the frames done; a second Ctrl-C leaves nothing. The same command with
+--resume goes on from there, and from where a process was killed, to the files of an uninterrupted run.
 Exit code 0: all done; 2: an input could not be used; 130: Ctrl-C; 143: SIGTERM or SIGHUP, which end like Ctrl-C."""
 
 
@@ -40,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mp4, mov, mkv, webm, avi, gif, a folder of frames, npy, npz or h5, or SOURCE#INDEX",
     )
     options.add_writing(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from what a process that was killed or stopped has left in --out; what is done already is passed "
+        "over",
+    )
     options.add_model(parser)
     parser.add_argument(
         "--learn",
@@ -95,12 +102,14 @@ def run(args: argparse.Namespace) -> int:
             return exit_code(outcome.stopped)
         args.model = str(outcome.model)
     decomposer, request, reading, formats = prepare(args)
+    from scenewise.decompose.export.run import is_done
     from scenewise.media.interruption import Interruption
     from scenewise.media.output_folder import distinct
 
     warnings.filterwarnings("ignore", category=UserWarning, module=r"scenewise\.media")  # told as notes at the end
     videos, failures = open_inputs(args.inputs, reading)
     done: list[Summary] = []
+    passed = 0
     with Interruption() as interruption:
         for video, name in zip(videos, distinct([v.name for v in videos]), strict=True):
             if interruption():
@@ -109,9 +118,20 @@ def run(args: argparse.Namespace) -> int:
             try:
                 result = video.start(decomposer, request)
                 result.keep_bytes = 0
+                resume, folder = getattr(args, "resume", False), Path(args.out) / name  # `predict` cannot go on
+                if resume and is_done(result, folder, formats):
+                    say(f"{video.label}: is done already, in {folder}")
+                    passed += 1
+                    continue
+                tell_unfinished(video.label, folder, resume)
                 with Progress(video.label) as progress:
                     result.save(
-                        Path(args.out) / name, formats, overwrite=args.overwrite, progress=progress, stop=interruption
+                        folder,
+                        formats,
+                        overwrite=args.overwrite,
+                        resume=resume,
+                        progress=progress,
+                        stop=interruption,
                     )
             except InputError as error:
                 failures.append(video.label)
@@ -122,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
             if summary is not None:
                 tell(video.label, summary)
                 done.append(summary)
-    return _end(done, failures, interruption.exit_code)
+    return _end(len(done) + passed, failures, interruption.exit_code)
 
 
 def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, object], list[str] | None]:
@@ -199,10 +219,28 @@ def _open(text: str, reading: dict[str, object]) -> list[Video]:
     return [Video(label, reader.name, reader) for label, reader in zip(labels, readers, strict=True)]
 
 
-def _end(done: list[Summary], failures: list[str], interrupted: int) -> int:
-    if len(done) + len(failures) > 1:
-        say(f"{len(done)} done, {len(failures)} failed{': ' + ', '.join(failures) if failures else ''}")
+def tell_unfinished(label: str, folder: Path, resume: bool) -> None:
+    """Print what an earlier process has left of a video, and whether it is gone on from.
+
+    Raises:
+        InputError: It is to be gone on from, and cannot be read.
+    """
+    from scenewise.decompose.export.unfinished import unfinished
+
+    left = unfinished(folder)
+    frames = left.frames() if left is not None and resume else 0
+    if frames:
+        say(f"{label}: goes on after the {frames} frames done", file=sys.stderr)
+    elif resume and (left is not None or not folder.exists()):
+        say(f"{label}: nothing to go on from; begins anew", file=sys.stderr)
+    elif left is not None and not left.stopped:
+        say(f"note: {label}: what a process that was killed had left is removed; --resume would go on", file=sys.stderr)
+
+
+def _end(done: int, failures: list[str], interrupted: int) -> int:
+    if done + len(failures) > 1:
+        say(f"{done} done, {len(failures)} failed{': ' + ', '.join(failures) if failures else ''}")
     if interrupted:
-        say("interrupted: the files hold the frames done", file=sys.stderr)
+        say("interrupted: the files hold the frames done; the same command with --resume goes on", file=sys.stderr)
         return interrupted
     return 2 if failures else 0

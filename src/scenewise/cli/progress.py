@@ -41,14 +41,16 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._started = self._told = time.perf_counter()
+        self._before: int | None = None  # what had been done already when this began
 
     def __call__(self, done: int, total: int | None) -> None:
         """Tell how far it is; `total` may be unknown, and headers of videos err."""
         if self.quiet:
             return
         total = None if total is None else max(total, done)
+        self._before = done - 1 if self._before is None else self._before
         if self._bar is not None:
-            rate = done / max(time.perf_counter() - self._started, 1e-9)
+            rate = self._rate(done)
             self._bar.update(self._task, completed=done, total=total, rate=f"{rate:.1f} {self.unit}/s")
         elif time.perf_counter() - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = time.perf_counter()
@@ -69,8 +71,11 @@ class Progress:
             self._bar.stop()
             self._bar = None
 
+    def _rate(self, done: int) -> float:
+        return (done - (self._before or 0)) / max(time.perf_counter() - self._started, 1e-9)
+
     def _line(self, done: int, total: int | None) -> str:
-        rate = done / max(time.perf_counter() - self._started, 1e-9)
+        rate = self._rate(done)
         if total is None:
             return f"{done} {self.unit}, {rate:.1f} {self.unit}/s"
         remaining = duration((total - done) / max(rate, 1e-9))

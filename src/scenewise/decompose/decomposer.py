@@ -14,6 +14,7 @@ from torch import Tensor
 from scenewise.checkpoint import Card, load_model
 from scenewise.config import plain
 from scenewise.decompose.clip import ClipFrame, as_image, clip_at
+from scenewise.decompose.course import Course
 from scenewise.decompose.crop import in_trained_part
 from scenewise.decompose.export.run import export
 from scenewise.decompose.request import Request, check_limits
@@ -133,6 +134,7 @@ class Decomposer:
             keeps_slots=self.recurrent,
             validated=self.card.validated,
             settings=plain(self.model.config),
+            window=self.model.window,
         )
 
     def compile(self) -> Decomposer:
@@ -318,7 +320,7 @@ class Decomposer:
             clip.length_hint = request.observe + request.steps
         return Result(clip, request, self.facts(), partial(self.stream, clip, request), export)
 
-    def stream(self, video: Any, request: Request | None = None) -> Iterator[FrameResult]:
+    def stream(self, video: Any, request: Request | None = None, course: Course | None = None) -> Iterator[FrameResult]:
         """Yield one result per frame, then the predicted ones, in constant memory.
 
         A model that explains clips as wholes gets the frames to observe together, or else clips of its own length.
@@ -326,15 +328,17 @@ class Decomposer:
         Args:
             video: As in `decompose`.
             request: Slots, refinements, seed, size of the results, and how much to observe and predict.
+            course: Moved along; one that has come some way begins after its frames, which are read and passed over.
 
         Raises:
             InputError: The video cannot be read, or ends before the frames to observe.
         """
-        request = request or Request()
+        request, course = request or Request(), course or Course()
         clip = clip_at(video, self.frame_shape, request.size)
-        frames = iter(clip)
+        frames = itertools.islice(iter(clip), course.frames, None)
         past = _Past(itertools.islice(frames, request.observe))
-        state = yield from self._explain(past, request)
+        state = yield from self._explain(past, request, course)
+        course.state = None
         if request.observe is not None and past.count < request.observe:
             problem = f"has fewer than the {request.observe} frames to observe."
             raise InputError(clip.origin or clip.name, problem, "Observe fewer.")
@@ -348,12 +352,14 @@ class Decomposer:
             yield self._result(frame, part, spread, predicted=True, known=truth is not None)
             last = [*last, frame][-2:]
 
-    def _explain(self, frames: Iterable[ClipFrame], request: Request) -> Generator[FrameResult, None, State]:
+    def _explain(
+        self, frames: Iterable[ClipFrame], request: Request, course: Course
+    ) -> Generator[FrameResult, None, State]:
         """Explain frames, as many together as the model was made for; returns the state after the last."""
         length, source = self.model.window, iter(frames)
         if length > 1 and request.observe is not None:
             length = request.observe
-        state = self.initial_state(1, request.slots, request.seed)
+        state = self.initial_state(1, request.slots, request.seed) if course.state is None else course.state
         while clip := list(itertools.islice(source, length)):
             tensors = [self._tensor(np.asarray(frame.given), False) for frame in clip]
             images = torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]  # (1, t, C, H, W)
@@ -361,6 +367,7 @@ class Decomposer:
             parts, state = self.model.step(images, before, request.refinements)
             for t, frame in enumerate(clip):
                 part = parts.frame(t)
+                course.frames, course.state = course.frames + 1, state if t == len(clip) - 1 else None
                 yield self._result(frame, part, self._spread_later(part, before, state, request.seed, frame))
         return state
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.decompose.course import Course
 from scenewise.decompose.detections import VideoDetections
 from scenewise.decompose.verdict import Evidence
 from scenewise.errors import InputError
@@ -37,6 +38,7 @@ class ModelFacts:
         path: The folder it came from.
         fingerprint: Short hash of settings and weights.
         size: (H, W) of the frames it takes.
+        window: How many frames it explains together; 1 for models that go frame by frame.
         slots: K unless a request has another.
         refinements: R unless a request has another, None where the model has no such number.
         device: Where it runs.
@@ -58,6 +60,7 @@ class ModelFacts:
     keeps_slots: bool
     validated: Reference
     settings: dict[str, Any]
+    window: int = 1
 
 
 class Result:
@@ -70,7 +73,7 @@ class Result:
         clip: The video.
         request: How it is taken apart.
         model: By what.
-        frames: Runs the model over the video once more.
+        frames: Runs the model over the video once more, from where a course is.
         write: Writes a result; takes the arguments of `save` after it.
 
     Attributes:
@@ -83,7 +86,7 @@ class Result:
         clip: Clip,
         request: Request,
         model: ModelFacts,
-        frames: Callable[[], Iterator[FrameResult]],
+        frames: Callable[[Course], Iterator[FrameResult]],
         write: Callable[..., Summary],
     ) -> None:
         self.clip = clip
@@ -112,15 +115,19 @@ class Result:
         Raises:
             InputError: The video cannot be read, or its frames came one by one and were too many to keep.
         """
+        yield from self.run(Course())
+
+    def run(self, course: Course) -> Iterator[FrameResult]:
+        """Yield the frames from where a course is, and move it along; see `__iter__` for errors."""
         if self._frames is not None:
             yield from self._frames
             return
         if self._passes and not self.clip.again:
             raise InputError(self.clip.name, "its frames can be had only once.", "Give a list, an array or a path.")
         self._passes += 1
-        frames: list[FrameResult] | None = []
+        frames: list[FrameResult] | None = None if course.frames else []
         size = 0
-        for frame in self._compute():
+        for frame in self._compute(course):
             size += frame.nbytes
             if size > self.keep_bytes:
                 frames = None
@@ -168,6 +175,7 @@ class Result:
         formats: Sequence[str] | None = None,
         *,
         overwrite: bool = False,
+        resume: bool = False,
         progress: Callable[[int, int | None], None] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> Path:
@@ -177,6 +185,8 @@ class Result:
             folder: Where to; must not exist, or be empty, or `overwrite`.
             formats: Which files, all where None: see `FORMATS.names()`. `run.json` is always written.
             overwrite: Replace a folder that holds files.
+            resume: Go on from what a process that was killed or stopped has left of the same request, to the files of
+                an uninterrupted run; from the first frame where nothing is left.
             progress: Called after every frame with the frames done and the number expected, or None.
             stop: Asked after every frame; True ends early with complete files of the frames done.
 
@@ -184,7 +194,10 @@ class Result:
             The folder. What was found in short is in `summary` then.
 
         Raises:
-            InputError: The folder is taken or cannot be written, the disk is full, or the video cannot be read.
+            InputError: The folder is taken or cannot be written, the disk is full, the video cannot be read, or what is
+                to be gone on from is of another request.
         """
-        self.summary = self._write(self, Path(folder), formats, overwrite=overwrite, progress=progress, stop=stop)
+        self.summary = self._write(
+            self, Path(folder), formats, overwrite=overwrite, resume=resume, progress=progress, stop=stop
+        )
         return Path(folder)

@@ -11,6 +11,8 @@ from scenewise.evaluation.protocols import default_protocols
 from scenewise.metrics import HORIZONS, adjusted_rand_index, over_horizons, squared_error
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scenewise.evaluation.protocols import Protocol
     from scenewise.frame_result import FrameResult
 
@@ -52,6 +54,15 @@ class VideoScores:
         if frame.ids is not None and self._last is not None:
             channels = reconstruction.shape[-1]
             self._seen.append((*self._scored(frame, frame.ids), reconstruction, self._last[..., :channels]))
+
+    def state(self) -> dict[str, Any]:
+        """Return what was gathered of frames that were seen."""
+        return {"last": self._last, "every": self._every, "seen": [list(arrays) for arrays in self._seen]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._last, self._every = state["last"], state["every"]
+        self._seen = [(labels, ids, image, frame) for labels, ids, image, frame in state["seen"]]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return all scores, each with the name of its protocol."""

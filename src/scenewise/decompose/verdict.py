@@ -55,6 +55,14 @@ class RunningMedian:
             place = round(_PER_DECADE * math.log10(max(value, _LOWEST) / _LOWEST))
             self._counts[min(place, len(self._counts) - 1)] += 1
 
+    def state(self) -> np.ndarray:
+        """Return what was gathered."""
+        return self._counts.copy()
+
+    def restore(self, state: np.ndarray) -> None:
+        """Go on from what `state` gave."""
+        self._counts[:] = state
+
     def value(self) -> float:
         """Return the median, NaN of nothing."""
         total = int(self._counts.sum())
@@ -100,6 +108,20 @@ class Evidence:
         if not frame.predicted:
             self._median.add(frame.mse)
             self._flat.add(flat_error(frame.compared[0]))
+
+    def state(self) -> dict[str, Any]:
+        """Return what was gathered, the statistics too."""
+        return {
+            "median": self._median.state(),
+            "flat": self._flat.state(),
+            "statistics": self.statistics.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._median.restore(state["median"])
+        self._flat.restore(state["flat"])
+        self.statistics.restore(state["statistics"])
 
     def verdict(self) -> Verdict:
         """Judge the video by the frames so far."""

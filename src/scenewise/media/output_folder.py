@@ -34,6 +34,7 @@ class OutputFolder:
     Args:
         target: The folder.
         overwrite: Replace a folder that holds files.
+        heritage: A folder that one hidden beside the place or the place itself holds, to be taken over under its name.
 
     Raises:
         InputError: The folder is taken, is being written by another process, or cannot be made.
@@ -47,22 +48,28 @@ class OutputFolder:
         (False, True)
     """
 
-    def __init__(self, target: Path, overwrite: bool = False) -> None:
+    def __init__(self, target: Path, overwrite: bool = False, heritage: Path | None = None) -> None:
         self.target = target.absolute()
         self._overwrite = overwrite
         self._made: list[Path] = []
         self._lock: FolderLock | None = None
+        self.path: Path | None = None  # type: ignore[assignment]  # there is one as soon as this is over
         try:
             check_free(self.target, overwrite)
             self._make_parents()
             with self._turn():
-                self._sweep()
+                left = self._left()
                 check_free(self.target, overwrite)
-                self.path = Path(tempfile.mkdtemp(prefix=self._prefix, suffix=".part", dir=self.target.parent))
+                self.path = Path(tempfile.mkdtemp(prefix=_prefix(self.target), suffix=".part", dir=self.target.parent))
                 self._lock = FolderLock(self.path)
+                if heritage is not None:  # linked, so that nothing is lost before this folder is whole
+                    shutil.copytree(heritage, self.path / heritage.name, copy_function=_link)
+                self._sweep(left)
             _FILLED.add(self.path)
             self.path.chmod(0o755)
         except BaseException as error:
+            if self.path is not None:
+                self._remove()
             self._unmake()
             if isinstance(error, OSError):
                 raise _problem(self.target, error) from error
@@ -93,10 +100,7 @@ class OutputFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        _FILLED.discard(self.path)
-        if self._lock is not None:
-            self._lock.release()
+        self._remove()
         self._unmake()
         if isinstance(error, OSError) and is_of_writing(error, self.path):
             raise write_problem(self.target, error) from error
@@ -110,31 +114,35 @@ class OutputFolder:
         except BusyError:  # held for longer than any of this takes: by something else, such as a training run
             return nullcontext()
 
-    @property
-    def _prefix(self) -> str:
-        """What names of hidden folders for this target begin with; long names end in a hash."""
-        name = self.target.name
-        if len(os.fsencode(name)) > _LONGEST_PREFIX:
-            name = f"{name[:20]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
-        return f".{name}."
-
-    def _sweep(self) -> None:
-        """Remove hidden folders of processes that are gone, and put back an older result that one had moved away.
+    def _left(self) -> list[Path]:
+        """Return hidden folders of processes that are gone, and put back an older result that one had moved away.
 
         Raises:
             InputError: One is being filled right now.
         """
-        pattern = re.compile(rf"{re.escape(self._prefix)}[a-z0-9_]{{8}}\.(part|old)")
-        for path in [path for path in self.target.parent.iterdir() if pattern.fullmatch(path.name) and path.is_dir()]:
+        left = []
+        for path in hidden_folders(self.target):
             try:
                 with FolderLock(path) as lock:
                     if path.suffix == ".old" and not self.target.exists():
                         path.rename(self.target)
                     elif lock.real:
-                        shutil.rmtree(path, ignore_errors=True)
+                        left.append(path)
             except BusyError:
                 remedy = "Wait for it, or choose another folder."
                 raise InputError(self.target, "is being written by another process.", remedy) from None
+        return left
+
+    def _sweep(self, left: list[Path]) -> None:
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _remove(self) -> None:
+        """Remove what has not got its name, and let others at the place."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        _FILLED.discard(self.path)
+        if self._lock is not None:
+            self._lock.release()
 
     def _make_parents(self) -> None:
         missing = [p for p in self.target.parents if not p.exists()]
@@ -146,6 +154,29 @@ class OutputFolder:
         for folder in reversed(self._made):
             with suppress(OSError):  # something else has been put there
                 folder.rmdir()
+
+
+def hidden_folders(target: Path) -> list[Path]:
+    """Return the hidden folders, by a process that is at work or gone, of a folder with an absolute path."""
+    pattern = re.compile(rf"{re.escape(_prefix(target))}[a-z0-9_]{{8}}\.(part|old)")
+    return [path for path in target.parent.iterdir() if pattern.fullmatch(path.name) and path.is_dir()]
+
+
+def _prefix(target: Path) -> str:
+    """Return what names of hidden folders for a target begin with; long names end in a hash."""
+    name = target.name
+    if len(os.fsencode(name)) > _LONGEST_PREFIX:
+        name = f"{name[:20]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
+    return f".{name}."
+
+
+def _link(source: str, target: str) -> str:
+    """Give a file a second name, or copy it where the file system has no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
 
 
 def check_free(target: Path, overwrite: bool = False) -> None:

@@ -69,14 +69,7 @@ class VideoWriter:
         Raises:
             InputError: The shape or dtype is not that of the video, or the disk is full.
         """
-        from av import VideoFrame
-
-        if image.shape != (*self.size, 3) or image.dtype != np.uint8:
-            expected, found = f"uint8 {(*self.size, 3)}", f"{image.dtype} {image.shape}"
-            raise InputError(self.path, f"expected frames of {expected}; found {found}.")
-        odd = ((0, self.size[0] % 2), (0, self.size[1] % 2), (0, 0))
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(np.pad(image, odd, mode="edge")), format="rgb24")
-        self._encode(frame)
+        self._encode(padded_frame(image, self.size, self.path))
         self.frames += 1
 
     def close(self) -> None:
@@ -120,17 +113,67 @@ class VideoWriter:
             self.path.open("wb").close()
             options = {"movflags": muxing, "flush_packets": "1"}
             container = av.open(f"file:{self.path.absolute()}", "w", format="mp4", options=options)
-        return container, _add_stream(container, self.size, rate)
+        return container, add_stream(container, self.size, rate)
 
 
-def _add_stream(container: Any, size: tuple[int, int], rate: Fraction) -> Any:
+def padded_frame(image: np.ndarray, size: tuple[int, int], path: Path) -> Any:
+    """Return an image as a frame for an encoder, its odd sides padded by one repeated row or column.
+
+    Args:
+        image: uint8, shape (H, W, 3).
+        size: (H, W) it must have.
+        path: The video, for the message.
+
+    Raises:
+        InputError: It has another shape or dtype.
+    """
+    from av import VideoFrame
+
+    if image.shape != (*size, 3) or image.dtype != np.uint8:
+        expected, found = f"uint8 {(*size, 3)}", f"{image.dtype} {image.shape}"
+        raise InputError(path, f"expected frames of {expected}; found {found}.")
+    odd = ((0, size[0] % 2), (0, size[1] % 2), (0, 0))
+    return VideoFrame.from_ndarray(np.ascontiguousarray(np.pad(image, odd, mode="edge")), format="rgb24")
+
+
+def add_stream(container: Any, size: tuple[int, int], rate: Fraction) -> Any:
+    """Add a video of frames (H, W) to an open container."""
+    name, options = _encoder_here()
+    stream = container.add_stream(name, rate=rate, options=options)
+    _settle(stream, size)
+    stream.codec_context.gop_size = _key_distance(rate)
+    return stream
+
+
+def encoder(size: tuple[int, int], rate: Fraction) -> Any:
+    """Return an encoder of frames (H, W) whose packets suit the stream that `add_stream` makes."""
+    from av.codec.codec import Codec
+    from av.codec.context import CodecContext, Flags
+
+    name, options = _encoder_here()
+    context: Any = CodecContext.create(Codec(name, "w"), "w")
+    context.options = options
+    _settle(context, size)
+    context.framerate, context.time_base = rate, 1 / rate
+    context.gop_size = _key_distance(rate)
+    context.flags |= Flags.global_header
+    return context
+
+
+def _settle(target: Any, size: tuple[int, int]) -> None:
+    target.height, target.width = (side + side % 2 for side in size)
+    target.pix_fmt = "yuv420p"
+
+
+def _key_distance(rate: Fraction) -> int:
+    return max(1, min(48, round(2 * rate)))
+
+
+def _encoder_here() -> tuple[str, dict[str, str]]:
+    """Return the name and options of the best encoder that this build has."""
     import av
 
     for name, options in _ENCODERS.items():
         if name in av.codecs_available:
-            stream = container.add_stream(name, rate=rate, options=options)
-            stream.height, stream.width = (side + side % 2 for side in size)
-            stream.pix_fmt = "yuv420p"
-            stream.codec_context.gop_size = max(1, min(48, round(2 * rate)))
-            return stream
+            return name, options
     raise InputError("av", "this build of PyAV has no encoder for mp4.", "Install a wheel of av from PyPI.")

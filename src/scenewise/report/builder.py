@@ -84,6 +84,26 @@ class ReportBuilder:
             self.pictures.append(pack(frame, position, self._factor))
             self._thin()
 
+    def state(self) -> dict[str, Any]:
+        """Return all that was gathered, as plain values, arrays and bytes."""
+        return {
+            "stride": self.stride,
+            "predicted": self.predicted,
+            "span": [list(end) for end in self.span],
+            "overlap": self._overlap.copy(),
+            "pictures": [vars(sheets) for sheets in self.pictures],
+            "timeline": self.timeline.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave; bytes may be arrays of uint8."""
+        sheets = ("scene", "grey", "appearance")
+        self.stride, self.predicted, self._overlap = state["stride"], state["predicted"], state["overlap"].copy()
+        (first, start), (last, end) = state["span"]
+        self.span = ((first, start), (last, end))
+        self.pictures = [Sheets(**{**row, **{name: bytes(row[name]) for name in sheets}}) for row in state["pictures"]]
+        self.timeline.restore(state["timeline"])
+
     def matches(self) -> dict[int, int]:
         """Return true id -> slot, one to one, so that most pixels agree over all frames."""
         from scipy.optimize import linear_sum_assignment

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Timeline:
@@ -29,6 +34,16 @@ class Timeline:
         self._sums[point] += np.where(finite, values, 0.0)
         self._counts[point] += finite
         self.frames += 1
+
+    def state(self) -> dict[str, Any]:
+        """Return what was gathered."""
+        sums, counts = self._sums.copy(), self._counts.copy()
+        return {"stretch": self.stretch, "frames": self.frames, "sums": sums, "counts": counts}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.stretch, self.frames = state["stretch"], state["frames"]
+        self._sums[:], self._counts[:] = state["sums"], state["counts"]
 
     def means(self) -> np.ndarray:
         """Return the mean of every stretch so far, shape (points used, channels); NaN where nothing counted."""

@@ -31,6 +31,8 @@ class ExportContext:
         statistics: What the slots did up to and including the frame at hand; filled as the video goes on.
         source_size: (H, W) of the source.
         labels: Labels of all frames, for writers that call its `open`: which slots are objects is known at the end.
+        store: Folder for what a writer keeps of frames until the end, so that another process can go on from it.
+        segment: Frames after each how many of which `Exporter.state` may be asked for.
     """
 
     folder: Path
@@ -42,6 +44,8 @@ class ExportContext:
     statistics: SlotStatistics
     source_size: tuple[int, int]
     labels: LabelStore
+    store: Path
+    segment: int
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,12 +63,26 @@ class Exporter(ABC):
     files: ClassVar[str]
     """Names of what it writes, for help texts."""
 
+    gathers: ClassVar[bool] = True
+    """Whether it gathers anything beside labels and statistics; what does not can always be gone on with."""
+
     def __init__(self, context: ExportContext) -> None:
         self.context = context
 
     @abstractmethod
     def add(self, frame: FrameResult) -> None:
         """Take in the next frame."""
+
+    def state(self) -> dict[str, Any] | None:
+        """Return what it has gathered, for `restore` in another process; None where none could go on from it.
+
+        Plain values, arrays and bytes, nested in lists and mappings of texts. It is asked for after each
+        `ExportContext.segment` frames at most; what lies in files of `ExportContext.store` must be flushed.
+        """
+        return None if self.gathers else {}
+
+    def restore(self, state: dict[str, Any]) -> None:  # noqa: B027 - most formats gather nothing
+        """Go on, before the first frame is added, from what `state` gave; bytes come as arrays of uint8."""
 
     def finish(self, summary: Summary) -> None:
         """Complete the files: no more frames will come."""

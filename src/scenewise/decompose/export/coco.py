@@ -37,6 +37,7 @@ class CocoMasks(Exporter):
     """Masks in pixels of the source: of every object with its track id, and of all that is background together."""
 
     files: ClassVar[str] = f"masks.json, {RESULTS}"
+    gathers: ClassVar[bool] = False
 
     def __init__(self, context: ExportContext) -> None:
         super().__init__(context)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import tempfile
 from array import array
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.media.files import writing
+from scenewise.media.segments import open_store
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from scenewise.frame_result import FrameResult
@@ -40,31 +42,44 @@ class FrameLabels:
 
 
 class LabelStore:
-    """Labels, packed in a nameless file; iterating it yields them as often as wanted.
+    """Labels, packed in a file; iterating it yields them as often as wanted.
 
     Args:
-        folder: Where the file lies.
+        path: The file.
         slots: K.
         size: (H, W).
+        begun: What `state` returned in another process, to go on from; the file is cut back to it.
 
     Attributes:
         indices: The frames' numbers in their source.
         dtype: Type of the labels.
     """
 
-    def __init__(self, folder: Path, slots: int, size: tuple[int, int]) -> None:
-        self.indices = array("q")
+    def __init__(self, path: Path, slots: int, size: tuple[int, int], begun: Mapping[str, Any] | None = None) -> None:
+        self.indices = array("q", [] if begun is None else [int(index) for index in begun["indices"]])
         self.dtype: np.dtype = np.dtype(np.uint8 if slots <= 256 else np.uint16)
-        self._folder, self._slots, self._size = folder, slots, size
+        self._path, self._slots, self._size = path, slots, size
+        self._begun = 0 if begun is None else int(begun["bytes"])
         self._file: IO[bytes] | None = None
         self._packed: gzip.GzipFile | None = None
 
     def open(self) -> LabelStore:
         """Begin to hold labels, for a writer that reads them at the end; without one nothing is held."""
         if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
-            self._packed = gzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1)
+            self._file = open_store(self._path, self._begun)
+            self._pack()
         return self
+
+    def state(self) -> dict[str, Any]:
+        """Return what another process needs to go on: all labels so far are in the file then."""
+        if self._file is None or self._packed is None:
+            return {"indices": [], "bytes": 0}
+        with writing(self._path):
+            self._packed.close()
+            self._file.flush()
+        length = self._file.tell()
+        self._pack()
+        return {"indices": np.array(self.indices, np.int64), "bytes": length}
 
     def add(self, frame: FrameResult) -> None:
         """Append one frame, where a writer wants it."""
@@ -88,6 +103,10 @@ class LabelStore:
                 track_ids = np.frombuffer(packed.read(4 * self._slots), np.int32)
                 content = packed.read(self.dtype.itemsize * self._size[0] * self._size[1])
                 yield FrameLabels(index, np.frombuffer(content, self.dtype).reshape(self._size), trust, track_ids)
+
+    def _pack(self) -> None:
+        """Begin a part of the file that can be unpacked whatever follows it."""
+        self._packed = gzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1, mtime=0)
 
     def close(self) -> None:
         """Let the file go."""

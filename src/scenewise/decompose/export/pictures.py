@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
-from scenewise.media import SLOT_COLOURS, VideoWriter, write_palette_png
+from scenewise.media import SLOT_COLOURS, write_palette_png
 from scenewise.media.pixels import to_grey
+from scenewise.media.segments import SegmentedVideoWriter
 
 if TYPE_CHECKING:
     from scenewise.frame_result import FrameResult
@@ -37,7 +38,8 @@ class Overlay(Exporter):
         self._panel = (height * self._factor, width * self._factor)
         shape = (self._panel[0] + 2 * _GAP, 3 * self._panel[1] + 4 * _GAP)
         self._canvas = np.full((*shape, 3), _PAPER, np.uint8)
-        self._writer = VideoWriter(context.folder / self.files, shape, context.frame_rate)
+        self._shape = shape
+        self._writer: SegmentedVideoWriter | None = None
 
     def add(self, frame: FrameResult) -> None:
         """Append one frame."""
@@ -48,11 +50,33 @@ class Overlay(Exporter):
             left = _GAP + place * (self._panel[1] + _GAP)
             self._canvas[_GAP : _GAP + self._panel[0], left : left + self._panel[1]] = self._enlarged(image)
         self._canvas[:_MARK] = _MARK_COLOUR if frame.predicted else _PAPER
-        self._writer.write(self._canvas)
+        self._film().write(self._canvas)
+
+    def state(self) -> dict[str, Any]:
+        """Return where the video is."""
+        return self._film().state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with the video."""
+        self._film(state)
+
+    def finish(self, summary: Summary) -> None:
+        """Write the video."""
+        self._film().finish()
 
     def close(self) -> None:
-        """Finish the video."""
-        self._writer.close()
+        """Let its packets go."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _film(self, begun: dict[str, Any] | None = None) -> SegmentedVideoWriter:
+        """Return the video, opened with the first frame or where another process was."""
+        if self._writer is None:
+            context = self.context
+            store = context.store / "overlay.packets"
+            path, rate = context.folder / self.files, context.frame_rate
+            self._writer = SegmentedVideoWriter(path, self._shape, rate, store, context.segment, begun)
+        return self._writer
 
     def _enlarged(self, image: np.ndarray) -> np.ndarray:
         return image.repeat(self._factor, axis=0).repeat(self._factor, axis=1)
@@ -63,6 +87,7 @@ class MaskImages(Exporter):
     """One palette image per frame as DAVIS has them: 0 is background, an object is its track id."""
 
     files: ClassVar[str] = "masks/%05d.png"
+    gathers: ClassVar[bool] = False
 
     def __init__(self, context: ExportContext) -> None:
         super().__init__(context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
 from scenewise.report import ReportBuilder, write_report
@@ -25,6 +25,14 @@ class Report(Exporter):
     def add(self, frame: FrameResult) -> None:
         """Take in one frame; uncertainty is computed for frames that are pictured."""
         self._builder.add(frame)
+
+    def state(self) -> dict[str, Any]:
+        """Return the pictures and curves so far."""
+        return self._builder.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with them."""
+        self._builder.restore(state)
 
     def finish(self, summary: Summary) -> None:
         """Write the page."""

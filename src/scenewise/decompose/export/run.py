@@ -8,25 +8,29 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from scenewise.data.fingerprints import of_values
 from scenewise.decompose import verdict
+from scenewise.decompose.course import Course
+from scenewise.decompose.export import unfinished
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
 from scenewise.decompose.export.label_store import LabelStore
 from scenewise.decompose.scores import VideoScores
 from scenewise.errors import InputError
-from scenewise.media.files import write_atomically, write_problem
+from scenewise.media.files import reading, write_atomically, write_problem
 from scenewise.media.output_folder import OutputFolder
 from scenewise.run_record import RECORD, peak_memory_mib, versions
 from scenewise.slot_statistics import Geometry, SlotStatistics
 from scenewise.summary import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from scenewise.decompose.result import Result
     from scenewise.frame_result import FrameResult
 
 _DEFAULT_RATE = 12.0  # frames per second of videos to write where the source knows none
+_SEGMENT = 48  # frames between two places at which another process can go on, or up to a window more
 _CONVENTIONS = {
     "labels.npz, masks/, masks.json, slots.json": "labels.npz and slots.json count slots from 0 and say with track_ids "
     "which number a slot's object has in all other files; masks/ and masks.json hold that number, 0 where there is no "
@@ -44,15 +48,21 @@ def export(
     formats: Sequence[str] | None = None,
     *,
     overwrite: bool = False,
+    resume: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Summary:
     """Run a decomposition to its end and write it; see `Result.save` for the arguments and errors."""
     writers = choose_formats(formats)
-    with OutputFolder(folder, overwrite) as output:
-        job = _Job(result, output.path, writers)
+    left, heritage, begun = unfinished.unfinished(folder) if resume else None, None, None
+    if left is not None and left.path is not None:
+        left.check(_facts(result, writers) or {})
+        heritage, begun = left.path, left.state()
+    with OutputFolder(folder, overwrite or (left is not None and left.stopped), heritage) as output:
+        job = _Job(result, output.path, writers, begun)
         try:
             summary = job.run(progress, stop)
+            unfinished.drop(output.path, keep=summary.interrupted)
             summary.folder = str(folder)
             summary.files = [*sorted(p.name for p in output.path.iterdir()), RECORD]
             write_atomically(output.path / RECORD, json.dumps(job.record(summary), indent=1) + "\n")
@@ -81,11 +91,26 @@ def choose_formats(formats: Sequence[str] | None) -> dict[str, type[Exporter]]:
     return {name: FORMATS.get(name) for name in (FORMATS.names() if formats is None else dict.fromkeys(formats))}
 
 
+def is_done(result: Result, folder: Path, formats: Sequence[str] | None = None) -> bool:
+    """Return whether a folder holds whole results of the very request; see `Result.save` for the arguments."""
+    facts = _facts(result, choose_formats(formats))
+    return facts is not None and unfinished.done(folder, facts)
+
+
+def _facts(result: Result, formats: dict[str, type[Exporter]]) -> dict[str, Any] | None:
+    return unfinished.facts_of(result.clip, effective_settings(result, formats), versions())
+
+
 class _Job:
     """One video on its way to files."""
 
-    def __init__(self, result: Result, folder: Path, formats: dict[str, type[Exporter]]) -> None:
+    def __init__(
+        self, result: Result, folder: Path, formats: dict[str, type[Exporter]], begun: dict[str, Any] | None = None
+    ) -> None:
         self.result, self.formats = result, formats
+        self.begun, self.resumed = begun, 0 if begun is None else int(begun["frames"])
+        self.course = Course()
+        self.facts = _facts(result, formats)
         clip = result.clip
         geometry = Geometry(clip.size, clip.crop)
         self.statistics = SlotStatistics(result.slots, geometry)
@@ -93,7 +118,9 @@ class _Job:
         self.scores = VideoScores(clip.background_ids)
         self.interrupted = False
         self.started = time.perf_counter()
-        self.model_seconds = 0.0
+        self.model_seconds = self.seconds_before = 0.0
+        self.store = folder / unfinished.FOLDER
+        self.store.mkdir(exist_ok=True)
         rate = clip.frame_rate or _DEFAULT_RATE
         self.context = ExportContext(
             folder=folder,
@@ -101,10 +128,12 @@ class _Job:
             slots=result.slots,
             geometry=geometry,
             frame_rate=min(max(rate, 1.0), 240.0),
-            settings=self.settings(),
+            settings=effective_settings(result, formats),
             statistics=self.statistics,
             source_size=clip.source_size,
-            labels=LabelStore(folder, result.slots, clip.size),
+            labels=self._labels(),
+            store=self.store,
+            segment=-(-_SEGMENT // result.model.window) * result.model.window,
         )
         self.exporters: list[Exporter] = []
 
@@ -112,12 +141,18 @@ class _Job:
         """Feed the writers frame by frame, then let them finish."""
         for exporter_type in self.formats.values():
             self.exporters.append(exporter_type(self.context))
+        self._restore()
+        if progress is not None and self.resumed:
+            progress(self.resumed, self.result.clip.length_hint)
+        saved = time.perf_counter()
         for frame in self._timed():
             self.evidence.add(frame)
             self.scores.add(frame)
             self.context.labels.add(frame)
             for exporter in self.exporters:
                 exporter.add(frame)
+            if time.perf_counter() - saved >= unfinished.SECONDS and self._save():
+                saved = time.perf_counter()
             if progress is not None:
                 progress(self.statistics.frames, self.result.clip.length_hint)
             if stop is not None and stop():
@@ -126,7 +161,7 @@ class _Job:
         summary = self.summary()
         for exporter in self.exporters:
             exporter.finish(summary)
-        summary.seconds = time.perf_counter() - self.started
+        summary.seconds = self._seconds()
         return summary
 
     def close(self) -> None:
@@ -138,7 +173,7 @@ class _Job:
                 continue
 
     def _timed(self) -> Iterator[FrameResult]:
-        frames = iter(self.result)
+        frames = self.result.run(self.course)
         while True:
             before = time.perf_counter()
             frame = next(frames, None)
@@ -163,42 +198,54 @@ class _Job:
             validated_mse=model.validated.mse,
             scores=self.scores.rows(),
             interrupted=self.interrupted,
-            seconds=time.perf_counter() - self.started,
+            seconds=self._seconds(),
             model_seconds=self.model_seconds,
             problems=list(clip.problems),
             tracks=self.statistics.tracks,
+            resumed=self.resumed,
         )
 
-    def settings(self) -> dict[str, Any]:
-        """Return the effective settings as nested plain values."""
-        result, model, clip, request = self.result, self.result.model, self.result.clip, self.result.request
-        return {
-            "input": {
-                "origin": clip.origin,
-                "source_size": list(clip.source_size),
-                "crop": list(clip.crop),
-                "size": list(clip.size),
-                "model_size": list(model.size),
-                "frame_rate": clip.frame_rate,
-                **clip.reading,
-            },
-            "slots": result.slots,
-            "refinements": request.refinements or model.refinements,
-            "seed": request.seed,
-            "observe": request.observe,
-            "steps": request.steps,
-            "device": model.device,
-            "compiled": model.compiled,
-            "formats": list(self.formats),
-            "model": {
-                "name": model.name,
-                "kind": model.kind,
-                "path": model.path,
-                "fingerprint": model.fingerprint,
-                "slots_keep_their_objects": model.keeps_slots,
-                "settings": model.settings,
-            },
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def _labels(self) -> LabelStore:
+        labels = None if self.begun is None else unfinished.arrays(self.begun["labels"])
+        return LabelStore(self.store / "labels.gz", self.result.slots, self.result.clip.size, labels)
+
+    def _save(self) -> bool:
+        """Save where the job is, if another process could go on from here; returns whether it was."""
+        if self.facts is None or self.course.state is None or self.course.frames % self.context.segment:
+            return False
+        states = [exporter.state() for exporter in self.exporters]
+        if None in states:
+            return False
+        state = {
+            "frames": self.course.frames,
+            "carried": self.course.state,
+            "evidence": self.evidence.state(),
+            "scores": self.scores.state(),
+            "labels": self.context.labels.state(),
+            "writers": dict(zip(self.formats, states, strict=True)),
+            "seconds": self._seconds(),
+            "model_seconds": self.model_seconds,
         }
+        unfinished.save_request(self.store, self.facts)
+        unfinished.save_state(self.store, state)
+        return True
+
+    def _restore(self) -> None:
+        """Go on from where another process was."""
+        if self.begun is None:
+            return
+        with reading(self.store, "the state of a decomposition", "Leave out --resume to begin anew."):
+            state = unfinished.arrays({key: value for key, value in self.begun.items() if key != "carried"})
+            self.course = Course(self.resumed, dict(self.begun["carried"]))
+            self.evidence.restore(state["evidence"])
+            self.scores.restore(state["scores"])
+            for name, exporter in zip(self.formats, self.exporters, strict=True):
+                exporter.restore(state["writers"][name])
+            self.seconds_before, self.model_seconds = float(state["seconds"]), float(state["model_seconds"])
+        self.begun = None  # as large as all that was gathered
 
     def record(self, summary: Summary) -> dict[str, Any]:
         """Return all that run.json holds."""
@@ -214,7 +261,8 @@ class _Job:
             "background": summary.background,
             "track_ids": summary.track_ids,
             "prediction": predicted if self.scores.mse else None,
-            "settings": self.settings(),
+            "settings": self.context.settings,
+            "request": None if self.facts is None else of_values(self.facts),
             "conventions": _CONVENTIONS,
             "timings": {
                 "seconds": round(summary.seconds, 3),
@@ -224,6 +272,38 @@ class _Job:
             },
             "versions": versions(),
         }
+
+
+def effective_settings(result: Result, formats: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of a decomposition and of what is written of it, as nested plain values."""
+    model, clip, request = result.model, result.clip, result.request
+    return {
+        "input": {
+            "origin": clip.origin,
+            "source_size": list(clip.source_size),
+            "crop": list(clip.crop),
+            "size": list(clip.size),
+            "model_size": list(model.size),
+            "frame_rate": clip.frame_rate,
+            **clip.reading,
+        },
+        "slots": result.slots,
+        "refinements": request.refinements or model.refinements,
+        "seed": request.seed,
+        "observe": request.observe,
+        "steps": request.steps,
+        "device": model.device,
+        "compiled": model.compiled,
+        "formats": list(formats),
+        "model": {
+            "name": model.name,
+            "kind": model.kind,
+            "path": model.path,
+            "fingerprint": model.fingerprint,
+            "slots_keep_their_objects": model.keeps_slots,
+            "settings": model.settings,
+        },
+    }
 
 
 def _finite(values: Sequence[float]) -> list[float | None]:

@@ -24,6 +24,7 @@ class Tracks(Exporter):
     """MOT rows: a box in source pixels per object and frame; frames, track ids and pixels count from 1."""
 
     files: ClassVar[str] = "tracks.csv"
+    gathers: ClassVar[bool] = False
 
     def __init__(self, context: ExportContext) -> None:
         super().__init__(context)
@@ -56,6 +57,7 @@ class Labels(Exporter):
     """
 
     files: ClassVar[str] = "labels.npz"
+    gathers: ClassVar[bool] = False
 
     def __init__(self, context: ExportContext) -> None:
         super().__init__(context)
@@ -88,6 +90,7 @@ class Slots(Exporter):
     """What each slot did: frames active, area, centroid path in source pixels, latent mean and spread, role."""
 
     files: ClassVar[str] = "slots.json"
+    gathers: ClassVar[bool] = False
 
     def add(self, frame: FrameResult) -> None:
         """The statistics are kept by the pipeline."""
