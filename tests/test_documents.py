@@ -1,15 +1,17 @@
 """JSON and YAML texts: what they hold comes out, and nothing gets past the limits."""
 
+import ast
 import contextlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenewise.documents import DEEPEST, LARGEST_INTEGER, parse_json
+from scenewise.documents import DEEPEST, LARGEST_INTEGER, check_plain, parse_json
 from scenewise.errors import InputError, printable
 from scenewise.media.documents import read_json, read_json_mapping, read_yaml
 from scenewise.yaml_text import MOST_VALUES, parse_yaml
@@ -93,3 +95,117 @@ def test_the_line_of_an_error_keeps_its_remedy():
     assert line.startswith("clip.mp4: found xxx")
     assert line.endswith(" Copy it again.")
     assert len(line) < 600
+
+
+# -- nothing goes round the loaders ------------------------------------------------------------------------------------
+
+LOADERS = {"src/scenewise/documents.py", "src/scenewise/yaml_text.py"}
+UNBOUNDED = {
+    "json": {"load", "loads"},
+    "yaml": {"load", "load_all", "safe_load", "safe_load_all", "full_load", "unsafe_load", "compose", "parse"},
+    "pickle": {"load", "loads", "Unpickler"},
+    "tomllib": {"load", "loads"},
+    "marshal": {"load", "loads"},
+}
+
+
+def unbounded_calls(source):
+    """Where a program reads JSON, YAML or TOML without limits: lines, whatever the module is called there."""
+    tree = ast.parse(source)
+    modules, names = {}, {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules.update({alias.asname or alias.name: alias.name for alias in node.names if alias.name in UNBOUNDED})
+        elif isinstance(node, ast.ImportFrom) and node.module in UNBOUNDED:
+            names.update({alias.asname or alias.name: alias.name for alias in node.names})
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = modules.get(node.value.id)
+            if module and node.attr in UNBOUNDED[module]:
+                lines.append(node.lineno)
+        elif isinstance(node, ast.Name) and any(names.get(node.id) in calls for calls in UNBOUNDED.values()):
+            lines.append(node.lineno)
+    return sorted(lines)
+
+
+def test_no_file_is_read_round_the_loaders():
+    root = Path(__file__).parents[1]
+    found = {
+        f"{path.relative_to(root)}:{line}"
+        for path in sorted((root / "src").rglob("*.py"))
+        if path.relative_to(root).as_posix() not in LOADERS
+        for line in unbounded_calls(path.read_text(encoding="utf-8"))
+    }
+    assert found == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import json\njson.loads(x)",
+        "import json as j\nvalues = [j.load(f) for f in files]",
+        "from json import loads as parse\nparse(x)",
+        "def f():\n    import yaml\n    return yaml.safe_load(x)",
+        "import yaml\nyaml.load(x, Loader=yaml.SafeLoader)",
+        "import json\nread = json.loads",
+    ],
+)
+def test_what_goes_round_them_is_seen(source):
+    assert unbounded_calls(source)
+
+
+def test_what_only_writes_is_not_seen():
+    assert not unbounded_calls("import json, yaml\njson.dumps(x)\nyaml.safe_dump(x)\nfolder.load(x)")
+
+
+# -- large texts are seen to be plain without a look at every value ----------------------------------------------------
+
+
+@given(
+    st.recursive(
+        st.one_of(st.none(), st.integers(-(1 << 70), 1 << 70), st.text(max_size=8), st.floats()),
+        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=4), inner)),
+        max_leaves=12,
+    )
+)
+def test_the_quick_look_lets_nothing_pass_that_the_long_one_refuses(values):
+    text = json.dumps(values)
+    try:
+        check_plain(json.loads(text))
+        plain = True
+    except ValueError:
+        plain = False
+    if plain:
+        assert parse_json(text, "x", "values", "") == json.loads(text) or values != values or "NaN" in text
+    else:
+        with pytest.raises(InputError):
+            parse_json(text, "x", "values", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        (r'"\\ud800"', True),
+        (r'"\ud800"', False),
+        (r'"\\\ud800"', False),
+        (r'"\ud83d\ude00"', True),
+        ('"123456789012345678901234567890"', True),
+        ("[123456789012345678901234567890]", False),
+        ("[0.12345678901234567890123456]", True),
+        ("[" * 47 + "]" * 47, True),
+        ("[" * 49 + "]" * 49, False),
+        ('{"[[[[": "]]]]\\"{"}', True),
+        ('{"a":' * 60 + "1" + "}" * 60, False),
+        ('[{"a":' * 30 + "1" + "}]" * 30, False),
+        ('[{"a":' * 23 + "1" + "}]" * 23, True),
+        ("17", True),
+        ('"\ud800"', False),
+    ],
+)
+def test_texts_at_the_edge_of_what_is_plain(text, plain):
+    if plain:
+        assert parse_json(text, "x", "values", "") == json.loads(text)
+    else:
+        with pytest.raises(InputError):
+            parse_json(text, "x", "values", "")

@@ -7,6 +7,7 @@ are refused here, in one place.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +35,39 @@ def parse_json(text: bytes | str, where: object, expected: str, remedy: str) -> 
         scenewise.errors.InputError: facts.json: expected facts; found lists or mappings nested ... Write it again.
     """
     try:
-        values = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
-        check_plain(values)
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        values = json.loads(text)
+        if not _is_plain(text):
+            check_plain(values)
     except RecursionError:
         raise InputError(where, f"expected {expected}; found {TOO_DEEP}.", remedy) from None
     except ValueError as error:  # no JSON, no UTF-8, an integer of thousands of digits, or of `check_plain`
         raise InputError(where, f"expected {expected}; found: {describe(error)}.", remedy) from error
     return values
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a JSON text is seen to hold nothing that `check_plain` refuses, without a look at each value."""
+    if ("\\ud" in text or "\\uD" in text) and _ESCAPED_HALF.search(text):
+        return False
+    if not text.isascii() and _HALF.search(text):
+        return False
+    bare = _STRING.sub("", text)
+    if _LONG_NUMBER.search(bare):
+        return False
+    brackets = bare.encode("ascii", "replace").translate(None, _NO_BRACKETS)
+    for _ in range(DEEPEST // 2):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")  # what lies deepest: one level, or two
+        if not brackets:
+            return True
+    return False
+
+
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_HALF = re.compile(r"[\ud800-\udfff]")  # of a character
+_ESCAPED_HALF = re.compile(r"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F]")
+_LONG_NUMBER = re.compile("[0-9]{20}")
 
 
 def check_plain(values: Any) -> None:

@@ -443,7 +443,7 @@ def test_an_interruption_leaves_complete_output(longer, model, tmp_path, number,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 120
-    films = ".longer.*.part/overlay.mp4"  # frames reach the file after the first few
+    films = ".longer.*.part/resume/overlay.packets"  # frames reach the file after the first few
     while not any(film.stat().st_size for film in out.glob(films)) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
@@ -472,7 +472,7 @@ def test_a_terminal_that_goes_away_leaves_complete_output(longer, model, tmp_pat
         program = [sys.executable, "-m", "scenewise.cli", *words]
         os.execve(sys.executable, program, {**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
-    films = ".longer.*.part/overlay.mp4"  # frames reach the file after the first few
+    films = ".longer.*.part/resume/overlay.packets"  # frames reach the file after the first few
     while not any(f.stat().st_size for f in (tmp_path / "out").glob(films)) and time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             os.set_blocking(terminal, False)

@@ -13,6 +13,7 @@ import torch
 
 from scenewise.bench import machine
 from scenewise.bench.subject import Spec, Subject
+from scenewise.documents import parse_json
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def watched(run: Callable[[], object]) -> Memory:
 
 def main(text: str) -> str:
     """Measure in this process, the child, and return the answer as JSON."""
-    request = json.loads(text)
+    request = parse_json(text, "request", "a request", "")
     spec = Spec(**request["spec"])
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
@@ -92,7 +93,7 @@ def _in_child(spec: Spec, training: bool) -> Memory:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         remedy = "Try a smaller --batch or --frames."
         raise InputError(spec.name, f"memory could not be measured: the process that does ended with {last}.", remedy)
-    return Memory(**json.loads(done.stdout.splitlines()[-1]))
+    return Memory(**parse_json(done.stdout.splitlines()[-1], spec.name, "what was measured", ""))
 
 
 def _on_gpu(spec: Spec, training: bool) -> Memory:

@@ -23,6 +23,7 @@ from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.protocols import PROTOCOLS
 from scenewise.experiments.measured_results import weights_hash
 from scenewise.experiments.results import SCORES, of_cell, read_scores
+from scenewise.media.documents import read_json_mapping
 from scenewise.media.files import write_atomically, writing
 from scenewise.media.locks import lock
 from scenewise.run_record import versions
@@ -138,10 +139,9 @@ class CellFolder:
     def failure(self) -> dict[str, Any] | None:
         """Return what the last attempt failed with: `error`, `traceback`, `time` and `step`; None where it did not."""
         try:
-            failure = json.loads((self.path / FAILURE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_json_mapping(self.path / FAILURE, "why an attempt failed", "")
+        except InputError:
             return None
-        return failure if isinstance(failure, dict) else None
 
     def fail(self, error: str, traceback: str = "") -> None:
         """Keep why an attempt failed."""
@@ -321,8 +321,8 @@ class CellFolder:
     def usage(self) -> dict[str, float]:
         """Return `memory_gib`, the most memory its training has held, where that is known."""
         try:
-            return dict(json.loads((self.run.path / USAGE).read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            return read_json_mapping(self.run.path / USAGE, "what a training has used", "")
+        except InputError:
             return {}
 
     def note_usage(self, memory_gib: float) -> None:

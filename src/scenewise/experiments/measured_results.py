@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.errors import InputError
 from scenewise.experiments.results import CellResult, current, of_cell, read_scores
-from scenewise.media.files import write_atomically, writing
+from scenewise.media.documents import read_json_mapping
+from scenewise.media.files import reading, write_atomically, writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,8 @@ _FACTS = (
     "measured",
 )
 
+_RESTORE = "Restore it from the repository."
+
 
 def file_of(name: str) -> Path:
     """Return the file of an experiment; it need not be there."""
@@ -53,13 +55,11 @@ def read(name: str) -> dict[str, Any]:
         InputError: The file cannot be read.
     """
     path = file_of(name)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {size: {name: current(scores) for name, scores in cells.items()} for size, cells in content.items()}
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise InputError(path, f"cannot be read: {error}.", "Restore it from the repository.") from error
+    content = read_json_mapping(path, "measured results", _RESTORE)
+    with reading(path, "measured results by size and cell", _RESTORE):
+        return {size: {name: current(scores) for name, scores in cells.items()} for size, cells in content.items()}
 
 
 def results(experiment: Experiment, out: Path | None = None) -> list[CellResult]:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.resources
-import json
 from pathlib import Path
 from typing import Any
 
 from scenewise.checkpoint import Card, Score, load_model, save_model
 from scenewise.errors import InputError
 from scenewise.evaluation.rows import renamed
+from scenewise.media.documents import read_json_mapping
+from scenewise.media.files import reading
 from scenewise.training.plan import PLACES
+
+_EVALUATION, _SCORE_AGAIN = "an evaluation", "Score the model again: scenewise evaluate --json"
 
 
 def scores_of(evaluation: dict[str, Any]) -> tuple[Score, ...]:
@@ -57,11 +60,12 @@ def publish(
     scores: tuple[Score, ...] = ()
     evaluated = set[int]()
     for file in evaluations:
-        evaluation = json.loads(file.read_text(encoding="utf-8"))
-        if evaluation["model"]["fingerprint"] != loaded.fingerprint:
-            raise InputError(file, f"scores {evaluation['model']['fingerprint']}, not {loaded.fingerprint}.")
-        scores += scores_of(evaluation)
-        evaluated.add(evaluation["refinements"])
+        evaluation = read_json_mapping(file, _EVALUATION, _SCORE_AGAIN)
+        with reading(file, _EVALUATION, _SCORE_AGAIN):
+            if evaluation["model"]["fingerprint"] != loaded.fingerprint:
+                raise InputError(file, f"scores {evaluation['model']['fingerprint']}, not {loaded.fingerprint}.")
+            scores += scores_of(evaluation)
+            evaluated.add(evaluation["refinements"])
     if missing := sorted(set(refinements) - evaluated):
         raise InputError("--refinements", f"there is no evaluation with {missing[0]}.", "Name the files of both.")
     card: Card = dataclasses.replace(

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.config import plain
-from scenewise.errors import InputError
 from scenewise.evaluation.rows import renamed
+from scenewise.media.documents import read_json
 from scenewise.media.files import write_atomically, writing
 
 if TYPE_CHECKING:
@@ -78,12 +78,9 @@ def read_scores(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: It cannot be read.
     """
-    try:
-        content = json.loads((folder / SCORES).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (folder / SCORES).exists():
         return {}
-    except (OSError, ValueError) as error:
-        raise InputError(folder / SCORES, f"cannot be read: {error}.", "Remove it to score again.") from error
+    content = read_json(folder / SCORES, "scores of a cell", "Remove it to score again.")
     return current(content) if isinstance(content, dict) else {}
 
 

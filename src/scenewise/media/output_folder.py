@@ -59,6 +59,8 @@ class OutputFolder:
             self._make_parents()
             with self._turn():
                 left = self._left()
+                if heritage is None:
+                    self._sweep(left)
                 check_free(self.target, overwrite)
                 self.path = Path(tempfile.mkdtemp(prefix=_prefix(self.target), suffix=".part", dir=self.target.parent))
                 self._lock = FolderLock(self.path)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.data import fingerprints
 from scenewise.data.containers.cache import cache_folder
+from scenewise.documents import parse_json
 from scenewise.errors import InputError
+from scenewise.media.documents import read_json_mapping
 from scenewise.media.files import check_readable, reading, write_atomically
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class VideoIndex:
         with reading(self.path, "annotations where they were", _REMEDY), self.path.open("rb") as file:
             for first, length in self.spans.get(str(video), []):
                 file.seek(first)
-                members.append(json.loads(file.read(length)))
+                members.append(parse_json(file.read(length), self.path, "annotations where they were", _REMEDY))
         return members
 
 
@@ -93,7 +95,7 @@ def entries(path: Path) -> Iterator[tuple[str, int, str]]:
         text = _Text(file, path)
         text.take("{")
         while text.peek() != "}":
-            key = json.loads(text.value()[1])
+            key = str(parse_json(text.value()[1], path, "names of lists", _REMEDY))
             text.take(":")
             yield from ((key, *entry) for entry in text.listed())
             if text.peek() == ",":
@@ -172,9 +174,9 @@ def _search(path: Path) -> dict[str, Any]:
         if key not in keys:
             keys.append(key)
         if key in ("videos", "categories"):
-            index[key].append(_parsed(text))
+            index[key].append(_parsed(text, path))
         elif key == "annotations" and text != "null":  # so it is in files of a hidden test set
-            video = _parsed(text).get("video_id")
+            video = _parsed(text, path).get("video_id")
             if video is None:
                 raise InputError(path, f"annotation at byte {first}: expected video_id, found none.", _REMEDY)
             index["spans"].setdefault(str(video), []).append([first, len(text)])
@@ -184,8 +186,8 @@ def _search(path: Path) -> dict[str, Any]:
     return index
 
 
-def _parsed(text: str) -> dict[str, Any]:
-    value = json.loads(text.encode("latin-1"))
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    value = parse_json(text.encode("latin-1"), path, "a JSON object of annotations", _REMEDY)
     if not isinstance(value, dict):
         raise TypeError(f"an entry is {text[:40]!r}, not an object")
     return value
@@ -193,8 +195,8 @@ def _parsed(text: str) -> dict[str, Any]:
 
 def _load(place: Path) -> dict[str, Any] | None:
     try:
-        return dict(json.loads(place.read_bytes()))
-    except (OSError, ValueError):
+        return read_json_mapping(place, "an index", "", _LARGEST)
+    except InputError:
         return None
 
 

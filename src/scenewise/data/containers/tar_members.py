@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import math
 import tempfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.documents import parse_json
 from scenewise.errors import InputError
 from scenewise.media.files import reading
 from scenewise.media.npy import read_header
@@ -72,14 +72,14 @@ def decode(member: Member, span: range | None = None) -> Any:
             return _plain_array(member, span)
         if encoding == "npy.gz":
             return _array(gzip.GzipFile(fileobj=io.BytesIO(member.content())), span)
-        return _small(member.content(), encoding)
+        return _small(member.content(), encoding, member.where)
 
 
-def _small(content: bytes, encoding: str) -> Any:
+def _small(content: bytes, encoding: str, where: object) -> Any:
     if encoding.endswith(".gz"):
         content, encoding = gzip.decompress(content), encoding.removesuffix(".gz")
     if encoding == "json":
-        return json.loads(content)
+        return parse_json(content, where, "whole JSON content", _REMEDY)
     if encoding == "txt":
         return content.decode()
     if encoding == "npz":

@@ -19,7 +19,6 @@ detections overlap the first counts; those that are missed are background.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -35,7 +34,8 @@ from scenewise.data.readers.base import FilesConfig, FilesSource, Record, split_
 from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import check_index, check_span, shared_span
 from scenewise.errors import InputError
-from scenewise.media.files import check_readable, reading
+from scenewise.media.documents import read_json
+from scenewise.media.files import reading
 from scenewise.media.rle import decode_rle
 from scenewise.media.selection import Selection
 from scenewise.media.video import VideoFileReader
@@ -233,15 +233,9 @@ def _number(file: Path) -> int:
     return int(number[1]) if number else -1
 
 
-def _json(path: Path, expected: str) -> Any:
-    check_readable(path)
-    with reading(path, expected, _REMEDY):
-        return json.loads(path.read_bytes())
-
-
 def _annotation(path: Path, first: int, stop: int) -> dict[str, Any]:
     """Return objects, their motion (T, n, 3 or 4; NaN where it is not told), whether they are seen, and collisions."""
-    content = _json(path, "a JSON annotation")
+    content = read_json(path, "a JSON annotation", _REMEDY)
     with reading(path, "object_property, motion_trajectory and collision", _REMEDY):
         objects = sorted(content["object_property"], key=lambda thing: int(thing["object_id"]))
         rows = {int(thing["object_id"]): row for row, thing in enumerate(objects)}
@@ -269,7 +263,7 @@ def _predicted(
     path: Path, identities: list[tuple[Any, ...]], size: tuple[int, int], first: int, stop: int
 ) -> tuple[np.ndarray, list[tuple[Any, ...]]]:
     """Return predicted ids (T, H, W) and what object each id from 1 is: (colour, material, shape)."""
-    frames = _json(path, "a JSON file of predicted masks")
+    frames = read_json(path, "a JSON file of predicted masks", _REMEDY)
     with reading(path, "frames of objects with color, material, shape and mask", _REMEDY):
         listed = {_frame_number(frame, place): frame["objects"] for place, frame in enumerate(frames["frames"])}
         keys = list(identities)

@@ -8,7 +8,6 @@ objects are numbered 1, 2, ... in the order of their ids. Only the masks of a vi
 
 from __future__ import annotations
 
-import json
 import mmap
 import re
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from scenewise.data import fingerprints
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
+from scenewise.documents import parse_json
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
 from scenewise.media.hdf5 import open_h5
@@ -120,7 +120,8 @@ class EckerSource(FilesSource):
         """Return ids of all frames of a video, int64 (T, H, W)."""
         where = f"{self._truth}, video {record}"
         with reading(where, "a list of frames with masks, ids and num_bg", _REMEDY):
-            frames = json.loads(_part(Path(str(self._truth)), *self._spans[record]))  # type: ignore[index]
+            text = _part(Path(str(self._truth)), *self._spans[record])  # type: ignore[index]
+            frames = parse_json(text, where, "a list of frames", _REMEDY)
             time = int(self.facts.frames or 0)
             if len(frames) < time:
                 raise InputError(where, f"expected masks of at least {time} frames, found {len(frames)}.", _REMEDY)

@@ -7,7 +7,6 @@ whole scene are numbered by their value in ascending order, black 0, so that an 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import split_records
 from scenewise.data.readers.video import ClipsConfig, ClipsSource, own_records
 from scenewise.errors import InputError
+from scenewise.media.documents import read_json
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import load_image, natural_order
 
@@ -119,8 +119,7 @@ class KubricSource(ClipsSource):
         for name in ("metadata", "events"):
             file = self._scenes[video] / f"{name}.json"
             if file.is_file():
-                with reading(file, "a JSON file", _REMEDY):
-                    facts[name] = json.loads(file.read_bytes())
+                facts[name] = read_json(file, "a JSON file", _REMEDY)
         return facts
 
 

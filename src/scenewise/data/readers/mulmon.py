@@ -15,7 +15,6 @@ the model is fed ((cx, cy, 0) / |(cx, cy)| - (1, 0, 0)), `cameras` (V, 3) and th
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from scenewise.data.contract import Description, register_source
 from scenewise.data.objects import ObjectKeys
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
 from scenewise.errors import InputError
+from scenewise.media.documents import read_json_mapping
 from scenewise.media.files import check_readable, is_below, reading
 from scenewise.media.frames import load_image
 from scenewise.media.hdf5 import open_h5
@@ -45,6 +45,7 @@ _NAME = "mulmon"
 _PACKED = "a scene file with images (V, H, W, 3 or more) and masks (V, H, W, 1 + N)"
 _RAW = "a folder with images/CLEVR_new_%06d_%02d.png, masks and scenes"
 _JACO = "images (N, V, H, W, 3) and viewpoints (N, V, 7)"
+_LARGEST = 1 << 30  # bytes of a JSON file: that of a packaged set lists all scenes
 _REMEDY = "Get or copy the file again."
 _PER_VIEW = ("cameras", "viewpoints")
 _FACTORS = ("shape", "size", "color", "material", "rotation", "3d_coords")
@@ -314,9 +315,7 @@ def _packed_scenes(index: Path) -> list[dict[str, Any]]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    check_readable(path)
-    with reading(path, "a JSON file of scenes", _REMEDY):
-        return dict(json.loads(path.read_bytes()))
+    return read_json_mapping(path, "a JSON file of scenes", _REMEDY, _LARGEST)
 
 
 def _raw_scenes(path: Path) -> list[Path]:

@@ -7,7 +7,6 @@ i + 1 is masklet i of the file, in all frames. Masklets may overlap, in the auto
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import split_records
 from scenewise.data.readers.video import OVERLAPS, ClipsConfig, ClipsSource, paint_masks, stored_mask
 from scenewise.errors import InputError
-from scenewise.media.files import check_readable, reading
+from scenewise.media.documents import read_json
+from scenewise.media.files import reading
 from scenewise.media.frames import natural_order
 from scenewise.media.selection import Selection
 from scenewise.media.video import VideoFileReader
@@ -171,9 +171,7 @@ def _mask_files(root: Path, kind: str) -> list[Path]:
 
 
 def _masklets(path: Path) -> dict[str, Any]:
-    check_readable(path)
-    with reading(path, "a JSON file of masklets", _REMEDY):
-        annotation = json.loads(path.read_bytes())
+    annotation = read_json(path, "a JSON file of masklets", _REMEDY)
     missing = [key for key in _KEYS if not isinstance(annotation, dict) or key not in annotation]
     if missing:
         listing = ", ".join(list(annotation)[:6]) if isinstance(annotation, dict) else type(annotation).__name__

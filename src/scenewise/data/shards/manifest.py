@@ -125,7 +125,7 @@ def facts_of(plan: ShardPlan) -> Facts:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json`."""
     plan = dataclasses.asdict(manifest.plan)
-    versions = [json.loads(text) for text in sorted({json.dumps(s.versions) for s in manifest.shards})]
+    versions = [value for _, value in sorted({json.dumps(s.versions): s.versions for s in manifest.shards}.items())]
     shards = [_with_number(dataclasses.asdict(shard), versions) for shard in manifest.shards]
     content = {"kind": KIND, "format": FORMAT, **plan, "versions": versions, "shards": shards}
     write_synced(folder / MANIFEST, json.dumps(content, indent=1) + "\n")

@@ -16,6 +16,7 @@ import numpy as np
 
 from scenewise.data.contract import Sample
 from scenewise.data.shards.json_values import decode, encode
+from scenewise.documents import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -161,7 +162,8 @@ def _extras(arrays: Mapping[str, Any], row: int, span: Span) -> dict[str, Any]:
 
 def _others(arrays: Mapping[str, Any], row: int, span: Span) -> dict[str, Any]:
     """Return the flattened extras that are no rows of arrays."""
-    listed = json.loads(bytes(arrays["others"][row])) if "others" in arrays else {}
+    packed = bytes(arrays["others"][row]) if "others" in arrays else b"{}"
+    listed = parse_json(packed, "shard", "extras of a sample", "Make the folder again.")
     return {name: span.cut(name, decode(value)) for name, value in listed.items()}
 
 

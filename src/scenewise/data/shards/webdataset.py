@@ -17,6 +17,7 @@ import numpy as np
 from scenewise.data.contract import Sample
 from scenewise.data.shards.json_values import decode, encode
 from scenewise.data.shards.packing import Span, flatten, unflatten
+from scenewise.documents import parse_json
 from scenewise.errors import InputError
 from scenewise.media.documents import read_json_mapping
 
@@ -171,10 +172,14 @@ def _ids(image: np.ndarray) -> np.ndarray:
 
 
 def _extras(members: Mapping[str, bytes], span: Span) -> dict[str, Any]:
-    content = json.loads(members["json"])
+    content = _listed(members)
     large = [member.removesuffix(".npy").replace(_NESTED, "/") for member in members if member.endswith(".npy")]
     names = [*content["others"], *content["factors"], *large]
     return unflatten({name: span.cut(name, _extra(members, name, content)) for name in names})
+
+
+def _listed(members: Mapping[str, bytes]) -> dict[str, Any]:
+    return dict(parse_json(members["json"], "shard", "extras of a sample", "Make the folder again."))
 
 
 def _extra(members: Mapping[str, bytes], name: str, content: Mapping[str, Any] | None = None) -> Any:
@@ -182,7 +187,7 @@ def _extra(members: Mapping[str, bytes], name: str, content: Mapping[str, Any] |
     member = members.get(f"{name.replace('/', _NESTED)}.npy")
     if member is not None:
         return np.load(io.BytesIO(member), allow_pickle=False)
-    content = json.loads(members["json"]) if content is None else content
+    content = _listed(members) if content is None else content
     if name in content["factors"]:
         kind, shape = content["types"][name]
         return np.array(content["factors"][name], np.dtype(kind)).reshape(shape)

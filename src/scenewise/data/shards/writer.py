@@ -25,6 +25,7 @@ from scenewise.data.shards.layouts import layout
 from scenewise.data.shards.one_process import PART, Maker
 from scenewise.data.shards.packing import per_frame
 from scenewise.data.splits import check_split
+from scenewise.documents import parse_json
 from scenewise.errors import InputError
 from scenewise.media.files import writing
 
@@ -109,7 +110,7 @@ def make_plan(
 
 def _as_json(values: dict[str, Any]) -> dict[str, Any]:
     """Return values as they come back from a file."""
-    return dict(json.loads(json.dumps(values, default=str)))
+    return dict(parse_json(json.dumps(values, default=str), "facts", "plain values", ""))
 
 
 def _shard_of(source: Source) -> int:

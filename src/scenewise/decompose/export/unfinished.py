@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from scenewise.data.fingerprints import of_file, of_values
+from scenewise.documents import parse_json
 from scenewise.errors import InputError
 from scenewise.media.documents import read_json_mapping
 from scenewise.media.files import check_readable, reading, write_atomically
@@ -94,7 +95,7 @@ class Unfinished:
         if self.path is None:
             return
         found = read_json_mapping(self.path / _REQUEST, "what was asked for", _BEGIN_ANEW)
-        expected = json.loads(json.dumps(facts))
+        expected = parse_json(json.dumps(facts), self.target, "what is asked for", _BEGIN_ANEW)
         others = [key for key in {**found, **expected} if found.get(key) != expected.get(key)]
         if others:
             problem = f"was begun with another {', '.join(others)}; going on would mix the two."
