@@ -116,7 +116,7 @@ def test_numbers_of_weights_that_no_longer_ship_are_not_shown(package, table, co
 def test_a_broken_file_is_told(experiment, package):
     package.mkdir()
     (package / "tiny.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="Restore it from the repository"):
         measured_results.results(experiment)
 
 
