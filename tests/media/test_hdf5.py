@@ -25,7 +25,9 @@ def file(tmp_path):
 def checks(monkeypatch):
     """Counts the data sets that are looked at."""
     names, check = [], hdf5._check_dataset
-    monkeypatch.setattr(hdf5, "_check_dataset", lambda path, name, *more: (names.append(name), check(path, name, *more)))
+    monkeypatch.setattr(
+        hdf5, "_check_dataset", lambda path, name, *more: (names.append(name), check(path, name, *more))
+    )
     return names
 
 

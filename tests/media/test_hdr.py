@@ -93,9 +93,34 @@ def test_primaries_of_bt709_stay():
     assert np.abs(ToneMap(16, 1)(codes[None])[0][0].astype(int) - PATCHES).max() <= 2
 
 
-def test_other_transfer_functions_are_told(ffmpeg, tmp_path):
-    write_hdr(ffmpeg, tmp_path / "clip.mkv", PATCHES / 255, "linear", "ffv1")
-    assert any("linear transfer function" in problem for problem in read_video(tmp_path / "clip.mkv").problems)
+CURVES = {
+    "linear": lambda light: light,
+    "log100": lambda light: np.where(light >= 0.01, 1 + np.log10(np.maximum(light, 0.01)) / 2, 0),
+    "log316": lambda light: np.where(light >= 10**-2.5, 1 + np.log10(np.maximum(light, 10**-2.5)) / 2.5, 0),
+    "smpte428": lambda light: (48 / 52.37 * light) ** (1 / 2.6),
+}
+"""Codes of light from 0 to 1, as ITU-T H.273 (Table 3) has them."""
+
+
+@pytest.mark.parametrize("transfer", CURVES)
+def test_light_by_other_curves_is_shown_as_bt709_shows_it(ffmpeg, tmp_path, transfer):
+    light = np.maximum(display_light(PATCHES, white=1.0), 0)
+    write_hdr(ffmpeg, tmp_path / "clip.mkv", CURVES[transfer](light), transfer, "ffv1")
+    reader = read_video(tmp_path / "clip.mkv")
+    read = images(reader)[0, 16, 16::32].astype(int)
+    assert np.abs(read[4] - PATCHES[4]).max() <= 3
+    # Ten bits of linear light have steps of up to a tenth of the range in the dark, and logarithms end at -25 dB.
+    bright = PATCHES >= 100
+    assert np.abs(read - PATCHES)[bright].max() <= 8
+    (told,) = reader.problems
+    assert "transfer function" in told
+
+
+@pytest.mark.parametrize(("number", "name"), [(8, "linear"), (9, "log100"), (10, "log316"), (17, "smpte428")])
+def test_curves_without_quantisation(number, name):
+    colours = np.stack(np.meshgrid(*[np.arange(60, 256, 15)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    codes = np.rint(CURVES[name]((colours / 255) ** 2.4) * 65535).astype(np.uint16)
+    assert np.abs(ToneMap(number, 1)(codes[None])[0][0].astype(int) - colours).max() <= 1
 
 
 def test_wide_primaries_with_the_transfer_of_bt709_are_read_as_they_were(ffmpeg, tmp_path):

@@ -25,6 +25,7 @@ REMEDY = "Check that it plays, or convert it to mp4."
 
 # A playlist posing as a video must not make us read other files or the network.
 _OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,avi,gif"}
+_TAKES_ANY_TAG = 19  # version of PyAV from which on tags that are no UTF-8 stop nothing by themselves
 _LARGEST_FRAME = 1 << 27  # pixels; a corrupt header can claim any size
 
 # FFmpeg's own decoders of VP8 and VP9 leave transparency out; those of the libvpx project read it.
@@ -73,7 +74,8 @@ def open_video(path: Path, number: int | None = None) -> OpenVideo:
     import av
 
     try:
-        container = av.open(f"file:{path.absolute()}", options=_OPEN_OPTIONS, metadata_errors="replace")
+        more_options = {} if _version(av) >= _TAKES_ANY_TAG else {"metadata_errors": "replace"}
+        container = av.open(f"file:{path.absolute()}", options=_OPEN_OPTIONS, **more_options)  # type: ignore[call-overload]
     except av.FFmpegError as error:
         if isinstance(error, PermissionError):
             raise
@@ -86,6 +88,11 @@ def open_video(path: Path, number: int | None = None) -> OpenVideo:
     except BaseException:
         container.close()
         raise
+
+
+def _version(av: Any) -> int:
+    """Return the first number of PyAV's version."""
+    return int(av.__version__.partition(".")[0])
 
 
 def _chosen(container: Any, path: Path, number: int | None) -> tuple[Any, list[str]]:

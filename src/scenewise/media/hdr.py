@@ -1,9 +1,12 @@
-"""From HDR video (PQ and HLG) to BT.709, for displays of 8 bits and the models that learn from them.
+"""From HDR video (PQ and HLG) and other light curves to BT.709, for displays of 8 bits and models that learn from them.
 
 The display light of a pixel is found by ITU-R BT.2100 (PQ as it is; HLG by the system gamma 1.2 of a display of 1000
 cd/m2) and brought to the primaries of BT.709. Reference white, 203 cd/m2 (ITU-R BT.2408), becomes white, so that what
 is no highlight has the colour it has in the same programme in BT.709; highlights are brought down to white, hue kept.
-The values written are those of a BT.1886 display, gamma 2.4.
+The values written are those of a BT.1886 display, gamma 2.4. Light that is stored as it is, by its logarithm or as
+SMPTE ST 428 (digital cinema) has white at 1 and is shown in the same way.
+
+The curves of cameras (S-Log, V-Log, C-Log ...) have no number in H.273, so that a file does not tell of them.
 """
 
 from __future__ import annotations
@@ -16,11 +19,11 @@ import numpy as np
 REFERENCE_WHITE = 203.0
 """Display light of white, cd/m2 (ITU-R BT.2408)."""
 
-TRANSFERS = {16: "PQ", 18: "HLG"}
+TRANSFERS = {16: "PQ", 18: "HLG", 8: "linear", 9: "logarithmic 100:1", 10: "logarithmic 316:1", 17: "SMPTE ST 428"}
 """Transfer functions that are undone, by their number in ITU-T H.273."""
 
-UNDONE_BY_NOBODY = {8: "linear", 9: "logarithmic", 10: "logarithmic", 17: "SMPTE ST 428"}
-"""Transfer functions that no reader here undoes: brightness is not as it was meant."""
+HDR = (16, 18)
+"""Those of them that have light brighter than white."""
 
 _PEAK = 1000.0  # cd/m2 of the display that HLG is shown on
 _SYSTEM_GAMMA = 1.2
@@ -70,8 +73,15 @@ class ToneMap:
 
 @cache
 def _light(transfer: int) -> np.ndarray:
-    """Return what each code of 16 bits stands for: of PQ display light, white 1; of HLG scene light, from 0 to 1."""
+    """Return what each code of 16 bits stands for: of HLG scene light, from 0 to 1; else display light, white 1."""
     code = np.arange(65536) / 65535
+    if TRANSFERS[transfer] == "linear":
+        return code.astype(np.float32)
+    if TRANSFERS[transfer].startswith("logarithmic"):  # decades of light; code 0 is black
+        decades = 2.0 if transfer == 9 else 2.5
+        return np.where(code > 0, 10 ** (decades * (code - 1)), 0).astype(np.float32)
+    if TRANSFERS[transfer] == "SMPTE ST 428":
+        return (52.37 / 48 * code**2.6).astype(np.float32)
     if TRANSFERS[transfer] == "HLG":
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)

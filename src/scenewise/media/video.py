@@ -13,7 +13,7 @@ from scenewise.errors import InputError
 from scenewise.media.completeness import breaks_off
 from scenewise.media.container import EXPECTED, REMEDY, OpenVideo, codec_name, more_layers, open_video, turns_of
 from scenewise.media.files import check_readable, describe, reading
-from scenewise.media.hdr import REFERENCE_WHITE, TRANSFERS, UNDONE_BY_NOBODY, ToneMap
+from scenewise.media.hdr import HDR, REFERENCE_WHITE, TRANSFERS, ToneMap
 from scenewise.media.pixels import UsedRange
 from scenewise.media.reader import MediaFrame, VideoReader, safe_name
 from scenewise.media.selection import Selection
@@ -354,7 +354,7 @@ class _Converter:
 
         filters = list(self._filters)
         components = frame.format.components
-        if any(component.is_alpha for component in components):
+        if _has_alpha(frame):
             filters += ["format=gbrap16", "premultiply=inplace=1"]  # lays it on black; in 8 bits opaque is off by one
         scale = f"scale={self._size[1]}:{self._size[0]}:flags=area"
         if self._tone_map is None:
@@ -362,8 +362,9 @@ class _Converter:
             if max(component.bits for component in components) == 16:
                 self._range = self._range or UsedRange()
         else:
-            matrix = ":in_color_matrix=bt2020" if frame.colorspace == _UNSPECIFIED else ""
-            filters += [scale + matrix, "format=rgb48le"]
+            unnamed = frame.colorspace == _UNSPECIFIED and self._tone_map.transfer in HDR
+            matrix = ":in_color_matrix=bt2020" if unnamed else ""
+            filters += ["setparams=color_trc=bt709", scale + matrix, "format=rgb48le"]  # FFmpeg knows not all curves
         graph = Graph()
         nodes = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format.name, time_base=_TICK)]
         for text in filters:
@@ -372,6 +373,10 @@ class _Converter:
         nodes.append(graph.add("buffersink"))
         graph.link_nodes(*nodes).configure()
         return graph
+
+
+def _has_alpha(frame: Any) -> bool:
+    return any(component.is_alpha for component in frame.format.components)
 
 
 def _probe(path: Path, number: int | None) -> _Probe:
@@ -386,8 +391,11 @@ def _probe(path: Path, number: int | None) -> _Probe:
             turns = turns_of(frame)
             rate = float(stream.average_rate or stream.guessed_rate or 0) or None
             tone_map, notes = _colours(frame, stream)
-            if decoding.layers:
-                notes.append("holds pictures in a second layer, transparency or a second view, which are left out.")
+            if decoding.layers and not _has_alpha(frame):
+                notes.append(
+                    "holds pictures in a second layer, transparency or a second view, which are left out; av 19 and "
+                    "later read transparency (pip install -U av)."
+                )
             return _Probe(
                 size=_turned((frame.height, frame.width), turns),
                 turns=turns,
@@ -408,11 +416,11 @@ def _colours(frame: Any, stream: Any) -> tuple[ToneMap | None, list[str]]:
         for name in ("color_trc", "color_primaries")
     ]
     transfer, primaries = (next((n for n in numbers if n not in (0, _UNSPECIFIED)), _UNSPECIFIED) for numbers in told)
-    if transfer in TRANSFERS:
+    if transfer in HDR:
         return ToneMap(transfer, primaries), []
-    if transfer in UNDONE_BY_NOBODY:
-        kind = UNDONE_BY_NOBODY[transfer]
-        return None, [f"has a {kind} transfer function, read as if it were that of BT.709: its brightness is wrong."]
+    if transfer in TRANSFERS:
+        note = f"has a {TRANSFERS[transfer]} transfer function; its light is shown as BT.709 would show it."
+        return ToneMap(transfer, 1 if primaries == _UNSPECIFIED else primaries), [note]
     return None, []
 
 
