@@ -93,9 +93,9 @@ class VideoFileReader(VideoReader):
             with video.container:
                 decoding = _Decoding(video)
                 packets = sum(1 for packet in decoding.packets() if packet is not None and not packet.is_discard)
-                name = codec_name(video.stream)
-        alike = name in _FRAME_BY_FRAME and not self._probe.interlaced and not decoding.error
-        total = packets if alike and not self._breaks_off(decoding) else sum(1 for _ in self._decoded(None))
+                alike = codec_name(video.stream) in _FRAME_BY_FRAME and not self._probe.interlaced
+                whole = not decoding.error and not self._breaks_off(decoding)
+        total = packets if alike and whole else sum(1 for _ in self._decoded(None))
         return len(range(total)[self.selection.start : self.selection.stop : self.selection.every])
 
     def _read(self) -> Iterator[MediaFrame]:
