@@ -42,6 +42,8 @@ def parse_json(text: bytes | str, where: object, expected: str, remedy: str) -> 
     except RecursionError:
         raise InputError(where, f"expected {expected}; found {TOO_DEEP}.", remedy) from None
     except ValueError as error:  # no JSON, no UTF-8, an integer of thousands of digits, or of `check_plain`
+        if "int_max_str_digits" in str(error):
+            raise InputError(where, f"expected {expected}; found an integer of thousands of digits.", remedy) from None
         raise InputError(where, f"expected {expected}; found: {describe(error)}.", remedy) from error
     return values
 

@@ -1,10 +1,13 @@
 import errno
 import os
+import socket
+from pathlib import Path
 
 import pytest
 
 from scenewise.errors import InputError
 from scenewise.media import atomic_file, write_atomically
+from scenewise.media.files import check_writable
 
 
 def test_text_and_bytes_are_written_whole(tmp_path):
@@ -64,3 +67,22 @@ def test_what_the_system_refuses_names_the_folder(tmp_path, monkeypatch, code, p
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match="none: expected a folder; found none"):
         write_atomically(tmp_path / "none" / "a.txt", "x")
+
+
+# -- what must not be written over -------------------------------------------------------------------------------------
+
+
+def test_a_device_or_a_pipe_is_never_replaced(tmp_path):
+    """A program of the administrator could put a file in place of /dev/null, for the whole machine."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "socket"))
+    for path in (tmp_path / "pipe", tmp_path / "link", tmp_path / "socket", Path("/dev/null"), Path("/dev/stdout")):
+        for write in (check_writable, lambda place: write_atomically(place, "text")):
+            with pytest.raises(InputError, match="is a device or a pipe"):
+                write(path)
+    listener.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe", "socket"]
+    assert Path("/dev/null").is_char_device()
+    assert (tmp_path / "pipe").is_fifo()

@@ -77,10 +77,13 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.cli import threads
     from scenewise.cli.train_report import ConsoleReporter
     from scenewise.media.interruption import exit_code
+    from scenewise.training.folder import RunFolder
     from scenewise.training.reporter import Reporter
     from scenewise.training.run import Run, is_first
 
     first, out = is_first(), args.out or Path("runs") / (recipe_text.name or "run")
+    if first and not (args.resume or args.dry_run):
+        RunFolder(out).check_free()  # before data and models are made, which takes some seconds
     training = Run(recipe_text, out, args.resume, args.until, start)
     threads.choose_for(training.plans[-1].make_model(warm=False), training.device)
     reporter: Any = ConsoleReporter() if first else Reporter()

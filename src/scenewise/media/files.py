@@ -136,10 +136,28 @@ def check_writable(path: str | Path) -> None:
     """
     path = Path(path)
     with writing(path):
-        if path.is_dir():
-            raise InputError(path, "is a folder; a file is to be written.", "Choose another name.")
+        check_replaceable(path)
         with tempfile.TemporaryFile(prefix=f".{path.name[:80]}.", dir=path.absolute().parent):
             pass
+
+
+def check_replaceable(path: Path) -> None:
+    """Check that what a file is to be put in place of is a file: a device would be gone for the whole machine.
+
+    Raises:
+        InputError: It is a folder, a device, a pipe or a socket.
+
+    Examples:
+        >>> check_replaceable(Path("/dev/null"))
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: /dev/null: is a device or a pipe; a file is to be written. Choose another name.
+    """
+    with writing(path):
+        kind = "a folder" if path.is_dir() else "a device or a pipe"
+        stream = path.is_symlink() and os.readlink(path).startswith("/proc/")  # as /dev/stdout
+        if stream or (path.exists() and not path.is_file()):
+            raise InputError(path, f"is {kind}; a file is to be written.", "Choose another name.")
 
 
 @contextmanager
@@ -254,6 +272,7 @@ def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
         ['scores.txt']
     """
     path = Path(path)
+    check_replaceable(path)
     with writing(path):
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:80]}.", suffix=".part", dir=path.parent)
         try:

@@ -67,9 +67,11 @@ class RunFolder:
         """Check that a run may begin here.
 
         Raises:
-            InputError: The folder holds files already.
+            InputError: The folder holds files already, or is none.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(self.path, "is no folder; one is to be written.", "Choose another --out.")
+        if self.path.exists() and any(self.path.iterdir()):
             remedy = "Add --resume to continue it, or choose another --out."
             raise InputError(
                 self.path, "holds files already.", remedy if (self.path / RECIPE).exists() else "Choose another --out."

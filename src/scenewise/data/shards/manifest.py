@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from scenewise.config import build
 from scenewise.data.contract import Facts
 from scenewise.data.splits import SPLITS
-from scenewise.documents import shortened
+from scenewise.documents import shortened, type_of
 from scenewise.errors import InputError
 from scenewise.media.documents import read_json_mapping
 from scenewise.media.files import inside, reading, write_atomically, writing
@@ -152,6 +152,9 @@ def read_manifest(folder: Path) -> Manifest:
     plan = plan_of(content, path)
     with reading(path, "a manifest of made data", _ANEW):
         versions = content["versions"]
+        for name in ("versions", "shards"):
+            if not isinstance(content[name], list):
+                raise TypeError(f"{name} must be a list, found {type_of(content[name])}")
         shards = tuple(
             shard_of({**shard, "versions": versions[shard["versions"]]}, path) for shard in content["shards"]
         )
