@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scenewise.cli.options import admit_settings_anywhere
 from scenewise.cli.progress import duration
 from scenewise.errors import InputError
+from scenewise.media.files import check_folder
 from scenewise.media.content import shell_word
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, name)
         if value is not None and value <= 0:
             raise InputError(f"--{name}", f"must be above 0; found {value}.")
+    if args.out is not None:
+        check_folder(args.out)  # before plans are made, which takes a while
     chosen = [experiments.load(args.name, args.size)] if args.name != ALL else _all(args.size)
     if args.show or args.keep:
         return _show(args, chosen) if args.show else _keep(args, chosen)

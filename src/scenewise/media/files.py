@@ -141,6 +141,26 @@ def check_writable(path: str | Path) -> None:
             pass
 
 
+def check_folder(path: Path) -> None:
+    """Check, before any work, that a folder is there or could be made: nothing on the way there is a file.
+
+    Raises:
+        InputError: Something is.
+
+    Examples:
+        >>> check_folder(Path("runs/new"))
+        >>> Path("clip.mp4").touch()
+        >>> check_folder(Path("clip.mp4/runs"))
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: clip.mp4: is no folder; one is to be written. Choose another.
+    """
+    with writing(path):
+        first = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
+        if os.path.lexists(first) and not first.is_dir():
+            raise InputError(first, "is no folder; one is to be written.", "Choose another.")
+
+
 def check_replaceable(path: Path) -> None:
     """Check that what a file is to be put in place of is a file: a device would be gone for the whole machine.
 

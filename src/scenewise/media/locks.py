@@ -66,7 +66,7 @@ class FolderLock:
     """
 
     def __init__(self, path: Path, seconds: float = 0.0) -> None:
-        self._handle = os.open(path, os.O_RDONLY)
+        self._handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)  # a pipe would wait for someone to write to it
         self.real, deadline = True, time.monotonic() + seconds
         while True:
             try:
