@@ -14,7 +14,7 @@ import pytest
 from scenewise.cli import VERBS, _parser
 from scenewise.data import SOURCES
 from scenewise.models.contract import MODELS
-from scenewise.training.recipes import Recipe
+from scenewise.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "scenewise"

@@ -10,7 +10,7 @@ from scenewise.data.contract import SOURCES, Facts, Sample, Source
 from scenewise.errors import InputError
 from scenewise.training import streams
 from scenewise.training.clips import Clips, InOrder
-from scenewise.training.recipes import TrainingPart
+from scenewise.training.recipe import TrainingPart
 
 TRAINING = TrainingPart(steps=12, batch=8, curriculum=((0, 2), (6, 3)), seed=5)
 SHAPES = {2: (2, 1, 3, 4), 3: (3, 1, 3, 4)}

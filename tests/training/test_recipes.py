@@ -9,8 +9,7 @@ from scenewise.config import plain
 from scenewise.errors import InputError
 from scenewise.training import recipes
 from scenewise.training.plan import cautions, make_plan
-from scenewise.training.recipes import TrainingPart
-from scenewise.training.schedule import clip_length, learning_rate, longest_clip, work
+from scenewise.training.recipe import TrainingPart, clip_length, differences, learning_rate, longest_clip, work
 
 
 @pytest.mark.parametrize("name", sorted(set(recipes.names()) - {"footage"}))
@@ -102,7 +101,7 @@ def test_plans_that_cannot_work_are_refused_before_anything_is_computed(words, m
 def test_differences_name_settings_and_leave_out_what_may_change():
     old = recipes.load("provide-tiny")
     new = recipes.load("provide-tiny", ["training.batch=8", "data.settings.seed=1", "training.minutes=3"])
-    assert recipes.differences(old, new) == [
+    assert differences(old, new) == [
         "data.settings.seed: None in the run, 1 now",
         "training.batch: 4 in the run, 8 now",
     ]

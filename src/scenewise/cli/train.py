@@ -14,7 +14,7 @@ from scenewise.cli.progress import say
 from scenewise.media.content import shell_word
 
 if TYPE_CHECKING:
-    from scenewise.training.recipes import Recipe
+    from scenewise.training.recipe import Recipe
     from scenewise.training.run import TrainingOutcome
 
 _READING = tuple(f"data.settings.{name}=" for name in ("layout", "key", "stream", "cache"))  # of the look too

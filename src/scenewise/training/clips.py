@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from scenewise.errors import InputError
 from scenewise.training import streams
-from scenewise.training.schedule import clip_length
+from scenewise.training.recipe import clip_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scenewise.data.contract import Source
-    from scenewise.training.recipes import TrainingPart
+    from scenewise.training.recipe import TrainingPart
 
 
 class ClipBatch(TypedDict):

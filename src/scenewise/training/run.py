@@ -17,14 +17,14 @@ from scenewise.media.interruption import Interruption
 from scenewise.training.folder import RunFolder, settings_of
 from scenewise.training.forecast import device_name, forecast
 from scenewise.training.plan import cautions, make_plan
-from scenewise.training.recipes import differences
+from scenewise.training.recipe import differences
 from scenewise.training.reporter import Forecast, Reporter, StagePlace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from scenewise.training.recipes import Recipe, TrainingPart
+    from scenewise.training.recipe import Recipe, TrainingPart
 
 
 @dataclass(frozen=True)

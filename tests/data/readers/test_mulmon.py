@@ -19,7 +19,7 @@ from scenewise.data.readers.mulmon import viewpoints
 from scenewise.data.shards.writer import make, make_plan
 from scenewise.errors import InputError
 from scenewise.training.clips import Clips
-from scenewise.training.recipes import TrainingPart
+from scenewise.training.recipe import TrainingPart
 
 RNG = np.random.default_rng(0)
 VIEWS, SIZE = 4, (8, 10)
