@@ -9,7 +9,7 @@ import torch
 from scenewise.config import build, merge, replace
 from scenewise.errors import InputError
 from scenewise.models.provide import PRESETS, Provide, ProvideConfig
-from scenewise.nn.lstm2d import GravesLSTM2d
+from scenewise.nn.refiner import GravesLSTM2d
 from scenewise.observation import Observation
 from scenewise.variational.refinement import normalise
 

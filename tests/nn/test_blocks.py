@@ -8,7 +8,7 @@ from torch import nn
 from scenewise.errors import InputError
 from scenewise.nn.encoders import FlatEncoder, PooledEncoder, StridedEncoder
 from scenewise.nn.layers import SlotConv2d, coordinates, normalise
-from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
+from scenewise.nn.refiner import GravesLSTM2d, LambdaLSTM2d
 from scenewise.nn.squeeze import SqueezeFeatures
 
 

@@ -38,8 +38,7 @@ from scenewise.models.contract import Decodes, Output, SceneModel, Weighs, regis
 from scenewise.nn.decoders import DecoderSettings, make_slot_decoder
 from scenewise.nn.encoders import EncoderSettings, make_encoder
 from scenewise.nn.layers import fan_in_normal_
-from scenewise.nn.lstm2d import RefinementLSTM
-from scenewise.nn.refiner import Pair, Refiner
+from scenewise.nn.refiner import Pair, RefinementLSTM, Refiner
 from scenewise.variational.duplicates import DuplicateSettings
 from scenewise.variational.engine import DecodedFrame, Engine, FrameContext
 from scenewise.variational.gaussian import Gaussian, LambdaScale, raw_of, seeded_noise

@@ -45,8 +45,7 @@ from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Renders, SceneModel, Weighs, register_model
 from scenewise.nn.decoders import DecoderSettings, SlotDecoder, make_slot_decoder
 from scenewise.nn.encoders import EncoderSettings, make_encoder
-from scenewise.nn.lstm2d import RefinementLSTM, ViewLSTM
-from scenewise.nn.refiner import Pair, Refiner
+from scenewise.nn.refiner import Pair, RefinementLSTM, Refiner, ViewLSTM
 from scenewise.observation import Observation
 from scenewise.variational.duplicates import DuplicateSettings
 from scenewise.variational.engine import Decode, Engine, FrameContext, decomposed

@@ -45,8 +45,7 @@ from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, St
 from scenewise.nn.decoders import CoarseToFineDecoder, DecoderSettings, SlotDecoder, finer, make_slot_decoder
 from scenewise.nn.encoders import EncoderSettings, make_encoder
 from scenewise.nn.layers import coordinates
-from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
-from scenewise.nn.refiner import Pair, Refiner
+from scenewise.nn.refiner import GravesLSTM2d, LambdaLSTM2d, Pair, Refiner
 from scenewise.nn.squeeze import SqueezeFeatures
 from scenewise.variational.duplicates import DuplicateSettings
 from scenewise.variational.engine import DecodedFrame, Engine, FrameContext, decomposed

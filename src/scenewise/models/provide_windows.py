@@ -30,9 +30,8 @@ from scenewise.errors import InputError
 from scenewise.models.contract import register_model
 from scenewise.models.provide import Provide, ProvideConfig
 from scenewise.nn.light import brightening, light_between
-from scenewise.nn.lstm2d import LambdaLSTM2d
 from scenewise.nn.parts import Limits, PartMemory, guess, main_pieces
-from scenewise.nn.refiner import Pair, Refiner
+from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner
 from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, WindowDecoder, WindowScene, box_of
 from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import seeded_noise

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from scenewise.config import setting
-from scenewise.variational.likelihood import log_peak
+from scenewise.variational.gaussian import log_peak
 
 BetaUpdate = Literal["exponential", "softplus"]
 """How beta moves: beta exp(step x), or softplus(softplus^-1(beta) + step x), with x = goal - running mean."""
