@@ -243,19 +243,19 @@ def test_plain_version_is_timed_in_turn(monkeypatch, tmp_path):
     file = tmp_path / "naive.py"
     file.write_text("import contextlib\n\ndef engaged(model):\n    return contextlib.nullcontext()\n")
     monkeypatch.setattr(naive, "naive_file", lambda: file)
-    naive._load.cache_clear()
+    naive.plain_version.cache_clear()
     found = measure(Spec("provide", "tiny"), 2, against_naive=True, with_memory=False)
-    naive._load.cache_clear()
+    naive.plain_version.cache_clear()
     assert found.training.naive.gflop_ratio == 1
     assert found.streaming.naive.time_ratio.median > 0
     assert len(tables.plain_rows([found])[0]) == len(tables.PLAIN_HEAD)
 
 
 def test_repeats_end_in_time(monkeypatch):
-    assert list(measuring._rounds(2)) == [1, 2]
-    assert list(measuring._rounds(None))[-1] == measuring.MOST
+    assert list(measuring.rounds(2)) == [1, 2]
+    assert list(measuring.rounds(None))[-1] == measuring.MOST
     monkeypatch.setattr(measuring, "ENOUGH", 0.0)
-    assert list(measuring._rounds(None))[-1] == measuring.FEWEST
+    assert list(measuring.rounds(None))[-1] == measuring.FEWEST
 
 
 def test_a_straight_line_is_recognised():
