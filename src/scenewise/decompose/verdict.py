@@ -150,24 +150,20 @@ def judge(
         roles: What each slot seems to be.
         model: The model's name.
         decided: Whether masks are sure for most pixels: near-uniform ones are no background either.
-        flat: Median error of frames painted in their mean colour; a model that does no better explains nothing,
-            whatever its card says.
+        flat: Median error of frames in their mean colour; a model that does no better explains nothing.
 
     Examples:
         >>> from scenewise.checkpoint import Reference
         >>> card = Reference(mse=0.001, mse_high=0.004, data="balls")
         >>> judge(0.002, card, ["background", "object"], "m")
         ('known footage', '')
-        >>> judge(0.005, card, ["background", "object"], "m")[0]  # above the 99th percentile
-        'doubtful footage'
-        >>> judge(0.02, card, ["background", "object"], "m")[0]  # above four times that
-        'unknown footage'
+        >>> doubtful, unknown = (judge(mse, card, ["background", "object"], "m")[0] for mse in (0.005, 0.02))
+        >>> doubtful, unknown  # above the 99th percentile, and above four times that
+        ('doubtful footage', 'unknown footage')
         >>> judge(0.002, card, ["background", "unused"], "m")
         ('no objects', 'The model m found no object, only background.')
         >>> judge(0.002, card, ["background", "background"], "m", decided=False)[0]
         'undecided'
-        >>> judge(0.03, Reference(mse_high=0.1), ["background", "object"], "m", flat=0.02)[0]
-        'unknown footage'
     """
     bound, kind = limit(validated), validated.data or "data of its own kind"
     error = f"reconstruction error (median MSE {median:.4g})"
@@ -193,9 +189,9 @@ def judge(
         unknown = "has no validated error, so nothing tells whether the model knows this footage."
         return UNVALIDATED, f"The card of {model} {unknown}"
     if validated.mse_high is not None and median > validated.mse_high:
-        worse = f"(median MSE {median:.4g}) than 99 of 100 frames of {kind} ({validated.mse_high:.4g})"
+        than = f"(median MSE {median:.4g}) than 99 of 100 frames of {kind} ({validated.mse_high:.4g})"
         advice = "look at its reconstruction before you take its slots for objects."
-        return DOUBTFUL, f"The model {model} draws this footage worse {worse}: {advice}"
+        return DOUBTFUL, f"The model {model} draws this footage worse {than}: {advice}"
     return KNOWN, ""
 
 

@@ -99,15 +99,14 @@ def evaluate(
     passes = [tuple(lengths)] if model.keeps_slots else [(length,) for length in lengths]
     per_video = bool(of_metrics) * sum(map(max, passes)) + len(functions) * sum(lengths)
     meter = _Meter(sum(count for count, *_ in combinations) * per_video * len(seeds), progress)
-
     rows = []
     for count, k, r in combinations:
         request = EvaluationRequest(model, source, count, max(lengths), seeds, k, r, batch, meter)
         for together in passes if of_metrics else []:
             rows += _shared_rows(request, of_metrics, together)
-        for function, length in itertools.product(functions, lengths):
-            wanted = {"length": length, "slots": k, "refinements": r}
-            rows += [row | wanted for row in function(replace(request, frames=length))]
+        for score, length in itertools.product(functions, lengths):
+            asked = {"length": length, "slots": k, "refinements": r}
+            rows += [row | asked for row in score(replace(request, frames=length))]
     return rows
 
 
