@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import IO
 
-    from scenewise.decompose.export.base import FrameLabels
+    from scenewise.decompose.export.label_store import FrameLabels
     from scenewise.frame_result import FrameResult
     from scenewise.summary import Summary
 

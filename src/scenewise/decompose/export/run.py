@@ -9,7 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from scenewise.decompose import verdict
-from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter, LabelStore
+from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
+from scenewise.decompose.export.label_store import LabelStore
 from scenewise.decompose.scores import VideoScores
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, write_problem
