@@ -12,8 +12,8 @@ from scenewise.bench.subject import Spec, Subject
     ("model", "overrides"),
     [
         ("provide", {}),
-        ("provide", {"grid": "full"}),
-        ("provide", {"trailing_refinement": True}),
+        ("provide", {"budget": {"grid": "full"}}),
+        ("provide", {"budget": {"trailing": True}}),
         ("iodine", {}),
         ("seq-iodine", {}),
     ],
