@@ -8,7 +8,8 @@ import torch
 
 from scenewise.config import build, merge, replace
 from scenewise.errors import InputError
-from scenewise.models.provide import PRESETS, Provide, ProvideConfig
+from scenewise.models.provide import Provide
+from scenewise.models.provide_config import PRESETS, ProvideConfig
 from scenewise.nn.refiner import GravesLSTM2d
 from scenewise.observation import Observation
 from scenewise.variational.refinement import normalise

@@ -14,8 +14,9 @@ from scenewise.config import build, replace
 from scenewise.errors import InputError
 from scenewise.models.iodine import PRESETS as IODINE_PRESETS
 from scenewise.models.iodine import Iodine, IodineConfig
-from scenewise.models.provide import PRESETS as PROVIDE_PRESETS
-from scenewise.models.provide import Provide, ProvideConfig
+from scenewise.models.provide import Provide
+from scenewise.models.provide_config import PRESETS as PROVIDE_PRESETS
+from scenewise.models.provide_config import ProvideConfig
 from scenewise.observation import Observation
 from scenewise.variational.gaussian import posterior_of, scale_slope
 

@@ -22,8 +22,9 @@ from torch.nn import functional
 from scenewise.config import build, replace
 from scenewise.models.iodine import PRESETS as IODINE_PRESETS
 from scenewise.models.iodine import Iodine, IodineConfig
-from scenewise.models.provide import PRESETS as PROVIDE_PRESETS
-from scenewise.models.provide import Provide, ProvideConfig
+from scenewise.models.provide import Provide
+from scenewise.models.provide_config import PRESETS as PROVIDE_PRESETS
+from scenewise.models.provide_config import ProvideConfig
 from scenewise.observation import Observation
 from scenewise.variational.mixture import SpatialMixture
 from scenewise.variational.refinement import Weights, area_entropy, image_gradients

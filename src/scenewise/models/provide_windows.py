@@ -29,7 +29,8 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import register_model
-from scenewise.models.provide import Provide, ProvideConfig
+from scenewise.models.provide import Provide
+from scenewise.models.provide_config import ProvideConfig
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.parts import Limits, PartMemory, guess, main_pieces
 from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner
