@@ -53,7 +53,7 @@ class OutputFolder:
         self._overwrite = overwrite
         self._made: list[Path] = []
         self._lock: FolderLock | None = None
-        self.path: Path | None = None  # type: ignore[assignment]  # there is one as soon as this is over
+        begun = False
         try:
             check_free(self.target, overwrite)
             self._make_parents()
@@ -63,6 +63,7 @@ class OutputFolder:
                     self._sweep(left)
                 check_free(self.target, overwrite)
                 self.path = Path(tempfile.mkdtemp(prefix=_prefix(self.target), suffix=".part", dir=self.target.parent))
+                begun = True
                 self._lock = FolderLock(self.path)
                 if heritage is not None:  # linked, so that nothing is lost before this folder is whole
                     shutil.copytree(heritage, self.path / heritage.name, copy_function=_link)
@@ -70,7 +71,7 @@ class OutputFolder:
             _FILLED.add(self.path)
             self.path.chmod(0o755)
         except BaseException as error:
-            if self.path is not None:
+            if begun:
                 self._remove()
             self._unmake()
             if isinstance(error, OSError):

@@ -54,6 +54,11 @@ def log_density(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
     return -0.5 * ((x - mean) / sigma).square() - math.log(sigma) - 0.5 * math.log(2 * math.pi)
 
 
+def log_peak(sigma: float) -> float:
+    """Return log N(mean; mean, sigma²), the largest log density of a Gaussian."""
+    return -math.log(sigma) - 0.5 * math.log(2 * math.pi)
+
+
 LambdaScale = Literal["log_variance", "softplus"]
 """How the scale half of lambda gives the variance: exp(raw), or log(1 + exp(raw))."""
 
@@ -102,4 +107,7 @@ def seeded_noise(shape: tuple[int, ...], seed: int, *keys: int, device: torch.de
     for key in keys:
         stream = (stream * 6364136223846793005 + key + 1442695040888963407) % (1 << 63)
     generator = torch.Generator().manual_seed(stream)
-    return torch.randn(shape, generator=generator).to(device)
+    noise = torch.randn(shape, generator=generator)
+    if torch.device(device).type == "cuda":  # pinned: the host does not wait for what the GPU still has to do
+        return noise.pin_memory().to(device, non_blocking=True)
+    return noise.to(device)
