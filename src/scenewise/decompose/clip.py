@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,22 @@ class Clip:
     def __iter__(self) -> Iterator[ClipFrame]:
         """Yield the frames in order."""
         return iter(self.frames)
+
+    def since(self, first: int) -> Iterator[ClipFrame]:
+        """Yield the frames from number `first` on, counted from 0 among those it yields; files are sought, not read.
+
+        Examples:
+            >>> images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1) * np.ones((1, 8, 8, 3), np.uint8)
+            >>> [frame.index for frame in open_clip(images, frame_shape=(3, 8, 8)).since(2)]
+            [2, 3]
+        """
+        if isinstance(self.frames, _ReaderFrames):
+            reader = self.frames.reader
+            rest = (1 << 40) if reader.length_hint is None else max(0, reader.length_hint - first)
+            return iter(replace(self.frames, reader=reader.part(first, rest)))
+        if isinstance(self.frames, _ArrayFrames):
+            return self.frames.since(first)
+        return itertools.islice(iter(self.frames), first, None)
 
 
 def open_clip(
@@ -270,9 +287,12 @@ class _ArrayFrames:
     name: str
 
     def __iter__(self) -> Iterator[ClipFrame]:
-        for index, image in enumerate(self.images):
+        return self.since(0)
+
+    def since(self, first: int) -> Iterator[ClipFrame]:
+        for index in range(first, len(self.images)):
             ids = None if self.ids is None else self.ids[index]
-            yield self.fitting.frame(index, None, image, f"{self.name}, frame {index}", ids)
+            yield self.fitting.frame(index, None, self.images[index], f"{self.name}, frame {index}", ids)
 
 
 def _as_images(video: np.ndarray | Tensor) -> np.ndarray:
