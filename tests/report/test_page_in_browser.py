@@ -109,6 +109,8 @@ def shows(page, frame):
 
 def test_keys_move_through_the_frames(visit):
     page = visit("video")
+    page.keyboard.press("Home")
+    shows(page, 0)
     for key, frame in [("ArrowRight", 1), ("Shift+ArrowRight", 11), ("ArrowLeft", 10), ("End", 19), ("Home", 0)]:
         page.keyboard.press(key)
         shows(page, frame)
@@ -186,9 +188,49 @@ def test_a_slot_shows_its_mask_or_its_appearance(visit):
 
 def test_the_input_is_shown_as_it_is(visit):
     page = visit("video")
+    page.keyboard.press("Home")
+    shows(page, 0)
     frame = next(discs(1, 5, (64, 64), predicted=0))
     shown = pixels(page, "#panel-input canvas")[..., :3]
     assert abs(shown - frame.image.astype(int)).max() <= 1
+
+
+def test_outlines_numbers_and_trails_are_drawn_over_the_frame(visit):
+    page = visit("video")
+    whole = pixels(page, "#panel-objects canvas")[..., :3]
+    for layer in ("trails", "numbers", "outlines"):
+        page.click(f"[data-layer={layer}]")
+        fewer = pixels(page, "#panel-objects canvas")[..., :3]
+        assert (whole != fewer).any(-1).sum() > 50
+        whole = fewer
+
+
+def test_an_outline_lies_on_the_edge_of_its_slot(visit):
+    page = visit("video")
+    page.keyboard.press("Home")
+    shows(page, 0)
+    for layer in ("trails", "numbers"):
+        page.click(f"[data-layer={layer}]")
+    page.keyboard.press("2")
+    shown = pixels(page, "#panel-objects canvas")[..., :3]
+    page.click("[data-layer=outlines]")
+    labels = next(discs(1, 5, (64, 64), predicted=0)).labels == 1
+    rows, columns = np.nonzero((shown != pixels(page, "#panel-objects canvas")[..., :3]).any(-1))
+    size = shown.shape[0] / 64
+    inside = labels[(rows / size).astype(int).clip(0, 63), (columns / size).astype(int).clip(0, 63)]
+    assert 0.25 < inside.mean() < 0.75  # half of a line's width on either side
+    edge = np.argwhere(labels)
+    assert abs(rows.min() / size - edge[:, 0].min()) < 1.5
+    assert abs(columns.max() / size - (edge[:, 1].max() + 1)) < 1.5
+
+
+@pytest.mark.parametrize(("width", "height"), [(900, 700), (390, 844)])
+def test_the_player_covers_nothing_of_the_first_pictures(visit, width, height):
+    page = visit("video", width=width, height=height)
+    player = page.locator("#player").bounding_box()
+    for selector in (".page-head", "#panel-objects", "#slots", "#panel-uncertainty"):
+        box = page.locator(selector).bounding_box()
+        assert box["y"] + box["height"] <= player["y"] or player["y"] + player["height"] <= box["y"]
 
 
 def test_help_opens_and_closes_by_key(visit):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,12 @@ from scenewise.media.reader import MediaFrame, VideoReader
 from scenewise.media.selection import Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
+
+_CLOSE = 24
+"""Frames between two that are wanted up to which those between are read rather than sought past."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,37 @@ class Clip:
         if isinstance(self.frames, _ArrayFrames):
             return self.frames.since(first)
         return itertools.islice(iter(self.frames), first, None)
+
+    def pictures(self, numbers: Sequence[int], longest: int = 480) -> Iterator[np.ndarray]:
+        """Yield what the source shows in some frames, for people to look at; none where results show as much.
+
+        Args:
+            numbers: Of frames, ascending, counted from 0 among those it yields.
+            longest: Pixels of the longer side at most.
+
+        Yields:
+            uint8, shape (h, w, 3), in the source's aspect ratio; fewer than wanted where the source ends or breaks off.
+        """
+        height, width = self.crop[2:]
+        scale = min(1.0, longest / max(height, width))
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        if not numbers or max(size) <= max(self.size):
+            return
+        if isinstance(self.frames, _ArrayFrames):
+            for number in numbers:
+                yield fit(_as_rgb(self.frames.images[number], self.name), Selection(size=size))
+        elif isinstance(self.frames, _ReaderFrames):
+            reader = self.frames.reader
+            far = numbers[-1] - numbers[0] > _CLOSE * len(numbers)
+            runs = [[number] for number in numbers] if far else [list(numbers)]
+            with warnings.catch_warnings(), suppress(InputError):
+                warnings.simplefilter("ignore")  # what is wrong with the file was told when it was read
+                for run in runs:
+                    frames = iter(reader.part(run[0], run[-1] - run[0] + 1, size))
+                    wanted = set(run)
+                    for number, frame in zip(range(run[0], run[-1] + 1), frames, strict=False):
+                        if number in wanted:
+                            yield to_rgb(frame.image)
 
 
 def open_clip(

@@ -60,6 +60,10 @@ class Exploration(ABC):
             InputError: There is no such frame, or the model cannot take it.
         """
 
+    @abstractmethod
+    def anew(self, request: Request) -> Exploration:
+        """Return an exploration of the same with other slots, refinements or seed."""
+
 
 class VideoExploration(Exploration):
     """A video; models with a memory are led to the frame wanted, in memory that does not grow.
@@ -97,6 +101,20 @@ class VideoExploration(Exploration):
         if number not in self._moments:
             raise InputError(self.name, f"has no frame {number}.", "Give a smaller number.")
         return self._moments[number]
+
+    def anew(self, request: Request) -> VideoExploration:
+        """Return an exploration of the same video; see `Exploration.anew`."""
+        other = VideoExploration(self.decomposer, self.clip, request)
+        other._frames = self._frames
+        return other
+
+    def alone(self, number: int) -> Moment:
+        """Return a frame with no more frames before it than slots need to settle, whatever was explained before."""
+        if number in self._moments:
+            return self._moments[number]
+        if self.decomposer.model.keeps_slots:
+            self._states[max(0, number - LEAD)] = self._begin()
+        return self.moment(number)
 
     def frame(self, number: int) -> ClipFrame:
         """Return a frame as it is given to the model.
@@ -248,6 +266,12 @@ class SceneExploration(Exploration):
             drawn = model.render(posterior, cameras[:, rest], request.seed)  # type: ignore[operator]
             for place, v in enumerate(rest):
                 self._moments[v] = self._view(v, drawn.frame(place), cameras, [])
+
+    def anew(self, request: Request) -> SceneExploration:
+        """Return an exploration of the same scene; see `Exploration.anew`."""
+        return SceneExploration(
+            self.decomposer, self.name, self.images, self.viewpoints, request, self.ids, self.observed
+        )
 
     def _view(self, view: int, part: Any, cameras: torch.Tensor, decodes: list[Any]) -> Moment:
         ids = None if self.ids is None else self.ids[view]

@@ -12,7 +12,7 @@ from scenewise.decompose import verdict
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
 from scenewise.decompose.export.label_store import LabelStore
 from scenewise.decompose.scores import VideoScores
-from scenewise.errors import InputError
+from scenewise.errors import InputError, printable
 from scenewise.media.files import write_atomically, write_problem
 from scenewise.media.output_folder import OutputFolder
 from scenewise.run_record import RECORD, peak_memory_mib, versions
@@ -98,6 +98,7 @@ class _Job:
         self.context = ExportContext(
             folder=folder,
             title=clip.name,
+            heading=clip.name if clip.path is None else printable(clip.path.name),
             slots=result.slots,
             geometry=geometry,
             frame_rate=min(max(rate, 1.0), 240.0),
@@ -105,6 +106,7 @@ class _Job:
             statistics=self.statistics,
             source_size=clip.source_size,
             labels=LabelStore(folder, result.slots, clip.size),
+            sources=clip.pictures if clip.again else None,
         )
         self.exporters: list[Exporter] = []
 
