@@ -51,8 +51,9 @@ def test_a_future_begins_after_the_frame_and_stands_beside_the_truth(explore):
     assert future.mse[0, 1] == pytest.approx(error, rel=1e-4)
 
 
-def test_samples_differ_and_settings_come_back(explore):
-    exploration = explore("dvip")
+@pytest.mark.parametrize("name", ["dvip", "provide"])
+def test_samples_differ_and_settings_come_back(explore, name):
+    exploration = explore(name)
     config = exploration.decomposer.model.config
     future = predict(exploration, 1, steps=3, samples=2)
     assert (future.images[0] != future.images[1]).any()

@@ -25,6 +25,7 @@ VERBS = {
     "background": "make the picture of an empty scene from a video of it",
     "predict": "look at the start of a video and predict how it goes on",
     "sample": "make up new scenes with a model that has a prior over them",
+    "view": "look at a model at work and play with it, on a page in the browser",
     "traverse": "change one number of a slot's latent after the other and see what it does",
     "refine": "see what a model draws after each of its refinements, and what drives them",
     "render": "observe a few views of a scene and draw it from any viewpoint",

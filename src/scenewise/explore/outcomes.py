@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-
 from scenewise.explore.exploration import VideoExploration
 from scenewise.metrics import adjusted_rand_index
 

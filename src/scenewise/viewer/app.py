@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import itertools
 import json
 from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from scenewise.documents import shortened
 from scenewise.errors import InputError
 from scenewise.report.templates import source, template
+from scenewise.viewer.extra import missing_extra
 from scenewise.viewer.guard import LOOPBACK, Guard
 from scenewise.viewer.messages import Answer
 from scenewise.viewer.worker import Superseded, Worker
+
+try:
+    from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+    from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+except ImportError as error:
+    raise missing_extra() from error
 
 if TYPE_CHECKING:
     from scenewise.viewer.desk import Desk
@@ -40,16 +44,7 @@ def make_app(
         hosts: Names under which the server may be called.
         port: The server's; None admits any.
         token: What a request must bring; None where only this machine can reach the server.
-
-    Raises:
-        InputError: FastAPI is not installed.
     """
-    try:
-        from fastapi import FastAPI, WebSocket, WebSocketDisconnect
-        from fastapi.responses import HTMLResponse, PlainTextResponse, Response
-    except ImportError as error:
-        raise missing_extra() from error
-
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     numbers = itertools.count()
 
@@ -71,12 +66,14 @@ def make_app(
         from scenewise.viewer.saving import save as write
 
         try:
-            name, media_type, content = await worker.do(("save", next(numbers)), partial(write, desk, kind, number, first, last))
+            work = partial(write, desk, kind, number, first, last)
+            name, media_type, content = await worker.do(("save", next(numbers)), work)
         except InputError as error:
             return PlainTextResponse(error.line(), 400)
         except Superseded:
             return PlainTextResponse("The server ends.", 503)
-        return Response(content, media_type=media_type, headers={"content-disposition": f'attachment; filename="{name}"'})
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return Response(content, media_type=media_type, headers=headers)
 
     @app.websocket("/link")
     async def link(socket: WebSocket) -> None:
@@ -138,17 +135,5 @@ def _parsed(text: str) -> dict[str, Any]:
     return request if all(isinstance(request.get(name, ""), plain) for name in ("id", "do", "channel")) else {}
 
 
-def missing_extra() -> InputError:
-    """Return what is said where the web server is not installed."""
-    return InputError("viewer", "needs FastAPI and uvicorn.", "Install them: pip install 'scenewise[viewer]'")
-
-
 def _own(name: str) -> str:
     return resources.files("scenewise.viewer").joinpath("page", name).read_text(encoding="utf-8")
-
-
-def npz(**arrays: np.ndarray) -> bytes:
-    """Return arrays as an npz file."""
-    with io.BytesIO() as buffer:
-        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-        return buffer.getvalue()

@@ -287,7 +287,8 @@ class Desk:
 
     def _explained_again(self, request: dict[str, Any], seed: int) -> Moment:
         number = whole(request, "number", 0)
-        slots, refinements = (None if request.get(n) is None else whole(request, n, 1) for n in ("slots", "refinements"))
+        slots = None if request.get("slots") is None else whole(request, "slots", 1)
+        refinements = None if request.get("refinements") is None else whole(request, "refinements", 1)
         key = (number, seed, slots, refinements)
         if key not in self._again:
             self._again[key] = again(self.looking, number, seed, slots, refinements)

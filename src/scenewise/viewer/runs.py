@@ -36,7 +36,7 @@ def run_now(folder: Path) -> tuple[dict[str, Any], bytes | None]:
     pictures = [path for stage in stages for path in (stage / "images").glob("*.png")]
     newest = max(pictures, key=lambda path: path.stat().st_mtime, default=None)
     facts = {"stages": rows, "picture_name": "" if newest is None else newest.stem}
-    return facts, None if newest is None else read_bytes(newest)
+    return facts, None if newest is None else read_bytes(newest, _LARGEST)
 
 
 def _number(path: Path) -> tuple[int, str]:

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
-from scenewise.viewer.app import make_app, missing_extra
+from scenewise.viewer.app import make_app
+from scenewise.viewer.extra import missing_extra
 from scenewise.viewer.guard import LOOPBACK
 from scenewise.viewer.worker import Worker
+
+try:
+    import uvicorn
+except ImportError as error:
+    raise missing_extra() from error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,13 +63,8 @@ def serve(desk: Desk, place: Place, ready: Callable[[str], None]) -> None:
         ready: Called with the page's address once the server listens.
 
     Raises:
-        InputError: The web server is not installed, or the address cannot be used.
+        InputError: The address cannot be used.
     """
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise missing_extra() from error
-
     listening = _listen(place)
     port = int(listening.getsockname()[1])
     with listening, Worker() as worker:

@@ -1,4 +1,4 @@
-"""One thread that owns the models: requests wait for it, and of those that replace one another the newest is worked on."""
+"""One thread that owns the models: requests wait for it, and where one replaces another the newest is worked on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Worker:
             self._ready.notify()
         for job in jobs:
             _answer(job, error=Superseded())
-        self._thread.join(timeout=1.0)
+        self._thread.join(timeout=0.3)  # a daemon: what it is at does not hold the process
 
     async def do(self, kind: Any, work: Work) -> Any:
         """Have something worked on and return what it gives.
