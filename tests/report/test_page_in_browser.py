@@ -1,12 +1,10 @@
 """The page in headless Chromium, opened from disk."""
 
-import os
-import shutil
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.browser import CHROMIUM, MARKS, OPTIONS, pixels, until
 
 from scenewise.report import write_report
 from scenewise.summary import UNKNOWN
@@ -14,19 +12,14 @@ from scenewise.summary import UNKNOWN
 from .scene import discs, empty_report, summary_of, take_in
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found; set CHROMIUM to its path"),
-]
+pytestmark = MARKS
 SCORES = [{"protocol": "provide", "metric": "F-ARI with a rather long name", "value": 0.97, "note": "mean over frames"}]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=options)
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield chromium
         chromium.close()
 
@@ -77,30 +70,6 @@ def visit(browser, files):
     assert said == []
     assert len(asked) == len(contexts)
     assert all(url.startswith("file://") for url in asked)
-
-
-def pixels(page, selector):
-    """Read a canvas, shape (H, W, 4), through a copy, so that the page's own canvas stays as it is."""
-    values = page.evaluate(
-        """(selector) => {
-          const shown = document.querySelector(selector), copy = document.createElement("canvas");
-          copy.width = shown.width;
-          copy.height = shown.height;
-          const context = copy.getContext("2d", { willReadFrequently: true });
-          context.drawImage(shown, 0, 0);
-          return [copy.height, copy.width, [...context.getImageData(0, 0, copy.width, copy.height).data]];
-        }""",
-        selector,
-    )
-    return np.array(values[2]).reshape(values[0], values[1], 4)
-
-
-def until(page, expression, arg=None):
-    """Wait up to 30 s, asking from outside: the page's own policy forbids the evaluation Playwright would wait by."""
-    end = time.monotonic() + 30
-    while not page.evaluate(expression, arg):
-        assert time.monotonic() < end, expression
-        page.wait_for_timeout(20)
 
 
 def shows(page, frame):
