@@ -1,15 +1,21 @@
 """`scenewise view` in headless Chromium, from the command to every control of the page, and to Ctrl-C."""
 
+import contextlib
+import functools
+import http.server
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.browser import CHROMIUM, MARKS, OPTIONS, pixels, until
+
+from scenewise.media import VideoWriter
 
 from .test_runs import write_run
 
@@ -332,6 +338,42 @@ def test_a_run_is_watched(browser, tmp_path):
         page.close()
     finally:
         end(process)
+
+
+def test_a_stream_is_looked_at_as_it_comes_and_its_end_is_told(browser, tmp_path):
+    with VideoWriter(tmp_path / "clip.mp4", (32, 48), 10) as writer:
+        for t in range(40):
+            writer.write(np.full((32, 48, 3), 4 * t, np.uint8))
+    with served(tmp_path) as source:
+        process, address = begin(f"{source}/clip.mp4")
+        try:
+            page = browser.new_page()
+            page.goto(address)
+            until(page, "() => document.querySelector('#panel-objects canvas').width > 300")
+            until(page, "() => /has ended/.test(document.querySelector('#trouble').textContent)")
+            assert page.is_hidden("#slider")
+            page.click("#tab-latents")
+            until(page, "() => document.querySelectorAll('.dimension').length === 10")
+            page.close()
+        finally:
+            end(process)
+
+
+@contextlib.contextmanager
+def served(folder):
+    """Serve a folder over HTTP."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *words):
+            pass
+
+    handler = functools.partial(Quiet, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
 
 
 def test_names_of_files_are_text(browser, tmp_path):

@@ -22,6 +22,7 @@ EXAMPLE = """examples:
   scenewise view mulmon-cle-mv                       (a model alone: a video of the kind it was made for)
   scenewise view runs/clip                           (a training run: curves and pictures as they come)
   scenewise view out/clip                            (a folder of results: the same video under the same model)
+  scenewise view camera:0                            (or an address, rtsp://HOST/PATH: the newest frame, as it comes)
   scenewise view clip.mp4 --host 0.0.0.0             (other machines may look: the address holds a token)
 
 The page is for this machine alone unless --host says otherwise. Ctrl-C ends."""
@@ -38,6 +39,8 @@ _EXAMPLES = {
     "dvip-moving-mnist": "moving-mnist#0",
 }
 """What each model that ships is shown with where nothing else is named."""
+
+_OF_VIEWS = ("mulmon-cle-mv",)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,8 +120,8 @@ def open_desk(args: argparse.Namespace) -> Desk:
     def open_other(name: str) -> Exploration:
         return under(sw.load(name, args.device))
 
-    takes_views = decomposer.model.viewpoint_size is not None
-    others = tuple(n for n in names if n != decomposer.name and not takes_views and n != "mulmon-cle-mv")
+    alone = decomposer.model.viewpoint_size is not None or exploration.length is None  # views, or a camera
+    others = () if alone else tuple(name for name in names if name not in (decomposer.name, *_OF_VIEWS))
     return Desk(exploration, title, open_other, others, None)
 
 

@@ -13,8 +13,9 @@ from scenewise.decompose.clip import ClipFrame
 from scenewise.decompose.sizes import draw
 from scenewise.decompose.verdict import Evidence
 from scenewise.errors import InputError
-from scenewise.explore.exploration import Exploration, VideoExploration
+from scenewise.explore.exploration import Exploration, SceneExploration, VideoExploration
 from scenewise.explore.figure import diverging
+from scenewise.explore.live import LiveExploration
 from scenewise.explore.outcomes import again, agreement, tally
 from scenewise.explore.prediction import predict
 from scenewise.explore.refinements import refinement_pictures
@@ -116,7 +117,8 @@ class Desk:
                 "kind": model.registered_name,
                 "frames": exploration.length,
                 "rate": rate,
-                "views": not video,
+                "views": isinstance(exploration, SceneExploration),
+                "live": isinstance(exploration, LiveExploration),
                 "width": width,
                 "height": height,
                 "aspect": crop[3] / max(1, crop[2]),

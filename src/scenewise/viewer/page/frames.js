@@ -6,6 +6,7 @@ import { HEAT, paint, paintIds, paintLabels, paintObjects, paintPicture, paintSl
 const layers = { outlines: true, numbers: true, trails: false };
 const panel = (name) => $(`panel-${name}`).querySelector("canvas");
 const tiles = [];
+let newest = -1; // of a camera: the next one is whatever comes
 const listeners = new Set(); // told of every new frame
 export const onFrame = (tell) => listeners.add(tell);
 
@@ -17,12 +18,14 @@ const heat = Uint8Array.from({ length: 256 * 3 }, (_, i) => {
 /** Go to a frame; while one is on its way, only the newest wish counts. */
 export async function go(at, quiet = false) {
   const last = report.frames ? report.frames - 1 : Infinity;
+  if (facts.live) at = Math.min(at, newest + 1);
   state.at = Math.min(Math.max(at, 0), last);
   $("slider").value = state.at;
   const head = await ask("frame", { number: state.at, spread: !state.playing, source: !state.playing });
   if (!head) return false;
   const d = pictures(head);
   d.photograph = head.data.source ? await createImageBitmap(new Blob([head.data.source.values], { type: "image/jpeg" })) : null;
+  newest = Math.max(newest, state.at);
   take(head, d);
   for (const tell of listeners) tell(head, d);
   if (!quiet) announce(`Frame ${head.index}`);
@@ -131,7 +134,8 @@ export async function play(on) {
   $("play").setAttribute("aria-label", state.playing ? "Pause" : "Play");
   if (!state.playing) return;
   if (report.frames && state.at >= report.frames - 1) state.at = -1;
-  const wait = 1000 / Math.min(facts.rate || 10, 30);
+  if (facts.live) state.at = Math.max(state.at, newest);
+  const wait = facts.live ? 0 : 1000 / Math.min(facts.rate || 10, 30);
   let due = performance.now();
   while (state.playing) {
     const sleep = due - performance.now();

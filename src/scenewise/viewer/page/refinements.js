@@ -3,10 +3,10 @@ import { $, css, make, number, report, rgb, state } from "./context.js";
 import { curves } from "./charts.js";
 import { ask, coloured, opaque, pictures, put } from "./link.js";
 
-let last = null, chosen = null;
+let last = null, chosen = 0;
 
 export async function open() {
-  const head = await ask("refinement", { number: state.at, ...(chosen === null ? {} : { step: chosen }) });
+  const head = await ask("refinement", { number: state.at, step: chosen });
   if (head) show(head);
 }
 

@@ -71,6 +71,7 @@ async function begin() {
   $("slider").max = head.frames ? head.frames - 1 : 1000;
   $("last-number").textContent = head.frames ? ` of ${head.frames - 1}` : "";
   $("player").hidden = head.frames === 1;
+  $("slider").hidden = head.live;
   frames.listen();
   keys();
   frames.onFrame(() => {
@@ -78,6 +79,7 @@ async function begin() {
     if (state.tab !== "frames" && state.tab !== "training" && state.tab !== "again" && state.tab !== "predict") rooms[state.tab].open();
   });
   enter("frames");
+  if (head.live) { await frames.go(0, true); return frames.play(true); }
   await frames.go(Math.min(Math.floor((head.frames || 1) / 2), 24), true); // slots have settled, and nothing far must be gone through
 }
 
