@@ -1,6 +1,7 @@
-/** What is looked at and how it is shown; the painting code that reports share reads these two. */
+/** What is looked at and how it is shown; the painting code that reports share reads these two. `at` is the frame on
+    show, `wish` the one that was asked for last. */
 export const report = { slots: 0, width: 1, height: 1, aspect: 1, roles: [], colours: [], ids: {}, judged: true, numbers: [], trails: {}, crop: [0, 0, 1, 1], frames: 0 };
-export const state = { at: 0, slot: null, view: "both", playing: false, decoded: null, scale: 0.02, tab: "frames" };
+export const state = { at: 0, wish: 0, slot: null, view: "both", playing: false, decoded: null, scale: 0.02, tab: "frames" };
 export const facts = {};
 
 export const $ = (id) => document.getElementById(id);

@@ -19,10 +19,14 @@ const heat = Uint8Array.from({ length: 256 * 3 }, (_, i) => {
 export async function go(at, quiet = false) {
   const last = report.frames ? report.frames - 1 : Infinity;
   if (facts.live) at = Math.min(at, newest + 1);
-  state.at = Math.min(Math.max(at, 0), last);
-  $("slider").value = state.at;
-  const head = await ask("frame", { number: state.at, spread: !state.playing, source: !state.playing });
-  if (!head) return false;
+  const wish = state.wish = Math.min(Math.max(at, 0), last);
+  $("slider").value = wish;
+  const head = await ask("frame", { number: wish, spread: !state.playing, source: !state.playing });
+  if (!head) { // it cannot be had, or something else is wanted by now
+    if (state.wish === wish) $("slider").value = state.wish = state.at;
+    return false;
+  }
+  state.at = wish;
   const d = pictures(head);
   d.photograph = head.data.source ? await createImageBitmap(new Blob([head.data.source.values], { type: "image/jpeg" })) : null;
   newest = Math.max(newest, state.at);
@@ -133,8 +137,8 @@ export async function play(on) {
   $("player").classList.toggle("playing", state.playing);
   $("play").setAttribute("aria-label", state.playing ? "Pause" : "Play");
   if (!state.playing) return;
-  if (report.frames && state.at >= report.frames - 1) state.at = -1;
-  if (facts.live) state.at = Math.max(state.at, newest);
+  if (report.frames && state.wish >= report.frames - 1) state.wish = -1;
+  if (facts.live) state.wish = Math.max(state.wish, newest);
   const wait = facts.live ? 0 : 1000 / Math.min(facts.rate || 10, 30);
   let due = performance.now();
   while (state.playing) {
@@ -142,15 +146,15 @@ export async function play(on) {
     if (sleep > 0) await new Promise((resolve) => setTimeout(resolve, sleep));
     due = Math.max(due + wait, performance.now());
     if (!state.playing) return;
-    const end = report.frames && state.at >= report.frames - 1;
-    if (end || !(await go(state.at + 1, true))) break;
+    const end = report.frames && state.wish >= report.frames - 1;
+    if (end || !(await go(state.wish + 1, true))) break;
   }
   if (state.playing) { play(false); go(state.at, true); } // once more, with all that playing leaves out
 }
 
 export function step(by) {
   play(false);
-  return go(state.at + by);
+  return go(state.wish + by);
 }
 
 export function listen() {

@@ -80,7 +80,7 @@ async function begin() {
   });
   enter("frames");
   if (head.live) { await frames.go(0, true); return frames.play(true); }
-  await frames.go(Math.min(Math.floor((head.frames || 1) / 2), 24), true); // slots have settled, and nothing far must be gone through
+  await frames.go(Math.min(Math.floor((head.frames || 1) / 2), 12), true); // slots have settled, and nothing far must be gone through
 }
 
 new ResizeObserver(() => { if (rooms[state.tab].draw) rooms[state.tab].draw(); }).observe(document.querySelector("main"));
