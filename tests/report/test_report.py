@@ -13,6 +13,7 @@ from PIL import Image
 from scenewise.errors import InputError
 from scenewise.frame_result import FrameResult
 from scenewise.report import ReportBuilder, builder, tiles, write_report
+from scenewise.report import page as page_module
 from scenewise.slot_statistics import Geometry, SlotStatistics
 from scenewise.summary import DOUBTFUL, UNKNOWN
 
@@ -264,6 +265,18 @@ def test_pictures_of_the_source_come_along_in_their_shape(tmp_path):
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(frames[1]["source"]))))
     assert shown.shape == (9, 32, 3)
     assert abs(shown.astype(int) - 40).max() <= 3
+
+
+def test_pictures_of_the_source_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "LARGEST_PHOTOGRAPHS", 20_000)
+    noise = np.random.default_rng(0).integers(0, 256, (90, 320, 3)).astype(np.uint8)
+    report = build(3)
+    report.sources = lambda positions: iter([noise] * len(positions))
+    frames = embedded(page_of(report, tmp_path / "report.html"), "frame-data")
+    photographs = [base64.b64decode(frame["source"]) for frame in frames]
+    assert sum(map(len, photographs)) < 25_000
+    width, height = Image.open(io.BytesIO(photographs[2])).size
+    assert width / height == pytest.approx(320 / 90, rel=0.05)
 
 
 def test_trails_and_numbers_are_of_objects_alone(tmp_path):

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from scenewise.summary import Summary
 
 
+LARGEST_PHOTOGRAPHS = 6_000_000
+"""Bytes that pictures of the source take on a page, about."""
+
 NEUTRAL = (150, 157, 168)
 """Colour of background, whichever slot it is."""
 
@@ -62,11 +65,19 @@ def render(report: ReportBuilder, summary: Summary) -> Iterator[str]:
 
 
 def _photographs(report: ReportBuilder) -> Iterator[bytes | None]:
-    """Yield what the source shows in each pictured frame, where that is more than the results have."""
+    """Yield what the source shows in each pictured frame, where that is more than the results have.
+
+    All are shrunk alike where, by the first of them, they would be more than `LARGEST_PHOTOGRAPHS` bytes.
+    """
     positions = [sheets.position for sheets in report.pictures]
-    images = itertools.repeat(None) if report.sources is None else report.sources(positions)
-    for image in itertools.islice(itertools.chain(images, itertools.repeat(None)), len(positions)):
-        yield None if image is None else photograph(image)
+    images = iter(() if report.sources is None else report.sources(positions))
+    first = next(images, None)
+    scale = 1.0
+    if first is not None:
+        scale = min(1.0, (LARGEST_PHOTOGRAPHS / (len(photograph(first)) * len(positions))) ** 0.5)
+    known = itertools.chain([first], images, itertools.repeat(None))
+    for image in itertools.islice(known, len(positions)):
+        yield None if image is None else photograph(image, scale)
 
 
 def _scores(summary: Summary) -> dict[str, Any]:

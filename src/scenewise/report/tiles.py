@@ -100,8 +100,13 @@ def pack(frame: FrameResult, position: int, factor: int, area: np.ndarray) -> Sh
     )
 
 
-def photograph(image: np.ndarray) -> bytes:
-    """Return a picture of the source, uint8, shape (h, w, 3), as JPEG."""
+def photograph(image: np.ndarray, scale: float = 1.0) -> bytes:
+    """Return a picture of the source, uint8, shape (h, w, 3), as JPEG, its sides scaled down."""
+    from PIL import Image
+
+    if scale < 1:
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
     return _encode(image[None], "JPEG", quality=80)
 
 
