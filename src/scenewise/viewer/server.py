@@ -68,7 +68,7 @@ def serve(desk: Desk, place: Place, ready: Callable[[str], None]) -> None:
     listening = _listen(place)
     port = int(listening.getsockname()[1])
     with listening, Worker() as worker:
-        app = make_app(desk, worker, place.names, port, place.token)
+        app = make_app(desk, worker, place.names, None, place.token)  # any port: a tunnel has one of its own
         config = uvicorn.Config(
             app,
             log_level="error",
