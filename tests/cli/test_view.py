@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra `viewer` is not installed")
 
-from scenewise.cli import _parser
+from scenewise.cli import command_parser
 from scenewise.cli.view import open_desk
 from scenewise.errors import InputError
 from scenewise.explore import SceneExploration, VideoExploration
@@ -16,7 +16,7 @@ from scenewise.explore import SceneExploration, VideoExploration
 
 def desk_of(*words):
     argv = ["view", *map(str, words)]
-    return open_desk(_parser(argv).parse_args(argv))
+    return open_desk(command_parser(argv).parse_args(argv))
 
 
 @pytest.fixture

@@ -62,6 +62,19 @@ def test_frames_of_a_file_are_sought(explore, tmp_path):
     np.testing.assert_array_equal(other.moment(3).image, images[3])
 
 
+def test_a_model_of_a_part_of_the_frame_sees_that_part(tmp_path):
+    from scenewise.checkpoint import Card
+    from scenewise.media import read_video
+
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3)).astype(np.uint8)
+    np.save(tmp_path / "clip.npy", images)
+    decomposer = untrained("iodine")
+    decomposer.card = Card(crop=(8, 16, 16, 16), source_size=(32, 48))
+    reader = read_video(tmp_path / "clip.npy", layout="THWC")
+    moment = VideoExploration.of(decomposer, reader).moment(1)
+    np.testing.assert_array_equal(moment.image, images[1, 8:24, 16:32])
+
+
 def test_slots_and_refinements_may_be_chosen(explore):
     moment = explore("provide", request=Request(slots=5, refinements=6)).moment(0)
     assert moment.slots == 5

@@ -43,7 +43,6 @@ def open_exploration(args: argparse.Namespace, decomposer: Decomposer, text: str
     Raises:
         InputError: It cannot be opened, holds several videos, or an option is wrong.
     """
-    from scenewise.decompose.clip import clip_at
     from scenewise.explore import SceneExploration, VideoExploration
     from scenewise.explore.live import is_live, open_live
     from scenewise.media import read_videos
@@ -65,16 +64,14 @@ def open_exploration(args: argparse.Namespace, decomposer: Decomposer, text: str
         source = open_source(name, args.split, args.settings)
         if index >= len(source):
             raise InputError(text, f"the source has videos 0 to {len(source) - 1}.", "Give a smaller number.")
-        clip = clip_at(source.sample(index), decomposer.frame_shape, None, name=f"{Path(name).stem}-{index}")
-    elif (video := source_video(text)) is not None:
-        clip = clip_at(video[0], decomposer.frame_shape, None, name=video[1])
-    else:
-        readers = read_videos(text, **reading, size=decomposer.size)  # type: ignore[arg-type]
-        if len(readers) != 1:
-            problem = f"holds {len(readers)} videos."
-            raise InputError(printable(text), problem, "Choose one with --key, or give one file.")
-        clip = clip_at(readers[0], decomposer.frame_shape, None)
-    return VideoExploration(decomposer, clip, request)
+        return VideoExploration.of(decomposer, source.sample(index), request, name=f"{Path(name).stem}-{index}")
+    if (video := source_video(text)) is not None:
+        return VideoExploration.of(decomposer, video[0], request, name=video[1])
+    readers = read_videos(text, **reading, size=decomposer.size)  # type: ignore[arg-type]
+    if len(readers) != 1:
+        problem = f"holds {len(readers)} videos."
+        raise InputError(printable(text), problem, "Choose one with --key, or give one file.")
+    return VideoExploration.of(decomposer, readers[0], request)
 
 
 def frame_numbers(text: str | None, exploration: Exploration) -> list[int]:

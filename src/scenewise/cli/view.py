@@ -138,13 +138,12 @@ def _of_run(args: argparse.Namespace, folder: Path) -> Exploration | None:
     recipe = RunFolder(folder).recipe().final
     try:
         from scenewise.data import SOURCES
-        from scenewise.decompose.clip import clip_at
         from scenewise.explore import VideoExploration
 
         source = SOURCES.get(recipe.data.source).make("validation", dict(recipe.data.settings))
         if decomposer.model.viewpoint_size is not None:
             return None
-        return VideoExploration(decomposer, clip_at(source.sample(0), decomposer.frame_shape, None, name=folder.name))
+        return VideoExploration.of(decomposer, source.sample(0), name=folder.name)
     except InputError as error:
         say(f"note: {error.line()}")
         return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from scenewise.decompose.clip import clip_at, in_trained_part
 from scenewise.decompose.request import Request
 from scenewise.errors import InputError
 from scenewise.explore.moment import Moment
@@ -82,6 +83,31 @@ class VideoExploration(Exploration):
         self._states: OrderedDict[int, State] = OrderedDict()  # by the number of the frame that comes next
         self._fresh: dict[int, int] = {}  # frames whose slots began anew, and where
         self._running: tuple[int, Iterator[ClipFrame]] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        decomposer: Decomposer,
+        video: Any,
+        request: Request | None = None,
+        *,
+        name: str | None = None,
+        **reading: Any,
+    ) -> VideoExploration:
+        """Open a video as `Decomposer.decompose` does, cut to the part that its model was trained on.
+
+        Args:
+            decomposer: The model.
+            video: A path, a reader, an array, a `Sample`, or frames one by one.
+            request: Slots, refinements and seed.
+            name: For titles, taken from the video where None.
+            **reading: Options of `read_video` where `video` is a path.
+
+        Raises:
+            InputError: The video cannot be read.
+        """
+        video, reading = in_trained_part(video, reading, decomposer.card)
+        return cls(decomposer, clip_at(video, decomposer.frame_shape, None, name=name, **reading), request)
 
     @property
     def window(self) -> int:

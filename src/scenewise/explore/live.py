@@ -131,16 +131,16 @@ class LiveExploration(Exploration):
 
     def _explain(self, index: int, image: np.ndarray, missed: int) -> Moment:
         model, request = self.decomposer.model, self.request
-        given = as_image(image, self.decomposer.frame_shape, resize=True)
-        tensor = torch.from_numpy(np.require(given, requirements=["W", "C"])).permute(2, 0, 1)[None]
+        own = as_image(image, self.decomposer.frame_shape, resize=True)
+        tensor = torch.from_numpy(np.require(own, requirements=["W", "C"])).permute(2, 0, 1)[None]
         before = self._state or self.decomposer.initial_state(1, request.slots, request.seed)
         with recording(model) as decodes:
             part, self._state = model.step(tensor.to(self.decomposer.device).float() / 255, before, request.refinements)
         context = decodes[-1].context if decodes else None
         state = model.drawing_state(before, self._state, context) if isinstance(model, Decodes) else before
         order = self._state["order"][0] if "order" in self._state else None
-        told = f"{missed} frames came meanwhile and were dropped, {self.dropped} in all." if missed else ""
-        return Moment(model, index, None, given, part, state, order, decodes, None, told)
+        note = f"{missed} frames came meanwhile and were dropped, {self.dropped} in all." if missed else ""
+        return Moment(model, index, None, own, part, state, order, decodes, None, note)
 
     def _wait(self) -> tuple[int, np.ndarray]:
         with self._came:

@@ -66,9 +66,9 @@ def predict(exploration: VideoExploration, number: int, steps: int, samples: int
     state = exploration.state_after(number)
     images, labels = [], []
     for sample in range(samples):
-        begun = _under_seed(state, sample)
+        start = _under_seed(state, sample)
         with _drawing_samples(model, samples > 1):
-            part, _ = model.predict(begun, steps)
+            part, _ = model.predict(start, steps)
         images.append(as_picture(part.reconstruction[0].movedim(1, -1).cpu().numpy()))
         labels.append(part.labels[0].cpu().numpy().astype(np.uint8))
     return Future(np.stack(images), np.stack(labels), _truth(exploration, number, steps))
@@ -78,11 +78,11 @@ def _under_seed(state: State, sample: int) -> State:
     """Return a state whose noise to come is another for each sample; the first goes on as it would have."""
     if not sample or "seed" not in state:
         return state
-    changed = {**state, "seed": state["seed"] + sample}
+    other = {**state, "seed": state["seed"] + sample}
     if "first_noise" in state:  # what all frames of a video share
         noise = state["first_noise"]
-        changed["first_noise"] = seeded_noise(tuple(noise.shape), int(changed["seed"]), 0, 0, device=noise.device)
-    return changed
+        other["first_noise"] = seeded_noise(tuple(noise.shape), int(other["seed"]), 0, 0, device=noise.device)
+    return other
 
 
 def _truth(exploration: VideoExploration, number: int, steps: int) -> np.ndarray:

@@ -71,8 +71,8 @@ class RecordedDecode:
             inputs; what it has after the last refinement nobody saw.
         """
         by_mask = self.inputs.mask_gradient == "mask"
-        found = image_gradients(self.mixture, self.context.weights, by_mask)
-        images = {"means": found.appearance, "masks": found.masks if by_mask else found.logits}
+        gradients = image_gradients(self.mixture, self.context.weights, by_mask)
+        images = {"means": gradients.appearance, "masks": gradients.masks if by_mask else gradients.logits}
         names = {"means": "mean_gradient", "masks": "mask_gradient"}
         return {
             name: pooled(normalise(image, 3), self.pooling) if self.pooling > 1 else normalise(image, 3)

@@ -95,11 +95,10 @@ def traverse(
 
     Examples:
         >>> import scenewise as sw
-        >>> from scenewise.decompose import open_clip
         >>> from scenewise.explore import VideoExploration
         >>> model = sw.load("iodine-balls-colour", device="cpu")
         >>> frames = np.zeros((1, *model.size, 3), np.uint8)
-        >>> moment = VideoExploration(model, open_clip(frames, model.frame_shape)).moment(0)
+        >>> moment = VideoExploration.of(model, frames).moment(0)
         >>> traverse(moment, slot=1, dimensions=2, steps=3).values.round(1).tolist()
         [[-1.5, 0.0, 1.5], [-1.5, 0.0, 1.5]]
     """

@@ -96,12 +96,12 @@ class Guard:
         return name in self.hosts and (self.port is None or (port or 80) == self.port)
 
     def _knows_token(self, headers: dict[str, str], query: str) -> bool:
-        given = parse_qs(query).get("token", [])
+        tokens = parse_qs(query).get("token", [])
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
             cookie = None
-        candidates = [*given, *([cookie.value] if cookie is not None else [])]
+        candidates = [*tokens, *([cookie.value] if cookie is not None else [])]
         return any(hmac.compare_digest(one.encode(), (self.token or "").encode()) for one in candidates)
 
     def _with_headers(self, send: Any, scope: dict[str, Any]) -> Any:

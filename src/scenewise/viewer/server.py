@@ -80,8 +80,8 @@ def serve(desk: Desk, place: Place, ready: Callable[[str], None]) -> None:
         )
         server: Any = uvicorn.Server(config)
         host = f"[{place.host}]" if ":" in place.host else place.host
-        shown = socket.gethostname() if place.host in ("0.0.0.0", "::") else host
-        ready(f"http://{shown}:{port}/" + ("" if place.token is None else f"?token={place.token}"))
+        name = socket.gethostname() if place.host in ("0.0.0.0", "::") else host
+        ready(f"http://{name}:{port}/" + ("" if place.token is None else f"?token={place.token}"))
         server.run(sockets=[listening])
 
 
@@ -103,7 +103,7 @@ def _addresses() -> list[str]:
     """Return this machine's name and addresses, as far as it knows them."""
     name = socket.gethostname()
     try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
     except OSError:
-        found = set()
-    return [name.lower(), *sorted(found)]
+        addresses = set()
+    return [name.lower(), *sorted(addresses)]
