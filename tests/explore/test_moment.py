@@ -31,7 +31,7 @@ def test_latents_that_were_drawn_give_what_was_drawn(explore, name, number):
 
 
 def test_a_first_frame_of_several_looks_is_drawn_with_the_last(explore):
-    moment = explore("provide", first_looks=3).moment(0)
+    moment = explore("provide", budget={"first_looks": 3}).moment(0)
     assert {decode.look for decode in moment.decodes} == {0, 1, 2}
     assert float(moment.state["hidden"].abs().max()) > 0
     assert_shows(moment.draw(moment.decodes[-1].latent), moment)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -98,12 +98,17 @@ def _truth(exploration: VideoExploration, number: int, steps: int) -> np.ndarray
 
 @contextmanager
 def _drawing_samples(model: SceneModel, wanted: bool) -> Iterator[None]:
-    """Let a model draw predicted latents from their prior in place of taking its mean."""
+    """Let a model draw predicted latents from their prior in place of taking its mean, where it has the choice."""
     config = model.config
-    if not wanted or "predict_z" not in {field.name for field in fields(config)}:
+    changes: dict[str, Any] = {}
+    if hasattr(config, "prediction"):  # PROVIDE's
+        changes = {"prediction": replace(config.prediction, latent="prior_sample")}
+    elif hasattr(config, "predict_z"):  # DVIP's
+        changes = {"predict_z": "prior_sample"}
+    if not wanted or not changes:
         yield
         return
-    model.config = replace(config, predict_z="prior_sample")
+    model.config = replace(config, **changes)
     try:
         yield
     finally:
