@@ -94,3 +94,24 @@ def test_what_is_no_video_is_refused(given, message):
 def test_reading_options_need_a_path(video):
     with pytest.raises(InputError, match="read_video"):
         open_clip(video, SHAPE, every=2)
+
+
+def test_pictures_of_the_source_are_larger_than_what_a_model_takes(tmp_path):
+    from scenewise.media import VideoWriter, read_video
+
+    with VideoWriter(tmp_path / "clip.mp4", (90, 160), 10) as writer:
+        for t in range(60):
+            writer.write(np.full((90, 160, 3), 4 * t, np.uint8))
+    clip = open_clip(read_video(tmp_path / "clip.mp4", size=(16, 16)), (3, 16, 16))
+    for numbers in ([0, 2, 5], [1, 58]):  # read through, and sought
+        shown = list(clip.pictures(numbers, longest=80))
+        assert [image.shape for image in shown] == [(45, 80, 3)] * len(numbers)
+        assert [float(image.mean()) for image in shown] == pytest.approx([4 * n for n in numbers], abs=3)
+    assert len(list(clip.pictures([3, 500]))) == 1  # the file ends before
+
+
+def test_no_pictures_where_results_show_as_much():
+    clip = open_clip(np.zeros((2, 16, 16, 3), np.uint8), (3, 16, 16))
+    assert list(clip.pictures([0, 1])) == []
+    large = open_clip(np.zeros((2, 40, 64, 3), np.uint8), (3, 16, 16))
+    assert [image.shape for image in large.pictures([1])] == [(40, 64, 3)]

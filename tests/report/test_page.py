@@ -13,6 +13,8 @@ from PIL import Image
 from scenewise.errors import InputError
 from scenewise.frame_result import FrameResult
 from scenewise.report import ReportBuilder, builder, tiles, write_report
+from scenewise.report import page as page_module
+from scenewise.slot_statistics import Geometry, SlotStatistics
 from scenewise.summary import DOUBTFUL, UNKNOWN
 
 from .scene import discs, empty_report, summary_of, take_in
@@ -167,7 +169,7 @@ def test_edge_shapes(tmp_path, frames, slots, size):
 
 def test_pictures_survive_within_a_few_levels(tmp_path):
     frame = next(discs(1))
-    kept = tiles.pack(frame, 0, 1)
+    kept = tiles.pack(frame, 0, 1, np.zeros(5))
     scene = np.asarray(Image.open(io.BytesIO(kept.scene))).reshape(2, 64, 64, 3).astype(int)
     grey = np.asarray(Image.open(io.BytesIO(kept.grey))).reshape(8, 64, 64).astype(int)
     appearance = np.asarray(Image.open(io.BytesIO(kept.appearance))).reshape(5, 64, 64, 3).astype(int)
@@ -185,7 +187,7 @@ def test_large_pictures_are_shrunk_by_a_whole_factor():
     factor = tiles.shrink_factor((50, 500))
     assert factor == 2
     assert tiles.shrink_factor((256, 256)) == 1
-    assert Image.open(io.BytesIO(tiles.pack(frame, 0, factor).scene)).size == (250, 2 * 25)
+    assert Image.open(io.BytesIO(tiles.pack(frame, 0, factor, np.zeros(2)).scene)).size == (250, 2 * 25)
     np.testing.assert_allclose(tiles.mean_blocks(np.arange(6.0).reshape(1, 6, 1), 4)[0, :, 0], [1.5, 4.5])
     assert tiles.pick(np.arange(6)[None], 4).tolist() == [[2, 5]]
 
@@ -214,12 +216,93 @@ def test_a_warning_withdraws_every_claim_of_objects(tmp_path):
     assert ">object<" not in page
 
 
-def test_every_score_names_its_protocol(tmp_path):
-    page = page_of(build(1), tmp_path / "report.html", scores=SCORES)
-    row = re.search(r"<tr><th scope=\"row\">F-ARI.*?</tr>", page)[0]
-    assert "0.9123" in row
-    assert "savi" in row
-    assert "whole video" in row
+def test_scores_of_a_metric_stand_side_by_side_under_their_protocols(tmp_path):
+    other = {"protocol": "provide", "metric": "F-ARI", "value": 0.5, "note": ""}
+    lone = {"protocol": "provide", "metric": "ARI", "value": None, "note": ""}
+    page = page_of(build(1), tmp_path / "report.html", scores=[*SCORES, other, lone])
+    table = re.search(r'<table class="scores">.*?</table>', page)[0]
+    assert re.findall(r"<th scope=\"col\">(.*?)</th>", table) == ["Score", "savi", "provide"]
+    assert re.findall(r"<td[^>]*>(.*?)</td>", table) == ["0.9123", "0.5", "", "–"]
+    assert "<li>F-ARI, savi: whole video</li>" in page
+    assert '<ul class="notes">' not in page_of(build(1), tmp_path / "report.html", scores=[other])
+
+
+def test_it_opens_on_a_frame_that_stands_for_the_video(tmp_path):
+    """Not on the first, in which only the ground is there and the error is largest."""
+    frames = list(discs(9))
+    empty = np.zeros_like(frames[0].labels)
+    worse = {"labels": empty, "mse": 0.5}
+    report = empty_report()
+    for n, frame in enumerate(frames):
+        take_in(report, dataclasses.replace(frame, **worse) if n in (0, 4) else frame)
+    data = embedded(page_of(report, tmp_path / "report.html"), "report-data")
+    assert data["open"] in (3, 5)
+    assert embedded(page_of(build(1), tmp_path / "report.html"), "report-data")["open"] == 0
+
+
+def test_background_is_of_no_colour(tmp_path):
+    colours = embedded(page_of(build(4), tmp_path / "report.html"), "report-data")["colours"]
+    assert max(colours[0]) - min(colours[0]) < 20
+    assert all(max(colour) - min(colour) > 60 for colour in colours[1:4])
+
+
+def test_pictures_of_the_source_come_along_in_their_shape(tmp_path):
+    asked = []
+
+    def sources(positions):
+        asked.append(list(positions))
+        yield from (np.full((9, 32, 3), 40 * n, np.uint8) for n in range(2))  # and then the source breaks off
+
+    statistics = SlotStatistics(5, Geometry((64, 64), (0, 0, 90, 320)))
+    report = ReportBuilder(title="wide.mp4", statistics=statistics, settings={}, sources=sources)
+    for frame in discs(3):
+        take_in(report, frame)
+    page = page_of(report, tmp_path / "report.html")
+    assert asked == [[0, 1, 2]]
+    assert embedded(page, "report-data")["aspect"] == pytest.approx(320 / 90)
+    frames = embedded(page, "frame-data")
+    assert ["source" in frame for frame in frames] == [True, True, False]
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(frames[1]["source"]))))
+    assert shown.shape == (9, 32, 3)
+    assert abs(shown.astype(int) - 40).max() <= 3
+
+
+def test_pictures_of_the_source_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "LARGEST_PHOTOGRAPHS", 20_000)
+    noise = np.random.default_rng(0).integers(0, 256, (90, 320, 3)).astype(np.uint8)
+    report = build(3)
+    report.sources = lambda positions: iter([noise] * len(positions))
+    frames = embedded(page_of(report, tmp_path / "report.html"), "frame-data")
+    photographs = [base64.b64decode(frame["source"]) for frame in frames]
+    assert sum(map(len, photographs)) < 25_000
+    width, height = Image.open(io.BytesIO(photographs[2])).size
+    assert width / height == pytest.approx(320 / 90, rel=0.05)
+
+
+def test_trails_and_numbers_are_of_objects_alone(tmp_path):
+    page = page_of(build(6), tmp_path / "report.html")
+    data = embedded(page, "report-data")
+    assert sorted(data["trails"]) == ["1", "2", "3"]
+    assert data["numbers"] == [0, 2, 3, 4, 0]
+    assert [point[0] for point in data["trails"]["2"]] == list(range(6))
+    warned = embedded(page_of(build(6), tmp_path / "report.html", **UNKNOWN_FOOTAGE), "report-data")
+    assert (warned["trails"], warned["numbers"]) == ({}, [0] * 5)
+
+
+def test_files_beside_the_page_can_be_downloaded(tmp_path):
+    report = build(1)
+    report.downloads = ("tracks.csv", 'odd "name".json')
+    page = page_of(report, tmp_path / "report.html")
+    assert re.findall(r'download href="([^"]*)"', page) == ["tracks.csv", "odd%20%22name%22.json"]
+    assert "download href" not in page_of(build(1), tmp_path / "report.html")
+
+
+def test_settings_are_grouped(tmp_path):
+    settings = {"slots": 5, "model": {"name": "m", "decoder": {"kind": "coarse"}}, "input": {"file": "clip.mp4"}}
+    page = page_of(build(1, settings=settings), tmp_path / "report.html")
+    block = page[page.index("<h2>Settings</h2>") :]
+    assert re.findall(r'<h3 class="group">(.*?)</h3>', block) == ["model", "input"]
+    assert block.index("<code>slots</code>") < block.index(">model</h3>") < block.index("<code>decoder.kind</code>")
 
 
 def test_roles_are_those_of_the_summary(tmp_path):

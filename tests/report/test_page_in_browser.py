@@ -1,12 +1,10 @@
 """The page in headless Chromium, opened from disk."""
 
-import os
-import shutil
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.browser import CHROMIUM, MARKS, OPTIONS, pixels, until
 
 from scenewise.report import write_report
 from scenewise.summary import UNKNOWN
@@ -14,19 +12,14 @@ from scenewise.summary import UNKNOWN
 from .scene import discs, empty_report, summary_of, take_in
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found; set CHROMIUM to its path"),
-]
+pytestmark = MARKS
 SCORES = [{"protocol": "provide", "metric": "F-ARI with a rather long name", "value": 0.97, "note": "mean over frames"}]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=options)
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         yield chromium
         chromium.close()
 
@@ -79,36 +72,14 @@ def visit(browser, files):
     assert all(url.startswith("file://") for url in asked)
 
 
-def pixels(page, selector):
-    """Read a canvas, shape (H, W, 4), through a copy, so that the page's own canvas stays as it is."""
-    values = page.evaluate(
-        """(selector) => {
-          const shown = document.querySelector(selector), copy = document.createElement("canvas");
-          copy.width = shown.width;
-          copy.height = shown.height;
-          const context = copy.getContext("2d", { willReadFrequently: true });
-          context.drawImage(shown, 0, 0);
-          return [copy.height, copy.width, [...context.getImageData(0, 0, copy.width, copy.height).data]];
-        }""",
-        selector,
-    )
-    return np.array(values[2]).reshape(values[0], values[1], 4)
-
-
-def until(page, expression, arg=None):
-    """Wait up to 30 s, asking from outside: the page's own policy forbids the evaluation Playwright would wait by."""
-    end = time.monotonic() + 30
-    while not page.evaluate(expression, arg):
-        assert time.monotonic() < end, expression
-        page.wait_for_timeout(20)
-
-
 def shows(page, frame):
     until(page, "n => document.querySelector('#slider + output .frame-number').textContent === n", str(frame))
 
 
 def test_keys_move_through_the_frames(visit):
     page = visit("video")
+    page.keyboard.press("Home")
+    shows(page, 0)
     for key, frame in [("ArrowRight", 1), ("Shift+ArrowRight", 11), ("ArrowLeft", 10), ("End", 19), ("Home", 0)]:
         page.keyboard.press(key)
         shows(page, frame)
@@ -186,9 +157,49 @@ def test_a_slot_shows_its_mask_or_its_appearance(visit):
 
 def test_the_input_is_shown_as_it_is(visit):
     page = visit("video")
+    page.keyboard.press("Home")
+    shows(page, 0)
     frame = next(discs(1, 5, (64, 64), predicted=0))
     shown = pixels(page, "#panel-input canvas")[..., :3]
     assert abs(shown - frame.image.astype(int)).max() <= 1
+
+
+def test_outlines_numbers_and_trails_are_drawn_over_the_frame(visit):
+    page = visit("video")
+    whole = pixels(page, "#panel-objects canvas")[..., :3]
+    for layer in ("trails", "numbers", "outlines"):
+        page.click(f"[data-layer={layer}]")
+        fewer = pixels(page, "#panel-objects canvas")[..., :3]
+        assert (whole != fewer).any(-1).sum() > 50
+        whole = fewer
+
+
+def test_an_outline_lies_on_the_edge_of_its_slot(visit):
+    page = visit("video")
+    page.keyboard.press("Home")
+    shows(page, 0)
+    for layer in ("trails", "numbers"):
+        page.click(f"[data-layer={layer}]")
+    page.keyboard.press("2")
+    shown = pixels(page, "#panel-objects canvas")[..., :3]
+    page.click("[data-layer=outlines]")
+    labels = next(discs(1, 5, (64, 64), predicted=0)).labels == 1
+    rows, columns = np.nonzero((shown != pixels(page, "#panel-objects canvas")[..., :3]).any(-1))
+    size = shown.shape[0] / 64
+    inside = labels[(rows / size).astype(int).clip(0, 63), (columns / size).astype(int).clip(0, 63)]
+    assert 0.25 < inside.mean() < 0.75  # half of a line's width on either side
+    edge = np.argwhere(labels)
+    assert abs(rows.min() / size - edge[:, 0].min()) < 1.5
+    assert abs(columns.max() / size - (edge[:, 1].max() + 1)) < 1.5
+
+
+@pytest.mark.parametrize(("width", "height"), [(900, 700), (390, 844)])
+def test_the_player_covers_nothing_of_the_first_pictures(visit, width, height):
+    page = visit("video", width=width, height=height)
+    player = page.locator("#player").bounding_box()
+    for selector in (".page-head", "#panel-objects", "#slots", "#panel-uncertainty"):
+        box = page.locator(selector).bounding_box()
+        assert box["y"] + box["height"] <= player["y"] or player["y"] + player["height"] <= box["y"]
 
 
 def test_help_opens_and_closes_by_key(visit):

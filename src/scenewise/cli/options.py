@@ -66,16 +66,17 @@ def add_compile(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_reading(parser: argparse.ArgumentParser, size: str = f"{_SIZE}; default: the model's") -> None:
+def add_reading(parser: argparse.ArgumentParser, size: str | None = f"{_SIZE}; default: the model's") -> None:
     """Add what part of a video is read, and how.
 
     Args:
         parser: Of the verb.
-        size: What --size means.
+        size: What --size means; no such option where None.
     """
     reading = parser.add_argument_group("which part of the video")
     reading.add_argument("--crop", metavar="T,L,H,W", help="top, left, height, width in pixels of the source")
-    reading.add_argument("--size", metavar="S|H,W", help=size)
+    if size is not None:
+        reading.add_argument("--size", metavar="S|H,W", help=size)
     reading.add_argument("--every", type=int, default=1, metavar="N", help="take each N-th frame")
     reading.add_argument("--start", type=int, default=0, metavar="N", help="first frame, from 0")
     reading.add_argument("--stop", type=int, metavar="N", help="one past the last frame")

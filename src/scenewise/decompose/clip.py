@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Sized
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +22,14 @@ from scenewise.media.reading import read_video
 from scenewise.media.selection import Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from scenewise.checkpoint import Card
+
+_CLOSE = 24
+"""Frames between two that are wanted up to which those between are read rather than sought past."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,53 @@ class Clip:
     def __iter__(self) -> Iterator[ClipFrame]:
         """Yield the frames in order."""
         return iter(self.frames)
+
+    def since(self, first: int) -> Iterator[ClipFrame]:
+        """Yield the frames from number `first` on, counted from 0 among those it yields; files are sought, not read.
+
+        Examples:
+            >>> images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1) * np.ones((1, 8, 8, 3), np.uint8)
+            >>> [frame.index for frame in open_clip(images, frame_shape=(3, 8, 8)).since(2)]
+            [2, 3]
+        """
+        if isinstance(self.frames, _ReaderFrames):
+            reader = self.frames.reader
+            rest = (1 << 40) if reader.length_hint is None else max(0, reader.length_hint - first)
+            return iter(replace(self.frames, reader=reader.part(first, rest)))
+        if isinstance(self.frames, _ArrayFrames):
+            return self.frames.since(first)
+        return itertools.islice(iter(self.frames), first, None)
+
+    def pictures(self, numbers: Sequence[int], longest: int = 480) -> Iterator[np.ndarray]:
+        """Yield what the source shows in some frames, for people to look at; none where results show as much.
+
+        Args:
+            numbers: Of frames, ascending, counted from 0 among those it yields.
+            longest: Pixels of the longer side at most.
+
+        Yields:
+            uint8, shape (h, w, 3), in the source's aspect ratio; fewer than wanted where the source ends or breaks off.
+        """
+        height, width = self.crop[2:]
+        scale = min(1.0, longest / max(height, width))
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        if not numbers or max(size) <= max(self.size):
+            return
+        if isinstance(self.frames, _ArrayFrames):
+            for number in numbers:
+                yield fit(_as_rgb(self.frames.images[number], self.name), Selection(size=size))
+        elif isinstance(self.frames, _ReaderFrames):
+            reader = self.frames.reader
+            far = numbers[-1] - numbers[0] > _CLOSE * len(numbers)
+            runs = [[number] for number in numbers] if far else [list(numbers)]
+            with warnings.catch_warnings(), suppress(InputError):
+                warnings.simplefilter("ignore")  # what is wrong with the file was told when it was read
+                for run in runs:
+                    frames = iter(reader.part(run[0], run[-1] - run[0] + 1, size))
+                    wanted = set(run)
+                    for number, frame in zip(range(run[0], run[-1] + 1), frames, strict=False):
+                        if number in wanted:
+                            yield to_rgb(frame.image)
 
 
 def open_clip(
@@ -271,9 +326,12 @@ class _ArrayFrames:
     name: str
 
     def __iter__(self) -> Iterator[ClipFrame]:
-        for index, image in enumerate(self.images):
+        return self.since(0)
+
+    def since(self, first: int) -> Iterator[ClipFrame]:
+        for index in range(first, len(self.images)):
             ids = None if self.ids is None else self.ids[index]
-            yield self.fitting.frame(index, None, image, f"{self.name}, frame {index}", ids)
+            yield self.fitting.frame(index, None, self.images[index], f"{self.name}, frame {index}", ids)
 
 
 def _as_images(video: np.ndarray | Tensor) -> np.ndarray:

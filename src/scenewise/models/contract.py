@@ -21,7 +21,7 @@ from scenewise.variational.linking import link
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
-    from scenewise.variational.engine import Engine
+    from scenewise.variational.engine import Engine, FrameContext
     from scenewise.variational.explanation import ImageExplanation
     from scenewise.variational.gaussian import Gaussian
 
@@ -310,7 +310,13 @@ class Predictor(ABC):
 
 
 class Decodes(ABC):
-    """A model that can draw slots from latents."""
+    """A model that can draw slots from latents.
+
+    Class attributes:
+        slot_state: Names of what its state holds for each slot, along axis 1, that drawing looks at.
+    """
+
+    slot_state: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def decode(self, latents: Tensor, state: State | None = None) -> tuple[Tensor, Tensor]:
@@ -320,6 +326,16 @@ class Decodes(ABC):
             latents: In the order in which the model numbers slots, which is not that of slots that `step` has linked.
             state: The state before the frame; models without a memory need none.
         """
+
+    def drawing_state(self, before: State, after: State, context: FrameContext | None) -> State:
+        """Return the state with which `decode` draws what a frame's own decodes drew.
+
+        Args:
+            before: The state before the frame.
+            after: The state after it.
+            context: What the last decodes of the frame shared, of models of iterative inference.
+        """
+        return before
 
 
 class Renders(ABC):

@@ -369,6 +369,10 @@ class Dvip(SceneModel, Predictor, Decodes):
             return self._compare(latents, torch.zeros_like(latents))
         return self._compare(latents, state["total"] / (int(state["frame"]) + 1))
 
+    def drawing_state(self, before: State, after: State, context: Any = None) -> State:
+        """Return the state after the frame, whose means count it too; see `Decodes.drawing_state`."""
+        return after
+
     def _compare(self, latents: Tensor, usual: Tensor) -> tuple[Tensor, Tensor]:
         """Return masks (N, K, 1, H, W) and appearance (N, K, C, H, W) of latents (N, K, d)."""
         diagonal = torch.eye(latents.shape[1], dtype=torch.bool, device=latents.device)[..., None]

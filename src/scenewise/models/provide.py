@@ -85,6 +85,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     runtime_settings: ClassVar[tuple[str, ...]] = ("recompute", "bf16_convolutions")
     keeps_slots: ClassVar[bool] = True
+    slot_state: ClassVar[tuple[str, ...]] = ("hidden", "cell")
     config: ProvideConfig
     engine: Engine
 
@@ -385,6 +386,10 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         hidden = latents.new_zeros(*latents.shape[:2], self.config.hidden) if state is None else state["hidden"]
         appearance, logits = self._enlarge(*self.decoder(latents, hidden))
         return logits.softmax(1), appearance
+
+    def drawing_state(self, before: State, after: State, context: FrameContext | None) -> State:
+        """Return the state with the h of the last look at the frame; see `Decodes.drawing_state`."""
+        return before if context is None else {**before, "hidden": context.time[0], "cell": context.time[1]}
 
 
 def _ramp(step: int, span: tuple[int, int]) -> float:

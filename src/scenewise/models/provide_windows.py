@@ -247,6 +247,7 @@ class ProvideWindows(Provide):
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     slot_symmetric: ClassVar[bool] = False
     takes_background: ClassVar[bool] = True
+    slot_state: ClassVar[tuple[str, ...]] = ("hidden", "cell", "window", "on")
     config: WindowsConfig
 
     def __init__(self, config: WindowsConfig | None = None) -> None:
@@ -472,6 +473,12 @@ class ProvideWindows(Provide):
         scene = WindowScene(state["background"], state["window"], state["on"])
         appearance, logits = self.decoder(latents, state["hidden"], scene)
         return logits.softmax(1), appearance
+
+    def drawing_state(self, before: State, after: State, context: FrameContext | None) -> State:
+        """Return the state with the windows that slots had in the frame; see `Decodes.drawing_state`."""
+        state = super().drawing_state(before, after, context) | {"background": after["wall"]}
+        scene = getattr(context, "scene", None)
+        return state if scene is None else state | {"window": scene.windows, "on": scene.on}
 
 
 def _tracks(state: State) -> Tensor:

@@ -8,9 +8,10 @@ import numpy as np
 
 from scenewise.report.tiles import IGNORED, Sheets, finite, ids_as_bytes, pack, shrink_factor
 from scenewise.report.timeline import Timeline
+from scenewise.slot_statistics import SMALLEST_AREA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from scenewise.frame_result import FrameResult
     from scenewise.slot_statistics import SlotStatistics
@@ -30,6 +31,9 @@ class ReportBuilder:
         statistics: What the slots do, gathered by whoever adds the frames; its slots and size are those of the page.
         settings: The effective settings, nested mappings of plain values.
         max_frames: Most frames whose pictures are held, at least 2.
+        sources: Yields for numbers of frames, counted from 0, larger pictures of what the source shows there, uint8,
+            shape (h, w, 3), in their order, None for one that cannot be had; None where results have all there is.
+        downloads: Names of files that stand beside the page.
 
     Attributes:
         pictures: The frames that are pictured.
@@ -39,10 +43,18 @@ class ReportBuilder:
     """
 
     def __init__(
-        self, *, title: str, statistics: SlotStatistics, settings: Mapping[str, Any], max_frames: int = 240
+        self,
+        *,
+        title: str,
+        statistics: SlotStatistics,
+        settings: Mapping[str, Any],
+        max_frames: int = 240,
+        sources: Callable[[Sequence[int]], Iterator[np.ndarray | None]] | None = None,
+        downloads: Sequence[str] = (),
     ) -> None:
         self.title, self.statistics, self.settings = title, statistics, settings
         self.max_frames = max(2, max_frames)
+        self.sources, self.downloads = sources, tuple(downloads)
         self.stride = 1
         self.pictures: list[Sheets] = []
         self.timeline = Timeline(2 * self.slots + 2, points=min(2000, max(500, 32_000 // self.slots)))
@@ -81,7 +93,7 @@ class ReportBuilder:
         now = (int(frame.index), finite(frame.time_s))
         self.span = (self.span[0] if position else now, now)
         if position % self.stride == 0:
-            self.pictures.append(pack(frame, position, self._factor))
+            self.pictures.append(pack(frame, position, self._factor, area))
             self._thin()
 
     def state(self) -> dict[str, Any]:
@@ -103,6 +115,22 @@ class ReportBuilder:
         self.span = ((first, start), (last, end))
         self.pictures = [Sheets(**{**row, **{name: bytes(row[name]) for name in sheets}}) for row in state["pictures"]]
         self.timeline.restore(state["timeline"])
+
+    def opening(self, roles: Sequence[str]) -> int:
+        """Return which of the pictures stands for the video: as many objects as ever, an error in the middle.
+
+        Args:
+            roles: What slots are taken for.
+        """
+        objects = [k for k, role in enumerate(roles) if role not in ("background", "unused")]
+        known = [n for n, sheets in enumerate(self.pictures) if not sheets.predicted and sheets.mse is not None]
+        if not known:
+            return 0
+        counts = [sum(self.pictures[n].area[k] >= SMALLEST_AREA for k in objects) for n in known]
+        full = [n for n, count in zip(known, counts, strict=True) if count == max(counts)]
+        middle = float(np.median([self.pictures[n].mse for n in known]))  # type: ignore[misc]  # none is None
+        centre = (len(self.pictures) - 1) / 2
+        return min(full, key=lambda n: (round(abs((self.pictures[n].mse or 0) / (middle or 1) - 1)), abs(n - centre)))
 
     def matches(self) -> dict[int, int]:
         """Return true id -> slot, one to one, so that most pixels agree over all frames."""

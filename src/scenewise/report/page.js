@@ -3,13 +3,16 @@
 const panel = (name) => $(`panel-${name}`).querySelector("canvas");
 const tiles = []; // per slot: button, canvas, share
 
+const layers = { outlines: true, numbers: true, trails: true };
+
 function show(d) {
   state.decoded = d;
+  paintObjects(panel("objects"), d, layers);
   paintPicture(panel("input"), d, d.input);
-  paintOver(panel("slots"), d, (i) => bySlot[d.labels[i]] || NOTHING);
+  paintLabels(panel("slots"), d);
   paintPicture(panel("reconstruction"), d, d.reconstruction);
   paintSpread(panel("uncertainty"), d);
-  if (hasIds) paintOver(panel("ids"), d, (i) => byId[d.ids[i]] || NOTHING);
+  if (hasIds) paintIds(panel("ids"), d);
   tiles.forEach((tile, k) => paintSlot(tile.canvas, d, k));
   describe(d);
 }
@@ -98,7 +101,7 @@ function step(by) {
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const rgb = (colour, alpha = 1) => `rgb(${colour.join(" ")} / ${alpha})`;
 const gutter = () => (innerWidth < 620 ? 62 : 116);
-const rowHeight = K <= 8 ? 26 : K <= 16 ? 18 : 12;
+const rowHeight = K <= 8 ? 34 : K <= 16 ? 18 : 12;
 
 /** Size a canvas for the screen's pixels; return its context and its extent in CSS pixels. */
 function prepare(canvas, height) {
@@ -136,17 +139,20 @@ function drawStrip() {
 
 function drawRow(plot, k) {
   const { context } = plot, top = k * rowHeight, tall = rowHeight - (rowHeight > 14 ? 4 : 2);
-  const strong = report.roles[k] === "background" ? 0.45 : 1; // the ground stays in the back
   context.globalAlpha = state.slot === null || state.slot === k ? 1 : 0.25;
   context.fillStyle = css("--sunk");
   context.fillRect(plot.left, top, plot.right - plot.left, tall);
+  const most = report.roles[k] === "background" ? 10000 : largest; // of 10,000ths of the frame; the ground has its own
+  context.fillStyle = rgb(report.colours[k], 0.9);
+  context.beginPath();
+  context.moveTo(plot.left, top + tall);
   timeline.area[k].forEach((area, point) => {
-    if (!area) return;
-    const from = place(plot, point * timeline.stretch);
-    const to = place(plot, Math.min((point + 1) * timeline.stretch, report.frames));
-    context.fillStyle = rgb(report.colours[k], strong * (0.15 + 0.85 * Math.min(1, Math.sqrt(area / largest))));
-    context.fillRect(from, top, to - from + 0.4, tall);
+    const y = top + tall * (1 - Math.min(1, (area || 0) / most));
+    context.lineTo(place(plot, point * timeline.stretch), y);
+    context.lineTo(place(plot, Math.min((point + 1) * timeline.stretch, report.frames)), y);
   });
+  context.lineTo(plot.right, top + tall);
+  context.fill();
   context.globalAlpha = 1;
   context.fillStyle = css(state.slot === k ? "--ink" : "--muted");
   if (rowHeight > 14 || k % 2 === 0) context.fillText(rowName(k), 2, top + tall / 2 + 1);
@@ -296,7 +302,7 @@ function number(value) {
 
 /* ---------- Setting up ---------- */
 
-const WIDE = W / H > 2.2;
+const WIDE = report.aspect > 2.2;
 const SEEN = report.model ? `the model sees it at ${report.model[1]} × ${report.model[0]}` : "what the model sees";
 const hasIds = frames.some((frame) => frame.truth);
 const largest = Math.max(1, ...timeline.area.flatMap((row, k) => (report.roles[k] === "background" ? [] : [row.reduce((a, b) => Math.max(a, b), 0)])));
@@ -336,6 +342,13 @@ function listenToButtons() {
   $("help").addEventListener("click", () => $("keys").showModal());
   $("close-keys").addEventListener("click", () => $("keys").close());
   $("read-on").addEventListener("click", () => { $("keys").close(); $("how").open = true; });
+  for (const button of document.querySelectorAll("[data-layer]")) {
+    button.addEventListener("click", () => {
+      const on = layers[button.dataset.layer] = !layers[button.dataset.layer];
+      button.setAttribute("aria-pressed", String(on));
+      if (state.decoded) show(state.decoded);
+    });
+  }
   const views = document.querySelectorAll("[data-view]");
   for (const button of views) {
     button.addEventListener("click", () => {
@@ -350,7 +363,7 @@ function listenToKeys() {
   const jumps = { ArrowLeft: (n) => step(-n), ArrowRight: (n) => step(n), Home: () => step(-frames.length), End: () => step(frames.length) };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
-    const native = event.target.closest("select, textarea, input:not([type=range])");
+    const native = event.target.closest("select, textarea, input:not([type=range]):not([type=checkbox])");
     const pressable = event.target.closest("button, summary, a, select");
     if (event.key === "Escape" || event.key === "0") choose(null);
     else if (event.key === "?") $("keys").showModal();
@@ -365,12 +378,15 @@ function listenToKeys() {
 function dress() {
   for (const node of document.querySelectorAll("[data-slot]")) node.style.setProperty("--colour", rgb(report.colours[Number(node.dataset.slot)]));
   document.documentElement.style.setProperty("--heat", `linear-gradient(90deg, ${HEAT.map((c) => rgb(c)).join(", ")})`);
+  document.documentElement.style.setProperty("--aspect", String(report.aspect));
+  $("area-scale").textContent = `full height: ${percent(largest / 10000)} of the frame, for background all of it`;
+  for (const layer of ["numbers", "trails"]) document.querySelector(`[data-layer=${layer}]`).hidden = !report.judged;
   document.body.classList.toggle("one-image", report.frames === 1);
   document.body.classList.toggle("wide", WIDE);
   document.body.classList.toggle("fine", Math.max(W, H) > FINE);
   $("panel-ids").hidden = !hasIds;
   $("panel-uncertainty").hidden = frames.every((frame) => frame.peak === 0); // none known is not the same as sure
-  $("peak").textContent = number(scale);
+  $("peak").textContent = number(state.scale);
   $("slider").max = frames.length - 1;
   $("last-number").textContent = ` of ${report.last[0]}`;
   $("player").style.setProperty("--counter", `${2 * String(report.last[0]).length + 5}ch`);
@@ -390,4 +406,4 @@ listenToKeys();
 ["strip", "error", "spread"].forEach((id) => listenToLane($(id)));
 new ResizeObserver(drawTime).observe($("strip"));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawTime);
-go(0, true);
+go(report.open, true);

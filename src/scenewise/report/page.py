@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from markupsafe import Markup
 
 from scenewise.media import SLOT_COLOURS, atomic_file
 from scenewise.report.templates import many, number, template
-from scenewise.report.tiles import padded
+from scenewise.report.tiles import padded, photograph
 
 if TYPE_CHECKING:
     import os
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from scenewise.report.builder import ReportBuilder
     from scenewise.report.tiles import Sheets
     from scenewise.summary import Summary
+
+
+LARGEST_PHOTOGRAPHS = 6_000_000
+"""Bytes that pictures of the source take on a page, about."""
+
+NEUTRAL = (150, 157, 168)
+"""Colour of background, whichever slot it is."""
 
 
 def write_report(report: ReportBuilder, path: str | os.PathLike[str], summary: Summary) -> None:
@@ -48,11 +56,39 @@ def render(report: ReportBuilder, summary: Summary) -> Iterator[str]:
         frame_count=report.frames,
         stride=report.stride,
         slot_rows=_slot_rows(report, summary),
-        score_rows=[[s["metric"], number(s["value"]), s["protocol"], s["note"]] for s in summary.scores],
+        scores=_scores(summary),
         settings=report.settings,
+        downloads=report.downloads,
         data=_data(report, summary),
-        frames=map(_frame, report.pictures),
+        frames=map(_frame, report.pictures, _photographs(report)),
     )
+
+
+def _photographs(report: ReportBuilder) -> Iterator[bytes | None]:
+    """Yield what the source shows in each pictured frame, where that is more than the results have.
+
+    All are shrunk alike where, by the first of them, they would be more than `LARGEST_PHOTOGRAPHS` bytes.
+    """
+    positions = [sheets.position for sheets in report.pictures]
+    images = iter(() if report.sources is None else report.sources(positions))
+    first = next(images, None)
+    scale = 1.0
+    if first is not None:
+        scale = min(1.0, (LARGEST_PHOTOGRAPHS / (len(photograph(first)) * len(positions))) ** 0.5)
+    known = itertools.chain([first], images, itertools.repeat(None))
+    for image in itertools.islice(known, len(positions)):
+        yield None if image is None else photograph(image, scale)
+
+
+def _scores(summary: Summary) -> dict[str, Any]:
+    """Return scores as a table: a row for each metric, a column for each protocol, and what else is said of them."""
+    protocols = list(dict.fromkeys(str(s["protocol"]) for s in summary.scores))
+    cells: dict[str, dict[str, str]] = {}
+    for s in summary.scores:
+        cells.setdefault(str(s["metric"]), {})[str(s["protocol"])] = number(s["value"])
+    notes = dict.fromkeys(f"{s['metric']}, {s['protocol']}: {s['note']}" for s in summary.scores if s["note"])
+    rows = [[metric, *(row.get(protocol, "") for protocol in protocols)] for metric, row in cells.items()]
+    return {"head": ["Score", *protocols], "rows": rows, "notes": list(notes)}
 
 
 def _extent(report: ReportBuilder) -> str:
@@ -99,10 +135,16 @@ def _data(report: ReportBuilder, summary: Summary) -> dict[str, Any]:
     height, width = (-(-n // factor) for n in report.size)
     matches, level = report.matches(), summary.validated_mse
     first, last = report.span
+    crop = report.statistics.geometry.crop
     return {
         "slots": report.slots,
         "width": width,
         "height": height,
+        "aspect": crop[3] / max(crop[2], 1),
+        "crop": list(crop),
+        "open": report.opening(summary.roles),
+        "numbers": [0 if summary.warning else n for n in summary.track_ids],
+        "trails": _trails(report, summary),
         "tile": padded(height),
         "model": _model_size(report),
         "frames": report.frames,
@@ -112,10 +154,22 @@ def _data(report: ReportBuilder, summary: Summary) -> dict[str, Any]:
         "roles": summary.roles,
         "judged": not summary.warning,
         "validated": None if level is None else float(level),
-        "colours": [SLOT_COLOURS[k % len(SLOT_COLOURS)] for k in range(report.slots)],
+        "colours": [
+            NEUTRAL if role == "background" else SLOT_COLOURS[k % len(SLOT_COLOURS)]
+            for k, role in enumerate(summary.roles)
+        ],
         "ids": {str(i): matches.get(i, -1) for i in report.true_ids()},  # -1 where no slot is left for it
         "timeline": _timeline(report),
     }
+
+
+def _trails(report: ReportBuilder, summary: Summary) -> dict[str, list[list[float]]]:
+    """Return where the objects went: (frame, x, y) in pixels of the source, by slot."""
+    if summary.warning or not report.frames:
+        return {}
+    rows = report.statistics.rows(summary.roles)
+    paths = {row["slot"]: row["centroid_path"] for row in rows if row["role"] == "object"}
+    return {str(k): [[i, round(x, 1), round(y, 1)] for i, x, y in path] for k, path in paths.items()}
 
 
 def _timeline(report: ReportBuilder) -> dict[str, Any]:
@@ -135,8 +189,9 @@ def _rounded(values: np.ndarray, digits: int) -> list[float | int | None]:
     return [int(v) if v is not None and v.is_integer() else v for v in plain]
 
 
-def _frame(sheets: Sheets) -> dict[str, Any]:
-    return {
+def _frame(sheets: Sheets, source: bytes | None) -> dict[str, Any]:
+    photo = {} if source is None else {"source": base64.b64encode(source).decode()}
+    return photo | {
         "position": sheets.position,
         "index": sheets.index,
         "time": sheets.time_s,

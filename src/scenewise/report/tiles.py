@@ -49,6 +49,7 @@ class Sheets:
         scene: The frame and its reconstruction, PNG, RGB, height 2 H.
         grey: Labels, true ids, uncertainty and masks, PNG, grey, height (3 + K) H.
         appearance: Of each slot, JPEG, RGB.
+        area: Share of the pixels that each slot owns, shape (K,).
     """
 
     position: int
@@ -63,6 +64,7 @@ class Sheets:
     scene: bytes
     grey: bytes
     appearance: bytes
+    area: np.ndarray
 
     @property
     def bytes(self) -> int:
@@ -70,7 +72,7 @@ class Sheets:
         return len(self.scene) + len(self.grey) + len(self.appearance)
 
 
-def pack(frame: FrameResult, position: int, factor: int) -> Sheets:
+def pack(frame: FrameResult, position: int, factor: int, area: np.ndarray) -> Sheets:
     """Pack a frame's pictures, shrunk by a whole factor; this is where its uncertainty is computed."""
     reconstruction = frame.picture
     seen = np.zeros_like(reconstruction) if frame.seen is None else frame.seen
@@ -94,7 +96,18 @@ def pack(frame: FrameResult, position: int, factor: int) -> Sheets:
         scene=_encode(_levels(scene / 255, _COLOUR_STEP), "PNG", compress_level=6),
         grey=_encode(np.concatenate([labels, shares]), "PNG", compress_level=6),
         appearance=_encode(_pad(mean_blocks(frame.appearance, factor)), "JPEG", quality=90, subsampling=0),
+        area=area,
     )
+
+
+def photograph(image: np.ndarray, scale: float = 1.0) -> bytes:
+    """Return a picture of the source, uint8, shape (h, w, 3), as JPEG, its sides scaled down."""
+    from PIL import Image
+
+    if scale < 1:
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+    return _encode(image[None], "JPEG", quality=80)
 
 
 def ids_as_bytes(ids: np.ndarray) -> np.ndarray:

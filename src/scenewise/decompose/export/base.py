@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scenewise.registry import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    import numpy as np
 
     from scenewise.decompose.export.label_store import LabelStore
     from scenewise.frame_result import FrameResult
@@ -30,6 +33,8 @@ class ExportContext:
         settings: The effective settings as nested plain values.
         statistics: What the slots did up to and including the frame at hand; filled as the video goes on.
         source_size: (H, W) of the source.
+        heading: Heading of pages: the file's own name, where it is one.
+        sources: Yields for numbers of frames, counted from 0, larger pictures of what the source shows there.
         labels: Labels of all frames, for writers that call its `open`: which slots are objects is known at the end.
         store: Folder for what a writer keeps of frames until the end, so that another process can go on from it.
         segment: Frames after each how many of which `Exporter.state` may be asked for.
@@ -46,6 +51,8 @@ class ExportContext:
     labels: LabelStore
     store: Path
     segment: int
+    heading: str = ""
+    sources: Callable[[Sequence[int]], Iterator[np.ndarray]] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

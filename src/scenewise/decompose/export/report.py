@@ -20,7 +20,14 @@ class Report(Exporter):
 
     def __init__(self, context: ExportContext) -> None:
         super().__init__(context)
-        self._builder = ReportBuilder(title=context.title, statistics=context.statistics, settings=context.settings)
+        written = [file for name in context.settings.get("formats", ()) for file in FORMATS.get(name).files.split(", ")]
+        self._builder = ReportBuilder(
+            title=context.heading or context.title,
+            statistics=context.statistics,
+            settings=context.settings,
+            sources=context.sources,
+            downloads=[name for name in written if name != self.files and "%" not in name],
+        )
 
     def add(self, frame: FrameResult) -> None:
         """Take in one frame; uncertainty is computed for frames that are pictured."""

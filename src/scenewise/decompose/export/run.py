@@ -15,7 +15,7 @@ from scenewise.decompose.export import unfinished
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
 from scenewise.decompose.export.label_store import LabelStore
 from scenewise.decompose.scores import VideoScores
-from scenewise.errors import InputError
+from scenewise.errors import InputError, printable
 from scenewise.media.files import reading, write_atomically, write_problem
 from scenewise.media.output_folder import OutputFolder
 from scenewise.run_record import RECORD, peak_memory_mib, versions
@@ -125,6 +125,7 @@ class _Job:
         self.context = ExportContext(
             folder=folder,
             title=clip.name,
+            heading=clip.name if clip.path is None else printable(clip.path.name),
             slots=result.slots,
             geometry=geometry,
             frame_rate=min(max(rate, 1.0), 240.0),
@@ -134,6 +135,7 @@ class _Job:
             labels=self._labels(),
             store=self.store,
             segment=-(-_SEGMENT // result.model.window) * result.model.window,
+            sources=clip.pictures if clip.again else None,
         )
         self.exporters: list[Exporter] = []
 

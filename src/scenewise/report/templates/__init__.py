@@ -33,7 +33,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {"source": source}
+    environment.globals |= {"source": source, "inlined": inlined}
     for use in (code, embed, flatten, many, number, ordinal):
         environment.filters[use.__name__] = use
     return environment
@@ -43,6 +43,12 @@ def _environment() -> Environment:
 def source(name: str) -> Markup:
     """Return a style sheet or script that pages carry inside themselves."""
     return Markup(resources.files("scenewise.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def inlined(name: str) -> Markup:
+    """Return a module as part of a larger script: without its imports, its exports as plain declarations."""
+    text = re.sub(r"^import .*\n", "", str(source(name)), flags=re.MULTILINE)
+    return Markup(re.sub(r"^export (?=const|let|function|async|class)", "", text, flags=re.MULTILINE))
 
 
 def embed(value: Any) -> Markup:

@@ -1,0 +1,173 @@
+"""scenewise view: look at a model at work, and play with it, on a page in the browser."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scenewise.cli import exploring, options, threads
+from scenewise.cli.progress import say
+from scenewise.cli.sources import add_source_options, numbered
+from scenewise.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from scenewise.decompose import Decomposer
+    from scenewise.explore import Exploration
+    from scenewise.viewer.desk import Desk
+
+EXAMPLE = """examples:
+  scenewise view clip.mp4
+  scenewise view balls-colour#3 --model iodine-balls-colour
+  scenewise view mulmon-cle-mv                       (a model alone: a video of the kind it was made for)
+  scenewise view runs/clip                           (a training run: curves and pictures as they come)
+  scenewise view out/clip                            (a folder of results: the same video under the same model)
+  scenewise view camera:0                            (or an address, rtsp://HOST/PATH: the newest frame, as it comes)
+  scenewise view clip.mp4 --host 0.0.0.0             (other machines may look: the address holds a token)
+
+The page is for this machine alone unless --host says otherwise. Ctrl-C ends."""
+
+_EXAMPLES = {
+    "provide-balls-colour": "balls-colour#3",
+    "provide-balls-binary": "balls-binary#3",
+    "iodine-balls-colour": "balls-colour#3",
+    "iodine-tetris": "tetrominoes#0",
+    "monet-multi-dsprites": "multi-dsprites#0",
+    "mulmon-cle-mv": "cle-mv#3",
+    "rnem-balls": "balls-binary#3",
+    "ddpae-moving-mnist": "moving-mnist#0",
+    "dvip-moving-mnist": "moving-mnist#0",
+}
+"""What each model that ships is shown with where nothing else is named."""
+
+_OF_VIEWS = ("mulmon-cle-mv",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "input",
+        metavar="INPUT",
+        help="a video, a folder of frames, an array or an image, SOURCE#INDEX, a model, a folder of results or the "
+        "folder of a training run",
+    )
+    options.add_model(parser, default=None)
+    for action in parser._actions:
+        if action.dest == "model":
+            action.required = False
+    parser.add_argument("--seed", type=int, default=0, help="seed of the posterior noise; default: %(default)s")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; default: %(default)s, this machine alone")
+    parser.add_argument("--port", type=int, default=8765, help="0 for any that is free; default: %(default)s")
+    parser.add_argument("--open", action="store_true", help="open the page in the default browser")
+    options.add_reading(parser, size=None)
+    add_source_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve the page until interrupted."""
+    options.request(args, "slots", "refinements", "seed")
+    options.reading(args)
+    from scenewise.viewer.server import Place, serve
+
+    place = Place.of(args.host, args.port)
+    desk = open_desk(args)
+
+    def ready(address: str) -> None:
+        say(f"{desk.title}: {address}")
+        if place.token is not None:
+            say("  Whoever has this address can look; it goes unencrypted. Ctrl-C ends.")
+        if args.open:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    serve(desk, place, ready)
+    return 0
+
+
+def open_desk(args: argparse.Namespace) -> Desk:
+    """Open what was named.
+
+    Raises:
+        InputError: It cannot be opened.
+    """
+    import scenewise as sw
+    from scenewise.checkpoint import shipped
+    from scenewise.viewer.desk import Desk
+    from scenewise.viewer.runs import is_run
+
+    text, model, folder = args.input, args.model, Path(args.input)
+    names = tuple(shipped())
+    if is_run(folder) and model is None:
+        exploration = _of_run(args, folder)
+        return Desk(exploration, printable(folder.name or text), None, (), folder)
+    if (folder / "run.json").is_file():
+        text, model = _of_results(folder, model)
+    elif model is None and (text in names or (folder / "config.json").is_file()):
+        model, text = text, _EXAMPLES.get(text, "")
+        if not text:
+            raise InputError(args.input, "is a model; what should it look at?", "Add a video: view VIDEO --model MODEL")
+    decomposer = sw.load(model or options.DEFAULT_MODEL, args.device)
+    options.tell_untried(args, decomposer)
+    threads.choose(decomposer)
+
+    def under(other: Decomposer) -> Exploration:
+        return exploring.open_exploration(args, other, text)
+
+    exploration = under(decomposer)
+    title = text if numbered(text) else printable(Path(text).name)
+
+    def open_other(name: str) -> Exploration:
+        return under(sw.load(name, args.device))
+
+    alone = decomposer.model.viewpoint_size is not None or exploration.length is None  # views, or a camera
+    others = () if alone else tuple(name for name in names if name not in (decomposer.name, *_OF_VIEWS))
+    return Desk(exploration, title, open_other, others, None)
+
+
+def _of_run(args: argparse.Namespace, folder: Path) -> Exploration | None:
+    """Return the newest model of a run over a validation video of its recipe, None where there is none yet."""
+    import scenewise as sw
+    from scenewise.training.folder import RunFolder
+
+    models = [path for path in (folder / "model", folder / "best") if (path / "config.json").is_file()]
+    if not models:
+        return None
+    decomposer = sw.load(str(models[0]), args.device)
+    threads.choose(decomposer)
+    recipe = RunFolder(folder).recipe().final
+    try:
+        from scenewise.data import SOURCES
+        from scenewise.explore import VideoExploration
+
+        source = SOURCES.get(recipe.data.source).make("validation", dict(recipe.data.settings))
+        if decomposer.model.viewpoint_size is not None:
+            return None
+        return VideoExploration.of(decomposer, source.sample(0), name=folder.name)
+    except InputError as error:
+        say(f"note: {error.line()}")
+        return None
+
+
+def _of_results(folder: Path, model: str | None) -> tuple[str, str]:
+    """Return which video and model a folder of results is about.
+
+    Raises:
+        InputError: Its record does not say.
+    """
+    from scenewise.media.documents import read_json
+
+    remedy = "Name both: view VIDEO --model MODEL"
+    record = read_json(folder / "run.json", "the record of a decomposed video", remedy)
+    settings = _mapping(_mapping(record).get("settings"))
+    facts = _mapping(settings.get("model"))
+    origin, name, path = _mapping(settings.get("input")).get("origin"), facts.get("name"), facts.get("path")
+    if not isinstance(origin, str) or not isinstance(name, str):
+        raise InputError(folder, "does not say which video and model it is about.", remedy)
+    from scenewise.checkpoint import shipped
+
+    return origin, model or (name if name in shipped() else str(path))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

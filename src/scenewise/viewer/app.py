@@ -1,0 +1,139 @@
+"""The web application: one page, its scripts and styles, a WebSocket that answers, and files to save."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from functools import partial
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from scenewise.documents import shortened
+from scenewise.errors import InputError
+from scenewise.report.templates import source, template
+from scenewise.viewer.extra import missing_extra
+from scenewise.viewer.guard import LOOPBACK, Guard
+from scenewise.viewer.messages import Answer
+from scenewise.viewer.worker import Superseded, Worker
+
+try:
+    from fastapi import FastAPI, WebSocket, WebSocketDisconnect
+    from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+except ImportError as error:
+    raise missing_extra() from error
+
+if TYPE_CHECKING:
+    from scenewise.viewer.desk import Desk
+
+LARGEST_MESSAGE = 1 << 20
+"""Bytes of the largest message that a page may send."""
+
+SCRIPTS = ("view.js", "context.js", "link.js", "charts.js", "frames.js", "refinements.js", "latents.js", "others.js")
+_WAITING = 32  # requests of one page at a time
+
+
+def make_app(
+    desk: Desk, worker: Worker, hosts: tuple[str, ...] = LOOPBACK, port: int | None = None, token: str | None = None
+) -> Any:
+    """Return the ASGI application.
+
+    Args:
+        desk: What answers.
+        worker: Runs, in whose thread the desk answers.
+        hosts: Names under which the server may be called.
+        port: The server's; None admits any.
+        token: What a request must bring; None where only this machine can reach the server.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    numbers = itertools.count()
+
+    @app.get("/")
+    def page() -> HTMLResponse:
+        return HTMLResponse(template("view.html").render(title=desk.title))
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        kinds = {"page.css": "text/css", "view.css": "text/css", "paint.js": "text/javascript"}
+        kind = kinds.get(name) or ("text/javascript" if name in SCRIPTS else None)
+        if kind is None:
+            return PlainTextResponse("There is no such file.", 404)
+        text = str(source(name)) if name in ("page.css", "paint.js") else _own(name)
+        return Response(text, media_type=kind)
+
+    @app.get("/save/{kind}")
+    async def save(kind: str, number: int = 0, first: int = 0, last: int = 0) -> Response:
+        from scenewise.viewer.saving import save as write
+
+        try:
+            work = partial(write, desk, kind, number, first, last)
+            name, media_type, content = await worker.do(("save", next(numbers)), work)
+        except InputError as error:
+            return PlainTextResponse(error.line(), 400)
+        except Superseded:
+            return PlainTextResponse("The server ends.", 503)
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return Response(content, media_type=media_type, headers=headers)
+
+    @app.websocket("/link")
+    async def link(socket: WebSocket) -> None:
+        await socket.accept()
+        page_number, tasks = next(numbers), set[asyncio.Task[None]]()
+        sending = asyncio.Lock()
+        try:
+            while True:
+                text = await socket.receive_text()
+                if len(text) > LARGEST_MESSAGE:
+                    await socket.close(1009, "The message is too long.")
+                    return
+                request = _parsed(text)
+                if len(tasks) >= _WAITING:
+                    continue
+                task = asyncio.create_task(_reply(socket, sending, worker, desk, page_number, request))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+        except (WebSocketDisconnect, RuntimeError):
+            pass
+        finally:
+            worker.forget(lambda kind: kind[0] == page_number)
+            for task in tasks:
+                task.cancel()
+
+    return Guard(app, hosts, port, token)
+
+
+async def _reply(
+    socket: Any, sending: asyncio.Lock, worker: Worker, desk: Desk, page: int, request: dict[str, Any]
+) -> None:
+    head = {"id": request.get("id"), "do": request.get("do")}
+    kind = (page, request.get("channel") or request.get("do"))
+    try:
+        answer = await worker.do(kind, partial(desk.answer, request))
+    except Superseded:
+        answer = Answer({"superseded": True})
+    except InputError as error:
+        answer = Answer({"error": {"subject": str(error.subject), "problem": error.problem, "remedy": error.remedy}})
+    except Exception as error:  # the page is told, and goes on
+        fault = {"subject": type(error).__name__, "problem": shortened(str(error)), "remedy": ""}
+        answer = Answer({"error": fault})
+    async with sending:
+        try:
+            await socket.send_bytes(answer.encode(head))
+        except (RuntimeError, ConnectionError):  # the page has gone
+            return
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Return a request; one that is no JSON object asks for nothing."""
+    try:
+        request = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(request, dict):
+        return {}
+    plain = (str, int)
+    return request if all(isinstance(request.get(name, ""), plain) for name in ("id", "do", "channel")) else {}
+
+
+def _own(name: str) -> str:
+    return resources.files("scenewise.viewer").joinpath("page", name).read_text(encoding="utf-8")

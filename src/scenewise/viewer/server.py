@@ -1,0 +1,109 @@
+"""The server of the page: where it listens, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scenewise.errors import InputError
+from scenewise.viewer.app import make_app
+from scenewise.viewer.extra import missing_extra
+from scenewise.viewer.guard import LOOPBACK
+from scenewise.viewer.worker import Worker
+
+try:
+    import uvicorn
+except ImportError as error:
+    raise missing_extra() from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scenewise.viewer.desk import Desk
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens.
+
+    Attributes:
+        host: Name or address.
+        port: 0 for any that is free.
+        token: What requests must bring; None on this machine's own address.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+
+    @classmethod
+    def of(cls, host: str, port: int) -> Place:
+        """Return a place; one that other machines can reach has a token."""
+        if not 0 <= port < 1 << 16:
+            raise InputError("--port", f"must lie in [0, 65535]; found {port}.")
+        return cls(host, port, None if host in LOOPBACK else secrets.token_urlsafe(24))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names under which requests may call the server."""
+        if self.host in LOOPBACK:
+            return LOOPBACK
+        own = [self.host] if self.host not in ("0.0.0.0", "::") else _addresses()
+        return (*LOOPBACK, *own)
+
+
+def serve(desk: Desk, place: Place, ready: Callable[[str], None]) -> None:
+    """Serve a page until the process is interrupted.
+
+    Args:
+        desk: What answers.
+        place: Where.
+        ready: Called with the page's address once the server listens.
+
+    Raises:
+        InputError: The address cannot be used.
+    """
+    listening = _listen(place)
+    port = int(listening.getsockname()[1])
+    with listening, Worker() as worker:
+        app = make_app(desk, worker, place.names, None, place.token)  # any port: a tunnel has one of its own
+        config = uvicorn.Config(
+            app,
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            ws_max_size=1 << 20,
+            timeout_graceful_shutdown=1,
+            server_header=False,
+        )
+        server: Any = uvicorn.Server(config)
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        name = socket.gethostname() if place.host in ("0.0.0.0", "::") else host
+        ready(f"http://{name}:{port}/" + ("" if place.token is None else f"?token={place.token}"))
+        server.run(sockets=[listening])
+
+
+def _listen(place: Place) -> socket.socket:
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((place.host, place.port))
+        sock.listen(64)
+    except OSError as error:
+        sock.close()
+        remedy = "Choose another with --port, or 0 for any that is free."
+        raise InputError(f"{place.host}:{place.port}", f"cannot be used: {error.strerror}.", remedy) from error
+    return sock
+
+
+def _addresses() -> list[str]:
+    """Return this machine's name and addresses, as far as it knows them."""
+    name = socket.gethostname()
+    try:
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
+    except OSError:
+        addresses = set()
+    return [name.lower(), *sorted(addresses)]

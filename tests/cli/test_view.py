@@ -1,0 +1,113 @@
+"""scenewise view: what words open, and what is said of those that cannot be used. The page itself: tests/viewer."""
+
+import builtins
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra `viewer` is not installed")
+
+from scenewise.cli import command_parser
+from scenewise.cli.view import open_desk
+from scenewise.errors import InputError
+from scenewise.explore import SceneExploration, VideoExploration
+
+
+def desk_of(*words):
+    argv = ["view", *map(str, words)]
+    return open_desk(command_parser(argv).parse_args(argv))
+
+
+@pytest.fixture
+def array(tmp_path):
+    np.save(tmp_path / "clip.npy", np.zeros((5, 64, 64, 3), np.uint8))
+    return tmp_path / "clip.npy"
+
+
+def test_a_video_under_a_model(array):
+    desk = desk_of(array, "--layout", "THWC", "--slots", 4, "--device", "cpu")
+    assert isinstance(desk.exploration, VideoExploration)
+    assert (desk.title, desk.looking.length, desk.looking.moment(0).slots) == ("clip.npy", 5, 4)
+    assert "provide-balls-colour" not in desk.models
+    assert "mulmon-cle-mv" not in desk.models  # wants viewpoints
+    assert desk.open_other("iodine-balls-colour").moment(0).slots == 4
+
+
+def test_a_model_alone_is_shown_with_what_it_was_made_for():
+    desk = desk_of("iodine-tetris", "--device", "cpu")
+    assert desk.title == "tetrominoes#0"
+    assert desk.looking.decomposer.name == "iodine-tetris"
+
+
+def test_a_scene_of_views():
+    pytest.importorskip("mujoco", reason="multi-view scenes need mujoco")
+    desk = desk_of("cle-mv#3", "--model", "mulmon-cle-mv", "--set", "frames=3", "smooth=false", "--device", "cpu")
+    assert isinstance(desk.exploration, SceneExploration)
+    assert desk.models == ()
+
+
+def test_a_folder_of_results_opens_its_video_under_its_model(scenewise, model, clip, tmp_path):
+    assert scenewise("decompose", clip, "--model", model, "--formats", "tracks", "--out", tmp_path)[0] == 0
+    desk = desk_of(tmp_path / "clip", "--device", "cpu")
+    assert (desk.looking.name, desk.looking.length) == ("clip", 8)
+    assert desk.looking.decomposer.path == model
+
+
+def test_a_run_that_has_no_model_yet(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("recipe: {}\n")
+    (tmp_path / "metrics.csv").write_text("step,loss\n1,2\n")
+    desk = desk_of(tmp_path)
+    assert desk.exploration is None
+    assert desk.run == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nowhere.mp4"], "nowhere.mp4"),
+        (["balls-colour#3", "--port", "70000"], "--port: must lie in"),
+        (["balls-colour#3", "--model", "nothing"], "nothing"),
+        (["balls-colour#99999999999"], "videos 0 to"),
+        (["balls-colour#3", "--slots", "0"], "--slots: must lie in"),
+        (["camera:99"], "camera:99"),
+    ],
+)
+def test_bad_words_are_told_in_one_line(scenewise, words, told):
+    code, _, errors = scenewise("view", *words)
+    assert code == 2
+    assert told in errors
+
+
+def test_a_record_that_does_not_say_what_it_is_about(tmp_path):
+    (tmp_path / "run.json").write_text("[1]")
+    with pytest.raises(InputError, match="does not say"):
+        desk_of(tmp_path)
+
+
+def test_an_address_in_use_is_told(scenewise, array):
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, _, errors = scenewise("view", array, "--layout", "THWC", "--device", "cpu", "--port", port)
+    assert code == 2
+    assert f"127.0.0.1:{port}: cannot be used" in errors
+
+
+def test_the_extra_is_named_where_it_is_missing(scenewise, monkeypatch, array):
+    for name in [name for name in sys.modules if name.startswith(("fastapi", "scenewise.viewer"))]:
+        monkeypatch.delitem(sys.modules, name)
+    real = builtins.__import__
+
+    def without(name, *words, **more):
+        if name.startswith("fastapi"):
+            raise ImportError(name)
+        return real(name, *words, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    code, _, errors = scenewise("view", array, "--layout", "THWC")
+    assert code == 2
+    assert "pip install 'scenewise[viewer]'" in errors
