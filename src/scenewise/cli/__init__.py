@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VERBS = {
     "demo": "make a video of bouncing balls, take it apart, and score the result",
     "decompose": "take videos apart into their objects",
+    "batch": "take thousands of videos apart: skips what is done, and goes on after any end",
     "background": "make the picture of an empty scene from a video of it",
     "predict": "look at the start of a video and predict how it goes on",
     "sample": "make up new scenes with a model that has a prior over them",

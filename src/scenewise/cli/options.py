@@ -99,6 +99,11 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     """Add where results go."""
     parser.add_argument("--out", required=True, metavar="DIR", help="results go to DIR/<name of the input>/")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    add_formats(parser)
+
+
+def add_formats(parser: argparse.ArgumentParser) -> None:
+    """Add what is written, and the seed it depends on."""
     formats = parser.add_argument(
         "--formats", metavar="A,B,...", help="what to write, all by default: %(writers)s; run.json is always written"
     )

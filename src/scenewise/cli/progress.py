@@ -44,15 +44,22 @@ class Progress:
 
     def __call__(self, done: int, total: int | None) -> None:
         """Tell how far it is; `total` may be unknown, and headers of videos err."""
+        rate = done / max(time.perf_counter() - self._started, 1e-9)
+        total = None if total is None else max(total, done)
+        known = total is not None and self._bar is None  # a bar tells the time left by itself
+        left = f", {duration((total - done) / max(rate, 1e-9))} left" if known else ""  # type: ignore[operator]
+        self.show(done, total, f"{rate:.1f} {self.unit}/s{left}")
+
+    def show(self, done: int, total: int | None, rate: str) -> None:
+        """Tell how far it is, and how fast in words of whoever counts."""
         if self.quiet:
             return
-        total = None if total is None else max(total, done)
         if self._bar is not None:
-            rate = done / max(time.perf_counter() - self._started, 1e-9)
-            self._bar.update(self._task, completed=done, total=total, rate=f"{rate:.1f} {self.unit}/s")
+            self._bar.update(self._task, completed=done, total=total, rate=rate)
         elif time.perf_counter() - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = time.perf_counter()
-            print(f"{self.title}: {self._line(done, total)}", file=sys.stderr, flush=True)
+            count = f"{done}" if total is None else f"{done} of {total}"
+            print(f"{self.title}: {count} {self.unit}, {rate}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
         self._started = self._told = time.perf_counter()
@@ -68,13 +75,6 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-    def _line(self, done: int, total: int | None) -> str:
-        rate = done / max(time.perf_counter() - self._started, 1e-9)
-        if total is None:
-            return f"{done} {self.unit}, {rate:.1f} {self.unit}/s"
-        remaining = duration((total - done) / max(rate, 1e-9))
-        return f"{done} of {total} {self.unit}, {rate:.1f} {self.unit}/s, {remaining} left"
 
 
 def status(name: str) -> Callable[[str], None]:

@@ -360,9 +360,25 @@ class Decomposer:
             before = state
             parts, state = self.model.step(images, before, request.refinements)
             for t, frame in enumerate(clip):
-                part = parts.frame(t)
-                yield self._result(frame, part, self._spread_later(part, before, state, request.seed, frame))
+                yield self.result_of(frame, parts.frame(t), before, state, request.seed)
         return state
+
+    def result_of(
+        self, frame: ClipFrame, part: Decomposition, before: State, after: State, seed: int = 0
+    ) -> FrameResult:
+        """Return what was found in one frame as plain arrays.
+
+        Args:
+            frame: The frame.
+            part: What the model says of it, of one video.
+            before: The state before the frame, or the clip it was explained in.
+            after: The state after it.
+            seed: Seed of the noise of its uncertainty.
+
+        Raises:
+            InputError: The model gave NaN or infinite values.
+        """
+        return self._result(frame, part, self._spread_later(part, before, after, seed, frame))
 
     def _result(
         self,
