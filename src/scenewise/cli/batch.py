@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
             if not silent and standing.skipped:
                 say(f"{standing.skipped} of {standing.total} videos are done already; {standing.left} are left.")
             pool = _pool(args, batch, min(workers, standing.left))
-            with pool, Progress(standing.folder, args.quiet, "videos") as bar:
+            with pool, Progress(Path(standing.folder).name, args.quiet, "videos") as bar:
                 batch.run(standing, pool, partial(_show, bar), interruption)
         pages = batch.write_pages()
     _tell_end(args, standing, pages)
