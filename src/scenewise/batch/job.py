@@ -28,6 +28,7 @@ class Job:
         formats: What to write, all formats where None.
         most_frames: A longer video is refused; None for no limit.
         most_bytes: A larger download is refused; None for no limit.
+        redirects: Whether an http server may send a download elsewhere.
 
     Examples:
         >>> job = Job("out", "provide-balls-colour", "a1b2", request={"slots": 5})
@@ -46,6 +47,7 @@ class Job:
     formats: list[str] | None = None
     most_frames: int | None = None
     most_bytes: int | None = None
+    redirects: bool = True
 
     def key(self) -> str:
         """Return a short hash of all that decides what is written: results of one key compare."""
@@ -80,12 +82,14 @@ class Task:
         location: A path, or the address of a remote file.
         place: Which video of an array file with several, from 0.
         overwrite: Replace results that are there.
+        title: What the results call it, where its file is only a copy; empty for the file's name.
     """
 
     name: str
     location: str
     place: int | None = None
     overwrite: bool = False
+    title: str = ""
 
     def folder(self, job: Job) -> Path:
         """Return where its results go."""

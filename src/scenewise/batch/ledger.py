@@ -26,8 +26,8 @@ DEATHS = 6
 """How often the process that works on a video may be killed before it is set aside."""
 
 _FORMAT = 1
-_COLUMNS = """name PRIMARY KEY, location, version, job, model, fingerprint, state, attempts INTEGER, deaths INTEGER,
-verdict, objects INTEGER, frames INTEGER, seconds REAL, report, error, began REAL, ended REAL"""
+_COLUMNS = """name PRIMARY KEY, location, title, version, job, model, fingerprint, state, attempts INTEGER,
+deaths INTEGER, verdict, objects INTEGER, frames INTEGER, seconds REAL, report, error, began REAL, ended REAL"""
 
 
 @dataclass
@@ -37,6 +37,7 @@ class Row:
     Attributes:
         name: Relative path of the video and of its results.
         location: Path or address.
+        title: What its results call it, where that is not the file's name.
         version: Of the file.
         job: Key of the work.
         model: Name of the model.
@@ -56,6 +57,7 @@ class Row:
 
     name: str
     location: str = ""
+    title: str = ""
     version: str = ""
     job: str = ""
     model: str = ""
@@ -141,6 +143,10 @@ class Ledger:
         except sqlite3.Error as error:
             raise InputError(self.path, f"cannot be written: {describe(error)}.", "Free some space.") from error
 
+    def remove(self, names: Iterable[str]) -> None:
+        """Forget the rows of some names."""
+        self._base.executemany("DELETE FROM videos WHERE name = ?", [(_storable(name),) for name in names])
+
     def close(self) -> None:
         """Let go of the file."""
         self._base.close()
@@ -150,7 +156,7 @@ def waiting(video: VideoInput, before: Row, job: str, model: str, fingerprint: s
     """Return the row of a video that is to be done; tries of the same version and work go on counting."""
     same = (before.version, before.job) == (video.version, job)
     attempts, deaths = (before.attempts, before.deaths) if same else (0, 0)
-    return Row(video.name, video.location, video.version, job, model, fingerprint, WAITING, attempts, deaths)
+    return Row(video.name, video.location, "", video.version, job, model, fingerprint, WAITING, attempts, deaths)
 
 
 def began(row: Row) -> None:

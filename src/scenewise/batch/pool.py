@@ -10,7 +10,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import asdict
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Self
 
 from scenewise.batch.child import OUTCOME, PROGRESS, READY, REFUSED
 from scenewise.batch.job import FrameCount, Outcome
@@ -50,7 +50,7 @@ class Pool(ABC):
     def close(self) -> None:
         """End all work; what is half-done leaves nothing behind."""
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

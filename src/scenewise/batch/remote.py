@@ -76,12 +76,13 @@ def versions(addresses: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def local(location: str, most_bytes: int | None = None) -> Iterator[Path]:
+def local(location: str, most_bytes: int | None = None, redirects: bool = True) -> Iterator[Path]:
     """Yield a path of a video on this machine; what is remote is copied, and the copy removed afterwards.
 
     Args:
         location: A path or an address.
         most_bytes: Largest copy; None for no limit.
+        redirects: Whether an http server may send on to another address.
 
     Raises:
         InputError: It cannot be got, or is larger.
@@ -91,12 +92,13 @@ def local(location: str, most_bytes: int | None = None) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="scenewise-") as folder:
         copy = Path(folder, _short(PurePosixPath(unquote(urlsplit(location).path)).name or "video"))
-        _copy(location, copy, most_bytes)
+        _copy(location, copy, most_bytes, redirects)
         yield copy
 
 
-def _copy(address: str, copy: Path, most_bytes: int | None) -> None:
-    system, path = _system(address)
+def _copy(address: str, copy: Path, most_bytes: int | None, redirects: bool) -> None:
+    fixed = {} if redirects or not address.startswith("http") else {"allow_redirects": False}
+    system, path = _system(address, **fixed)
     size = 0
     try:
         with system.open(path, "rb") as source, copy.open("wb") as target:
@@ -112,13 +114,13 @@ def _copy(address: str, copy: Path, most_bytes: int | None) -> None:
         raise InputError(address, f"cannot be got: {describe(error)}.", "Check address and access.") from error
 
 
-def _system(address: str) -> tuple[Any, str]:
+def _system(address: str, **options: Any) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise InputError(address, "needs fsspec.", "pip install 'scenewise[remote]'") from error
     try:
-        system, path = url_to_fs(address)
+        system, path = url_to_fs(address, **options)
     except Exception as error:  # an unknown scheme, a missing package, wrong settings of a store
         raise InputError(
             address, f"cannot be reached: {describe(error)}.", "pip install 'scenewise[remote]'"

@@ -79,7 +79,7 @@ class Worker:
             return Outcome(task.name, error, seconds=time.perf_counter() - began)
 
         try:
-            with remote.local(task.location, self.job.most_bytes) as path:
+            with remote.local(task.location, self.job.most_bytes, self.job.redirects) as path:
                 return self._save(task, path, tell, stream or self._alone)
         except InputError as error:
             itself = Path(error.subject).name == Path(task.location).name
@@ -98,8 +98,10 @@ class Worker:
         if task.place is None and len(readers) != 1:
             raise InputError(task.name, f"holds {len(readers)} videos.", "Give each by itself.")
         reader = readers[task.place or 0]
-        answer = self.decomposer.answer(self.request, reader)
+        answer = self.decomposer.answer(self.request, reader, name=task.title or None)
         clip, limit = answer.clip, self.job.most_frames
+        if task.title or remote.is_remote(task.location):  # the file is a copy that goes
+            clip.origin, clip.path = printable(task.title or task.location), None
         if limit is not None and (clip.length_hint or 0) > limit:
             raise InputError(task.name, f"has {clip.length_hint} frames; at most {limit} are taken.", "Cut it.")
         thumbnail = Path(self.job.out) / THUMBNAILS / f"{task.name}.jpg"

@@ -23,6 +23,7 @@ VERBS = {
     "demo": "make a video of bouncing balls, take it apart, and score the result",
     "decompose": "take videos apart into their objects",
     "batch": "take thousands of videos apart: skips what is done, and goes on after any end",
+    "serve": "take videos apart for programs elsewhere, over HTTP",
     "background": "make the picture of an empty scene from a video of it",
     "predict": "look at the start of a video and predict how it goes on",
     "sample": "make up new scenes with a model that has a prior over them",

@@ -77,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    job, model = _job(args)
-    workers = _workers(args)
+    workers = worker_count(args.workers)
+    options.check_range("--batch", args.batch, 1, 1024)
+    job, model = job_of(args)
     from scenewise.batch.inputs import list_videos
     from scenewise.batch.run import Batch, Choice
     from scenewise.media.interruption import Interruption
@@ -109,17 +110,24 @@ def _shard(text: str) -> tuple[int, int]:
     return number, count
 
 
-def _workers(args: argparse.Namespace) -> int:
+def worker_count(chosen: int | None) -> int:
+    """Return how many processes work: as many as chosen, or one for every core that this process may use.
+
+    Raises:
+        InputError: It is out of range.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = cores if args.workers is None else args.workers
-    for name, value in (("--workers", workers), ("--batch", args.batch)):
-        if not 1 <= value <= 1024:
-            raise InputError(name, f"must lie in [1, 1024]; found {value}.")
+    workers = cores if chosen is None else chosen
+    options.check_range("--workers", workers, 1, 1024)
     return workers
 
 
-def _job(args: argparse.Namespace) -> tuple[Job, str]:
-    """Check every option, load the model once to see that it can be, and return the job and the model's name."""
+def job_of(args: argparse.Namespace) -> tuple[Job, str]:
+    """Check every option, load the model once to see that it can be, and return the job and the model's name.
+
+    Raises:
+        InputError: An option is wrong, or there is no such model or device.
+    """
     import scenewise as sw
     from scenewise.batch.job import Job
     from scenewise.decompose.export.run import choose_formats

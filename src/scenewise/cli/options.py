@@ -148,6 +148,16 @@ def numbers(text: str | None, option: str, *counts: int) -> tuple[int, ...] | No
     return values
 
 
+def check_range(option: str, value: int, low: int, high: int) -> None:
+    """Check a whole number.
+
+    Raises:
+        InputError: It is outside.
+    """
+    if not low <= value <= high:
+        raise InputError(option, f"must lie in [{low}, {high}]; found {shortened(value)}.")
+
+
 def check_seed(seed: int, option: str = "--seed") -> None:
     """Check that a seed is one that random generators take.
 
