@@ -131,7 +131,9 @@ def seeded_noise(shape: tuple[int, ...], seed: int, *keys: int, device: torch.de
         stream = (stream * 6364136223846793005 + key + 1442695040888963407) % (1 << 63)
     generator = torch.Generator().manual_seed(stream)
     videos = _VIDEOS.get()
-    if videos == 1:
-        return torch.randn(shape, generator=generator).to(device)
-    alone = torch.randn(shape[0] // videos, *shape[1:], generator=generator).to(device)
-    return alone.repeat(videos, *(1,) * (len(shape) - 1))
+    noise = torch.randn(shape if videos == 1 else (shape[0] // videos, *shape[1:]), generator=generator)
+    if videos > 1:
+        noise = noise.repeat(videos, *(1,) * (len(shape) - 1))
+    if torch.device(device).type == "cuda":  # pinned: the host does not wait for what the GPU still has to do
+        return noise.pin_memory().to(device, non_blocking=True)
+    return noise.to(device)
