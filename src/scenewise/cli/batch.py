@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -66,8 +65,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="do again what another model or other options have done"
     )
-    parser.add_argument("--json", action="store_true", help="print what came of it as JSON")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     options.add_reading(parser)
 
 
@@ -88,14 +85,13 @@ def run(args: argparse.Namespace) -> int:
     if not videos:
         raise InputError("the list", "names no video.", "Check what is given.")
     choice = Choice(args.shard, args.overwrite, args.retry, args.batch)
-    silent = args.quiet or args.json
     with Batch(job, model, choice) as batch, Interruption() as interruption:
         standing = batch.plan(videos)
         if standing.left:
-            if not silent and standing.skipped:
+            if standing.skipped:
                 say(f"{standing.skipped} of {standing.total} videos are done already; {standing.left} are left.")
             pool = _pool(args, batch, min(workers, standing.left))
-            with pool, Progress(Path(standing.folder).name, args.quiet, "videos") as bar:
+            with pool, Progress(Path(standing.folder).name, unit="videos") as bar:
                 batch.run(standing, pool, partial(_show, bar), interruption)
         pages = batch.write_pages()
     _tell_end(args, standing, pages)
@@ -168,18 +164,16 @@ def _rate(standing: Standing) -> str:
 
 
 def _tell_end(args: argparse.Namespace, standing: Standing, pages: list[str]) -> None:
-    """Print what came of it: in words, as JSON, or where quiet only what failed."""
+    """Print what came of it."""
     for number, (name, error) in enumerate(sorted(standing.failed.items())):
         if number < _LISTED or args.quiet:
             say(f"error: {printable(name, 120)}: {printable(error, 400)}", file=sys.stderr)
     if len(standing.failed) > _LISTED and not args.quiet:
         say(f"and {len(standing.failed) - _LISTED} more, in {pages[1]}", file=sys.stderr)
-    if args.json:
-        facts = asdict(standing) | {"left": standing.left, "videos_per_hour": round(standing.videos_per_hour, 1)}
-        print(json.dumps(facts | {"seconds": round(standing.seconds, 3), "files": pages}))
-    elif not args.quiet:
-        counts = f"{standing.done} done, {standing.skipped} done before, {len(standing.failed)} failed"
-        say(counts + (f", {standing.left} left: the same command goes on" if standing.left else ""))
-        if standing.done:
-            say(f"  {duration(standing.seconds)}, {_rate(standing).rpartition(',')[0]}")
-        say(f"  {Path(standing.folder) / pages[0]}")
+    speed = {"videos_per_hour": round(standing.videos_per_hour, 1), "seconds": round(standing.seconds, 3)}
+    args.answer = asdict(standing) | speed | {"left": standing.left, "files": pages}
+    counts = f"{standing.done} done, {standing.skipped} done before, {len(standing.failed)} failed"
+    say(counts + (f", {standing.left} left: the same command goes on" if standing.left else ""))
+    if standing.done:
+        say(f"  {duration(standing.seconds)}, {_rate(standing).rpartition(',')[0]}")
+    say(f"  {Path(standing.folder) / pages[0]}")

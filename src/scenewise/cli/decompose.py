@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EXAMPLE = """examples:
   scenewise decompose clip.mp4 --out out
   scenewise decompose clip.mp4 --out out --learn 5       (a model of this video first: five minutes)
-  scenewise decompose a.mp4 b.mov frames/ --out out --model runs/clip/best --slots 7
+  scenewise decompose a.mp4 b.mov frames/ --out out --model runs/clip/model --slots 7
   scenewise decompose film.mkv --out out --crop 0,140,360,360 --every 2 --formats overlay,report
   scenewise decompose clip.mp4 --out out --size 256       (masks, overlay and report of 256 x 256)
   scenewise decompose videos.npy --layout NTHWC --out out
@@ -122,6 +122,7 @@ def run(args: argparse.Namespace) -> int:
             if summary is not None:
                 tell(video.label, summary)
                 done.append(summary)
+    args.answer = {"videos": [asdict(summary) for summary in done], "failed": failures}
     return _end(done, failures, interruption.exit_code)
 
 

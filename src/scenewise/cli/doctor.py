@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     for topic, text in findings.lines:
         print(f"{'' if topic in topics else topic:<12}{text}")
         topics.add(topic)
+    args.answer = {"lines": findings.lines, "wrong": findings.problems}
     for problem in findings.problems:
         print(f"{'wrong':<12}{problem}")
     print("nothing is wrong" if not findings.problems else f"{len(findings.problems)} to mend")

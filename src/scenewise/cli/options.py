@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli.progress import say
+from scenewise.cli.progress import note
 from scenewise.documents import shortened
 from scenewise.errors import InputError
 
@@ -53,7 +52,7 @@ def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
     """Print one line for each number of refinements that is asked for and was not validated."""
     values = args.refinements if isinstance(args.refinements, list) else [args.refinements]
     for line in filter(None, map(decomposer.untried, values)):
-        say(f"note: {line}", file=sys.stderr)
+        note(f"note: {line}")
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from scenewise.cli.output import VOICE
 from scenewise.errors import printable
 
 if TYPE_CHECKING:
@@ -27,17 +28,22 @@ def say(text: str, end: str = "\n", file: TextIO | None = None) -> None:
     print(printable(text), end=end, file=file)
 
 
+def note(text: str) -> None:
+    """Print a line on the standard error stream, unless nothing but errors is to be told."""
+    if not VOICE.quiet:
+        say(text, file=sys.stderr)
+
+
 class Progress:
     """Shows frames done, frames per second and time left on the standard error stream.
 
     Args:
         title: What is being done.
-        quiet: Show nothing.
         unit: What is counted.
     """
 
-    def __init__(self, title: str, quiet: bool = False, unit: str = "frames") -> None:
-        self.title, self.quiet, self.unit = printable(title, 120), quiet, unit
+    def __init__(self, title: str, unit: str = "frames") -> None:
+        self.title, self.quiet, self.unit = printable(title, 120), VOICE.quiet, unit
         self._bar: Any = None
         self._task: Any = None
         self._started = self._told = time.perf_counter()
@@ -81,7 +87,7 @@ def status(name: str) -> Callable[[str], None]:
     """Return what tells on a terminal what is being done, in one line that is overwritten; elsewhere it is silent."""
 
     def tell(what: str) -> None:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not VOICE.quiet:
             print(f"\r\033[K{printable(f'{name}: {what}', 120)}", end="", file=sys.stderr, flush=True)
 
     return tell

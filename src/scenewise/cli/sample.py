@@ -41,4 +41,12 @@ def run(args: argparse.Namespace) -> int:
     files = save_scenes(scenes, Path(args.out), decomposer, request.seed, args.overwrite)
     say(f"{decomposer.name}: {args.count} scenes of {scenes.masks.shape[1]} slots, seed {args.seed}")
     say(f"  {args.out}: {', '.join(files)}")
+    args.answer = {
+        "model": decomposer.name,
+        "count": args.count,
+        "slots": int(scenes.masks.shape[1]),
+        "seed": args.seed,
+        "folder": args.out,
+        "files": files,
+    }
     return 0
