@@ -17,7 +17,7 @@ from scenewise.version import __version__
 
 if TYPE_CHECKING:
     from scenewise.data.footage.picture import background
-    from scenewise.decompose import Result, load
+    from scenewise.decompose import Result, load, stream
     from scenewise.decomposition import Decomposition
     from scenewise.errors import InputError
     from scenewise.media import read_video
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Decomposition", "InputError", "Observation", "Result", "__version__", "background", "load", "read_video",
+    "stream",
 ]  # fmt: skip
 
 _MODULES = {
@@ -35,6 +36,7 @@ _MODULES = {
     "background": "scenewise.data.footage.picture",
     "load": "scenewise.decompose",
     "read_video": "scenewise.media",
+    "stream": "scenewise.decompose",
 }
 
 if not TYPE_CHECKING:  # a type checker that sees it takes every misspelt name for Any

@@ -25,6 +25,7 @@ EXAMPLE = """examples:
   scenewise decompose film.mkv --out out --crop 0,140,360,360 --every 2 --formats overlay,report
   scenewise decompose clip.mp4 --out out --size 256       (masks, overlay and report of 256 x 256)
   scenewise decompose videos.npy --layout NTHWC --out out
+  scenewise decompose camera:0 --out out --stop 500       (500 frames of a camera; or until Ctrl-C)
   scenewise decompose balls-colour#3 --out out        (video 3 of a data source, scored against its ground truth)
 
 Ctrl-C ends early and leaves complete files of the frames done; a second Ctrl-C leaves nothing.
@@ -37,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="mp4, mov, mkv, webm, avi, gif, a folder of frames, npy, npz or h5, or SOURCE#INDEX",
+        help="mp4, mov, mkv, webm, avi, gif, a folder of frames, npy, npz or h5, SOURCE#INDEX, a camera (camera:0), or "
+        "a stream (rtsp://host/door)",
     )
     options.add_writing(parser)
     options.add_model(parser)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scenewise.decompose.clip import Clip, open_clip
-    from scenewise.decompose.decomposer import Decomposer, load
+    from scenewise.decompose.decomposer import Decomposer, load, stream
     from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
     from scenewise.decompose.request import Request
     from scenewise.decompose.result import Result
@@ -26,6 +26,7 @@ _PUBLIC = {
     "Summary": "scenewise.summary",
     "load": "scenewise.decompose.decomposer",
     "open_clip": "scenewise.decompose.clip",
+    "stream": "scenewise.decompose.decomposer",
 }
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Summary",
     "load",
     "open_clip",
+    "stream",
 ]
 
 if not TYPE_CHECKING:  # a type checker that sees it takes every misspelt name for Any
