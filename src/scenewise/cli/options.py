@@ -33,7 +33,8 @@ def add_model(
         default: The model where none is named.
         several: Each number that may differ may be a list.
     """
-    text = "name of a model that ships (see `scenewise models`) or a folder that `scenewise train` wrote"
+    text = "name of a model that ships (see `scenewise models`), a folder that `scenewise train` wrote, or org/name "
+    text += "on the Hugging Face Hub"
     if positional:
         parser.add_argument("model", metavar="MODEL", help=text)
     else:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scenewise.decompose.clip import Clip, open_clip
-    from scenewise.decompose.decomposer import Decomposer, load, stream
+    from scenewise.decompose.decomposer import Decomposer, load
     from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
     from scenewise.decompose.request import Request
     from scenewise.decompose.result import Result
+    from scenewise.decompose.streaming import stream
     from scenewise.frame_result import FrameResult
     from scenewise.summary import Summary
 
@@ -26,7 +27,7 @@ _PUBLIC = {
     "Summary": "scenewise.summary",
     "load": "scenewise.decompose.decomposer",
     "open_clip": "scenewise.decompose.clip",
-    "stream": "scenewise.decompose.decomposer",
+    "stream": "scenewise.decompose.streaming",
 }
 
 __all__ = [

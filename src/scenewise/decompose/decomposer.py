@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scenewise.checkpoint import Card, load_model
+from scenewise import hub
+from scenewise.checkpoint import Card, load_model, save_model
 from scenewise.config import plain
 from scenewise.decompose.clip import ClipFrame, as_image, clip_at
 from scenewise.decompose.crop import in_trained_part
@@ -25,8 +28,6 @@ from scenewise.variational.compiled import CompiledEngine, compile_decodes
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scenewise.decomposition import Decomposition
     from scenewise.frame_result import FrameResult
 
@@ -37,10 +38,11 @@ _SPREAD_KEY = 1 << 20  # keeps this noise apart from that of the refinements
 
 
 def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> Decomposer:
-    """Load a model that ships with scenewise, or one from a folder that `scenewise train` wrote.
+    """Load a model that ships with scenewise, one from a folder that `scenewise train` wrote, or one of the hub.
 
     Args:
-        name_or_path: For example "provide-balls-colour", or a model folder.
+        name_or_path: For example "provide-balls-colour", a model folder, or "org/name" (and "org/name@revision") on the
+            Hugging Face Hub, from which settings, weights and card are got and nothing that could run.
         device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
         **overrides: Settings of the model to replace, such as `slots=7`.
 
@@ -59,44 +61,6 @@ def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> De
     loaded = load_model(name_or_path, device, **overrides)
     name = loaded.card.name or loaded.path.name
     return Decomposer(loaded.model, loaded.card, name, str(loaded.path), loaded.fingerprint)
-
-
-def stream(
-    source: Any,
-    model: str | Path | Decomposer,
-    device: str = "auto",
-    *,
-    slots: int | None = None,
-    refinements: int | None = None,
-    seed: int = 0,
-    size: int | tuple[int, int] | None = None,
-    **reading: Any,
-) -> Iterator[FrameResult]:
-    """Take a camera, a stream or a video apart, and yield what is found in each frame as soon as it is.
-
-    Args:
-        source: "camera:0", an address such as "rtsp://host/door", or all that `Decomposer.decompose` takes. Of what is
-            live each frame is the newest, however long the one before took.
-        model: Name, folder, or a loaded model.
-        device: As in `load`.
-        slots: K, the model's own where None.
-        refinements: R, the model's own where None.
-        seed: Seed of the posterior noise.
-        size: (H, W) of the results, or one number for a square; the model's own where None.
-        **reading: Options of `read_video`.
-
-    Raises:
-        InputError: There is no such model or source, or an option is out of range.
-
-    Examples:
-        >>> frames = stream(np.zeros((3, 64, 64, 3), np.uint8), "provide-balls-colour", "cpu")
-        >>> [frame.labels.shape for frame in frames]
-        [(64, 64), (64, 64), (64, 64)]
-    """
-    decomposer = model if isinstance(model, Decomposer) else load(model, device)
-    result = decomposer.decompose(source, slots, refinements, seed, size=size, **reading)
-    result.keep_bytes = 0
-    return iter(result)
 
 
 class Decomposer:
@@ -200,6 +164,19 @@ class Decomposer:
         numbers = f"{low} to {high}" if low < high else f"{low}"
         done = "its scores were validated" if self.card.validated.refinements else "it was trained"
         return f"{refinements} refinements: {self.name} may do worse; {done} with {numbers}."
+
+    def push_to_hub(self, name: str, *, private: bool = False) -> str:
+        """Put the model with its card on the Hugging Face Hub, where `load(name)` gets it from; returns its address.
+
+        Args:
+            name: "org/name"; the repository is made where there is none.
+            private: Whether one that is made is private.
+
+        Raises:
+            InputError: huggingface_hub is not installed, or the hub does not take it.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return hub.push(save_model(self.model, Path(folder) / "model", self.card), name, private=private)
 
     # -- one frame at a time ----------------------------------------------------------------------------------------
 
