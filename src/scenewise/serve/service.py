@@ -228,6 +228,9 @@ class Service:
                         self._hear(event)
         except InputError as error:  # the model is gone, or the disk is full
             self.problem = error.line()
+        except Exception as error:  # a fault of the program: told to who asks, not only to who looks at the terminal
+            self.problem = f"{type(error).__name__} in the service; it must be begun again."
+            raise
 
     def end(self) -> None:
         """End the work; what was under way waits for the next time."""
