@@ -117,6 +117,7 @@ class LocalPool(Pool):
                 child.process.wait(_SECONDS_TO_END)
             except subprocess.TimeoutExpired:
                 child.process.kill()
+                child.process.wait()
             self._forget(child)
         self._children = []
 
