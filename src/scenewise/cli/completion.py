@@ -53,7 +53,7 @@ class Command:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("shell", choices=SHELLS)
+    parser.add_argument("shell", choices=tuple(SHELLS))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
         from scenewise.serve.app import make_app
     except ImportError as error:
-        raise InputError("scenewise serve", "needs FastAPI and uvicorn.", "pip install 'scenewise[serve]'") from error
+        raise InputError("serve", "needs FastAPI and uvicorn.", "pip install 'scenewise[serve]'") from error
     from scenewise.batch.pool import LocalPool
     from scenewise.serve.roots import Root
     from scenewise.serve.service import Limits, Service
