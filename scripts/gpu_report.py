@@ -19,6 +19,7 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 NEEDED = ("torch", "lightning", "torchmetrics", "safetensors", "numpy", "scipy", "h5py", "rich", "PIL", "yaml")
@@ -62,17 +63,20 @@ def streaming(model_name: str, device_name: str, seconds: float) -> list[dict[st
 
 
 def training(recipe_name: str, device_name: str, seconds: float) -> list[dict[str, object]]:
-    """Return training steps a second of a recipe's last stage for several batches, one by one and as captured graphs."""
+    """Return training steps a second for several batches, one operation after the other and as captured graphs.
+
+    Of the second stage of a recipe, the first at full size.
+    """
     import torch
     from lightning.fabric import Fabric
 
     from scenewise.training import recipes
     from scenewise.training.passes import CapturedPass, Explain, Pass
     from scenewise.training.plan import make_plan
-    from scenewise.training.schedule import longest_clip
+    from scenewise.training.schedule import clip_length
 
-    plan = make_plan(recipes.load(recipe_name, []).parts()[-1])
-    device, frames = torch.device(device_name), longest_clip(plan.recipe.training)
+    plan = make_plan(recipes.load(recipe_name, []).parts()[1])
+    device, frames = torch.device(device_name), clip_length(plan.recipe.training, 0)
     rows: list[dict[str, object]] = []
     for captured in (False, True):
         for batch in BATCHES[1:]:
@@ -82,9 +86,9 @@ def training(recipe_name: str, device_name: str, seconds: float) -> list[dict[st
             fabric = Fabric(accelerator=device.type, devices=1)
             optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=device.type == "cuda")
             wrapped, optimizer = fabric.setup(Explain(model), optimizer)
-            run = Pass(fabric, wrapped, 1)
+            run: Any = Pass(fabric, wrapped, 1)
             run = CapturedPass(run, print) if captured else run
-            clip = {
+            clip: Any = {
                 "frames": torch.randint(0, 256, (batch, frames, *model.frame_shape), dtype=torch.uint8, device=device),
                 "noise": torch.randn(model.noise_shape(batch, frames), device=device),
                 **dict.fromkeys(("viewpoints", "background"), torch.empty(0, device=device)),
