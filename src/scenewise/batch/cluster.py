@@ -93,8 +93,8 @@ class RayPool(Pool):
                 events += self._ray.get(answer)
                 self._idle.append(actor)
             except self._ray.exceptions.RayActorError as error:
-                told = f"the actor that worked on it is gone: {describe(error)}."
-                events += [Outcome(task.name, told, killed=True) for task in group]
+                problem = f"the actor that worked on it is gone: {describe(error)}."
+                events += [Outcome(task.name, problem, killed=True) for task in group]
                 self._idle.append(self._kind.remote(self.job))
         return events
 

@@ -118,11 +118,11 @@ def _named(word: str, endings: tuple[str, ...], without: Path | None) -> Iterato
         return
     path = Path(word)
     if path.is_dir():
-        found = [(_relative(where, path), str(where)) for where in _below(path, endings, without)]
-        if not found:
+        videos = [(_relative(where, path), str(where)) for where in _below(path, endings, without)]
+        if not videos:
             remedy = "Check the path; array files are taken where --layout says what their axes are."
             raise InputError(path, "holds no video and no folder of images.", remedy)
-        yield from found
+        yield from videos
     elif path.suffix.lower() in LIST_ENDINGS and path.is_file():
         yield from map(_as_written, _lines(read_bytes(path, _LARGEST_LIST)))
     elif os.path.lexists(path):
@@ -159,11 +159,11 @@ def _relative(path: Path, folder: Path) -> str:
 def _matches(pattern: str, endings: tuple[str, ...], without: Path | None) -> Iterator[tuple[str, str]]:
     fixed = Path(*(part for part in _before_magic(Path(pattern).parts)))
     paths = [Path(text) for text in glob.iglob(pattern, recursive=True)]
-    found = [path for path in paths if not (without and path.absolute().is_relative_to(without.absolute()))]
-    found = [path for path in found if path.suffix.lower() in endings or _holds_images(path)]
-    if not found:
+    videos = [path for path in paths if not (without and path.absolute().is_relative_to(without.absolute()))]
+    videos = [path for path in videos if path.suffix.lower() in endings or _holds_images(path)]
+    if not videos:
         raise InputError(pattern, "matches no video.", "Put it in quotes, and check the pattern.")
-    yield from ((_relative(path, fixed), str(path)) for path in found)
+    yield from ((_relative(path, fixed), str(path)) for path in videos)
 
 
 def _before_magic(parts: Iterable[str]) -> Iterator[str]:

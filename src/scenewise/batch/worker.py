@@ -133,12 +133,12 @@ class Worker:
 
 def _now_and_then(name: str, tell: Callable[[FrameCount], None]) -> Callable[[int, int | None], None]:
     """Return what hears of every frame and tells of some."""
-    told = time.perf_counter()
+    latest = time.perf_counter()
 
     def progress(frames: int, total: int | None) -> None:
-        nonlocal told
-        if time.perf_counter() - told >= _SECONDS_BETWEEN:
-            told = time.perf_counter()
+        nonlocal latest
+        if time.perf_counter() - latest >= _SECONDS_BETWEEN:
+            latest = time.perf_counter()
             tell(FrameCount(name, frames, total))
 
     return progress

@@ -66,12 +66,12 @@ def commands() -> list[Command]:
     """Return every verb with its options."""
     from scenewise.cli import VERBS, Parser, fill
 
-    found: list[Command] = []
+    verbs: list[Command] = []
     for name, meaning in VERBS.items():
         parser = Parser(prog=f"scenewise {name}")
         fill(parser, name)
-        found += _below(parser, (name,), meaning)
-    return found
+        verbs += _below(parser, (name,), meaning)
+    return verbs
 
 
 def _below(parser: argparse.ArgumentParser, words: tuple[str, ...], meaning: str) -> Iterator[Command]:
@@ -127,30 +127,30 @@ def _known(name: str) -> tuple[str, ...]:
 # -- shells ---------------------------------------------------------------------------------------------------------
 
 
-def bash(found: list[Command]) -> str:
+def bash(verbs: list[Command]) -> str:
     """Return the script for bash."""
     lines = []
-    for command in found:
+    for command in verbs:
         values = [f"      {'|'.join(o.names)}) words={_quoted(o.choices)} ;;" for o in command.options if o.choices]
         files = [f"      {'|'.join(o.names)}) files=1 ;;" for o in command.options if o.takes and not o.choices]
         lines += [f"    {shlex.quote(' '.join(command.words))})", '      case "$prev" in', *values, *files]
         lines += [f"      *) options={_quoted(_flags(command))}; words={_quoted(command.names)} ;;", "      esac ;;"]
     return _BASH.format(
-        verbs=_quoted(c.words[0] for c in found if len(c.words) == 1),
-        nested="|".join(sorted({c.words[0] for c in found if len(c.words) > 1})),
+        verbs=_quoted(c.words[0] for c in verbs if len(c.words) == 1),
+        nested="|".join(sorted({c.words[0] for c in verbs if len(c.words) > 1})),
         cases="\n".join(lines),
     )
 
 
-def zsh(found: list[Command]) -> str:
+def zsh(verbs: list[Command]) -> str:
     """Return the script for zsh, which runs that for bash."""
-    return "#compdef scenewise\nautoload -U +X bashcompinit && bashcompinit\n" + bash(found)
+    return "#compdef scenewise\nautoload -U +X bashcompinit && bashcompinit\n" + bash(verbs)
 
 
-def fish(found: list[Command]) -> str:
+def fish(verbs: list[Command]) -> str:
     """Return the script for fish."""
     lines = ["complete -c scenewise -n __fish_use_subcommand -f"]
-    for command in found:
+    for command in verbs:
         name = command.words[-1]
         if len(command.words) == 1:
             lines.append(f"complete -c scenewise -n __fish_use_subcommand -a {name} -d {_fished(command.meaning)}")

@@ -60,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     level = group.add_mutually_exclusive_group()
     level.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     level.add_argument("-v", "--verbose", action="count", default=0, help="print what libraries log; -vv: all of it")
-    level.add_argument("--log-level", choices=tuple(LEVELS), metavar="LEVEL", help=f"{', '.join(LEVELS)}; default: warning")
+    level.add_argument(
+        "--log-level", choices=tuple(LEVELS), metavar="LEVEL", help=f"{', '.join(LEVELS)}; default: warning"
+    )
 
 
 def add_json_file(parser: Any, what: str) -> None:

@@ -27,8 +27,8 @@ EXAMPLE = """examples:
   curl http://127.0.0.1:8000/jobs/ID
   curl -O http://127.0.0.1:8000/jobs/ID/files/tracks.csv
 
-http://127.0.0.1:8000/docs describes every question. Without a token only this machine may ask. Ctrl-C and SIGTERM end it;
-what waits then is done by the next one with the same --out."""
+http://127.0.0.1:8000/docs describes every question. Without a token only this machine may ask. Ctrl-C and SIGTERM end
+it; what waits then is done by the next one with the same --out."""
 
 _TOKEN = "SCENEWISE_TOKEN"
 _LEAST_TOKEN = 16  # letters

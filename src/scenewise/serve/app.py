@@ -81,10 +81,10 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
     if token is None:  # a page of another site that calls itself by our address is not answered
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=_HERE)
 
-    def allowed(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
+    def allowed(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
         if token is None:
             return
-        if given is None or not hmac.compare_digest(given.credentials.encode(), token.encode()):
+        if credentials is None or not hmac.compare_digest(credentials.credentials.encode(), token.encode()):
             raise HTTPException(401, "Give the token: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"})
 
     refused: dict[int | str, dict[str, Any]] = {401: {"model": Problem}}
