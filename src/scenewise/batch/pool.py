@@ -9,7 +9,7 @@ import selectors
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import IO, TYPE_CHECKING, Self
 
 from scenewise.batch.child import OUTCOME, PROGRESS, READY, REFUSED
@@ -59,6 +59,21 @@ class Pool(ABC):
         self.close()
 
 
+def worker_device(device: str, number: int) -> str:
+    """Return where the worker of a number, from 0, computes: workers share out the GPUs where there are several.
+
+    Args:
+        device: "auto", "cuda", or one by its name, which all workers have.
+        number: Of the worker.
+    """
+    if device not in ("auto", "cuda"):
+        return device
+    import torch
+
+    count = torch.cuda.device_count()
+    return f"cuda:{number % count}" if count > 1 else device
+
+
 class LocalPool(Pool):
     """Processes on this machine; one that is killed is begun anew, and its tasks are told to have been killed.
 
@@ -73,8 +88,8 @@ class LocalPool(Pool):
         self._selector = selectors.DefaultSelector()
         self._children: list[_Child] = []
         self._starts = 0
-        for _ in range(workers):
-            self._begin()
+        for number in range(workers):
+            self._begin(worker_device(job.device, number))
 
     @property
     def room(self) -> int:
@@ -121,8 +136,8 @@ class LocalPool(Pool):
             self._forget(child)
         self._children = []
 
-    def _begin(self) -> None:
-        child = _Child(self.job, self._held)
+    def _begin(self, device: str) -> None:
+        child = _Child(replace(self.job, device=device), self._held)
         self._children.append(child)
         self._selector.register(child.answers, selectors.EVENT_READ, child)
 
@@ -146,7 +161,7 @@ class LocalPool(Pool):
         self._starts += 1
         if self._starts > _MOST_STARTS + len(self._children):
             raise InputError("worker", f"ended with code {code} before it could work.", "Use fewer workers.")
-        self._begin()
+        self._begin(child.device)
         how = f"by signal {-code}" if code < 0 else f"with code {code}"
         return [Outcome(name, f"the process that worked on it was ended {how}.", killed=True) for name in child.tasks]
 
@@ -159,6 +174,7 @@ class _Child:
     """One process, and what it has been given."""
 
     def __init__(self, job: Job, held: IO[str] | None) -> None:
+        self.device = job.device
         answers, end = os.pipe()
         inherited = (end,) if held is None else (end, held.fileno())
         command = [sys.executable, "-m", "scenewise.batch.child", job.text(), str(end)]

@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_model(parser)
     options.add_formats(parser)
-    parser.add_argument("--workers", type=int, metavar="N", help="processes, of one thread each; default: one a core")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes, of one thread each; default: one a GPU, or a core"
+    )
     parser.add_argument(
         "--batch",
         type=int,
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    workers = worker_count(args.workers)
+    workers = worker_count(args.workers, args.device)
     options.check_range("--batch", args.batch, 1, 1024)
     job, model = job_of(args)
     from scenewise.batch.inputs import list_videos
@@ -106,16 +108,21 @@ def _shard(text: str) -> tuple[int, int]:
     return number, count
 
 
-def worker_count(chosen: int | None) -> int:
-    """Return how many processes work: as many as chosen, or one for every core that this process may use.
+def worker_count(chosen: int | None, device: str) -> int:
+    """Return how many processes work: as many as chosen, or one for every GPU, or for every core where there is none.
 
     Raises:
         InputError: It is out of range.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = cores if chosen is None else chosen
-    options.check_range("--workers", workers, 1, 1024)
-    return workers
+    if chosen is not None:
+        options.check_range("--workers", chosen, 1, 1024)
+        return chosen
+    if device == "cpu":
+        return cores
+    import torch
+
+    return 1 if device.startswith("cuda:") else torch.cuda.device_count() or cores
 
 
 def job_of(args: argparse.Namespace) -> tuple[Job, str]:

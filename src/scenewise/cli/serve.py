@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="address (https://host/path/, s3://bucket/) or folder below which videos may be fetched; may be repeated",
     )
     limits = parser.add_argument_group("limits")
-    limits.add_argument("--workers", type=int, metavar="N", help="videos at a time; default: one a core")
+    limits.add_argument("--workers", type=int, metavar="N", help="videos at a time; default: one a GPU, or a core")
     limits.add_argument("--queue", type=int, default=32, metavar="N", help="videos that may wait; default: %(default)s")
     limits.add_argument("--most-megabytes", type=int, default=512, metavar="N", help="size; default: %(default)s")
     limits.add_argument("--most-frames", type=int, default=20_000, metavar="N", help="length; default: %(default)s")
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     token = _token(args)
     limits = Limits(args.most_megabytes, args.most_frames, args.queue, args.keep)
     roots = [Root.read(text) for text in args.fetch]
-    workers = worker_count(args.workers)
+    workers = worker_count(args.workers, args.device)
     job, model = job_of(args)
     job = replace(job, most_frames=limits.frames, most_bytes=limits.megabytes << 20, redirects=False)
     service = Service(job, model, limits, roots)
