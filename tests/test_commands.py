@@ -66,11 +66,12 @@ class Printed:
 def commands(text: str) -> Iterator[str]:
     """The commands of some lines: those that begin with `scenewise`, continued after a backslash.
 
-    What follows `#` or three spaces, or stands in brackets at the end, says what the command does.
+    What follows `#` or three spaces, or stands in brackets at the end, says what the command does; what follows `>`
+    or `|` is the shell's.
     """
     for line in re.sub(r"\\\n\s*", "", text).splitlines():
         if line.strip().startswith("scenewise "):
-            yield re.split(r"\s+#|\s{3,}", line.strip())[0]
+            yield re.split(r"\s+#|\s{3,}|\s[>|]\s", line.strip())[0]
 
 
 def fences(page: Path) -> Iterator[tuple[str, bool]]:

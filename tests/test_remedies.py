@@ -67,7 +67,7 @@ def commands():
     for place, text in messages():
         for match in COMMAND.finditer(text):
             quoted, bare = match.groups()
-            command = quoted or re.split(r"  +|\. |\.$| \(|\) |, then|, or", bare)[0]
+            command = quoted or re.split(r"  +|\. |\.$| \(|\) |, then|, or| > ", bare)[0]
             yield pytest.param(command, bool(quoted), id=f"{place} {command[:60]}")
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scenewise.data.footage.picture import background
     from scenewise.decompose.decomposer import load
     from scenewise.decompose.result import Result
+    from scenewise.decompose.streaming import stream
     from scenewise.decomposition import Decomposition
     from scenewise.errors import InputError
     from scenewise.media.reading import read_video
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Decomposition", "InputError", "Observation", "Result", "__version__", "background", "load", "read_video",
+    "stream",
 ]  # fmt: skip
 
 _MODULES = {
@@ -36,6 +38,7 @@ _MODULES = {
     "background": "scenewise.data.footage.picture",
     "load": "scenewise.decompose.decomposer",
     "read_video": "scenewise.media.reading",
+    "stream": "scenewise.decompose.streaming",
 }
 
 if not TYPE_CHECKING:  # a type checker that sees it takes every misspelt name for Any

@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 
+from scenewise import hub
 from scenewise.config import build, merge, plain, setting
 from scenewise.documents import shortened
 from scenewise.errors import InputError, nearest
@@ -138,10 +139,10 @@ def shipped() -> list[str]:
 
 
 def find(name_or_path: str | Path) -> Path:
-    """Return the folder of a shipped model or of a path; a shipped name goes before a folder of the same name.
+    """Return the folder of a shipped model, of a path, or of a model of the hub, which is got; in this order.
 
     Raises:
-        InputError: Neither a shipped name nor a folder.
+        InputError: It is none of these, or cannot be got.
     """
     if str(name_or_path) in shipped():
         return _weights_root() / str(name_or_path)
@@ -153,6 +154,8 @@ def find(name_or_path: str | Path) -> Path:
             if path.suffix in _PICKLES:
                 raise _pickle_error(path)
             raise InputError(path, "is a file; a model is a folder.", f"Give the folder: {path.parent}.")
+    if hub.is_name(str(name_or_path)):
+        return hub.fetch(str(name_or_path), (CONFIG, WEIGHTS, README))
     raise InputError(name_or_path, "is neither a model that ships nor a folder.", nearest(str(name_or_path), shipped()))
 
 

@@ -1,6 +1,7 @@
 """Two processes on the CPU compute what one process computes."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,27 @@ def test_a_run_under_torchrun_gives_the_weights_of_one_process(tmp_path):
         [*launch, *words, "training.devices=2"], env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    train(small(), tmp_path / "one")
+    one, two = last_state(tmp_path / "one"), last_state(tmp_path / "two")
+    for name, tensor in one["model"].items():
+        torch.testing.assert_close(two["model"][name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_two_nodes_of_one_process_give_the_weights_of_one_process(tmp_path):
+    from scenewise.training.run import train
+
+    script = tmp_path / "scenewise_command.py"
+    script.write_text("import sys\nfrom scenewise.cli import main\nsys.exit(main())\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["train", "provide-tiny", "--out", str(tmp_path / "two"), *SMALL, "training.devices=2"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    launch += ["--master-addr=127.0.0.1", f"--master-port={port}"]
+    nodes = [
+        subprocess.Popen([*launch, f"--node-rank={rank}", str(script), *words], env=ENVIRONMENT) for rank in (0, 1)
+    ]
+    assert [node.wait(timeout=240) for node in nodes] == [0, 0]
     train(small(), tmp_path / "one")
     one, two = last_state(tmp_path / "one"), last_state(tmp_path / "two")
     for name, tensor in one["model"].items():

@@ -12,6 +12,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import scenewise
+from scenewise.cli import output
 from scenewise.errors import InputError, RenamedSettingWarning, is_out_of_memory, nearest
 from scenewise.media.interruption import ending_cleanly, exit_code
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 VERBS = {
     "demo": "make a video of bouncing balls, take it apart, and score the result",
     "decompose": "take videos apart into their objects",
+    "batch": "take thousands of videos apart: skips what is done, and goes on after any end",
+    "serve": "take videos apart for programs elsewhere, over HTTP",
     "background": "make the picture of an empty scene from a video of it",
     "predict": "look at the start of a video and predict how it goes on",
     "sample": "make up new scenes with a model that has a prior over them",
@@ -37,6 +40,7 @@ VERBS = {
     "settings": "list every setting of a model, a data source or a recipe, with its meaning and range",
     "data": "list, make and look at data",
     "bench": "measure speed, memory and work of models, beside the least their convolutions take",
+    "completion": "print what lets a shell complete verbs, options and names",
     "doctor": "check the installation and say what is wrong",
 }
 
@@ -67,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings(), ending_cleanly():
             warnings.showwarning = _with_notes(warnings.showwarning)
             args = command_parser(words).parse_args(words)
-            return int(args.run(args))
+            with output.speaking(args):
+                return int(args.run(args))
     except SystemExit as end:  # argparse has printed help or an error
         return end.code if isinstance(end.code, int) else 2
     except InputError as error:
@@ -157,7 +162,7 @@ def _with_notes(show: Callable[..., None]) -> Callable[..., None]:
     def showwarning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if not issubclass(category, RenamedSettingWarning):
             show(message, category, *where, **more)
-        elif str(message) not in notes:
+        elif str(message) not in notes and not output.VOICE.quiet:
             notes.add(str(message))
             print(f"note: {message}", file=sys.stderr)
 
@@ -183,8 +188,14 @@ def command_parser(words: Sequence[str]) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == first_word:
-            module = importlib.import_module(f"scenewise.cli.{name}")
-            module.add_arguments(verb)
-            verb.epilog = verb.epilog or getattr(module, "EXAMPLE", None)
-            verb.set_defaults(run=module.run)
+            fill(verb, name)
     return parser
+
+
+def fill(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Declare the options of a verb, which is imported for it."""
+    module = importlib.import_module(f"scenewise.cli.{verb}")
+    module.add_arguments(parser)
+    parser.epilog = parser.epilog or getattr(module, "EXAMPLE", None)
+    output.add_arguments(parser)
+    parser.set_defaults(run=module.run)

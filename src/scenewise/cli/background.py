@@ -57,6 +57,13 @@ def run(args: argparse.Namespace) -> int:
     _write(out, found.picture)
     _write(sure, found.support)
     _tell(out, sure, found)
+    args.answer = {
+        "picture": str(out),
+        "sure": str(sure),
+        "size": found.picture.shape[:2],
+        "noise": float(found.noise),
+        "reasons": list(found.reasons),
+    }
     return 0
 
 

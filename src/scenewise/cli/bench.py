@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 from scenewise.bench.named import CASES, MAIN
-from scenewise.cli import options
-from scenewise.cli.progress import clear_status, status
+from scenewise.cli import options, output
+from scenewise.cli.progress import clear_status, note, status
 from scenewise.errors import InputError
 from scenewise.media.files import check_writable
 
@@ -55,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--threads", type=int, metavar="N", help="threads of the CPU; default: torch's own number")
     how.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda or cuda:N")
-    how.add_argument("--json", metavar="FILE", help="write all numbers and what they depend on")
+    output.add_json_file(how, "all numbers and what they depend on")
     how.add_argument("--plot", metavar="SVG", help="with --sweep: draw it")
     how.add_argument("--markdown", action="store_true", help="print Markdown instead")
 
@@ -65,9 +64,10 @@ def run(args: argparse.Namespace) -> int:
     if args.models[:1] == ["data"]:
         from scenewise.cli import main
 
-        return main(["data", "bench", *args.models[1:], *(["--json", args.json] if args.json else [])])
+        words, args.json = [f"--json={args.json}"] if args.json else [], None
+        return main(["data", "bench", *args.models[1:], *words])
     request = _asked(args)
-    if args.json:
+    if args.json not in (None, output.PRINTED):
         check_writable(args.json)
     import torch
 
@@ -84,12 +84,9 @@ def run(args: argparse.Namespace) -> int:
         )
         print(f"{facts['date']}, load average {facts['load']}")
     for line in machine.warnings(facts):
-        print(f"warning: {line}", file=sys.stderr)
+        note(f"warning: {line}")
     content |= _sweep(args, request) if args.sweep else _bench(args, request, facts)
-    if args.json:
-        from scenewise.media.files import write_atomically
-
-        write_atomically(args.json, json.dumps(content, indent=1) + "\n")
+    args.answer = content
     return 0
 
 

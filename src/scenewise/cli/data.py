@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from scenewise.cli import output
 from scenewise.cli.sources import add_settings, add_source_options
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="list|show|make|check|bench", required=True)
     listed = actions.add_parser("list", help="list the sources of data")
     listed.add_argument("--long", action="store_true", help="with paper, size, factors, licence and how to get files")
-    listed.add_argument("--json", action="store_true", help="all of it as JSON")
     _add_show(actions.add_parser("show", help="print facts, write a contact sheet and a video"))
     _add_make(actions.add_parser("make", help="write videos of a source with their ground truth"))
     check = actions.add_parser("check", help="compare a made folder with its checksums and with videos made again")
@@ -78,7 +78,7 @@ def _add_bench(bench: argparse.ArgumentParser) -> None:
     bench.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
     bench.add_argument("--workers", type=int, nargs="+", default=[1, 2], metavar="W", help="default: 1 2")
     bench.add_argument("--check", action="store_true", help="exit with 1 where a source is slower than it should be")
-    bench.add_argument("--json", metavar="FILE", help="write all numbers")
+    output.add_json_file(bench, "all numbers")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from scenewise.cli.output import PRINTED
 from scenewise.cli.progress import clear_status, status
 from scenewise.errors import InputError
 from scenewise.media.files import check_writable
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.data.shards.speed import Bench, generated
 
     _check(args)
-    if args.json:
+    if args.json not in (None, PRINTED):
         check_writable(args.json)
     settings = nest(args.settings, "--set")
     names = args.sources or generated()
@@ -44,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{name} is left out: {error}", file=sys.stderr)
     clear_status()
     _print(speeds, args.workers)
-    if args.json:
-        _write(args.json, speeds, args)
+    args.answer = _facts(speeds, args)
     slow = [speed.source for speed in speeds if speed.too_slow]
     if args.check and slow:
         print(f"slower than it should be: {', '.join(slow)}", file=sys.stderr)
@@ -76,11 +75,11 @@ def _print(speeds: Sequence[Speed], workers: Sequence[int]) -> None:
     print(f"medians; {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
 
 
-def _write(path: str, speeds: Sequence[Speed], args: argparse.Namespace) -> None:
+def _facts(speeds: Sequence[Speed], args: argparse.Namespace) -> dict[str, Any]:
+    """Return all numbers and what they depend on."""
     from scenewise.data.shards.one_process import versions
-    from scenewise.media.files import write_atomically
 
-    content = {
+    return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
@@ -90,4 +89,3 @@ def _write(path: str, speeds: Sequence[Speed], args: argparse.Namespace) -> None
         "rounds": args.rounds,
         "sources": [dataclasses.asdict(speed) for speed in speeds],
     }
-    write_atomically(path, json.dumps(content, indent=1) + "\n")

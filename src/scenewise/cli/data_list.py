@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,10 @@ _HEADS = {"paper": "paper", "size": "size", "factors": "known per object", "lice
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the sources: JSON, a table on a terminal, or plain lines."""
+    """Print the sources: a table on a terminal, or plain lines."""
     rows = known()
-    if args.json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
-    elif sys.stdout.isatty():
+    args.answer = rows
+    if sys.stdout.isatty():
         _table(rows, args.long)
     else:
         _lines(rows, args.long)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 EXAMPLE = """examples:
   scenewise decompose clip.mp4 --out out
   scenewise decompose clip.mp4 --out out --learn 5       (a model of this video first: five minutes)
-  scenewise decompose a.mp4 b.mov frames/ --out out --model runs/clip/best --slots 7
+  scenewise decompose a.mp4 b.mov frames/ --out out --model runs/clip/model --slots 7
   scenewise decompose film.mkv --out out --crop 0,140,360,360 --every 2 --formats overlay,report
   scenewise decompose clip.mp4 --out out --size 256       (masks, overlay and report of 256 x 256)
   scenewise decompose videos.npy --layout NTHWC --out out
+  scenewise decompose camera:0 --out out --stop 500       (500 frames of a camera; or until Ctrl-C)
   scenewise decompose balls-colour#3 --out out        (video 3 of a data source, scored against its ground truth)
 
 Ctrl-C ends early and leaves complete files of the frames done; a second Ctrl-C leaves nothing. The same command with
@@ -38,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="mp4, mov, mkv, webm, avi, gif, a folder of frames, npy, npz or h5, or SOURCE#INDEX",
+        help="mp4, mov, mkv, webm, avi, gif, a folder of frames, npy, npz or h5, SOURCE#INDEX, a camera (camera:0), or "
+        "a stream (rtsp://host/door)",
     )
     options.add_writing(parser)
     parser.add_argument(
@@ -142,6 +144,7 @@ def run(args: argparse.Namespace) -> int:
             if summary is not None:
                 tell(video.label, summary)
                 done.append(summary)
+    args.answer = {"videos": [asdict(summary) for summary in done], "failed": failures}
     return _end(len(done) + passed, failures, interruption.exit_code)
 
 

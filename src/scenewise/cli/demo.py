@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
             result.save(output.path / _NAME, progress=progress, stop=interruption)
         output.commit()
     if result.summary is not None:
+        args.answer = asdict(result.summary) | {"report": str(Path(args.out) / _NAME / "report.html")}
         _tell(result.summary, decomposer.name, Path(args.out))
     return interruption.exit_code
 

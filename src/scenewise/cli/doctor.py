@@ -20,7 +20,17 @@ EXAMPLE = """example:
 Exit code 0: nothing is wrong; 1: something is, and how to mend it is said."""
 
 _NEEDED = ("torch", "lightning", "torchmetrics", "safetensors", "av", "numpy", "scipy", "h5py", "pycocotools", "rich")
-_OPTIONAL = {"mujoco": "scenes3d"}
+_OPTIONAL = {
+    "mujoco": "scenes3d",
+    "fastapi": "serve",
+    "fsspec": "remote",
+    "ray": "cluster",
+    "pyarrow": "parquet",
+    "huggingface_hub": "hub",
+    "scikit-learn": "sklearn",
+    "tensorboard": "tensorboard",
+    "matplotlib": "figures",
+}
 _LEAST_DISK = 1 << 30
 _LEAST_MEMORY = 1 << 30
 
@@ -62,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     for topic, text in findings.lines:
         print(f"{'' if topic in topics else topic:<12}{text}")
         topics.add(topic)
+    args.answer = {"lines": findings.lines, "wrong": findings.problems}
     for problem in findings.problems:
         print(f"{'wrong':<12}{problem}")
     print("nothing is wrong" if not findings.problems else f"{len(findings.problems)} to mend")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli import options, threads
+from scenewise.cli import options, output, threads
 from scenewise.cli.progress import Progress, duration
 from scenewise.cli.sources import add_source_options, open_source
 from scenewise.documents import shortened
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = """examples:
   scenewise evaluate provide-balls-colour --data balls-colour --frames 20 --samples 200 --json scores.json
-  scenewise evaluate runs/balls/best --data balls4mass64.h5 --protocol savi --seeds 0 1 2
+  scenewise evaluate runs/balls/model --data balls4mass64.h5 --protocol savi --seeds 0 1 2
   scenewise evaluate provide-balls-colour --data balls-colour --frames 10 20 30 40 --slots 5 9
 
 Several frames, samples, slots or refinements are scored one row each; NLL and KL are in nats per frame.
@@ -45,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="seeds of the posterior noise")
     parser.add_argument("--batch", type=int, default=16, metavar="B", help="videos side by side; default: %(default)s")
-    parser.add_argument("--json", metavar="FILE", help="write the scores and how they were made")
+    output.add_json_file(parser, "the scores and how they were made")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--{name}", f"must be at least 1, and less than 2**31; found {shortened(wrong)}.")
     for seed in args.seeds:
         options.check_seed(seed, "--seeds")
-    if args.json is not None:
+    if args.json not in (None, output.PRINTED):
         check_writable(args.json)
     import scenewise as sw
     from scenewise.decompose.request import check_limits
@@ -88,8 +87,7 @@ def run(args: argparse.Namespace) -> int:
         )
     seconds = time.perf_counter() - started
     _tell(args, decomposer.name, rows, seconds)
-    if args.json is not None:
-        _write(args, decomposer, source, rows, seconds)
+    args.answer = _facts(args, decomposer, source, rows, seconds)
     return 0
 
 
@@ -106,11 +104,13 @@ def _tell(args: argparse.Namespace, name: str, rows: list[dict[str, Any]], secon
         print(f"  {settings}{row['protocol']:<{max(wide + 1, 10)}}{row['metric']:<{max(width + 1, 12)}}{value}{spread}")
 
 
-def _write(args: argparse.Namespace, decomposer: Any, source: Any, rows: list[dict[str, Any]], seconds: float) -> None:
-    from scenewise.media import write_atomically
+def _facts(
+    args: argparse.Namespace, decomposer: Any, source: Any, rows: list[dict[str, Any]], seconds: float
+) -> dict[str, Any]:
+    """Return the scores and how they were made."""
     from scenewise.run_record import versions
 
-    content = {
+    return {
         "model": {"name": decomposer.name, "path": decomposer.path, "fingerprint": decomposer.fingerprint},
         "data": {
             "source": args.data,
@@ -128,8 +128,6 @@ def _write(args: argparse.Namespace, decomposer: Any, source: Any, rows: list[di
         "scores": rows,
         "versions": versions(),
     }
-    write_atomically(args.json, json.dumps(content, indent=1) + "\n")
-    print(f"  {args.json}")
 
 
 def _one(numbers: list[int] | None) -> list[int] | int | None:

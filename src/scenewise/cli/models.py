@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,16 +12,13 @@ EXAMPLE = """example:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    """Declare the options: none of its own."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     kinds, weights = _kinds(), _weights()
-    if args.json:
-        print(json.dumps({"models": kinds, "weights": weights}, indent=1))
-        return 0
+    args.answer = {"models": kinds, "weights": weights}
     print("models that can be trained")
     for kind in kinds:
         print(f"  {kind['name']:<14}{kind['what']}")

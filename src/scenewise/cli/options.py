@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli.progress import say
+from scenewise.cli.progress import note
 from scenewise.documents import shortened
 from scenewise.errors import InputError
 
@@ -34,7 +33,8 @@ def add_model(
         default: The model where none is named.
         several: Each number that may differ may be a list.
     """
-    text = "name of a model that ships (see `scenewise models`) or a folder that `scenewise train` wrote"
+    text = "name of a model that ships (see `scenewise models`), a folder that `scenewise train` wrote, or org/name "
+    text += "on the Hugging Face Hub"
     if positional:
         parser.add_argument("model", metavar="MODEL", help=text)
     else:
@@ -53,7 +53,7 @@ def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
     """Print one line for each number of refinements that is asked for and was not validated."""
     values = args.refinements if isinstance(args.refinements, list) else [args.refinements]
     for line in filter(None, map(decomposer.untried, values)):
-        say(f"note: {line}", file=sys.stderr)
+        note(f"note: {line}")
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +100,11 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
     """Add where results go."""
     parser.add_argument("--out", required=True, metavar="DIR", help="results go to DIR/<name of the input>/")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
+    add_formats(parser)
+
+
+def add_formats(parser: argparse.ArgumentParser) -> None:
+    """Add what is written, and the seed it depends on."""
     formats = parser.add_argument(
         "--formats", metavar="A,B,...", help="what to write, all by default: %(writers)s; run.json is always written"
     )
@@ -142,6 +147,16 @@ def numbers(text: str | None, option: str, *counts: int) -> tuple[int, ...] | No
     if len(values) not in counts:
         raise InputError(option, f"expected {counts_text} numbers with commas; found {text!r}.")
     return values
+
+
+def check_range(option: str, value: int, low: int, high: int) -> None:
+    """Check a whole number.
+
+    Raises:
+        InputError: It is outside.
+    """
+    if not low <= value <= high:
+        raise InputError(option, f"must lie in [{low}, {high}]; found {shortened(value)}.")
 
 
 def check_seed(seed: int, option: str = "--seed") -> None:

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from scenewise.cli.output import VOICE
 from scenewise.errors import printable
 
 if TYPE_CHECKING:
@@ -27,17 +28,22 @@ def say(text: str, end: str = "\n", file: TextIO | None = None) -> None:
     print(printable(text), end=end, file=file)
 
 
+def note(text: str) -> None:
+    """Print a line on the standard error stream, unless nothing but errors is to be told."""
+    if not VOICE.quiet:
+        say(text, file=sys.stderr)
+
+
 class Progress:
     """Shows frames done, frames per second and time left on the standard error stream.
 
     Args:
         title: What is being done.
-        quiet: Show nothing.
         unit: What is counted.
     """
 
-    def __init__(self, title: str, quiet: bool = False, unit: str = "frames") -> None:
-        self.title, self.quiet, self.unit = printable(title, 120), quiet, unit
+    def __init__(self, title: str, unit: str = "frames") -> None:
+        self.title, self.quiet, self.unit = printable(title, 120), VOICE.quiet, unit
         self._bar: Any = None
         self._task: Any = None
         self._started = self._told = time.perf_counter()
@@ -45,16 +51,23 @@ class Progress:
 
     def __call__(self, done: int, total: int | None) -> None:
         """Tell how far it is; `total` may be unknown, and headers of videos err."""
+        self._before = done - 1 if self._before is None else self._before
+        rate = (done - self._before) / max(time.perf_counter() - self._started, 1e-9)
+        total = None if total is None else max(total, done)
+        known = total is not None and self._bar is None  # a bar tells the time left by itself
+        left = f", {duration((total - done) / max(rate, 1e-9))} left" if known else ""  # type: ignore[operator]
+        self.show(done, total, f"{rate:.1f} {self.unit}/s{left}")
+
+    def show(self, done: int, total: int | None, rate: str) -> None:
+        """Tell how far it is, and how fast in words of whoever counts."""
         if self.quiet:
             return
-        total = None if total is None else max(total, done)
-        self._before = done - 1 if self._before is None else self._before
         if self._bar is not None:
-            rate = self._rate(done)
-            self._bar.update(self._task, completed=done, total=total, rate=f"{rate:.1f} {self.unit}/s")
+            self._bar.update(self._task, completed=done, total=total, rate=rate)
         elif time.perf_counter() - self._told >= _SECONDS_BETWEEN_LINES:
             self._told = time.perf_counter()
-            print(f"{self.title}: {self._line(done, total)}", file=sys.stderr, flush=True)
+            count = f"{done}" if total is None else f"{done} of {total}"
+            print(f"{self.title}: {count} {self.unit}, {rate}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
         self._started = self._told = time.perf_counter()
@@ -71,22 +84,12 @@ class Progress:
             self._bar.stop()
             self._bar = None
 
-    def _rate(self, done: int) -> float:
-        return (done - (self._before or 0)) / max(time.perf_counter() - self._started, 1e-9)
-
-    def _line(self, done: int, total: int | None) -> str:
-        rate = self._rate(done)
-        if total is None:
-            return f"{done} {self.unit}, {rate:.1f} {self.unit}/s"
-        remaining = duration((total - done) / max(rate, 1e-9))
-        return f"{done} of {total} {self.unit}, {rate:.1f} {self.unit}/s, {remaining} left"
-
 
 def status(name: str) -> Callable[[str], None]:
     """Return what tells on a terminal what is being done, in one line that is overwritten; elsewhere it is silent."""
 
     def tell(what: str) -> None:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not VOICE.quiet:
             print(f"\r\033[K{printable(f'{name}: {what}', 120)}", end="", file=sys.stderr, flush=True)
 
     return tell

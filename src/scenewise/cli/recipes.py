@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,8 +14,7 @@ EXAMPLE = """examples:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    """Declare the options: none of its own."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,9 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.training import recipes
 
     rows = [_row(name, recipes.load(name)) for name in recipes.names()]
-    if args.json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
-        return 0
+    args.answer = rows
     width = max(len(row["name"]) for row in rows) + 2
     for row in rows:
         print(f"{row['name']:<{width}}{row['summary']}")

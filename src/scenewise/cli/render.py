@@ -104,6 +104,7 @@ def _tell(args: argparse.Namespace, rendering: Rendering, seconds: float) -> Non
     from scenewise.scenes.page import REPORT
 
     facts = summary(rendering)
+    args.answer = facts | {"report": str(Path(args.out) / REPORT), "seconds": seconds}
     say(f"{args.scene}: {len(facts['observed'])} views observed, {len(facts['queried'])} drawn, {duration(seconds)}")
     if facts["rmse"] is not None:
         fit = "" if facts["miou"] is None else f", mIoU {facts['miou']:.4f}"

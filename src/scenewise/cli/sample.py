@@ -21,7 +21,15 @@ images/ and run.json. Scene i of a seed is the same however many are drawn."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     options.add_model(parser, positional=True)
-    parser.add_argument("--count", type=int, default=16, metavar="N", help="number of scenes; default: %(default)s")
+    parser.add_argument(
+        "--samples",
+        "--count",
+        dest="count",
+        type=int,
+        default=16,
+        metavar="N",
+        help="number of scenes; default: %(default)s",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the scenes; default: %(default)s")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
@@ -41,4 +49,12 @@ def run(args: argparse.Namespace) -> int:
     files = save_scenes(scenes, Path(args.out), decomposer, request.seed, args.overwrite)
     say(f"{decomposer.name}: {args.count} scenes of {scenes.masks.shape[1]} slots, seed {args.seed}")
     say(f"  {args.out}: {', '.join(files)}")
+    args.answer = {
+        "model": decomposer.name,
+        "count": args.count,
+        "slots": int(scenes.masks.shape[1]),
+        "seed": args.seed,
+        "folder": args.out,
+        "files": files,
+    }
     return 0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import typing
 from typing import TYPE_CHECKING, Any
 
+from scenewise.cli.progress import note
 from scenewise.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -30,15 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", metavar="MODEL|SOURCE|RECIPE", help="or `training`")
     parser.add_argument("--of", choices=KINDS, help="where a name is several; default: the first of these")
     parser.add_argument("--preset", help="of a model; default: its settings as they are without a preset")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     rows = [dataclasses.asdict(row) for row in _rows(args.topic, args.of, args.preset)]
-    if args.json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
-        return 0
+    args.answer = rows
     for row in rows:
         print(f"{row['key']} = {_text(row['value'])}")
         facts = [row["meaning"]]
@@ -112,7 +109,7 @@ def _rows(name: str, kind: str | None, preset: str | None) -> list[SettingRow]:
     if preset is not None and kind != "model":
         raise InputError("--preset", f"is for models; {name} is a {kind}.", "Leave it out.")
     if len(kinds) > 1:
-        print(f"{name} is a {' and a '.join(kinds)}; this is the {kind}.", file=sys.stderr)
+        note(f"{name} is a {' and a '.join(kinds)}; this is the {kind}.")
     if kind == "model":
         model = MODELS.get(name)
         if preset is not None and preset not in model.presets:

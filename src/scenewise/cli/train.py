@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
-from scenewise.cli.progress import say
+from scenewise.cli.progress import note, say
 from scenewise.media.content import shell_word
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings laid over the recipe")
     parser.add_argument("--data", nargs="+", metavar="FILE", default=[], help="your own videos (recipe footage)")
     parser.add_argument("--out", type=Path, help="the run's folder (default: runs/RECIPE)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where to train (training.device)")
     parser.add_argument("--minutes", type=float, help="stop cleanly after that many minutes")
     parser.add_argument(
         "--lds", type=float, metavar="WEIGHT", help="weight of the prior against duplicate slots (duplicates.weight)"
@@ -72,10 +73,13 @@ def run(args: argparse.Namespace) -> int:
     recipe, files, words = words_of(args)
     if args.lds is not None:
         words = [*words, f"model.settings.duplicates.weight={args.lds}"]
+    if args.device is not None:
+        words = [*words, f"training.device={args.device}"]
     recipe_text, reasons = _recipe(recipe, files, words, args)
     start = _start(args)
     from scenewise.cli import threads
     from scenewise.cli.train_report import ConsoleReporter
+    from scenewise.config import plain
     from scenewise.media.interruption import exit_code
     from scenewise.training.folder import RunFolder
     from scenewise.training.reporter import Reporter
@@ -91,11 +95,14 @@ def run(args: argparse.Namespace) -> int:
         for reason in reasons:
             reporter.noted(reason)
         if args.dry_run:
-            reporter.planned(training.estimate())
+            forecasts = training.estimate()
+            reporter.planned(forecasts)
+            args.answer = {"recipe": plain(recipe_text), "stages": [asdict(forecast) for forecast in forecasts]}
             print(_settings(recipe_text))
             return 0
         outcome = training.train(args.minutes, reporter)
     if first:
+        args.answer = asdict(outcome)
         _tell(outcome)
     return exit_code(outcome.stopped)
 
@@ -183,7 +190,7 @@ def look_at(files: list[str], **reading: Any) -> tuple[dict[str, Any], list[str]
 
     def warn(text: str) -> None:
         printed.append(f"warning: {text}")
-        say(printed[-1], file=sys.stderr)
+        note(printed[-1])
 
     values, reasons = proposals.propose(files, notify=warn, **reading)
     return values, [reason for reason in reasons if reason not in printed]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
     from scenewise.decompose.request import Request
     from scenewise.decompose.result import Result
+    from scenewise.decompose.streaming import stream
     from scenewise.frame_result import FrameResult
     from scenewise.summary import Summary
 
@@ -26,6 +27,7 @@ _PUBLIC = {
     "Summary": "scenewise.summary",
     "load": "scenewise.decompose.decomposer",
     "open_clip": "scenewise.decompose.clip",
+    "stream": "scenewise.decompose.streaming",
 }
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "Summary",
     "load",
     "open_clip",
+    "stream",
 ]
 
 if not TYPE_CHECKING:  # a type checker that sees it takes every misspelt name for Any

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from scenewise.checkpoint import Card, load_model
+from scenewise import hub
+from scenewise.checkpoint import Card, load_model, save_model
 from scenewise.config import plain
 from scenewise.decompose.clip import ClipFrame, as_image, clip_at, in_trained_part
 from scenewise.decompose.course import Course
@@ -25,8 +28,6 @@ from scenewise.variational.compiled import CompiledEngine, compile_decodes
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scenewise.decomposition import Decomposition
     from scenewise.frame_result import FrameResult
 
@@ -37,10 +38,11 @@ _SPREAD_KEY = 1 << 20  # keeps this noise apart from that of the refinements
 
 
 def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> Decomposer:
-    """Load a model that ships with scenewise, or one from a folder that `scenewise train` wrote.
+    """Load a model that ships with scenewise, one from a folder that `scenewise train` wrote, or one of the hub.
 
     Args:
-        name_or_path: For example "provide-balls-colour", or a model folder.
+        name_or_path: For example "provide-balls-colour", a model folder, or "org/name" (and "org/name@revision") on the
+            Hugging Face Hub, from which settings, weights and card are got and nothing that could run.
         device: "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
         **overrides: Settings of the model to replace, such as `slots=7`.
 
@@ -163,6 +165,19 @@ class Decomposer:
         numbers = f"{low} to {high}" if low < high else f"{low}"
         done = "its scores were validated" if self.card.validated.refinements else "it was trained"
         return f"{refinements} refinements: {self.name} may do worse; {done} with {numbers}."
+
+    def push_to_hub(self, name: str, *, private: bool = False) -> str:
+        """Put the model with its card on the Hugging Face Hub, where `load(name)` gets it from; returns its address.
+
+        Args:
+            name: "org/name"; the repository is made where there is none.
+            private: Whether one that is made is private.
+
+        Raises:
+            InputError: huggingface_hub is not installed, or the hub does not take it.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return hub.push(save_model(self.model, Path(folder) / "model", self.card), name, private=private)
 
     # -- one frame at a time ----------------------------------------------------------------------------------------
 
@@ -367,8 +382,25 @@ class Decomposer:
             for t, frame in enumerate(clip):
                 part = parts.frame(t)
                 course.frames, course.state = course.frames + 1, state if t == len(clip) - 1 else None
-                yield self._result(frame, part, self._spread_later(part, before, state, request.seed, frame))
+                yield self.result_of(frame, part, before, state, request.seed)
         return state
+
+    def result_of(
+        self, frame: ClipFrame, part: Decomposition, before: State, after: State, seed: int = 0
+    ) -> FrameResult:
+        """Return what was found in one frame as plain arrays.
+
+        Args:
+            frame: The frame.
+            part: What the model says of it, of one video.
+            before: The state before the frame, or the clip it was explained in.
+            after: The state after it.
+            seed: Seed of the noise of its uncertainty.
+
+        Raises:
+            InputError: The model gave NaN or infinite values.
+        """
+        return self._result(frame, part, self._spread_later(part, before, after, seed, frame))
 
     def _result(
         self,

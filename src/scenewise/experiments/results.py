@@ -5,6 +5,7 @@ Nothing here loads models, so that tables are shown in a second.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -251,7 +252,7 @@ def write(experiment: Experiment, presentation: Presentation, out: str | Path, o
         base.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(files[0], text)
     write_atomically(files[1], json.dumps(content, indent=1) + "\n")
-    for name, draw in presentation.figures.items():
+    for name, draw in presentation.figures.items() if importlib.util.find_spec("matplotlib") else ():
         files.append(base.with_name(f"{base.name}-{name}.png"))
         write_atomically(files[-1], _png(draw))
     return files

@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from scenewise.media.files import writing
 
@@ -20,11 +20,15 @@ class BusyError(Exception):
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path, shared: bool = False) -> Iterator[IO[str]]:
     """Hold a file's lock; the operating system gives it back when this process ends, even when it is killed.
 
     Args:
         path: The file; it is made where it is not there, and stays.
+        shared: Hold it beside others that hold it so; where the file system has no locks, such a one is not held.
+
+    Yields:
+        The open file: a process that inherits it holds the lock as long as it lives.
 
     Raises:
         BusyError: Another process (or another holder in this one) has it.
@@ -35,10 +39,13 @@ def lock(path: Path) -> Iterator[None]:
         file = path.open("w")
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BusyError(str(path)) from None
-        yield
+        except OSError:
+            if not shared:
+                raise
+        yield file
 
 
 class FolderLock:

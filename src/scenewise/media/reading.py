@@ -10,6 +10,7 @@ from scenewise.media.arrays import ARRAY_ENDINGS, open_arrays
 from scenewise.media.content import advice
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import IMAGE_ENDINGS, FolderReader, image_files, natural_order
+from scenewise.media.live import LiveReader, is_live
 from scenewise.media.pictures import open_image
 from scenewise.media.selection import Selection
 from scenewise.media.video import VIDEO_ENDINGS, VideoFileReader
@@ -37,7 +38,8 @@ def read_video(
 
     Args:
         path: An mp4, m4v, mov, mkv, webm, avi or gif file; a folder of png, jpg, bmp, tif or webp images, or one such
-            image, of which an animation or a stack is a video of all its pictures; an npy, npz or h5 file.
+            image, of which an animation or a stack is a video of all its pictures; an npy, npz or h5 file; as text also
+            a camera, "camera:0", or the address of a stream, "rtsp://host/door".
         size: (H, W) of the frames yielded, in pixels, scaled by area; one number means a square; None keeps them.
         crop: (top, left, height, width) in source pixels as displayed, cut out before scaling.
         every: Take each `every`-th frame.
@@ -114,8 +116,10 @@ def read_videos(
     Raises:
         InputError: There is no video, or something about it or the options is wrong.
     """
-    path = Path(path)
     selection = Selection((size, size) if isinstance(size, int) else size, crop, every, start, stop, channels, stream)
+    if isinstance(path, str) and is_live(path):
+        return [LiveReader(path, selection)]
+    path = Path(path)
     ending = path.suffix.lower()
     with reading(path, "a path that can be looked at", "Check the path."):
         is_folder = path.is_dir()

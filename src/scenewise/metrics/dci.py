@@ -307,5 +307,5 @@ def _sklearn() -> Any:
         import sklearn.linear_model
     except ImportError as error:
         problem = "needs scikit-learn, which is not installed."
-        raise InputError("disentanglement", problem, "Install scikit-learn.") from error
+        raise InputError("disentanglement", problem, "pip install 'scenewise[sklearn]'") from error
     return sklearn

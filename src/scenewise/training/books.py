@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
 
 from scenewise.media.contact_sheet import png
 from scenewise.media.files import write_atomically
+from scenewise.training.board import Board
 from scenewise.training.forecast import cells_of
 from scenewise.training.recipe import clip_length, work
 from scenewise.training.reporter import StepProgress
@@ -61,7 +61,7 @@ class Books:
         step = 0 if state is None else int(state["step"])
         self.before = 0.0 if state is None else float(state["seconds"])
         self.metrics, self.validations = folder.table("metrics.csv", step), folder.table("validation.csv", step)
-        self.board = SummaryWriter(str(folder.tensorboard), purge_step=step + 1)
+        self.board = Board(folder.tensorboard, step)
         self.start = self.last_checkpoint = time.monotonic()
         self.times = collections.deque[tuple[float, int]]([(self.start, step)], maxlen=20)
         self.last_validation = -1
@@ -112,7 +112,7 @@ class Books:
         if step % self.training.images_every == 0 or step == self.training.steps:
             image = panel(model, self.plan, self.device)
             write_atomically(self.folder.images / f"step_{step:07d}.png", png(image))
-            self.board.add_image("decompositions", image, step, dataformats="HWC")
+            self.board.add_image("decompositions", image, step)
 
     def validate(self, step: int, model: SceneModel) -> None:
         """Validate, and write the model if it is the best so far."""

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_VIDEOS: ContextVar[int] = ContextVar("videos", default=1)
 
 
 class Gaussian(NamedTuple):
@@ -98,6 +105,27 @@ def gaussian_by_spread(raw: Tensor, spread: str = "softplus") -> Gaussian:
     return Gaussian(mean, 2 * (rest if spread == "exp" else (functional.softplus(rest + 0.5) + 1e-8).log()))
 
 
+@contextmanager
+def same_noise(videos: int) -> Iterator[None]:
+    """Let `seeded_noise` give each of so many videos side by side the noise that it has by itself.
+
+    Args:
+        videos: B; the first axis of every noise drawn meanwhile is a multiple of it.
+
+    Examples:
+        >>> alone = seeded_noise((1, 4), seed=7)
+        >>> with same_noise(2):
+        ...     both = seeded_noise((2, 4), seed=7)
+        >>> bool((both == alone).all())
+        True
+    """
+    token = _VIDEOS.set(videos)
+    try:
+        yield
+    finally:
+        _VIDEOS.reset(token)
+
+
 def seeded_noise(shape: tuple[int, ...], seed: int, *keys: int, device: torch.device | str = "cpu") -> Tensor:
     """Return standard normal noise that depends on nothing but `shape`, `seed` and `keys`.
 
@@ -107,7 +135,10 @@ def seeded_noise(shape: tuple[int, ...], seed: int, *keys: int, device: torch.de
     for key in keys:
         stream = (stream * 6364136223846793005 + key + 1442695040888963407) % (1 << 63)
     generator = torch.Generator().manual_seed(stream)
-    noise = torch.randn(shape, generator=generator)
+    videos = _VIDEOS.get()
+    noise = torch.randn(shape if videos == 1 else (shape[0] // videos, *shape[1:]), generator=generator)
+    if videos > 1:
+        noise = noise.repeat(videos, *(1,) * (len(shape) - 1))
     if torch.device(device).type == "cuda":  # pinned: the host does not wait for what the GPU still has to do
         return noise.pin_memory().to(device, non_blocking=True)
     return noise.to(device)

@@ -187,7 +187,7 @@ def small_digits() -> tuple[np.ndarray, np.ndarray]:
         raise InputError(
             "images",
             "names no MNIST file, and scikit-learn with its small digits is not there.",
-            "Set images=t10k-images-idx3-ubyte.gz labels=t10k-labels-idx1-ubyte.gz, or install scikit-learn.",
+            "Give MNIST's IDX files as images= and labels=, or: pip install 'scenewise[sklearn]'",
         ) from error
     from scipy.ndimage import zoom
 

@@ -1,0 +1,163 @@
+"""How much a verb tells, and in which form: the options that every verb has."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import logging
+import math
+import os
+import sys
+import time
+import traceback
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
+"""Names that --log-level takes."""
+
+PRINTED = "-"
+"""Where JSON goes to be printed."""
+
+
+@dataclass
+class Voice:
+    """What may be told while a verb runs.
+
+    Attributes:
+        level: Of `logging`; notes, warnings and progress are told from `logging.WARNING` down.
+    """
+
+    level: int = logging.WARNING
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing but errors and results is told."""
+        return self.level > logging.WARNING
+
+
+VOICE = Voice()
+"""That of the verb which runs."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options, on every verb below a parser that has some."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if below:
+        for verb in dict.fromkeys(below[0].choices.values()):
+            add_arguments(verb)
+        return
+    group = parser.add_argument_group("what is printed")
+    if "--json" not in parser._option_string_actions:
+        group.add_argument("--json", action="store_true", help="print the results as JSON, and nothing else")
+    level = group.add_mutually_exclusive_group()
+    level.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    level.add_argument("-v", "--verbose", action="count", default=0, help="print what libraries log; -vv: all of it")
+    level.add_argument(
+        "--log-level", choices=tuple(LEVELS), metavar="LEVEL", help=f"{', '.join(LEVELS)}; default: warning"
+    )
+
+
+def add_json_file(parser: Any, what: str) -> None:
+    """Declare --json for a verb that can write its answer to a file too.
+
+    Args:
+        parser: Of the verb, or a group of it.
+        what: What the answer holds.
+    """
+    parser.add_argument("--json", nargs="?", const=PRINTED, metavar="FILE", help=f"write {what}; print it without FILE")
+
+
+@contextmanager
+def speaking(args: argparse.Namespace) -> Iterator[None]:
+    """Let a verb tell as much as was asked for, and print its answer as JSON where that was.
+
+    The answer is what the verb put into `args.answer`, or the lines that it printed.
+
+    Args:
+        args: Parsed options; after the verb its exit code is in `args.code`.
+    """
+    before, began = VOICE.level, time.perf_counter()
+    VOICE.level = _level(args)
+    logged = logging.getLogger()
+    level = logged.level
+    if VOICE.level < logging.WARNING:
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+        logged.setLevel(VOICE.level)
+    place = getattr(args, "json", None)
+    wanted = place is True or place == PRINTED
+    lines, screen = io.StringIO(), sys.stdout
+    try:
+        with redirect_stdout(lines) if wanted else _silence():
+            yield
+        if wanted and args.json is None:  # the verb has handed the answer on to another
+            screen.write(lines.getvalue())
+        elif wanted:
+            _print(getattr(args, "answer", {"lines": lines.getvalue().splitlines()}), screen)
+        elif place and hasattr(args, "answer"):
+            _write(place, args.answer)
+        logging.getLogger("scenewise").info("done in %.2f s", time.perf_counter() - began)
+    except InputError as error:
+        if VOICE.level <= logging.DEBUG:
+            traceback.print_exc()
+        if wanted:
+            facts = {"subject": error.subject, "problem": error.problem, "remedy": error.remedy}
+            _print({"error": facts}, screen)
+        raise
+    finally:
+        VOICE.level = before
+        logged.setLevel(level)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON takes it: numbers that are not finite are None, what it does not know is text.
+
+    Examples:
+        >>> plain({"mse": float("nan"), "size": (2, 3)})
+        {'mse': None, 'size': [2, 3]}
+    """
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (str, int, bool)) else str(value)
+
+
+def _level(args: argparse.Namespace) -> int:
+    if getattr(args, "log_level", None):
+        return LEVELS[args.log_level]
+    if getattr(args, "quiet", False):
+        return logging.ERROR
+    return (logging.WARNING, logging.INFO, logging.DEBUG)[min(getattr(args, "verbose", 0), 2)]
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Print nothing where quiet was asked for."""
+    if not VOICE.quiet:
+        yield
+        return
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        yield
+
+
+def _print(answer: Any, screen: Any) -> None:
+    screen.write(json.dumps(plain(answer), indent=1, ensure_ascii=False) + "\n")
+    screen.flush()
+
+
+def _write(path: str, answer: Any) -> None:
+    from scenewise.media.files import write_atomically
+
+    write_atomically(path, json.dumps(plain(answer), indent=1) + "\n")
+    if not VOICE.quiet:
+        print(f"  {path}")

@@ -1,0 +1,1 @@
+"""Videos taken apart for programs elsewhere, over HTTP."""
