@@ -60,6 +60,10 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--learn", f"must be more than 0 minutes; found {args.learn}.")
     if args.model != options.DEFAULT_MODEL:
         raise InputError("--learn", "trains a model of its own.", "Leave out --model, or --learn.")
+    if args.background is not None:
+        raise InputError(
+            "--background", "is for a model that is there; --learn makes its own.", "Leave out one of them."
+        )
     for text in args.inputs:
         if not Path(text).exists():
             raise InputError(text, "is not a file or folder; --learn trains on videos.", "Check the path.")

@@ -86,6 +86,16 @@ def add_reading(parser: argparse.ArgumentParser, size: str = f"{_SIZE}; default:
     reading.add_argument("--key", help="name of the array in npz and h5 files with several")
 
 
+def add_background(parser: argparse.ArgumentParser) -> None:
+    """Add the picture of the empty scene."""
+    parser.add_argument(
+        "--background",
+        metavar="PICTURE",
+        help="the empty scene as `scenewise background` writes it, for models that draw over it; default: the emptiest "
+        "picture of each video, or the model's where that shows the same scene",
+    )
+
+
 class FormatNames:
     """What can be written, read from the registry when help is printed and no earlier."""
 

@@ -208,7 +208,8 @@ def glance(reader: VideoReader) -> CameraMotion:
     """
     seeks = reader.path.is_dir() or reader.path.suffix.lower() in _SEEKING
     places, length = (_CAMERA_PLACES, _CAMERA_LENGTH) if seeks else (1, _CAMERA_PLACES * _CAMERA_LENGTH)
-    return camera_motion(neighbours(reader, places, length, small_size(reader.size, _LOOK_SIDE)))
+    shown = reader.source_size if reader.crop is None else reader.crop[2:]  # whatever size it is read at
+    return camera_motion(neighbours(reader, places, length, small_size(shown, _LOOK_SIDE)))
 
 
 def _look(reader: VideoReader, notify: Callable[[str], None] | None) -> FileLook:
