@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="first train a model on these very videos for so many minutes (recipe footage), in DIR/training; the same "
         "command again goes on with it",
     )
+    options.add_labels(parser)
     options.add_background(parser)
     options.add_compile(parser)
     options.add_reading(parser)
@@ -137,7 +138,7 @@ def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, ob
 
     formats = options.words(args.formats)
     prediction = ("observe", "steps") if hasattr(args, "observe") else ()
-    request = options.request(args, "size", "slots", "refinements", "seed", *prediction)
+    request = options.request(args, "size", "slots", "refinements", "seed", "labels", *prediction)
     reading = options.reading(args)
     choose_formats(formats)
     decomposer = sw.load(args.model, args.device)

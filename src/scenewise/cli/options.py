@@ -86,6 +86,18 @@ def add_reading(parser: argparse.ArgumentParser, size: str = f"{_SIZE}; default:
     reading.add_argument("--key", help="name of the array in npz and h5 files with several")
 
 
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """Add who owns a pixel."""
+    parser.add_argument(
+        "--labels",
+        choices=("responsibility", "masks"),
+        default="responsibility",
+        help="who owns a pixel that was seen: the slot that explains it best, or that with the largest mask, as most "
+        "papers score; pixels of predicted frames, and of models that read masks off the frame, always belong to the "
+        "largest mask; default: %(default)s",
+    )
+
+
 def add_background(parser: argparse.ArgumentParser) -> None:
     """Add the picture of the empty scene."""
     parser.add_argument(

@@ -28,7 +28,7 @@ from scenewise.variational.gaussian import seeded_noise
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scenewise.decomposition import Decomposition
+    from scenewise.decomposition import Decomposition, LabelRule
     from scenewise.frame_result import FrameResult
 
 SPREAD_SAMPLES = 4
@@ -238,6 +238,7 @@ class Decomposer:
         resize: bool = True,
         name: str | None = None,
         background: Any = None,
+        labels: LabelRule = "responsibility",
         **reading: Any,
     ) -> Result:
         """Take a video apart; the work is done while the result is iterated or saved, in constant memory.
@@ -254,6 +255,8 @@ class Decomposer:
             background: What the camera shows where nothing stands in the way, for models that draw over it: an image
                 file, an array (H, W, C), or what `sw.background` returns. Where None it is the emptiest picture of the
                 video, or the one kept with the model where that shows this scene or frames come one by one.
+            labels: Who owns a pixel: "responsibility", the slot that explains what was seen best, or "masks", that with
+                the largest mask.
             **reading: Options of `read_video` where `video` is a path: `crop`, `every`, `start`, `stop`, `layout`.
 
         Raises:
@@ -267,7 +270,7 @@ class Decomposer:
             >>> bool(np.allclose(result.masks.sum(1), 1, atol=1e-5))
             True
         """
-        request = Request(size, slots, refinements, seed)  # type: ignore[arg-type]  # one number is a square
+        request = Request(size, slots, refinements, seed, labels=labels)  # type: ignore[arg-type]  # one number is a square
         return self.answer(request, video, resize=resize, name=name, background=background, **reading)
 
     def predict(
@@ -283,6 +286,7 @@ class Decomposer:
         resize: bool = True,
         name: str | None = None,
         background: Any = None,
+        labels: LabelRule = "responsibility",
         **reading: Any,
     ) -> Result:
         """Take the first frames of a video apart and predict those that follow.
@@ -298,6 +302,7 @@ class Decomposer:
             resize: Scale frames to the model's size.
             name: For titles.
             background: The empty scene, as in `decompose`.
+            labels: Who owns a pixel that was seen, as in `decompose`.
             **reading: Options of `read_video`.
 
         Raises:
@@ -309,7 +314,7 @@ class Decomposer:
             >>> [frame.predicted for frame in result]
             [False, False, True, True]
         """
-        request = Request(size, slots, refinements, seed, observe, steps)  # type: ignore[arg-type]
+        request = Request(size, slots, refinements, seed, observe, steps, labels)  # type: ignore[arg-type]
         return self.answer(request, video, resize=resize, name=name, background=background, **reading)
 
     def answer(
@@ -405,7 +410,7 @@ class Decomposer:
             before = state
             parts, state = self.model.step(images, before, request.refinements)
             for t, frame in enumerate(clip):
-                part = parts.frame(t)
+                part = parts.frame(t).labelled(request.labels)
                 yield self._result(frame, part, self._spread_later(part, before, state, request.seed, frame))
         return state
 

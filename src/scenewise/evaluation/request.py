@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scenewise.data.contract import Source
+    from scenewise.decomposition import LabelRule
     from scenewise.models.contract import SceneModel
 
 
@@ -25,6 +26,7 @@ class EvaluationRequest:
         slots: K, the model's own where None.
         refinements: R, the model's own where None.
         batch: Videos that run side by side.
+        labels: Who owns a pixel that was seen: the slot that explains it best, or that with the largest mask.
         meter: Called with the number of video frames just done.
     """
 
@@ -36,4 +38,5 @@ class EvaluationRequest:
     slots: int | None
     refinements: int | None
     batch: int
+    labels: LabelRule
     meter: Callable[[int], None]

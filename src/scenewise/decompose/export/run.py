@@ -185,6 +185,7 @@ class _Job:
             "slots": result.slots,
             "refinements": request.refinements or model.refinements,
             "seed": request.seed,
+            "labels": request.labels,
             "observe": request.observe,
             "steps": request.steps,
             "device": model.device,
