@@ -105,7 +105,7 @@ def evaluate(
     meter = _Meter(sum(count for count, *_ in combinations) * per_video * len(seeds), progress)
     rows = []
     for count, k, r in combinations:
-        request = EvaluationRequest(model, source, count, max(lengths), seeds, k, r, batch, labels, meter)
+        request = EvaluationRequest(model, source, count, max(lengths), seeds, k, r, batch, meter, labels)
         for together in passes if shared else []:
             rows += _shared_rows(request, shared, together)
         for score, length in others:

@@ -26,8 +26,8 @@ class EvaluationRequest:
         slots: K, the model's own where None.
         refinements: R, the model's own where None.
         batch: Videos that run side by side.
-        labels: Who owns a pixel that was seen: the slot that explains it best, or that with the largest mask.
         meter: Called with the number of video frames just done.
+        labels: Who owns a pixel that was seen: the slot that explains it best, or that with the largest mask.
     """
 
     model: SceneModel
@@ -38,5 +38,5 @@ class EvaluationRequest:
     slots: int | None
     refinements: int | None
     batch: int
-    labels: LabelRule
     meter: Callable[[int], None]
+    labels: LabelRule = "responsibility"
