@@ -88,3 +88,28 @@ def test_clips_bring_their_picture_varied_as_they_are(still, tmp_path, monkeypat
     difference = (batch["frames"].float() - batch["background"].unsqueeze(1).float()).abs().amax(2)
     assert float((difference > 12).float().mean()) < 0.2  # of 255: only the boxes differ
     assert not Clips(plan.train, plan.recipe.training, {})[0]["background"].numel()
+
+
+def test_a_crop_that_is_asked_for_decides_the_size(still):
+    values, _ = propose([still], crop=(0, 0, 72, 72))
+    settings = values["data"]["settings"]
+    assert settings["crop"] == [0, 0, 72, 72]
+    assert settings["size"][0] == settings["size"][1], "the aspect of what is shown, not of the frame"
+
+
+def test_things_that_differ_in_brightness_alone_are_things(tmp_path):
+    """Most of 22/255 of grey would be left to shadows."""
+    frames = np.full((FRAMES, HEIGHT, WIDTH, 3), 150.0)
+    for t in range(FRAMES):
+        for row, way in ((12, 1), (44, -1)):
+            left = (WIDTH // 2 + way * t) % (WIDTH - 14)
+            frames[t, row : row + 14, left : left + 14] -= 22
+    values, lines = propose([_write(tmp_path / "grey.mp4", frames)])
+    windows = values["model"]["settings"]["windows"]
+    strange = 22 / 255 * np.sqrt(3) * (1 - windows["brightness"])  # of an object's pixels, as the model measures it
+    assert strange > 1.3 * windows["strange"][1] > windows["strange"][0]
+    assert any("shadows may count" in line for line in lines)
+
+
+def test_coloured_things_leave_the_settings_alone(still):
+    assert "windows" not in propose([still])[0]["model"]["settings"]

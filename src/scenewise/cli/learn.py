@@ -73,10 +73,10 @@ def _begin(args: argparse.Namespace) -> tuple[Recipe, list[str]]:
     """Return the recipe for the inputs, and the reasons for what it proposes."""
     from scenewise.training import recipes
 
-    values, reasons = look_at(args.inputs, layout=args.layout, key=args.key, stream=args.stream)
+    crop = options.numbers(args.crop, "--crop", 4)
+    values, reasons = look_at(args.inputs, layout=args.layout, key=args.key, stream=args.stream, crop=crop)
     words = [f"training.device={args.device}"] if args.device in ("cpu", "cuda") else []
     words += [f"model.settings.slots={args.slots}"] if args.slots is not None else []
-    words += [f"data.settings.crop=[{args.crop}]"] if args.crop else []
     return recipes.load("footage", words, values), reasons
 
 

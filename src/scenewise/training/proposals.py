@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.data.footage.cache import default_folder
 from scenewise.data.footage.inspect import inspect
+from scenewise.models.provide_windows import WindowSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +21,7 @@ _CLIPS = ((0, 1), (500, 3), (2000, 5))
 _ROWS = (24, 32, 40, 48, 64)  # shorter side of training frames over a background picture
 _OBJECT_PIXELS = 4.0  # side of a small object in such a frame
 _CLIP_LENGTH = 3
-_STEPS, _COST = 700, 24 * 40 * 6  # steps that take five minutes of a core at so many pixels times slots
+_STEPS, _COST, _MINUTES = 700, 24 * 40 * 6, 5  # steps that take so long on a core at so many pixels times slots
 _FEWEST_STEPS = 300
 
 
@@ -30,6 +32,7 @@ def propose(
     stream: int | None = None,
     cache: str | None = None,
     notify: Callable[[str], None] | None = None,
+    crop: Sequence[int] | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Look at files and propose settings to train on them.
 
@@ -43,6 +46,7 @@ def propose(
         stream: Which video of files with several.
         cache: Folder for background pictures; that of decoded frames where None.
         notify: Told at once of a camera that moves; the look goes on.
+        crop: The part (top, left, height, width) in source pixels to train on; chosen from what moves where None.
 
     Returns:
         Recipe settings as nested plain values, and the reasons, line by line.
@@ -50,10 +54,11 @@ def propose(
     Raises:
         InputError: A file cannot be read, is too short, or never changes.
     """
-    report = inspect(files, layout, key, stream, notify)
+    part = None if crop is None else (crop[0], crop[1], crop[2], crop[3])
+    report = inspect(files, layout, key, stream, notify, part)
     proposed = dict(report.settings)
     slots, length = proposed.pop("slots"), proposed["clip_length"]
-    options = {"layout": layout, "key": key, "stream": stream}
+    options = {"layout": layout, "key": key, "stream": stream, "crop": None if part is None else list(part)}
     reading = {name: value for name, value in options.items() if value is not None}
     paths = [str(Path(file).absolute()) for file in files]
     pictures = [
@@ -79,6 +84,8 @@ def _over_pictures(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
     size = next((size for size in sizes if small[size] >= _OBJECT_PIXELS), sizes[-1])
     slots = min(max(report.objects + 2, 3), 16)
     steps = max(_FEWEST_STEPS, min(_STEPS, round(_STEPS * _COST / (size[0] * size[1] * slots))))
+    minutes = max(1, round(_MINUTES * steps * size[0] * size[1] * slots / (_STEPS * _COST)))
+    births, told = _births(report)
     data = {
         "size": list(size),
         "clip_length": _CLIP_LENGTH,
@@ -100,11 +107,41 @@ def _over_pictures(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
         "camera still, every place seen empty: slots draw in windows over the background picture",
         f"size = {list(size)}: a small object is then {small[size]:.0f} pixels wide; the aspect stays.",
         f"slots = {slots}: {report.objects} objects in a busy frame, one slot for the background and one spare.",
-        f"steps = {steps}: about five minutes of one core; fewer where validation stops gaining.",
+        f"steps = {steps}: about {minutes} minutes of one core; fewer where validation stops gaining.",
+        *told,
         *(f"warning: {text}" for text in report.warnings),
     ]
-    model = {"name": "provide-windows", "preset": "paper", "settings": {"slots": slots}}
+    model = {"name": "provide-windows", "preset": "paper", "settings": {"slots": slots, **births}}
     return {"model": model, "data": {"source": "footage", "settings": data}, "training": training}, reasons
+
+
+def _births(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
+    """Return settings with which slots are born on things of the contrast that was seen, and why.
+
+    The model leaves most of a change of brightness to shadows and reflexes. Where that would hide half of all things,
+    as in grey pictures, it must take brightness for a thing too.
+    """
+    whole, colour = report.contrast
+    if not whole:
+        return {}, []
+    usual = WindowSettings()
+    brightness = next((share for share in (usual.brightness, 0.35) if _left(report, share) > usual.strange[1]), 0.0)
+    if _left(report, usual.brightness) > usual.strange[0]:
+        return {}, []
+    strange = [round(min(usual.strange[0], 0.35 * _left(report, brightness)), 3), 0.0]
+    strange[1] = round(min(usual.strange[1], 0.55 * _left(report, brightness)), 3)
+    windows = {"brightness": brightness, "strange": strange}
+    reason = (
+        f"windows.brightness = {brightness}, windows.strange = {strange}: things differ from the background by "
+        f"{255 * whole:.0f}/255, and by {255 * colour:.0f} in more than brightness; shadows may count as things."
+    )
+    return {"windows": windows}, [reason]
+
+
+def _left(report: FootageReport, share: float) -> float:
+    """Return how much a typical thing differs from the background where a share of brightness does not count."""
+    whole, colour = report.contrast
+    return math.sqrt(colour**2 + (1 - share) ** 2 * max(0.0, whole**2 - colour**2))
 
 
 def _with_rows(size: tuple[int, int], rows: int) -> tuple[int, int]:

@@ -52,6 +52,8 @@ class FileLook:
         counts: Number of parts before the background in every frame looked at.
         sides: Square root of the area of each part, in source pixels.
         speeds: Source pixels per frame of the parts that move.
+        contrast: By how much each differs from the background, and by how much in more than brightness: lengths of RGB
+            differences, of [0, 1], shape (N, 2).
         region: Where there are any: top, left, height, width in source pixels, or None.
     """
 
@@ -67,6 +69,7 @@ class FileLook:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0))
     sides: np.ndarray = field(default_factory=lambda: np.zeros(0))
     speeds: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    contrast: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     region: tuple[int, int, int, int] | None = None
 
     @property
@@ -105,6 +108,8 @@ class FootageReport:
         side: Side of a typical one in source pixels (the median); 0 where there is none.
         smallest: Side of a small one (the 10th percentile).
         speed: Source pixels per frame of a typical one that moves; 0 where nothing does.
+        contrast: By how much a typical one differs from the background, and by how much in more than brightness:
+            lengths of RGB differences, of [0, 1]; 0 where there is none.
         proposals: Settings, each with its reason.
         warnings: What speaks against training on this footage, and what to do.
     """
@@ -114,6 +119,7 @@ class FootageReport:
     side: float
     smallest: float
     speed: float
+    contrast: tuple[float, float]
     proposals: tuple[Proposal, ...]
     warnings: tuple[str, ...]
 
@@ -167,6 +173,7 @@ def inspect(
     key: str | None = None,
     stream: int | None = None,
     notify: Callable[[str], None] | None = None,
+    crop: tuple[int, int, int, int] | None = None,
 ) -> FootageReport:
     """Look at footage and propose how to train on it.
 
@@ -176,12 +183,14 @@ def inspect(
         key: Name of the array in npz and h5 files.
         stream: Which video of files with several.
         notify: Told what cannot wait for the report: that a camera moves.
+        crop: The part (top, left, height, width) in source pixels that is to be shown to a model; all is told of that.
 
     Raises:
         InputError: There is nothing to look at, a file has fewer than 20 frames, none of them ever changes, or one
             cannot be read.
     """
-    readers = [reader for file in files for reader in read_videos(file, layout=layout, key=key, stream=stream)]
+    options: dict[str, Any] = {"layout": layout, "key": key, "stream": stream, "crop": crop}
+    readers = [reader for file in files for reader in read_videos(file, **options)]
     if not readers:
         raise InputError("files", "no footage was given.", "Name video files or folders of frames.")
     few = readers[:: -(-len(readers) // _MOST_FILES)]
@@ -195,9 +204,12 @@ def inspect(
     objects = round(float(np.percentile(counts, 90))) if sides.size else 0
     smallest, side = (float(np.percentile(sides, p)) if sides.size else 0.0 for p in (10, 50))
     speed = float(np.median(speeds)) if speeds.size else 0.0
-    sizes = [FootageSize(look.size, look.frames, look.region) for look in looks]
+    each = np.concatenate([look.contrast for look in looks])
+    whole, colour = (float(np.median(values)) if len(each) else 0.0 for values in each.T)
+    sizes = [FootageSize(look.size, look.frames, look.region if crop is None else None) for look in looks]
     proposals = propose(sizes, objects, side, smallest, speed)
-    return FootageReport(looks, objects, side, smallest, speed, proposals, _warnings(looks))
+    contrast = (whole, colour)
+    return FootageReport(looks, objects, side, smallest, speed, contrast, proposals, _warnings(looks))
 
 
 def glance(reader: VideoReader) -> CameraMotion:
@@ -240,6 +252,7 @@ def _look(reader: VideoReader, notify: Callable[[str], None] | None) -> FileLook
         counts=found.counts,
         sides=found.sides * scale,
         speeds=found.speeds * scale,
+        contrast=found.contrast,
         region=_region(found.often, scale),
     )
 
