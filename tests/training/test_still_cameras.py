@@ -71,7 +71,9 @@ def test_a_run_keeps_the_picture_with_the_model(still, tmp_path, monkeypatch):
     recipe = recipes.load("footage", WORDS, propose([still])[0])
     outcome = train(recipe, tmp_path / "run")
     assert (tmp_path / "run" / "images" / "background.png").is_file()
-    model = load_model(outcome.model).model
+    loaded = load_model(outcome.model)
+    model, validated = loaded.model, loaded.card.validated
+    assert (validated.mse, validated.mse_high) == (None, None), "two frames of validation are no yardstick"
     small = next(iter(read_video(still, size=(24, 40)))).image
     picture = model.picture.permute(1, 2, 0).numpy()
     outside = np.ones((24, 40), bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from scenewise.training.folder import RunFolder
     from scenewise.training.recipes import Recipe
     from scenewise.training.run import TrainingOutcome
+
+_FEWEST_STEPS = 40
 
 FOLDER = "training"
 """Folder of the run, in --out."""
@@ -42,17 +45,40 @@ def learn(args: argparse.Namespace) -> TrainingOutcome:
 
     folder = RunFolder(Path(args.out) / FOLDER)
     recipe, reasons = (_begun(folder, args), []) if folder.begun else _begin(args)
+    run = Run(recipe, folder.path, resume=folder.begun)
+    threads.choose_for(run.plans[-1].make_model(warm=False), run.device)
+    if not folder.begun:
+        needed = 60 * sum(forecast.hours for forecast in run.estimate())
+        if needed > args.learn:
+            recipe = shortened(recipe, args.learn / needed)
+            reasons.append(f"steps = {recipe.training.steps}: as many as fit into {args.learn:g} minutes here.")
+            run = Run(recipe, folder.path)
     with ConsoleReporter() as reporter:
         for reason in reasons:
             reporter.noted(reason)
-        run = Run(recipe, folder.path, resume=folder.begun)
-        threads.choose_for(run.plans[-1].make_model(warm=False), run.device)
         outcome = run.train(args.learn, reporter)
     if exit_code(outcome.stopped):
         print(f"Stopped by {outcome.stopped}; the same command goes on with the training.", file=sys.stderr)
     elif outcome.model is None:
         raise InputError("--learn", "ended before there was a model.", "Give more minutes; the run goes on from here.")
     return outcome
+
+
+def shortened(recipe: Recipe, share: float) -> Recipe:
+    """Return a recipe of a share of its steps, with all that happens at a step as much earlier.
+
+    A training that ends in the middle has seen no clips longer than a frame, and no small learning rate.
+    """
+    training = recipe.training
+    steps = max(_FEWEST_STEPS, round(share * training.steps))
+    share = min(1.0, steps / training.steps)
+    at = {
+        name: max(1, round(share * getattr(training, name)))
+        for name in ("warm_up", "half_life", "validate_every", "images_every")
+        if getattr(training, name)
+    }
+    curriculum = tuple((round(share * step), frames) for step, frames in training.curriculum)
+    return replace(recipe, training=replace(training, steps=steps, curriculum=curriculum, **at))
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -81,8 +107,10 @@ def _begin(args: argparse.Namespace) -> tuple[Recipe, list[str]]:
 
 
 def _begun(folder: RunFolder, args: argparse.Namespace) -> Recipe:
-    """Return the recipe of the run in a folder, which must be on the same files."""
+    """Return the recipe of the run in a folder, which must be on the same files; one that has ended is lengthened."""
     recipe = folder.recipe()
+    if folder.steps_done() >= recipe.training.steps:
+        recipe = replace(recipe, training=replace(recipe.training, steps=2 * recipe.training.steps))
     files = {str(Path(text).absolute()) for text in args.inputs}
     if set(recipe.data.settings.get("files", ())) != files:
         problem = f"holds a training on {', '.join(recipe.data.settings.get('files', ())) or 'other data'}."

@@ -191,7 +191,9 @@ def judge(
         return NO_OBJECTS, f"The model {model} found no object, only background."
     if bound is None:
         return UNVALIDATED, (
-            f"The card of {model} has no validated error, so nothing tells whether the model knows this footage."
+            f"The card of {model} has no validated error"
+            + (f" ({validated.protocol})" if validated.protocol else "")
+            + ", so nothing tells whether the model knows this footage."
         )
     if validated.mse_high is not None and median > validated.mse_high:
         return DOUBTFUL, (
