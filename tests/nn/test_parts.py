@@ -38,7 +38,8 @@ def _guess(
     waiting = torch.zeros(1, 4, dtype=torch.bool)
     waiting[0, waits or []] = True
     colours = torch.tensor([0.0, -0.3, 0.0]).expand(1, 4, 3)
-    memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours)
+    together = torch.zeros(1, 4, 4, dtype=torch.int64)
+    memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours, together)
     return guess(difference.norm(dim=1), difference, memory, limits)
 
 

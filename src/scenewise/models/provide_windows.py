@@ -31,7 +31,7 @@ from scenewise.models.contract import register_model
 from scenewise.models.provide import Provide, ProvideConfig
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.lstm2d import LambdaLSTM2d
-from scenewise.nn.parts import Limits, PartMemory, guess, main_pieces
+from scenewise.nn.parts import Guess, Limits, PartMemory, guess, main_pieces
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, WindowDecoder, WindowScene, box_of
 from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
@@ -54,6 +54,7 @@ _OF_ONE_FRAME = (
     "born",
     "before",
 )  # entries of the state that no frame hands on
+_OF_PARTS = ("window", "colour", "together")  # what parts are told by
 _NEWEST = 0.5  # weight of the last frame in a window's speed
 _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
 
@@ -308,6 +309,7 @@ class ProvideWindows(Provide):
             "track": on.long() - 1,
             "absence": zeros(batch, count, dtype=torch.int64),
             "last_track": zeros(batch, dtype=torch.int64),
+            "together": zeros(batch, count, count, dtype=torch.int64),
         }
 
     # -- one frame ----------------------------------------------------------------------------------------------
@@ -356,10 +358,11 @@ class ProvideWindows(Provide):
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels))
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
-        memory = PartMemory(state["owner"], state["on"], waits, state["window"], state["colour"])
+        memory = PartMemory(*(state[name] for name in ("owner", "on")), waits, *(state[name] for name in _OF_PARTS))
         look = guess(state["strange"], state["difference"], memory, limits)
-        begins = look.births | look.returns
-        new, alive = begins.unsqueeze(2), state["on"].unsqueeze(2)
+        begins = look.births | look.returns | look.heirs
+        on = ((state["on"] > 0) & ~look.ends | begins).to(state["on"].dtype)
+        new, alive = begins.unsqueeze(2), on.unsqueeze(2)
         boxes = look.windows
         if self.training and windows.jitter:
             boxes = torch.where(new, self._jittered(boxes, state, noise), boxes)
@@ -371,10 +374,11 @@ class ProvideWindows(Provide):
             "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"]),
             "before": torch.where(new, boxes, state["window"]),
             "speed": torch.where(new, torch.zeros_like(state["speed"]), state["speed"]),
-            "on": state["on"] + begins,
+            "on": on,
             "track": torch.where(look.births, state["last_track"].unsqueeze(1) + look.births.cumsum(1), state["track"]),
             "last_track": state["last_track"] + look.births.sum(1),
             "absence": torch.where(begins, torch.zeros_like(state["absence"]), state["absence"]),
+            "together": _together(state["together"], look),
             "begins": begins,
         }
 
@@ -473,3 +477,15 @@ class ProvideWindows(Provide):
 def _tracks(state: State) -> Tensor:
     """Return the track of every slot that holds an object, -1 for all others."""
     return torch.where(state["on"] > 0, state["track"], torch.full_like(state["track"], -1))
+
+
+def _together(frames: Tensor, look: Guess) -> Tensor:
+    """Return for how many frames two slots were in one part, -1 once they were in two, shape (B, K, K).
+
+    Slots that were joined are told apart if the second comes back: one slot was no explanation of both.
+    """
+    born, ends = (mark.unsqueeze(1) | mark.unsqueeze(2) for mark in (look.births, look.ends))
+    one, other = look.parts.unsqueeze(2), look.parts.unsqueeze(1)
+    frames = torch.where(born, torch.zeros_like(frames), frames)
+    apart = (frames < 0) | ends | (one != other) & (one > 0) & (other > 0)
+    return torch.where(apart, torch.full_like(frames, -1), frames + ((one == other) & (one > 0)))
