@@ -29,9 +29,10 @@ from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import register_model
 from scenewise.models.provide import Provide, ProvideConfig
+from scenewise.nn.cutouts import displacement, moved_cutouts
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.lstm2d import LambdaLSTM2d
-from scenewise.nn.parts import Guess, Limits, PartMemory, guess, main_pieces
+from scenewise.nn.parts import Guess, Limits, PartMemory, adopted, guess, main_pieces
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, WindowDecoder, WindowScene, box_of
 from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
@@ -47,15 +48,10 @@ if TYPE_CHECKING:
     from scenewise.observation import Observation
     from scenewise.variational.mixture import SpatialMixture
 
-_OF_ONE_FRAME = (
-    "walls",
-    "difference",
-    "strange",
-    "born",
-    "before",
-)  # entries of the state that no frame hands on
+_OF_ONE_FRAME = ("lit", "difference", "strange", "begins", "before")  # entries of the state that no frame hands on
 _OF_PARTS = ("window", "colour", "together")  # what parts are told by
-_NEWEST = 0.5  # weight of the last frame in a window's speed
+_STEADY, _PRIOR, _MEMORY = 0.9, 0.5, 0.8  # share of a speed that stays; weight of that guess, pixels squared; decay
+_BESIDE = 2  # working pixels from an object that are beside it
 _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
 
 
@@ -189,13 +185,13 @@ class WindowedFrame(DecodedFrame):
         tracks: The object of each slot, 0 the background, -1 none, shape (B, K).
         hidden: h left by the last frame, (B, K, hidden).
         scene: What the slots draw into, at the full size.
-        predicted: Whether nobody saw the frame, so that pixels belong to the largest mask.
+        cutouts: Of a frame that nobody saw, means and mask logits of what was seen last, moved; else None.
     """
 
     tracks: Tensor
     hidden: Tensor
     scene: WindowScene
-    predicted: bool
+    cutouts: Pair | None = None
 
 
 @dataclass(frozen=True)
@@ -301,6 +297,11 @@ class ProvideWindows(Provide):
         return state | {
             "background": self.picture.expand(batch, -1, -1, -1).clone(),
             "wall": self.picture.expand(batch, -1, -1, -1).clone(),
+            "seen": self.picture.expand(batch, -1, -1, -1).clone(),
+            "drawn": zeros(batch, count, self.config.latent + self.config.hidden + NUMBERS + 1),
+            "distance": zeros(batch, count, 2),
+            "step": zeros(batch, count, 2),
+            "steadiness": torch.tensor([_STEADY, 1.0], device=self.picture.device).expand(batch, count, 2) * _PRIOR,
             "window": zeros(batch, count, NUMBERS),
             "speed": zeros(batch, count, 2),
             "on": on,
@@ -321,8 +322,13 @@ class ProvideWindows(Provide):
         state = self._begin(state | self._compare(frame, state), noise)
         part, terms, after = super()._look(frame, state, refinements, noise, scored)
         scene = WindowScene(state["wall"], state["window"], state["on"])
-        part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene, predicted=False)
-        after |= self._end(part, state)
+        part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene)
+        drawn = torch.cat([part.posterior.mean, state["hidden"], state["window"], state["on"].unsqueeze(2)], 2)
+        after |= self._end(part, state) | {
+            "seen": frame,
+            "drawn": drawn.detach(),
+            "distance": torch.zeros_like(state["speed"]),
+        }
         return part, terms, {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
 
     @torch.no_grad()
@@ -408,17 +414,33 @@ class ProvideWindows(Provide):
         on[:, 0] = 1
         holds = (on * area > 0).unsqueeze(2)
         windows = torch.where(holds, box_of(mass), state["window"])  # those of slots that are off stay where they were
-        speed = torch.lerp(state["speed"], windows[..., :2] - state["before"][..., :2], _NEWEST)
-        steady = holds & ~state["begins"].unsqueeze(2)  # a first guess is no place to measure a speed from
+        owner = (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1)
         colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / area.clamp_min(1e-6).unsqueeze(2)
         return {
             "window": windows,
-            "speed": torch.where(steady, speed, torch.zeros_like(speed)),
             "on": on,
-            "owner": (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1),
+            "owner": owner,
+            **({} if self.training else self._motion(part.frame, owner, state)),
             "colour": torch.where(holds, colour, state["colour"]),
             "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
         }
+
+    def _motion(self, frame: Tensor, owner: Tensor, state: State) -> State:
+        """Measure how objects moved: a speed is what the last two steps have in common, so that jitter is none.
+
+        Steps tell how steady a motion is: `steadiness` has sums of products of neighbouring steps, and of squares.
+        """
+        before, now = self._working(state["seen"]), self._working(frame)
+        step = displacement(before, now, owner, state["on"].shape[1])
+        step = step * ~state["begins"].unsqueeze(2) * (state["frame"] > 0)
+        last = state["step"]
+        common = torch.minimum(step.abs(), last.abs()) * step.sign() * (step.sign() == last.sign())
+        products = torch.stack([(step * last).sum(2), last.square().sum(2)], 2)
+        fresh = self.initial_state(1, 1)["steadiness"].to(step)
+        kept = torch.where(state["begins"].unsqueeze(2), fresh, _MEMORY * state["steadiness"] + (1 - _MEMORY) * fresh)
+        height, width = now.shape[-2:]
+        unit = 2 / step.new_tensor([max(width - 1, 1), max(height - 1, 1)])
+        return {"step": step, "speed": common * unit, "steadiness": kept + products}
 
     # -- drawing and prediction ---------------------------------------------------------------------------------
 
@@ -427,30 +449,37 @@ class ProvideWindows(Provide):
         """Draw a frame at its full size, shadows and reflexes with the background, from the posterior's mean."""
         if not isinstance(part, WindowedFrame):
             raise TypeError("frames of slots in windows only")
-        mixture = self.engine.explain(part.frame, self.decoder(part.posterior.mean, part.hidden, part.scene))
-        shares = None if part.predicted else self._with_edges(mixture, part.scene).unsqueeze(1)
+        drawing = part.cutouts or self.decoder(part.posterior.mean, part.hidden, part.scene)
+        mixture = self.engine.explain(part.frame, drawing)
+        shares = None if part.cutouts else self._with_edges(mixture, part.scene).unsqueeze(1)
         decomposition = decomposed(mixture, part.posterior, part.prior)
         return replace(decomposition, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
 
     def _with_edges(self, mixture: SpatialMixture, scene: WindowScene) -> Tensor:
-        """Return responsibilities in which pixels that an object hardly covers are the background's, (B, K, 1, H, W).
+        """Return responsibilities (B, K, 1, H, W) that are certain where the difference from the wall says so.
 
-        An object explains its blurred edge better than the background does, however little of it is in the pixel.
+        An object explains its blurred edge better than the background does, however little of it is in the pixel:
+        pixels that differ little are the background's. What differs clearly and no object explains, such as detail
+        that a patch is too coarse for, belongs to the object beside it.
         """
-        shares = mixture.responsibilities
-        strange = (mixture.frame - scene.picture).norm(dim=1, keepdim=True).unsqueeze(1)  # (B, 1, 1, H, W)
-        objects = torch.zeros_like(shares).scatter_(1, shares.argmax(1, keepdim=True), 1.0)
-        objects[:, 0] = 0
-        mean = (objects * strange).sum((3, 4), keepdim=True) / objects.sum((3, 4), keepdim=True).clamp_min(1)
-        pale = (strange < self.config.windows.edge * (objects * mean).sum(1, keepdim=True)).to(shares.dtype)
-        background = torch.zeros_like(shares)
-        background[:, 0] = 1
-        return torch.lerp(shares, background, pale)
+        shares, clear = mixture.responsibilities, self.config.windows.strange[1]
+        strange = (mixture.frame - scene.picture).norm(dim=1)  # (B, H, W)
+        owner, slots = shares.argmax(1).squeeze(1), shares.shape[1]
+        objects = functional.one_hot(owner, slots).movedim(3, 1)[:, 1:].to(shares.dtype)
+        distance = (objects * strange.unsqueeze(1)).sum((2, 3)) / objects.sum((2, 3)).clamp_min(1)
+        limit = (self.config.windows.edge * distance).clamp_min(clear / 2)
+        pale = strange < (objects * limit[..., None, None]).sum(1)
+        after = adopted(owner.masked_fill(pale, 0), strange > clear, _BESIDE * self.config.pooling)
+        certain = functional.one_hot(after, slots).movedim(3, 1).unsqueeze(2).to(shares.dtype)
+        return torch.where((after != owner)[:, None, None], certain, shares)
 
     def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
         """Continue by one frame: windows go on as they moved, and the background stays under its last light."""
         windows = state["window"] + torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)
-        state, hidden, wall = state | {"window": windows}, state["hidden"], state["wall"]
+        share = (state["steadiness"][..., :1] / state["steadiness"][..., 1:]).clamp(0, 1)
+        state = state | {"window": windows, "distance": state["distance"] + state["speed"]}
+        state |= {"speed": share * state["speed"]}
+        hidden, wall = state["hidden"], state["wall"]
         prior, scene, lit = self._prior(hidden), WindowScene(wall, windows, state["on"]), self._working(wall)
         drawing = self.decoder(prior.mean, hidden, replace(scene, picture=lit))
         mixture = self.engine.explain(composed(*drawing), drawing)
@@ -459,9 +488,19 @@ class ProvideWindows(Provide):
         evidence = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
         start = (torch.zeros_like(hidden), torch.zeros_like(hidden))
         _, carry = self.engine.update(context, evidence, posterior, start)
-        frame = composed(*self.decoder(prior.mean, hidden, scene))
-        part = WindowedFrame(frame, mixture, prior, prior, _tracks(state), hidden, scene, predicted=True)
+        cutouts = self._cutouts(state)
+        part = WindowedFrame(composed(*cutouts), mixture, prior, prior, _tracks(state), hidden, scene, cutouts)
         return part, self._next(state, carry, context, None)
+
+    @torch.no_grad()
+    def _cutouts(self, state: State) -> Pair:
+        """Return what was seen last, each object moved on by the distance it has gone since."""
+        sizes = [self.config.latent, self.config.hidden, NUMBERS, 1]
+        mean, hidden, windows, on = state["drawn"].split(sizes, 2)
+        scene = WindowScene(state["wall"], windows, on.squeeze(2))
+        mixture = self.engine.explain(state["seen"], self.decoder(mean, hidden, scene))
+        owner = self._with_edges(mixture, scene).argmax(1).squeeze(1)
+        return moved_cutouts(state["seen"], owner, state["wall"], state["distance"])
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: State | None = None) -> Pair:

@@ -297,6 +297,23 @@ class _Frame:
         )
 
 
+def adopted(owner: Tensor, clear: Tensor, reach: float) -> Tensor:
+    """Return owners in which pixels that are clearly no background go to the object nearest to them.
+
+    Args:
+        owner: Slot of each pixel, 0 the background, int64, shape (B, H, W).
+        clear: Which pixels are clearly no background, bool, shape (B, H, W).
+        reach: Pixels up to which an object is near.
+    """
+    owners, holes = owner.cpu().numpy().copy(), (clear & (owner == 0)).cpu().numpy()
+    for one, hole in zip(owners, holes, strict=True):
+        if one.any() and hole.any():
+            distance, nearest = ndimage.distance_transform_edt(one == 0, return_indices=True)
+            near = hole & (distance <= reach)
+            one[near] = one[tuple(index[near] for index in nearest)]
+    return torch.from_numpy(owners).to(owner.device)
+
+
 def main_pieces(masks: Tensor) -> Tensor:
     """Return of each mask its largest piece; pieces with a gap of two pixels at most are one.
 

@@ -52,6 +52,7 @@ class FileLook:
         counts: Number of parts before the background in every frame looked at.
         sides: Square root of the area of each part, in source pixels.
         speeds: Source pixels per frame of the parts that move.
+        colourful: Share of each part's difference from the background that no change of brightness makes.
         region: Where there are any: top, left, height, width in source pixels, or None.
     """
 
@@ -67,6 +68,7 @@ class FileLook:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0))
     sides: np.ndarray = field(default_factory=lambda: np.zeros(0))
     speeds: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    colourful: np.ndarray = field(default_factory=lambda: np.zeros(0))
     region: tuple[int, int, int, int] | None = None
 
     @property
@@ -239,6 +241,7 @@ def _look(reader: VideoReader, notify: Callable[[str], None] | None) -> FileLook
         counts=found.counts,
         sides=found.sides * scale,
         speeds=found.speeds * scale,
+        colourful=found.colourful,
         region=_region(found.often, scale),
     )
 
