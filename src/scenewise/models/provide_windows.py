@@ -279,18 +279,20 @@ class ProvideWindows(Provide):
 
     # -- state --------------------------------------------------------------------------------------------------
 
-    def _start(self, observation: Observation, slots: int | None, seed: int) -> State:
+    def _start(self, observation: Observation, slots: int | None, seed: int, noise: Tensor | None) -> State:
         """Return the state before the first frame: over the video's background, or the one kept with the weights."""
-        state = super()._start(observation, slots, seed)
+        state = super()._start(observation, slots, seed, noise)
         return state if observation.background is None else state | {"background": observation.background}
 
-    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
+    def initial_state(
+        self, batch: int = 1, slots: int | None = None, seed: int = 0, noise: Tensor | None = None
+    ) -> State:
         """Return the state before the first frame: all slots but 0 are off.
 
         Its `background`, shape (B, C, H, W), is the picture kept with the weights; another may be put in its place.
         `wall` is what slot 0 showed last, from which predictions go on.
         """
-        state = super().initial_state(batch, slots, seed)
+        state = super().initial_state(batch, slots, seed, noise)
         count, zeros = state["hidden"].shape[1], state["hidden"].new_zeros
         on = zeros(batch, count)
         on[:, 0] = 1
