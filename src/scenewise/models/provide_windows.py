@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,16 @@ from scenewise.nn.light import brightening, light_between
 from scenewise.nn.lstm2d import LambdaLSTM2d
 from scenewise.nn.parts import Guess, Limits, PartMemory, adopted, guess, main_pieces
 from scenewise.nn.refiner import Pair, Refiner
-from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, WindowDecoder, WindowScene, box_of
+from scenewise.nn.windows import (
+    NUMBERS,
+    CropEncoder,
+    CropEncoderSettings,
+    PatchCanvas,
+    WindowDecoder,
+    WindowDecoderSettings,
+    WindowScene,
+    box_of,
+)
 from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import seeded_noise
 from scenewise.variational.mixture import composed
@@ -49,52 +58,9 @@ if TYPE_CHECKING:
     from scenewise.variational.mixture import SpatialMixture
 
 _OF_ONE_FRAME = ("lit", "difference", "strange", "begins", "before")  # entries of the state that no frame hands on
-_OF_PARTS = ("window", "colour", "together")  # what parts are told by
 _STEADY, _PRIOR, _MEMORY = 0.9, 0.5, 0.8  # share of a speed that stays; weight of that guess, pixels squared; decay
 _BESIDE = 2  # working pixels from an object that are beside it
 _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
-
-
-@dataclass(frozen=True)
-class WindowDecoderSettings:
-    """Settings of what slots draw in their windows, and of the light of slot 0."""
-
-    kind: Literal["window"] = setting("window", "Patches in windows over a picture")
-    channels: int = setting(32, "Width of the decoder", minimum=1, maximum=1024)
-    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
-    patch: int = setting(12, "Side of the image a slot draws, pixels; divisible by 4", minimum=4, maximum=128)
-    light_fields: int = setting(6, "Latent fields of light of slot 0", minimum=1, maximum=64)
-
-    def __post_init__(self) -> None:
-        """Raise InputError for settings that cannot work together."""
-        _check_divisible("decoder", ("patch", self.patch, 4), ("channels", self.channels, self.groups))
-
-
-@dataclass(frozen=True)
-class CropEncoderSettings:
-    """Settings of what the refinement network sees through the windows."""
-
-    kind: Literal["crop"] = setting("crop", "Crops at the windows")
-    channels: int = setting(32, "Width of the encoder", minimum=1, maximum=1024)
-    code: int = setting(128, "Size of a slot's code", minimum=1, maximum=2048)
-    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
-    side: int = setting(16, "Side of a crop, pixels; divisible by 4", minimum=4, maximum=128)
-    context: float = setting(1.5, "Side of a crop over side of its window", minimum=1, maximum=4)
-
-    def __post_init__(self) -> None:
-        """Raise InputError for settings that cannot work together."""
-        _check_divisible("encoder", ("side", self.side, 4), ("channels", self.channels, self.groups))
-
-    @property
-    def pooling(self) -> int:
-        """1: crops are not pooled first."""
-        return 1
-
-
-def _check_divisible(part: str, *values: tuple[str, int, int]) -> None:
-    for name, value, divisor in values:
-        if value % divisor:
-            raise InputError(f"{part}.{name}", f"must be divisible by {divisor}; found {value}.")
 
 
 @dataclass(frozen=True)
@@ -366,7 +332,7 @@ class ProvideWindows(Provide):
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels))
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
-        memory = PartMemory(*(state[name] for name in ("owner", "on")), waits, *(state[name] for name in _OF_PARTS))
+        memory = PartMemory(state["owner"], state["on"], waits, state["window"], state["colour"], state["together"])
         look = guess(state["strange"], state["difference"], memory, limits)
         begins = look.births | look.returns | look.heirs
         on = ((state["on"] > 0) & ~look.ends | begins).to(state["on"].dtype)

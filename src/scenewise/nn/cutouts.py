@@ -67,13 +67,14 @@ def displacement(before: Tensor, now: Tensor, owner: Tensor, slots: int) -> Tens
         slots: K.
 
     Returns:
-        Pixels to the right and down, with fractions, shape (B, K, 2); 0 for slots that own nothing.
+        Pixels to the right and down, with fractions, shape (B, K, 2); 0 for slots that own nothing, and for slot 0.
     """
     side, (height, width) = 2 * _FARTHEST + 1, now.shape[-2:]
     padded = functional.pad(before, (_FARTHEST,) * 4, mode="replicate")
     shifted = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, side, side, H, W), by where it is looked up
     error = (shifted - now[:, :, None, None]).square().sum(1).flatten(1, 2)  # (B, side * side, H, W)
     masks = functional.one_hot(owner, slots).movedim(3, 1).to(now.dtype)
+    masks[:, 0] = 0
     total = torch.einsum("bshw,bkhw->bks", error, masks)
     best = total.argmin(2, keepdim=True)
     still = total[..., total.shape[2] // 2].unsqueeze(2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -156,8 +156,8 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     batch, slots, channels = memory.colours.shape
     on, waits, together = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy(), memory.together.cpu().numpy()
     windows, colours = memory.windows.detach().cpu().numpy(), memory.colours.detach().cpu().numpy()
-    marks = torch.zeros(5, batch, slots).bool()
-    result = Guess(torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels), *marks, marks[0].long())
+    boxes, shades = torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels)
+    marks, parts = torch.zeros(5, batch, slots, dtype=torch.bool), torch.zeros(batch, slots, dtype=torch.int64)
     for b in range(batch):
         frame = _Frame(values[b], shade[b], owners[b], labels[b], near[b], limits)
         heirs = frame.merge(colours[b], together[b])
@@ -166,16 +166,20 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
         empty = [k for k in np.flatnonzero(on[b])[1:] if frame.shows_background(k)]
         moves |= frame.claims(new, empty, windows[b], colours[b])
         returns = frame.claims(new, np.flatnonzero(waits[b]).tolist(), windows[b], colours[b])
-        free = sorted((k for k in range(1, slots) if not on[b, k] and k not in returns), key=lambda k: bool(waits[b, k]))
+        off = [k for k in range(1, slots) if not on[b, k] and k not in returns]
+        free = sorted(off, key=lambda k: bool(waits[b, k]))
         births = dict(zip(free, sorted(new, key=lambda part: -part.area), strict=False))
-        result.parts[b] = torch.from_numpy(frame.part_of_slots(slots))
+        parts[b] = torch.from_numpy(frame.part_of_slots(slots))
         for slot, part in (moves | returns | births).items():
-            result.windows[b, slot] = torch.tensor(part.window(*values.shape[1:]))
-            result.colours[b, slot] = torch.from_numpy(part.colour)
-            result.parts[b, slot] = part.number
-        for mark, chosen in zip(marks, (moves, returns, births, set(heirs.values()), heirs), strict=True):
-            mark[b, list(chosen)] = True
-    return Guess(*(getattr(result, field.name).to(strange.device) for field in fields(Guess)))
+            boxes[b, slot] = torch.tensor(part.window(*values.shape[1:]))
+            shades[b, slot] = torch.from_numpy(part.colour)
+            parts[b, slot] = part.number
+        chosen = ([*moves], [*returns], [*births], [*heirs.values()], [*heirs])
+        for mark, slots_of_it in zip(marks, chosen, strict=True):
+            mark[b, slots_of_it] = True
+    moved, returned, born, heir, ended = (mark.to(strange.device) for mark in marks)
+    boxes, shades, parts = (tensor.to(strange.device) for tensor in (boxes, shades, parts))
+    return Guess(boxes, shades, moved, returned, born, heir, ended, parts)
 
 
 @dataclass(frozen=True)
