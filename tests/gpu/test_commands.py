@@ -44,6 +44,7 @@ def test_evaluate(run, tmp_path):
 
 
 def test_render(run, tmp_path):
+    pytest.importorskip("mujoco", reason="draws scenes in three dimensions")
     assert run("render", "cle-mv#0", "--observe", "0,1", "--model", "mulmon-cle-mv", "--out", tmp_path / "out")[0] == 0
 
 

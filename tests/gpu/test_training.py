@@ -50,6 +50,21 @@ def test_workers_and_pinned_memory_bring_the_same_clips(device, tmp_path, repeat
         torch.testing.assert_close(two["model"][name], tensor, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["provide", "iodine", "monet"])
+def test_captured_steps_are_the_steps(device, tmp_path, repeatable, name):
+    """Steps replayed from a CUDA graph teach what the same steps teach one operation after the other."""
+    words = [*SMALL[:1], "training.curriculum=[[0, 1], [10, 2]]", f"training.device={device.type}", "training.steps=20"]
+    words += [f"model.name={name}", "model.preset=tiny", "model.settings.area_entropy_weight=0.001"]
+    words += ["model.settings.area_entropy_from=[2, 15]"] if name == "provide" else []
+    for captured in ("true", "false"):
+        train(recipes.load("provide-tiny", [*words, f"training.captured={captured}"]), tmp_path / captured)
+    assert "no CUDA graph" not in (tmp_path / "true" / "events.log").read_text()
+    one, two = weights(tmp_path / "true"), weights(tmp_path / "false")
+    assert one["step"] == two["step"] == 20
+    for key, tensor in one["model"].items():
+        torch.testing.assert_close(tensor, two["model"][key], rtol=1e-3, atol=1e-4)
+
+
 def test_one_process_under_a_launcher(device, tmp_path):
     """The launcher's environment of one process is that of no launcher, with NCCL on a GPU."""
     words = ["-m", "torch.distributed.run", "--nproc-per-node=1", "-m", "scenewise.cli", "train", "provide-tiny"]
@@ -65,10 +80,11 @@ def test_no_memory_is_said_with_what_to_do(device, tmp_path, monkeypatch):
 
     if device.type != "cuda":
         pytest.skip("fills a GPU")
-    torch.cuda.set_per_process_memory_fraction(1e-3, device)
+    index = torch.cuda.current_device()
+    torch.cuda.set_per_process_memory_fraction(1e-3, index)
     try:
         with pytest.raises(InputError, match=r"accumulation|batch"):
             train(recipe(device, 2, "training.batch=512", "data.source=balls-colour"), tmp_path / "run")
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, device)
+        torch.cuda.set_per_process_memory_fraction(1.0, index)
         torch.cuda.empty_cache()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from scenewise.config import build
 from scenewise.models import MODELS
@@ -27,15 +28,17 @@ def no_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind="cpu": kind != "meta" and enabled(kind))
 
 
-@pytest.mark.parametrize(("name", "preset"), PRESETS)
-def test_a_step_waits_for_nothing(name: str, preset: str) -> None:
-    if name == "provide-windows":
-        pytest.skip("looks for the parts of a frame on the host")
+def make(name: str, preset: str) -> Any:
     kind = MODELS.get(name)
     with torch.device("meta"):
         model: Any = kind(build(kind.config_class, kind.presets[preset], preset))
     model = model.to("meta")
     model.check_frames = lambda frames: None  # looks at the values of frames, once, before anything is computed
+    return model
+
+
+def run(model: Any) -> torch.Tensor:
+    """Run the passes of a training step; return the loss."""
     frames = torch.empty(2, 3, *model.frame_shape, device="meta")
     size = model.viewpoint_size
     cameras = None if size is None else torch.empty(2, 3, size, device="meta")
@@ -44,5 +47,54 @@ def test_a_step_waits_for_nothing(name: str, preset: str) -> None:
     output = model(Observation(frames, viewpoints=cameras), noise=noise)
     loss = model.loss(output.terms).mean()
     loss.backward()
+    return loss
+
+
+@pytest.mark.parametrize(("name", "preset"), PRESETS)
+def test_a_step_waits_for_nothing(name: str, preset: str) -> None:
+    if name == "provide-windows":
+        pytest.skip("looks for the parts of a frame on the host")
+    model = make(name, preset)
+    loss = run(model)
     assert loss.device.type == "meta"
     assert any(parameter.grad is not None for parameter in model.parameters())
+
+
+class NothingFromHost(TorchDispatchMode):
+    """Refuses operations that bring numbers from the host to the device, which a captured graph cannot repeat."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        tensors = [each for each in args if isinstance(each, torch.Tensor)]
+        on_host = [each for each in tensors if each.device.type == "cpu" and each.numel()]
+        if isinstance(result, torch.Tensor) and result.device.type == "meta" and on_host and on_host[0].ndim:
+            raise AssertionError(f"{function} takes {on_host[0].shape} from the host")
+        return result
+
+
+@pytest.mark.parametrize(("name", "preset"), [each for each in PRESETS if each[1] in ("paper", "fast", "tiny")])
+def test_steps_of_a_form_bring_nothing_from_the_host(name: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make(name, preset)
+    model.begin_step(3)
+    if model.step_form() is None:
+        pytest.skip("runs one operation after the other")
+    model.write_live(torch.device("meta"))
+    tensor = torch.tensor
+
+    def only_on_the_host(*args: Any, **options: Any) -> torch.Tensor:
+        assert str(options.get("device", "cpu")) == "cpu", "torch.tensor brings numbers from the host"
+        return tensor(*args, **options)
+
+    def never(self: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        assert self.device.type == "cpu", "new_tensor brings numbers from the host"
+        return tensor(*args, **options)
+
+    monkeypatch.setattr(torch, "tensor", only_on_the_host)
+    monkeypatch.setattr(torch.Tensor, "new_tensor", never)
+    with NothingFromHost():
+        run(model)
+
+
+def test_what_comes_from_the_host_is_seen() -> None:
+    with NothingFromHost(), pytest.raises(AssertionError, match="from the host"):
+        torch.zeros(3).to("meta")

@@ -19,7 +19,7 @@ from scenewise.variational.gaussian import seeded_noise
 from scenewise.variational.linking import link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
     from scenewise.variational.engine import Engine
     from scenewise.variational.explanation import ImageExplanation
@@ -157,6 +157,15 @@ class SceneModel(Numbers, ABC):
     def begin_step(self, step: int) -> None:
         """Set schedules to a training step; training calls it before every forward pass."""
 
+    def step_form(self) -> Hashable:
+        """Return what decides, beside the shapes of a clip, which operations a training step runs.
+
+        Steps of one form run the same operations on the same numbers, but for the clip, the weights, buffers and
+        `schedule`: on a GPU one of them is captured as a graph, which the others replay. None, the default, where steps
+        must run one operation after the other.
+        """
+        return None
+
     def end_step(self, output: Output) -> None:
         """Adapt weights to what a training step gave; training calls it after every optimiser step."""
 
@@ -249,6 +258,8 @@ class SceneModel(Numbers, ABC):
                 f"the model takes (C, H, W) = {(channels, height, width)}; found {tuple(frames.shape[-3:])}.",
                 "Resize or convert the frames, or use another model.",
             )
+        if frames.is_cuda and torch.cuda.is_current_stream_capturing():
+            return  # there are no values to look at
         if not bool(frames.isfinite().all()):
             raise InputError("frames", "contain NaN or infinite values.", "Repair the input or drop those frames.")
 

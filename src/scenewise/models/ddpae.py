@@ -371,8 +371,10 @@ class Ddpae(SceneModel, Predictor, Decodes):
     def _prior(self, content: Tensor, motion: Tensor, frame: int = 0) -> Beliefs:
         """Return p of latents of these shapes where `frame` frames went before."""
         config, (batch, _, components, _) = self.config, motion.shape
-        first = motion.new_tensor([config.base_scale, 0, 0]).expand(batch, components, -1)
-        variance = motion.new_tensor([config.scale_std, config.place_std, config.place_std]).square()
+        first, spreads = motion.new_zeros(POSE), motion.new_full((POSE,), config.place_std)
+        first[0].fill_(config.base_scale)  # no copy from the host, for which a GPU would wait
+        spreads[0].fill_(config.scale_std)
+        first, variance = first.expand(batch, components, -1), spreads.square()
         before = (variance + frame * config.motion_std**2).log().expand_as(first)
         spread = torch.full_like(motion, config.motion_std).log() * 2
         zeros = torch.zeros_like(content)

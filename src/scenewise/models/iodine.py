@@ -49,7 +49,7 @@ from scenewise.variational.likelihood import Mixture, PixelDensity
 from scenewise.variational.refinement import Inputs, RefinerInput, Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from scenewise.observation import Observation
 
@@ -190,6 +190,10 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
         """Weights of the step loss."""
         config = self.config
         return Weights(config.reconstruction_weight, config.kl_weight, area_entropy=config.area_entropy_weight)
+
+    def step_form(self) -> Hashable:
+        """Return what a step's operations depend on, R; see `SceneModel.step_form`."""
+        return self.count_refinements(None)
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return NLL + KL (IODINE, Algorithm 1) as weighted, and what else weighs, shape (B,)."""

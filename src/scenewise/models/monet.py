@@ -48,7 +48,7 @@ from scenewise.variational.refinement import area_entropy
 from scenewise.variational.stick_breaking import LEAST_LOG, broken_stick, carved, mask_divergence
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from scenewise.observation import Observation
 
@@ -152,6 +152,10 @@ class Monet(ImageModel, Decodes, Weighs):
                 own[name] = finer(tensor, 1 if canvas is not self.decoder.canvas else planes, canvas.shuffle)
         return own
 
+    def step_form(self) -> Hashable:
+        """Say that all steps run the same operations; see `SceneModel.step_form`."""
+        return ()
+
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return NLL + beta KL + gamma KL of the masks, and what else weighs, shape (B,)."""
         config = self.config
@@ -208,7 +212,9 @@ class Monet(ImageModel, Decodes, Weighs):
     def sigmas(self, slots: int, device: torch.device) -> Tensor:
         """Return the standard deviation of a pixel in each slot, shape (K,)."""
         config = self.config
-        return torch.tensor([config.sigma_bg] + [config.sigma_fg] * (slots - 1), device=device)
+        sigmas = torch.full((slots,), config.sigma_fg, device=device)
+        sigmas[0].fill_(config.sigma_bg)  # no copy from the host, for which a GPU would wait
+        return sigmas
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: Any = None) -> tuple[Tensor, Tensor]:

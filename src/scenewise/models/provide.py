@@ -57,7 +57,7 @@ from scenewise.variational.mixture import composed
 from scenewise.variational.refinement import ImageGradients, Inputs, Weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from scenewise.observation import Observation
     from scenewise.variational.mixture import SpatialMixture
@@ -246,6 +246,17 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         super().begin_step(step)
         self.set_number("progress", step)
 
+    def schedule(self) -> dict[str, float]:
+        """Return the weight of the area entropy; see `Numbers.schedule`."""
+        ramp = _ramp(int(self.number("progress")), self.config.area_entropy_from)
+        return {"area_entropy_weight": self.config.area_entropy_weight * ramp}
+
+    def step_form(self) -> Hashable:
+        """Return what a step's operations depend on; see `SceneModel.step_form`."""
+        if self.config.beta_schedule or not self.engine.traceable:
+            return None
+        return self.count_refinements(None), self.composed_weight
+
     def end_step(self, output: Output) -> None:
         """Move beta by the NLL of the last decode of the last frame (code; only with `beta_schedule`)."""
         if self.config.beta_schedule:
@@ -264,7 +275,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     def weights(self) -> Weights:
         """Weights of the step loss in force."""
         config = self.config
-        area = config.area_entropy_weight * _ramp(int(self.number("progress")), config.area_entropy_from)
+        area = self.live("area_entropy_weight") if config.area_entropy_weight else 0.0
         return Weights(self.number("beta"), config.kl_weight, config.entropy_weight, area)
 
     @property
@@ -299,7 +310,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         """Explain a video; see `SceneModel.forward`. Terms are sums over the grid, weighted per decode."""
         frames = observation.frames
         self.check_frames(frames)
-        state = self._start(observation, slots, seed)
+        state = self._start(observation, slots, seed, None if noise is None else noise[:, 0, 0])
         parts: list[DecodedFrame] = []
         totals: dict[str, Any] = {}
         refinements = self.count_refinements(refinements)
@@ -309,21 +320,32 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
             totals = {name: totals.get(name, 0.0) + term for name, term in terms.items()}
         return Output(lambda: Decomposition.join([self._decomposition(p) for p in parts]), totals)
 
-    def _start(self, observation: Observation, slots: int | None, seed: int) -> State:
-        """Return the state before the first frame of an observation."""
-        return self.initial_state(len(observation.frames), slots, seed)
+    def _start(self, observation: Observation, slots: int | None, seed: int, noise: Tensor | None) -> State:
+        """Return the state before the first frame of an observation, whose first noise (B, K, M) may be given."""
+        return self.initial_state(len(observation.frames), slots, seed, noise)
 
-    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
-        """Return the state before the first frame: h = c = 0."""
+    def initial_state(
+        self, batch: int = 1, slots: int | None = None, seed: int = 0, noise: Tensor | None = None
+    ) -> State:
+        """Return the state before the first frame: h = c = 0.
+
+        Args:
+            batch: B, how many videos run side by side.
+            slots: K; the settings' value where None.
+            seed: Seed of the posterior noise.
+            noise: Of the first decode, shape (B, K, M), in place of the seed's.
+        """
         count = self.count_slots(slots)
         device = self.initial.device
         zeros = self.initial.new_zeros(batch, count, self.config.hidden)
+        if noise is None:
+            noise = seeded_noise((batch, count, self.config.latent), seed, 0, 0, device=device)
         state = {
             "hidden": zeros,
             "cell": zeros.clone(),
             "seed": torch.tensor(seed),
             "frame": torch.tensor(0),
-            "first_noise": seeded_noise((batch, count, self.config.latent), seed, 0, 0, device=device),
+            "first_noise": noise,
         }
         if self.config.prev_frame:
             state["previous"] = torch.zeros(batch, self.config.channels, *self.config.working_size, device=device)
@@ -379,8 +401,6 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
 
     def _next(self, state: State, carry: Pair, context: FrameContext, noise: Tensor | None) -> State:
         new = {**state, "hidden": carry[0], "cell": carry[1], "frame": state["frame"] + 1}
-        if noise is not None and int(state["frame"]) == 0:
-            new["first_noise"] = noise[:, 0]
         if self.config.prev_frame:
             new["previous"] = context.frame
         return new
@@ -405,7 +425,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     def _noise(self, state: State, r: int, noise: Tensor | None) -> Tensor:
         """Noise of decode r of this frame, shape (B, K, M)."""
         index = int(state["frame"])
-        if r == 0 and self.config.first_sample == "shared" and not (noise is not None and index == 0):
+        if r == 0 and self.config.first_sample == "shared":
             return state["first_noise"]
         if noise is not None:
             return noise[:, r]

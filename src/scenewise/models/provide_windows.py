@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +29,21 @@ from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import register_model
 from scenewise.models.provide import Provide, ProvideConfig
+from scenewise.nn.cutouts import displacement, moved_cutouts
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.lstm2d import LambdaLSTM2d
-from scenewise.nn.parts import Limits, PartMemory, guess, main_pieces
+from scenewise.nn.parts import Guess, Limits, PartMemory, adopted, guess, main_pieces
 from scenewise.nn.refiner import Pair, Refiner
-from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, WindowDecoder, WindowScene, box_of
+from scenewise.nn.windows import (
+    NUMBERS,
+    CropEncoder,
+    CropEncoderSettings,
+    PatchCanvas,
+    WindowDecoder,
+    WindowDecoderSettings,
+    WindowScene,
+    box_of,
+)
 from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import seeded_noise
 from scenewise.variational.mixture import composed
@@ -47,57 +57,10 @@ if TYPE_CHECKING:
     from scenewise.observation import Observation
     from scenewise.variational.mixture import SpatialMixture
 
-_OF_ONE_FRAME = (
-    "walls",
-    "difference",
-    "strange",
-    "born",
-    "before",
-)  # entries of the state that no frame hands on
-_NEWEST = 0.5  # weight of the last frame in a window's speed
+_OF_ONE_FRAME = ("lit", "difference", "strange", "begins", "before")  # entries of the state that no frame hands on
+_STEADY, _PRIOR, _MEMORY = 0.9, 0.5, 0.8  # share of a speed that stays; weight of that guess, pixels squared; decay
+_BESIDE = 2  # working pixels from an object that are beside it
 _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
-
-
-@dataclass(frozen=True)
-class WindowDecoderSettings:
-    """Settings of what slots draw in their windows, and of the light of slot 0."""
-
-    kind: Literal["window"] = setting("window", "Patches in windows over a picture")
-    channels: int = setting(32, "Width of the decoder", minimum=1, maximum=1024)
-    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
-    patch: int = setting(12, "Side of the image a slot draws, pixels; divisible by 4", minimum=4, maximum=128)
-    light_fields: int = setting(6, "Latent fields of light of slot 0", minimum=1, maximum=64)
-
-    def __post_init__(self) -> None:
-        """Raise InputError for settings that cannot work together."""
-        _check_divisible("decoder", ("patch", self.patch, 4), ("channels", self.channels, self.groups))
-
-
-@dataclass(frozen=True)
-class CropEncoderSettings:
-    """Settings of what the refinement network sees through the windows."""
-
-    kind: Literal["crop"] = setting("crop", "Crops at the windows")
-    channels: int = setting(32, "Width of the encoder", minimum=1, maximum=1024)
-    code: int = setting(128, "Size of a slot's code", minimum=1, maximum=2048)
-    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
-    side: int = setting(16, "Side of a crop, pixels; divisible by 4", minimum=4, maximum=128)
-    context: float = setting(1.5, "Side of a crop over side of its window", minimum=1, maximum=4)
-
-    def __post_init__(self) -> None:
-        """Raise InputError for settings that cannot work together."""
-        _check_divisible("encoder", ("side", self.side, 4), ("channels", self.channels, self.groups))
-
-    @property
-    def pooling(self) -> int:
-        """1: crops are not pooled first."""
-        return 1
-
-
-def _check_divisible(part: str, *values: tuple[str, int, int]) -> None:
-    for name, value, divisor in values:
-        if value % divisor:
-            raise InputError(f"{part}.{name}", f"must be divisible by {divisor}; found {value}.")
 
 
 @dataclass(frozen=True)
@@ -188,13 +151,13 @@ class WindowedFrame(DecodedFrame):
         tracks: The object of each slot, 0 the background, -1 none, shape (B, K).
         hidden: h left by the last frame, (B, K, hidden).
         scene: What the slots draw into, at the full size.
-        predicted: Whether nobody saw the frame, so that pixels belong to the largest mask.
+        cutouts: Of a frame that nobody saw, means and mask logits of what was seen last, moved; else None.
     """
 
     tracks: Tensor
     hidden: Tensor
     scene: WindowScene
-    predicted: bool
+    cutouts: Pair | None = None
 
 
 @dataclass(frozen=True)
@@ -282,24 +245,31 @@ class ProvideWindows(Provide):
 
     # -- state --------------------------------------------------------------------------------------------------
 
-    def _start(self, observation: Observation, slots: int | None, seed: int) -> State:
+    def _start(self, observation: Observation, slots: int | None, seed: int, noise: Tensor | None) -> State:
         """Return the state before the first frame: over the video's background, or the one kept with the weights."""
-        state = super()._start(observation, slots, seed)
+        state = super()._start(observation, slots, seed, noise)
         return state if observation.background is None else state | {"background": observation.background}
 
-    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
+    def initial_state(
+        self, batch: int = 1, slots: int | None = None, seed: int = 0, noise: Tensor | None = None
+    ) -> State:
         """Return the state before the first frame: all slots but 0 are off.
 
         Its `background`, shape (B, C, H, W), is the picture kept with the weights; another may be put in its place.
         `wall` is what slot 0 showed last, from which predictions go on.
         """
-        state = super().initial_state(batch, slots, seed)
+        state = super().initial_state(batch, slots, seed, noise)
         count, zeros = state["hidden"].shape[1], state["hidden"].new_zeros
         on = zeros(batch, count)
         on[:, 0] = 1
         return state | {
             "background": self.picture.expand(batch, -1, -1, -1).clone(),
             "wall": self.picture.expand(batch, -1, -1, -1).clone(),
+            "seen": self.picture.expand(batch, -1, -1, -1).clone(),
+            "drawn": zeros(batch, count, self.config.latent + self.config.hidden + NUMBERS + 1),
+            "distance": zeros(batch, count, 2),
+            "step": zeros(batch, count, 2),
+            "steadiness": torch.tensor([_STEADY, 1.0], device=self.picture.device).expand(batch, count, 2) * _PRIOR,
             "window": zeros(batch, count, NUMBERS),
             "speed": zeros(batch, count, 2),
             "on": on,
@@ -308,6 +278,7 @@ class ProvideWindows(Provide):
             "track": on.long() - 1,
             "absence": zeros(batch, count, dtype=torch.int64),
             "last_track": zeros(batch, dtype=torch.int64),
+            "together": zeros(batch, count, count, dtype=torch.int64),
         }
 
     # -- one frame ----------------------------------------------------------------------------------------------
@@ -319,8 +290,13 @@ class ProvideWindows(Provide):
         state = self._begin(state | self._compare(frame, state), noise)
         part, terms, after = super()._look(frame, state, refinements, noise, scored)
         scene = WindowScene(state["wall"], state["window"], state["on"])
-        part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene, predicted=False)
-        after |= self._end(part, state)
+        part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene)
+        drawn = torch.cat([part.posterior.mean, state["hidden"], state["window"], state["on"].unsqueeze(2)], 2)
+        after |= self._end(part, state) | {
+            "seen": frame,
+            "drawn": drawn.detach(),
+            "distance": torch.zeros_like(state["speed"]),
+        }
         return part, terms, {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
 
     @torch.no_grad()
@@ -356,10 +332,11 @@ class ProvideWindows(Provide):
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels))
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
-        memory = PartMemory(state["owner"], state["on"], waits, state["window"], state["colour"])
+        memory = PartMemory(state["owner"], state["on"], waits, state["window"], state["colour"], state["together"])
         look = guess(state["strange"], state["difference"], memory, limits)
-        begins = look.births | look.returns
-        new, alive = begins.unsqueeze(2), state["on"].unsqueeze(2)
+        begins = look.births | look.returns | look.heirs
+        on = ((state["on"] > 0) & ~look.ends | begins).to(state["on"].dtype)
+        new, alive = begins.unsqueeze(2), on.unsqueeze(2)
         boxes = look.windows
         if self.training and windows.jitter:
             boxes = torch.where(new, self._jittered(boxes, state, noise), boxes)
@@ -371,10 +348,11 @@ class ProvideWindows(Provide):
             "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"]),
             "before": torch.where(new, boxes, state["window"]),
             "speed": torch.where(new, torch.zeros_like(state["speed"]), state["speed"]),
-            "on": state["on"] + begins,
+            "on": on,
             "track": torch.where(look.births, state["last_track"].unsqueeze(1) + look.births.cumsum(1), state["track"]),
             "last_track": state["last_track"] + look.births.sum(1),
             "absence": torch.where(begins, torch.zeros_like(state["absence"]), state["absence"]),
+            "together": _together(state["together"], look),
             "begins": begins,
         }
 
@@ -404,17 +382,33 @@ class ProvideWindows(Provide):
         on[:, 0] = 1
         holds = (on * area > 0).unsqueeze(2)
         windows = torch.where(holds, box_of(mass), state["window"])  # those of slots that are off stay where they were
-        speed = torch.lerp(state["speed"], windows[..., :2] - state["before"][..., :2], _NEWEST)
-        steady = holds & ~state["begins"].unsqueeze(2)  # a first guess is no place to measure a speed from
+        owner = (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1)
         colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / area.clamp_min(1e-6).unsqueeze(2)
         return {
             "window": windows,
-            "speed": torch.where(steady, speed, torch.zeros_like(speed)),
             "on": on,
-            "owner": (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1),
+            "owner": owner,
+            **({} if self.training else self._motion(part.frame, owner, state)),
             "colour": torch.where(holds, colour, state["colour"]),
             "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
         }
+
+    def _motion(self, frame: Tensor, owner: Tensor, state: State) -> State:
+        """Measure how objects moved: a speed is what the last two steps have in common, so that jitter is none.
+
+        Steps tell how steady a motion is: `steadiness` has sums of products of neighbouring steps, and of squares.
+        """
+        before, now = self._working(state["seen"]), self._working(frame)
+        step = displacement(before, now, owner, state["on"].shape[1])
+        step = step * ~state["begins"].unsqueeze(2) * (state["frame"] > 0)
+        last = state["step"]
+        common = torch.minimum(step.abs(), last.abs()) * step.sign() * (step.sign() == last.sign())
+        products = torch.stack([(step * last).sum(2), last.square().sum(2)], 2)
+        fresh = self.initial_state(1, 1)["steadiness"].to(step)
+        kept = torch.where(state["begins"].unsqueeze(2), fresh, _MEMORY * state["steadiness"] + (1 - _MEMORY) * fresh)
+        height, width = now.shape[-2:]
+        unit = 2 / step.new_tensor([max(width - 1, 1), max(height - 1, 1)])
+        return {"step": step, "speed": common * unit, "steadiness": kept + products}
 
     # -- drawing and prediction ---------------------------------------------------------------------------------
 
@@ -423,30 +417,37 @@ class ProvideWindows(Provide):
         """Draw a frame at its full size, shadows and reflexes with the background, from the posterior's mean."""
         if not isinstance(part, WindowedFrame):
             raise TypeError("frames of slots in windows only")
-        mixture = self.engine.explain(part.frame, self.decoder(part.posterior.mean, part.hidden, part.scene))
-        shares = None if part.predicted else self._with_edges(mixture, part.scene).unsqueeze(1)
+        drawing = part.cutouts or self.decoder(part.posterior.mean, part.hidden, part.scene)
+        mixture = self.engine.explain(part.frame, drawing)
+        shares = None if part.cutouts else self._with_edges(mixture, part.scene).unsqueeze(1)
         decomposition = decomposed(mixture, part.posterior, part.prior)
         return replace(decomposition, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
 
     def _with_edges(self, mixture: SpatialMixture, scene: WindowScene) -> Tensor:
-        """Return responsibilities in which pixels that an object hardly covers are the background's, (B, K, 1, H, W).
+        """Return responsibilities (B, K, 1, H, W) that are certain where the difference from the wall says so.
 
-        An object explains its blurred edge better than the background does, however little of it is in the pixel.
+        An object explains its blurred edge better than the background does, however little of it is in the pixel:
+        pixels that differ little are the background's. What differs clearly and no object explains, such as detail
+        that a patch is too coarse for, belongs to the object beside it.
         """
-        shares = mixture.responsibilities
-        strange = (mixture.frame - scene.picture).norm(dim=1, keepdim=True).unsqueeze(1)  # (B, 1, 1, H, W)
-        objects = torch.zeros_like(shares).scatter_(1, shares.argmax(1, keepdim=True), 1.0)
-        objects[:, 0] = 0
-        mean = (objects * strange).sum((3, 4), keepdim=True) / objects.sum((3, 4), keepdim=True).clamp_min(1)
-        pale = (strange < self.config.windows.edge * (objects * mean).sum(1, keepdim=True)).to(shares.dtype)
-        background = torch.zeros_like(shares)
-        background[:, 0] = 1
-        return torch.lerp(shares, background, pale)
+        shares, clear = mixture.responsibilities, self.config.windows.strange[1]
+        strange = (mixture.frame - scene.picture).norm(dim=1)  # (B, H, W)
+        owner, slots = shares.argmax(1).squeeze(1), shares.shape[1]
+        objects = functional.one_hot(owner, slots).movedim(3, 1)[:, 1:].to(shares.dtype)
+        distance = (objects * strange.unsqueeze(1)).sum((2, 3)) / objects.sum((2, 3)).clamp_min(1)
+        limit = (self.config.windows.edge * distance).clamp_min(clear / 2)
+        pale = strange < (objects * limit[..., None, None]).sum(1)
+        after = adopted(owner.masked_fill(pale, 0), strange > clear, _BESIDE * self.config.pooling)
+        certain = functional.one_hot(after, slots).movedim(3, 1).unsqueeze(2).to(shares.dtype)
+        return torch.where((after != owner)[:, None, None], certain, shares)
 
     def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
         """Continue by one frame: windows go on as they moved, and the background stays under its last light."""
         windows = state["window"] + torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)
-        state, hidden, wall = state | {"window": windows}, state["hidden"], state["wall"]
+        share = (state["steadiness"][..., :1] / state["steadiness"][..., 1:]).clamp(0, 1)
+        state = state | {"window": windows, "distance": state["distance"] + state["speed"]}
+        state |= {"speed": share * state["speed"]}
+        hidden, wall = state["hidden"], state["wall"]
         prior, scene, lit = self._prior(hidden), WindowScene(wall, windows, state["on"]), self._working(wall)
         drawing = self.decoder(prior.mean, hidden, replace(scene, picture=lit))
         mixture = self.engine.explain(composed(*drawing), drawing)
@@ -455,9 +456,19 @@ class ProvideWindows(Provide):
         evidence = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
         start = (torch.zeros_like(hidden), torch.zeros_like(hidden))
         _, carry = self.engine.update(context, evidence, posterior, start)
-        frame = composed(*self.decoder(prior.mean, hidden, scene))
-        part = WindowedFrame(frame, mixture, prior, prior, _tracks(state), hidden, scene, predicted=True)
+        cutouts = self._cutouts(state)
+        part = WindowedFrame(composed(*cutouts), mixture, prior, prior, _tracks(state), hidden, scene, cutouts)
         return part, self._next(state, carry, context, None)
+
+    @torch.no_grad()
+    def _cutouts(self, state: State) -> Pair:
+        """Return what was seen last, each object moved on by the distance it has gone since."""
+        sizes = [self.config.latent, self.config.hidden, NUMBERS, 1]
+        mean, hidden, windows, on = state["drawn"].split(sizes, 2)
+        scene = WindowScene(state["wall"], windows, on.squeeze(2))
+        mixture = self.engine.explain(state["seen"], self.decoder(mean, hidden, scene))
+        owner = self._with_edges(mixture, scene).argmax(1).squeeze(1)
+        return moved_cutouts(state["seen"], owner, state["wall"], state["distance"])
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: State | None = None) -> Pair:
@@ -473,3 +484,15 @@ class ProvideWindows(Provide):
 def _tracks(state: State) -> Tensor:
     """Return the track of every slot that holds an object, -1 for all others."""
     return torch.where(state["on"] > 0, state["track"], torch.full_like(state["track"], -1))
+
+
+def _together(frames: Tensor, look: Guess) -> Tensor:
+    """Return for how many frames two slots were in one part, -1 once they were in two, shape (B, K, K).
+
+    Slots that were joined are told apart if the second comes back: one slot was no explanation of both.
+    """
+    born, ends = (mark.unsqueeze(1) | mark.unsqueeze(2) for mark in (look.births, look.ends))
+    one, other = look.parts.unsqueeze(2), look.parts.unsqueeze(1)
+    frames = torch.where(born, torch.zeros_like(frames), frames)
+    apart = (frames < 0) | ends | (one != other) & (one > 0) & (other > 0)
+    return torch.where(apart, torch.full_like(frames, -1), frames + ((one == other) & (one > 0)))

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 
 from scenewise.errors import InputError, is_out_of_memory
 from scenewise.media.files import write_atomically
-from scenewise.observation import Observation
 from scenewise.training.books import NO_GAIN
 from scenewise.training.clips import ClipBatch, Clips, InOrder
+from scenewise.training.passes import CapturedPass, Explain, Pass
 from scenewise.training.schedule import clip_length, learning_rate, longest_clip
 from scenewise.training.states import fits, take_up
 
@@ -78,7 +78,8 @@ def fit(
     training = plan.recipe.training
     model = plan.make_model().to(fabric.device)  # before the optimiser takes up its state, which goes where weights are
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = OPTIMIZERS[training.optimizer](trained, lr=training.learning_rate)
+    fused = {"fused": True} if training.optimizer == "adam" and fabric.device.type == "cuda" else {}
+    optimizer = OPTIMIZERS[training.optimizer](trained, lr=training.learning_rate, **fused)
     step = first = 0 if state is None else int(state["step"])
     if state is not None:
         take_up(state, model, optimizer, folder.checkpoints)
@@ -86,6 +87,9 @@ def fit(
         carry_moments(optimizer, model, moments)
     averages = Averages(model, training.ema, None if state is None else state.get("averaged"))
     wrapped, optimizer = fabric.setup(Explain(model), optimizer)
+    run: Any = Pass(fabric, wrapped, training.accumulation)
+    if training.captured and fabric.device.type == "cuda" and fabric.world_size == training.accumulation == 1:
+        run = CapturedPass(run, folder.log)
     loader = _loader(plan, model, first, fabric)
     clips: Iterator[Any] = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))
     stopped = None
@@ -97,30 +101,28 @@ def fit(
                 group["lr"] = rate
             model.begin_step(step)
 
-            # forward and backward; processes meet in the last part only
+            # forward and backward
             parts: list[Tensor] = []
             for part in range(training.accumulation):
                 clip: ClipBatch = next(clips)
-                with fabric.no_backward_sync(wrapped, enabled=part + 1 < training.accumulation):
-                    loss, terms = wrapped(clip)
-                    if not bool(loss.isfinite()):
-                        broken = [name for name, term in terms.items() if not bool(term.isfinite().all())]
-                        raise _failure(folder, step, f"the term {broken[0]!r}" if broken else "the loss", clip)
-                    fabric.backward(loss / training.accumulation)
-                parts.append(torch.stack([loss.detach(), *(term.detach().mean() for term in terms.values())]))
+                loss, terms = run(clip, part)
+                if fabric.device.type == "cpu" and not math.isfinite(float(loss)):
+                    raise _failure(folder, step, _broken(terms), clip)
+                parts.append(torch.stack([loss, *(term.mean() for term in terms.values())]))
 
-            # step
-            norm = float(nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip or math.inf))
-            if not math.isfinite(norm):
-                raise _failure(folder, step, "gradient", clip)
+            # step; the one moment in which the host waits for a GPU
+            length = nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip or math.inf)
+            total, *values, norm = _mean(fabric, torch.cat([torch.stack(parts).mean(0), length[None]])).tolist()
+            if not math.isfinite(total) or not math.isfinite(norm):
+                raise _failure(folder, step, "gradient" if math.isfinite(total) else _broken(terms), clip)
             optimizer.step()
             optimizer.zero_grad()
-            model.end_step(wrapped.module.output)
+            if wrapped.module.output is not None:
+                model.end_step(wrapped.module.output)
             step += 1
             averages.update(model, step)
 
             # books: tables, validation and the best model, pictures, checkpoint
-            total, *values = _mean(fabric, torch.stack(parts).mean(0)).tolist()
             if books is not None:
                 row = {"loss": total, **dict(zip(terms, values, strict=True))}
                 books.record(step, row | {"gradient_norm": norm, "learning_rate": rate}, clip["frames"].shape[1], model)
@@ -145,27 +147,6 @@ def fit(
     return step, stopped
 
 
-class Explain(nn.Module):
-    """A model's forward pass and loss as one module, so that processes agree on its gradients.
-
-    Attributes:
-        output: What the last forward pass gave.
-    """
-
-    def __init__(self, model: SceneModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, clip: ClipBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the mean loss of a part of a batch, and its terms, each of shape (n,)."""
-        noise = clip["noise"] if clip["noise"].numel() else None
-        viewpoints = clip["viewpoints"] if clip["viewpoints"].numel() else None
-        background = clip["background"].float() / 255 if clip["background"].numel() else None
-        observation = Observation(clip["frames"].float() / 255, viewpoints=viewpoints, background=background)
-        self.output = self.model(observation, seed=clip["seed"], noise=noise)
-        return self.model.loss(self.output.terms).mean(), dict(self.output.terms)
-
-
 class Averages:
     """Averaged weights (an exponential moving average), where a recipe wants them.
 
@@ -186,8 +167,9 @@ class Averages:
         if self.decay is None:
             return
         for name, parameter in model.named_parameters():
-            mean = self.weights[name] = self.weights[name].to(parameter.device)
-            mean.lerp_(parameter, 1 - min(self.decay, (1 + step) / (10 + step)))
+            self.weights[name] = self.weights[name].to(parameter.device)
+        means = [self.weights[name] for name, _ in model.named_parameters()]
+        torch._foreach_lerp_(means, list(model.parameters()), 1 - min(self.decay, (1 + step) / (10 + step)))
 
     @contextlib.contextmanager
     def swapped(self, model: SceneModel) -> Iterator[None]:
@@ -267,6 +249,12 @@ def _any(fabric: Fabric, condition: bool) -> bool:
     if fabric.world_size == 1:
         return condition
     return float(fabric.all_reduce(torch.tensor(float(condition), device=fabric.device), reduce_op="sum")) > 0  # type: ignore[arg-type]
+
+
+def _broken(terms: dict[str, Tensor]) -> str:
+    """Return which number of a forward pass is not finite, in words."""
+    names = [name for name, term in terms.items() if not bool(term.isfinite().all())]
+    return f"the term {names[0]!r}" if names else "the loss"
 
 
 def _to_cpu(value: Any) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scenewise.data.footage.cache import default_folder
 from scenewise.data.footage.inspect import inspect
-from scenewise.models.provide_windows import WindowSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +23,11 @@ _OBJECT_PIXELS = 4.0  # side of a small object in such a frame
 _CLIP_LENGTH = 3
 _STEPS, _COST, _MINUTES = 700, 24 * 40 * 6, 5  # steps that take so long on a core at so many pixels times slots
 _FEWEST_STEPS = 300
+_FINER = 2  # sides of the frames that labels are read from over sides of those that are explained
+_SIGMA = 4.0  # times the noise: patches of some pixels miss more of an object than noise
+_LEAST_SIGMA, _MOST_SIGMA = 0.04, 0.12
+_COLOURFUL = 0.3  # share of an object's difference that is colour, where changes of brightness may be left out
+_BRIGHTNESS = 0.8  # of a change of brightness that is then a shadow's
 
 
 def propose(
@@ -85,12 +90,14 @@ def _over_pictures(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
     slots = min(max(report.objects + 2, 3), 16)
     steps = max(_FEWEST_STEPS, min(_STEPS, round(_STEPS * _COST / (size[0] * size[1] * slots))))
     minutes = max(1, round(_MINUTES * steps * size[0] * size[1] * slots / (_STEPS * _COST)))
-    births, told = _births(report)
+    finer = _FINER if all(_FINER * side <= whole for side, whole in zip(size, source, strict=True)) else 1
+    frame = [finer * side for side in size]
+    settings, why = _pixel_settings(report)
     data = {
-        "size": list(size),
+        "size": frame,
         "clip_length": _CLIP_LENGTH,
         "background": "emptiest",
-        "variation": {"clusters": True, "steps": 4, "flips": True, "shift": [size[0] // 12, size[1] // 10]},
+        "variation": {"clusters": True, "steps": 4, "flips": True, "shift": [frame[0] // 12, frame[1] // 10]},
     }
     training = {
         "steps": steps,
@@ -105,43 +112,30 @@ def _over_pictures(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
     }
     reasons = [
         "camera still, every place seen empty: slots draw in windows over the background picture",
-        f"size = {list(size)}: a small object is then {small[size]:.0f} pixels wide; the aspect stays.",
+        f"size = {frame}, explained at {list(size)}: a small object is then {small[size]:.0f} pixels wide; "
+        "the aspect stays.",
         f"slots = {slots}: {report.objects} objects in a busy frame, one slot for the background and one spare.",
+        *why,
         f"steps = {steps}: about {minutes} minutes of one core; fewer where validation stops gaining.",
-        *told,
         *(f"warning: {text}" for text in report.warnings),
     ]
-    model = {"name": "provide-windows", "preset": "paper", "settings": {"slots": slots, **births}}
+    settings |= {"slots": slots, "pooling": finer}
+    model = {"name": "provide-windows", "preset": "paper", "settings": settings}
     return {"model": model, "data": {"source": "footage", "settings": data}, "training": training}, reasons
 
 
-def _births(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
-    """Return settings with which slots are born on things of the contrast that was seen, and why.
-
-    The model leaves most of a change of brightness to shadows and reflexes. Where that would hide half of all things,
-    as in grey pictures, it must take brightness for a thing too.
-    """
-    whole, colour = report.contrast
-    if not whole:
-        return {}, []
-    usual = WindowSettings()
-    brightness = next((share for share in (usual.brightness, 0.35) if _left(report, share) > usual.strange[1]), 0.0)
-    if _left(report, usual.brightness) > usual.strange[0]:
-        return {}, []
-    strange = [round(min(usual.strange[0], 0.35 * _left(report, brightness)), 3), 0.0]
-    strange[1] = round(min(usual.strange[1], 0.55 * _left(report, brightness)), 3)
-    windows = {"brightness": brightness, "strange": strange}
-    reason = (
-        f"windows.brightness = {brightness}, windows.strange = {strange}: things differ from the background by "
-        f"{255 * whole:.0f}/255, and by {255 * colour:.0f} in more than brightness; shadows may count as things."
-    )
-    return {"windows": windows}, [reason]
-
-
-def _left(report: FootageReport, share: float) -> float:
-    """Return how much a typical thing differs from the background where a share of brightness does not count."""
-    whole, colour = report.contrast
-    return math.sqrt(colour**2 + (1 - share) ** 2 * max(0.0, whole**2 - colour**2))
+def _pixel_settings(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
+    """Return how exact pixels are to be and what is taken for a shadow, and why."""
+    noise = float(np.median([look.noise for look in report.files]))
+    sigma = round(min(max(_SIGMA * noise / 255, _LEAST_SIGMA), _MOST_SIGMA), 2)
+    shares = np.concatenate([look.colourful for look in report.files])
+    share = float(np.median(shares)) if shares.size else 1.0
+    brightness = _BRIGHTNESS if share >= _COLOURFUL else 0.0
+    taken = f"{brightness:.0%} of a change of brightness is a shadow's" if brightness else "changes of brightness count"
+    return {"sigma": sigma, "windows": {"brightness": brightness}}, [
+        f"sigma = {sigma}: {_SIGMA:.0f} times the noise of still pixels, {noise:.1f} of 255.",
+        f"windows.brightness = {brightness}: {share:.0%} of how objects differ from the background is colour: {taken}.",
+    ]
 
 
 def _with_rows(size: tuple[int, int], rows: int) -> tuple[int, int]:

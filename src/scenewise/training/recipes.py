@@ -69,6 +69,7 @@ class TrainingPart:
     seed: int = setting(0, "Seed of weights, order, clips and posterior noise", minimum=0, maximum=2**31 - 1)
     precision: Literal["float32", "bf16"] = setting("float32", "float32, or bf16 for convolutions")
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto takes GPUs where there are any")
+    captured: bool = setting(True, "On a GPU, replay steps of one form as a captured CUDA graph: many times faster")
     devices: int = setting(1, "Number of processes, one per GPU (or on the CPU)", minimum=1, maximum=1024)
     workers: int = setting(0, "Processes that prepare clips ahead; 0 for none", minimum=0, maximum=256)
     minutes: float | None = setting(None, "Stop cleanly after that many minutes", minimum=0)

@@ -102,4 +102,7 @@ def seeded_noise(shape: tuple[int, ...], seed: int, *keys: int, device: torch.de
     for key in keys:
         stream = (stream * 6364136223846793005 + key + 1442695040888963407) % (1 << 63)
     generator = torch.Generator().manual_seed(stream)
-    return torch.randn(shape, generator=generator).to(device)
+    noise = torch.randn(shape, generator=generator)
+    if torch.device(device).type == "cuda":  # pinned: the host does not wait for what the GPU still has to do
+        return noise.pin_memory().to(device, non_blocking=True)
+    return noise.to(device)

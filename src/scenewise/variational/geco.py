@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from scenewise.config import setting
 from scenewise.variational.likelihood import log_peak
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 BetaUpdate = Literal["exponential", "softplus"]
 """How beta moves: beta exp(step x), or softplus(softplus^-1(beta) + step x), with x = goal - running mean."""
@@ -111,6 +114,10 @@ class Balances:
         """Whether GECO moves the weight of the KL."""
         on: bool = self.config.geco.on
         return on
+
+    def step_form(self) -> Hashable:
+        """Say that steps run the same operations, unless GECO looks at each; see `SceneModel.step_form`."""
+        return None if self.config.geco.on else ()
 
     def end_step(self, output: Any) -> None:
         """Let GECO see how well the step's frames were drawn.

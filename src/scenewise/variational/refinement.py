@@ -26,12 +26,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of the step loss L = reconstruction NLL + kl KL + entropy H(k|pixel) + area_entropy H(k) pixels."""
+    """Weights of the step loss L = reconstruction NLL + kl KL + entropy H(k|pixel) + area_entropy H(k) pixels.
+
+    A weight that a schedule moves may be a tensor of one number, which a captured graph of a training step reads anew
+    (see `Numbers.live`).
+    """
 
     reconstruction: float = 1.0
     kl: float = 1.0
     entropy: float = 0.0
-    area_entropy: float = 0.0
+    area_entropy: float | Tensor = 0.0
 
 
 def area_entropy(masks: Tensor) -> Tensor:
@@ -87,7 +91,7 @@ def image_gradients(mixture: SpatialMixture, weights: Weights, masks: bool = Tru
     regular: Tensor | None = None
     if weights.entropy:
         regular = -weights.entropy * (mixture.log_masks + 1)
-    if weights.area_entropy:
+    if isinstance(weights.area_entropy, Tensor) or weights.area_entropy:
         share = mixture.masks.mean((2, 3, 4), keepdim=True).clamp_min(1e-9)
         by_area = -weights.area_entropy * (share.log() + 1)
         regular = by_area if regular is None else regular + by_area

@@ -30,7 +30,7 @@ _LEAST_SUPPORT = 0.04  # of the frames
 _FEWER, _LEAST_GAIN = 0.9, 0.05  # a new look has less than this share of the edges, and this much less
 _NEAR = 0.03  # of [0, 1]; frames this near to the picture make up its last version
 _LEAST_STEP = 0.02  # of [0, 1]; smaller steps between neighbours are no edges
-_MOST_UNSUPPORTED = 0.02  # of the pixels of a sound picture
+_MOST_UNSUPPORTED = 0.05  # of the pixels of a sound picture
 _STILL_SUPPORT = 0.25  # of the frames; below it in half of the pixels nothing stands still
 
 

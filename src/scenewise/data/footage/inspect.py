@@ -52,8 +52,7 @@ class FileLook:
         counts: Number of parts before the background in every frame looked at.
         sides: Square root of the area of each part, in source pixels.
         speeds: Source pixels per frame of the parts that move.
-        contrast: By how much each differs from the background, and by how much in more than brightness: lengths of RGB
-            differences, of [0, 1], shape (N, 2).
+        colourful: Share of each part's difference from the background that no change of brightness makes.
         region: Where there are any: top, left, height, width in source pixels, or None.
     """
 
@@ -69,7 +68,7 @@ class FileLook:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0))
     sides: np.ndarray = field(default_factory=lambda: np.zeros(0))
     speeds: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    contrast: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    colourful: np.ndarray = field(default_factory=lambda: np.zeros(0))
     region: tuple[int, int, int, int] | None = None
 
     @property
@@ -108,8 +107,6 @@ class FootageReport:
         side: Side of a typical one in source pixels (the median); 0 where there is none.
         smallest: Side of a small one (the 10th percentile).
         speed: Source pixels per frame of a typical one that moves; 0 where nothing does.
-        contrast: By how much a typical one differs from the background, and by how much in more than brightness:
-            lengths of RGB differences, of [0, 1]; 0 where there is none.
         proposals: Settings, each with its reason.
         warnings: What speaks against training on this footage, and what to do.
     """
@@ -119,7 +116,6 @@ class FootageReport:
     side: float
     smallest: float
     speed: float
-    contrast: tuple[float, float]
     proposals: tuple[Proposal, ...]
     warnings: tuple[str, ...]
 
@@ -204,12 +200,9 @@ def inspect(
     objects = round(float(np.percentile(counts, 90))) if sides.size else 0
     smallest, side = (float(np.percentile(sides, p)) if sides.size else 0.0 for p in (10, 50))
     speed = float(np.median(speeds)) if speeds.size else 0.0
-    each = np.concatenate([look.contrast for look in looks])
-    whole, colour = (float(np.median(values)) if len(each) else 0.0 for values in each.T)
     sizes = [FootageSize(look.size, look.frames, look.region if crop is None else None) for look in looks]
     proposals = propose(sizes, objects, side, smallest, speed)
-    contrast = (whole, colour)
-    return FootageReport(looks, objects, side, smallest, speed, contrast, proposals, _warnings(looks))
+    return FootageReport(looks, objects, side, smallest, speed, proposals, _warnings(looks))
 
 
 def glance(reader: VideoReader) -> CameraMotion:
@@ -252,7 +245,7 @@ def _look(reader: VideoReader, notify: Callable[[str], None] | None) -> FileLook
         counts=found.counts,
         sides=found.sides * scale,
         speeds=found.speeds * scale,
-        contrast=found.contrast,
+        colourful=found.colourful,
         region=_region(found.often, scale),
     )
 

@@ -20,7 +20,6 @@ _NOISE_TIMES = 4.0  # the same, of the noise that is left in such averages
 _CLEAR = 1.5  # times that limit; a part has pixels that differ by more
 _EDGE = 0.5  # of a part's median difference; its border lies there
 _LEAST_PIXELS = 6
-_DARK = 0.01  # squared length of a colour below which no share of it can be told
 _NEAR, _ALIKE = 1.5, 0.4  # a part seen again lies within so many of its sides and keeps so much of its area
 
 
@@ -32,18 +31,18 @@ class Movers:
         counts: Parts in every frame, shape (T,).
         sides: Square root of the area of each part, shape (N,).
         speeds: Distance from frame to frame of each part that moved, shape (M,).
-        contrast: By how much the pixels of each part differ from the background, and by how much in what no change of
-            brightness explains: medians of lengths of RGB differences, of [0, 1], shape (N, 2).
         often: Share of the frames in which each pixel is in a part, shape (H, W).
         noise: Standard deviation of still pixels, of [0, 1].
+        colourful: Of each part, the share of its difference from the background that no change of brightness makes,
+            shape (N,).
     """
 
     counts: np.ndarray
     sides: np.ndarray
     speeds: np.ndarray
-    contrast: np.ndarray
     often: np.ndarray
     noise: float
+    colourful: np.ndarray
 
 
 def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
@@ -58,11 +57,12 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
     """
     noise, blur = _noise(runs, picture)
     limit = max(_FLOOR, _NOISE_TIMES * blur)
-    counts, sides, speeds, contrast = [], [], [], []
+    counts, sides, speeds, colourful = [], [], [], []
     often, frames = np.zeros(picture.shape[:2]), 0
     for run in runs:
-        parts = [_parts(difference, picture, limit) for difference in _differences(run, picture)]
-        labels, places, areas, each = ([part[n] for part in parts] for n in range(4))
+        differences = list(_differences(run, picture))
+        parts = [_parts(difference, limit) for difference in differences]
+        labels, places, areas = ([part[n] for part in parts] for n in range(3))
         for t in range(len(run)):
             beside = [_again(places[t], areas[t], places[u], areas[u]) for u in (t - 1, t + 1) if 0 <= u < len(run)]
             seen = (
@@ -70,14 +70,26 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
             )
             counts.append(int(np.sum(seen)))
             sides.append(np.sqrt(areas[t][seen]))
-            contrast.append(each[t][seen])
+            colourful.append(_colourful(differences[t], picture, labels[t], len(seen))[seen])
             often += np.isin(labels[t], 1 + np.flatnonzero(seen))
             if t + 1 < len(run):
                 speeds.append(beside[-1][beside[-1] < np.inf])
         frames += len(run)
     distances = np.concatenate(speeds) if speeds else np.zeros(0)
-    moved = distances[distances > 0.15]
-    return Movers(np.array(counts), np.concatenate(sides), moved, np.concatenate(contrast), often / frames, noise)
+    each = (np.array(counts), np.concatenate(sides), distances[distances > 0.15])
+    return Movers(*each, often / frames, noise, np.concatenate(colourful))
+
+
+def _colourful(difference: np.ndarray, picture: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Return the share of each part's mean difference that is not along the colour of what it hides, shape (N,)."""
+    numbers = np.arange(1, count + 1)
+    change, hidden = (
+        np.stack([ndimage.mean(image[..., c], labels, numbers) for c in range(3)], -1).reshape(-1, 3)
+        for image in (difference, picture)
+    )
+    hidden = hidden / np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-6)
+    across = change - (change * hidden).sum(1, keepdims=True) * hidden
+    return np.linalg.norm(across, axis=1) / np.maximum(np.linalg.norm(change, axis=1), 1e-6)
 
 
 def _differences(run: np.ndarray, picture: np.ndarray) -> Iterator[np.ndarray]:
@@ -103,10 +115,8 @@ def _noise(runs: Sequence[np.ndarray], picture: np.ndarray) -> tuple[float, floa
     return tuple(1.4826 * float(np.median(np.abs(values))) for values in (signed, means))  # type: ignore[return-value]
 
 
-def _parts(
-    difference: np.ndarray, picture: np.ndarray, limit: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return labels (H, W) of connected parts, and the centre (row, column), area and contrast of each."""
+def _parts(difference: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels (H, W) of connected parts, and the centre (row, column) and area of each."""
     size = np.abs(difference).max(-1)
     labels, count = ndimage.label(ndimage.binary_opening(size > limit), np.ones((3, 3)))
     numbers = np.arange(count + 1)
@@ -117,12 +127,7 @@ def _parts(
     valid = (areas >= _LEAST_PIXELS) & (peaks > _CLEAR * limit) & (numbers > 0)
     renumbered = np.where(valid, np.cumsum(valid), 0)
     places = np.array(ndimage.center_of_mass(np.ones_like(size), labels, numbers[valid])).reshape(-1, 2)
-    labels = renumbered[labels]
-    along = (difference * picture).sum(-1, keepdims=True) / np.square(picture).sum(-1, keepdims=True).clip(_DARK)
-    colour = difference - along * picture  # what no change of brightness explains
-    lengths = [np.linalg.norm(values, axis=-1) for values in (difference, colour)]
-    contrast = [np.asarray(ndimage.median(length, labels, np.arange(1, valid.sum() + 1))) for length in lengths]
-    return labels, places, areas[valid], np.stack(contrast, -1).reshape(-1, 2)
+    return renumbered[labels], places, areas[valid]
 
 
 def _again(places: np.ndarray, areas: np.ndarray, others: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -1,0 +1,95 @@
+"""Frames to come, made of what was seen: objects are cut out of the last frame and go on as they moved.
+
+Also how far they moved: the displacement under which the pixels of an object in one frame look most like the frame
+before.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_NONE = 1e-4  # share of a pixel below which a mask is none
+_STILL = 0.5  # pixels by which an object must have gone to be taken along
+_FARTHEST = 4  # pixels that are tried each way
+_BETTER = 0.6  # of the error of no displacement, which the best must be below
+
+
+def moved_cutouts(frame: Tensor, owner: Tensor, wall: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Cut the objects out of frames, move them, and put what the background shows where they were.
+
+    The farther an object goes, the nearer it is taken to be: it covers those that go less far.
+
+    Args:
+        frame: Shape (B, C, H, W).
+        owner: Slot of each pixel, 0 the background, int64, shape (B, H, W).
+        wall: What the background shows, shape (B, C, H, W).
+        shift: How far each slot's object went, to the right and down, in units where a side's first and last pixel are
+            -1 and 1, shape (B, K, 2).
+
+    Returns:
+        Means (B, K, C, H, W) and mask logits (B, K, 1, H, W), in which masks are shares of pixels.
+    """
+    slots = shift.shape[1]
+    height, width = frame.shape[-2:]
+    pixels = shift * shift.new_tensor([width - 1, height - 1]) / 2  # (B, K, 2)
+    pixels = pixels * (pixels.norm(dim=2, keepdim=True) >= _STILL)
+    masks = functional.one_hot(owner, slots).movedim(3, 1).unsqueeze(2).to(frame.dtype)  # (B, K, 1, H, W)
+    empty = torch.where(masks[:, 0] > 0, frame, wall)
+    rows, columns = (_shifted(pixels[..., axis], side) for axis, side in ((1, height), (0, width)))
+    moved = rows @ torch.cat([masks, masks * frame.unsqueeze(1)], 2) @ columns.mT
+    shares, colours = moved[:, 1:, :1], moved[:, 1:, 1:] / moved[:, 1:, :1].clamp_min(_NONE)
+    order = pixels[:, 1:].norm(dim=2).argsort(dim=1, descending=True, stable=True)
+    place = order.argsort(dim=1)[..., None, None, None]
+    sorted_shares = shares.take_along_dim(order[..., None, None, None], 1)
+    before = torch.cat([torch.ones_like(shares[:, :1]), (1 - sorted_shares).cumprod(1)], 1)  # not yet covered
+    visible = (sorted_shares * before[:, :-1]).take_along_dim(place, 1)
+    return torch.cat([empty.unsqueeze(1), colours], 1), torch.cat([before[:, -1:], visible], 1).clamp_min(_NONE).log()
+
+
+def _shifted(pixels: Tensor, side: int) -> Tensor:
+    """Return bilinear weights (B, K, 1, side, side) by which a side's pixels go on by `pixels` (B, K)."""
+    place = torch.arange(side, device=pixels.device)
+    return (1 - (place.unsqueeze(1) - pixels[..., None, None, None] - place).abs()).clamp_min(0)
+
+
+@torch.no_grad()
+def displacement(before: Tensor, now: Tensor, owner: Tensor, slots: int) -> Tensor:
+    """Return how far the object of each slot went from one frame to the next, up to 4 pixels each way.
+
+    Where no displacement explains its pixels clearly better than none, it stood still.
+
+    Args:
+        before: Shape (B, C, H, W).
+        now: Shape (B, C, H, W).
+        owner: Slot of each pixel of `now`, 0 the background, int64, shape (B, H, W).
+        slots: K.
+
+    Returns:
+        Pixels to the right and down, with fractions, shape (B, K, 2); 0 for slots that own nothing, and for slot 0.
+    """
+    side, (height, width) = 2 * _FARTHEST + 1, now.shape[-2:]
+    padded = functional.pad(before, (_FARTHEST,) * 4, mode="replicate")
+    shifted = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, side, side, H, W), by where it is looked up
+    error = (shifted - now[:, :, None, None]).square().sum(1).flatten(1, 2)  # (B, side * side, H, W)
+    masks = functional.one_hot(owner, slots).movedim(3, 1).to(now.dtype)
+    masks[:, 0] = 0
+    total = torch.einsum("bshw,bkhw->bks", error, masks)
+    best = total.argmin(2, keepdim=True)
+    still = total[..., total.shape[2] // 2].unsqueeze(2)
+    clear = (total.gather(2, best) < _BETTER * still).squeeze(2)
+    grid = total.unflatten(2, (side, side))
+    row, column = best.squeeze(2) // side, best.squeeze(2) % side
+    at_row = grid.take_along_dim(row[..., None, None], 2).squeeze(2)
+    at_column = grid.take_along_dim(column[..., None, None], 3).squeeze(3)
+    places = torch.stack([_lowest(at_row, column), _lowest(at_column, row)], 2)
+    return (_FARTHEST - places) * (clear & (masks.sum((2, 3)) > 0)).unsqueeze(2)
+
+
+def _lowest(values: Tensor, at: Tensor) -> Tensor:
+    """Return where a parabola through the lowest of values (B, K, N), at index (B, K), and its neighbours is lowest."""
+    inner = at.clamp(1, values.shape[2] - 2)
+    low, middle, high = (values.take_along_dim((inner + step).unsqueeze(2), 2).squeeze(2) for step in (-1, 0, 1))
+    offset = (low - high) / (2 * (low - 2 * middle + high)).clamp_min(1e-9)
+    return torch.where(inner == at, at + offset.clamp(-0.5, 0.5), at.to(values.dtype))
