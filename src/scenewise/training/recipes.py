@@ -67,7 +67,9 @@ class TrainingPart:
     random_offset: bool = setting(True, "Clips begin anywhere, not at multiples of their length")
     accumulation: int = setting(1, "Parts a batch is computed in: less memory, same result", minimum=1, maximum=65_536)
     seed: int = setting(0, "Seed of weights, order, clips and posterior noise", minimum=0, maximum=2**31 - 1)
-    precision: Literal["float32", "bf16"] = setting("float32", "float32, or bf16 for convolutions")
+    precision: Literal["float32", "tf32", "bf16"] = setting(
+        "float32", "float32, tf32 for what a GPU multiplies (float32 on a CPU), or bf16 for convolutions"
+    )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto takes GPUs where there are any")
     captured: bool = setting(True, "On a GPU, replay steps of one form as a captured CUDA graph: many times faster")
     devices: int = setting(1, "Number of processes, one per GPU (or on the CPU)", minimum=1, maximum=1024)

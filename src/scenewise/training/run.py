@@ -276,6 +276,8 @@ class Run:
                 -float("inf") if state is None else float(state["best"]),
             )
             books = Books(folder, plan, best, reporter, self.device, state, place, later, deadline)
+        narrow = plan.recipe.training.precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = narrow
         try:
             step, stopped = fit(fabric, plan, folder, books, state, moments, interruption, deadline)
         finally:
