@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scenewise.training.run import TrainingOutcome
 
 _FEWEST_STEPS = 40
+_PESSIMISM = 2.0  # times the minutes it takes; two trial steps of few clips, and other programs, make estimates so long
 
 FOLDER = "training"
 """Folder of the run, in --out."""
@@ -49,9 +50,9 @@ def learn(args: argparse.Namespace) -> TrainingOutcome:
     threads.choose_for(run.plans[-1].make_model(warm=False), run.device)
     if not folder.begun:
         needed = 60 * sum(forecast.hours for forecast in run.estimate())
-        if needed > args.learn:
-            recipe = shortened(recipe, args.learn / needed)
-            reasons.append(f"steps = {recipe.training.steps}: as many as fit into {args.learn:g} minutes here.")
+        if needed > _PESSIMISM * args.learn:
+            recipe = shortened(recipe, _PESSIMISM * args.learn / needed)
+            reasons.append(f"steps = {recipe.training.steps}: about as many as fit into {args.learn:g} minutes here.")
             run = Run(recipe, folder.path)
     with ConsoleReporter() as reporter:
         for reason in reasons:
