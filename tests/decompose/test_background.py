@@ -144,6 +144,9 @@ def test_pictures_of_another_shape_or_scene_are_refused(model, tmp_path):
         next(iter(model.decompose(filmed(wall(0)), background=np.zeros((80, 80, 3), np.uint8))))
     with pytest.raises(InputError, match="shows another scene"):
         next(iter(model.decompose(filmed(wall(0)), background=wall(5)[::-1, ::-1])))
+    pale = [np.asarray(80 + 0.4 * wall(seed).astype(float), np.uint8) for seed in (0, 5)]
+    with pytest.raises(InputError, match="shows another scene"):  # though almost everything is of nearly one colour
+        next(iter(model.decompose(filmed(pale[0]), background=pale[1][::-1, ::-1].copy())))
     with pytest.raises(InputError, match="is not a picture"):
         next(iter(model.decompose(filmed(wall(0)), background=tmp_path / "none.png")))
     with pytest.raises(InputError, match="expected an image"):

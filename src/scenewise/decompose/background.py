@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _ALIKE = 0.1  # of [0, 1]; a pixel that differs by less, in every channel, shows the same
 _SAME_SCENE = 0.5  # of the pixels; objects may hide the rest
+_ALL, _MORE = 0.95, 0.1  # of the pixels: that decides by itself, and by how much it must be more than one colour shows
 _SAME_CAMERA = 0.8  # of the pixels of two pictures in which nothing should stand
 _FEW = 4  # frames that a given picture is compared with
 _ASPECT = 0.03  # by which sides may differ in proportion, as rounding to pixels makes them
@@ -76,7 +77,8 @@ def backdrop(clip: Clip, kept: Tensor, model: str, given: Any = None) -> Backdro
     if own is None:
         return Backdrop(kept[None], "model", _doubts(clip, kept))
     picture = _as_tensor(np.rint(255 * own.picture).astype(np.uint8), kept)
-    if agreement(kept, picture) >= _SAME_CAMERA and _edges(picture[0]) > _EMPTIER * _edges(kept):
+    same = _shows(kept, picture) and agreement(kept, picture) >= _SAME_CAMERA
+    if same and _edges(picture[0]) > _EMPTIER * _edges(kept):
         return Backdrop(kept[None], "model", ("drawn over the model's background picture, which shows this scene",))
     unsound = tuple(
         f"that picture is not sound: {reason}; give a better one with --background" for reason in own.reasons
@@ -110,6 +112,18 @@ def agreement(picture: Tensor, frames: Tensor) -> float:
     return float((apart < _ALIKE).float().mean((1, 2)).median())
 
 
+def _shows(picture: Tensor, frames: Tensor) -> bool:
+    """Return whether a picture (C, h, w) is of the scene of frames (N, C, h, w).
+
+    It shows most of their pixels, and unless it shows almost all, clearly more than one colour does: pictures of little
+    contrast are alike whatever they show.
+    """
+    share = agreement(picture, frames)
+    colour = frames.flatten(2).median(2).values[..., None, None]
+    blank = float(((frames - colour).abs().amax(1) < _ALIKE).float().mean((1, 2)).median())
+    return share >= _ALL or share >= max(_SAME_SCENE, blank + _MORE)
+
+
 def _own(clip: Clip, size: tuple[int, int]) -> Background | None:
     """Return the emptiest picture of a whole video, whichever frames are asked for; None where it has none."""
     try:
@@ -133,12 +147,11 @@ def _doubts(clip: Clip, kept: Tensor) -> tuple[str, ...]:
     """Return why the model's picture may not be that of a video that has none of its own."""
     if not clip.again:
         return ()
-    share = agreement(kept, _first_frames(clip, kept))
-    if share >= _SAME_SCENE:
+    if _shows(kept, _first_frames(clip, kept)):
         return ()
     return (
-        f"the model's background picture shows {1 - share:.0%} of these frames differently, and they are too few for "
-        "one of their own: give the picture of the empty scene with --background",
+        "the model's background picture shows another scene than these frames, and they are too few for one of their "
+        "own: give the picture of the empty scene with --background",
     )
 
 
@@ -149,11 +162,11 @@ def _given(clip: Clip, kept: Tensor, given: Any) -> Tensor:
     if not clip.again:
         return parts[0]
     frames = _first_frames(clip, kept)
-    shares = [agreement(part[0], frames) for part in parts]
-    if max(shares) < _SAME_SCENE:
-        problem = f"shows another scene: {1 - max(shares):.0%} of the first frames differ from it."
+    best = max(parts, key=lambda part: agreement(part[0], frames))
+    if not _shows(best[0], frames):
+        problem = f"shows another scene than the first frames: {1 - agreement(best[0], frames):.0%} of them differ."
         raise InputError(where, problem, "Make one of this camera with `scenewise background`, or leave it out.")
-    return parts[int(np.argmax(shares))]
+    return best
 
 
 def _image(given: Any) -> tuple[np.ndarray, str]:
