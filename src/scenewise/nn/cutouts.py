@@ -109,22 +109,23 @@ def displacement(before: Tensor, now: Tensor, owner: Tensor, slots: int) -> Tens
     Returns:
         Pixels to the right and down, with fractions, shape (B, K, 2); 0 for slots that own nothing, and for slot 0.
     """
-    side, (height, width) = 2 * _FARTHEST + 1, now.shape[-2:]
-    padded = functional.pad(before, (_FARTHEST,) * 4, mode="replicate")
-    shifted = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, side, side, H, W), by where it is looked up
-    error = (shifted - now[:, :, None, None]).square().sum(1).flatten(1, 2)  # (B, side * side, H, W)
-    masks = functional.one_hot(owner, slots).movedim(3, 1).to(now.dtype)
-    masks[:, 0] = 0
-    total = torch.einsum("bshw,bkhw->bks", error, masks)
+    side, width = 2 * _FARTHEST + 1, now.shape[-1] + 2 * _FARTHEST
+    padded = functional.pad(before, (_FARTHEST,) * 4, mode="replicate").flatten(2)  # (B, C, pixels)
+    video, row, column = owner.nonzero(as_tuple=True)  # N pixels
+    steps = torch.arange(side, device=now.device)
+    around = (steps.unsqueeze(1) * width + steps).flatten()  # of the first pixel that is looked up, row by row
+    places = (row * width + column).unsqueeze(1) + around  # (N, side * side)
+    error = (padded[video.unsqueeze(1), :, places] - now[video, :, row, column].unsqueeze(1)).square().sum(2)
+    slot = video * slots + owner[video, row, column]
+    total = now.new_zeros(len(now) * slots, side * side).index_add(0, slot, error).unflatten(0, (len(now), slots))
     best = total.argmin(2, keepdim=True)
     still = total[..., total.shape[2] // 2].unsqueeze(2)
     clear = (total.gather(2, best) < _BETTER * still).squeeze(2)
     grid = total.unflatten(2, (side, side))
-    row, column = best.squeeze(2) // side, best.squeeze(2) % side
-    at_row = grid.take_along_dim(row[..., None, None], 2).squeeze(2)
-    at_column = grid.take_along_dim(column[..., None, None], 3).squeeze(3)
-    places = torch.stack([_lowest(at_row, column), _lowest(at_column, row)], 2)
-    return (_FARTHEST - places) * (clear & (masks.sum((2, 3)) > 0)).unsqueeze(2)
+    down, across = best.squeeze(2) // side, best.squeeze(2) % side
+    at_row = grid.take_along_dim(down[..., None, None], 2).squeeze(2)
+    at_column = grid.take_along_dim(across[..., None, None], 3).squeeze(3)
+    return (_FARTHEST - torch.stack([_lowest(at_row, across), _lowest(at_column, down)], 2)) * clear.unsqueeze(2)
 
 
 def _lowest(values: Tensor, at: Tensor) -> Tensor:
