@@ -64,7 +64,7 @@ def test_changes_of_brightness_count_where_nothing_else_tells_objects_from_the_b
         values, lines = propose([_write(tmp_path / f"{name}.mp4", frames)])
         settings.append(values["model"]["settings"]["windows"]["brightness"])
         assert any("windows.brightness" in line for line in lines)
-    assert settings == [0.0, 0.8]
+    assert settings == [0.0, 0.75]
 
 
 def test_whole_frames_are_proposed_where_it_does_not(tmp_path):

@@ -29,10 +29,10 @@ from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import register_model
 from scenewise.models.provide import Provide, ProvideConfig
-from scenewise.nn.cutouts import displacement, moved_cutouts
+from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.lstm2d import LambdaLSTM2d
-from scenewise.nn.parts import Guess, Limits, PartMemory, adopted, guess, main_pieces
+from scenewise.nn.parts import Limits, PartMemory, adopted, guess, main_pieces
 from scenewise.nn.refiner import Pair, Refiner
 from scenewise.nn.windows import (
     NUMBERS,
@@ -43,6 +43,7 @@ from scenewise.nn.windows import (
     WindowDecoderSettings,
     WindowScene,
     box_of,
+    covered,
 )
 from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import seeded_noise
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from scenewise.variational.mixture import SpatialMixture
 
 _OF_ONE_FRAME = ("lit", "difference", "strange", "begins", "before")  # entries of the state that no frame hands on
-_STEADY, _PRIOR, _MEMORY = 0.9, 0.5, 0.8  # share of a speed that stays; weight of that guess, pixels squared; decay
+_HELD = 0.1  # least weight of a pixel that a slot owns
 _BESIDE = 2  # working pixels from an object that are beside it
 _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
 
@@ -268,8 +269,7 @@ class ProvideWindows(Provide):
             "seen": self.picture.expand(batch, -1, -1, -1).clone(),
             "drawn": zeros(batch, count, self.config.latent + self.config.hidden + NUMBERS + 1),
             "distance": zeros(batch, count, 2),
-            "step": zeros(batch, count, 2),
-            "steadiness": torch.tensor([_STEADY, 1.0], device=self.picture.device).expand(batch, count, 2) * _PRIOR,
+            **vars(Motion.unknown(zeros(batch, count, 2))),
             "window": zeros(batch, count, NUMBERS),
             "speed": zeros(batch, count, 2),
             "on": on,
@@ -352,7 +352,7 @@ class ProvideWindows(Provide):
             "track": torch.where(look.births, state["last_track"].unsqueeze(1) + look.births.cumsum(1), state["track"]),
             "last_track": state["last_track"] + look.births.sum(1),
             "absence": torch.where(begins, torch.zeros_like(state["absence"]), state["absence"]),
-            "together": _together(state["together"], look),
+            "together": look.joined(state["together"]),
             "begins": begins,
         }
 
@@ -369,23 +369,27 @@ class ProvideWindows(Provide):
     @torch.no_grad()
     def _end(self, part: DecodedFrame, state: State) -> State:
         """Put windows to where slots own pixels, and switch off slots that own too few."""
-        mixture, slots = part.mixture, state["on"].shape[1]
+        windows, mixture, slots = self.config.windows, part.mixture, state["on"].shape[1]
         shares = mixture.responsibilities[:, :, 0]  # (B, K, H, W)
         largest = shares.argmax(1, keepdim=True) == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
         error = mixture.difference.norm(dim=2)  # (B, K, H, W)
-        explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < self.config.windows.fit * self.config.sigma)
-        strange = (state["strange"] > self.config.windows.strange[0]).unsqueeze(1)
-        objects = main_pieces(largest[:, 1:] & strange & explained)
-        mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:] * objects], 1)
-        area = mass.sum((2, 3))
-        on = state["on"] * (area >= self.config.windows.least_area * mass.shape[-1] * mass.shape[-2])
+        explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < windows.fit * self.config.sigma)
+        strange = (state["strange"] > windows.strange[0]).unsqueeze(1)
+        objects, least = main_pieces(largest[:, 1:] & strange & explained), windows.least_area * strange[0].numel()
+        objects = self._hold(objects, strange, state, least)
+        mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:].clamp_min(_HELD) * objects], 1)
+        area = objects.sum((2, 3))
+        area = torch.cat([torch.zeros_like(area[:, :1]), area], 1)
+        on = state["on"] * (area >= least)
         on[:, 0] = 1
         holds = (on * area > 0).unsqueeze(2)
-        windows = torch.where(holds, box_of(mass), state["window"])  # those of slots that are off stay where they were
+        boxes = torch.where(holds, box_of(mass), state["window"])  # those of slots that are off stay where they were
         owner = (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1)
-        colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / area.clamp_min(1e-6).unsqueeze(2)
+        colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / mass.sum((2, 3)).clamp_min(1e-6).unsqueeze(
+            2
+        )
         return {
-            "window": windows,
+            "window": boxes,
             "on": on,
             "owner": owner,
             **({} if self.training else self._motion(part.frame, owner, state)),
@@ -393,22 +397,32 @@ class ProvideWindows(Provide):
             "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
         }
 
-    def _motion(self, frame: Tensor, owner: Tensor, state: State) -> State:
-        """Measure how objects moved: a speed is what the last two steps have in common, so that jitter is none.
+    def _hold(self, objects: Tensor, strange: Tensor, state: State, least: float) -> Tensor:
+        """Let a slot that explains too little hold what is in its window and nobody's: it may yet learn to draw it.
 
-        Steps tell how steady a motion is: `steadiness` has sums of products of neighbouring steps, and of squares.
+        Args:
+            objects: What slots but 0 own, bool, shape (B, K - 1, H, W).
+            strange: Pixels that are no background, bool, shape (B, 1, H, W).
+            state: Of this frame.
+            least: Pixels an object has.
         """
-        before, now = self._working(state["seen"]), self._working(frame)
-        step = displacement(before, now, owner, state["on"].shape[1])
-        step = step * ~state["begins"].unsqueeze(2) * (state["frame"] > 0)
-        last = state["step"]
-        common = torch.minimum(step.abs(), last.abs()) * step.sign() * (step.sign() == last.sign())
-        products = torch.stack([(step * last).sum(2), last.square().sum(2)], 2)
-        fresh = self.initial_state(1, 1)["steadiness"].to(step)
-        kept = torch.where(state["begins"].unsqueeze(2), fresh, _MEMORY * state["steadiness"] + (1 - _MEMORY) * fresh)
-        height, width = now.shape[-2:]
+        weak = (state["on"][:, 1:] > 0) & (objects.sum((2, 3)) < least)
+        inside = covered(state["window"][:, 1:], objects.shape[-2:]) & weak[..., None, None] & strange
+        free = inside & ~(objects & ~weak[..., None, None]).any(1, keepdim=True)
+        first = free & (free.cumsum(1) == 1)
+        return torch.where(weak[..., None, None], main_pieces(first), objects)
+
+    def _motion(self, frame: Tensor, owner: Tensor, state: State) -> State:
+        """Measure how far objects went since the last frame, and what follows for the next."""
+        known = ~state["begins"] & (state["frame"] > 0)
+        for axis in (1, 2):
+            owner = owner.repeat_interleave(self.config.pooling, axis)
+        step = displacement(state["seen"], frame, owner, state["on"].shape[1]) * known.unsqueeze(2)
+        motion = Motion(state["step"], state["pace"], state["steadiness"]).after(step, known)
+        height, width = frame.shape[-2:]
         unit = 2 / step.new_tensor([max(width - 1, 1), max(height - 1, 1)])
-        return {"step": step, "speed": common * unit, "steadiness": kept + products}
+        speed = motion.pace * (step * state["step"] > 0) * unit
+        return {"speed": speed, "step": motion.step, "pace": motion.pace, "steadiness": motion.steadiness}
 
     # -- drawing and prediction ---------------------------------------------------------------------------------
 
@@ -444,7 +458,7 @@ class ProvideWindows(Provide):
     def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
         """Continue by one frame: windows go on as they moved, and the background stays under its last light."""
         windows = state["window"] + torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)
-        share = (state["steadiness"][..., :1] / state["steadiness"][..., 1:]).clamp(0, 1)
+        share = Motion(state["step"], state["pace"], state["steadiness"]).share
         state = state | {"window": windows, "distance": state["distance"] + state["speed"]}
         state |= {"speed": share * state["speed"]}
         hidden, wall = state["hidden"], state["wall"]
@@ -484,15 +498,3 @@ class ProvideWindows(Provide):
 def _tracks(state: State) -> Tensor:
     """Return the track of every slot that holds an object, -1 for all others."""
     return torch.where(state["on"] > 0, state["track"], torch.full_like(state["track"], -1))
-
-
-def _together(frames: Tensor, look: Guess) -> Tensor:
-    """Return for how many frames two slots were in one part, -1 once they were in two, shape (B, K, K).
-
-    Slots that were joined are told apart if the second comes back: one slot was no explanation of both.
-    """
-    born, ends = (mark.unsqueeze(1) | mark.unsqueeze(2) for mark in (look.births, look.ends))
-    one, other = look.parts.unsqueeze(2), look.parts.unsqueeze(1)
-    frames = torch.where(born, torch.zeros_like(frames), frames)
-    apart = (frames < 0) | ends | (one != other) & (one > 0) & (other > 0)
-    return torch.where(apart, torch.full_like(frames, -1), frames + ((one == other) & (one > 0)))

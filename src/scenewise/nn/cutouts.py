@@ -6,6 +6,8 @@ before.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -13,7 +15,45 @@ from torch.nn import functional
 _NONE = 1e-4  # share of a pixel below which a mask is none
 _STILL = 0.5  # pixels by which an object must have gone to be taken along
 _FARTHEST = 4  # pixels that are tried each way
-_BETTER = 0.6  # of the error of no displacement, which the best must be below
+_BETTER = 0.75  # of the error of no displacement, which the best must be below
+_NEWEST = 0.5  # weight of the last step in the mean of steps
+_STEADY, _PRIOR, _MEMORY = 0.6, 1.0, 0.95  # share of a speed that stays; weight of that guess in steps; decay
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How the objects of B videos move, in pixels per frame.
+
+    Attributes:
+        step: From the frame before the last to the last, shape (B, K, 2).
+        pace: The mean of the last steps, shape (B, K, 2).
+        steadiness: Sum of how alike neighbouring steps were, and their number, shape (B, K, 2).
+    """
+
+    step: Tensor
+    pace: Tensor
+    steadiness: Tensor
+
+    @classmethod
+    def unknown(cls, zeros: Tensor) -> Motion:
+        """Return what is thought of objects (B, K, 2) that nobody has seen move."""
+        return cls(zeros, zeros.clone(), (zeros + zeros.new_tensor([_STEADY, 1.0])) * _PRIOR)
+
+    def after(self, step: Tensor, known: Tensor) -> Motion:
+        """Return it after one more step (B, K, 2), which is known of some slots, bool (B, K)."""
+        known = known.unsqueeze(2)
+        compared = known & (self.step.norm(dim=2, keepdim=True) > 0)
+        pace = torch.where(compared, torch.lerp(self.pace, step, _NEWEST), step)
+        square = torch.maximum(step.square().sum(2), self.step.square().sum(2)).clamp_min(1e-6)
+        alike = torch.stack([(step * self.step).sum(2) / square, torch.ones_like(square)], 2) * compared
+        start = self.unknown(torch.zeros_like(step)).steadiness
+        steadiness = torch.where(known, torch.lerp(start, self.steadiness, _MEMORY), start)
+        return Motion(step, pace, steadiness + alike)
+
+    @property
+    def share(self) -> Tensor:
+        """The share of its speed that an object keeps from one frame to the next, shape (B, K, 1)."""
+        return (self.steadiness[..., :1] / self.steadiness[..., 1:]).clamp(0, 1)
 
 
 def moved_cutouts(frame: Tensor, owner: Tensor, wall: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,22 +109,23 @@ def displacement(before: Tensor, now: Tensor, owner: Tensor, slots: int) -> Tens
     Returns:
         Pixels to the right and down, with fractions, shape (B, K, 2); 0 for slots that own nothing, and for slot 0.
     """
-    side, (height, width) = 2 * _FARTHEST + 1, now.shape[-2:]
-    padded = functional.pad(before, (_FARTHEST,) * 4, mode="replicate")
-    shifted = padded.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, side, side, H, W), by where it is looked up
-    error = (shifted - now[:, :, None, None]).square().sum(1).flatten(1, 2)  # (B, side * side, H, W)
-    masks = functional.one_hot(owner, slots).movedim(3, 1).to(now.dtype)
-    masks[:, 0] = 0
-    total = torch.einsum("bshw,bkhw->bks", error, masks)
+    side, width = 2 * _FARTHEST + 1, now.shape[-1] + 2 * _FARTHEST
+    padded = functional.pad(before, (_FARTHEST,) * 4, mode="replicate").flatten(2)  # (B, C, pixels)
+    video, row, column = owner.nonzero(as_tuple=True)  # N pixels
+    steps = torch.arange(side, device=now.device)
+    around = (steps.unsqueeze(1) * width + steps).flatten()  # of the first pixel that is looked up, row by row
+    places = (row * width + column).unsqueeze(1) + around  # (N, side * side)
+    error = (padded[video.unsqueeze(1), :, places] - now[video, :, row, column].unsqueeze(1)).square().sum(2)
+    slot = video * slots + owner[video, row, column]
+    total = now.new_zeros(len(now) * slots, side * side).index_add(0, slot, error).unflatten(0, (len(now), slots))
     best = total.argmin(2, keepdim=True)
     still = total[..., total.shape[2] // 2].unsqueeze(2)
     clear = (total.gather(2, best) < _BETTER * still).squeeze(2)
     grid = total.unflatten(2, (side, side))
-    row, column = best.squeeze(2) // side, best.squeeze(2) % side
-    at_row = grid.take_along_dim(row[..., None, None], 2).squeeze(2)
-    at_column = grid.take_along_dim(column[..., None, None], 3).squeeze(3)
-    places = torch.stack([_lowest(at_row, column), _lowest(at_column, row)], 2)
-    return (_FARTHEST - places) * (clear & (masks.sum((2, 3)) > 0)).unsqueeze(2)
+    down, across = best.squeeze(2) // side, best.squeeze(2) % side
+    at_row = grid.take_along_dim(down[..., None, None], 2).squeeze(2)
+    at_column = grid.take_along_dim(across[..., None, None], 3).squeeze(3)
+    return (_FARTHEST - torch.stack([_lowest(at_row, across), _lowest(at_column, down)], 2)) * clear.unsqueeze(2)
 
 
 def _lowest(values: Tensor, at: Tensor) -> Tensor:

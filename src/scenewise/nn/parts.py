@@ -68,6 +68,20 @@ class Guess:
     ends: Tensor
     parts: Tensor
 
+    def joined(self, frames: Tensor) -> Tensor:
+        """Return for how many frames two slots were in one part, -1 once they were in two, int64, shape (B, K, K).
+
+        Slots that were joined are told apart if the second comes back: one slot was no explanation of both.
+
+        Args:
+            frames: The same before this frame.
+        """
+        born, ends = (mark.unsqueeze(1) | mark.unsqueeze(2) for mark in (self.births, self.ends))
+        one, other = self.parts.unsqueeze(2), self.parts.unsqueeze(1)
+        frames = torch.where(born, torch.zeros_like(frames), frames)
+        apart = (frames < 0) | ends | (one != other) & (one > 0) & (other > 0)
+        return torch.where(apart, torch.full_like(frames, -1), frames + ((one == other) & (one > 0)))
+
 
 @dataclass(frozen=True)
 class PartMemory:

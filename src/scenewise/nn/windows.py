@@ -256,6 +256,13 @@ class CropEncoder(nn.Module):
         return (1 - (place.unsqueeze(2) - torch.arange(pixels, device=centre.device)).abs()).clamp_min(0)
 
 
+def covered(windows: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Return which pixels of frames of a size (H, W) lie in windows (..., 4), bool, shape (..., H, W)."""
+    x, y, wide, high = windows.flatten(0, -2).unbind(-1)
+    rows, columns = (_inside(c, half.exp(), n).abs() <= 1 for c, half, n in ((y, high, size[0]), (x, wide, size[1])))
+    return (rows.unsqueeze(2) & columns.unsqueeze(1)).unflatten(0, windows.shape[:-1])
+
+
 def extent(mass: Tensor, tail: float = 0.02) -> Tensor:
     """Return centre and log half side of where mass lies along a side, its tails left out.
 

@@ -27,7 +27,7 @@ _FINER = 2  # sides of the frames that labels are read from over sides of those 
 _SIGMA = 4.0  # times the noise: patches of some pixels miss more of an object than noise
 _LEAST_SIGMA, _MOST_SIGMA = 0.04, 0.12
 _COLOURFUL = 0.3  # share of an object's difference that is colour, where changes of brightness may be left out
-_BRIGHTNESS = 0.8  # of a change of brightness that is then a shadow's
+_BRIGHTNESS = 0.75  # of a change of brightness that is then a shadow's
 
 
 def propose(
