@@ -89,7 +89,6 @@ def _over_pictures(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
     size = next((size for size in sizes if small[size] >= _OBJECT_PIXELS), sizes[-1])
     slots = min(max(report.objects + 2, 3), 16)
     steps = max(_FEWEST_STEPS, min(_STEPS, round(_STEPS * _COST / (size[0] * size[1] * slots))))
-    seen = "almost every place" if any(look.reasons for look in report.files) else "every place"
     minutes = max(1, round(_MINUTES * steps * size[0] * size[1] * slots / (_STEPS * _COST)))
     finer = _FINER if all(_FINER * side <= whole for side, whole in zip(size, source, strict=True)) else 1
     frame = [finer * side for side in size]
@@ -112,7 +111,7 @@ def _over_pictures(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
         "patience": 2,
     }
     reasons = [
-        f"camera still, {seen} seen empty: slots draw in windows over the background picture",
+        "camera still, every place seen empty: slots draw in windows over the background picture",
         f"size = {frame}, explained at {list(size)}: a small object is then {small[size]:.0f} pixels wide; "
         "the aspect stays.",
         f"slots = {slots}: {report.objects} objects in a busy frame, one slot for the background and one spare.",

@@ -187,14 +187,13 @@ def test_texture_everywhere_is_warned_of(tmp_path):
     assert any("almost everywhere" in text and "crop" in text for text in report.warnings)
 
 
-@pytest.mark.parametrize(("side", "usable"), [((26, 40), False), ((18, 24), True)], ids=["7 %", "3 %"])
-def test_a_place_never_seen_empty_is_told(tmp_path, side, usable):
+def test_a_place_never_seen_empty_is_told(tmp_path):
     """The picture cannot know what is behind what never goes away, but where a thing jitters in place it is seen."""
     frames = discs(count=2)
     for t in range(60):
-        frames[t, 60 : 60 + side[0], 60 : 60 + side[1]] = np.random.default_rng(t).integers(0, 256, (*side, 3))
+        frames[t, 60:86, 60:100] = np.random.default_rng(t).integers(0, 256, (26, 40, 3))
     report = inspect([saved(frames, tmp_path / "never.npy")], layout="THWC")
-    assert report.fixed == usable, "a small ghost is no reason to do without windows"
+    assert not report.fixed
     assert any("not sound" in text for text in report.warnings)
 
 

@@ -31,7 +31,6 @@ _FEWER, _LEAST_GAIN = 0.9, 0.05  # a new look has less than this share of the ed
 _NEAR = 0.03  # of [0, 1]; frames this near to the picture make up its last version
 _LEAST_STEP = 0.02  # of [0, 1]; smaller steps between neighbours are no edges
 _MOST_UNSUPPORTED = 0.05  # of the pixels of a sound picture
-_MOST_GHOSTS = 0.05  # of the pixels of a picture that can be used all the same
 _STILL_SUPPORT = 0.25  # of the frames; below it in half of the pixels nothing stands still
 
 
@@ -59,12 +58,6 @@ class Background:
     def sound(self) -> bool:
         """Whether every place was seen empty often enough."""
         return not self.reasons
-
-    @property
-    def usable(self) -> bool:
-        """Whether almost every place was: things may then be told from it, but for ghosts in the rest."""
-        rare = float((self.support < _LEAST_SUPPORT).mean())
-        return rare <= _MOST_GHOSTS and bool(np.median(self.support) >= _STILL_SUPPORT)
 
 
 def emptiest(frames: np.ndarray) -> Background:

@@ -47,7 +47,6 @@ class FileLook:
         camera: What neighbouring frames tell of the camera.
         picture: The background picture, uint8, longest side at most 160 pixels; None where the camera moves.
         reasons: Why that picture is not sound; empty where it is.
-        usable: Whether things can be told from it, but for ghosts in places that were hardly ever seen empty.
         noise: Standard deviation of still pixels, of 255.
         changing: Mean share of a frame that is before the background.
         counts: Number of parts before the background in every frame looked at.
@@ -64,7 +63,6 @@ class FileLook:
     camera: CameraMotion
     picture: np.ndarray | None = None
     reasons: tuple[str, ...] = ()
-    usable: bool = False
     noise: float = 0.0
     changing: float = 0.0
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -80,8 +78,8 @@ class FileLook:
 
     @property
     def fixed(self) -> bool:
-        """Whether the camera stands still before a background that was seen empty almost everywhere."""
-        return self.stationary and self.usable
+        """Whether the camera stands still before a background that was seen empty everywhere."""
+        return self.stationary and self.picture is not None and not self.reasons
 
     @property
     def rests(self) -> bool:
@@ -128,7 +126,7 @@ class FootageReport:
 
     @property
     def fixed(self) -> bool:
-        """Whether all cameras stand still before background pictures that can be used."""
+        """Whether all cameras stand still before sound background pictures."""
         return all(look.fixed for look in self.files)
 
     def save_pictures(self, folder: Path) -> list[Path]:
@@ -242,7 +240,6 @@ def _look(reader: VideoReader, notify: Callable[[str], None] | None) -> FileLook
         look,
         picture=np.rint(255 * background.picture).astype(np.uint8),
         reasons=background.reasons,
-        usable=background.usable,
         noise=255 * found.noise,
         changing=float(found.often.mean()),
         counts=found.counts,
@@ -275,7 +272,7 @@ def _warnings(looks: tuple[FileLook, ...]) -> tuple[str, ...]:
     for look in looks:
         if not look.stationary:
             texts.append(_moving_camera(look.name))
-        elif (look.camera.restless and not look.usable) or look.changing > _EVERYWHERE:
+        elif (look.camera.restless and not look.fixed) or look.changing > _EVERYWHERE:
             texts.append(
                 f"{look.name}: texture changes almost everywhere (water, leaves, a crowd?): objects do not stand out. "
                 "Give data.settings.crop=[top,left,height,width] around a part that is calm but for them."
