@@ -73,7 +73,7 @@ def training(recipe_name: str, device_name: str, seconds: float) -> list[dict[st
     from scenewise.training import recipes
     from scenewise.training.passes import CapturedPass, Explain, Pass
     from scenewise.training.plan import make_plan
-    from scenewise.training.schedule import clip_length
+    from scenewise.training.recipe import clip_length
 
     plan = make_plan(recipes.load(recipe_name, []).parts()[1])
     device, frames = torch.device(device_name), clip_length(plan.recipe.training, 0)
