@@ -191,20 +191,26 @@ def methods(part: Part) -> dict[str, tuple[np.ndarray, float]]:
 
 
 def by_model(part: Part, folder: str) -> tuple[np.ndarray, float]:
-    """Return labels and speed of a model that was trained, background slots as 0."""
+    """Return tracks (T, H, W) and speed of a model that was trained; 0 is what it takes for background."""
+    import torch
+
     import scenewise as sw
     from scenewise.slot_statistics import Geometry, SlotStatistics
 
+    torch.set_num_threads(1)
     size = part.scene.ids.shape[1:]
     decomposer = sw.load(folder, "cpu")
     statistics = SlotStatistics(decomposer.slots, Geometry(size, (0, 0, *size)))
-    began, labels = time.process_time(), []
+    began, labels, tracks, named = time.process_time(), [], [], False
     for frame in decomposer.decompose(part.frames, size=size):
-        labels.append(frame.labels.astype(np.int32) + 1)
+        labels.append(frame.labels)
+        tracks.append(frame.track_ids[frame.labels].astype(np.int32))
+        named = named or frame.tracks is not None
         statistics.add(frame)
     speed = len(labels) / (time.process_time() - began)
-    background = 1 + np.array(statistics.background())
-    return np.where(np.isin(labels, background), 0, labels), speed
+    if named:  # the model says which slots hold an object, and which
+        return np.stack(tracks), speed
+    return np.where(np.isin(labels, statistics.background()), 0, tracks), speed
 
 
 def scores(labels: np.ndarray, part: Part) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """One result object: frames of it, parts joined, positions of slots where a model says them."""
 
+from dataclasses import replace
+
 import torch
 
 from scenewise.decomposition import Decomposition
@@ -40,3 +42,12 @@ def test_reconstruction_and_labels_are_those_of_the_masks() -> None:
     torch.testing.assert_close(whole.reconstruction, by_hand)
     owner = whole.masks[1, 2, :, 0, 4, 3].tolist()
     assert int(whole.labels[1, 2, 4, 3]) == owner.index(max(owner))
+
+
+def test_pixels_belong_to_the_slot_that_explains_them_unless_masks_are_asked_for() -> None:
+    whole = decomposition()
+    assert torch.equal(whole.labelled("responsibility").labels, whole.masks[:, :, :, 0].argmax(2))
+    seen = replace(whole, responsibilities=whole.masks.flip(2))
+    assert torch.equal(seen.labels, whole.masks.flip(2)[:, :, :, 0].argmax(2))
+    assert torch.equal(seen.labelled("responsibility").labels, seen.labels)
+    assert torch.equal(seen.labelled("masks").labels, whole.masks[:, :, :, 0].argmax(2))

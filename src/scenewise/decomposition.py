@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import torch
     from torch import Tensor
+
+LabelRule = Literal["responsibility", "masks"]
+"""Who owns a pixel of a frame that was seen: the slot that explains it best, or that with the largest mask."""
+LABEL_RULES: tuple[LabelRule, ...] = get_args(LabelRule)
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,9 @@ class Decomposition:
         kl: KL(posterior || prior) in nats summed over slots and dimensions, shape (B, T).
         positions: Where slots are, (x, y) as shares of width and height, shape (B, T, K, 2), NaN for those without a
             place; None of models that say it by masks alone.
-        responsibilities: Probability that a slot explains the pixel that was seen, shape (B, T, K, 1, H, W), of models
-            whose labels follow it; None of all others and of frames that nobody saw.
+        responsibilities: Probability that a slot explains the pixel that was seen, m_k N_k / sum_j m_j N_j, shape
+            (B, T, K, 1, H, W); None of models whose masks are read off the frame themselves, and of frames that nobody
+            saw.
         tracks: Which object a slot holds, int64, shape (B, T, K): another number for another object in the same slot,
             0 for the background, -1 for a slot that holds none; None of models whose slots are the objects.
     """
@@ -58,6 +63,10 @@ class Decomposition:
         """
         shares = self.masks if self.responsibilities is None else self.responsibilities
         return shares.squeeze(3).argmax(2)
+
+    def labelled(self, rule: LabelRule) -> Decomposition:
+        """Return the decomposition with `labels` by a rule; without responsibilities they follow the masks anyway."""
+        return replace(self, responsibilities=None) if rule == "masks" else self
 
     @property
     def slots(self) -> int:

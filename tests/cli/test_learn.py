@@ -1,10 +1,15 @@
 """`scenewise decompose --learn`: training on the videos themselves, then taking them apart, in one command."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from scenewise.cli.learn import shortened
 from scenewise.media import VideoWriter
-from scenewise.training import proposals
+from scenewise.training import proposals, recipes
+from scenewise.training.folder import RunFolder
+from scenewise.training.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +58,28 @@ def test_both_in_one_command_and_again(scenewise, clip, tmp_path):
     assert "objects in a busy frame" not in out, "the run is there and goes on"
 
 
+def test_all_of_a_training_fits_into_the_minutes():
+    proposed = recipes.load("footage", ["training.steps=600", "training.curriculum=[[0, 1], [150, 3]]"])
+    training = shortened(proposed, 0.2).training
+    assert (training.steps, training.curriculum) == (120, ((0, 1), (30, 3)))
+    assert (training.warm_up, training.half_life, training.validate_every) == (40, 300, 50)
+    assert training.learning_rate == proposed.training.learning_rate
+    assert shortened(proposed, 1e-6).training.steps == 40
+
+
+def test_a_training_that_does_not_fit_is_shortened_and_goes_on_when_asked_again(scenewise, clip, tmp_path, monkeypatch):
+    estimate = Run.estimate
+    monkeypatch.setattr(Run, "estimate", lambda run: [dataclasses.replace(each, hours=10.0) for each in estimate(run)])
+    monkeypatch.setattr("scenewise.cli.learn._FEWEST_STEPS", 2)
+    words = ("decompose", clip, "--out", tmp_path / "out", "--learn", "5", "--formats", "tracks")
+    code, out, err = scenewise(*words)
+    assert code == 0, err
+    assert "steps = 2: about as many as fit into 5 minutes" in out
+    code, out, err = scenewise(*words, "--overwrite")
+    assert code == 0, err
+    assert RunFolder(tmp_path / "out" / "training").steps_done() == 4
+
+
 def test_slots_and_crop_reach_the_model(scenewise, clip, tmp_path):
     words = ("--learn", "5", "--slots", "4", "--crop", "0,0,48,64", "--formats", "slots")
     code, _, err = scenewise("decompose", clip, "--out", tmp_path / "out", *words)
@@ -69,6 +96,7 @@ def test_slots_and_crop_reach_the_model(scenewise, clip, tmp_path):
     [
         (("--learn", "0"), "more than 0 minutes"),
         (("--learn", "5", "--model", "runs/clip/model"), "a model of its own"),
+        (("--learn", "5", "--background", "empty.png"), "--learn makes its own"),
     ],
 )
 def test_what_does_not_go_together(scenewise, clip, tmp_path, words, says):

@@ -84,6 +84,9 @@ def test_a_drawing_is_the_sum_of_its_slots(tiny, video):
     found = draw(ClipFrame(0, None, np.zeros((40, 24, 3), np.uint8), own=video[0]), part)
     whole = (found.masks[..., None] * found.appearance / 255).sum(0)
     np.testing.assert_allclose(found.reconstruction.clip(0, 1), whole, atol=0.01)
+    shares = scaled_masks(part.responsibilities[0, 0, :, 0], (40, 24))
+    np.testing.assert_array_equal(found.labels, shares.argmax(0))
+    found = draw(ClipFrame(0, None, np.zeros((40, 24, 3), np.uint8), own=video[0]), part.labelled("masks"))
     np.testing.assert_array_equal(found.labels, found.masks.argmax(0))
 
 

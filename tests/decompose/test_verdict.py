@@ -52,6 +52,25 @@ def test_the_rule(validated, roles, expected):
     assert bool(message) == (expected != KNOWN)
 
 
+def test_too_few_frames_of_validation_are_told():
+    validated = Reference(data="footage, validation split", protocol="too few frames to tell")
+    name, message = verdict.judge(0.01, validated, ["object", "background"], "m")
+    assert name == UNVALIDATED
+    assert "(too few frames to tell)" in message
+
+
+def test_the_last_tenth_of_a_clip_is_known_unless_it_shows_something_else():
+    """The yardstick is of the part before: the same kind of frames is known, fog in all of them is not."""
+    random = np.random.default_rng(0)
+    validation = random.lognormal(math.log(0.002), 0.4, 24)
+    card = Reference(mse=float(validation.mean()), mse_high=float(np.percentile(validation, 99)), data="footage")
+    roles = ["background", "object"]
+    alike = random.lognormal(math.log(0.002), 0.4, 60)
+    assert verdict.judge(float(np.median(alike)), card, roles, "m")[0] == KNOWN
+    assert verdict.judge(float(np.median(1.6 * card.mse_high * np.ones(60))), card, roles, "m")[0] == DOUBTFUL
+    assert verdict.judge(float(np.median(10 * alike)), card, roles, "m")[0] == UNKNOWN
+
+
 def test_near_uniform_masks_are_not_only_background():
     """Masks of .2 to .36 decide for nobody, whichever slot leads."""
     validated = Reference(mse=0.001, mse_high=0.03)

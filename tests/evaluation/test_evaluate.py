@@ -98,3 +98,23 @@ def test_progress_reaches_its_total_and_what_cannot_be_is_told(source):
             evaluate(model("provide"), source, ["savi"], **{"videos": 2, **wrong})
     with pytest.raises(InputError, match="Did you mean 'bound'"):
         evaluate(model("provide"), source, ["bond"])
+
+
+@pytest.mark.parametrize("name", ["provide", "iodine", "seq-iodine"])
+def test_labels_follow_responsibilities_or_masks(source, name):
+    found = model(name)
+    clips = np.stack([source.sample(i, 0, FRAMES).frames for i in range(VIDEOS)])
+    with torch.no_grad():
+        part = found(Observation(torch.from_numpy(clips).float() / 255), seed=0).decomposition
+    log_density = torch.distributions.Normal(part.appearance, found.config.sigma).log_prob(
+        torch.from_numpy(clips).float()[:, :, None] / 255
+    )
+    shares = (part.masks.log() + log_density.sum(3, keepdim=True)).softmax(2)  # m_k N_k / sum_j m_j N_j
+    torch.testing.assert_close(part.responsibilities, shares, atol=1e-4, rtol=1e-3)
+    owners = {"responsibility": shares, "masks": part.masks}
+    ids = np.stack([source.sample(i, 0, FRAMES).ids for i in range(VIDEOS)])
+    for labels, owner in owners.items():
+        rows = evaluate(found, source, ["savi"], videos=VIDEOS, batch=VIDEOS, labels=labels)
+        expected = adjusted_rand_index(owner[:, :, :, 0].argmax(2).numpy(), ids, scope="video").mean
+        assert by(rows, metric="ARI")["mean"] == pytest.approx(expected, abs=1e-6)
+        assert {row["labels"] for row in rows} == {labels}

@@ -169,7 +169,7 @@ def test_every_seed_of_the_noise_is_an_evaluation(table, content, tmp_path):
     model = load_model("provide-balls-colour").model
     for evaluation, seed in zip(folder.scores()["scores"], (1, 2), strict=True):
         assert evaluation["scoring"]["seed"] == seed
-        alone = evaluate(model, source, ["savi"], videos=1, frames=2, seeds=(seed,))
+        alone = evaluate(model, source, ["savi"], videos=1, frames=2, seeds=(seed,), labels="masks")
         assert [row["values"] for row in evaluation["rows"]] == [row["values"] for row in alone]
 
 

@@ -50,6 +50,9 @@ def test_shapes_and_masks(model: SceneModel) -> None:
     assert d.mean.shape == d.log_variance.shape == d.prior_mean.shape
     assert d.log_likelihood.shape == d.kl.shape == (2, 4)
     assert bool((d.masks >= 0).all())
+    if d.responsibilities is not None:
+        assert d.responsibilities.shape == d.masks.shape
+        torch.testing.assert_close(d.responsibilities.sum(2), torch.ones_like(d.masks[:, :, 0]))
     torch.testing.assert_close(d.masks.sum(2), torch.ones_like(d.masks[:, :, 0]))
     assert all(term.shape == (2,) for term in output.terms.values())
 
@@ -223,6 +226,7 @@ def test_prediction_continues_and_can_be_split(model: SceneModel) -> None:
     tail, _ = model.predict(middle, 3)
     torch.testing.assert_close(whole.masks, torch.cat([head.masks, tail.masks], 1))
     assert whole.masks.shape[1] == 5
+    assert whole.responsibilities is None, "nobody has seen these frames"
     assert not whole.masks.requires_grad
 
 

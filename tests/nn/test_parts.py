@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from scenewise.nn.parts import Guess, Limits, PartMemory, guess, main_pieces
+from scenewise.nn.parts import Guess, Limits, PartMemory, adopted, guess, main_pieces
 
 LIMITS = Limits(0.08, 0.12, 4.0)
 SIZE = (20, 30)
@@ -29,7 +29,13 @@ def _owner(**boxes: tuple[int, int, int, int]) -> torch.Tensor:
 
 
 def _guess(
-    difference: torch.Tensor, owner: torch.Tensor | None = None, on=(1, 0, 0, 0), limits=LIMITS, waits=None, last=None
+    difference: torch.Tensor,
+    owner: torch.Tensor | None = None,
+    on=(1, 0, 0, 0),
+    limits=LIMITS,
+    waits=None,
+    last=None,
+    **seen,
 ) -> Guess:
     owner = _owner() if owner is None else owner
     windows = torch.zeros(1, 4, 4)
@@ -37,8 +43,9 @@ def _guess(
         windows[0, slot] = torch.tensor(_box(*box))
     waiting = torch.zeros(1, 4, dtype=torch.bool)
     waiting[0, waits or []] = True
-    colours = torch.tensor([0.0, -0.3, 0.0]).expand(1, 4, 3)
-    memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours)
+    colours = seen.get("colours", torch.tensor([0.0, -0.3, 0.0]).expand(1, 4, 3))
+    together = torch.full((1, 4, 4), seen.get("together", 0))
+    memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours, together)
     return guess(difference.norm(dim=1), difference, memory, limits)
 
 
@@ -98,6 +105,44 @@ def test_windows_stay_where_slots_share_a_part_and_a_newcomer_that_touches_gets_
     assert not touching.moves.any()
     assert touching.births.tolist() == [[False, False, True, False]]
     assert touching.windows[0, 2].tolist() == pytest.approx(_box(2, 11, 14, 12), abs=1e-5)
+
+
+def test_slots_of_one_colour_that_were_never_apart_hold_one_object() -> None:
+    frame, owner, on = _difference((8, 3, 8, 16)), _owner(_1=(8, 3, 8, 10), _2=(8, 13, 8, 6)), (1, 1, 1, 0)
+    joined = _guess(frame, owner, on, together=2)
+    assert joined.ends.tolist() == [[False, False, True, False]]
+    assert joined.heirs.tolist() == [[False, True, False, False]]
+    assert joined.windows[0, 1].tolist() == pytest.approx(_box(8, 3, 8, 16), abs=1e-5)
+    colours = torch.tensor([[0.0] * 3, [0.0, -0.3, 0.0], [0.3, 0.0, 0.0], [0.0] * 3]).unsqueeze(0)
+    for seen in ({"together": 1}, {"together": -1}, {"together": 9, "colours": colours}):
+        assert not _guess(frame, owner, on, **seen).ends.any(), seen
+    assert joined.parts[0, :3].tolist() == [0, 1, 0]  # slots that end are in no part
+
+
+def test_what_comes_to_an_object_at_rest_is_another_if_it_has_another_colour() -> None:
+    rest = {"owner": _owner(_1=(8, 3, 8, 8)), "on": (1, 1, 0, 0)}
+    for colour, births in (((0.4, 0.0, 0.0), [[False, False, True, False]]), ((0.0, -0.3, 0.0), [[False] * 4])):
+        frame = _difference((8, 3, 8, 8)) + _difference((8, 11, 8, 7), colour=colour)
+        look = _guess(frame, **rest)
+        assert look.births.tolist() == births
+        assert bool(look.moves[0, 1]) is not any(births[0])
+    coming_in = _difference((8, 0, 8, 6)) + _difference((8, 6, 8, 5), colour=(0.4, 0.0, 0.0))
+    look = _guess(coming_in, _owner(_1=(8, 0, 8, 6)), (1, 1, 0, 0))
+    assert look.moves[0, 1], "more of an object at the border has come in"
+    assert not look.births.any()
+
+
+def test_detail_beside_an_object_is_its_own() -> None:
+    owner = torch.zeros(2, 8, 12, dtype=torch.int64)
+    owner[0, 2:6, 2:4], owner[0, 2:6, 8:10] = 1, 3
+    clear = torch.zeros(2, 8, 12, dtype=torch.bool)
+    clear[0, 3, 4:8] = clear[1, 3, 3] = True
+    after = adopted(owner, clear, 1.0)
+    assert after[0, 3].tolist() == [0, 0, 1, 1, 1, 0, 0, 3, 3, 3, 0, 0]
+    assert torch.equal(adopted(owner, clear, 2.0)[0, 3, 4:8], torch.tensor([1, 1, 3, 3]))
+    assert not after[1].any(), "no object is near"
+    owner[0, 3], after[0, 3] = 0, 0
+    assert torch.equal(owner, after)
 
 
 def test_of_every_mask_the_largest_piece_stays_with_what_is_near_it() -> None:

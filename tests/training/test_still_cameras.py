@@ -45,11 +45,26 @@ def test_windows_are_proposed_where_the_camera_stands_still(still):
     assert values["model"]["name"] == "provide-windows"
     settings = values["data"]["settings"]
     assert settings["background"] == "emptiest"
-    height, width = settings["size"]
-    assert (height, width) == (24, 40)
+    assert settings["size"] == [48, 80]
+    assert values["model"]["settings"]["pooling"] == 2
+    height, width = (side // 2 for side in settings["size"])  # at which frames are explained
     assert min(14 / HEIGHT * height, 14 / WIDTH * width) >= 3.9, "small objects have four pixels"
     assert values["model"]["settings"]["slots"] == 4  # two objects, the background, one to spare
+    assert 0.04 <= values["model"]["settings"]["sigma"] <= 0.12
     assert any("background picture" in line for line in lines)
+    assert any(line.startswith("sigma") and "noise" in line for line in lines)
+
+
+def test_changes_of_brightness_count_where_nothing_else_tells_objects_from_the_background(tmp_path):
+    settings = []
+    for name, paint in (("grey", (60, 60, 60)), ("red", (200, 60, 60))):
+        frames = np.full((FRAMES, HEIGHT, WIDTH, 3), 120.0)
+        for t in range(FRAMES):
+            frames[t, 30:46, (2 * t) % (WIDTH - 16) :][:, :14] = paint
+        values, lines = propose([_write(tmp_path / f"{name}.mp4", frames)])
+        settings.append(values["model"]["settings"]["windows"]["brightness"])
+        assert any("windows.brightness" in line for line in lines)
+    assert settings == [0.0, 0.75]
 
 
 def test_whole_frames_are_proposed_where_it_does_not(tmp_path):
@@ -71,11 +86,13 @@ def test_a_run_keeps_the_picture_with_the_model(still, tmp_path, monkeypatch):
     recipe = recipes.load("footage", WORDS, propose([still])[0])
     outcome = train(recipe, tmp_path / "run")
     assert (tmp_path / "run" / "images" / "background.png").is_file()
-    model = load_model(outcome.model).model
-    small = next(iter(read_video(still, size=(24, 40)))).image
+    loaded = load_model(outcome.model)
+    model, validated = loaded.model, loaded.card.validated
+    assert (validated.mse, validated.mse_high) == (None, None), "two frames of validation are no yardstick"
+    small = next(iter(read_video(still, size=(48, 80)))).image
     picture = model.picture.permute(1, 2, 0).numpy()
-    outside = np.ones((24, 40), bool)
-    outside[9:17, :7] = False  # where the first frame shows the box
+    outside = np.ones((48, 80), bool)
+    outside[18:33, :13] = False  # where the first frame shows the box
     assert np.abs(picture - small / 255)[outside].max() < 0.06
     assert np.abs(picture - small / 255)[~outside].max() > 0.2
 
@@ -84,7 +101,14 @@ def test_clips_bring_their_picture_varied_as_they_are(still, tmp_path, monkeypat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     plan = make_plan(recipes.load("footage", WORDS, propose([still])[0]))
     batch = Clips(plan.train, plan.recipe.training, {}, background=True)[0]
-    assert batch["background"].shape == (2, 3, 24, 40)
+    assert batch["background"].shape == (2, 3, 48, 80)
     difference = (batch["frames"].float() - batch["background"].unsqueeze(1).float()).abs().amax(2)
     assert float((difference > 12).float().mean()) < 0.2  # of 255: only the boxes differ
     assert not Clips(plan.train, plan.recipe.training, {})[0]["background"].numel()
+
+
+def test_a_crop_that_is_asked_for_decides_the_size(still):
+    values, _ = propose([still], crop=(0, 0, 72, 72))
+    settings = values["data"]["settings"]
+    assert settings["crop"] == [0, 0, 72, 72]
+    assert settings["size"][0] == settings["size"][1], "the aspect of what is shown, not of the frame"

@@ -33,7 +33,7 @@ def work_together(
 ) -> None:
     """Do tasks side by side, each in a thread that reads and writes while the model takes a frame of all.
 
-    A model that explains clips as wholes does them one after the other.
+    A model that explains clips as wholes, or that draws each over a picture of its own, does them one after the other.
 
     Args:
         worker: Does the tasks.
@@ -41,7 +41,8 @@ def work_together(
         tell: Hears how far each is, from one thread at a time.
         end: Hears what came of each.
     """
-    if worker.decomposer.model.window > 1:
+    model = worker.decomposer.model
+    if model.window > 1 or model.takes_background:
         for task in group:
             end(worker.work(task, tell))
         return
@@ -97,6 +98,7 @@ class LockStep:
             for frame in clip:
                 image = torch.from_numpy(frame.given.copy()).permute(2, 0, 1)  # (C, H, W)
                 part, before, after = self._step(place, image)
+                part = part.labelled(self._request.labels)
                 yield self._decomposer.result_of(frame, part, before, after, self._request.seed)
         finally:
             self.leave(place)

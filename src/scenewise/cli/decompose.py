@@ -57,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="first train a model on these very videos for so many minutes (recipe footage), in DIR/training; the same "
         "command again goes on with it",
     )
+    options.add_labels(parser)
+    options.add_background(parser)
     options.add_compile(parser)
     options.add_reading(parser)
 
@@ -77,9 +79,9 @@ class Video:
     content: Any
     background_ids: tuple[int, ...] = (0,)
 
-    def start(self, decomposer: Decomposer, request: Request) -> Result:
-        """Return the decomposition, to be computed while it is saved."""
-        result = decomposer.answer(request, self.content, name=self.name)
+    def start(self, decomposer: Decomposer, request: Request, background: str | None) -> Result:
+        """Return the decomposition, to be computed while it is saved, over a given picture where there is one."""
+        result = decomposer.answer(request, self.content, name=self.name, background=background)
         result.clip.background_ids = self.background_ids
         if result.clip.origin == "a data source":
             result.clip.origin = self.label
@@ -118,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
                 break
             video.name = name
             try:
-                result = video.start(decomposer, request)
+                result = video.start(decomposer, request, args.background)
                 result.keep_bytes = 0
                 resume, folder = getattr(args, "resume", False), Path(args.out) / name  # `predict` cannot go on
                 if resume and is_done(result, folder, formats):
@@ -159,7 +161,7 @@ def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, ob
 
     formats = options.words(args.formats)
     prediction = ("observe", "steps") if hasattr(args, "observe") else ()
-    request = options.request(args, "size", "slots", "refinements", "seed", *prediction)
+    request = options.request(args, "size", "slots", "refinements", "seed", "labels", *prediction)
     reading = options.reading(args)
     choose_formats(formats)
     decomposer = load(args.model, args.device)

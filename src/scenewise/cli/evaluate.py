@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=int, nargs="+", default=[200], metavar="N", help="number of videos; default: 200"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="S", help="seeds of the posterior noise")
+    options.add_labels(parser)
     parser.add_argument("--batch", type=int, default=16, metavar="B", help="videos side by side; default: %(default)s")
     output.add_json_file(parser, "the scores and how they were made")
 
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
             slots=args.slots,
             refinements=args.refinements,
             batch=args.batch,
+            labels=args.labels,
             progress=progress,
         )
     seconds = time.perf_counter() - started
@@ -122,6 +124,7 @@ def _facts(
         "frames": _one(args.frames),
         "seeds": args.seeds,
         "batch": args.batch,
+        "labels": args.labels,
         "slots": decomposer.slots if args.slots is None else _one(args.slots),
         "refinements": _one(args.refinements) or getattr(decomposer.model.config, "refinements", None),
         "seconds": round(seconds, 2),

@@ -87,6 +87,28 @@ def add_reading(parser: argparse.ArgumentParser, size: str | None = f"{_SIZE}; d
     reading.add_argument("--key", help="name of the array in npz and h5 files with several")
 
 
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """Add who owns a pixel."""
+    parser.add_argument(
+        "--labels",
+        choices=("responsibility", "masks"),
+        default="responsibility",
+        help="who owns a pixel that was seen: the slot that explains it best, or that with the largest mask, as most "
+        "papers score; pixels of predicted frames, and of models that read masks off the frame, always belong to the "
+        "largest mask; default: %(default)s",
+    )
+
+
+def add_background(parser: argparse.ArgumentParser) -> None:
+    """Add the picture of the empty scene."""
+    parser.add_argument(
+        "--background",
+        metavar="PICTURE",
+        help="the empty scene as `scenewise background` writes it, for models that draw over it; default: the emptiest "
+        "picture of each video, or the model's where that shows the same scene",
+    )
+
+
 class FormatNames:
     """What can be written, read from the registry when help is printed and no earlier."""
 

@@ -28,5 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_writing(parser)
     options.add_model(parser)
+    options.add_labels(parser)
+    options.add_background(parser)
     options.add_compile(parser)
     options.add_reading(parser)

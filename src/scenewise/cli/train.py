@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scenewise.training.recipe import Recipe
     from scenewise.training.run import TrainingOutcome
 
-_READING = tuple(f"data.settings.{name}=" for name in ("layout", "key", "stream", "cache"))  # of the look too
+_READING = tuple(f"data.settings.{name}=" for name in ("layout", "key", "stream", "cache", "crop"))  # of the look too
 _EPILOG = """\
 examples:
   scenewise train provide-balls-colour --out runs/balls

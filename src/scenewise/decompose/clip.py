@@ -74,6 +74,7 @@ class Clip:
         reading: Which part of the source it is: every, start, stop; and what else had to be chosen to read it.
         problems: What was wrong with the file so far.
         path: The file or folder, where it is one.
+        reader: What reads it, where it is one.
     """
 
     frames: Iterable[ClipFrame]
@@ -89,6 +90,7 @@ class Clip:
     reading: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     path: Path | None = None
+    reader: VideoReader | None = None
 
     def __iter__(self) -> Iterator[ClipFrame]:
         """Yield the frames in order."""
@@ -287,6 +289,7 @@ def _of_reader(reader: VideoReader, fitting: _Fitting, name: str | None) -> Clip
         reading=_reading(reader),
         problems=reader.problems,
         path=reader.path,
+        reader=reader,
     )
 
 

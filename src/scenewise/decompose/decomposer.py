@@ -16,7 +16,8 @@ from torch import Tensor
 from scenewise import hub
 from scenewise.checkpoint import Card, load_model, save_model
 from scenewise.config import plain
-from scenewise.decompose.clip import ClipFrame, as_image, clip_at, in_trained_part
+from scenewise.decompose.background import backdrop, picture_of
+from scenewise.decompose.clip import Clip, ClipFrame, as_image, clip_at, in_trained_part
 from scenewise.decompose.course import Course
 from scenewise.decompose.export.run import export
 from scenewise.decompose.request import Request, check_limits
@@ -28,7 +29,7 @@ from scenewise.variational.compiled import CompiledEngine, compile_decodes
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
-    from scenewise.decomposition import Decomposition
+    from scenewise.decomposition import Decomposition, LabelRule
     from scenewise.frame_result import FrameResult
 
 SPREAD_SAMPLES = 4
@@ -181,16 +182,26 @@ class Decomposer:
 
     # -- one frame at a time ----------------------------------------------------------------------------------------
 
-    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0) -> State:
+    def initial_state(self, batch: int = 1, slots: int | None = None, seed: int = 0, background: Any = None) -> State:
         """Return the state before the first frame.
 
         Args:
             batch: Number of videos that run side by side.
             slots: K, the model's own where None.
             seed: Seed of the posterior noise.
+            background: The empty scene that all of them show, for models that draw over it: an image file, an array
+                (H, W, C), or what `sw.background` returns; the picture kept with the model where None.
+
+        Raises:
+            InputError: There is no such picture, or the model draws over none.
         """
         check_limits(slots=slots)
-        return self.model.initial_state(batch, slots, seed)
+        self._check_background(background)
+        state = self.model.initial_state(batch, slots, seed)
+        if background is None:
+            return state
+        picture = picture_of(background, state["background"][0])
+        return state | {"background": picture.expand(batch, -1, -1, -1).clone()}
 
     def step(
         self, frame: Any, state: State | None = None, refinements: int | None = None, resize: bool = False
@@ -242,6 +253,8 @@ class Decomposer:
         size: int | tuple[int, int] | None = None,
         resize: bool = True,
         name: str | None = None,
+        background: Any = None,
+        labels: LabelRule = "responsibility",
         **reading: Any,
     ) -> Result:
         """Take a video apart; the work is done while the result is iterated or saved, in constant memory.
@@ -255,6 +268,11 @@ class Decomposer:
                 own size all the same, and what it finds is brought to this one.
             resize: Scale frames to the model's size; otherwise frames of another size are an error.
             name: For titles, taken from the video where None.
+            background: What the camera shows where nothing stands in the way, for models that draw over it: an image
+                file, an array (H, W, C), or what `sw.background` returns. Where None it is the emptiest picture of the
+                video, or the one kept with the model where that shows this scene or frames come one by one.
+            labels: Who owns a pixel: "responsibility", the slot that explains what was seen best, or "masks", that with
+                the largest mask.
             **reading: Options of `read_video` where `video` is a path: `crop`, `every`, `start`, `stop`, `layout`.
 
         Raises:
@@ -268,8 +286,8 @@ class Decomposer:
             >>> bool(np.allclose(result.masks.sum(1), 1, atol=1e-5))
             True
         """
-        request = Request(size, slots, refinements, seed)  # type: ignore[arg-type]  # one number is a square
-        return self.answer(request, video, resize=resize, name=name, **reading)
+        request = Request(size, slots, refinements, seed, labels=labels)  # type: ignore[arg-type]  # one number is a square
+        return self.answer(request, video, resize=resize, name=name, background=background, **reading)
 
     def predict(
         self,
@@ -283,6 +301,8 @@ class Decomposer:
         size: int | tuple[int, int] | None = None,
         resize: bool = True,
         name: str | None = None,
+        background: Any = None,
+        labels: LabelRule = "responsibility",
         **reading: Any,
     ) -> Result:
         """Take the first frames of a video apart and predict those that follow.
@@ -297,6 +317,8 @@ class Decomposer:
             size: (H, W) of the results.
             resize: Scale frames to the model's size.
             name: For titles.
+            background: The empty scene, as in `decompose`.
+            labels: Who owns a pixel that was seen, as in `decompose`.
             **reading: Options of `read_video`.
 
         Raises:
@@ -308,11 +330,18 @@ class Decomposer:
             >>> [frame.predicted for frame in result]
             [False, False, True, True]
         """
-        request = Request(size, slots, refinements, seed, observe, steps)  # type: ignore[arg-type]
-        return self.answer(request, video, resize=resize, name=name, **reading)
+        request = Request(size, slots, refinements, seed, observe, steps, labels)  # type: ignore[arg-type]
+        return self.answer(request, video, resize=resize, name=name, background=background, **reading)
 
     def answer(
-        self, request: Request, video: Any, *, resize: bool = True, name: str | None = None, **reading: Any
+        self,
+        request: Request,
+        video: Any,
+        *,
+        resize: bool = True,
+        name: str | None = None,
+        background: Any = None,
+        **reading: Any,
     ) -> Result:
         """Take a video apart, and predict how it goes on, as a request has it; see `decompose` and `predict`.
 
@@ -321,20 +350,24 @@ class Decomposer:
             video: As in `decompose`, like `resize`, `name` and `reading`.
             resize: Scale frames to the model's size.
             name: For titles.
+            background: The empty scene, as in `decompose`.
             **reading: Options of `read_video`.
 
         Raises:
-            InputError: The model cannot predict, or the video cannot be read.
+            InputError: The model cannot predict, it draws over no background, or the video cannot be read.
         """
+        self._check_background(background)
         if request.steps and not isinstance(self.model, Predictor):
             raise InputError(self.name, "cannot predict.", "Use a model of the kind provide.")
         video, reading = in_trained_part(video, reading, self.card)
         clip = clip_at(video, self.frame_shape, request.size, resize=resize, name=name, **reading)
         if request.observe is not None and clip.length_hint is not None:
             clip.length_hint = request.observe + request.steps
-        return Result(clip, request, self.facts(), partial(self.stream, clip, request), export)
+        return Result(clip, request, self.facts(), partial(self.stream, clip, request, background), export)
 
-    def stream(self, video: Any, request: Request | None = None, course: Course | None = None) -> Iterator[FrameResult]:
+    def stream(
+        self, video: Any, request: Request | None = None, background: Any = None, course: Course | None = None
+    ) -> Iterator[FrameResult]:
         """Yield one result per frame, then the predicted ones, in constant memory.
 
         A model that explains clips as wholes gets the frames to observe together, or else clips of its own length.
@@ -342,16 +375,20 @@ class Decomposer:
         Args:
             video: As in `decompose`.
             request: Slots, refinements, seed, size of the results, and how much to observe and predict.
+            background: The empty scene, as in `decompose`.
             course: Moved along; one that has come some way begins after its frames, which are read and passed over.
 
         Raises:
-            InputError: The video cannot be read, or ends before the frames to observe.
+            InputError: The video cannot be read, or ends before the frames to observe; or the camera moves, or a given
+                background shows something else, where the model draws over one.
         """
+        self._check_background(background)
         request, course = request or Request(), course or Course()
         clip = clip_at(video, self.frame_shape, request.size)
         frames = itertools.islice(iter(clip), course.frames, None)
         past = _Past(itertools.islice(frames, request.observe))
-        state = yield from self._explain(past, request, course)
+        start = self.start(clip, request, background)  # told again where a run goes on from a later state
+        state = yield from self._explain(past, request, course, start if course.state is None else course.state)
         course.state = None
         if request.observe is not None and past.count < request.observe:
             problem = f"has fewer than the {request.observe} frames to observe."
@@ -366,21 +403,44 @@ class Decomposer:
             yield self._result(frame, part, spread, predicted=True, known=truth is not None)
             last = [*last, frame][-2:]
 
+    def _check_background(self, background: Any) -> None:
+        if background is not None and not self.model.takes_background:
+            remedy = "Leave it out, or use a model that `scenewise train footage` made of a fixed camera."
+            raise InputError("background", f"{self.name} draws over no background picture.", remedy)
+
+    def start(self, clip: Clip, request: Request, background: Any = None) -> State:
+        """Return the state before the first frame of a video, over its background where the model draws over one.
+
+        Args:
+            clip: The video; where its background comes from is noted in its `reading` and `problems`.
+            request: Slots and seed.
+            background: The empty scene, as in `decompose`.
+
+        Raises:
+            InputError: The camera moves, or a given background shows something else.
+        """
+        state = self.initial_state(1, request.slots, request.seed)
+        if not self.model.takes_background:
+            return state
+        scene = backdrop(clip, state["background"][0], self.path, background)
+        clip.reading["background"] = scene.origin
+        clip.problems += [note for note in scene.notes if note not in clip.problems]
+        return state | {"background": scene.picture}
+
     def _explain(
-        self, frames: Iterable[ClipFrame], request: Request, course: Course
+        self, frames: Iterable[ClipFrame], request: Request, course: Course, state: State
     ) -> Generator[FrameResult, None, State]:
         """Explain frames, as many together as the model was made for; returns the state after the last."""
         length, source = self.model.window, iter(frames)
         if length > 1 and request.observe is not None:
             length = request.observe
-        state = self.initial_state(1, request.slots, request.seed) if course.state is None else course.state
         while clip := list(itertools.islice(source, length)):
             tensors = [self._tensor(np.asarray(frame.given), False) for frame in clip]
             images = torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]  # (1, t, C, H, W)
             before = state
             parts, state = self.model.step(images, before, request.refinements)
             for t, frame in enumerate(clip):
-                part = parts.frame(t)
+                part = parts.frame(t).labelled(request.labels)
                 course.frames, course.state = course.frames + 1, state if t == len(clip) - 1 else None
                 yield self.result_of(frame, part, before, state, request.seed)
         return state

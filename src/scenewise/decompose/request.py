@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scenewise.decomposition import LABEL_RULES, LabelRule
 from scenewise.documents import shortened
 from scenewise.errors import InputError
 
@@ -26,9 +27,10 @@ class Request:
         seed: Seed of the posterior noise.
         observe: Frames to look at before predicting; all where None.
         steps: Frames to predict; at least 1 where `observe` is given.
+        labels: Who owns a pixel that was seen: the slot that explains it best, or that with the largest mask.
 
     Raises:
-        InputError: A number is out of range.
+        InputError: A number is out of range, or there is no such rule of labels.
 
     Examples:
         >>> Request(size=128).size
@@ -45,10 +47,13 @@ class Request:
     seed: int = 0
     observe: int | None = None
     steps: int = 0
+    labels: LabelRule = "responsibility"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", checked_size(self.size))
         check_limits(slots=self.slots, refinements=self.refinements)
+        if self.labels not in LABEL_RULES:
+            raise InputError("labels", f"must be {' or '.join(LABEL_RULES)}; found {self.labels!r}.")
         least = {"seed": 0, "observe": 1, "steps": 0 if self.observe is None else 1}
         for name, low in least.items():
             value = getattr(self, name)

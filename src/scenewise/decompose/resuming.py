@@ -27,18 +27,35 @@ def resume_command(model: Path, file: Path) -> str | None:
     if recipe is None or done is None:
         return None
     try:
-        card = read_card(model)
-        data, steps = recipe["data"], int(recipe["training"]["steps"])
-        files = [Path(text) for text in data["settings"]["files"]]
+        card, steps = read_card(model), int(recipe["training"]["steps"])
     except (InputError, KeyError, TypeError, ValueError):
         return None
-    if data.get("source") != "footage" or not any(path.exists() and path.samefile(file) for path in files):
+    if not any(path.exists() and path.samefile(file) for path in _files(recipe)):
         return None
     command = f"scenewise train --resume --out {shell_word(run)}"
     if done >= steps:
         return f"{command} training.steps={2 * steps}"
     minutes = 60 * card.hours / max(card.steps, 1) * (steps - done)
     return f"{command} --minutes {max(1, math.ceil(minutes))}"
+
+
+def first_file(model: Path) -> Path | None:
+    """Return the first video that a model's run was trained on, or None where that is not known.
+
+    Args:
+        model: The model folder, which lies in the folder of its run.
+    """
+    recipe = _recipe(model.parent)
+    return next(iter(_files(recipe)), None) if recipe is not None else None
+
+
+def _files(recipe: dict[str, Any]) -> list[Path]:
+    """Return the videos of a recipe; none where it is of other data."""
+    try:
+        data = recipe["data"]
+        return [Path(text) for text in data["settings"]["files"]] if data.get("source") == "footage" else []
+    except (KeyError, TypeError, AttributeError):
+        return []
 
 
 def _recipe(run: Path) -> dict[str, Any] | None:

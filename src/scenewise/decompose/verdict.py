@@ -208,7 +208,8 @@ def judge(
 
     # objects, if the error is as validated
     if bound is None:
-        unknown = "has no validated error, so nothing tells whether the model knows this footage."
+        why = f" ({validated.protocol})" if validated.protocol else ""
+        unknown = f"has no validated error{why}, so nothing tells whether the model knows this footage."
         return UNVALIDATED, f"The card of {model} {unknown}"
     if validated.mse_high is not None and median > validated.mse_high:
         than = f"(median MSE {median:.4g}) than 99 of 100 frames of {kind} ({validated.mse_high:.4g})"

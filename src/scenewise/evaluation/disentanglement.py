@@ -125,6 +125,7 @@ def _explanations(request: EvaluationRequest, seed: int) -> Iterator[tuple[int, 
         with torch.no_grad():
             part = model(observation, request.slots, request.refinements, seed).decomposition
         request.meter(len(indices) * request.frames)
+        part = part.labelled(request.labels)
         yield from zip(indices, samples, part.labels.cpu().numpy(), part.mean.cpu().numpy(), strict=True)
 
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scenewise.data.contract import Source
-    from scenewise.decomposition import Decomposition
+    from scenewise.decomposition import Decomposition, LabelRule
     from scenewise.evaluation.protocols import Accumulator, Protocol
-    from scenewise.evaluation.rows import Rows
+    from scenewise.evaluation.rows import Row, Rows
 
 
 Several = int | Sequence[int] | None
@@ -59,6 +59,7 @@ def evaluate(
     slots: Several = None,
     refinements: Several = None,
     batch: int = 16,
+    labels: LabelRule = "responsibility",
     progress: Callable[[int, int], None] | None = None,
 ) -> Rows:
     """Score a model on the first videos of a source.
@@ -76,12 +77,14 @@ def evaluate(
         slots: K, the model's own where None.
         refinements: R, the model's own where None.
         batch: Videos that run side by side. The noise depends on it, so equal numbers need an equal batch.
+        labels: Who owns a pixel that was seen: "responsibility", the slot that explains it best, or "masks", that with
+            the largest mask, as in the papers' protocols.
         progress: Called after every frame of a batch with the video frames done and their number.
 
     Returns:
         One row per combination, protocol and metric: `protocol`, `metric`, `mean` and `std` over seeds (None for one
         seed), `values` by seed, `videos`, `frames` scored, `empty`; `each`, the value of every video by seed; and, as
-        asked for, `length` in frames, `slots` and `refinements`.
+        asked for, `length` in frames, `slots`, `refinements` and `labels`.
 
     Raises:
         InputError: The source has no ids, its frames do not fit the model, or a protocol is unknown.
@@ -101,11 +104,11 @@ def evaluate(
     meter = _Meter(sum(count for count, *_ in combinations) * per_video * len(seeds), progress)
     rows = []
     for count, k, r in combinations:
-        request = EvaluationRequest(model, source, count, max(lengths), seeds, k, r, batch, meter)
+        request = EvaluationRequest(model, source, count, max(lengths), seeds, k, r, batch, meter, labels)
         for together in passes if of_metrics else []:
             rows += _shared_rows(request, of_metrics, together)
         for score, length in itertools.product(functions, lengths):
-            asked = {"length": length, "slots": k, "refinements": r}
+            asked = {"length": length, "slots": k, "refinements": r, "labels": labels}
             rows += [row | asked for row in score(replace(request, frames=length))]
     return rows
 
@@ -127,13 +130,14 @@ def _shared_rows(request: EvaluationRequest, protocols: Sequence[Protocol], leng
             tallies[length].append([protocol.begin(background) for protocol in protocols])
         for indices, pixels, ids in batches(source, request.videos, max(lengths), request.batch):
             cameras = viewpoints(model, source, indices, max(lengths))
-            part = explain(model, pixels, request.slots, request.refinements, seed, request.meter, cameras)
+            part = explain(request, pixels, seed, cameras)
             arrays = (part.labels, ids, part.reconstruction, pixels.astype(np.float32) / 255, part.nll, part.kl)
             for length, tally in ((t, tally) for t in lengths for tally in tallies[t][-1]):
                 tally.add(*(values[:, :length] for values in arrays))
     rows = []
     for length in lengths:
-        request_facts = {"length": length, "slots": request.slots, "refinements": request.refinements}
+        request_facts: Row = {"length": length, "slots": request.slots, "refinements": request.refinements}
+        request_facts["labels"] = request.labels
         for protocol, by_seed in zip(protocols, zip(*tallies[length], strict=True), strict=True):
             rows += [row | request_facts for row in _rows(protocol, by_seed)]
     return rows
@@ -160,40 +164,30 @@ def _rows(protocol: Protocol, by_seed: Sequence[Accumulator]) -> Rows:
 
 @torch.no_grad()
 def explain(
-    model: SceneModel,
-    drawn: np.ndarray,
-    slots: int | None = None,
-    refinements: int | None = None,
-    seed: int = 0,
-    meter: Callable[[int], None] | None = None,
-    cameras: torch.Tensor | None = None,
+    request: EvaluationRequest, drawn: np.ndarray, seed: int, cameras: torch.Tensor | None = None
 ) -> Explanation:
     """Take whole videos apart, keeping what protocols need and no more.
 
     Args:
-        model: In evaluation mode.
+        request: Model, slots, refinements and the rule of labels.
         drawn: uint8, shape (B, T, C, H, W).
-        slots: K.
-        refinements: R.
         seed: Seed of the posterior noise.
-        meter: Called with the number of video frames just done.
         cameras: Viewpoints, shape (B, T, D), for models that take them.
     """
+    model, slots, refinements = request.model, request.slots, request.refinements
     device = next(model.parameters()).device
     videos = torch.from_numpy(np.ascontiguousarray(drawn))
     if not model.keeps_slots:
         observation = Observation(videos.float() / 255, viewpoints=cameras).to(device)
         part = model(observation, slots, refinements, seed).decomposition
-        if meter is not None:
-            meter(videos.shape[0] * videos.shape[1])
-        return _kept(part)
+        request.meter(videos.shape[0] * videos.shape[1])
+        return _kept(part.labelled(request.labels))
     state = model.initial_state(len(videos), slots, seed)
     parts = []
     for t in range(videos.shape[1]):
         part, state = model.step(videos[:, t : t + 1].to(device).float() / 255, state, refinements)
-        parts.append(_kept(part))
-        if meter is not None:
-            meter(len(videos))
+        parts.append(_kept(part.labelled(request.labels)))
+        request.meter(len(videos))
     return Explanation(*(np.concatenate(values, 1) for values in zip(*map(_arrays, parts), strict=True)))
 
 

@@ -195,7 +195,7 @@ def _observations(request: EvaluationRequest) -> Iterator[tuple[Observation, np.
 @torch.no_grad()
 def _explain(request: EvaluationRequest, observation: Observation, ids: np.ndarray, seed: int) -> ImageScores:
     output = request.model(observation, request.slots, request.refinements, seed)
-    part = _as_images(output.decomposition)
+    part = _as_images(output.decomposition.labelled(request.labels))
     mean, log_variance = part.mean[:, 0].cpu().numpy(), part.log_variance[:, 0].cpu().numpy()
     noise = np.random.default_rng(seed).standard_normal(mean.shape)
     return ImageScores(

@@ -134,7 +134,7 @@ def _look(request: EvaluationRequest, frames: torch.Tensor, seed: int) -> tuple[
     state, parts = model.initial_state(len(frames), request.slots, seed), []
     for clip in frames.split(frames.shape[1] if model.window > 1 else 1, 1):
         part, state = model.step(clip, state, request.refinements)
-        parts.append(_kept(part))
+        parts.append(_kept(part.labelled(request.labels)))
     return parts, state
 
 

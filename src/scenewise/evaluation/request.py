@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from scenewise.data.contract import Source
+    from scenewise.decomposition import LabelRule
     from scenewise.models.contract import SceneModel
 
 
@@ -26,6 +27,7 @@ class EvaluationRequest:
         refinements: R, the model's own where None.
         batch: Videos that run side by side.
         meter: Called with the number of video frames just done.
+        labels: Who owns a pixel that was seen: the slot that explains it best, or that with the largest mask.
     """
 
     model: SceneModel
@@ -37,3 +39,4 @@ class EvaluationRequest:
     refinements: int | None
     batch: int
     meter: Callable[[int], None]
+    labels: LabelRule = "responsibility"

@@ -298,6 +298,7 @@ class CellFolder:
             slots=first.slots,
             refinements=first.refinements,
             batch=first.batch,
+            labels="masks",  # as the papers score
             progress=None if progress is None else lambda done, total: progress(", ".join(protocols), done, total),
         )
         seconds = round((time.perf_counter() - started) / len(together), 2)

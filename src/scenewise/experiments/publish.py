@@ -33,6 +33,8 @@ def scores_of(evaluation: dict[str, Any]) -> tuple[Score, ...]:
     where += f", K {evaluation['slots']}"
     if evaluation["refinements"] is not None:
         where += f", R {evaluation['refinements']}"
+    if "labels" in evaluation:
+        where += f", labels by {evaluation['labels']}"
     where += "".join(f", {setting}" for setting in data["settings"] if setting.partition("=")[0] not in PLACES)
     return tuple(_score(renamed(row), where) for row in evaluation["scores"] if row["mean"] is not None)
 

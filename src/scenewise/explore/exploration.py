@@ -187,7 +187,7 @@ class VideoExploration(Exploration):
         return first
 
     def _begin(self) -> State:
-        return self.decomposer.initial_state(1, self.request.slots, self.request.seed)
+        return self.decomposer.start(self.clip, self.request)
 
     def _explain(self, first: int) -> None:
         """Explain the frames from `first` on that the model takes together."""

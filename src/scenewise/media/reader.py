@@ -84,6 +84,7 @@ class VideoReader(ABC):
         self.crop = selection.crop
         self.frame_rate = frame_rate / selection.every if frame_rate else None
         self.length_hint = selection.count(total)
+        self._total, self._full_rate = total, frame_rate
         self.problems: list[str] = []
         self.choices: dict[str, str | int] = {} if selection.stream is None else {"stream": selection.stream}
         self._running: weakref.WeakSet[Generator[MediaFrame, None, None]] = weakref.WeakSet()
@@ -152,6 +153,19 @@ class VideoReader(ABC):
             )
         )
         other.length_hint = count if self.length_hint is None else max(0, min(count, self.length_hint - first))
+        return other
+
+    def whole(self) -> VideoReader:
+        """Return a reader of all frames of the video, shown as this one shows its own.
+
+        Examples:
+            >>> from scenewise.media import read_video
+            >>> np.save("clip.npy", np.zeros((20, 4, 4, 3), np.uint8))
+            >>> read_video("clip.npy", layout="THWC", start=3, every=2).part(2, 3).whole().length_hint
+            20
+        """
+        other = self._with(replace(self.selection, every=1, start=0, stop=None))
+        other.length_hint, other.frame_rate = self._total, self._full_rate
         return other
 
     def cropped(self, crop: tuple[int, int, int, int]) -> VideoReader:

@@ -448,7 +448,7 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         mixture = decode.mixture
         if invented:
             mixture = self.engine.explain(mixture.composed, decode.drawing)
-        return decomposed(mixture, self.engine.posterior(posterior), context.prior)
+        return decomposed(mixture, self.engine.posterior(posterior), context.prior, seen=not invented)
 
     def _context(self, image: Tensor, viewpoint: Tensor, prior: Gaussian) -> FrameContext:
         """Return what all decodes of a view share; the decoder finds the viewpoint (B, K, D) where h of a video is."""

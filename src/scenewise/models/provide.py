@@ -330,7 +330,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         mixture, same = part.mixture, self.config.pooling == 1 and part.mixture.composed_weight == 0
         if not same:
             mixture = self.engine.explain(part.frame, self._enlarge(mixture.appearance, mixture.logits))
-        return decomposed(mixture, part.posterior, part.prior)
+        return decomposed(mixture, part.posterior, part.prior, part.seen)
 
     def _enlarge(self, appearance: Tensor, logits: Tensor) -> Pair:
         """Bring means and mask logits (B, K, ., h, w) to the frame's size."""
@@ -374,7 +374,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         frame = mixture.frame
         if self.config.pooling > 1:
             frame = composed(*self._enlarge(mixture.appearance, mixture.logits))
-        return DecodedFrame(frame, mixture, source, prior), self._next(state, carry, context, None)
+        return DecodedFrame(frame, mixture, source, prior, seen=False), self._next(state, carry, context, None)
 
     def _imagine(self, latent: Tensor, hidden: Tensor) -> SpatialMixture:
         drawing = self.decoder(latent, hidden)

@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +31,21 @@ from scenewise.errors import InputError
 from scenewise.models.contract import register_model
 from scenewise.models.provide import Provide
 from scenewise.models.provide_config import ProvideConfig
+from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.light import brightening, light_between
-from scenewise.nn.parts import Limits, PartMemory, guess, main_pieces
+from scenewise.nn.parts import Limits, PartMemory, adopted, guess, main_pieces
 from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner
-from scenewise.nn.windows import NUMBERS, CropEncoder, PatchCanvas, WindowDecoder, WindowScene, box_of
+from scenewise.nn.windows import (
+    NUMBERS,
+    CropEncoder,
+    CropEncoderSettings,
+    PatchCanvas,
+    WindowDecoder,
+    WindowDecoderSettings,
+    WindowScene,
+    box_of,
+    covered,
+)
 from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import seeded_noise
 from scenewise.variational.mixture import composed
@@ -48,57 +59,10 @@ if TYPE_CHECKING:
     from scenewise.observation import Observation
     from scenewise.variational.mixture import SpatialMixture
 
-_OF_ONE_FRAME = (
-    "walls",
-    "difference",
-    "strange",
-    "born",
-    "before",
-)  # entries of the state that no frame hands on
-_NEWEST = 0.5  # weight of the last frame in a window's speed
+_OF_ONE_FRAME = ("lit", "difference", "strange", "begins", "before")  # entries of the state that no frame hands on
+_HELD = 0.1  # least weight of a pixel that a slot owns
+_BESIDE = 2  # working pixels from an object that are beside it
 _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
-
-
-@dataclass(frozen=True)
-class WindowDecoderSettings:
-    """Settings of what slots draw in their windows, and of the light of slot 0."""
-
-    kind: Literal["window"] = setting("window", "Patches in windows over a picture")
-    channels: int = setting(32, "Width of the decoder", minimum=1, maximum=1024)
-    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
-    patch: int = setting(12, "Side of the image a slot draws, pixels; divisible by 4", minimum=4, maximum=128)
-    light_fields: int = setting(6, "Latent fields of light of slot 0", minimum=1, maximum=64)
-
-    def __post_init__(self) -> None:
-        """Raise InputError for settings that cannot work together."""
-        _check_divisible("decoder", ("patch", self.patch, 4), ("channels", self.channels, self.groups))
-
-
-@dataclass(frozen=True)
-class CropEncoderSettings:
-    """Settings of what the refinement network sees through the windows."""
-
-    kind: Literal["crop"] = setting("crop", "Crops at the windows")
-    channels: int = setting(32, "Width of the encoder", minimum=1, maximum=1024)
-    code: int = setting(128, "Size of a slot's code", minimum=1, maximum=2048)
-    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
-    side: int = setting(16, "Side of a crop, pixels; divisible by 4", minimum=4, maximum=128)
-    context: float = setting(1.5, "Side of a crop over side of its window", minimum=1, maximum=4)
-
-    def __post_init__(self) -> None:
-        """Raise InputError for settings that cannot work together."""
-        _check_divisible("encoder", ("side", self.side, 4), ("channels", self.channels, self.groups))
-
-    @property
-    def pooling(self) -> int:
-        """1: crops are not pooled first."""
-        return 1
-
-
-def _check_divisible(part: str, *values: tuple[str, int, int]) -> None:
-    for name, value, divisor in values:
-        if value % divisor:
-            raise InputError(f"{part}.{name}", f"must be divisible by {divisor}; found {value}.")
 
 
 @dataclass(frozen=True)
@@ -190,13 +154,13 @@ class WindowedFrame(DecodedFrame):
         tracks: The object of each slot, 0 the background, -1 none, shape (B, K).
         hidden: h left by the last frame, (B, K, hidden).
         scene: What the slots draw into, at the full size.
-        predicted: Whether nobody saw the frame, so that pixels belong to the largest mask.
+        cutouts: Of a frame that nobody saw, means and mask logits of what was seen last, moved; else None.
     """
 
     tracks: Tensor
     hidden: Tensor
     scene: WindowScene
-    predicted: bool
+    cutouts: Pair | None = None
 
 
 @dataclass(frozen=True)
@@ -305,6 +269,10 @@ class ProvideWindows(Provide):
         return state | {
             "background": self.picture.expand(batch, -1, -1, -1).clone(),
             "wall": self.picture.expand(batch, -1, -1, -1).clone(),
+            "seen": self.picture.expand(batch, -1, -1, -1).clone(),
+            "drawn": zeros(batch, count, self.config.latent + self.config.hidden + NUMBERS + 1),
+            "distance": zeros(batch, count, 2),
+            **vars(Motion.unknown(zeros(batch, count, 2))),
             "window": zeros(batch, count, NUMBERS),
             "speed": zeros(batch, count, 2),
             "on": on,
@@ -313,6 +281,7 @@ class ProvideWindows(Provide):
             "track": on.long() - 1,
             "absence": zeros(batch, count, dtype=torch.int64),
             "last_track": zeros(batch, dtype=torch.int64),
+            "together": zeros(batch, count, count, dtype=torch.int64),
         }
 
     # -- one frame ----------------------------------------------------------------------------------------------
@@ -324,8 +293,13 @@ class ProvideWindows(Provide):
         state = self._begin(state | self._compare(frame, state), noise)
         part, terms, after = super()._look(frame, state, refinements, noise, scored)
         scene = WindowScene(state["wall"], state["window"], state["on"])
-        part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene, predicted=False)
-        after |= self._end(part, state)
+        part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene)
+        drawn = torch.cat([part.posterior.mean, state["hidden"], state["window"], state["on"].unsqueeze(2)], 2)
+        after |= self._end(part, state) | {
+            "seen": frame,
+            "drawn": drawn.detach(),
+            "distance": torch.zeros_like(state["speed"]),
+        }
         return part, terms, {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
 
     @torch.no_grad()
@@ -361,10 +335,11 @@ class ProvideWindows(Provide):
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels))
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
-        memory = PartMemory(state["owner"], state["on"], waits, state["window"], state["colour"])
+        memory = PartMemory(state["owner"], state["on"], waits, state["window"], state["colour"], state["together"])
         look = guess(state["strange"], state["difference"], memory, limits)
-        begins = look.births | look.returns
-        new, alive = begins.unsqueeze(2), state["on"].unsqueeze(2)
+        begins = look.births | look.returns | look.heirs
+        on = ((state["on"] > 0) & ~look.ends | begins).to(state["on"].dtype)
+        new, alive = begins.unsqueeze(2), on.unsqueeze(2)
         boxes = look.windows
         if self.training and windows.jitter:
             boxes = torch.where(new, self._jittered(boxes, state, noise), boxes)
@@ -376,10 +351,11 @@ class ProvideWindows(Provide):
             "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"]),
             "before": torch.where(new, boxes, state["window"]),
             "speed": torch.where(new, torch.zeros_like(state["speed"]), state["speed"]),
-            "on": state["on"] + begins,
+            "on": on,
             "track": torch.where(look.births, state["last_track"].unsqueeze(1) + look.births.cumsum(1), state["track"]),
             "last_track": state["last_track"] + look.births.sum(1),
             "absence": torch.where(begins, torch.zeros_like(state["absence"]), state["absence"]),
+            "together": look.joined(state["together"]),
             "begins": begins,
         }
 
@@ -396,30 +372,60 @@ class ProvideWindows(Provide):
     @torch.no_grad()
     def _end(self, part: DecodedFrame, state: State) -> State:
         """Put windows to where slots own pixels, and switch off slots that own too few."""
-        mixture, slots = part.mixture, state["on"].shape[1]
+        windows, mixture, slots = self.config.windows, part.mixture, state["on"].shape[1]
         shares = mixture.responsibilities[:, :, 0]  # (B, K, H, W)
         largest = shares.argmax(1, keepdim=True) == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
         error = mixture.difference.norm(dim=2)  # (B, K, H, W)
-        explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < self.config.windows.fit * self.config.sigma)
-        strange = (state["strange"] > self.config.windows.strange[0]).unsqueeze(1)
-        objects = main_pieces(largest[:, 1:] & strange & explained)
-        mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:] * objects], 1)
-        area = mass.sum((2, 3))
-        on = state["on"] * (area >= self.config.windows.least_area * mass.shape[-1] * mass.shape[-2])
+        explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < windows.fit * self.config.sigma)
+        strange = (state["strange"] > windows.strange[0]).unsqueeze(1)
+        objects, least = main_pieces(largest[:, 1:] & strange & explained), windows.least_area * strange[0].numel()
+        objects = self._hold(objects, strange, state, least)
+        mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:].clamp_min(_HELD) * objects], 1)
+        area = objects.sum((2, 3))
+        area = torch.cat([torch.zeros_like(area[:, :1]), area], 1)
+        on = state["on"] * (area >= least)
         on[:, 0] = 1
         holds = (on * area > 0).unsqueeze(2)
-        windows = torch.where(holds, box_of(mass), state["window"])  # those of slots that are off stay where they were
-        speed = torch.lerp(state["speed"], windows[..., :2] - state["before"][..., :2], _NEWEST)
-        steady = holds & ~state["begins"].unsqueeze(2)  # a first guess is no place to measure a speed from
-        colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / area.clamp_min(1e-6).unsqueeze(2)
+        boxes = torch.where(holds, box_of(mass), state["window"])  # those of slots that are off stay where they were
+        owner = (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1)
+        colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / mass.sum((2, 3)).clamp_min(1e-6).unsqueeze(
+            2
+        )
         return {
-            "window": windows,
-            "speed": torch.where(steady, speed, torch.zeros_like(speed)),
+            "window": boxes,
             "on": on,
-            "owner": (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1),
+            "owner": owner,
+            **({} if self.training else self._motion(part.frame, owner, state)),
             "colour": torch.where(holds, colour, state["colour"]),
             "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
         }
+
+    def _hold(self, objects: Tensor, strange: Tensor, state: State, least: float) -> Tensor:
+        """Let a slot that explains too little hold what is in its window and nobody's: it may yet learn to draw it.
+
+        Args:
+            objects: What slots but 0 own, bool, shape (B, K - 1, H, W).
+            strange: Pixels that are no background, bool, shape (B, 1, H, W).
+            state: Of this frame.
+            least: Pixels an object has.
+        """
+        weak = (state["on"][:, 1:] > 0) & (objects.sum((2, 3)) < least)
+        inside = covered(state["window"][:, 1:], objects.shape[-2:]) & weak[..., None, None] & strange
+        free = inside & ~(objects & ~weak[..., None, None]).any(1, keepdim=True)
+        first = free & (free.cumsum(1) == 1)
+        return torch.where(weak[..., None, None], main_pieces(first), objects)
+
+    def _motion(self, frame: Tensor, owner: Tensor, state: State) -> State:
+        """Measure how far objects went since the last frame, and what follows for the next."""
+        known = ~state["begins"] & (state["frame"] > 0)
+        for axis in (1, 2):
+            owner = owner.repeat_interleave(self.config.pooling, axis)
+        step = displacement(state["seen"], frame, owner, state["on"].shape[1]) * known.unsqueeze(2)
+        motion = Motion(state["step"], state["pace"], state["steadiness"]).after(step, known)
+        height, width = frame.shape[-2:]
+        unit = 2 / step.new_tensor([max(width - 1, 1), max(height - 1, 1)])
+        speed = motion.pace * (step * state["step"] > 0) * unit
+        return {"speed": speed, "step": motion.step, "pace": motion.pace, "steadiness": motion.steadiness}
 
     # -- drawing and prediction ---------------------------------------------------------------------------------
 
@@ -428,30 +434,37 @@ class ProvideWindows(Provide):
         """Draw a frame at its full size, shadows and reflexes with the background, from the posterior's mean."""
         if not isinstance(part, WindowedFrame):
             raise TypeError("frames of slots in windows only")
-        mixture = self.engine.explain(part.frame, self.decoder(part.posterior.mean, part.hidden, part.scene))
-        shares = None if part.predicted else self._with_edges(mixture, part.scene).unsqueeze(1)
+        drawing = part.cutouts or self.decoder(part.posterior.mean, part.hidden, part.scene)
+        mixture = self.engine.explain(part.frame, drawing)
+        shares = None if part.cutouts else self._with_edges(mixture, part.scene).unsqueeze(1)
         decomposition = decomposed(mixture, part.posterior, part.prior)
         return replace(decomposition, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
 
     def _with_edges(self, mixture: SpatialMixture, scene: WindowScene) -> Tensor:
-        """Return responsibilities in which pixels that an object hardly covers are the background's, (B, K, 1, H, W).
+        """Return responsibilities (B, K, 1, H, W) that are certain where the difference from the wall says so.
 
-        An object explains its blurred edge better than the background does, however little of it is in the pixel.
+        An object explains its blurred edge better than the background does, however little of it is in the pixel:
+        pixels that differ little are the background's. What differs clearly and no object explains, such as detail
+        that a patch is too coarse for, belongs to the object beside it.
         """
-        shares = mixture.responsibilities
-        strange = (mixture.frame - scene.picture).norm(dim=1, keepdim=True).unsqueeze(1)  # (B, 1, 1, H, W)
-        objects = torch.zeros_like(shares).scatter_(1, shares.argmax(1, keepdim=True), 1.0)
-        objects[:, 0] = 0
-        mean = (objects * strange).sum((3, 4), keepdim=True) / objects.sum((3, 4), keepdim=True).clamp_min(1)
-        pale = (strange < self.config.windows.edge * (objects * mean).sum(1, keepdim=True)).to(shares.dtype)
-        background = torch.zeros_like(shares)
-        background[:, 0] = 1
-        return torch.lerp(shares, background, pale)
+        shares, clear = mixture.responsibilities, self.config.windows.strange[1]
+        strange = (mixture.frame - scene.picture).norm(dim=1)  # (B, H, W)
+        owner, slots = shares.argmax(1).squeeze(1), shares.shape[1]
+        objects = functional.one_hot(owner, slots).movedim(3, 1)[:, 1:].to(shares.dtype)
+        distance = (objects * strange.unsqueeze(1)).sum((2, 3)) / objects.sum((2, 3)).clamp_min(1)
+        limit = (self.config.windows.edge * distance).clamp_min(clear / 2)
+        pale = strange < (objects * limit[..., None, None]).sum(1)
+        after = adopted(owner.masked_fill(pale, 0), strange > clear, _BESIDE * self.config.pooling)
+        certain = functional.one_hot(after, slots).movedim(3, 1).unsqueeze(2).to(shares.dtype)
+        return torch.where((after != owner)[:, None, None], certain, shares)
 
     def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
         """Continue by one frame: windows go on as they moved, and the background stays under its last light."""
         windows = state["window"] + torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)
-        state, hidden, wall = state | {"window": windows}, state["hidden"], state["wall"]
+        share = Motion(state["step"], state["pace"], state["steadiness"]).share
+        state = state | {"window": windows, "distance": state["distance"] + state["speed"]}
+        state |= {"speed": share * state["speed"]}
+        hidden, wall = state["hidden"], state["wall"]
         prior, scene, lit = self._prior(hidden), WindowScene(wall, windows, state["on"]), self._working(wall)
         drawing = self.decoder(prior.mean, hidden, replace(scene, picture=lit))
         mixture = self.engine.explain(composed(*drawing), drawing)
@@ -460,9 +473,19 @@ class ProvideWindows(Provide):
         evidence = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
         start = (torch.zeros_like(hidden), torch.zeros_like(hidden))
         _, carry = self.engine.update(context, evidence, posterior, start)
-        frame = composed(*self.decoder(prior.mean, hidden, scene))
-        part = WindowedFrame(frame, mixture, prior, prior, _tracks(state), hidden, scene, predicted=True)
+        cutouts = self._cutouts(state)
+        part = WindowedFrame(composed(*cutouts), mixture, prior, prior, _tracks(state), hidden, scene, cutouts)
         return part, self._next(state, carry, context, None)
+
+    @torch.no_grad()
+    def _cutouts(self, state: State) -> Pair:
+        """Return what was seen last, each object moved on by the distance it has gone since."""
+        sizes = [self.config.latent, self.config.hidden, NUMBERS, 1]
+        mean, hidden, windows, on = state["drawn"].split(sizes, 2)
+        scene = WindowScene(state["wall"], windows, on.squeeze(2))
+        mixture = self.engine.explain(state["seen"], self.decoder(mean, hidden, scene))
+        owner = self._with_edges(mixture, scene).argmax(1).squeeze(1)
+        return moved_cutouts(state["seen"], owner, state["wall"], state["distance"])
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: State | None = None) -> Pair:

@@ -166,5 +166,5 @@ class SeqIodine(Iodine, Predictor):
         mixture = self.engine.explain(context.frame, decode.drawing)
         evidence = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
         after, carry = self.engine.update(context, evidence, posterior, carry)
-        part = DecodedFrame(context.frame, mixture, self.engine.posterior(posterior), context.prior)
+        part = DecodedFrame(context.frame, mixture, self.engine.posterior(posterior), context.prior, seen=False)
         return part, self._next(state, after, carry)

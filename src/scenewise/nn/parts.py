@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,9 @@ _NEW_SHARE = 0.4  # of the owned area of a part that what nobody owns must have 
 _LEFT = 0.25  # of a slot's pixels that are still strange, below which its object has gone
 _REACH = 1.5  # sides of a part over which a slot looks for its object
 _SAME_COLOUR = 0.3  # of [0, 1]
+_ALIKE = 0.15  # of [0, 1]: colours of two slots that may hold one object
+_STAYS = 0.8  # of a slot's pixels that are still in its part where its object has hardly moved
+_PATIENCE = 2  # frames in one part after which two slots that were never apart may hold one object
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class Guess:
         moves: Slots that hold an object, and whose object is the part in `windows`, bool, shape (B, K).
         returns: Slots that were off, and whose object of before it is, bool, shape (B, K).
         births: Slots that were off, and now have a part of their own, bool, shape (B, K).
+        heirs: Slots that hold an object, and take over the pixels of another slot, bool, shape (B, K).
+        ends: Slots whose pixels another slot takes over, bool, shape (B, K).
+        parts: Number of the connected part of each slot's object in its frame, 0 for none, int64, shape (B, K).
     """
 
     windows: Tensor
@@ -58,6 +64,23 @@ class Guess:
     moves: Tensor
     returns: Tensor
     births: Tensor
+    heirs: Tensor
+    ends: Tensor
+    parts: Tensor
+
+    def joined(self, frames: Tensor) -> Tensor:
+        """Return for how many frames two slots were in one part, -1 once they were in two, int64, shape (B, K, K).
+
+        Slots that were joined are told apart if the second comes back: one slot was no explanation of both.
+
+        Args:
+            frames: The same before this frame.
+        """
+        born, ends = (mark.unsqueeze(1) | mark.unsqueeze(2) for mark in (self.births, self.ends))
+        one, other = self.parts.unsqueeze(2), self.parts.unsqueeze(1)
+        frames = torch.where(born, torch.zeros_like(frames), frames)
+        apart = (frames < 0) | ends | (one != other) & (one > 0) & (other > 0)
+        return torch.where(apart, torch.full_like(frames, -1), frames + ((one == other) & (one > 0)))
 
 
 @dataclass(frozen=True)
@@ -70,6 +93,7 @@ class PartMemory:
         waits: Slots that are off and wait for their object, bool, shape (B, K).
         windows: Where objects were last, shape (B, K, 4).
         colours: Their mean differences from the background, shape (B, K, C).
+        together: Frames in which two slots were in one part, -1 once they were in two, int64, shape (B, K, K).
     """
 
     owner: Tensor
@@ -77,6 +101,7 @@ class PartMemory:
     waits: Tensor
     windows: Tensor
     colours: Tensor
+    together: Tensor
 
 
 @dataclass(frozen=True)
@@ -88,12 +113,14 @@ class _Part:
         columns: Where it lies.
         area: Pixels.
         colour: Mean difference from the background, shape (C,).
+        number: Of the connected part it belongs to.
     """
 
     rows: slice
     columns: slice
     area: int
     colour: np.ndarray
+    number: int
 
     @property
     def centre(self) -> np.ndarray:
@@ -121,9 +148,11 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     """Find the object of every slot in new frames, and parts for slots that are off.
 
     A connected part in which one slot owned pixels, and which is about as large, is that slot's object. Where several
-    slots share a part, their windows stay; what nobody owned of it is a new part if it is large enough. A slot whose
-    pixels show the background again, or that waits, takes the nearest new part of about its colour and size. All other
-    new parts go to slots that are off, the largest first; slots that wait are the last to be taken.
+    slots share a part, their windows stay; what nobody owned of it is a new part if it is large enough, and so is what
+    came to an object that has not moved, in another colour than its own. Two slots of about one colour that share a
+    part and were never seen apart hold one object: the larger takes over the other's pixels. A slot whose pixels show
+    the background again, or that waits, takes the nearest new part of about its colour and size. All other new parts
+    go to slots that are off, the largest first; slots that wait are the last to be taken.
 
     Args:
         strange: How much pixels differ from what the background may show, shape (B, H, W).
@@ -136,70 +165,108 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     masks = values > limits.strange
     solid = ndimage.uniform_filter(masks.astype(np.float32), (0, 3, 3), mode="constant") > 0.5
     masks &= ndimage.binary_dilation(solid, _CROSS)  # no specks, no threads
+    labels, _ = ndimage.label(masks, _SQUARE)
     near = ndimage.binary_dilation(owners > 0, _CROSS, iterations=_APART)
     batch, slots, channels = memory.colours.shape
-    on, waits = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy()
+    on, waits, together = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy(), memory.together.cpu().numpy()
     windows, colours = memory.windows.detach().cpu().numpy(), memory.colours.detach().cpu().numpy()
-    result = Guess(
-        torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels), *torch.zeros(3, batch, slots).bool()
-    )
+    boxes, shades = torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels)
+    marks, parts = torch.zeros(5, batch, slots, dtype=torch.bool), torch.zeros(batch, slots, dtype=torch.int64)
     for b in range(batch):
-        frame = _Frame(values[b], shade[b], owners[b], masks[b], near[b], limits)
-        moves, new = frame.assign(slots)
-        moves |= frame.claims(
-            new, [k for k in np.flatnonzero(on[b])[1:] if frame.shows_background(k)], windows[b], colours[b]
-        )
+        frame = _Frame(values[b], shade[b], owners[b], labels[b], near[b], limits)
+        heirs = frame.merge(colours[b], together[b])
+        frame = replace(frame, owner=np.array([heirs.get(k, k) for k in range(slots)])[frame.owner])
+        moves, new = frame.assign(colours[b])
+        empty = [k for k in np.flatnonzero(on[b])[1:] if frame.shows_background(k)]
+        moves |= frame.claims(new, empty, windows[b], colours[b])
         returns = frame.claims(new, np.flatnonzero(waits[b]).tolist(), windows[b], colours[b])
-        free = sorted(
-            (k for k in range(1, slots) if not on[b, k] and k not in returns), key=lambda k: bool(waits[b, k])
-        )
+        off = [k for k in range(1, slots) if not on[b, k] and k not in returns]
+        free = sorted(off, key=lambda k: bool(waits[b, k]))
         births = dict(zip(free, sorted(new, key=lambda part: -part.area), strict=False))
+        parts[b] = torch.from_numpy(frame.part_of_slots(slots))
         for slot, part in (moves | returns | births).items():
-            result.windows[b, slot] = torch.tensor(part.window(*values.shape[1:]))
-            result.colours[b, slot] = torch.from_numpy(part.colour)
-        for marks, chosen in ((result.moves, moves), (result.returns, returns), (result.births, births)):
-            marks[b, list(chosen)] = True
-    parts = (result.windows, result.colours, result.moves, result.returns, result.births)
-    return Guess(*(tensor.to(strange.device) for tensor in parts))
+            boxes[b, slot] = torch.tensor(part.window(*values.shape[1:]))
+            shades[b, slot] = torch.from_numpy(part.colour)
+            parts[b, slot] = part.number
+        chosen = ([*moves], [*returns], [*births], [*heirs.values()], [*heirs])
+        for mark, slots_of_it in zip(marks, chosen, strict=True):
+            mark[b, slots_of_it] = True
+    moved, returned, born, heir, ended = (mark.to(strange.device) for mark in marks)
+    boxes, shades, parts = (tensor.to(strange.device) for tensor in (boxes, shades, parts))
+    return Guess(boxes, shades, moved, returned, born, heir, ended, parts)
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """One frame: strangeness, difference, owners, strange pixels, pixels near owned ones, limits."""
+    """One frame: strangeness, difference, owners, numbers of connected parts, pixels near owned ones, limits."""
 
     strange: np.ndarray
     difference: np.ndarray
     owner: np.ndarray
-    mask: np.ndarray
+    labels: np.ndarray
     near: np.ndarray
     limits: Limits
 
-    def assign(self, slots: int) -> tuple[dict[int, _Part], list[_Part]]:
-        """Return the parts that are the objects of slots, by slot, and those that are nobody's."""
+    def part_of_slots(self, slots: int) -> np.ndarray:
+        """Return the number of the part in which each slot owns most, 0 where that is little of its own, shape (K,)."""
+        owned = np.zeros((slots, int(self.labels.max()) + 1), np.int64)
+        np.add.at(owned, (self.owner, self.labels), 1)
+        areas, owned[:, 0], owned[0] = owned.sum(1), 0, 0
+        return np.where(owned.max(1) > _LEFT * areas, owned.argmax(1), 0)
+
+    def merge(self, colours: np.ndarray, together: np.ndarray) -> dict[int, int]:
+        """Return slots that hold an object with another slot, each with the slot that takes over its pixels.
+
+        Args:
+            colours: Of all slots, shape (K, C).
+            together: Frames in which they were in one part, -1 once they were in two, shape (K, K).
+        """
+        areas, parts = np.bincount(self.owner.ravel(), minlength=len(colours)), self.part_of_slots(len(colours))
+        heirs: dict[int, int] = {}
+        for slot in np.argsort(areas[1:], kind="stable") + 1:  # the smallest first
+            others = (parts == parts[slot]) & (together[slot] >= _PATIENCE) & (areas >= areas[slot])
+            others &= np.abs(colours - colours[slot]).max(1) < _ALIKE
+            others[[0, slot, *heirs]] = False
+            if parts[slot] and others.any():
+                heirs[int(slot)] = int(np.where(others, areas, 0).argmax())
+        return heirs
+
+    def assign(self, colours: np.ndarray) -> tuple[dict[int, _Part], list[_Part]]:
+        """Return the parts that are the objects of slots, by slot, and those that are nobody's.
+
+        Args:
+            colours: Of all slots, shape (K, C).
+        """
+        slots = len(colours)
         areas = np.bincount(self.owner.ravel(), minlength=slots)
-        labels, _ = ndimage.label(self.mask, _SQUARE[1])
+        edge = np.ones_like(self.owner, bool)
+        edge[1:-1, 1:-1] = False
         moves: dict[int, _Part] = {}
         new: list[_Part] = []
-        for number, box in enumerate(ndimage.find_objects(labels), 1):
-            inside = labels[box] == number
+        for number, box in enumerate(ndimage.find_objects(self.labels), 1):
+            inside = self.labels[box] == number
             owned = np.bincount(self.owner[box][inside], minlength=slots)
             owned[0] = 0
             slot, area = int(owned.argmax()), int(inside.sum())
-            single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
             if not owned.any():
                 new += self._lawful(inside, box)
-            elif single and _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]:
-                moves[slot] = self._part(inside, box)
-            else:
-                rest, _ = ndimage.label(inside & ~self.near[box], _SQUARE[1])
-                for piece in range(1, rest.max() + 1):
-                    new += [p for p in self._lawful(rest == piece, box) if p.area >= _NEW_SHARE * owned.sum()]
+                continue
+            rest, _ = ndimage.label(inside & ~self.near[box], _SQUARE[1])
+            pieces = [part for piece in range(1, rest.max() + 1) for part in self._lawful(rest == piece, box)]
+            pieces = [part for part in pieces if part.area >= _NEW_SHARE * owned.sum()]
+            single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
+            if single and _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]:
+                grows = owned[slot] < _STAYS * areas[slot] or bool(edge[self.owner == slot].any())  # moves, or comes in
+                pieces = [part for part in pieces if not grows and np.abs(part.colour - colours[slot]).max() > _ALIKE]
+                if not pieces:
+                    moves[slot] = self._part(inside, box)
+            new += pieces
         return moves, new
 
     def shows_background(self, slot: int) -> bool:
         """Return whether a slot's pixels show the background again."""
         pixels = self.owner == slot
-        return bool(pixels.any()) and float(self.mask[pixels].mean()) <= _LEFT
+        return bool(pixels.any()) and float((self.labels[pixels] > 0).mean()) <= _LEFT
 
     def claims(
         self, new: list[_Part], slots: Sequence[int], windows: np.ndarray, colours: np.ndarray
@@ -212,7 +279,7 @@ class _Frame:
             windows: Where all slots saw their objects last, shape (K, 4).
             colours: Their colours, shape (K, C).
         """
-        sides = np.array(self.mask.shape)
+        sides = np.array(self.labels.shape)
         claims: dict[int, _Part] = {}
         for slot in slots:
             place = (windows[slot, 1::-1] + 1) / 2 * (sides - 1)
@@ -244,7 +311,25 @@ class _Frame:
             slice(left + int(columns[0]), left + int(columns[-1]) + 1),
             int(inside.sum()),
             colour,
+            int(self.labels[box][inside][0]),
         )
+
+
+def adopted(owner: Tensor, clear: Tensor, reach: float) -> Tensor:
+    """Return owners in which pixels that are clearly no background go to the object nearest to them.
+
+    Args:
+        owner: Slot of each pixel, 0 the background, int64, shape (B, H, W).
+        clear: Which pixels are clearly no background, bool, shape (B, H, W).
+        reach: Pixels up to which an object is near.
+    """
+    owners, holes = owner.cpu().numpy().copy(), (clear & (owner == 0)).cpu().numpy()
+    for one, hole in zip(owners, holes, strict=True):
+        if one.any() and hole.any():
+            distance, nearest = ndimage.distance_transform_edt(one == 0, return_indices=True)
+            near = hole & (distance <= reach)
+            one[near] = one[tuple(index[near] for index in nearest)]
+    return torch.from_numpy(owners).to(owner.device)
 
 
 def main_pieces(masks: Tensor) -> Tensor:

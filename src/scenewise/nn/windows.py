@@ -7,11 +7,14 @@ outer edges of its first and last pixel for half sides, and the centres of these
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scenewise.config import setting
+from scenewise.errors import InputError
 from scenewise.nn.layers import arranged
 
 NUMBERS = 4  # of a window
@@ -21,6 +24,48 @@ _SMALLEST, _LARGEST = -3.2, 0.1  # log half sides
 _MARGIN = 1.15  # a patch reaches beyond its window by this factor
 _FALL, _DEEPEST = 2.0, 25.0  # mask logit at a window's edge, and the lowest
 _OFF = -37.0  # mask logit of a slot that is off
+
+
+@dataclass(frozen=True)
+class WindowDecoderSettings:
+    """Settings of what slots draw in their windows, and of the light of slot 0."""
+
+    kind: Literal["window"] = setting("window", "Patches in windows over a picture")
+    channels: int = setting(32, "Width of the decoder", minimum=1, maximum=1024)
+    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
+    patch: int = setting(12, "Side of the image a slot draws, pixels; divisible by 4", minimum=4, maximum=128)
+    light_fields: int = setting(6, "Latent fields of light of slot 0", minimum=1, maximum=64)
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        _check_divisible("decoder", ("patch", self.patch, 4), ("channels", self.channels, self.groups))
+
+
+@dataclass(frozen=True)
+class CropEncoderSettings:
+    """Settings of what the refinement network sees through the windows."""
+
+    kind: Literal["crop"] = setting("crop", "Crops at the windows")
+    channels: int = setting(32, "Width of the encoder", minimum=1, maximum=1024)
+    code: int = setting(128, "Size of a slot's code", minimum=1, maximum=2048)
+    groups: int = setting(4, "Groups of its group norms", minimum=1, maximum=64)
+    side: int = setting(16, "Side of a crop, pixels; divisible by 4", minimum=4, maximum=128)
+    context: float = setting(1.5, "Side of a crop over side of its window", minimum=1, maximum=4)
+
+    def __post_init__(self) -> None:
+        """Raise InputError for settings that cannot work together."""
+        _check_divisible("encoder", ("side", self.side, 4), ("channels", self.channels, self.groups))
+
+    @property
+    def pooling(self) -> int:
+        """1: crops are not pooled first."""
+        return 1
+
+
+def _check_divisible(part: str, *values: tuple[str, int, int]) -> None:
+    for name, value, divisor in values:
+        if value % divisor:
+            raise InputError(f"{part}.{name}", f"must be divisible by {divisor}; found {value}.")
 
 
 @dataclass(frozen=True)
@@ -209,6 +254,13 @@ class CropEncoder(nn.Module):
         place = centre.unsqueeze(1) + self.context * log_half.exp().unsqueeze(1) * along
         place = (place + 1) * ((pixels - 1) / 2)
         return (1 - (place.unsqueeze(2) - torch.arange(pixels, device=centre.device)).abs()).clamp_min(0)
+
+
+def covered(windows: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
+    """Return which pixels of frames of a size (H, W) lie in windows (..., 4), bool, shape (..., H, W)."""
+    x, y, wide, high = windows.flatten(0, -2).unbind(-1)
+    rows, columns = (_inside(c, half.exp(), n).abs() <= 1 for c, half, n in ((y, high, size[0]), (x, wide, size[1])))
+    return (rows.unsqueeze(2) & columns.unsqueeze(1)).unflatten(0, windows.shape[:-1])
 
 
 def extent(mass: Tensor, tail: float = 0.02) -> Tensor:

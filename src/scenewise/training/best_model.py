@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from scenewise.training.validation import Validation
 
 
+_LEAST_FRAMES = 10  # of footage; fewer may all be empty, and every other frame would seem foreign
+
+
 class BestModel:
     """Writes a model folder whenever the validation bound is the highest so far.
 
@@ -81,6 +84,7 @@ class BestModel:
             for name, value in s.values.items()
             if name != "MSE" and math.isfinite(value)
         )
+        told = train.facts.has_ids or validation.mse.size >= _LEAST_FRAMES
         stage = TrainedStage(
             name=self.stage,
             steps=step,
@@ -103,10 +107,10 @@ class BestModel:
             crop=train.crop,
             source_size=train.source_size,
             validated=Reference(
-                mse=stage.mse,
-                mse_high=float(np.percentile(validation.mse, 99)),
+                mse=stage.mse if told else None,
+                mse_high=float(np.percentile(validation.mse, 99)) if told else None,
                 data=where,
-                protocol="mean and 99th percentile over frames",
+                protocol="mean and 99th percentile over frames" if told else "too few frames to tell",
             ),
             scores=scores,
             limitations=_limitations(self.plan),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from scenewise.data.footage.cache import default_folder
 from scenewise.data.footage.inspect import inspect
 
@@ -19,8 +21,13 @@ _CLIPS = ((0, 1), (500, 3), (2000, 5))
 _ROWS = (24, 32, 40, 48, 64)  # shorter side of training frames over a background picture
 _OBJECT_PIXELS = 4.0  # side of a small object in such a frame
 _CLIP_LENGTH = 3
-_STEPS, _COST = 700, 24 * 40 * 6  # steps that take five minutes of a core at so many pixels times slots
+_STEPS, _COST, _MINUTES = 700, 24 * 40 * 6, 5  # steps that take so long on a core at so many pixels times slots
 _FEWEST_STEPS = 300
+_FINER = 2  # sides of the frames that labels are read from over sides of those that are explained
+_SIGMA = 4.0  # times the noise: patches of some pixels miss more of an object than noise
+_LEAST_SIGMA, _MOST_SIGMA = 0.04, 0.12
+_COLOURFUL = 0.3  # share of an object's difference that is colour, where changes of brightness may be left out
+_BRIGHTNESS = 0.75  # of a change of brightness that is then a shadow's
 
 
 def propose(
@@ -30,6 +37,7 @@ def propose(
     stream: int | None = None,
     cache: str | None = None,
     notify: Callable[[str], None] | None = None,
+    crop: Sequence[int] | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Look at files and propose settings to train on them.
 
@@ -43,6 +51,7 @@ def propose(
         stream: Which video of files with several.
         cache: Folder for background pictures; that of decoded frames where None.
         notify: Told at once of a camera that moves; the look goes on.
+        crop: The part (top, left, height, width) in source pixels to train on; chosen from what moves where None.
 
     Returns:
         Recipe settings as nested plain values, and the reasons, line by line.
@@ -50,10 +59,11 @@ def propose(
     Raises:
         InputError: A file cannot be read, is too short, or never changes.
     """
-    report = inspect(files, layout, key, stream, notify)
+    part = None if crop is None else (crop[0], crop[1], crop[2], crop[3])
+    report = inspect(files, layout, key, stream, notify, part)
     proposed = dict(report.settings)
     slots, length = proposed.pop("slots"), proposed["clip_length"]
-    options = {"layout": layout, "key": key, "stream": stream}
+    options = {"layout": layout, "key": key, "stream": stream, "crop": None if part is None else list(part)}
     reading = {name: value for name, value in options.items() if value is not None}
     paths = [str(Path(file).absolute()) for file in files]
     pictures = [
@@ -79,11 +89,15 @@ def _over_pictures(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
     size = next((size for size in sizes if small[size] >= _OBJECT_PIXELS), sizes[-1])
     slots = min(max(report.objects + 2, 3), 16)
     steps = max(_FEWEST_STEPS, min(_STEPS, round(_STEPS * _COST / (size[0] * size[1] * slots))))
+    minutes = max(1, round(_MINUTES * steps * size[0] * size[1] * slots / (_STEPS * _COST)))
+    finer = _FINER if all(_FINER * side <= whole for side, whole in zip(size, source, strict=True)) else 1
+    frame = [finer * side for side in size]
+    settings, why = _pixel_settings(report)
     data = {
-        "size": list(size),
+        "size": frame,
         "clip_length": _CLIP_LENGTH,
         "background": "emptiest",
-        "variation": {"clusters": True, "steps": 4, "flips": True, "shift": [size[0] // 12, size[1] // 10]},
+        "variation": {"clusters": True, "steps": 4, "flips": True, "shift": [frame[0] // 12, frame[1] // 10]},
     }
     training = {
         "steps": steps,
@@ -98,13 +112,30 @@ def _over_pictures(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
     }
     reasons = [
         "camera still, every place seen empty: slots draw in windows over the background picture",
-        f"size = {list(size)}: a small object is then {small[size]:.0f} pixels wide; the aspect stays.",
+        f"size = {frame}, explained at {list(size)}: a small object is then {small[size]:.0f} pixels wide; "
+        "the aspect stays.",
         f"slots = {slots}: {report.objects} objects in a busy frame, one slot for the background and one spare.",
-        f"steps = {steps}: about five minutes of one core; fewer where validation stops gaining.",
+        *why,
+        f"steps = {steps}: about {minutes} minutes of one core; fewer where validation stops gaining.",
         *(f"warning: {text}" for text in report.warnings),
     ]
-    model = {"name": "provide-windows", "preset": "paper", "settings": {"slots": slots}}
+    settings |= {"slots": slots, "pooling": finer}
+    model = {"name": "provide-windows", "preset": "paper", "settings": settings}
     return {"model": model, "data": {"source": "footage", "settings": data}, "training": training}, reasons
+
+
+def _pixel_settings(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
+    """Return how exact pixels are to be and what is taken for a shadow, and why."""
+    noise = float(np.median([look.noise for look in report.files]))
+    sigma = round(min(max(_SIGMA * noise / 255, _LEAST_SIGMA), _MOST_SIGMA), 2)
+    shares = np.concatenate([look.colourful for look in report.files])
+    share = float(np.median(shares)) if shares.size else 1.0
+    brightness = _BRIGHTNESS if share >= _COLOURFUL else 0.0
+    taken = f"{brightness:.0%} of a change of brightness is a shadow's" if brightness else "changes of brightness count"
+    return {"sigma": sigma, "windows": {"brightness": brightness}}, [
+        f"sigma = {sigma}: {_SIGMA:.0f} times the noise of still pixels, {noise:.1f} of 255.",
+        f"windows.brightness = {brightness}: {share:.0%} of how objects differ from the background is colour: {taken}.",
+    ]
 
 
 def _with_rows(size: tuple[int, int], rows: int) -> tuple[int, int]:

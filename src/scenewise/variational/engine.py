@@ -7,7 +7,7 @@ when the decode ends, so memory does not depend on the number of refinements or 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -261,27 +261,34 @@ class DecodedFrame:
         mixture: How the slots explain it, at the size at which the model works.
         posterior: q of the latents they were drawn from, (B, K, Z).
         prior: p(z), (B, K, Z).
+        seen: Whether somebody saw the frame; not one that was predicted.
     """
 
     frame: Tensor
     mixture: SpatialMixture
     posterior: Gaussian
     prior: Gaussian
+    seen: bool = field(default=True, kw_only=True)
 
     def decomposition(self) -> Decomposition:
         """Return it as a decomposition with T = 1, without a graph."""
-        return decomposed(self.mixture, self.posterior, self.prior)
+        return decomposed(self.mixture, self.posterior, self.prior, self.seen)
 
 
 @torch.no_grad()
-def decomposed(mixture: SpatialMixture, posterior: Gaussian, prior: Gaussian) -> Decomposition:
+def decomposed(mixture: SpatialMixture, posterior: Gaussian, prior: Gaussian, seen: bool = True) -> Decomposition:
     """Return one explained frame of each of B videos as a decomposition with T = 1, without a graph.
 
     Args:
         mixture: How the slots explain the frame.
         posterior: q of the latents they were drawn from, (B, K, Z).
         prior: p(z), (B, K, Z).
+        seen: Whether somebody saw the frame: its pixels then have slots that explain them.
     """
     likelihood, kl = mixture.log_likelihood.sum((1, 2, 3)), posterior.kl(prior).sum((1, 2))
     parts = (mixture.masks, mixture.appearance, *posterior, *prior, likelihood, kl)
-    return Decomposition(*(p.detach().unsqueeze(1) for p in parts))
+    decomposition = Decomposition(*(p.detach().unsqueeze(1) for p in parts))
+    if not seen:
+        return decomposition
+    shares = mixture.responsibilities.mean(2, keepdim=True)  # of channels that are mixtures by themselves
+    return replace(decomposition, responsibilities=shares.detach().unsqueeze(1))

@@ -16,7 +16,7 @@ from scipy import ndimage
 from scenewise.errors import InputError
 from scenewise.nn.light import Lighting, light_between
 
-__all__ = ["Background", "emptiest"]
+__all__ = ["Background", "ShortVideoError", "emptiest"]
 
 LEAST_FRAMES = 20
 _FRAMES = 120  # evenly spaced frames that are looked at
@@ -30,8 +30,12 @@ _LEAST_SUPPORT = 0.04  # of the frames
 _FEWER, _LEAST_GAIN = 0.9, 0.05  # a new look has less than this share of the edges, and this much less
 _NEAR = 0.03  # of [0, 1]; frames this near to the picture make up its last version
 _LEAST_STEP = 0.02  # of [0, 1]; smaller steps between neighbours are no edges
-_MOST_UNSUPPORTED = 0.02  # of the pixels of a sound picture
+_MOST_UNSUPPORTED = 0.05  # of the pixels of a sound picture
 _STILL_SUPPORT = 0.25  # of the frames; below it in half of the pixels nothing stands still
+
+
+class ShortVideoError(InputError):
+    """A video is too short to have a background picture."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ def emptiest(frames: np.ndarray) -> Background:
         frames: uint8, shape (T, H, W, C), T at least 20; of a memory map only the frames looked at are read.
 
     Raises:
-        InputError: There are fewer frames, or they have another shape or type.
+        ShortVideoError: There are fewer.
+        InputError: They have another shape or type.
     """
     _check(frames)
     index = np.unique(np.linspace(0, len(frames) - 1, _FRAMES).round().astype(int))
@@ -97,7 +102,7 @@ def _check(frames: np.ndarray) -> None:
         raise InputError("frames", f"expected uint8 (T, H, W, C); found {frames.dtype} {frames.shape}.")
     if len(frames) < LEAST_FRAMES:
         problem = f"a background picture needs at least {LEAST_FRAMES}; found {len(frames)}."
-        raise InputError("frames", problem, "Give a longer video, or the picture itself.")
+        raise ShortVideoError("frames", problem, "Give a longer video, or the picture itself.")
 
 
 def _pooled(frames: np.ndarray, factor: int) -> np.ndarray:

@@ -52,6 +52,7 @@ class FileLook:
         counts: Number of parts before the background in every frame looked at.
         sides: Square root of the area of each part, in source pixels.
         speeds: Source pixels per frame of the parts that move.
+        colourful: Share of each part's difference from the background that no change of brightness makes.
         region: Where there are any: top, left, height, width in source pixels, or None.
     """
 
@@ -67,6 +68,7 @@ class FileLook:
     counts: np.ndarray = field(default_factory=lambda: np.zeros(0))
     sides: np.ndarray = field(default_factory=lambda: np.zeros(0))
     speeds: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    colourful: np.ndarray = field(default_factory=lambda: np.zeros(0))
     region: tuple[int, int, int, int] | None = None
 
     @property
@@ -167,6 +169,7 @@ def inspect(
     key: str | None = None,
     stream: int | None = None,
     notify: Callable[[str], None] | None = None,
+    crop: tuple[int, int, int, int] | None = None,
 ) -> FootageReport:
     """Look at footage and propose how to train on it.
 
@@ -176,12 +179,14 @@ def inspect(
         key: Name of the array in npz and h5 files.
         stream: Which video of files with several.
         notify: Told what cannot wait for the report: that a camera moves.
+        crop: The part (top, left, height, width) in source pixels that is to be shown to a model; all is told of that.
 
     Raises:
         InputError: There is nothing to look at, a file has fewer than 20 frames, none of them ever changes, or one
             cannot be read.
     """
-    readers = [reader for file in files for reader in read_videos(file, layout=layout, key=key, stream=stream)]
+    options: dict[str, Any] = {"layout": layout, "key": key, "stream": stream, "crop": crop}
+    readers = [reader for file in files for reader in read_videos(file, **options)]
     if not readers:
         raise InputError("files", "no footage was given.", "Name video files or folders of frames.")
     few = readers[:: -(-len(readers) // _MOST_FILES)]
@@ -195,7 +200,7 @@ def inspect(
     objects = round(float(np.percentile(counts, 90))) if sides.size else 0
     smallest, side = (float(np.percentile(sides, p)) if sides.size else 0.0 for p in (10, 50))
     speed = float(np.median(speeds)) if speeds.size else 0.0
-    sizes = [FootageSize(look.size, look.frames, look.region) for look in looks]
+    sizes = [FootageSize(look.size, look.frames, look.region if crop is None else None) for look in looks]
     proposals = propose(sizes, objects, side, smallest, speed)
     return FootageReport(looks, objects, side, smallest, speed, proposals, _warnings(looks))
 
@@ -208,7 +213,8 @@ def glance(reader: VideoReader) -> CameraMotion:
     """
     seeks = reader.path.is_dir() or reader.path.suffix.lower() in _SEEKING
     places, length = (_CAMERA_PLACES, _CAMERA_LENGTH) if seeks else (1, _CAMERA_PLACES * _CAMERA_LENGTH)
-    return camera_motion(neighbours(reader, places, length, small_size(reader.size, _LOOK_SIDE)))
+    shown = reader.source_size if reader.crop is None else reader.crop[2:]  # whatever size it is read at
+    return camera_motion(neighbours(reader, places, length, small_size(shown, _LOOK_SIDE)))
 
 
 def _look(reader: VideoReader, notify: Callable[[str], None] | None) -> FileLook:
@@ -239,6 +245,7 @@ def _look(reader: VideoReader, notify: Callable[[str], None] | None) -> FileLook
         counts=found.counts,
         sides=found.sides * scale,
         speeds=found.speeds * scale,
+        colourful=found.colourful,
         region=_region(found.often, scale),
     )
 
@@ -265,7 +272,7 @@ def _warnings(looks: tuple[FileLook, ...]) -> tuple[str, ...]:
     for look in looks:
         if not look.stationary:
             texts.append(_moving_camera(look.name))
-        elif look.camera.restless or look.changing > _EVERYWHERE:
+        elif (look.camera.restless and not look.fixed) or look.changing > _EVERYWHERE:
             texts.append(
                 f"{look.name}: texture changes almost everywhere (water, leaves, a crowd?): objects do not stand out. "
                 "Give data.settings.crop=[top,left,height,width] around a part that is calm but for them."

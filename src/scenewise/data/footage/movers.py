@@ -33,6 +33,8 @@ class Movers:
         speeds: Distance from frame to frame of each part that moved, shape (M,).
         often: Share of the frames in which each pixel is in a part, shape (H, W).
         noise: Standard deviation of still pixels, of [0, 1].
+        colourful: Of each part, the share of its difference from the background that no change of brightness makes,
+            shape (N,).
     """
 
     counts: np.ndarray
@@ -40,6 +42,7 @@ class Movers:
     speeds: np.ndarray
     often: np.ndarray
     noise: float
+    colourful: np.ndarray
 
 
 def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
@@ -54,10 +57,11 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
     """
     noise, blur = _noise(runs, picture)
     limit = max(_FLOOR, _NOISE_TIMES * blur)
-    counts, sides, speeds = [], [], []
+    counts, sides, speeds, colourful = [], [], [], []
     often, frames = np.zeros(picture.shape[:2]), 0
     for run in runs:
-        parts = [_parts(difference, limit) for difference in _differences(run, picture)]
+        differences = list(_differences(run, picture))
+        parts = [_parts(difference, limit) for difference in differences]
         labels, places, areas = ([part[n] for part in parts] for n in range(3))
         for t in range(len(run)):
             beside = [_again(places[t], areas[t], places[u], areas[u]) for u in (t - 1, t + 1) if 0 <= u < len(run)]
@@ -66,12 +70,26 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
             )
             counts.append(int(np.sum(seen)))
             sides.append(np.sqrt(areas[t][seen]))
+            colourful.append(_colourful(differences[t], picture, labels[t], len(seen))[seen])
             often += np.isin(labels[t], 1 + np.flatnonzero(seen))
             if t + 1 < len(run):
                 speeds.append(beside[-1][beside[-1] < np.inf])
         frames += len(run)
     distances = np.concatenate(speeds) if speeds else np.zeros(0)
-    return Movers(np.array(counts), np.concatenate(sides), distances[distances > 0.15], often / frames, noise)
+    each = (np.array(counts), np.concatenate(sides), distances[distances > 0.15])
+    return Movers(*each, often / frames, noise, np.concatenate(colourful))
+
+
+def _colourful(difference: np.ndarray, picture: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Return the share of each part's mean difference that is not along the colour of what it hides, shape (N,)."""
+    numbers = np.arange(1, count + 1)
+    change, hidden = (
+        np.stack([ndimage.mean(image[..., c], labels, numbers) for c in range(3)], -1).reshape(-1, 3)
+        for image in (difference, picture)
+    )
+    hidden = hidden / np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-6)
+    across = change - (change * hidden).sum(1, keepdims=True) * hidden
+    return np.linalg.norm(across, axis=1) / np.maximum(np.linalg.norm(change, axis=1), 1e-6)
 
 
 def _differences(run: np.ndarray, picture: np.ndarray) -> Iterator[np.ndarray]:

@@ -292,6 +292,7 @@ def effective_settings(result: Result, formats: Iterable[str]) -> dict[str, Any]
         "slots": result.slots,
         "refinements": request.refinements or model.refinements,
         "seed": request.seed,
+        "labels": request.labels,
         "observe": request.observe,
         "steps": request.steps,
         "device": model.device,

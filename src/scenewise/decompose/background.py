@@ -1,0 +1,229 @@
+"""The picture that a model for still cameras draws a video over: the user's, the video's own, or the model's.
+
+A model of one video keeps its picture. Another video is drawn over its own emptiest picture, unless the camera is the
+same and the model's picture is the emptier of the two: a long training may have seen a place empty that this video
+never shows so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from scenewise.data.footage.background import Background, ShortVideoError, emptiest
+from scenewise.data.footage.picture import background
+from scenewise.decompose.resuming import first_file
+from scenewise.errors import InputError, printable
+from scenewise.media.frames import load_image
+from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
+from scenewise.media.selection import Selection
+from scenewise.nn.light import light_between
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scenewise.decompose.clip import Clip
+
+_ALIKE = 0.1  # of [0, 1]; a pixel that differs by less, in every channel, shows the same
+_SAME_SCENE = 0.5  # of the pixels; objects may hide the rest
+_ALL, _MORE = 0.95, 0.1  # of the pixels: that decides by itself, and by how much it must be more than one colour shows
+_SAME_CAMERA = 0.8  # of the pixels of two pictures in which nothing should stand
+_FEW = 4  # frames that a given picture is compared with
+_ASPECT = 0.03  # by which sides may differ in proportion, as rounding to pixels makes them
+_EMPTIER = 0.98  # share of the edges
+_LEAST_STEP = 0.02  # of [0, 1]; smaller steps between neighbours are no edges
+_MOST_FRAMES = 120  # of an array that are looked at
+
+Origin = Literal["given", "video", "model"]
+
+
+@dataclass(frozen=True)
+class Backdrop:
+    """The picture a video is drawn over.
+
+    Attributes:
+        picture: Float in [0, 1], shape (1, C, h, w), the model's size.
+        origin: Whose it is.
+        notes: What a user should know of it, sentence by sentence.
+    """
+
+    picture: Tensor
+    origin: Origin
+    notes: tuple[str, ...] = ()
+
+
+def backdrop(clip: Clip, kept: Tensor, model: str, given: Any = None) -> Backdrop:
+    """Return the picture to draw a video over.
+
+    Args:
+        clip: The video.
+        kept: The picture kept with the model, (C, h, w); black where there is none.
+        model: Folder of the model.
+        given: The user's picture: an image file, an array (H, W, C) of uint8 or floats in [0, 1], a `Background`.
+
+    Raises:
+        InputError: The picture cannot be read, has another shape than the video, or shows another scene; or the camera
+            moves, so that there is none.
+    """
+    if given is not None:
+        return Backdrop(_given(clip, kept, given), "given")
+    if clip.path is not None and _is_trained_on(clip, model):
+        return Backdrop(kept[None], "model")
+    own = _own(clip, (int(kept.shape[-2]), int(kept.shape[-1])))
+    if own is None:
+        return Backdrop(kept[None], "model", _doubts(clip, kept))
+    picture = _as_tensor(np.rint(255 * own.picture).astype(np.uint8), kept)
+    same = _shows(kept, picture) and agreement(kept, picture) >= _SAME_CAMERA
+    if same and _edges(picture[0]) > _EMPTIER * _edges(kept):
+        return Backdrop(kept[None], "model", ("drawn over the model's background picture, which shows this scene",))
+    unsound = tuple(
+        f"that picture is not sound: {reason}; give a better one with --background" for reason in own.reasons
+    )
+    return Backdrop(picture, "video", ("drawn over this video's own background picture, not the model's", *unsound))
+
+
+def picture_of(given: Any, like: Tensor) -> Tensor:
+    """Return a user's picture, whatever holds it, at the size and in the channels of another, (1, C, h, w).
+
+    Args:
+        given: An image file, an array (H, W, C) of uint8 or floats in [0, 1], a `Background`.
+        like: A picture (C, h, w) as the model takes it.
+
+    Raises:
+        InputError: It cannot be read, or is no image.
+    """
+    return _fitted(_image(given)[0], like)
+
+
+def agreement(picture: Tensor, frames: Tensor) -> float:
+    """Return the share of the pixels of a typical frame (N, C, h, w) that a picture (C, h, w) shows under its light.
+
+    Examples:
+        >>> wall = torch.linspace(0, 1, 256).view(1, 16, 16)
+        >>> agreement(wall, 0.9 * wall[None]), agreement(wall, (wall[None] - 0.5).abs()) < 0.7
+        (1.0, True)
+    """
+    images = picture[None].expand_as(frames)
+    apart = (light_between(images, frames).on(images) - frames).abs().amax(1)  # (N, h, w)
+    return float((apart < _ALIKE).float().mean((1, 2)).median())
+
+
+def _shows(picture: Tensor, frames: Tensor) -> bool:
+    """Return whether a picture (C, h, w) is of the scene of frames (N, C, h, w).
+
+    It shows most of their pixels, and unless it shows almost all, clearly more than one colour does: pictures of little
+    contrast are alike whatever they show.
+    """
+    share = agreement(picture, frames)
+    colour = frames.flatten(2).median(2).values[..., None, None]
+    blank = float(((frames - colour).abs().amax(1) < _ALIKE).float().mean((1, 2)).median())
+    return share >= _ALL or share >= max(_SAME_SCENE, blank + _MORE)
+
+
+def _own(clip: Clip, size: tuple[int, int]) -> Background | None:
+    """Return the emptiest picture of a whole video, whichever frames are asked for; None where it has none."""
+    try:
+        if clip.reader is not None:
+            return background(clip.reader.whole(), size=size)
+        if not clip.again or clip.length_hint is None:
+            return None
+        step = max(1, clip.length_hint // _MOST_FRAMES)
+        return emptiest(np.stack([frame.given for n, frame in enumerate(clip) if n % step == 0]))
+    except ShortVideoError:
+        return None
+
+
+def _is_trained_on(clip: Clip, model: str) -> bool:
+    """Return whether the picture kept with a model is that of this very file."""
+    file = first_file(Path(model)) if model else None
+    return file is not None and clip.path is not None and file.exists() and file.samefile(clip.path)
+
+
+def _doubts(clip: Clip, kept: Tensor) -> tuple[str, ...]:
+    """Return why the model's picture may not be that of a video that has none of its own."""
+    if not clip.again:
+        return ()
+    if _shows(kept, _first_frames(clip, kept)):
+        return ()
+    return (
+        "the model's background picture shows another scene than these frames, and they are too few for one of their "
+        "own: give the picture of the empty scene with --background",
+    )
+
+
+def _given(clip: Clip, kept: Tensor, given: Any) -> Tensor:
+    """Return the user's picture, (1, C, h, w), after it was held against the first frames."""
+    image, where = _image(given)
+    parts = [_fitted(part, kept) for part in _parts(image, clip, where)]
+    if not clip.again:
+        return parts[0]
+    frames = _first_frames(clip, kept)
+    best = max(parts, key=lambda part: agreement(part[0], frames))
+    if not _shows(best[0], frames):
+        problem = f"shows another scene than the first frames: {1 - agreement(best[0], frames):.0%} of them differ."
+        raise InputError(where, problem, "Make one of this camera with `scenewise background`, or leave it out.")
+    return best
+
+
+def _image(given: Any) -> tuple[np.ndarray, str]:
+    """Return a picture as uint8 (H, W, 3), and what to call it."""
+    if isinstance(given, (str, Path)):
+        if not Path(given).is_file():
+            raise InputError(given, "is not a picture.", "Give a PNG or JPEG of the empty scene.")
+        return load_image(Path(given)), printable(given)
+    values = np.asarray(given.picture if isinstance(given, Background) else given)
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4):
+        raise InputError("background", f"expected an image of shape (H, W, 1, 3 or 4); found {values.shape}.")
+    return to_rgb(to_uint8(values, "background")), "background"
+
+
+def _parts(image: np.ndarray, clip: Clip, where: str) -> list[np.ndarray]:
+    """Return the picture where it has the shape of what is shown of the source, and its part where of the whole."""
+    top, left, height, width = clip.crop
+    parts = []
+    if _similar(image.shape, (height, width)):
+        parts.append(image)
+    if _similar(image.shape, clip.source_size) and (height, width) != clip.source_size:
+        y, x = image.shape[0] / clip.source_size[0], image.shape[1] / clip.source_size[1]
+        rows, columns = (
+            slice(round(top * y), round((top + height) * y)),
+            slice(round(left * x), round((left + width) * x)),
+        )
+        parts.append(image[rows, columns])
+    if not parts:
+        problem = f"is {image.shape[1]}x{image.shape[0]}; the frames are {clip.source_size[1]}x{clip.source_size[0]}"
+        shown = "" if (height, width) == clip.source_size else f", of which {width}x{height} is shown"
+        raise InputError(where, f"{problem}{shown}.", "Give a picture of the same camera, of the frame's proportions.")
+    return parts
+
+
+def _similar(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
+    """Return whether an image has the proportions of a size."""
+    return abs(shape[0] * size[1] / (shape[1] * size[0]) - 1) <= _ASPECT
+
+
+def _first_frames(clip: Clip, like: Tensor) -> Tensor:
+    """Return the first frames as the model takes them, (N, C, h, w)."""
+    frames = [_as_tensor(frame.given, like) for _, frame in zip(range(_FEW), clip, strict=False)]
+    return torch.cat(frames)
+
+
+def _fitted(image: np.ndarray, like: Tensor) -> Tensor:
+    """Return an image (H, W, C) at the size of another (C, h, w), as `_as_tensor` does."""
+    return _as_tensor(fit(image, Selection(size=(int(like.shape[-2]), int(like.shape[-1])))), like)
+
+
+def _as_tensor(image: np.ndarray, like: Tensor) -> Tensor:
+    """Return uint8 (h, w, C) as floats in [0, 1], (1, C, h, w), in the model's channels and on its device."""
+    image = to_grey(image) if like.shape[0] == 1 and image.shape[2] == 3 else image
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))[None].to(like.device).float() / 255
+
+
+def _edges(picture: Tensor) -> float:
+    """Return the sum of steps between neighbours of a picture (C, h, w)."""
+    steps = (picture.diff(dim=axis).abs() - _LEAST_STEP for axis in (1, 2))
+    return sum(float(step.clamp_min(0).sum()) for step in steps)
