@@ -19,12 +19,14 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 NEEDED = ("torch", "lightning", "torchmetrics", "safetensors", "numpy", "scipy", "h5py", "rich", "PIL", "yaml")
 OPTIONAL = {"av": "video files", "pycocotools": "masks.json", "mujoco": "scenes in three dimensions", "pytest": "tests"}
 CASES = ("provide-paper", "iodine-64", "mulmon-64")
 BATCHES = (1, 16, 64, 256)
+SHIPPED, RECIPE = "provide-balls-colour", "provide-balls-colour"
 
 
 def streaming(model_name: str, device_name: str, seconds: float) -> list[dict[str, object]]:
@@ -57,6 +59,55 @@ def streaming(model_name: str, device_name: str, seconds: float) -> list[dict[st
             rows.append(
                 {"model": model_name, "batch": batch, "captured": captured, "frames_per_second": round(rate, 1)}
             )
+    return rows
+
+
+def training(recipe_name: str, device_name: str, seconds: float) -> list[dict[str, object]]:
+    """Return training steps a second for several batches, one operation after the other and as captured graphs.
+
+    Of the second stage of a recipe, the first at full size.
+    """
+    import torch
+    from lightning.fabric import Fabric
+
+    from scenewise.training import recipes
+    from scenewise.training.passes import CapturedPass, Explain, Pass
+    from scenewise.training.plan import make_plan
+    from scenewise.training.recipe import clip_length
+
+    plan = make_plan(recipes.load(recipe_name, []).parts()[1])
+    device, frames = torch.device(device_name), clip_length(plan.recipe.training, 0)
+    rows: list[dict[str, object]] = []
+    for captured in (False, True):
+        for batch in BATCHES[1:]:
+            if captured and device.type != "cuda":
+                continue
+            model = plan.make_model(warm=False).to(device)
+            fabric = Fabric(accelerator=device.type, devices=1)
+            optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=device.type == "cuda")
+            wrapped, optimizer = fabric.setup(Explain(model), optimizer)
+            run: Any = Pass(fabric, wrapped, 1)
+            run = CapturedPass(run, print) if captured else run
+            clip: Any = {
+                "frames": torch.randint(0, 256, (batch, frames, *model.frame_shape), dtype=torch.uint8, device=device),
+                "noise": torch.randn(model.noise_shape(batch, frames), device=device),
+                **dict.fromkeys(("viewpoints", "background"), torch.empty(0, device=device)),
+                "seed": 0,
+            }
+            count, begin = -6, 0.0
+            while count <= 0 or time.perf_counter() - begin < seconds:
+                if count == 0:
+                    begin = time.perf_counter()
+                model.begin_step(0)
+                run(clip, 0)
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+                optimizer.step()
+                optimizer.zero_grad()
+                wait(device)
+                count += 1
+            rate = count / (time.perf_counter() - begin)
+            row = {"recipe": recipe_name, "batch": batch, "frames": frames, "captured": captured}
+            rows.append(row | {"steps_per_second": round(rate, 2), "videos_per_second": round(rate * batch, 1)})
     return rows
 
 
@@ -118,14 +169,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "gpu")
     parser.add_argument("--minutes", type=float, default=9.0, help="for everything; default: %(default)s")
-    parser.add_argument(
-        "--recipe", default="provide-balls-colour", help="trained in what is left; default: %(default)s"
-    )
+    parser.add_argument("--recipe", default=RECIPE, help="trained in what is left; default: %(default)s")
     parser.add_argument("--device", default="cuda", help="cpu tries the report itself")
-    parser.add_argument("--streaming", type=float, metavar="SECONDS", help=argparse.SUPPRESS)  # this file as a part
+    for part in ("streaming", "steps"):  # this file as a part
+        parser.add_argument(f"--{part}", type=float, metavar="SECONDS", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.streaming is not None:
-        print(json.dumps(streaming("provide-balls-colour", args.device, args.streaming)))
+        print(json.dumps(streaming(SHIPPED, args.device, args.streaming)))
+        return 0
+    if args.steps is not None:
+        print(json.dumps(training(RECIPE, args.device, args.steps)))
         return 0
 
     report = Report(args.out.resolve(), args.minutes)
@@ -149,16 +202,20 @@ def main() -> int:
 
     scenewise, share = [sys.executable, "-m", "scenewise.cli"], 60 * args.minutes
     if "pytest" not in missing:
-        words = ["-m", "pytest", "tests/gpu", "-q", "-p", "no:cacheprovider", "--timeout=120"]
+        words = ["-m", "pytest", "tests/gpu", "-q", "-p", "no:cacheprovider", "-o", "addopts="]
+        words += ["-n", str(min(6, os.cpu_count() or 1))] if importlib.util.find_spec("xdist") else []
         report.run("tests", [sys.executable, *words], 0.3 * share, SCENEWISE_TEST_DEVICE=args.device)
-    numbers = ["--device", args.device, "--streaming", "3"]
-    report.run("streaming", [sys.executable, str(Path(__file__)), *numbers], 0.15 * share)
+    for part in ("streaming", "steps"):
+        numbers = ["--device", args.device, f"--{part}", "2"]
+        report.run(part, [sys.executable, str(Path(__file__)), *numbers], 0.1 * share)
     for case in CASES:
         file = ["--json", str(report.out / f"bench-{case}.json")]
-        report.run(f"bench-{case}", [*scenewise, "bench", "--case", case, "--device", args.device, *file], 0.08 * share)
+        report.run(f"bench-{case}", [*scenewise, "bench", "--case", case, "--device", args.device, *file], 0.06 * share)
     rest = max(0.0, report.left - 40)  # what validation and the last checkpoint may take after the limit
     words = [args.recipe, "--out", str(report.out / "run"), "--minutes", f"{rest / 60:.2f}"]
-    report.run("training", [*scenewise, "train", *words, f"training.device={args.device}"], report.left)
+    workers = min(6, (os.cpu_count() or 1) // 2)  # a GPU takes clips faster than one process makes them
+    words += [f"training.device={args.device}", f"training.workers={workers}"]
+    report.run("training", [*scenewise, "train", *words], report.left)
     report.write()
     with tarfile.open(report.out.with_suffix(".tar.gz"), "w:gz") as archive:
         archive.add(report.out, report.out.name)

@@ -127,7 +127,7 @@ def test_the_card_is_told_in_words(model, folder):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"format": 3}, "Upgrade"),
+        ({"format": 4}, "Upgrade"),
         ({"format": "1"}, "whole number"),
         ({"model": "provid"}, "Did you mean 'provide'"),
         ({"model": 3}, "must be a name"),

@@ -18,7 +18,7 @@ import pytest
 
 from scenewise.bench.named import CASES
 from scenewise.checkpoint import shipped
-from scenewise.cli import VERBS, _parser, main
+from scenewise.cli import VERBS, command_parser, main
 from scenewise.cli.sources import numbered
 from scenewise.data import SOURCES
 from scenewise.errors import InputError
@@ -88,9 +88,9 @@ def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPa
 
 def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """All parsers, those of verbs and of their actions, with what a user types before `--help`."""
-    yield "", _parser([])
+    yield "", command_parser([])
     for verb in VERBS:
-        parser = subparsers(_parser([verb]))[verb]
+        parser = subparsers(command_parser([verb]))[verb]
         yield verb, parser
         for action, inner in subparsers(parser).items():
             yield f"{verb} {action}", inner
@@ -126,7 +126,7 @@ def parsed(words: list[str]) -> argparse.Namespace:
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
-            return _parser(words).parse_args(words)
+            return command_parser(words).parse_args(words)
     except SystemExit:
         pytest.fail(f"scenewise {shlex.join(words)}: {told.getvalue().splitlines()[-1]}")
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from scenewise.cli import VERBS, _parser
+from scenewise.cli import VERBS, command_parser
 from scenewise.data import SOURCES
 from scenewise.models.contract import MODELS
-from scenewise.training.recipes import Recipe
+from scenewise.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "scenewise"
@@ -72,7 +72,7 @@ def commands():
 
 
 def parsed(words):
-    return _parser(words).parse_args(words)
+    return command_parser(words).parse_args(words)
 
 
 @pytest.mark.parametrize(("command", "quoted"), commands())
@@ -102,7 +102,7 @@ def options():
     """Every option of every verb."""
     known = {"--help"}
     for verb in VERBS:
-        for parser in parsers(_parser([verb])):
+        for parser in parsers(command_parser([verb])):
             known |= set(parser._option_string_actions)
     return known
 

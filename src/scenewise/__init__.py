@@ -17,10 +17,11 @@ from scenewise.version import __version__
 
 if TYPE_CHECKING:
     from scenewise.data.footage.picture import background
-    from scenewise.decompose import Result, load
+    from scenewise.decompose.decomposer import load
+    from scenewise.decompose.result import Result
     from scenewise.decomposition import Decomposition
     from scenewise.errors import InputError
-    from scenewise.media import read_video
+    from scenewise.media.reading import read_video
     from scenewise.observation import Observation
 
 __all__ = [
@@ -31,10 +32,10 @@ _MODULES = {
     "Decomposition": "scenewise.decomposition",
     "InputError": "scenewise.errors",
     "Observation": "scenewise.observation",
-    "Result": "scenewise.decompose",
+    "Result": "scenewise.decompose.result",
     "background": "scenewise.data.footage.picture",
-    "load": "scenewise.decompose",
-    "read_video": "scenewise.media",
+    "load": "scenewise.decompose.decomposer",
+    "read_video": "scenewise.media.reading",
 }
 
 if not TYPE_CHECKING:  # a type checker that sees it takes every misspelt name for Any

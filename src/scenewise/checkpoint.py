@@ -35,8 +35,8 @@ from scenewise.version import __version__
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 2
-"""Version of the folder layout; a newer one is refused. Format 1 has other names of settings, see `models.renamed`."""
+FORMAT = 3
+"""Version of the folder layout; a newer one is refused. Older ones have other names of settings: `models.renamed`."""
 
 CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
@@ -387,7 +387,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if kept["format"] > FORMAT:
         raise InputError(file, f"has format {kept['format']}; this version reads up to {FORMAT}.", "Upgrade scenewise.")
     _check_keys(kept, file)
-    return kept if kept["format"] > 1 else kept | {"config": current(kept["model"], kept["config"])}
+    return kept if kept["format"] >= FORMAT else kept | {"config": current(kept["model"], kept["config"])}
 
 
 def read_card(name_or_path: str | Path) -> Card:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from scenewise.cli import main
@@ -15,7 +16,7 @@ from scenewise.cli.sources import open_source
 from scenewise.data import SOURCES
 from scenewise.data.shards.check import same
 from scenewise.data.shards.reader import MadeSource
-from scenewise.media import read_video
+from scenewise.media import read_palette_png, read_video
 
 SETTINGS = ("frames=4", "size=16")
 MAKE = ("--samples", 6, "--shard", 2, "--workers", 1, "--set", *SETTINGS)
@@ -245,4 +246,53 @@ def test_what_is_wrong_is_said_and_nothing_written(scenewise, tmp_path, monkeypa
     code, _, err = scenewise("data", *words)
     assert code == 2
     assert message in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_are_listed(scenewise):
+    code, out, _ = scenewise("data", "list")
+    assert code == 0
+    assert "balls-colour" in out
+    assert "rnem-h5" in out
+
+
+def test_data_made_as_h5_can_be_shown_and_taken_apart(scenewise, model, tmp_path):
+    file, sheet = tmp_path / "balls.h5", tmp_path / "sheet.png"
+    assert scenewise("data", "make", "balls", "--videos", 2, "--out", file, "--set", "frames=6")[0] == 0
+    code, out, _ = scenewise("data", "show", file, "--index", 1, "--out", sheet)
+    assert code == 0
+    assert "R-NEM" in out
+    assert read_video(sheet).size == (2 * 128, 6 * 128)
+    words = ("--model", model, "--out", tmp_path / "out", "--formats", "slots")
+    code, out, _ = scenewise("decompose", f"{file}#1", *words)
+    assert code == 0
+    assert "savi" in out
+
+
+@pytest.mark.parametrize("kind", ["png", "mp4"])
+def test_data_made_as_folders_hold_the_truth(scenewise, tmp_path, kind):
+    words = ("--videos", 2, "--out", tmp_path / "out", "--format", kind, "--set", "frames=4", "size=32")
+    assert scenewise("data", "make", "balls", *words)[0] == 0
+    sample = open_source("balls", "test", ["frames=4", "size=32"]).sample(1)
+    ids = [read_palette_png(p) for p in sorted((tmp_path / "out" / "ids" / "00001").iterdir())]
+    np.testing.assert_array_equal(ids, sample.ids)
+    place = tmp_path / "out" / ("images/00001" if kind == "png" else "00001.mp4")
+    images = np.stack([frame.image for frame in read_video(place)])
+    difference = np.abs(images.astype(int) - np.moveaxis(sample.frames, 1, -1))
+    assert difference.max() == 0 if kind == "png" else difference.mean() < 8
+    assert scenewise("data", "make", "balls", *words)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("make", "balls", "--out", "x.h5", "--videos", 0),
+        ("make", "nothing", "--out", "x.h5"),
+        ("show", "balls", "--index", -1),
+        ("show", "missing.h5"),
+    ],
+)
+def test_data_says_what_is_wrong(scenewise, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    assert scenewise("data", *words)[0] == 2
     assert list(tmp_path.iterdir()) == []

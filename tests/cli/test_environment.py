@@ -10,8 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-import scenewise.cli as command_line
-from scenewise.cli import _parser, main
+from scenewise.cli import command_parser
 from scenewise.data import SOURCES
 from scenewise.media import VideoWriter
 
@@ -57,7 +56,7 @@ def test_a_video_of_any_name_is_taken_apart_and_its_report_shows_the_name_as_tex
     _, *words = subprocess.run(
         ["bash", "-c", f"printf '%s\\0' {record['remedy']}"], capture_output=True, check=True
     ).stdout.split(b"\0")[:-1]
-    arguments = _parser([os.fsdecode(word) for word in words]).parse_args([os.fsdecode(word) for word in words])
+    arguments = command_parser([os.fsdecode(word) for word in words]).parse_args([os.fsdecode(word) for word in words])
     assert os.path.samefile(arguments.inputs[0], path), "the command that is proposed names this file"
 
 
@@ -136,42 +135,35 @@ def scene():
 @pytest.mark.parametrize("choice", ["osmesa", "nonsense"])
 def test_scenes_are_drawn_whatever_window_system_is_asked_for(scene, choice):
     code = (
+        "from scenewise.cli import main\n"
         "from scenewise.data import SOURCES\n"
-        "from scenewise.cli.doctor import Findings, _scenes\n"
-        "findings = Findings()\n"
-        "_scenes(findings)\n"
-        "print(findings.lines, findings.problems)\n"
+        "main(['doctor'])\n"
         "print(int(SOURCES.get('clevr6')('test').sample(0).frames.sum()))\n"
     )
     environment = {**BARE, "MUJOCO_GL": choice}
     process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=200)
     assert process.returncode == 0, process.stderr
-    findings, drawn = process.stdout.splitlines()
-    assert int(drawn) == scene
+    findings, _, total = process.stdout.strip().rpartition("\n")
+    assert int(total) == scene
     assert f"MUJOCO_GL={choice}" in findings
     assert "Run: unset MUJOCO_GL" in findings or choice != "nonsense"
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_signal_during_any_verb_ends_it_as_ctrl_c_does(monkeypatch, capsys, name):
-    import signal
-
-    def work(args):
-        signal.raise_signal(getattr(signal, name))
-        raise AssertionError("went on")
-
-    def parser(words):
-        known = _parser(words)
-        known.set_defaults(run=work)
-        known.parse_args = lambda words: type("Args", (), {"run": staticmethod(work)})()
-        return known
-
-    monkeypatch.setattr(command_line, "_parser", parser)
-    monkeypatch.setattr("scenewise.media.interruption._let_go_of_terminal", lambda number: None)
-    before = signal.getsignal(getattr(signal, name))
-    assert main(["doctor"]) == 143
-    assert "interrupted" in capsys.readouterr().err
-    assert signal.getsignal(getattr(signal, name)) is before
+def test_a_signal_during_any_verb_ends_it_as_ctrl_c_does(name):
+    code = (
+        "import signal, sys\n"
+        "from scenewise.cli import doctor, main\n"
+        f"number = signal.{name}\n"
+        "before = signal.getsignal(number)\n"
+        "doctor.run = lambda args: signal.raise_signal(number) or print('went on')\n"
+        "ended = main(['doctor'])\n"
+        "sys.exit(ended if signal.getsignal(number) is before else 1)\n"
+    )
+    process = subprocess.run([sys.executable, "-c", code], env=BARE, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 143, process.stderr
+    assert "interrupted" in process.stderr
+    assert "went on" not in process.stdout
 
 
 def test_a_stream_can_be_chosen_on_the_command_line(ffmpeg, scenewise, model, tmp_path):
@@ -211,6 +203,6 @@ def test_the_command_that_is_proposed_for_arrays_can_be_followed(scenewise, stri
     remedy = json.loads((tmp_path / "out" / "my_clips" / "run.json").read_text())["remedy"]
     program, *words = shlex.split(remedy)
     assert program == "scenewise"
-    arguments = _parser(words).parse_args(words)
+    arguments = command_parser(words).parse_args(words)
     assert (arguments.inputs, arguments.layout, arguments.key) == (["my clips.npz"], "THWC", "frames")
     assert arguments.learn > 0

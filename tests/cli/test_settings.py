@@ -39,7 +39,7 @@ def test_every_setting_is_told_with_its_meaning(scenewise, name):
 def test_what_is_told_of_a_setting(scenewise):
     plain, fast = rows(scenewise, "provide"), rows(scenewise, "provide", "--preset", "fast")
     assert plain["refinements"]["minimum"] == 1
-    assert "triangular" in plain["grid"]["choices"]
+    assert "triangular" in plain["budget.grid"]["choices"]
     assert fast["latent"]["value"] == 32
     recipe = rows(scenewise, "provide-balls-colour")
     assert recipe["training.steps"]["value"] == recipes.load("provide-balls-colour").parts()[-1].training.steps

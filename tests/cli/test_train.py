@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scenewise.cli import main
-from scenewise.cli.train import _sort, add_arguments
+from scenewise.cli.train import add_arguments, words_of
 from scenewise.media import VideoWriter
 from scenewise.training import recipes
 
@@ -15,7 +15,7 @@ from scenewise.training import recipes
 def parse():
     parser = argparse.ArgumentParser()
     add_arguments(parser.add_subparsers().add_parser("train"))
-    return lambda words: _sort(parser.parse_args(["train", *words.split()]))
+    return lambda words: words_of(parser.parse_args(["train", *words.split()]))
 
 
 @pytest.mark.parametrize(

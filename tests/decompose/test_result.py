@@ -11,6 +11,7 @@ from scenewise.data import Sample
 from scenewise.decompose import FORMATS, FrameResult
 from scenewise.errors import InputError
 from scenewise.media import decode_rle, read_palette_png, read_video
+from scenewise.slot_statistics import Geometry, SlotStatistics
 
 FILES = {"overlay.mp4", "masks", "masks.json", "masks_results.json", "tracks.csv", "labels.npz", "slots.json"}
 FILES |= {"report.html", "run.json"}
@@ -193,3 +194,26 @@ def test_long_videos_are_computed_again(tiny, video):
     list(once)
     with pytest.raises(InputError, match="only once"):
         list(once)
+
+
+SIZE = (16, 16)
+
+
+def test_squares_on_black(oracle, video):
+    statistics = SlotStatistics(4, Geometry(SIZE, (0, 0, *SIZE)))
+    for frame in oracle.decompose(video):
+        statistics.add(frame)
+    assert statistics.roles() == ["background", "object", "object", "unused"]
+    row = statistics.rows(statistics.roles())[2]
+    assert row["frames_active"] == 12
+    assert row["mean_area"] == pytest.approx(16 / 256)
+    assert row["centroid_path"][3] == [3, 13.0, 5.0]
+    assert row["mean_colour"] == [0, 1, 0]
+    assert row["compactness"] > 0.9
+
+
+def test_paths_are_in_source_pixels(oracle, video):
+    statistics = SlotStatistics(4, Geometry(SIZE, (10, 20, 32, 64)))
+    for frame in oracle.decompose(video[:1]):
+        statistics.add(frame)
+    assert statistics.rows(statistics.roles())[2]["centroid_path"] == [[0, 20 + 13 * 4.0, 10 + 2 * 2.0]]

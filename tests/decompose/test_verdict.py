@@ -60,6 +60,12 @@ def test_near_uniform_masks_are_not_only_background():
     assert verdict.judge(0.01, validated, ["background", "object"], "m", decided=False)[0] == KNOWN
 
 
+@pytest.mark.parametrize(("flat", "expected"), [(0.011, KNOWN), (0.009, UNKNOWN)])
+def test_a_model_that_explains_no_more_than_one_colour_would_does_not_know_its_footage(flat, expected):
+    good = Reference(mse=0.02, mse_high=0.04)  # whatever its card says
+    assert verdict.judge(0.01, good, ["background", "object"], "m", flat=flat)[0] == expected
+
+
 @pytest.mark.parametrize(("largest", "expected"), [(0.36, UNDECIDED), (0.95, NO_OBJECTS)])
 def test_masks_that_all_slots_share(oracle, video, tmp_path, largest, expected):
     """All slots draw the whole frame: one leads everywhere, by a hair or clearly."""

@@ -163,11 +163,11 @@ def test_a_tiny_model_is_measured_and_shown():
 
 def test_only_digits_that_are_known_count_as_apart():
     row = {"dead": [], "split": 0.9, "explained": [[[0.9, 0.7], [0.1, 0.0]], [[0.0, 0.1], [0.6, 0.8]]]}
-    assert dvip._is_apart(row)
+    assert dvip.is_apart(row)
     missed = {**row, "explained": [[[0.9, 0.7], [0.1, 0.0]], [[0.8, 0.8], [0.2, 0.3]]]}
-    assert dvip._missing_digits(missed) == [1]
+    assert dvip.missing_digits(missed) == [1]
     for wrong in (missed, {**row, "dead": [1]}, {**row, "split": 0.7}, {**row, "split": None}):
-        assert not dvip._is_apart(wrong)
+        assert not dvip.is_apart(wrong)
 
 
 def test_pictures():

@@ -11,8 +11,7 @@ from scenewise.data import SOURCES
 from scenewise.errors import InputError
 from scenewise.models.dvip import PRESETS, Dvip, DvipConfig, Transition
 from scenewise.observation import Observation
-from scenewise.variational.gaussian import Gaussian
-from scenewise.variational.likelihood import log_peak
+from scenewise.variational.gaussian import Gaussian, log_peak
 
 
 def make(preset="tiny", **settings):

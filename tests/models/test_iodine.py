@@ -133,7 +133,7 @@ def test_every_preset_of_the_paper_weighs_step_t_of_T_by_t_over_T(preset: str) -
 @pytest.mark.parametrize("left_out", [*INPUTS, "image and coordinates"])
 def test_each_of_the_eleven_inputs_can_be_left_out(left_out: str) -> None:
     names = left_out.split(" and ")
-    model, whole = iodine("paper", **SMALL, inputs_left_out=names), iodine("paper", **SMALL)
+    model, whole = iodine("paper", **SMALL, inputs={"left_out": names}), iodine("paper", **SMALL)
     widths = {"image": 3, "means": 3, "mean_gradient": 3, "coordinates": 2, "posterior_gradient": 0}
     lost = sum(widths.get(name, 1) for name in names)
     assert parameters(whole.refine.encoder) - parameters(model.refine.encoder) == lost * 9 * 8
@@ -148,10 +148,10 @@ def test_each_of_the_eleven_inputs_can_be_left_out(left_out: str) -> None:
 
 
 def test_without_the_posterior_gradient_nothing_is_differentiated_to_refine() -> None:
-    model = iodine("paper", **SMALL, inputs_left_out=["posterior_gradient"])
+    model = iodine("paper", **SMALL, inputs={"left_out": ["posterior_gradient"]})
     with mock.patch.object(torch.autograd, "grad", side_effect=ZeroDivisionError), torch.no_grad():
         model(Observation(frames()))
-    other = seq_iodine(inputs_left_out=["posterior_gradient"])
+    other = seq_iodine(inputs={"left_out": ["posterior_gradient"]})
     _, state = other.step(frames()[:, 0], other.initial_state(2))
     assert other.predict(state, 2)[0].masks.isfinite().all()
 
@@ -230,9 +230,9 @@ def test_settings_that_cannot_work_are_told() -> None:
     with pytest.raises(InputError, match="divisible by 16"):
         iodine(size=[24, 24], decoder={"kind": "deconv"})
     with pytest.raises(InputError, match="of all slots"):
-        iodine(inputs_left_out=["image", "likelihood", "coordinates"])
+        iodine(inputs={"left_out": ["image", "likelihood", "coordinates"]})
     with pytest.raises(InputError, match="Did you mean 'image'"):
-        iodine(inputs_left_out=["imag"])
+        iodine(inputs={"left_out": ["imag"]})
     with pytest.raises(InputError, match="groups"):
         iodine(decoder={"kind": "coarse", "channels": 6})
     with pytest.raises(InputError, match="refinements"):

@@ -87,8 +87,7 @@ def test_one_view_without_queries_is_iodine_with_prior_lam0_and_normalised_weigh
     model, observation = mulmon(viewpoint_noise=0.0), scene(views=1)
     shared = {"size": [16, 16], "slots": 3, "latent": 8, "hidden": 16, "mixture": "channel"}
     shared |= {"encoder": {"kind": "strided", "channels": 8, "code": 16}, "decoder": {"channels": 8}}
-    shared |= {"likelihood_inputs": "log"}
-    shared |= {"mask_gradient": "logit"}
+    shared |= {"inputs": {"likelihood": "log", "mask_gradient": "logit"}}
     twin = PriorAtStart(build(IodineConfig, {**shared, "refinements": 3, "final_decode": False}, "twin"))
     twin.refine.load_state_dict(model.refine.state_dict())
     twin.initial.data.copy_(model.initial.data)
@@ -163,7 +162,7 @@ def test_later_views_and_decodes_weigh_more() -> None:
 
 
 def test_queries_are_scored_from_the_final_posterior() -> None:
-    model = mulmon(viewpoint_noise=0.0, max_observed=2)
+    model = mulmon(viewpoint_noise=0.0, views={"most": 2})
     observation, noise = scene(views=5), torch.randn(mulmon().noise_shape(2, 5))
     output = model(observation, noise=noise, seed=3)
     observed, queried = model.split(5, 3)
@@ -182,7 +181,7 @@ def test_number_and_order_of_views_come_from_the_seed_alone() -> None:
     assert bool((counts[1:7] > 60).all())  # 100 each expected, standard deviation 9
     first = torch.tensor([observed[0] for observed, _ in splits]).bincount(minlength=10)
     assert bool((first > 30).all())
-    few = mulmon(min_observed=2, max_observed=2, queries=3).split(10, 0)
+    few = mulmon(views={"least": 2, "most": 2, "queries": 3}).split(10, 0)
     assert (len(few[0]), len(few[1])) == (2, 3)
     assert model.eval().split(10, 0) == (list(range(10)), [])
 
@@ -209,7 +208,7 @@ def test_viewpoints_are_absolute() -> None:
 
 @pytest.mark.parametrize("products", [False, True])
 def test_a_view_depends_on_its_viewpoint(products: bool) -> None:
-    model = mulmon(products=products)
+    model = mulmon(projection={"products": products})
     latents = torch.randn(1, 3, 8)
     views = [model.decode(latents, {"viewpoint": torch.tensor([[x, 0.0, 0.0]])})[1] for x in (0.0, 0.0, 1.0)]
     assert torch.equal(views[0], views[1])
@@ -319,8 +318,8 @@ def test_wrong_views_are_told() -> None:
 
 
 def test_settings_that_cannot_work_are_told() -> None:
-    with pytest.raises(InputError, match="more than max_observed"):
-        mulmon(min_observed=3, max_observed=2)
+    with pytest.raises(InputError, match=r"more than views\.most"):
+        mulmon(views={"least": 3, "most": 2})
     with pytest.raises(InputError, match="31 or more"):
         mulmon(encoder={"kind": "unpadded"})
     with pytest.raises(InputError, match="groups"):
@@ -362,7 +361,7 @@ def test_the_refinement_network_sees_the_viewpoint_where_asked_to() -> None:
     observation = scene(batch=1, views=1)
     assert observation.viewpoints is not None
     for seen in (False, True):
-        model = mulmon(refine_viewpoint=seen).eval()
+        model = mulmon(inputs={"viewpoint": seen}).eval()
         for parameter in model.decoder.view.parameters():
             torch.nn.init.zeros_(parameter)  # the decoder does not know where it looks from
         other = Observation(observation.frames, None, observation.viewpoints + 1)

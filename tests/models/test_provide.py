@@ -8,8 +8,9 @@ import torch
 
 from scenewise.config import build, merge, replace
 from scenewise.errors import InputError
-from scenewise.models.provide import PRESETS, Provide, ProvideConfig
-from scenewise.nn.lstm2d import GravesLSTM2d
+from scenewise.models.provide import Provide
+from scenewise.models.provide_config import PRESETS, ProvideConfig
+from scenewise.nn.refiner import GravesLSTM2d
 from scenewise.observation import Observation
 from scenewise.variational.refinement import normalise
 
@@ -48,17 +49,17 @@ def count_calls(model: Provide, frames: int, **kwargs) -> tuple[list[int], list[
     ],
 )
 def test_cells_per_frame(budget: int, trailing: bool, decodes: list[int], refinements: list[int]) -> None:
-    model = tiny(refinements=budget, trailing_refinement=trailing)
+    model = tiny(refinements=budget, budget={"trailing": trailing})
     assert count_calls(model, 7) == (decodes, refinements)
 
 
 def test_full_grid_refines_every_frame_alike() -> None:
-    assert count_calls(tiny(refinements=4, grid="full"), 3) == ([4, 4, 4], [3, 3, 3])
+    assert count_calls(tiny(refinements=4, budget={"grid": "full"}), 3) == ([4, 4, 4], [3, 3, 3])
     assert count_calls(tiny(refinements=4), 3, refinements=2) == ([2, 2, 2], [1, 1, 1])
 
 
 def test_published_parameter_counts() -> None:
-    paper = Provide(dataclasses.replace(build(ProvideConfig, PRESETS["paper"], "paper"), leave_one_out=False))
+    paper = Provide(build(ProvideConfig, {"inputs": {"left_out": ["leave_one_out"]}}, "paper"))
     sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in paper.named_children()}
     assert sizes == {"refine": 2_645_376, "decoder": 167_684, "prior": 33_024}
     assert sum(p.numel() for p in paper.parameters()) == 2_846_212
@@ -132,7 +133,7 @@ def test_prediction_flags() -> None:
     outputs = {}
     for z in ("initial", "prior_sample", "prior_mean"):
         for readout in ("first", "refined"):
-            model = tiny(predict_z=z, predict_readout=readout)
+            model = tiny(prediction={"latent": z, "readout": readout})
             _, state = model.step(frames[:, 0], model.initial_state(2, seed=1))
             outputs[z, readout] = model.predict(state, 2)[0].reconstruction
     values = list(outputs.values())
@@ -153,20 +154,22 @@ def test_shared_first_sample_repeats_the_first_noise_in_every_frame() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"cell": "graves"}, {"prior_scale": "softplus_logvar"}, {"mixture": "channel"}, {"leave_one_out": False},
-        {"mask_posterior": "softmax_of_lik"}, {"mask_gradient": "logit"}, {"prev_frame": True},
-        {"pretrained_features": True},
-        {"conditional_prior": False}, {"conditional_decoder": False}, {"mean_activation": "linear"},
+        {"cell": "graves"}, {"prior": {"scale": "softplus_logvar"}}, {"mixture": "channel"},
+        {"inputs": {"left_out": ["leave_one_out"]}},
+        {"inputs": {"mask_posterior": "softmax_of_lik"}}, {"inputs": {"mask_gradient": "logit"}},
+        {"inputs": {"previous_frame": True}},
+        {"inputs": {"pretrained_features": True}},
+        {"prior": {"conditional": False}}, {"conditional_decoder": False}, {"mean_activation": "linear"},
         {"decoder": {"kind": "coarse"}}, {"decoder": {"kind": "unpadded"}}, {"decoder": {"kind": "deconv"}},
-        {"decoder": {"kind": "coarse", "colour": "flat"}}, {"grid": "full"},
+        {"decoder": {"kind": "coarse", "colour": "flat"}}, {"budget": {"grid": "full"}},
         {"encoder": {"kind": "gap"}}, {"encoder": {"kind": "strided"}},
-        {"step_weights": "refined"}, {"likelihood_inputs": "probability"},
-        {"step_weights": "absolute"}, {"trailing_refinement": True}, {"first_sample": "shared"},
+        {"step_weights": "refined"}, {"inputs": {"likelihood": "probability"}},
+        {"step_weights": "absolute"}, {"budget": {"trailing": True}}, {"first_sample": "shared"},
         {"composed_until": (5, 10)},
         {"area_entropy_weight": 0.5}, {"duplicates": {"weight": 0.5}},
-        {"pooling": 2}, {"pooling": 2, "prev_frame": True, "recompute": True},
-        {"bf16_convolutions": True}, {"recompute": True, "prev_frame": True},
-        {"conditional_prior": False, "conditional_decoder": False, "grid": "full"},
+        {"pooling": 2}, {"pooling": 2, "inputs": {"previous_frame": True}, "recompute": True},
+        {"bf16_convolutions": True}, {"recompute": True, "inputs": {"previous_frame": True}},
+        {"prior": {"conditional": False}, "conditional_decoder": False, "budget": {"grid": "full"}},
     ],
 )  # fmt: skip
 def test_every_flag_trains_and_streams(settings: dict) -> None:
@@ -183,14 +186,14 @@ def test_every_flag_trains_and_streams(settings: dict) -> None:
 
 def test_softplus_prior_never_narrows_below_unit_variance() -> None:
     h = torch.randn(1, 3, TINY.hidden) * 10
-    assert bool((tiny(prior_scale="softplus_logvar").prior(h).log_variance >= 0).all())
+    assert bool((tiny(prior={"scale": "softplus_logvar"}).prior(h).log_variance >= 0).all())
     free = tiny().prior(h * 100).log_variance
     assert free.min() >= -10
     assert free.max() <= 10
 
 
 def test_without_conditions_the_prior_is_standard_and_h_does_not_draw() -> None:
-    model = tiny(conditional_prior=False, conditional_decoder=False)
+    model = tiny(prior={"conditional": False}, conditional_decoder=False)
     d = model(clip()).decomposition
     assert torch.equal(d.prior_mean, torch.zeros_like(d.prior_mean))
     latents, state = torch.randn(1, 3, 8), model.initial_state(1)
@@ -323,7 +326,7 @@ def test_text_is_the_papers_word_where_paper_departs() -> None:
         ({"encoder": {"kind": "unpadded"}}, "31 or more"),
         ({"size": (17, 16), "pooling": 2}, "divisible by pooling"),
         ({"composed_until": (5, 2)}, "composed_until"),
-        ({"channels": 1, "pretrained_features": True}, "pretrained_features"),
+        ({"channels": 1, "inputs": {"pretrained_features": True}}, r"inputs\.pretrained_features"),
     ],
 )
 def test_settings_that_cannot_work_are_told_first(settings: dict, named: str) -> None:

@@ -2,6 +2,7 @@
 
 The files in tests/data/format1 were written by the code before settings were nested: the settings of every model that
 ships, all settings of every preset, the models' fingerprints, and a run of `provide-tiny-staged` after its first stage.
+Those in tests/data/format2 were written before inputs, budgets, priors and predictions had groups.
 """
 
 import json
@@ -20,6 +21,8 @@ FORMAT1 = Path(__file__).parents[1] / "data" / "format1"
 WEIGHTS, PRESETS, FINGERPRINTS = (
     json.loads((FORMAT1 / f"{name}.json").read_text()) for name in ("weights", "presets", "fingerprints")
 )
+FORMAT2 = Path(__file__).parents[1] / "data" / "format2"
+WEIGHTS2, PRESETS2 = (json.loads((FORMAT2 / f"{name}.json").read_text()) for name in ("weights", "presets"))
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
@@ -65,6 +68,26 @@ def test_what_has_no_old_name_tells_models_apart_only_where_it_is_not_the_defaul
     assert flat == PRESETS["provide"]["paper"] | {"decoder.kernel": 5, "encoder.groups": 8}
 
 
+@pytest.mark.parametrize(("name", "preset"), [(name, preset) for name in PRESETS2 for preset in PRESETS2[name]])
+def test_presets_are_what_they_were_in_format_2(name: str, preset: str) -> None:
+    cls, old = MODELS.get(name), PRESETS2[name][preset]
+    today = build(cls.config_class, cls.presets[preset], preset)
+    assert build(cls.config_class, current(name, old), preset) == today
+    defaults = plain(cls.config_class())
+    flat = {key: value for key, value in old.items() if not isinstance(value, dict)}  # what had no group then
+    assert flat.items() <= json.loads(json.dumps(original(name, plain(today), defaults))).items()
+
+
+@pytest.mark.parametrize("name", WEIGHTS2)
+def test_a_folder_of_format_2_is_read(name: str, tmp_path: Path) -> None:
+    for file in find(name).iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(config | {"format": 2, "config": WEIGHTS2[name]["config"]}))
+    old, today = load_model(tmp_path), load_model(name)
+    assert (old.model.config, old.fingerprint) == (today.model.config, today.fingerprint)
+
+
 @pytest.mark.parametrize(
     ("model", "old", "new"),
     [
@@ -76,6 +99,13 @@ def test_what_has_no_old_name_tells_models_apart_only_where_it_is_not_the_defaul
         ("monet", {"activation": "elu"}, {"encoder": {"activation": "elu"}, "decoder": {"activation": "elu"}}),
         ("genesis", {"norm": "group", "code": 64}, {"gated": {"norm": "group"}, "encoder": {"hidden": 64}}),
         ("vae", {"encoder": "pooled", "lds_weight": 1}, {"encoder": {"kind": "gap"}, "lds_weight": 1}),
+        ("provide", {"leave_one_out": False}, {"inputs": {"left_out": ["leave_one_out"]}}),
+        ("provide", {"grid": "full", "predict_z": "initial"},
+         {"budget": {"grid": "full"}, "prediction": {"latent": "initial"}}),
+        ("provide-windows", {"leave_one_out": True, "decoder": {"patch": 8}},
+         {"inputs": {"left_out": []}, "decoder": {"patch": 8}}),
+        ("mulmon", {"projection": 64, "max_observed": 3}, {"projection": {"hidden": 64}, "views": {"most": 3}}),
+        ("dvip", {"predict_z": "prior_mean"}, {"predict_z": "prior_mean"}),
         ("dvip", {"norm": "group"}, {"norm": "group"}),
         ("a-plugin", {"decoder": "coarse"}, {"decoder": "coarse"}),
     ],

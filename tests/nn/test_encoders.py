@@ -4,9 +4,10 @@ from typing import get_args
 
 import pytest
 import torch
+from torch import nn
 
 from scenewise.errors import InputError
-from scenewise.nn.encoders import EncoderKind, EncoderSettings, make_encoder
+from scenewise.nn.encoders import EncoderKind, EncoderSettings, FlatEncoder, PooledEncoder, StridedEncoder, make_encoder
 from scenewise.nn.gated import GatedSettings
 from scenewise.nn.slot_autoencoder import SlotEncoderSettings, make_slot_encoder
 
@@ -46,3 +47,14 @@ def test_encoders_of_masked_slots_give_what_is_asked_for(kind: str, groups: int)
 def test_widths_and_sizes_that_do_not_fit_are_told(make, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("encoder", [FlatEncoder(3, 5, 8, 6, (16, 24)), StridedEncoder(3, 5, 8, 4, 6, (16, 24))])
+def test_encoders_give_one_code_per_slot(encoder: nn.Module) -> None:
+    assert encoder(torch.randn(2, 3, 16, 24), torch.randn(2, 4, 5, 16, 24)).shape == (8, 6)
+
+
+def test_pooled_encoder_takes_any_size() -> None:
+    encoder = PooledEncoder(3, 5, 8, 6, layers=3, mlp=(7,))
+    for size in ((16, 16), (35, 21)):
+        assert encoder(torch.randn(1, 3, *size), torch.randn(1, 2, 5, *size)).shape == (2, 6)

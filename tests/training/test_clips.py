@@ -8,9 +8,8 @@ import torch
 
 from scenewise.data.contract import SOURCES, Facts, Sample, Source
 from scenewise.errors import InputError
-from scenewise.training import streams
-from scenewise.training.clips import Clips, InOrder
-from scenewise.training.recipes import TrainingPart
+from scenewise.training.clips import Clips, InOrder, noise_of_rows, videos_of_rows
+from scenewise.training.recipe import TrainingPart
 
 TRAINING = TrainingPart(steps=12, batch=8, curriculum=((0, 2), (6, 3)), seed=5)
 SHAPES = {2: (2, 1, 3, 4), 3: (3, 1, 3, 4)}
@@ -115,13 +114,13 @@ def test_a_source_without_cameras_says_so():
 
 
 def test_every_video_is_shown_once_per_epoch():
-    shown = [i for step in range(5) for i in streams.indices(0, step, 4, range(4), 10)]
+    shown = [i for step in range(5) for i in videos_of_rows(0, step, 4, range(4), 10)]
     assert sorted(shown[:10]) == sorted(shown[10:]) == list(range(10))
     assert shown[:10] != shown[10:]
 
 
 def test_noise_is_standard_normal_and_differs_between_steps_and_rows():
-    drawn = np.stack([streams.noise(0, step, range(20), (500,)) for step in range(4)])
+    drawn = np.stack([noise_of_rows(0, step, range(20), (500,)) for step in range(4)])
     assert abs(drawn.mean()) < 0.02
     assert abs(drawn.std() - 1) < 0.02
     assert len(np.unique(drawn[..., 0])) == 80

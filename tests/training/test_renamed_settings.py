@@ -8,6 +8,7 @@ import pytest
 from scenewise.cli import main
 from scenewise.errors import InputError, RenamedSettingWarning
 from scenewise.training import recipes
+from scenewise.training.recipe import Recipe
 from scenewise.training.run import train
 
 from .runs import last_state, same
@@ -17,7 +18,7 @@ OLD = ["model.settings.decoder_channels=12", "model.settings.groups=2"]
 NEW = ["model.settings.decoder.channels=12", "model.settings.decoder.groups=2", "model.settings.encoder.groups=2"]
 
 
-def staged(*words: str) -> recipes.Recipe:
+def staged(*words: str) -> Recipe:
     return recipes.load("provide-tiny-staged", ["training.device=auto", *words])
 
 

@@ -176,7 +176,7 @@ def test_bf16_sets_the_model_s_convolutions_while_it_trains(tmp_path):
 
 
 def test_bf16_falls_back_where_the_device_has_none(tmp_path, monkeypatch):
-    monkeypatch.setattr("scenewise.training.run._has_bf16", lambda device: False)
+    monkeypatch.setattr("scenewise.training.run.has_bf16", lambda device: False)
     heard = []
     listener = Listener()
     listener.noted = heard.append

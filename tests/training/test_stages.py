@@ -1,5 +1,7 @@
 """Recipes with stages: what each stage is, runs over them, and what happens at their boundaries."""
 
+import dataclasses
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -85,7 +87,7 @@ def test_stages_of_another_recipe_come_first_and_the_rest_is_laid_over_the_recip
     recipe = recipes.load(write(tmp_path / "mine.yaml", text))
     assert [stage.name for stage in recipe.stages] == ["single frames", "slots apart", "black and white"]
     assert recipe.parts()[:2] == tuple(
-        recipes.replace(part, name="mine", summary="") for part in recipes.load("provide-tiny-staged").parts()[:2]
+        dataclasses.replace(part, name="mine", summary="") for part in recipes.load("provide-tiny-staged").parts()[:2]
     )
     assert recipe.final.model.settings == {}
     assert recipe.steps == 6 + 4 + 3
@@ -174,7 +176,7 @@ def test_each_stage_begins_with_the_best_model_of_the_one_before(whole):
     folder = whole[0].folder / "stages"
     plans = [make_plan(part) for part in staged().parts()]
     for before, name, plan in zip(STAGES, STAGES[1:], plans[1:], strict=False):
-        start = recipes.replace(plan.recipe, training=recipes.replace(plan.recipe.training, steps=1, ema=None))
+        start = dataclasses.replace(plan.recipe, training=dataclasses.replace(plan.recipe.training, steps=1, ema=None))
         begun = make_plan(start, folder / before / "model").make_model().state_dict()
         kept = load_file(folder / before / "model" / "model.safetensors")
         assert all(torch.equal(begun[key], kept[key]) for key in kept if key != "progress"), name

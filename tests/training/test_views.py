@@ -4,6 +4,7 @@ import pytest
 
 from scenewise.checkpoint import load_model, use
 from scenewise.training import recipes
+from scenewise.training.recipe import Recipe
 from scenewise.training.run import train
 
 from .runs import last_state, rows, same
@@ -18,7 +19,7 @@ TRAINING = {
 }  # fmt: skip
 
 
-def recipe(**training: object) -> recipes.Recipe:
+def recipe(**training: object) -> Recipe:
     values = {"name": "views", "model": MODEL, "data": SOURCE, "training": TRAINING | training}
     return recipes.from_plain(values, "views")
 

@@ -90,7 +90,7 @@ def test_traced_decodes_say_the_same(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("provide", {"prev_frame": True, "trailing_refinement": True, "grid": "triangular"}),
+        ("provide", {"inputs": {"previous_frame": True}, "budget": {"trailing": True, "grid": "triangular"}}),
         ("seq-iodine", {"readout": "pre", "scale": "softplus", "mixture": "channel"}),
     ],
 )

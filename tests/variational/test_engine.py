@@ -1,6 +1,5 @@
 """What refinement must be to whoever uses it: blind to the order of a batch, fair to slots, small at inference."""
 
-import dataclasses
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +10,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from scenewise.config import build
+from scenewise.config import build, replace
 from scenewise.errors import InputError
 from scenewise.models.iodine import PRESETS as IODINE_PRESETS
 from scenewise.models.iodine import Iodine, IodineConfig
-from scenewise.models.provide import PRESETS as PROVIDE_PRESETS
-from scenewise.models.provide import Provide, ProvideConfig
+from scenewise.models.provide import Provide
+from scenewise.models.provide_config import PRESETS as PROVIDE_PRESETS
+from scenewise.models.provide_config import ProvideConfig
 from scenewise.observation import Observation
 from scenewise.variational.gaussian import posterior_of, scale_slope
 
@@ -29,7 +29,7 @@ KINDS = [Provide, Iodine]
 
 def tiny(kind: type, **settings: Any) -> Any:
     torch.manual_seed(0)
-    return kind(dataclasses.replace(TINY[kind], **settings))
+    return kind(replace(TINY[kind], settings, "test"))
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -51,7 +51,7 @@ def test_permuting_the_batch_permutes_the_outputs(kind: type, recompute: bool) -
 @pytest.mark.parametrize("kind", KINDS)
 def test_equal_slots_with_equal_noise_stay_equal(kind: type, mask_gradient: str) -> None:
     """Nothing but noise tells slots apart (iodine.md 12, item 16): their order must not."""
-    model = tiny(kind, mask_gradient=mask_gradient, refinements=6, slots=4)
+    model = tiny(kind, inputs={"mask_gradient": mask_gradient}, refinements=6, slots=4)
     noise = torch.randn(model.noise_shape(2, 3))
     noise = noise[..., :1, :].expand_as(noise)
     with torch.no_grad():
@@ -94,7 +94,7 @@ def watch(model: Provide, frames: int, refinements: int) -> None:
 
 
 def test_memory_at_inference_grows_neither_with_refinements_nor_with_frames() -> None:
-    provide, iodine = tiny(Provide, grid="full"), tiny(Iodine)
+    provide, iodine = tiny(Provide, budget={"grid": "full"}), tiny(Iodine)
     image = Observation(torch.rand(1, 1, 3, 16, 16))
     with torch.no_grad():
         few, many = (peak(lambda r=r: iodine(image, refinements=r)) for r in (3, 12))

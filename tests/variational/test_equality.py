@@ -22,8 +22,9 @@ from torch.nn import functional
 from scenewise.config import build, replace
 from scenewise.models.iodine import PRESETS as IODINE_PRESETS
 from scenewise.models.iodine import Iodine, IodineConfig
-from scenewise.models.provide import PRESETS as PROVIDE_PRESETS
-from scenewise.models.provide import Provide, ProvideConfig
+from scenewise.models.provide import Provide
+from scenewise.models.provide_config import PRESETS as PROVIDE_PRESETS
+from scenewise.models.provide_config import ProvideConfig
 from scenewise.observation import Observation
 from scenewise.variational.mixture import SpatialMixture
 from scenewise.variational.refinement import Weights, area_entropy, image_gradients
@@ -52,12 +53,13 @@ TINY = {
 }
 FAST = {
     "decoder": {"kind": "coarse"}, "encoder": {"kind": "strided"}, "sigma": 0.55, "kl_weight": 0.02,
-    "mask_gradient": "logit", "reconstruction_weight": 1.0,
+    "inputs": {"mask_gradient": "logit"}, "reconstruction_weight": 1.0,
 }  # fmt: skip
 OFFICIAL = {
     "output": "logistic", "sigma": 0.0544, "prior_std": 0.8326, "scale": "softplus",
-    "encoder": {"code_layers": 2, "code_linear": True}, "coordinate_inputs": "cosine",
+    "encoder": {"code_layers": 2, "code_linear": True}, "inputs": {"coordinates": "cosine"},
 }  # fmt: skip
+BY_LOGIT = {"inputs": {"mask_gradient": "logit"}}
 TERMS = {"entropy_weight": 0.3, "area_entropy_weight": 0.2, "duplicates": {"weight": 0.1}}
 
 
@@ -162,31 +164,35 @@ def lively(model: nn.Module) -> nn.Module:
 CASES: dict[str, tuple[type, dict[str, Any]]] = {
     "provide": (Provide, {}),
     "provide-not-square": (Provide, {"size": (12, 20), "cell": "graves", "conditional_decoder": False, **TERMS}),
-    "provide-channel-logit": (Provide, {"mixture": "channel", "mask_gradient": "logit", **TERMS}),
+    "provide-channel-logit": (Provide, {"mixture": "channel", **BY_LOGIT, **TERMS}),
     "provide-channel-mask": (Provide, {"mixture": "channel", "entropy_weight": 0.5}),
-    "provide-entropies-logit": (Provide, {"mask_gradient": "logit", "conditional_prior": False, **TERMS}),
+    "provide-entropies-logit": (Provide, {**BY_LOGIT, "prior": {"conditional": False}, **TERMS}),
     "provide-composed": (Provide, {"composed_until": (0, 10), **TERMS}),
-    "provide-composed-channel": (Provide, {"composed_until": (0, 10), "mixture": "channel", "mask_gradient": "logit"}),
+    "provide-composed-channel": (Provide, {"composed_until": (0, 10), "mixture": "channel", **BY_LOGIT}),
     "provide-composed-alone": (Provide, {"composed_until": (8, 10)}),
-    "provide-pooled-inputs": (Provide, {"encoder": {"kind": "gap", "pooling": 2}, "prev_frame": True}),
+    "provide-pooled-inputs": (Provide, {"encoder": {"kind": "gap", "pooling": 2}, "inputs": {"previous_frame": True}}),
     "provide-fast": (Provide, {"pooling": 2, "size": (32, 32), "first_sample": "shared", **FAST}),
     "provide-reference": (
         Provide,
-        {"mixture": "channel", "trailing_refinement": True, "leave_one_out": False, "mask_posterior": "softmax_of_lik",
-         "prior_scale": "softplus_logvar", "step_weights": "absolute", "first_sample": "shared"},
+        {"mixture": "channel", "budget": {"trailing": True}, "prior": {"scale": "softplus_logvar"},
+         "inputs": {"left_out": ("leave_one_out",), "mask_posterior": "softmax_of_lik"},
+         "step_weights": "absolute", "first_sample": "shared"},
     ),
     "provide-text": (Provide, {**PROVIDE_PRESETS["text"], "mixture": "channel"}),
     "iodine": (Iodine, {}),
     "iodine-inputs-left-out": (
-        Iodine, {"inputs_left_out": ("posterior_gradient", "likelihood", "masks"), "mixture": "channel", "sigma": 0.3},
+        Iodine,
+        {"inputs": {"left_out": ("posterior_gradient", "likelihood", "masks")}, "mixture": "channel", "sigma": 0.3},
     ),
     "iodine-first-posterior-fixed": (Iodine, {"initial_posterior": "prior", "scale": "softplus"}),
-    "iodine-no-final-decode": (Iodine, {"final_decode": False, "likelihood_inputs": "probability"}),
+    "iodine-no-final-decode": (Iodine, {"final_decode": False, "inputs": {"likelihood": "probability"}}),
     "iodine-paper": (
-        Iodine, {"final_decode": False, "likelihood_inputs": "probability", "mask_gradient": "mask", "sigma": 0.3},
+        Iodine, {"final_decode": False, "inputs": {"likelihood": "probability", "mask_gradient": "mask"}, "sigma": 0.3},
     ),
     "iodine-official": (Iodine, {**OFFICIAL, "fan_in_start": True}),
-    "iodine-channel": (Iodine, {"mixture": "channel", "likelihood_inputs": "log", "output": "logistic", "sigma": 0.3}),
+    "iodine-channel": (
+        Iodine, {"mixture": "channel", "inputs": {"likelihood": "log"}, "output": "logistic", "sigma": 0.3},
+    ),
     "iodine-deconv": (Iodine, {"decoder": {"kind": "deconv"}}),
     "iodine-tetris": (
         Iodine,
@@ -204,7 +210,8 @@ CASES: dict[str, tuple[type, dict[str, Any]]] = {
 def test_the_engine_equals_autograd(name: str) -> None:
     kind, settings = CASES[name]
     found = everything(
-        lambda: lively(kind(replace(TINY[kind], settings, "test"))), time=3 if "prev_frame" in settings else 2
+        lambda: lively(kind(replace(TINY[kind], settings, "test"))),
+        time=3 if "previous_frame" in settings.get("inputs", {}) else 2,
     )
     plain, exact = found[32, "naive"], found[64, "naive"]
     rounding = {key: apart(tensor, exact[key]) for key, tensor in plain.items()}
@@ -267,9 +274,12 @@ EXTREMES = {
 }
 SATURATED: dict[str, tuple[type, dict[str, Any]]] = {
     "provide-mask": (Provide, {}),
-    "provide-channel-logit": (Provide, {"mixture": "channel", "mask_gradient": "logit"}),
+    "provide-channel-logit": (Provide, {"mixture": "channel", **BY_LOGIT}),
     "iodine": (Iodine, {}),
-    "iodine-logistic-mask": (Iodine, {**OFFICIAL, "mixture": "channel", "mask_gradient": "mask"}),
+    "iodine-logistic-mask": (
+        Iodine,
+        {**OFFICIAL, "mixture": "channel", "inputs": {**OFFICIAL["inputs"], "mask_gradient": "mask"}},
+    ),
 }
 
 
@@ -327,7 +337,7 @@ def test_frozen_parts_leave_the_others_their_gradients(frozen: str) -> None:
 
 def test_steps_and_predictions_are_the_same_the_plain_way() -> None:
     torch.manual_seed(0)
-    model = lively(Provide(dataclasses.replace(TINY[Provide], prev_frame=True)))
+    model = lively(Provide(replace(TINY[Provide], {"inputs": {"previous_frame": True}}, "test")))
     frames, shown = torch.rand(2, 3, 3, 16, 16), []
     for way in ("fast", "naive"):
         with computed(model, way):

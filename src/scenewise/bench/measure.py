@@ -234,7 +234,7 @@ def measure(
     if spec.compile:  # after counting: a compiled decode does not tell which layers it runs
         progress("compiling")
         subject.compile()
-    for number in _rounds(repeats):
+    for number in rounds(repeats):
         progress(f"repeat {number}")
         for bench in benches:
             bench.repeat()
@@ -250,8 +250,8 @@ def _prepare(subject: Subject, training: bool, against_naive: bool) -> _Bench:
     return bench
 
 
-def _rounds(repeats: int | None) -> Iterator[int]:
-    """Count repeats from 1."""
+def rounds(repeats: int | None) -> Iterator[int]:
+    """Count repeats from 1: so many as asked for, or until there are enough to tell and the time is over."""
     began, number = time.perf_counter(), 0
     while number < (repeats or MOST):
         number += 1

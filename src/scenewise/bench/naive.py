@@ -28,7 +28,7 @@ def engaged(model: nn.Module) -> AbstractContextManager[None]:
     Raises:
         InputError: There is no checkout.
     """
-    return _load().engaged(model)
+    return plain_version().engaged(model)
 
 
 def check() -> None:
@@ -39,7 +39,12 @@ def check() -> None:
 
 
 @functools.cache
-def _load() -> Any:
+def plain_version() -> Any:
+    """Return the module of the checkout that holds it, loaded once.
+
+    Raises:
+        InputError: There is no checkout, or it cannot be loaded.
+    """
     check()
     spec = importlib.util.spec_from_file_location("scenewise_naive", naive_file())
     if spec is None or spec.loader is None:

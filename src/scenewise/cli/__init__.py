@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _check_folder()
         with warnings.catch_warnings(), ending_cleanly():
             warnings.showwarning = _with_notes(warnings.showwarning)
-            args = _parser(words).parse_args(words)
+            args = command_parser(words).parse_args(words)
             return int(args.run(args))
     except SystemExit as end:  # argparse has printed help or an error
         return end.code if isinstance(end.code, int) else 2
@@ -161,7 +161,7 @@ def _with_notes(show: Callable[..., None]) -> Callable[..., None]:
     return showwarning
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+def command_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser; only the verb that was asked for is imported and fills its part."""
     parser = Parser(
         prog="scenewise",

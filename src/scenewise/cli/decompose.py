@@ -131,7 +131,7 @@ def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, ob
     Raises:
         InputError: An option is wrong, or there is no such model or device.
     """
-    import scenewise as sw
+    from scenewise.decompose.decomposer import load
     from scenewise.decompose.export.run import choose_formats
 
     formats = options.words(args.formats)
@@ -139,7 +139,7 @@ def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, ob
     request = options.request(args, "size", "slots", "refinements", "seed", *prediction)
     reading = options.reading(args)
     choose_formats(formats)
-    decomposer = sw.load(args.model, args.device)
+    decomposer = load(args.model, args.device)
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)
     if args.compile:
@@ -187,7 +187,7 @@ def tell(label: str, summary: Summary) -> None:
 
 
 def _open(text: str, reading: dict[str, object]) -> list[Video]:
-    from scenewise.media import read_videos
+    from scenewise.media.reading import read_videos
 
     video = source_video(text)
     if video is not None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
     from scenewise.training.folder import RunFolder
-    from scenewise.training.recipes import Recipe
+    from scenewise.training.recipe import Recipe
     from scenewise.training.run import TrainingOutcome
 
 FOLDER = "training"

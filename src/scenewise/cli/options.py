@@ -90,7 +90,7 @@ class FormatNames:
     """What can be written, read from the registry when help is printed and no earlier."""
 
     def __str__(self) -> str:
-        from scenewise.decompose import FORMATS
+        from scenewise.decompose.export.base import FORMATS
 
         return "; ".join(f"{name} ({FORMATS.get(name).files})" for name in FORMATS.names())
 
@@ -184,7 +184,7 @@ def reading(args: argparse.Namespace) -> dict[str, object]:
     Raises:
         InputError: One of the options that say what to read is malformed or out of range.
     """
-    from scenewise.media import Selection
+    from scenewise.media.selection import Selection
 
     crop = numbers(args.crop, "--crop", 4)
     Selection(None, crop, args.every, args.start, args.stop, stream=args.stream)  # type: ignore[arg-type]

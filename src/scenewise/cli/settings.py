@@ -97,9 +97,10 @@ def _rows(name: str, kind: str | None, preset: str | None) -> list[SettingRow]:
     from scenewise.data import SOURCES
     from scenewise.models import MODELS
     from scenewise.training import recipes
+    from scenewise.training.recipe import TrainingPart
 
     if name == "training":
-        return list(describe(recipes.TrainingPart()))
+        return list(describe(TrainingPart()))
     names = {"model": MODELS.names(), "source": SOURCES.names(), "recipe": recipes.names()}
     kinds = [each for each in KINDS if name in names[each]]
     if not kinds:

@@ -14,7 +14,7 @@ from scenewise.cli.progress import say
 from scenewise.media.content import shell_word
 
 if TYPE_CHECKING:
-    from scenewise.training.recipes import Recipe
+    from scenewise.training.recipe import Recipe
     from scenewise.training.run import TrainingOutcome
 
 _READING = tuple(f"data.settings.{name}=" for name in ("layout", "key", "stream", "cache"))  # of the look too
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; return 0, or 128 + the signal's number where a signal stopped the run."""
-    recipe, files, words = _sort(args)
+    recipe, files, words = words_of(args)
     if args.lds is not None:
         words = [*words, f"model.settings.duplicates.weight={args.lds}"]
     recipe_text, reasons = _recipe(recipe, files, words, args)
@@ -133,7 +133,7 @@ def _settings(recipe: Recipe) -> str:
     return "\n" + "\n".join(texts).rstrip()
 
 
-def _sort(args: argparse.Namespace) -> tuple[str | None, list[str], list[str]]:
+def words_of(args: argparse.Namespace) -> tuple[str | None, list[str], list[str]]:
     """Return recipe, files and settings, wherever the words stood."""
     words = list(args.overrides)
     recipe = args.recipe

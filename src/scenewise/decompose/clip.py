@@ -15,10 +15,13 @@ from scenewise.decompose.request import checked_size
 from scenewise.errors import InputError, printable
 from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
 from scenewise.media.reader import MediaFrame, VideoReader
+from scenewise.media.reading import read_video
 from scenewise.media.selection import Selection
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from scenewise.checkpoint import Card
 
 
 @dataclass(frozen=True)
@@ -134,8 +137,6 @@ def clip_at(
     if reading and not isinstance(video, (str, Path)):
         raise InputError(", ".join(reading), "can only be chosen for a path.", "Give them to read_video instead.")
     if isinstance(video, (str, Path)):
-        from scenewise.media import read_video
-
         if resize and fitting.size == fitting.own_size:
             reading["size"] = fitting.size  # otherwise both sizes are made from the source's pixels
         video = read_video(video, **reading)
@@ -306,3 +307,32 @@ class _LooseFrames:
             index, time_s = (frame.index, frame.time_s) if known else (number, None)
             image = np.asarray(frame.image if known else _as_images(frame[None])[0])
             yield self.fitting.frame(index, time_s, image, f"frame {index}")
+
+
+def in_trained_part(video: Any, reading: dict[str, Any], card: Card) -> tuple[Any, dict[str, Any]]:
+    """Return a video, and the options to read it with, cut to the part its model was trained on.
+
+    Only a file or reader is cut, where no other crop was asked for, and where its frames are as large as those of the
+    training; if they are not, that is noted in its problems.
+
+    Args:
+        video: What `Decomposer.decompose` takes.
+        reading: Options of `read_video` for a path.
+        card: The model's.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    if card.crop is None or not isinstance(video, (str, Path, VideoReader)):
+        return video, reading
+    reader = video if isinstance(video, VideoReader) else read_video(video, **reading)
+    if reader.crop is not None:
+        return video, reading
+    if reader.source_size == card.source_size:
+        return (reader.cropped(card.crop), {}) if reader is video else (video, {**reading, "crop": card.crop})
+    height, width = card.source_size or (0, 0)
+    reader.problems.append(
+        f"the model was trained on a part of frames of {width}x{height}; these are of another size and shown whole. "
+        "Choose the part with --crop."
+    )
+    return reader, {}

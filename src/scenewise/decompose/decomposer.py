@@ -13,8 +13,7 @@ from torch import Tensor
 
 from scenewise.checkpoint import Card, load_model
 from scenewise.config import plain
-from scenewise.decompose.clip import ClipFrame, as_image, clip_at
-from scenewise.decompose.crop import in_trained_part
+from scenewise.decompose.clip import ClipFrame, as_image, clip_at, in_trained_part
 from scenewise.decompose.export.run import export
 from scenewise.decompose.request import Request, check_limits
 from scenewise.decompose.result import ModelFacts, Result

@@ -29,6 +29,7 @@ FAR_ABOVE_MEAN = 10.0
 
 _MINUTES = 5  # of one core; enough for a fixed camera, see docs/footage.md
 _LEAST_FLAT = 0.005  # MSE; footage that is almost of one colour is no measure
+_NOT_OBJECTS = "Its slots are not objects."
 
 _LOWEST, _PER_DECADE, _DECADES = 1e-9, 200, 11
 
@@ -149,56 +150,48 @@ def judge(
         roles: What each slot seems to be.
         model: The model's name.
         decided: Whether masks are sure for most pixels: near-uniform ones are no background either.
-        flat: Median error of frames painted in their mean colour; a model that does no better explains nothing,
-            whatever its card says.
+        flat: Median error of frames in their mean colour; a model that does no better explains nothing.
 
     Examples:
         >>> from scenewise.checkpoint import Reference
         >>> card = Reference(mse=0.001, mse_high=0.004, data="balls")
         >>> judge(0.002, card, ["background", "object"], "m")
         ('known footage', '')
-        >>> judge(0.005, card, ["background", "object"], "m")[0]  # above the 99th percentile
-        'doubtful footage'
-        >>> judge(0.02, card, ["background", "object"], "m")[0]  # above four times that
-        'unknown footage'
+        >>> doubtful, unknown = (judge(mse, card, ["background", "object"], "m")[0] for mse in (0.005, 0.02))
+        >>> doubtful, unknown  # above the 99th percentile, and above four times that
+        ('doubtful footage', 'unknown footage')
         >>> judge(0.002, card, ["background", "unused"], "m")
         ('no objects', 'The model m found no object, only background.')
         >>> judge(0.002, card, ["background", "background"], "m", decided=False)[0]
         'undecided'
-        >>> judge(0.03, Reference(mse_high=0.1), ["background", "object"], "m", flat=0.02)[0]
-        'unknown footage'
     """
-    bound = limit(validated)
+    bound, kind = limit(validated), validated.data or "data of its own kind"
+    error = f"reconstruction error (median MSE {median:.4g})"
+
+    # footage that the model does not know, or of which it explains no more than one colour would
     if bound is not None and median > bound:
         reached = bound / (FAR_ABOVE if validated.mse_high is not None else FAR_ABOVE_MEAN)
-        times = median / max(reached, _LOWEST)
-        return UNKNOWN, (
-            f"The model {model} does not know this footage: its reconstruction error (median MSE {median:.4g}) is "
-            f"{times:.0f} times what it reaches on {validated.data or 'data of its own kind'}. "
-            "Its slots are not objects."
-        )
+        times = f"{median / max(reached, _LOWEST):.0f} times what it reaches on {kind}"
+        return UNKNOWN, f"The model {model} does not know this footage: its {error} is {times}. {_NOT_OBJECTS}"
     if median > max(flat, _LEAST_FLAT):
-        return UNKNOWN, (
-            f"The model {model} explains nothing of this footage: its reconstruction error (median MSE {median:.4g}) "
-            f"is that of frames painted in one colour ({flat:.4g}) or more. Its slots are not objects."
-        )
+        colour = f"that of frames painted in one colour ({flat:.4g}) or more"
+        return UNKNOWN, f"The model {model} explains nothing of this footage: its {error} is {colour}. {_NOT_OBJECTS}"
+
+    # footage without objects
     if "object" not in roles and ("undecided" in roles or not decided):
-        return UNDECIDED, (
-            f"The model {model} shares this footage out among its slots without deciding for one: it has not taken it "
-            "apart. Its slots are not objects."
-        )
+        whole = "shares this footage out among its slots without deciding for one: it has not taken it apart."
+        return UNDECIDED, f"The model {model} {whole} {_NOT_OBJECTS}"
     if "object" not in roles:
         return NO_OBJECTS, f"The model {model} found no object, only background."
+
+    # objects, if the error is as validated
     if bound is None:
-        return UNVALIDATED, (
-            f"The card of {model} has no validated error, so nothing tells whether the model knows this footage."
-        )
+        unknown = "has no validated error, so nothing tells whether the model knows this footage."
+        return UNVALIDATED, f"The card of {model} {unknown}"
     if validated.mse_high is not None and median > validated.mse_high:
-        return DOUBTFUL, (
-            f"The model {model} draws this footage worse (median MSE {median:.4g}) than 99 of 100 frames of "
-            f"{validated.data or 'data of its own kind'} ({validated.mse_high:.4g}): look at its reconstruction before "
-            "you take its slots for objects."
-        )
+        than = f"(median MSE {median:.4g}) than 99 of 100 frames of {kind} ({validated.mse_high:.4g})"
+        advice = "look at its reconstruction before you take its slots for objects."
+        return DOUBTFUL, f"The model {model} draws this footage worse {than}: {advice}"
     return KNOWN, ""
 
 

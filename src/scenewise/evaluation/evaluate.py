@@ -80,34 +80,33 @@ def evaluate(
 
     Returns:
         One row per combination, protocol and metric: `protocol`, `metric`, `mean` and `std` over seeds (None for one
-        seed), `values` by seed, `videos`, `frames` scored, `empty`; `each`, the value of every video by seed; and what
-        was asked for: `length` in frames, `slots` and `refinements` (None: the model's own).
+        seed), `values` by seed, `videos`, `frames` scored, `empty`; `each`, the value of every video by seed; and, as
+        asked for, `length` in frames, `slots` and `refinements`.
 
     Raises:
         InputError: The source has no ids, its frames do not fit the model, or a protocol is unknown.
     """
     counts, lengths = _counts(videos, source), [_length(source, wanted) for wanted in _listed(frames)]
     definitions = [PROTOCOLS.get(name) for name in protocols]
-    shared = [protocol for protocol in definitions if protocol.function is None]
-    others = [
-        (protocol.function, length) for protocol in definitions for length in lengths if protocol.function is not None
-    ]
+    of_metrics = [protocol for protocol in definitions if protocol.function is None]
+    functions = [protocol.function for protocol in definitions if protocol.function is not None]
     if not source.facts.has_ids:
         raise InputError(source.facts.origin, "has no ground truth to score against.", "Use a source with ids.")
     if not seeds or min(counts) < 1:
         raise InputError("videos" if seeds else "seeds", "must name at least one.")
-    passes = [tuple(lengths)] if model.keeps_slots else [(length,) for length in lengths]
+
     combinations = list(itertools.product(counts, _listed(slots), _listed(refinements)))
-    per_video = bool(shared) * sum(map(max, passes)) + sum(length for _, length in others)
+    passes = [tuple(lengths)] if model.keeps_slots else [(length,) for length in lengths]
+    per_video = bool(of_metrics) * sum(map(max, passes)) + len(functions) * sum(lengths)
     meter = _Meter(sum(count for count, *_ in combinations) * per_video * len(seeds), progress)
     rows = []
     for count, k, r in combinations:
         request = EvaluationRequest(model, source, count, max(lengths), seeds, k, r, batch, meter)
-        for together in passes if shared else []:
-            rows += _shared_rows(request, shared, together)
-        for score, length in others:
-            scored = score(replace(request, frames=length))
-            rows += [row | {"length": length, "slots": k, "refinements": r} for row in scored]
+        for together in passes if of_metrics else []:
+            rows += _shared_rows(request, of_metrics, together)
+        for score, length in itertools.product(functions, lengths):
+            asked = {"length": length, "slots": k, "refinements": r}
+            rows += [row | asked for row in score(replace(request, frames=length))]
     return rows
 
 

@@ -28,7 +28,7 @@ from scenewise.media.locks import lock
 from scenewise.run_record import versions
 from scenewise.training.folder import RECIPE, RunFolder
 from scenewise.training.plan import make_plan
-from scenewise.training.recipes import differences
+from scenewise.training.recipe import differences
 from scenewise.training.run import train
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from scenewise.checkpoint import LoadedModel
     from scenewise.data.contract import Source
     from scenewise.experiments.experiment import Cell, Scoring
-    from scenewise.training.recipes import Recipe
+    from scenewise.training.recipe import Recipe
     from scenewise.training.reporter import Reporter
     from scenewise.training.run import TrainingOutcome
 

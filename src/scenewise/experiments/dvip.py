@@ -320,8 +320,8 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
 
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
     nats = row["information"]
-    note = f"part {row['dead']} is dead" if row["dead"] else "apart" if _is_apart(row) else ""
-    note = note or (f"digit {_missing_digits(row)} is missed" if _missing_digits(row) else "")
+    note = f"part {row['dead']} is dead" if row["dead"] else "apart" if is_apart(row) else ""
+    note = note or (f"digit {missing_digits(row)} is missed" if missing_digits(row) else "")
     if row["split"] is None:
         note = f"mean of 20 divisions {nats['same_mean']:.2f}, {nats['cross_mean']:.2f}; {note}".removesuffix("; ")
     return (
@@ -347,12 +347,13 @@ def _bits(estimates: dict[str, float] | None) -> tuple[str, str, str]:
     return f"{estimates['same']:.2f}", f"{estimates['cross']:.2f}", f"{estimates['cross'] / estimates['same']:.2f}"
 
 
-def _is_apart(row: dict[str, Any]) -> bool:
-    countable = not row["dead"] and not _missing_digits(row) and row["split"] is not None
+def is_apart(row: dict[str, Any]) -> bool:
+    """Return whether each part of a run holds a digit: none is dead, none missed, the split at least `APART`."""
+    countable = not row["dead"] and not missing_digits(row) and row["split"] is not None
     return countable and bool(row["split"] >= APART)
 
 
-def _missing_digits(row: dict[str, Any]) -> list[int]:
+def missing_digits(row: dict[str, Any]) -> list[int]:
     """Return the digits of which no part tells the place."""
     shares = np.array(row["explained"]).mean(2).max(0)
     return [int(digit) for digit in np.flatnonzero(shares < PLACE_SHARE)]
@@ -365,7 +366,7 @@ def _means(experiment: Experiment, results: Sequence[CellResult]) -> Iterator[tu
         alive = [row for row in rows if not row["dead"]]
         elbo = Spread.of(row["elbo"] for row in alive)
         same, cross = (Spread.of(row["information"][name] for row in alive) for name in ("same", "cross"))
-        count = f"{sum(map(_is_apart, rows))} of {len(rows)} apart" if rows[0]["split"] is not None else ""
+        count = f"{sum(map(is_apart, rows))} of {len(rows)} apart" if rows[0]["split"] is not None else ""
         ratio = f"{cross.mean / same.mean:.2f}"
         bits = [row["authors"] for row in alive if "authors" in row]
         pooled = [Spread.of(one[name] for one in bits).text(2) for name in ("same", "cross")] if bits else ["", ""]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scenewise.checkpoint import load_model
 from scenewise.errors import InputError
 from scenewise.training.plan import examine
-from scenewise.training.schedule import work
+from scenewise.training.recipe import work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

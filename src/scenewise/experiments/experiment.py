@@ -26,6 +26,7 @@ from scenewise.errors import InputError, nearest
 from scenewise.experiments.cell_data import CellData
 from scenewise.media.documents import read_yaml
 from scenewise.training import recipes
+from scenewise.training.recipe import DataPart, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,7 +159,7 @@ class Cell:
         cell = self.group.start if self.origin is None else self.origin.group.start
         return cell and cell.replace("{variant}", self.variant).replace("{seed}", str(self.seed))
 
-    def data_part(self, words: Sequence[str] = (), out: str | Path = "", data: Path | None = None) -> recipes.DataPart:
+    def data_part(self, words: Sequence[str] = (), out: str | Path = "", data: Path | None = None) -> DataPart:
         """Return the data it is scored on where an evaluation names none; arguments as of `recipe`.
 
         Of words laid over weights, those that name data count.
@@ -174,9 +175,9 @@ class Cell:
             problem = "says neither in its source nor in its scoring on which data weights are scored."
             raise InputError(f"cell {self.name}", problem, "Give the cell for example source: {source: balls-colour}.")
         values = merge(self.group.source, nest([word for word in words if word.startswith("data.")]).get("data", {}))
-        return build(recipes.DataPart, values, f"cell {self.name}, source")
+        return build(DataPart, values, f"cell {self.name}, source")
 
-    def recipe(self, words: Sequence[str] = (), out: str | Path = "", data: Path | None = None) -> recipes.Recipe:
+    def recipe(self, words: Sequence[str] = (), out: str | Path = "", data: Path | None = None) -> Recipe:
         """Return what is trained.
 
         Args:
@@ -191,9 +192,7 @@ class Cell:
             return self.origin.recipe(words, out, data)
         if self.weights is not None:
             raise InputError(f"cell {self.name}", f"trains nothing, it has the weights {self.weights}.")
-        values = plain(
-            recipes.load(self.group.recipe) if self.group.recipe else recipes.Recipe(f"{self.model}.{self.data}")
-        )
+        values = plain(recipes.load(self.group.recipe) if self.group.recipe else Recipe(f"{self.model}.{self.data}"))
         source = self.group.source if self.group.made is None else self.group.made.data_part(data)
         if source is not None:
             values = recipes.lay(values, {"data": {"settings": None}})  # another source, or this one as it is here

@@ -52,8 +52,7 @@ from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
 from scenewise.nn.dcgan import DcganDecoder, DcganEncoder, DcganNorm, DcganOutput, fits
-from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
-from scenewise.variational.likelihood import log_peak
+from scenewise.variational.gaussian import Gaussian, log_density, log_peak, seeded_noise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

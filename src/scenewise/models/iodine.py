@@ -15,7 +15,7 @@ gradients are of the sum over a batch. `official` has the public code's settings
 output (iodine.md 11 has all 12 places where text and code disagree). `fast` is ours, sides with the public code on
 decodes and inputs, and learns soonest on small hardware.
 
-The paper's ablations are settings: `inputs_left_out` (section 4.3, any of the 11 inputs), `decoder: deconv`,
+The paper's ablations are settings: `inputs.left_out` (section 4.3, any of the 11 inputs), `decoder: deconv`,
 `initial_posterior: prior` (appendix C).
 
 Published foreground ARI: CLEVR6 .988, Multi-dSprites .767, Tetris .992. Ours: the recipes `iodine-*`.
@@ -38,33 +38,32 @@ from scenewise.models.contract import Decodes, Output, SceneModel, Weighs, regis
 from scenewise.nn.decoders import DecoderSettings, make_slot_decoder
 from scenewise.nn.encoders import EncoderSettings, make_encoder
 from scenewise.nn.layers import fan_in_normal_
-from scenewise.nn.lstm2d import RefinementLSTM
-from scenewise.nn.refiner import Pair, Refiner
+from scenewise.nn.refiner import Pair, RefinementLSTM, Refiner
 from scenewise.variational.duplicates import DuplicateSettings
 from scenewise.variational.engine import DecodedFrame, Engine, FrameContext
 from scenewise.variational.gaussian import Gaussian, LambdaScale, raw_of, seeded_noise
 from scenewise.variational.importance import importance_log_weights
-from scenewise.variational.keeping import Refines, RefiningConfig
+from scenewise.variational.keeping import BudgetSettings, Refines
 from scenewise.variational.likelihood import Mixture, PixelDensity
-from scenewise.variational.refinement import Inputs, RefinerInput, Weights
+from scenewise.variational.refinement import Inputs, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from scenewise.observation import Observation
 
-LikelihoodInputs = Literal["probability", "log", "ratio"]
 FirstPosterior = Literal["trained", "prior"]
 
 
 @dataclass(frozen=True)
-class IodineConfig(RefiningConfig):
+class IodineConfig:
     """Settings of IODINE; defaults are the preset `paper`: CLEVR6."""
 
     size: tuple[int, int] = setting((128, 128), "Height and width of the frames, pixels", minimum=8, maximum=1024)
     channels: int = setting(3, "Channels of the frames", minimum=1, maximum=4)
     slots: int = setting(7, "K, slots including background", minimum=1, maximum=256)
     refinements: int = setting(5, "T, refinements of a frame", minimum=1, maximum=64)
+    budget: BudgetSettings = setting(BudgetSettings(), "How refinements are spent")
     latent: int = setting(64, "Z, latent size of a slot", minimum=1, maximum=1024)
     sigma: float = setting(0.1, "Standard deviation of a pixel", minimum=1e-3, maximum=10)
     output: PixelDensity = setting("gaussian", "Density of a pixel (code: logistic of scale 0.03)")
@@ -77,13 +76,8 @@ class IodineConfig(RefiningConfig):
     duplicates: DuplicateSettings = setting(DuplicateSettings(), "The LDS prior against duplicate slots (BMVC 2021)")
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
     bptt: Literal["full", "detach_lambda"] = setting("full", "Gradient through lambda over steps, or cut")
-    mask_gradient: Literal["mask", "logit"] = setting("mask", "Input: gradient by mask, or by its logit (code)")
-    likelihood_inputs: LikelihoodInputs = setting(
-        "probability", "P, P_(-k); log P, log P_(-k); or log P, log P / P_(-k) (code)"
-    )
-    inputs_left_out: tuple[RefinerInput, ...] = setting((), "Inputs the refinement network does not get")
+    inputs: Inputs = setting(Inputs(likelihood="probability"), "What the refinement network sees")
     initial_posterior: FirstPosterior = setting("trained", "lambda before the first refinement: trained, or the prior")
-    coordinate_inputs: Literal["linear", "cosine"] = setting("linear", "Coordinates among the inputs")
     mean_activation: Literal["linear", "sigmoid"] = setting("linear", "Activation of the means")
     decoder: DecoderSettings = setting(DecoderSettings(), "What draws a slot")
     encoder: EncoderSettings = setting(EncoderSettings("gap", code=256), "The refinement network's image encoder")
@@ -96,17 +90,17 @@ class IodineConfig(RefiningConfig):
         """Raise InputError for settings that cannot work together."""
         self.decoder.check_size(self.size)
         self.encoder.check_size(self.size)
-        shared, per_slot = Inputs(self.inputs_left_out).channels(self.channels)
+        shared, per_slot = self.inputs.channels(self.channels)
         if not (shared and per_slot):
             problem = f"leaves no input that {'differs between' if shared else 'is of all'} slots."
-            raise InputError("inputs_left_out", problem)
+            raise InputError("inputs.left_out", problem)
 
 
 _SMALL = {
     "decoder": {"channels": 32, "kernel": 5},
     "encoder": {"channels": 32, "layers": 3, "kernel": 5, "stride": 1, "code": 128},
 }
-_CODE = {"final_decode": True, "mask_gradient": "logit", "likelihood_inputs": "ratio"}
+_CODE = {"final_decode": True, "inputs": {"mask_gradient": "logit", "likelihood": "ratio"}}
 PRESETS: dict[str, Any] = {
     "paper": {},
     "paper-sprites": {**_SMALL, "size": [64, 64], "slots": 6, "latent": 16, "hidden": 128},
@@ -121,7 +115,7 @@ PRESETS: dict[str, Any] = {
         "size": [64, 64], "slots": 5, "refinements": 3, "latent": 32,
         "decoder": {"kind": "coarse", "channels": 32, "profiles": 16}, "mean_activation": "sigmoid",
         "encoder": {"kind": "strided", "channels": 32, "code": 128}, "hidden": 128, "sigma": 0.55, "kl_weight": 0.02,
-        "extra_refinements": "better",
+        "budget": {"extra": "better"},
     },
     "tiny": {
         **_CODE,
@@ -145,13 +139,7 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
         super().__init__()
         config = config or self.config_class()
         self.config = config
-        inputs = Inputs(
-            config.inputs_left_out,
-            config.mask_gradient,
-            likelihood=config.likelihood_inputs,
-            coordinates=config.coordinate_inputs,
-        )
-        self.refine = _make_refiner(config, inputs)
+        self.refine = _make_refiner(config)
         self.decoder = make_slot_decoder(
             config.decoder,
             config.latent,
@@ -163,7 +151,7 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
         self.engine = Engine(
             self.decoder,
             self.refine,
-            inputs,
+            config.inputs,
             config.sigma,
             config.mixture,
             config.output,
@@ -311,8 +299,8 @@ def _per_video(flat: Decomposition, batch: int, time: int) -> Decomposition:
     return flat.map(lambda part: part.squeeze(1).unflatten(0, (batch, time)))
 
 
-def _make_refiner(config: IodineConfig, inputs: Inputs) -> Refiner:
-    encoder = make_encoder(config.encoder, *inputs.channels(config.channels), config.size)
-    vector = config.encoder.code + inputs.vectors(config.latent)
+def _make_refiner(config: IodineConfig) -> Refiner:
+    encoder = make_encoder(config.encoder, *config.inputs.channels(config.channels), config.size)
+    vector = config.encoder.code + config.inputs.vectors(config.latent)
     cell = RefinementLSTM(vector, config.hidden) if config.hidden else None
     return Refiner(encoder, cell, config.hidden or vector, 2 * config.latent, config.bf16_convolutions)

@@ -45,14 +45,13 @@ from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Renders, SceneModel, Weighs, register_model
 from scenewise.nn.decoders import DecoderSettings, SlotDecoder, make_slot_decoder
 from scenewise.nn.encoders import EncoderSettings, make_encoder
-from scenewise.nn.lstm2d import RefinementLSTM, ViewLSTM
-from scenewise.nn.refiner import Pair, Refiner
+from scenewise.nn.refiner import Pair, RefinementLSTM, Refiner, ViewLSTM
 from scenewise.observation import Observation
 from scenewise.variational.duplicates import DuplicateSettings
 from scenewise.variational.engine import Decode, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.importance import importance_log_weights
-from scenewise.variational.keeping import Refines, RefiningConfig
+from scenewise.variational.keeping import BudgetSettings, Refines
 from scenewise.variational.likelihood import Mixture
 from scenewise.variational.refinement import Inputs, Weights
 
@@ -63,24 +62,51 @@ _ORDER, _NUMBER, _JITTER = 1 << 20, 1 << 21, 1 << 22  # keys of random streams, 
 
 
 @dataclass(frozen=True)
-class MulmonConfig(RefiningConfig):
+class ProjectionSettings:
+    """What makes of a slot and a viewpoint the slot as it is seen from there."""
+
+    hidden: int = setting(512, "Width of its hidden layer", minimum=1, maximum=8192)
+    products: bool = setting(False, "Latent times viewpoint code among its inputs (ours)")
+    residual: bool = setting(False, "It adds the latent, turned linearly by the viewpoint (ours)")
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """How the views of a scene are divided in training: some are observed, others queried."""
+
+    least: int = setting(1, "Fewest views observed", minimum=1, maximum=64)
+    most: int = setting(6, "Most views observed", minimum=1, maximum=64)
+    queries: int = setting(0, "Most views queried; 0 for all others", minimum=0, maximum=64)
+
+    def __post_init__(self) -> None:
+        """Raise InputError where fewer are observed at most than at least."""
+        if self.least > self.most:
+            raise InputError("views.least", f"is {self.least}, more than views.most = {self.most}.")
+
+
+@dataclass(frozen=True)
+class ViewInputs(Inputs):
+    """What the refinement network sees: of each view, and of where it is taken from."""
+
+    viewpoint: bool = setting(False, "The viewpoint (paper's formula; code: no)")
+
+
+@dataclass(frozen=True)
+class MulmonConfig:
     """Settings of MulMON; defaults are the preset `paper`."""
 
     size: tuple[int, int] = setting((64, 64), "Height and width of the views, pixels", minimum=8, maximum=1024)
     channels: int = setting(3, "Channels of the views", minimum=1, maximum=4)
     slots: int = setting(7, "K, slots including background", minimum=1, maximum=256)
     refinements: int = setting(4, "R, refinements of a view; R + 1 decodes", minimum=1, maximum=64)
+    budget: BudgetSettings = setting(BudgetSettings(), "How refinements are spent")
     latent: int = setting(16, "Z, latent size of a slot (Jaco: 16 or 32)", minimum=1, maximum=1024)
     viewpoint: int = setting(3, "D, numbers of a viewpoint (Jaco: 7)", minimum=1, maximum=1024)
     viewpoint_code: int = setting(3, "Size of the viewpoint's code (code: D)", minimum=1, maximum=1024)
     viewpoint_noise: float = setting(0.015, "Std of the noise on viewpoints in training", minimum=0, maximum=10)
-    projection: int = setting(512, "Width of the slot projection's hidden layer", minimum=1, maximum=8192)
-    products: bool = setting(False, "Latent times viewpoint code among the projection's inputs (ours)")
-    residual: bool = setting(False, "Projection adds the latent, turned linearly by the viewpoint (ours)")
+    projection: ProjectionSettings = setting(ProjectionSettings(), "From slots to slots as a view shows them")
     first_prior: Literal["lam0", "standard_normal"] = setting("lam0", "Prior of the first view")
-    min_observed: int = setting(1, "Fewest views observed in training", minimum=1, maximum=64)
-    max_observed: int = setting(6, "Most views observed in training", minimum=1, maximum=64)
-    queries: int = setting(0, "Most views queried in training; 0 for all others", minimum=0, maximum=64)
+    views: ViewSettings = setting(ViewSettings(), "Which views are observed and queried in training")
     query_weight: float = setting(1.0, "Weight of the queries' NLL", minimum=0)
     sigma: float = setting(0.1, "Standard deviation of a pixel", minimum=1e-3, maximum=10)
     sigma_start: float = setting(0.0, "It falls from this in training; 0 for no fall", minimum=0, maximum=10)
@@ -91,10 +117,7 @@ class MulmonConfig(RefiningConfig):
     kl_estimate: Literal["closed", "sample"] = setting("closed", "KL in the loss: closed form, or one sample")
     duplicates: DuplicateSettings = setting(DuplicateSettings(), "Prior against duplicate slots (LDS: weight 1)")
     area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
-    refine_viewpoint: bool = setting(False, "The refinement network sees the viewpoint (paper's formula; code: no)")
-    likelihood_inputs: Literal["ratio", "log", "probability"] = setting(
-        "log", "log P and log P / P_(-k); log P_(-k); P, P_(-k)"
-    )
+    inputs: ViewInputs = setting(ViewInputs(mask_gradient="logit"), "What the refinement network sees")
     mean_activation: Literal["linear", "sigmoid"] = setting("linear", "Activation of the means")
     decoder: DecoderSettings = setting(DecoderSettings("unpadded", 32), "What draws a slot, as projected to a view")
     encoder: EncoderSettings = setting(EncoderSettings("unpadded", 32, 128), "The refinement network's image encoder")
@@ -104,8 +127,6 @@ class MulmonConfig(RefiningConfig):
 
     def __post_init__(self) -> None:
         """Raise InputError for settings that cannot work together."""
-        if self.min_observed > self.max_observed:
-            raise InputError("min_observed", f"is {self.min_observed}, more than max_observed = {self.max_observed}.")
         self.decoder.check_size(self.size)
         self.encoder.check_size(self.size)
 
@@ -114,14 +135,14 @@ PRESETS: dict[str, Any] = {
     "paper": {},
     "lds": {"duplicates": {"weight": 1.0}},
     "fast": {
-        "refinements": 2, "latent": 32, "projection": 128, "products": True, "max_observed": 3, "queries": 3,
+        "refinements": 2, "latent": 32, "projection": {"hidden": 128, "products": True, "residual": True},
+        "views": {"most": 3, "queries": 3}, "inputs": {"viewpoint": True, "likelihood": "ratio"},
         "decoder": {"kind": "coarse", "profiles": 16}, "mean_activation": "sigmoid", "encoder": {"kind": "strided"},
-        "residual": True, "refine_viewpoint": True, "likelihood_inputs": "ratio", "mixture": "pixel", "sigma": 0.3,
-        "kl_weight": 0.02, "extra_refinements": "better",
+        "mixture": "pixel", "sigma": 0.3, "kl_weight": 0.02, "budget": {"extra": "better"},
     },
     "tiny": {
         "size": [16, 16], "slots": 3, "refinements": 2, "latent": 8, "hidden": 16, "decoder": {"channels": 8},
-        "encoder": {"kind": "strided", "channels": 8, "code": 16}, "projection": 16,
+        "encoder": {"kind": "strided", "channels": 8, "code": 16}, "projection": {"hidden": 16},
     },
 }  # fmt: skip
 
@@ -136,14 +157,14 @@ class ViewDecoder(nn.Module):
 
     def __init__(self, slot: SlotDecoder, config: MulmonConfig) -> None:
         super().__init__()
-        latent, code = config.latent, config.viewpoint_code
-        inputs = latent + code + latent * code * int(config.products)
-        self.products = config.products
+        latent, code, projection = config.latent, config.viewpoint_code, config.projection
+        inputs = latent + code + latent * code * int(projection.products)
+        self.products = projection.products
         self.view = nn.Sequential(nn.Linear(config.viewpoint, 128), nn.ReLU(), nn.Linear(128, code))
-        self.project = nn.Sequential(nn.Linear(inputs, config.projection), nn.ReLU())
-        self.projected = nn.Linear(config.projection, latent)
-        self.turns = nn.Parameter(torch.zeros(config.viewpoint, latent, latent)) if config.residual else None
-        if config.residual:
+        self.project = nn.Sequential(nn.Linear(inputs, projection.hidden), nn.ReLU())
+        self.projected = nn.Linear(projection.hidden, latent)
+        self.turns = nn.Parameter(torch.zeros(config.viewpoint, latent, latent)) if projection.residual else None
+        if projection.residual:
             with torch.no_grad():
                 self.projected.weight.mul_(0.1)  # so that u_k is nearly z_k at first
         self.slot = slot
@@ -178,8 +199,7 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         super().__init__()
         config = config or MulmonConfig()
         self.config = config
-        inputs = Inputs(mask_gradient="logit", likelihood=config.likelihood_inputs)
-        self.refine = _make_refiner(config, inputs.channels(config.channels))
+        self.refine = _make_refiner(config, config.inputs.channels(config.channels))
         sigmoid = config.mean_activation == "sigmoid"
         shape = (config.latent, config.channels, config.size)
         slot = make_slot_decoder(config.decoder, *shape, sigmoid=sigmoid, bf16=config.bf16_convolutions)
@@ -187,7 +207,7 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         self.engine = Engine(
             self.decoder,
             self.refine,
-            inputs,
+            config.inputs,
             config.sigma,
             config.mixture,
             pooling=config.encoder.pooling,
@@ -254,11 +274,11 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         if not self.training:
             return list(range(views)), []
         config = self.config
-        most = max(1, min(config.max_observed, views - 1))
-        least = min(config.min_observed, most)
+        most = max(1, min(config.views.most, views - 1))
+        least = min(config.views.least, most)
         observed = least + int(seeded_noise((most - least + 1,), seed, _NUMBER).argmax())  # each as likely as any
         shuffled: list[int] = seeded_noise((views,), seed, _ORDER).argsort().tolist()
-        return shuffled[:observed], shuffled[observed:][: config.queries or views]
+        return shuffled[:observed], shuffled[observed:][: config.views.queries or views]
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Let the model start from IODINE, which draws what is left of a slot once its viewpoint is taken care of."""
@@ -266,7 +286,7 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
             return weights
         own = {name: w.clone() for name, w in self.state_dict().items()}
         start = {name.replace("decoder.canvas.", "decoder.slot.canvas."): w for name, w in weights.items()}
-        if self.config.refine_viewpoint:  # what it makes of the viewpoint is nothing at first
+        if self.config.inputs.viewpoint:  # what it makes of the viewpoint is nothing at first
             name = "refine.cell.by_input.weight"
             start[name] = functional.pad(start[name], (0, own[name].shape[1] - start[name].shape[1]))
         return own | start
@@ -459,6 +479,6 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
 def _make_refiner(config: MulmonConfig, inputs: tuple[int, int]) -> Refiner:
     encoder = make_encoder(config.encoder, *inputs, config.size)
     seen = config.encoder.code + 4 * config.latent
-    plain = not config.refine_viewpoint
+    plain = not config.inputs.viewpoint
     cell = RefinementLSTM(seen, config.hidden) if plain else ViewLSTM(seen, config.hidden, config.viewpoint)
     return Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)

@@ -30,141 +30,33 @@ Ours: the recipes `provide-balls-colour` and `provide-balls-binary` and the card
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scenewise.config import setting
 from scenewise.decomposition import Decomposition
-from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
-from scenewise.nn.decoders import CoarseToFineDecoder, DecoderSettings, SlotDecoder, finer, make_slot_decoder
-from scenewise.nn.encoders import EncoderSettings, make_encoder
+from scenewise.models.provide_config import PAPER, PRESETS, ProvideConfig
+from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer, make_slot_decoder
+from scenewise.nn.encoders import make_encoder
 from scenewise.nn.layers import coordinates
-from scenewise.nn.lstm2d import GravesLSTM2d, LambdaLSTM2d
-from scenewise.nn.refiner import Pair, Refiner
+from scenewise.nn.refiner import GravesLSTM2d, LambdaLSTM2d, Pair, Refiner
 from scenewise.nn.squeeze import SqueezeFeatures
-from scenewise.variational.duplicates import DuplicateSettings
 from scenewise.variational.engine import DecodedFrame, Engine, FrameContext, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
-from scenewise.variational.keeping import Refines, RefiningConfig
-from scenewise.variational.likelihood import Mixture
+from scenewise.variational.keeping import Refines
 from scenewise.variational.mixture import composed
-from scenewise.variational.refinement import ImageGradients, Inputs, Weights
+from scenewise.variational.refinement import ImageGradients, Weights
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
     from scenewise.observation import Observation
     from scenewise.variational.mixture import SpatialMixture
-Grid = Literal["triangular", "full"]
-StepWeights = Literal["relative", "refined", "absolute"]
-PriorScale = Literal["log_sigma", "softplus_logvar"]
-FirstSample = Literal["per_frame", "shared"]
-Cell2d = Literal["lambda", "graves"]
-MaskPosterior = Literal["exact", "softmax_of_lik"]
-PredictedLatent = Literal["initial", "prior_sample", "prior_mean"]
-
-
-@dataclass(frozen=True)
-class ProvideConfig(RefiningConfig):
-    """Settings of PROVIDE; defaults are the preset `paper`."""
-
-    size: tuple[int, int] = setting((64, 64), "Height and width of the frames, pixels", minimum=8, maximum=1024)
-    channels: int = setting(3, "Channels of the frames", minimum=1, maximum=4)
-    slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
-    refinements: int = setting(6, "R, refinement budget of the first frame", minimum=1, maximum=64)
-    first_looks: int = setting(1, "Times the first frame is looked at, at test (ours)", minimum=1, maximum=64)
-    latent: int = setting(64, "M, latent size of a slot", minimum=1, maximum=1024)
-    hidden: int = setting(128, "Size of the 2D-LSTM's states", minimum=1, maximum=2048)
-    sigma: float = setting(0.3**0.5, "Standard deviation of a pixel (variance 0.3)", minimum=1e-3, maximum=10)
-    mixture: Mixture = setting("pixel", "Mixture joint over channels, or per channel (code)")
-    reconstruction_weight: float = setting(100.0, "beta, weight of the reconstruction NLL", minimum=0)
-    kl_weight: float = setting(10.0, "psi, weight of the KL", minimum=0)
-    entropy_weight: float = setting(0.0, "gamma, weight of the minimised mask entropy (0.1 for binary)", minimum=0)
-    beta_schedule: bool = setting(False, "Colour schedule: beta 300 above NLL 600, 100 above 200, else kept")
-    grid: Grid = setting("triangular", "max(R - t, 1) refinements in frame t, or always R - 1")
-    trailing_refinement: bool = setting(False, "Code: one more refinement after the last decode from frame 2 on")
-    step_weights: StepWeights = setting("relative", "r / D_t; r / R_t, final decode 0 (text); r / R (code)")
-    conditional_prior: bool = setting(True, "Prior from h of the last frame; else N(0, I)")
-    conditional_decoder: bool = setting(True, "Decoder sees h of the last frame")
-    prior_scale: PriorScale = setting("log_sigma", "Prior head: log sigma, or softplus log-variance (code)")
-    first_sample: FirstSample = setting("per_frame", "First noise of a frame: fresh, or shared (code)")
-    cell: Cell2d = setting("lambda", "2D-LSTM: gated mix of the cells (code), or Graves 2007")
-    leave_one_out: bool = setting(True, "Leave-one-out likelihood among the inputs (absent in the code)")
-    likelihood_inputs: Literal["log", "probability"] = setting("log", "Inputs: log P, log P_(-k), or P, P_(-k) (text)")
-    mask_posterior: MaskPosterior = setting("exact", "N_k / sum N_j, or softmax of likelihoods (code)")
-    mask_gradient: Literal["mask", "logit"] = setting("mask", "Input: gradient by mask, or by its logit")
-    prev_frame: bool = setting(False, "Previous frame and coordinates once more among the inputs (code option)")
-    pretrained_features: bool = setting(False, "Frozen SqueezeNet features of the frame among the inputs (code)")
-    predict_z: PredictedLatent = setting("initial", "z of a predicted frame")
-    predict_readout: Literal["first", "refined"] = setting("first", "Predicted frame: first decode, or one more")
-    mean_activation: Literal["sigmoid", "linear"] = setting("sigmoid", "Activation of the means")
-    decoder: DecoderSettings = setting(DecoderSettings(), "What draws a slot")
-    encoder: EncoderSettings = setting(EncoderSettings("flat", code=128), "The refinement network's image encoder")
-    composed_until: tuple[int, int] = setting((0, 0), "Steps: composed likelihood until, blended out until", minimum=0)
-    area_entropy_weight: float = setting(0.0, "Weight of the entropy of slot areas (ours)", minimum=0)
-    area_entropy_from: tuple[int, int] = setting((0, 0), "Steps over which that weight grows from 0", minimum=0)
-    duplicates: DuplicateSettings = setting(DuplicateSettings(), "The LDS prior against duplicate slots (BMVC 2021)")
-    pooling: int = setting(1, "Explain frames pooled by this factor, draw back bilinearly (ours)", minimum=1, maximum=8)
-    recompute: bool = setting(False, "Recompute each cell in the backward pass: less memory, a third more time")
-    bf16_convolutions: bool = setting(False, "Convolutions in bfloat16; everything probabilistic stays float32")
-
-    @property
-    def working_size(self) -> tuple[int, int]:
-        """(H, W) at which frames are explained."""
-        return self.size[0] // self.pooling, self.size[1] // self.pooling
-
-    def __post_init__(self) -> None:
-        """Raise InputError for settings that cannot work together."""
-        height, width = self.working_size
-        if self.size != (height * self.pooling, width * self.pooling):
-            raise InputError("size", f"must be divisible by pooling = {self.pooling}; found {list(self.size)}.")
-        pooling = self.encoder.pooling
-        needs = {"coarse": self.decoder.factor, "strided": 8 * pooling, "flat": 4 * pooling}
-        for name, kind in (("decoder", self.decoder.kind), ("encoder", self.encoder.kind)):
-            multiple = needs.get(kind, 1)
-            if height % multiple or width % multiple:
-                problem = f"{name} {kind!r} needs working sides divisible by {multiple}; found {height} x {width}."
-                raise InputError("size", problem)
-        self.decoder.check_size(self.working_size)
-        self.encoder.check_size(self.working_size)
-        for name, (start, end) in (
-            ("composed_until", self.composed_until),
-            ("area_entropy_from", self.area_entropy_from),
-        ):
-            if end < start:
-                raise InputError(name, f"must not decrease; found {[start, end]}.")
-        if self.pretrained_features and self.channels != 3:
-            raise InputError("pretrained_features", f"need three channels; found {self.channels}.")
-
-
-PAPER = ProvideConfig()
-PRESETS: dict[str, Any] = {
-    "paper": {},
-    "text": {
-        "step_weights": "refined", "likelihood_inputs": "probability", "cell": "graves", "mean_activation": "linear",
-        "reconstruction_weight": 10.0, "kl_weight": 1.0, "predict_readout": "refined",
-    },
-    "reference": {
-        "mixture": "channel", "trailing_refinement": True, "step_weights": "absolute", "prior_scale": "softplus_logvar",
-        "first_sample": "shared", "leave_one_out": False, "mask_posterior": "softmax_of_lik", "beta_schedule": True,
-        "pretrained_features": True,
-    },
-    "fast": {
-        "latent": 32, "decoder": {"kind": "coarse", "channels": 32}, "encoder": {"kind": "strided", "channels": 32},
-        "pooling": 2, "refinements": 3, "first_sample": "shared", "mask_gradient": "logit", "sigma": 0.55,
-        "reconstruction_weight": 1.0, "kl_weight": 0.02, "extra_refinements": "better", "first_looks": 3,
-    },
-    "tiny": {
-        "size": [16, 16], "slots": 3, "refinements": 3, "latent": 8, "hidden": 16, "decoder": {"channels": 8},
-        "encoder": {"channels": 8, "code": 16},
-    },
-}  # fmt: skip
 
 
 class PriorNetwork(nn.Module):
@@ -175,7 +67,7 @@ class PriorNetwork(nn.Module):
         self.hidden = nn.Linear(config.hidden, config.hidden)
         self.mean = nn.Linear(config.hidden, config.latent)
         self.scale = nn.Linear(config.hidden, config.latent)
-        self.kind = config.prior_scale
+        self.kind = config.prior.scale
 
     def forward(self, h: Tensor) -> Gaussian:
         """Take (B, K, hidden); return a prior of shape (B, K, M)."""
@@ -199,23 +91,20 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     def __init__(self, config: ProvideConfig = PAPER) -> None:
         super().__init__()
         self.config = config
-        without = () if config.leave_one_out else ("leave_one_out",)
-        inputs = Inputs(without, config.mask_gradient, config.mask_posterior, config.likelihood_inputs)
-        extra = 16 * config.pretrained_features + (config.channels + 2) * config.prev_frame
-        self.refine = self._make_refiner(config, inputs.channels(config.channels, extra))
+        self.refine = self._make_refiner(config, config.inputs.channels(config.channels))
         self.decoder = self._make_decoder(config)
         self.engine = Engine(
             self.decoder,
             self.refine,
-            inputs,
+            config.inputs,
             config.sigma,
             config.mixture,
             pooling=config.encoder.pooling,
             recompute=config.recompute,
             duplicates=config.duplicates,
         )
-        self.prior = PriorNetwork(config) if config.conditional_prior else None
-        self.features = SqueezeFeatures() if config.pretrained_features else None
+        self.prior = PriorNetwork(config) if config.prior.conditional else None
+        self.features = SqueezeFeatures() if config.inputs.pretrained_features else None
         self.initial = nn.Parameter(torch.empty(2 * config.latent).uniform_(-0.5, 0.5))
         self.add_number("beta", config.reconstruction_weight)
         self.add_number("progress", 0)
@@ -296,7 +185,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
         """Return the number of decodes in frame `frame`, counted from 0: refinements + 1 (provide.md 2)."""
         budget = self.config.refinements if refinements is None else refinements
-        full = self.config.grid == "full"
+        full = self.config.budget.grid == "full"
         return max(budget - 1 - (0 if full else frame), 1) + 1
 
     def forward(
@@ -347,7 +236,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
             "frame": torch.tensor(0),
             "first_noise": noise,
         }
-        if self.config.prev_frame:
+        if self.config.inputs.previous_frame:
             state["previous"] = torch.zeros(batch, self.config.channels, *self.config.working_size, device=device)
         return state
 
@@ -361,7 +250,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     ) -> tuple[DecodedFrame, dict[str, Tensor], State]:
         """Explain one frame; at test a first one as if the video had stood still before it, `first_looks` - 1 times."""
         index = state["frame"]
-        again = self.config.first_looks - 1 if not self.training and noise is None and int(index) == 0 else 0
+        again = self.config.budget.first_looks - 1 if not self.training and noise is None and int(index) == 0 else 0
         for _ in range(again):
             state = {**self._look(frame, state, refinements, None, False)[-1], "frame": index}
         return self._look(frame, state, refinements, noise, scored)
@@ -380,11 +269,11 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         selection, gradient_start = self.selection(decodes, index), self.gradient_start(decodes)
         for r in range(decodes):
             eps = self._noise(state, r, noise)
-            refine = r + 1 < decodes or (self.config.trailing_refinement and index > 0)
+            refine = r + 1 < decodes or (self.config.budget.trailing and index > 0)
             source, carry = posterior, refinement
             with torch.set_grad_enabled(torch.is_grad_enabled() and r >= gradient_start):
                 decode, posterior, refinement = self.engine.decode(context, posterior, refinement, eps, refine)
-            selection.see(r, decode, source, refinement if self.config.trailing_refinement and index else carry)
+            selection.see(r, decode, source, refinement if self.config.budget.trailing and index else carry)
             weight = self._step_weight(r + 1, decodes, budget)
             if scored and r >= gradient_start and (weight or not totals):
                 totals = {name: totals.get(name, 0.0) + weight * term for name, term in decode.terms.items()}
@@ -401,7 +290,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
 
     def _next(self, state: State, carry: Pair, context: FrameContext, noise: Tensor | None) -> State:
         new = {**state, "hidden": carry[0], "cell": carry[1], "frame": state["frame"] + 1}
-        if self.config.prev_frame:
+        if self.config.inputs.previous_frame:
             new["previous"] = context.frame
         return new
 
@@ -409,7 +298,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         """Gather what all decodes of a frame share."""
         time = (state["hidden"], state["cell"])
         extra: list[Tensor] = []
-        if self.config.prev_frame:
+        if self.config.inputs.previous_frame:
             grid = coordinates(*self.config.working_size, frame.device)
             extra += [state["previous"], grid.expand(len(frame), -1, -1, -1)]
         if self.features is not None:
@@ -470,14 +359,14 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         first = Gaussian(*posterior.chunk(2, -1))
         noise = self._noise(state, 0, None)
         choices = {"initial": first.sample(state["first_noise"]), "prior_sample": prior.sample(noise)}
-        latent = choices.get(self.config.predict_z, prior.mean)
+        latent = choices.get(self.config.prediction.latent, prior.mean)
         mixture = self._imagine(latent, hidden)
         context = replace(self._context(blank, state), frame=mixture.frame)
         start = (torch.zeros_like(hidden), torch.zeros_like(hidden))
         evidence = (mixture, ImageGradients.none(mixture), torch.zeros_like(posterior))
         after, carry = self.engine.update(context, evidence, posterior, start)
-        source = first if self.config.predict_z == "initial" else prior
-        if self.config.predict_readout == "refined":
+        source = first if self.config.prediction.latent == "initial" else prior
+        if self.config.prediction.readout == "refined":
             source = Gaussian(*after.chunk(2, -1))
             mixture = self._imagine(source.sample(self._noise(state, 1, None)), hidden)
             context = replace(context, frame=mixture.frame)

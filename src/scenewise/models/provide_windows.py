@@ -18,6 +18,7 @@ the weights (`picture`, that of the footage it was trained on).
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,12 +29,12 @@ from torch.nn import functional
 from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import register_model
-from scenewise.models.provide import Provide, ProvideConfig
+from scenewise.models.provide import Provide
+from scenewise.models.provide_config import ProvideConfig
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.light import brightening, light_between
-from scenewise.nn.lstm2d import LambdaLSTM2d
 from scenewise.nn.parts import Limits, PartMemory, adopted, guess, main_pieces
-from scenewise.nn.refiner import Pair, Refiner
+from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner
 from scenewise.nn.windows import (
     NUMBERS,
     CropEncoder,
@@ -105,8 +106,9 @@ class WindowsConfig(ProvideConfig):
         """Raise InputError for settings that windows cannot use, or that cannot work together."""
         default = ProvideConfig()
         for name in _NOT_FOR_WINDOWS:
-            if getattr(self, name) != getattr(default, name):
-                problem = f"is not for slots in windows; found {getattr(self, name)!r}."
+            value = attrgetter(name)(self)
+            if value != attrgetter(name)(default):
+                problem = f"is not for slots in windows; found {value!r}."
                 raise InputError(name, problem, "Leave it out, or use the model provide.")
         if any(side % self.pooling for side in self.size):
             raise InputError("size", f"must be divisible by pooling = {self.pooling}; found {list(self.size)}.")
@@ -117,12 +119,12 @@ class WindowsConfig(ProvideConfig):
 
 
 _NOT_FOR_WINDOWS = (
-    "mixture", "mean_activation", "conditional_decoder", "conditional_prior", "trailing_refinement", "cell",
-    "prev_frame", "pretrained_features", "composed_until", "recompute", "first_looks",
+    "mixture", "mean_activation", "conditional_decoder", "prior.conditional", "budget.trailing", "cell",
+    "inputs.previous_frame", "inputs.pretrained_features", "composed_until", "recompute", "budget.first_looks",
 )  # fmt: skip
 _OURS: dict[str, Any] = {
-    "size": [24, 40], "slots": 6, "latent": 24, "hidden": 96, "refinements": 3, "sigma": 0.06, "mask_gradient": "logit",
-    "reconstruction_weight": 1.0, "kl_weight": 1.0,
+    "size": [24, 40], "slots": 6, "latent": 24, "hidden": 96, "refinements": 3, "sigma": 0.06,
+    "inputs": {"mask_gradient": "logit"}, "reconstruction_weight": 1.0, "kl_weight": 1.0,
 }  # fmt: skip
 PRESETS: dict[str, Any] = {
     "paper": _OURS,

@@ -1,7 +1,9 @@
 """Settings of models that had other names: one table, by which all that was written with them is still read.
 
-Until format 2 of model folders a model's settings were flat: `decoder_channels`, `lds_weight`. Format 1 of these
-folders, recipes and settings of runs that were begun then, and words on the command line go through `current`.
+In format 1 of model folders a model's settings were flat: `decoder_channels`, `lds_weight`. In format 2 decoders,
+encoders and the prior against duplicates had groups, in format 3 inputs of refinement networks, budgets of refinements,
+priors and predictions too. Older folders, recipes and settings of runs that were begun then, and words on the command
+line go through `current`.
 """
 
 from __future__ import annotations
@@ -16,17 +18,44 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DUPLICATES = {"lds_weight": "duplicates.weight", "lds_on": "duplicates.on", "lds_sigma": "duplicates.sigma"}
-_REFINING = _DUPLICATES | {
-    "decoder": "decoder.kind",
-    "decoder_channels": "decoder.channels",
-    "decoder_factor": "decoder.factor",
-    "encoder": "encoder.kind",
-    "encoder_channels": "encoder.channels",
-    "encoder_pooling": "encoder.pooling",
-    "code": "encoder.code",
-    "groups": "decoder.groups encoder.groups",
+_BUDGET = {
+    "most_refinements": "budget.most",
+    "gradient_decodes": "budget.gradient_decodes",
+    "extra_refinements": "budget.extra",
+}
+_REFINING = (
+    _DUPLICATES
+    | _BUDGET
+    | {
+        "likelihood_inputs": "inputs.likelihood",
+        "decoder": "decoder.kind",
+        "decoder_channels": "decoder.channels",
+        "decoder_factor": "decoder.factor",
+        "encoder": "encoder.kind",
+        "encoder_channels": "encoder.channels",
+        "encoder_pooling": "encoder.pooling",
+        "code": "encoder.code",
+        "groups": "decoder.groups encoder.groups",
+    }
+)
+_VIDEO = {
+    "first_looks": "budget.first_looks",
+    "grid": "budget.grid",
+    "trailing_refinement": "budget.trailing",
+    "leave_one_out": "inputs.left_out",
+    "mask_posterior": "inputs.mask_posterior",
+    "mask_gradient": "inputs.mask_gradient",
+    "prev_frame": "inputs.previous_frame",
+    "pretrained_features": "inputs.pretrained_features",
+    "conditional_prior": "prior.conditional",
+    "prior_scale": "prior.scale",
+    "predict_z": "prediction.latent",
+    "predict_readout": "prediction.readout",
 }
 _IODINE = _REFINING | {
+    "mask_gradient": "inputs.mask_gradient",
+    "inputs_left_out": "inputs.left_out",
+    "coordinate_inputs": "inputs.coordinates",
     "decoder_kernel": "decoder.kernel",
     "decoder_profiles": "decoder.profiles",
     "encoder_layers": "encoder.layers",
@@ -45,10 +74,21 @@ _AUTOENCODER = {
 _GATED = {"gated_channels": "gated.channels", "gated_strides": "gated.strides", "norm": "gated.norm"}
 
 RENAMED: dict[str, dict[str, str]] = {
-    "provide": _REFINING,
+    "provide": _REFINING | _VIDEO,
+    "provide-windows": {**_BUDGET, **_VIDEO, "likelihood_inputs": "inputs.likelihood"},
     "iodine": _IODINE,
     "seq-iodine": _IODINE,
-    "mulmon": _REFINING | {"decoder_profiles": "decoder.profiles"},
+    "mulmon": {
+        **_REFINING,
+        "decoder_profiles": "decoder.profiles",
+        "projection": "projection.hidden",
+        "products": "projection.products",
+        "residual": "projection.residual",
+        "min_observed": "views.least",
+        "max_observed": "views.most",
+        "queries": "views.queries",
+        "refine_viewpoint": "inputs.viewpoint",
+    },
     "monet": {
         **_DUPLICATES,
         **_AUTOENCODER,
@@ -74,12 +114,14 @@ RENAMED: dict[str, dict[str, str]] = {
 }
 """By model: old name of a setting to its name today; two, with a space, where each of two groups has it now."""
 
-VALUES: dict[tuple[str, str], dict[str, str]] = {
-    ("monet", "decoder.kind"): {"broadcast": "unpadded"},
-    ("genesis", "decoder.kind"): {"broadcast": "unpadded"},
-    ("vae", "encoder.kind"): {"pooled": "gap"},
+VALUES: dict[tuple[str, str], tuple[tuple[Any, Any], ...]] = {
+    ("monet", "decoder.kind"): (("broadcast", "unpadded"),),
+    ("genesis", "decoder.kind"): (("broadcast", "unpadded"),),
+    ("vae", "encoder.kind"): (("pooled", "gap"),),
+    ("provide", "inputs.left_out"): ((True, []), (False, ["leave_one_out"])),
+    ("provide-windows", "inputs.left_out"): ((True, []), (False, ["leave_one_out"])),
 }
-"""By model and name of today: old value to the value of today, where that changed too."""
+"""By model and name of today: old values with the values of today, where these changed too."""
 
 
 def current(model: str, values: Mapping[str, Any], where: str | None = None) -> dict[str, Any]:
@@ -94,7 +136,7 @@ def current(model: str, values: Mapping[str, Any], where: str | None = None) -> 
     result: dict[str, Any] = {}
     for key, value in values.items():
         names = "" if hasattr(value, "items") else RENAMED.get(model, {}).get(key, "")  # `decoder` is a group today
-        targets = {name: VALUES.get((model, name), {}).get(str(value), value) for name in names.split()}
+        targets = {name: _today(model, name, value) for name in names.split()}
         for name, new in targets.items():
             group, _, field = name.partition(".")
             result = merge(result, {group: {field: new}})
@@ -104,6 +146,11 @@ def current(model: str, values: Mapping[str, Any], where: str | None = None) -> 
             words = " and ".join(f"{where}{name}={new}" for name, new in targets.items())
             warnings.warn(f"{where}{key}={value} is now written {words}", RenamedSettingWarning, stacklevel=2)
     return result
+
+
+def _today(model: str, name: str, value: Any) -> Any:
+    """Return the value of today of a setting that had a value under its old name."""
+    return next((new for old, new in VALUES.get((model, name), ()) if old == value), value)
 
 
 def original(model: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,8 +173,7 @@ def original(model: str, settings: Mapping[str, Any], defaults: Mapping[str, Any
         if name not in nested:
             continue
         value = nested[name]
-        back = {new: old for old, new in VALUES.get((model, name), {}).items()}
-        flat[key] = back.get(str(value), value)
+        flat[key] = next((old for old, new in VALUES.get((model, name), ()) if new == value), value)
         default |= dict.fromkeys(copies, value)
     old = {name for name, *_ in renamed.values()}
     return flat | {name: value for name, value in nested.items() if name not in old and value != default.get(name)}

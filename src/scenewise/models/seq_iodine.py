@@ -30,6 +30,7 @@ from scenewise.models.contract import Output, Predictor, State, register_model
 from scenewise.models.iodine import PRESETS as IODINE_PRESETS
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.variational.engine import DecodedFrame
+from scenewise.variational.keeping import BudgetSettings
 from scenewise.variational.refinement import ImageGradients
 
 if TYPE_CHECKING:
@@ -42,14 +43,21 @@ FrameWeights = Literal["proportional", "linear", "uniform"]
 
 
 @dataclass(frozen=True)
+class FilterBudget(BudgetSettings):
+    """How refinements are spent where a frame goes on from the one before it: all are trained, and all count."""
+
+    gradient_decodes: int = setting(0, "All decodes are trained", minimum=0, maximum=0)
+    extra: Literal["all"] = setting("all", "All refinements count")
+
+
+@dataclass(frozen=True)
 class SeqIodineConfig(IodineConfig):
     """Settings of SEQ-IODINE: IODINE's, and how a video is read; defaults are the preset `paper`."""
 
     size: tuple[int, int] = setting((64, 64), "Height and width of the frames, pixels", minimum=8, maximum=1024)
     slots: int = setting(5, "K, slots including background", minimum=1, maximum=256)
     refinements: int = setting(1, "Refinements per frame", minimum=1, maximum=64)
-    gradient_decodes: int = setting(0, "All decodes are trained", minimum=0, maximum=0)
-    extra_refinements: Literal["all"] = setting("all", "All refinements count")
+    budget: FilterBudget = setting(FilterBudget(), "How refinements are spent")
     readout: Literal["pre", "post"] = setting("pre", "A frame is what was drawn before it was seen, or after")
     step_weights: FrameWeights = setting("proportional", "t / T (paper); (t - 1) / (T - 1); or all 1")
 
@@ -57,7 +65,7 @@ class SeqIodineConfig(IodineConfig):
 PRESETS: dict[str, Any] = {
     "paper": {},
     "fast": {
-        **IODINE_PRESETS["fast"], "refinements": 1, "extra_refinements": "all", "readout": "post",
+        **IODINE_PRESETS["fast"], "refinements": 1, "budget": {"extra": "all"}, "readout": "post",
         "step_weights": "uniform",
     },
     "tiny": {**IODINE_PRESETS["tiny"], "refinements": 1},

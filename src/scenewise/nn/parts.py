@@ -25,8 +25,7 @@ _LEFT = 0.25  # of a slot's pixels that are still strange, below which its objec
 _REACH = 1.5  # sides of a part over which a slot looks for its object
 _SAME_COLOUR = 0.3  # of [0, 1]
 _SAME_SIDES = (0.65, 1.5)  # sides of a piece of a part over those of another object, where it is one of its kind
-_PIXEL_COLOUR = 0.13  # of [0, 1]: how far a pixel may be from the colour of its kind
-_ALIKE = 0.15  # of [0, 1]: colours of two slots that may hold one object
+_ALIKE = 0.15  # of [0, 1]: colours of two slots, or of a pixel and a slot, that may be of one object
 _STAYS = 0.8  # of a slot's pixels that are still in its part where its object has hardly moved
 _PATIENCE = 2  # frames in one part after which two slots that were never apart may hold one object
 
@@ -300,7 +299,7 @@ class _Frame:
         """Return what of a part is like an object with such sides (rows, columns), and what is left; or nothing."""
         box = (part.rows, part.columns)
         inside = self.labels[box] == part.number
-        like = inside & (np.abs(self.difference[:, *box] - colour[:, None, None]).max(0) < _PIXEL_COLOUR)
+        like = inside & (np.abs(self.difference[:, *box] - colour[:, None, None]).max(0) < _ALIKE)
         labels, count = ndimage.label(like, _SQUARE[1])
         if not count:
             return []

@@ -12,10 +12,9 @@ from torch.utils.tensorboard import SummaryWriter
 from scenewise.media.contact_sheet import png
 from scenewise.media.files import write_atomically
 from scenewise.training.forecast import cells_of
-from scenewise.training.panels import panel
+from scenewise.training.recipe import clip_length, work
 from scenewise.training.reporter import StepProgress
-from scenewise.training.schedule import clip_length, work
-from scenewise.training.validation import validate
+from scenewise.training.validation import panel, validate
 
 if TYPE_CHECKING:
     import torch

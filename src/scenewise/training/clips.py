@@ -1,7 +1,11 @@
-"""The clips of every training step, by number: nothing is remembered, so a run can continue anywhere."""
+"""The clips of every training step, by number: nothing is remembered, so a run can continue anywhere.
+
+All that is random in them depends on nothing but (seed, purpose, step, row).
+"""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
@@ -9,8 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from scenewise.errors import InputError
-from scenewise.training import streams
-from scenewise.training.schedule import clip_length
+from scenewise.training.recipe import clip_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scenewise.data.contract import Source
-    from scenewise.training.recipes import TrainingPart
+    from scenewise.training.recipe import TrainingPart
+
+
+_PURPOSES = ("order", "offset", "noise", "seed")
 
 
 class ClipBatch(TypedDict):
@@ -83,13 +89,13 @@ class Clips(Dataset[ClipBatch]):
         step, part = divmod(position, self.training.accumulation)
         step += self.first
         rows = self.rows(part)
-        indices = streams.indices(self.training.seed, step, self.training.batch, rows, len(self.source))
+        indices = videos_of_rows(self.training.seed, step, self.training.batch, rows, len(self.source))
         length = clip_length(self.training, step)
         span = (length - 1) * self.training.frame_step + 1
         begins = self._begins(step, rows, indices, length, span)
         shape = self.noise_shapes.get(length)
-        noise = np.zeros(0, np.float32) if shape is None else streams.noise(self.training.seed, step, rows, shape)
-        seed = int(streams.stream(self.training.seed, "seed", step, rows[0]).integers(2**31))
+        noise = np.zeros(0, np.float32) if shape is None else noise_of_rows(self.training.seed, step, rows, shape)
+        seed = int(random_stream(self.training.seed, "seed", step, rows[0]).integers(2**31))
         return ClipBatch(
             frames=torch.from_numpy(self._frames(indices, begins, span)),
             noise=torch.from_numpy(noise),
@@ -143,7 +149,7 @@ class Clips(Dataset[ClipBatch]):
                 f"the video has {usable}.",
                 "Use shorter clips or a smaller frame_step.",
             )
-        random = streams.stream(self.training.seed, "offset", step, row)
+        random = random_stream(self.training.seed, "offset", step, row)
         if self.training.random_offset:
             return int(random.integers(usable - span + 1))
         stride = length * self.training.frame_step
@@ -155,6 +161,31 @@ def backgrounds(source: Source, chosen: Sequence[int]) -> Tensor:
     pictures = [source.background(index) for index in chosen]
     known = [picture for picture in pictures if picture is not None]
     return torch.from_numpy(np.stack(known)) if len(known) == len(pictures) else torch.empty(0)
+
+
+def random_stream(seed: int, purpose: str, step: int, row: int = 0) -> np.random.Generator:
+    """Return the generator of one purpose ("order", "offset", "noise" or "seed") at one step and row of the batch."""
+    place = (_PURPOSES.index(purpose) << 60) | (row << 40) | step
+    return np.random.Generator(np.random.Philox(key=np.array([seed, place], np.uint64)))
+
+
+@functools.lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, length: int) -> np.ndarray:
+    return random_stream(seed, "order", epoch).permutation(length)
+
+
+def videos_of_rows(seed: int, step: int, batch: int, rows: Sequence[int], length: int) -> list[int]:
+    """Return which videos the rows of a step's batch show: every epoch is a new order of all `length` videos."""
+    places = (step * batch + row for row in rows)
+    return [int(_order(seed, place // length, length)[place % length]) for place in places]
+
+
+def noise_of_rows(seed: int, step: int, rows: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
+    """Return the posterior noise of some rows, float32, shape (len(rows), *shape).
+
+    A row's noise is the same however the batch is divided among devices and accumulations.
+    """
+    return np.stack([random_stream(seed, "noise", step, row).standard_normal(shape, np.float32) for row in rows])
 
 
 class InOrder(torch.utils.data.Sampler[int]):

@@ -21,7 +21,8 @@ from scenewise.media.documents import read_yaml
 from scenewise.media.files import check_readable, read_bytes, write_atomically, writing
 from scenewise.media.locks import BusyError, FolderLock
 from scenewise.models import renamed
-from scenewise.training.recipes import Recipe, differences, from_plain, with_current_names
+from scenewise.training.recipe import Recipe, differences
+from scenewise.training.recipes import from_plain, with_current_names
 from scenewise.training.states import check_state
 from scenewise.version import __version__
 

@@ -18,7 +18,7 @@ from scenewise.media.files import write_atomically
 from scenewise.training.books import NO_GAIN
 from scenewise.training.clips import ClipBatch, Clips, InOrder
 from scenewise.training.passes import CapturedPass, Explain, Pass
-from scenewise.training.schedule import clip_length, learning_rate, longest_clip
+from scenewise.training.recipe import clip_length, learning_rate, longest_clip
 from scenewise.training.states import fits, take_up
 
 if TYPE_CHECKING:

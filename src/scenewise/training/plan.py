@@ -13,14 +13,14 @@ from scenewise.config import build, merge
 from scenewise.data.contract import SOURCES
 from scenewise.errors import InputError, nearest
 from scenewise.models.contract import MODELS, SceneModel
-from scenewise.training.schedule import longest_clip
+from scenewise.training.recipe import longest_clip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from scenewise.data.contract import Facts, Source
-    from scenewise.training.recipes import ModelPart, Recipe
+    from scenewise.training.recipe import ModelPart, Recipe
 
 
 _REMEDY = "Correct these settings."

@@ -1,4 +1,4 @@
-"""Recipes: one file that names model, data and training, so that a run can be repeated.
+"""Files of recipes: where they lie, and how they are read.
 
 A recipe may have stages, each a list of changes laid over what came before: the weights of one stage are what the next
 begins with. `load` works all changes out, so that every stage of a `Recipe` stands for itself.
@@ -8,150 +8,22 @@ from __future__ import annotations
 
 import importlib.resources
 import os
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from scenewise.config import build, merge, nest, plain, setting
+from scenewise.config import build, merge, nest, plain
 from scenewise.documents import shortened
 from scenewise.errors import InputError, nearest
 from scenewise.media.documents import read_yaml
 from scenewise.media.files import check_name
 from scenewise.registry import plugin_folders
+from scenewise.training.recipe import ModelPart, Recipe, Stage, TrainingPart, stage_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-
-Schedule = Literal["constant", "cosine", "exponential", "linear"]
-
-
-@dataclass(frozen=True)
-class ModelPart:
-    """Which model."""
-
-    name: str = setting("provide", "Registered name of the model")
-    preset: str = setting("fast", "Named settings to begin with")
-    settings: dict[str, Any] = field(
-        default_factory=dict,
-        metadata={"meaning": "Settings laid over the preset; size, channels and K follow the data"},
-    )
-
-
-@dataclass(frozen=True)
-class DataPart:
-    """Which videos."""
-
-    source: str = setting("balls-colour", "Registered name of the data source")
-    settings: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Settings of the source"})
-
-
-@dataclass(frozen=True)
-class TrainingPart:
-    """How to train."""
-
-    steps: int = setting(10_000, "Optimiser steps", minimum=1, maximum=100_000_000)
-    batch: int = setting(16, "Clips per step, over all devices and accumulations together", minimum=1, maximum=65_536)
-    optimizer: Literal["adam", "rmsprop"] = setting("adam", "adam, or rmsprop with a smoothing constant of 0.99")
-    learning_rate: float = setting(1e-3, "Learning rate after the warm-up", minimum=0, maximum=1)
-    warm_up: int = setting(200, "Steps over which the rate rises linearly from 0", minimum=0)
-    schedule: Schedule = setting("constant", "Rate afterwards; linear: to a tenth")
-    half_life: int = setting(10_000, "Steps in which an exponential rate halves", minimum=1)
-    decay_steps: int = setting(1_000_000, "Steps in which a linear rate would reach a tenth", minimum=1)
-    gradient_clip: float = setting(5.0, "Largest L2 norm of the gradient; 0 for no limit", minimum=0)
-    curriculum: tuple[tuple[int, int], ...] = setting(
-        ((0, 4),), "[step, clip length in frames] pairs: from that step on, clips have that length", minimum=0
-    )
-    frame_step: int = setting(1, "Every how many frames of a video one is used", minimum=1, maximum=1000)
-    max_frame: int | None = setting(None, "Use only that many first frames of a video; all where null", minimum=1)
-    random_offset: bool = setting(True, "Clips begin anywhere, not at multiples of their length")
-    accumulation: int = setting(1, "Parts a batch is computed in: less memory, same result", minimum=1, maximum=65_536)
-    seed: int = setting(0, "Seed of weights, order, clips and posterior noise", minimum=0, maximum=2**31 - 1)
-    precision: Literal["float32", "bf16"] = setting("float32", "float32, or bf16 for convolutions")
-    device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto takes GPUs where there are any")
-    captured: bool = setting(True, "On a GPU, replay steps of one form as a captured CUDA graph: many times faster")
-    devices: int = setting(1, "Number of processes, one per GPU (or on the CPU)", minimum=1, maximum=1024)
-    workers: int = setting(0, "Processes that prepare clips ahead; 0 for none", minimum=0, maximum=256)
-    minutes: float | None = setting(None, "Stop cleanly after that many minutes", minimum=0)
-    initial_model: str | None = setting(None, "Name or folder of a model to start from")
-    carry_moments: bool = setting(True, "Take over the optimiser's moments of the stage before, where shapes allow")
-    ema: float | None = setting(
-        None, "Decay per step of averaged weights, which are then kept", minimum=0, maximum=0.999999
-    )
-    log_every: int = setting(10, "Steps between rows of metrics.csv", minimum=1)
-    validate_every: int = setting(500, "Steps between validations", minimum=1)
-    validation_videos: int = setting(32, "Videos per validation", minimum=1, maximum=10_000)
-    validation_frames: int | None = setting(None, "Frames of each; the longest clip's where null", minimum=1)
-    patience: int = setting(0, "Stop after so many validations in a row without a better bound; 0 never", minimum=0)
-    images_every: int = setting(1000, "Steps between image panels", minimum=1)
-    checkpoint_every: int = setting(500, "Steps between checkpoints", minimum=1)
-    checkpoint_minutes: float = setting(10.0, "Minutes after which one is due anyway", minimum=0)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a recipe, all its settings worked out."""
-
-    name: str = setting("", "What it is for, in a few plain words")
-    model: ModelPart = field(default_factory=ModelPart)
-    data: DataPart = field(default_factory=DataPart)
-    training: TrainingPart = field(default_factory=TrainingPart)
-
-    @property
-    def slug(self) -> str:
-        """Its name as one word, for folders and `stages.NAME.training.steps=...`."""
-        return slug(self.name)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A run that can be repeated.
-
-    Where there are stages, they say what is trained; `model`, `data` and `training` are what their changes were laid
-    over.
-    """
-
-    name: str = setting("", "Name of the recipe")
-    summary: str = setting("", "What it trains, in one sentence")
-    model: ModelPart = field(default_factory=ModelPart)
-    data: DataPart = field(default_factory=DataPart)
-    training: TrainingPart = field(default_factory=TrainingPart)
-    stages: tuple[Stage, ...] = field(default=())
-
-    def parts(self) -> tuple[Recipe, ...]:
-        """Return one recipe without stages per stage; the recipe itself where it has none."""
-        if not self.stages:
-            return (self,)
-        return tuple(replace(self, model=s.model, data=s.data, training=s.training, stages=()) for s in self.stages)
-
-    @property
-    def final(self) -> Recipe:
-        """The last stage as a recipe of its own: the model that comes out, and the data it is for."""
-        return self.parts()[-1]
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps of all stages together."""
-        return sum(part.training.steps for part in self.parts())
-
-    def stage_number(self, name: str) -> int:
-        """Return which stage has a name (spaces or hyphens), from 0.
-
-        Raises:
-            InputError: None has.
-        """
-        return _stage_number([stage.name for stage in self.stages], name, f"recipe {self.name}")
-
-
 PARTS = ("model", "data", "training")
 _SEE_EXAMPLES = "See the examples of `scenewise train --help`."
-
-
-FREE_TO_CHANGE = frozenset(
-    f"training.{key}"
-    for key in ("minutes", "patience", "workers", "device", "devices", "accumulation", "checkpoint_minutes")
-) | {"name", "summary"}
-"""Settings that may differ when a run is resumed: none of them decides which numbers are computed."""
 
 
 def _folder() -> Path:
@@ -185,11 +57,6 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         elif before != after:
             different[key] = after
     return different
-
-
-def slug(name: str) -> str:
-    """Return the name of a stage as one word."""
-    return "-".join(name.lower().split())
 
 
 def load(name_or_path: str | Path, overrides: Sequence[str] = (), values: Mapping[str, Any] | None = None) -> Recipe:
@@ -275,7 +142,7 @@ def lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     for name, change in stages.items():
         _check_mappings(change, f"stages.{name}")
         listed = [str(stage.get("name", "")) for stage in result["stages"]]
-        number = _stage_number(listed, name, f"stages.{name}")
+        number = stage_number(listed, name, f"stages.{name}")
         result["stages"][number] = _lay(result["stages"][number], change)
     return result
 
@@ -374,17 +241,9 @@ def _expand(values: Mapping[str, Any], where: str, inside: tuple[Path, ...]) -> 
     return {**values, "stages": stages}
 
 
-def _stage_number(stages: Sequence[str], name: str, where: str) -> int:
-    """Return which of some stages has a name, from 0; raises InputError, with their names, where none has."""
-    slugs = [slug(stage) for stage in stages]
-    if slug(str(name)) not in slugs:
-        raise InputError(where, f"has no stage {name!r}.", f"Stages: {', '.join(slugs) or 'none'}.")
-    return slugs.index(slug(str(name)))
-
-
 def _rest(values: Mapping[str, Any]) -> list[str]:
     """Return what is wrong inside model and data settings, so that it is told along with errors found before."""
-    from scenewise.training.plan import examine
+    from scenewise.training.plan import examine  # torch, which lists of recipes do without
 
     problems: dict[str, None] = {}
     stages = values.get("stages")
@@ -395,23 +254,6 @@ def _rest(values: Mapping[str, Any]) -> list[str]:
             continue
         problems |= dict.fromkeys(examine(recipe)[0])
     return list(problems)
-
-
-def differences(old: Recipe, new: Recipe) -> list[str]:
-    """Return one line per setting in which a run could not continue as `new` what began as `old`."""
-    if [stage.slug for stage in old.stages] != [stage.slug for stage in new.stages]:
-        names = [", ".join(stage.slug for stage in recipe.stages) or "none" for recipe in (old, new)]
-        return [f"stages: {names[0]} in the run, {names[1]} now"]
-    lines = []
-    for number, (one, other) in enumerate(zip(old.parts(), new.parts(), strict=True)):
-        before, after = _flat(plain(one)), _flat(plain(other))
-        stage = f"stages.{old.stages[number].slug}." if old.stages else ""
-        lines += [
-            f"{stage}{key}: {before.get(key)!r} in the run, {after.get(key)!r} now"
-            for key in sorted(before.keys() | after.keys())
-            if before.get(key) != after.get(key) and key not in FREE_TO_CHANGE
-        ]
-    return lines
 
 
 def _path(name_or_path: str | Path) -> Path:
@@ -442,10 +284,3 @@ def _problems(training: TrainingPart) -> list[str]:
             f"{training.devices * training.accumulation}"
         )
     return problems
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return flat

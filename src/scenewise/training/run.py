@@ -17,14 +17,14 @@ from scenewise.media.interruption import Interruption
 from scenewise.training.folder import RunFolder, settings_of
 from scenewise.training.forecast import device_name, forecast
 from scenewise.training.plan import cautions, make_plan
-from scenewise.training.recipes import differences
+from scenewise.training.recipe import differences
 from scenewise.training.reporter import Forecast, Reporter, StagePlace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from scenewise.training.recipes import Recipe, TrainingPart
+    from scenewise.training.recipe import Recipe, TrainingPart
 
 
 @dataclass(frozen=True)
@@ -276,6 +276,8 @@ class Run:
                 -float("inf") if state is None else float(state["best"]),
             )
             books = Books(folder, plan, best, reporter, self.device, state, place, later, deadline)
+        narrow = plan.recipe.training.precision == "tf32"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = narrow
         try:
             step, stopped = fit(fabric, plan, folder, books, state, moments, interruption, deadline)
         finally:
@@ -293,7 +295,7 @@ class Run:
 
     def _support_precision(self, reporter: Reporter) -> None:
         """Take float32 where a stage wants bf16 and the device has none; one line says so."""
-        if _has_bf16(self.device) or all(plan.recipe.training.precision != "bf16" for plan in self.plans):
+        if has_bf16(self.device) or all(plan.recipe.training.precision != "bf16" for plan in self.plans):
             return
         reporter.noted(f"{device_name(self.device)} has no bf16: convolutions run in float32")
         for number, plan in enumerate(self.plans):
@@ -359,7 +361,8 @@ def _check_devices(training: TrainingPart, device: torch.device, nodes: int) -> 
         raise InputError("training.devices", f"is {training.devices}; this machine has {count} GPUs.", "Ask for fewer.")
 
 
-def _has_bf16(device: torch.device) -> bool:
+def has_bf16(device: torch.device) -> bool:
+    """Return whether a device convolves in bfloat16."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)

@@ -1,4 +1,4 @@
-"""Validation: the bound that chooses the weights, and scores that are only looked at."""
+"""Validation: the bound that chooses the weights, and scores and pictures that are only looked at."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import torch
 
 from scenewise.evaluation.batches import viewpoints
 from scenewise.evaluation.protocols import Accumulator, default_protocols
+from scenewise.media.contact_sheet import contact_sheet
+from scenewise.media.palette import SLOT_COLOURS
 from scenewise.observation import Observation
 from scenewise.training.clips import backgrounds
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 8  # videos explained together; bounds the memory
 _SEED = 1  # posterior noise: the same at every validation
+_PICTURED_VIDEOS, _PICTURED_FRAMES = 4, 3
 
 
 @dataclass(frozen=True)
@@ -173,3 +176,29 @@ def kl_weight(model: SceneModel, terms: dict[str, torch.Tensor]) -> float:
     rest = float(model.loss(zeros))
     nll, kl = (float(model.loss({**zeros, name: one})) - rest for name in ("nll", "kl"))
     return kl / nll if nll > 0 and math.isfinite(kl / nll) else 1.0
+
+
+def panel(model: SceneModel, plan: Plan, device: torch.device) -> np.ndarray:
+    """Return one picture of a few validation videos, uint8, shape (height, width, 3).
+
+    Rows are frames spread over the clip, one video after another; columns are input, masks, reconstruction, slots.
+    """
+    count = min(_PICTURED_VIDEOS, len(plan.validation))
+    observations = clips(model, plan.validation, range(count), plan.validation_frames, plan.recipe.training.frame_step)
+    rows = []
+    for observation in observations:
+        with evaluating(model):
+            decomposition = model(observation.to(device), seed=_SEED).decomposition
+        rows += _picture_rows(observation.frames, decomposition)
+    return contact_sheet(rows)
+
+
+def _picture_rows(frames: torch.Tensor, decomposition: Decomposition) -> list[list[np.ndarray]]:
+    repeats = 1 + decomposition.slots // len(SLOT_COLOURS)
+    colours = torch.tensor(SLOT_COLOURS, dtype=torch.float32).repeat(repeats, 1) / 255
+    masks, appearance = decomposition.masks.cpu(), decomposition.appearance.cpu()
+    painted = torch.einsum("btkhw,kc->btchw", masks.squeeze(3), colours[: decomposition.slots])
+    slots = masks * appearance + (1 - masks)  # white where the slot owns nothing
+    columns = [frames, painted, decomposition.reconstruction.cpu(), *slots.unbind(2)]
+    times = sorted({round(t) for t in np.linspace(0, frames.shape[1] - 1, _PICTURED_FRAMES)})
+    return [[column[b, t].permute(1, 2, 0).numpy() for column in columns] for b in range(len(frames)) for t in times]

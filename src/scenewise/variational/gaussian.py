@@ -54,6 +54,11 @@ def log_density(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
     return -0.5 * ((x - mean) / sigma).square() - math.log(sigma) - 0.5 * math.log(2 * math.pi)
 
 
+def log_peak(sigma: float) -> float:
+    """Return log N(mean; mean, sigma²), the largest log density of a Gaussian."""
+    return -math.log(sigma) - 0.5 * math.log(2 * math.pi)
+
+
 LambdaScale = Literal["log_variance", "softplus"]
 """How the scale half of lambda gives the variance: exp(raw), or log(1 + exp(raw))."""
 

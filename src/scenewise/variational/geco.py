@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from scenewise.config import setting
-from scenewise.variational.likelihood import log_peak
+from scenewise.variational.gaussian import log_peak
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

@@ -31,18 +31,18 @@ ExtraRefinements = Literal["better", "all"]
 
 
 @dataclass(frozen=True)
-class RefiningConfig:
-    """Settings that all models which refine share, beside `refinements`, the R they use where none is asked for.
+class BudgetSettings:
+    """How models spend refinements, beside `refinements`, the R they use where none is asked for.
 
-    `most_refinements`: every training step draws its R from `refinements` to this one, each as likely, so that a user
-    may ask for any of them. `gradient_decodes`: only the last decodes of a frame have a gradient and count in the loss;
-    those before them lead anywhere at less cost. `extra_refinements`: with "better", a frame keeps of its decodes from
-    the last trained one on the one with the largest bound; the papers have "all".
+    `most`: every training step draws its R from `refinements` to this one, each as likely, so that a user may ask for
+    any of them. `gradient_decodes`: only the last decodes of a frame have a gradient and count in the loss; those
+    before them lead anywhere at less cost. `extra`: with "better", a frame keeps of its decodes from the last trained
+    one on the one with the largest bound; the papers have "all".
     """
 
-    most_refinements: int = setting(0, "Largest R that training draws; 0 for R always (ours)", minimum=0, maximum=64)
+    most: int = setting(0, "Largest R that training draws; 0 for R always (ours)", minimum=0, maximum=64)
     gradient_decodes: int = setting(0, "Last decodes of a frame that are trained; 0: all (ours)", minimum=0, maximum=64)
-    extra_refinements: ExtraRefinements = setting("all", "At test, beyond the trained R: only better ones, or all")
+    extra: ExtraRefinements = setting("all", "At test, beyond the trained R: only better ones, or all")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ _REFINEMENTS = 1 << 20  # key of the random stream that numbers of refinements a
 
 
 class Refines(ABC):
-    """What models share that refine the posterior of every frame, decode by decode, under a `RefiningConfig`.
+    """What models share that refine the posterior of every frame, decode by decode, under `BudgetSettings`.
 
     It goes before `SceneModel` among a model's bases.
     """
@@ -134,7 +134,7 @@ class Refines(ABC):
     @property
     def refinement_range(self) -> tuple[int, int]:
         """Fewest and most refinements that training sees."""
-        return self.config.refinements, max(self.config.refinements, self.config.most_refinements)
+        return self.config.refinements, max(self.config.refinements, self.config.budget.most)
 
     def count_refinements(self, refinements: int | None) -> int:
         """Return R, where None the settings' value, or in training the one drawn for the step.
@@ -148,10 +148,10 @@ class Refines(ABC):
 
     def gradient_start(self, decodes: int) -> int:
         """Return the first of a frame's decodes that has a gradient and counts in the loss."""
-        trained = self.config.gradient_decodes if self.training else 0
+        trained = self.config.budget.gradient_decodes if self.training else 0
         return max(0, decodes - trained) if trained else 0
 
     def selection(self, decodes: int, frame: int = 0) -> DecodeSelection:
         """Return what says which of a frame's decodes is kept: the last, in training and up to the trained R."""
-        free = self.config.extra_refinements == "better" and not self.training
+        free = self.config.budget.extra == "better" and not self.training
         return DecodeSelection(decodes, self.decodes(frame, self.refinement_range[1]) if free else None)

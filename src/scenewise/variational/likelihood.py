@@ -17,11 +17,6 @@ Mixture = Literal["pixel", "channel"]
 """One mixture of the slots' densities for all channels of a pixel, or one for each."""
 
 
-def log_peak(sigma: float) -> float:
-    """Return log N(mean; mean, sigma²), the largest log density of a Gaussian."""
-    return -math.log(sigma) - 0.5 * math.log(2 * math.pi)
-
-
 def logistic_scale(sigma: float) -> float:
     """Return the scale s of the logistic distribution with standard deviation `sigma` = s pi / sqrt(3)."""
     return sigma * math.sqrt(3) / math.pi

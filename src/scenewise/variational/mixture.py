@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from scenewise.variational.likelihood import log_peak, output_gradient, output_log_density
+from scenewise.variational.gaussian import log_peak
+from scenewise.variational.likelihood import output_gradient, output_log_density
 
 if TYPE_CHECKING:
     from collections.abc import Callable

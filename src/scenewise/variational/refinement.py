@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 import torch
 from torch import Tensor
 
+from scenewise.config import setting
 from scenewise.nn.layers import coordinates, cosines, normalise
 
 if TYPE_CHECKING:
@@ -153,28 +154,24 @@ INPUTS: tuple[str, ...] = get_args(RefinerInput)
 
 @dataclass(frozen=True)
 class Inputs:
-    """Which inputs the refinement network gets beside lambda (IODINE section 2.2 and appendix C).
+    """Which inputs the refinement network gets beside lambda (IODINE section 2.2 and appendix C)."""
 
-    Attributes:
-        left_out: Those of `INPUTS` that it does not get.
-        mask_gradient: Gradient by "mask" or by "logit".
-        mask_posterior: "exact", or "softmax_of_lik" as PROVIDE's public code has it.
-        likelihood: "log", "probability", or "ratio": log, and leave-one-out as log P - log P_(-k).
-        coordinates: "linear" in [-1, 1], or "cosine": the 8 lowest cosines (IODINE's public code).
-    """
+    left_out: tuple[RefinerInput, ...] = setting((), "Inputs of the 11 that are left out")
+    mask_gradient: Literal["mask", "logit"] = setting("mask", "Gradient by the mask, or by its logit (IODINE's code)")
+    mask_posterior: Literal["exact", "softmax_of_lik"] = setting(
+        "exact", "N_k / sum N_j, or softmax of likelihoods (PROVIDE's code)"
+    )
+    likelihood: Literal["log", "probability", "ratio"] = setting(
+        "log", "log P, log P_(-k); P, P_(-k); or log P, log P / P_(-k) (IODINE's code)"
+    )
+    coordinates: Literal["linear", "cosine"] = setting("linear", "In [-1, 1], or the 8 lowest cosines (IODINE's code)")
 
-    left_out: tuple[str, ...] = ()
-    mask_gradient: str = "mask"
-    mask_posterior: str = "exact"
-    likelihood: str = "log"
-    coordinates: str = "linear"
-
-    def channels(self, colours: int, extra_shared: int = 0) -> tuple[int, int]:
+    def channels(self, colours: int) -> tuple[int, int]:
         """Return the numbers of shared and per-slot channels for frames with `colours` channels."""
         shared = {"image": colours, "likelihood": 1, "coordinates": 2 if self.coordinates == "linear" else 8}
         per_slot = {"means": colours, "masks": 1, "mask_logits": 1, "mask_posterior": 1}
         per_slot |= {"mean_gradient": colours, "mask_gradient": 1, "leave_one_out": 1}
-        return sum(self._chosen(shared)) + extra_shared, sum(self._chosen(per_slot))
+        return sum(self._chosen(shared)), sum(self._chosen(per_slot))
 
     def vectors(self, latent: int) -> int:
         """Return how many numbers it gets beside images: lambda and the gradient by it, each twice `latent`."""

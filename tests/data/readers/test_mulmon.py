@@ -19,7 +19,7 @@ from scenewise.data.readers.mulmon import viewpoints
 from scenewise.data.shards.writer import make, make_plan
 from scenewise.errors import InputError
 from scenewise.training.clips import Clips
-from scenewise.training.recipes import TrainingPart
+from scenewise.training.recipe import TrainingPart
 
 RNG = np.random.default_rng(0)
 VIEWS, SIZE = 4, (8, 10)
@@ -252,12 +252,12 @@ def test_jaco(tmp_path, dtype):
 
 
 DECODING = {
-    "packaged": ("scenewise.data.readers.mulmon._load", 1),
+    "packaged": ("scenewise.data.readers.mulmon.load_packaged", 1),
     "raw": ("scenewise.data.readers.mulmon.load_image", VIEWS),
     "jaco": ("scenewise.data.readers.mulmon.to_uint8", 1),
     "npy": ("scenewise.data.shards.npy.unpack", 1),
     "hdf5": ("scenewise.data.shards.hdf5.unpack", 1),
-    "webdataset": ("scenewise.data.shards.webdataset._pixels", 2 * VIEWS),  # images and ids
+    "webdataset": ("scenewise.data.shards.webdataset.png_pixels", 2 * VIEWS),  # images and ids
 }
 """What decodes images of a layout, and how often it is called for a scene."""
 

@@ -181,7 +181,7 @@ class MulmonSource(FilesSource):
             images = _stacked(path, [load_image(view) for view, _ in views])
             masks = _stacked(path, [_raw_mask(mask) for _, mask in views])
         else:
-            images, masks = (values[first:stop] for values in _load(path, self.config.allow_pickle))
+            images, masks = (values[first:stop] for values in load_packaged(path, self.config.allow_pickle))
         check_array(path, "images", images, (None, None, None, None), "u", _PACKED)
         check_array(path, "masks", masks, (*images.shape[:3], None), "buif", _PACKED)
         if images.shape[3] < 3:
@@ -357,7 +357,7 @@ def _raw_mask(path: Path) -> np.ndarray:
     return mask
 
 
-def _load(path: Path, allow_pickle: bool) -> tuple[np.ndarray, np.ndarray]:
+def load_packaged(path: Path, allow_pickle: bool) -> tuple[np.ndarray, np.ndarray]:
     """Load a packaged scene, whatever its name ends in: an npz archive, or a pickled mapping if that is allowed."""
     check_readable(path)
     with path.open("rb") as file:

@@ -125,10 +125,10 @@ class WebdatasetRows:
         """Return one video or a part of it."""
         members = self._members(row)
         time = range(self.length(row))[span.first : span.stop]
-        frames = np.stack([_channels(_pixels(members[f"frame{t:04d}.png"])) for t in time])
+        frames = np.stack([_channels(png_pixels(members[f"frame{t:04d}.png"])) for t in time])
         ids = None
         if "ids0000.png" in members:
-            ids = np.stack([_ids(_pixels(members[f"ids{t:04d}.png"])) for t in time])
+            ids = np.stack([_ids(png_pixels(members[f"ids{t:04d}.png"])) for t in time])
         return Sample(frames, ids, _extras(members, span) if span.extras else {})
 
     def extra(self, row: int, name: str, span: Span) -> Any:
@@ -152,7 +152,8 @@ class WebdatasetRows:
         return members
 
 
-def _pixels(content: bytes) -> np.ndarray:
+def png_pixels(content: bytes) -> np.ndarray:
+    """Return the pixels of a PNG file, shape (H, W) or (H, W, C)."""
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as image:

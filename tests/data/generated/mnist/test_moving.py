@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scenewise.data import DESCRIPTIONS, SOURCES
 from scenewise.data.generated.mnist.digits import DigitFiles, load
-from scenewise.data.generated.mnist.moving import MovingMnistConfig, _compose, move
+from scenewise.data.generated.mnist.moving import MovingMnistConfig, compose, move
 from scenewise.errors import InputError
 
 from ...digits_written import digest, real, write
@@ -130,12 +130,12 @@ def test_extras_agree_with_the_frames(files):
 
 def test_composition_rules():
     planes = np.array([[200, 90, 130, 0, 50], [180, 180, 130, 0, 0]], np.uint8).reshape(1, 1, 2, 1, 5)
-    frames, ids = _compose(planes, MovingMnistConfig())
+    frames, ids = compose(planes, MovingMnistConfig())
     assert frames.ravel().tolist() == [200, 180, 130, 0, 50]
     assert ids.ravel().tolist() == [1, 2, 1, 0, 0]  # the brighter, ties to the first, background below one half
-    assert _compose(planes, MovingMnistConfig(overlap="ignore"))[1].ravel().tolist() == [-1, 2, -1, 0, 0]
-    assert _compose(planes, MovingMnistConfig(compose="painter"))[0].ravel().tolist() == [180, 180, 130, 0, 50]
-    colour = _compose(planes, MovingMnistConfig(compose="channels"))[0][0, 0]
+    assert compose(planes, MovingMnistConfig(overlap="ignore"))[1].ravel().tolist() == [-1, 2, -1, 0, 0]
+    assert compose(planes, MovingMnistConfig(compose="painter"))[0].ravel().tolist() == [180, 180, 130, 0, 50]
+    colour = compose(planes, MovingMnistConfig(compose="channels"))[0][0, 0]
     assert np.array_equal(colour[:2], planes[0, 0])
     assert not colour[2].any()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scenewise.data import DESCRIPTIONS, SOURCES
 from scenewise.data.generated.mnist.digits import DigitFiles, load
-from scenewise.data.generated.mnist.textured import _compose
+from scenewise.data.generated.mnist.textured import compose
 from scenewise.data.generated.mnist.textures import GRID, KINDS, WAVES, Textures, paint
 from scenewise.errors import InputError
 
@@ -134,7 +134,7 @@ def test_textures_show_through_soft_masks():
     """Grey edges mix a digit's texture with what lies behind; ids go by the half that is covered."""
     grey = np.array([0.0, 1.0, 0.2], np.float32)[:, None, None] * np.ones((3, 1, 4), np.float32)
     alphas = np.array([[[0, 100, 255, 128]], [[0, 0, 255, 51]]], np.uint8)
-    frames, ids = _compose(grey[None], alphas[None])
+    frames, ids = compose(grey[None], alphas[None])
     assert frames.ravel().tolist() == [0, 100, 51, round(128 + 51 / 255 * (51 - 128))]
     assert ids.ravel().tolist() == [0, 0, 2, 1]
 

@@ -125,8 +125,8 @@ def test_forms_from_the_library_equal_compiled_ones():
         world.Thing(shape, ("large", "small")[row % 2], "metal", "red", (row % 3 * 2 - 2, row // 3 * 2 - 2, 0.9), row)
         for row, shape in enumerate(shapes)
     ]
-    bodies = [world.floor(), *(multi_view._body(thing, row + 1) for row, thing in enumerate(things))]
-    compiled, ready_made = RayScene(bodies, animals()), RayScene(bodies, library=multi_view._library(shapes))
+    bodies = [world.floor(), *(multi_view.body_of(thing, row + 1) for row, thing in enumerate(things))]
+    compiled, ready_made = RayScene(bodies, animals()), RayScene(bodies, library=multi_view.forms_of(shapes))
     camera = multi_view.ring(1, 64)[0]
     np.testing.assert_array_equal(ready_made.ids(camera), compiled.ids(camera))
     np.testing.assert_array_equal(ready_made.silhouettes(camera), compiled.silhouettes(camera))

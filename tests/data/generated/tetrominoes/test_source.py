@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenewise.data import SOURCES
-from scenewise.data.generated.tetrominoes.pieces import PIECES, SIDES, _pack, blocks, draw, place
+from scenewise.data.generated.tetrominoes.pieces import PIECES, SIDES, blocks, draw, pack, place
 from scenewise.data.generated.tetrominoes.source import COLOURS, SHAPES
 from scenewise.errors import InputError
 
@@ -241,13 +241,13 @@ def test_splits_seeds_and_indices_share_no_image():
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_any_pieces_fit_from_the_smallest_size_on(count):
     for pieces in itertools.combinations_with_replacement(PIECES, count):
-        assert _pack(list(pieces), SIDES[count] // 5) is not None
+        assert pack(list(pieces), SIDES[count] // 5) is not None
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(sorted(PIECES)), min_size=4, max_size=6))
 def test_more_pieces_fit_from_the_smallest_size_on(pieces):
-    assert _pack(pieces, SIDES[len(pieces)] // 5) is not None
+    assert pack(pieces, SIDES[len(pieces)] // 5) is not None
 
 
 @settings(max_examples=60, deadline=None)

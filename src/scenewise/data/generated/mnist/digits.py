@@ -150,7 +150,7 @@ def load(files: DigitFiles, split: str) -> tuple[np.ndarray, np.ndarray]:
     if files.images:
         images, labels = _of_files(*paths, *(_stamp(path) for path in paths))
     else:
-        images, labels = _of_sklearn()
+        images, labels = small_digits()
     shares = (5 / 6, 1 / 6, 0.0) if apart else (5 / 7, 1 / 7, 1 / 7)
     first, stop = (0, len(labels)) if test else time_block(split, len(labels), shares)
     if first == stop:
@@ -179,7 +179,7 @@ def _of_files(images: str, labels: str, *stamps: tuple[int, int]) -> tuple[np.nd
 
 
 @functools.lru_cache(maxsize=1)
-def _of_sklearn() -> tuple[np.ndarray, np.ndarray]:
+def small_digits() -> tuple[np.ndarray, np.ndarray]:
     """Return scikit-learn's digits, smoothly enlarged to the size and contrast of MNIST's."""
     try:
         from sklearn.datasets import load_digits

@@ -170,7 +170,7 @@ class MovingMnistSource(GeneratedSource[MovingMnistVideos]):
         velocity = config.speed * np.stack([np.cos(angles), np.sin(angles)], -1)
         corners, velocities = move(each[:, 1:3].swapaxes(1, 2), velocity, first, stop, config.bounce)
         planes = _placed(_shrunk(digits.inks, config.digit), corners, config.size)
-        images, ids = _compose(planes, config)
+        images, ids = compose(planes, config)
         return MovingMnistVideos(
             frames=images,
             ids=ids,
@@ -230,7 +230,7 @@ def _placed(digits: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
     return planes
 
 
-def _compose(planes: np.ndarray, config: MovingMnistConfig) -> tuple[np.ndarray, np.ndarray]:
+def compose(planes: np.ndarray, config: MovingMnistConfig) -> tuple[np.ndarray, np.ndarray]:
     """Return frames (N, T, C, H, W) and ids (N, T, H, W) of planes (N, T, n, H, W)."""
     brightest = planes.max(2)
     if config.compose == "channels":

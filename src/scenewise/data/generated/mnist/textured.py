@@ -151,7 +151,7 @@ class TexturedMnistSource(GeneratedSource[TexturedMnistImages]):
         textures = _textures(config, draws[:, 1 + 4 * _MOST :].reshape(-1, _LAYERS, 8 + GRID**2)[:, :layers])
         painted = paint(textures, config.size).reshape(len(indices), layers, config.size, config.size)
         alphas = _placed(digits.inks, corners, config.size)
-        frames, ids = _compose(painted, alphas)
+        frames, ids = compose(painted, alphas)
         return TexturedMnistImages(
             frames=frames,
             ids=ids,
@@ -219,7 +219,7 @@ def _placed(digits: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
     return wide[..., _SHIFT:-_SHIFT, _SHIFT:-_SHIFT]
 
 
-def _compose(textures: np.ndarray, alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def compose(textures: np.ndarray, alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return frames (N, 1, 1, H, W) and ids (N, 1, H, W) of textures (N, 1 + n, H, W) and alphas (N, n, H, W)."""
     frame = textures[:, 0]
     ids = np.zeros(frame.shape, np.uint8)

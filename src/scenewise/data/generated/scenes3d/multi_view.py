@@ -136,11 +136,11 @@ class MultiViewSource(SceneSource):
         config: MultiViewConfig = self.config
         view = ring(1, 64)[0]
         rules = Rules(3.0, config.distance, config.margin, ground_directions(view.axes[2]), SIZES, SCALES)
-        library = _library(config.shapes)
+        library = forms_of(config.shapes)
         ready: list[RayScene] = []
 
         def accept(things: list[world.Thing]) -> bool:
-            bodies = [_body(thing, row + 1) for row, thing in enumerate(things)]
+            bodies = [body_of(thing, row + 1) for row, thing in enumerate(things)]
             stage = RayScene([world.floor(), *bodies], library=library)
             ready[:] = [stage]
             visible = np.bincount(stage.ids(view).reshape(-1), minlength=len(things) + 1)[1:]
@@ -151,7 +151,7 @@ class MultiViewSource(SceneSource):
 
 
 @functools.lru_cache(maxsize=8)
-def _library(shapes: tuple[str, ...]) -> Library:
+def forms_of(shapes: tuple[str, ...]) -> Library:
     """Return all forms that objects of some shapes may have."""
     forms = [(shape, _extents(shape, size)) for shape in shapes for size in SIZES]
     return Library([world.floor()], forms, animals() if set(shapes) & set(ANIMALS) else None)
@@ -174,7 +174,7 @@ def _extents(shape: str, size: str) -> tuple[float, float, float]:
     return (SIZES[size] * SCALES.get(shape, 1.0),) * 3
 
 
-def _body(thing: world.Thing, owner: int) -> Body:
+def body_of(thing: world.Thing, owner: int) -> Body:
     """Return the body of an object; meshes fill a cube of the same size."""
     plain = world.body(thing, owner)
     return dataclasses.replace(plain, size=_extents(thing.shape, thing.size))

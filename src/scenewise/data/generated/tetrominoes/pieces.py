@@ -130,23 +130,23 @@ def _place_with_care(pieces: np.ndarray, draws: np.ndarray, size: int) -> np.nda
             corners[at] = free[int(attempt[at] * len(free))]
         else:
             return corners
-    return np.array(_pack(pieces.tolist(), size // BLOCK)) * BLOCK
+    return np.array(pack(pieces.tolist(), size // BLOCK)) * BLOCK
 
 
-def _pack(
+def pack(
     pieces: list[int], side: int, occupied: frozenset[tuple[int, int]] = frozenset()
 ) -> list[tuple[int, int]] | None:
     """Return places on a grid of blocks, in blocks, that all pieces fit at, or None where there are none."""
     if not pieces:
         return []
     if pieces[0] == 0:
-        rest = _pack(pieces[1:], side, occupied)
+        rest = pack(pieces[1:], side, occupied)
         return None if rest is None else [(0, 0), *rest]
     shape = blocks(pieces[0])
     for place in np.ndindex(*(side - shape.max(0))):
         covered = frozenset(map(tuple, (shape + place).tolist()))
         if not covered & occupied:
-            rest = _pack(pieces[1:], side, occupied | covered)
+            rest = pack(pieces[1:], side, occupied | covered)
             if rest is not None:
                 return [(place[0], place[1]), *rest]
     return None

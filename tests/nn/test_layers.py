@@ -1,10 +1,33 @@
-"""The collapsed first convolution of a broadcast decoder against the whole one."""
+"""Layers that two or more models share."""
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
-from scenewise.nn.layers import BroadcastConv2d
+from scenewise.nn.layers import BroadcastConv2d, SlotConv2d, coordinates, normalise
+
+
+def test_slot_convolution_equals_the_convolution_of_the_concatenation() -> None:
+    split = SlotConv2d(3, 5, 7, stride=2)
+    whole = nn.Conv2d(8, 7, 3, stride=2, padding=1)
+    whole.load_state_dict(split.state_dict())
+    shared, per_slot = torch.randn(2, 3, 9, 8), torch.randn(2, 4, 5, 9, 8)
+    together = torch.cat([shared.unsqueeze(1).expand(-1, 4, -1, -1, -1), per_slot], 2).flatten(0, 1)
+    torch.testing.assert_close(split(shared, per_slot), whole(together).unflatten(0, (2, 4)), rtol=1e-4, atol=1e-5)
+
+
+def test_coordinates_reach_both_ends() -> None:
+    grid = coordinates(4, 6)
+    assert grid.shape == (2, 4, 6)
+    assert (grid[0, 0, 0], grid[0, 0, -1], grid[1, -1, 0]) == (-1, 1, 1)
+    assert torch.equal(coordinates(1, 1), torch.zeros(2, 1, 1))
+
+
+def test_normalise_keeps_a_zero_gradient_zero() -> None:
+    assert torch.equal(normalise(torch.zeros(2, 3, 4, 4), 3), torch.zeros(2, 3, 4, 4))
+    x = normalise(torch.randn(2, 3, 4, 4) * 5 + 2, 3)
+    torch.testing.assert_close(x.mean((1, 2, 3)), torch.zeros(2), atol=1e-5, rtol=0)
 
 
 def whole(layer: BroadcastConv2d, vector: torch.Tensor) -> torch.Tensor:
