@@ -27,6 +27,7 @@ from scenewise.media.reading import read_videos
 if TYPE_CHECKING:
     from scenewise.batch.job import Job, Task
     from scenewise.decompose.clip import Clip
+    from scenewise.decompose.course import Course
     from scenewise.frame_result import FrameResult
 
 Stream = Callable[["Clip"], Iterator["FrameResult"]]
@@ -106,7 +107,7 @@ class Worker:
             raise InputError(task.name, f"has {clip.length_hint} frames; at most {limit} are taken.", "Cut it.")
         thumbnail = Path(self.job.out) / THUMBNAILS / f"{task.name}.jpg"
 
-        def frames() -> Iterator[FrameResult]:
+        def frames(_: Course) -> Iterator[FrameResult]:  # a video that was interrupted is done anew
             for count, frame in enumerate(stream(clip)):
                 if limit is not None and count >= limit:
                     raise InputError(task.name, f"has more than the {limit} frames that are taken.", "Cut it.")
