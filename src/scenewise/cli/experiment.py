@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from scenewise.cli.options import admit_settings_anywhere
 from scenewise.cli.progress import duration
 from scenewise.errors import InputError
-from scenewise.media.files import check_folder
 from scenewise.media.content import shell_word
+from scenewise.media.files import check_folder
 
 if TYPE_CHECKING:
     import argparse
