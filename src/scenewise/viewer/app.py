@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from scenewise.documents import shortened
+from scenewise.documents import parse_json, shortened
 from scenewise.errors import InputError
 from scenewise.report.templates import source, template
 from scenewise.viewer.extra import missing_extra
@@ -126,8 +125,8 @@ async def _reply(
 def _parsed(text: str) -> dict[str, Any]:
     """Return a request; one that is no JSON object asks for nothing."""
     try:
-        request = json.loads(text)
-    except (ValueError, RecursionError):
+        request = parse_json(text, "a request", "an object", "Send one.")
+    except InputError:
         return {}
     if not isinstance(request, dict):
         return {}

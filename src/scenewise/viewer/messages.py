@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from scenewise.documents import parse_json
+
 _TYPES = {"uint8": "u1", "float32": "f4", "uint16": "u2"}
 
 
@@ -52,7 +54,7 @@ class Answer:
 def decode(message: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return head and arrays of a message, as the page reads it; files come as arrays of bytes."""
     (length,) = struct.unpack_from("<I", message)
-    head = json.loads(message[4 : 4 + length])
+    head = parse_json(message[4 : 4 + length], "a message", "its head", "Ask again.")
     body = memoryview(message)[4 + length :]
     kinds = {"u1": "<u1", "u2": "<u2", "f4": "<f4", "file": "<u1"}
     arrays = {}
