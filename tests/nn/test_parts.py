@@ -132,6 +132,27 @@ def test_what_comes_to_an_object_at_rest_is_another_if_it_has_another_colour() -
     assert not look.births.any()
 
 
+def test_what_arrives_with_one_more_of_a_kind_is_another_object() -> None:
+    alone, both = (8, 20, 8, 6), _difference((8, 3, 8, 6)) + _difference((2, 3, 6, 12), colour=(0.4, 0.0, 0.0))
+    look = _guess(both + _difference(alone))
+    assert look.births.tolist() == [[False, True, True, True]]
+    expected = sorted([_box(8, 3, 8, 6), _box(*alone), _box(2, 3, 5, 12)])  # a line of pixels is left between the two
+    found = sorted(look.windows[0, 1:].tolist())
+    assert torch.tensor(found).sub(torch.tensor(expected)).abs().max() < 0.2  # a pixel more or less
+    assert _guess(both).births.tolist() == [[False, True, False, False]], "of no kind that is known: one thing so far"
+    other_size = _guess(both + _difference((8, 20, 3, 3)))
+    assert other_size.births.tolist() == [[False, True, True, False]]
+
+
+def test_a_slot_keeps_the_piece_that_is_of_its_object() -> None:
+    frame = _difference((8, 3, 8, 6), (8, 20, 8, 6)) + _difference((2, 3, 6, 5), colour=(0.4, 0.0, 0.0))
+    look = _guess(
+        frame, _owner(_1=(8, 3, 8, 6), _2=(8, 20, 8, 6)), (1, 1, 1, 0), last={1: (8, 3, 8, 6), 2: (8, 20, 8, 6)}
+    )
+    assert look.births.tolist() == [[False, False, False, True]]
+    assert look.windows[0, 3].tolist() == pytest.approx(_box(2, 3, 4, 5), abs=0.15)
+
+
 def test_detail_beside_an_object_is_its_own() -> None:
     owner = torch.zeros(2, 8, 12, dtype=torch.int64)
     owner[0, 2:6, 2:4], owner[0, 2:6, 8:10] = 1, 3

@@ -24,7 +24,8 @@ _NEW_SHARE = 0.4  # of the owned area of a part that what nobody owns must have 
 _LEFT = 0.25  # of a slot's pixels that are still strange, below which its object has gone
 _REACH = 1.5  # sides of a part over which a slot looks for its object
 _SAME_COLOUR = 0.3  # of [0, 1]
-_ALIKE = 0.15  # of [0, 1]: colours of two slots that may hold one object
+_SAME_SIDES = (0.65, 1.5)  # sides of a piece of a part over those of another object, where it is one of its kind
+_ALIKE = 0.15  # of [0, 1]: colours of two slots, or of a pixel and a slot, that may be of one object
 _STAYS = 0.8  # of a slot's pixels that are still in its part where its object has hardly moved
 _PATIENCE = 2  # frames in one part after which two slots that were never apart may hold one object
 
@@ -133,6 +134,11 @@ class _Part:
         return max(self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
 
     @property
+    def sides(self) -> tuple[int, int]:
+        """Rows and columns of its box."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    @property
     def box_area(self) -> int:
         """Pixels of its box."""
         return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
@@ -176,7 +182,9 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
         frame = _Frame(values[b], shade[b], owners[b], labels[b], near[b], limits)
         heirs = frame.merge(colours[b], together[b])
         frame = replace(frame, owner=np.array([heirs.get(k, k) for k in range(slots)])[frame.owner])
+        kinds = {k: (windows[b, k], colours[b, k]) for k in range(1, slots) if on[b, k] or waits[b, k]}
         moves, new = frame.assign(colours[b])
+        moves, new = frame.split(moves, new, kinds)
         empty = [k for k in np.flatnonzero(on[b])[1:] if frame.shows_background(k)]
         moves |= frame.claims(new, empty, windows[b], colours[b])
         returns = frame.claims(new, np.flatnonzero(waits[b]).tolist(), windows[b], colours[b])
@@ -262,6 +270,46 @@ class _Frame:
                     moves[slot] = self._part(inside, box)
             new += pieces
         return moves, new
+
+    def split(
+        self, moves: dict[int, _Part], new: list[_Part], kinds: dict[int, tuple[np.ndarray, np.ndarray]]
+    ) -> tuple[dict[int, _Part], list[_Part]]:
+        """Take parts apart that hold one more of a kind of object, and something of another colour.
+
+        Args:
+            moves: Parts that are the objects of slots.
+            new: Parts that are nobody's.
+            kinds: Windows and colours of objects that are known, by slot.
+        """
+        height, width = self.labels.shape
+        boxes = {slot: (np.exp(window[3]) * height, np.exp(window[2]) * width) for slot, (window, _) in kinds.items()}
+        known = [(slot, boxes[slot], colour) for slot, (_, colour) in kinds.items()]
+        fresh = [(part, part.sides, part.colour) for part in new]
+        after, rest = dict(moves), []
+        for slot, part in [*moves.items(), *((0, part) for part in new)]:
+            likes = [(sides, colour) for who, sides, colour in [*known, *fresh] if who is not part and who != slot]
+            pieces = next(filter(None, (self._pieces(part, sides, colour) for sides, colour in likes)), [part])
+            if slot:
+                own = [int((self.owner[p.rows, p.columns] == slot).sum()) / p.box_area for p in pieces]
+                after[slot] = pieces.pop(int(np.argmax(own)))
+            rest += pieces
+        return after, rest
+
+    def _pieces(self, part: _Part, sides: tuple[float, float], colour: np.ndarray) -> list[_Part]:
+        """Return what of a part is like an object with such sides (rows, columns), and what is left; or nothing."""
+        box = (part.rows, part.columns)
+        inside = self.labels[box] == part.number
+        like = inside & (np.abs(self.difference[:, *box] - colour[:, None, None]).max(0) < _ALIKE)
+        labels, count = ndimage.label(like, _SQUARE[1])
+        if not count:
+            return []
+        main = ndimage.binary_dilation(labels == np.bincount(labels[like]).argmax()) & inside
+        rest, _ = ndimage.label(inside & ~ndimage.binary_dilation(main), _SQUARE[1])
+        one = self._lawful(main, box)
+        others = [piece for number in range(1, rest.max() + 1) for piece in self._lawful(rest == number, box)]
+        others = [piece for piece in others if one and np.abs(piece.colour - one[0].colour).max() > _ALIKE]
+        same = one and all(_SAME_SIDES[0] < a / b < _SAME_SIDES[1] for a, b in zip(one[0].sides, sides, strict=True))
+        return one + others if same and others else []
 
     def shows_background(self, slot: int) -> bool:
         """Return whether a slot's pixels show the background again."""
