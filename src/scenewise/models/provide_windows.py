@@ -380,8 +380,7 @@ class ProvideWindows(Provide):
         objects, least = main_pieces(largest[:, 1:] & strange & explained), windows.least_area * strange[0].numel()
         objects = self._hold(objects, strange, state, least)
         mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:].clamp_min(_HELD) * objects], 1)
-        area = objects.sum((2, 3))
-        area = torch.cat([torch.zeros_like(area[:, :1]), area], 1)
+        area = functional.pad(objects.sum((2, 3)), (1, 0))
         on = state["on"] * (area >= least)
         on[:, 0] = 1
         holds = (on * area > 0).unsqueeze(2)
@@ -416,15 +415,13 @@ class ProvideWindows(Provide):
 
     def _motion(self, frame: Tensor, owner: Tensor, state: State) -> State:
         """Measure how far objects went since the last frame, and what follows for the next."""
-        known = ~state["begins"] & (state["frame"] > 0)
+        known, (height, width) = ~state["begins"] & (state["frame"] > 0), frame.shape[-2:]
         for axis in (1, 2):
             owner = owner.repeat_interleave(self.config.pooling, axis)
         step = displacement(state["seen"], frame, owner, state["on"].shape[1]) * known.unsqueeze(2)
         motion = Motion(state["step"], state["pace"], state["steadiness"]).after(step, known)
-        height, width = frame.shape[-2:]
         unit = 2 / step.new_tensor([max(width - 1, 1), max(height - 1, 1)])
-        speed = motion.pace * (step * state["step"] > 0) * unit
-        return {"speed": speed, "step": motion.step, "pace": motion.pace, "steadiness": motion.steadiness}
+        return {"speed": motion.pace * (step * state["step"] > 0) * unit, **vars(motion)}
 
     # -- drawing and prediction ---------------------------------------------------------------------------------
 
