@@ -75,8 +75,8 @@ def test_a_steady_motion_keeps_its_speed_and_a_wavering_one_loses_it() -> None:
         steps = torch.tensor([[[0.0, 0.0], [1.5, -0.5], [1.0 if t % 3 else -1.0, 0.0]]])
         motion = motion.after(steps, known)
         shares.append(motion.share[0, :, 0].tolist())
-    assert shares[0] == pytest.approx([0.6] * 3), "one step has none to be compared with"
+    assert shares[0] == pytest.approx([0.4] * 3), "one step has none to be compared with"
     assert shares[-1][1] > 0.85 > 0.4 > shares[-1][2] >= 0
     assert motion.pace[0, 1].tolist() == pytest.approx([1.5, -0.5])
     again = motion.after(torch.zeros(1, 3, 2), ~known)
-    assert again.share[0, :, 0].tolist() == pytest.approx([0.6] * 3), "other objects"
+    assert again.share[0, :, 0].tolist() == pytest.approx([0.4] * 3), "other objects"

@@ -381,8 +381,7 @@ class ProvideWindows(Provide):
         objects, least = main_pieces(largest[:, 1:] & strange & explained), windows.least_area * strange[0].numel()
         objects = self._hold(objects, strange, state, least)
         mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:].clamp_min(_HELD) * objects], 1)
-        area = objects.sum((2, 3))
-        area = torch.cat([torch.zeros_like(area[:, :1]), area], 1)
+        area = functional.pad(objects.sum((2, 3)), (1, 0))
         on = state["on"] * (area >= least)
         on[:, 0] = 1
         holds = (on * area > 0).unsqueeze(2)

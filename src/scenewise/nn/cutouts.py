@@ -17,7 +17,7 @@ _STILL = 0.5  # pixels by which an object must have gone to be taken along
 _FARTHEST = 4  # pixels that are tried each way
 _BETTER = 0.75  # of the error of no displacement, which the best must be below
 _NEWEST = 0.5  # weight of the last step in the mean of steps
-_STEADY, _PRIOR, _MEMORY = 0.6, 1.0, 0.95  # share of a speed that stays; weight of that guess in steps; decay
+_STEADY, _PRIOR, _MEMORY = 0.4, 1.0, 0.95  # share of a speed that stays; weight of that guess in steps; decay
 
 
 @dataclass(frozen=True)
