@@ -46,5 +46,5 @@ def test_source_can_be_sent_to_a_worker_without_its_digits(files, name):
 def test_without_files_and_scikit_learn_the_remedy_is_named(monkeypatch, name):
     digits.small_digits.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(InputError, match=r"images=t10k.*install scikit-learn"):
+    with pytest.raises(InputError, match=r"images= and labels=.*scenewise\[sklearn\]"):
         SOURCES.get(name)("test")
