@@ -78,11 +78,23 @@ def serve(desk: Desk, place: Place, ready: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=1,
             server_header=False,
         )
-        server: Any = uvicorn.Server(config)
         host = f"[{place.host}]" if ":" in place.host else place.host
         name = socket.gethostname() if place.host in ("0.0.0.0", "::") else host
-        ready(f"http://{name}:{port}/" + ("" if place.token is None else f"?token={place.token}"))
-        server.run(sockets=[listening])
+        address = f"http://{name}:{port}/" + ("" if place.token is None else f"?token={place.token}")
+        _AnnouncedServer(config, lambda: ready(address)).run(sockets=[listening])
+
+
+class _AnnouncedServer(uvicorn.Server):
+    """Says that it is ready once it answers, and Ctrl-C is already its own to hear: one that came before got lost."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Start to listen."""
+        await super().startup(sockets=sockets)
+        self._ready()
 
 
 def _listen(place: Place) -> socket.socket:
