@@ -165,5 +165,5 @@ def test_importance_must_be_a_matrix_that_is_not_negative():
 
 def test_without_scikit_learn_the_message_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
-    with pytest.raises(InputError, match="Install scikit-learn"):
+    with pytest.raises(InputError, match=r"scenewise\[sklearn\]"):
         dci(*independent(40))

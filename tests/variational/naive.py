@@ -135,6 +135,11 @@ class NaiveMixture:
         return log_n.sum(2, keepdim=True) if self.engine.mixture == "pixel" else log_n
 
     @cached_property
+    def responsibilities(self) -> Tensor:
+        """Share of each slot in what explains a pixel: m_k N_k / sum_j m_j N_j."""
+        return functional.softmax(self.log_masks + self.log_components, 1)
+
+    @cached_property
     def log_mixture(self) -> Tensor:
         """Log sum_k (m_k + nudge_k) N_k = log P + log(1 + sum_k nudge_k N_k / P)."""
         log_p = torch.logsumexp(self.log_masks + self.log_components, 1)

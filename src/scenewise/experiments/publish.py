@@ -19,7 +19,7 @@ from scenewise.media.documents import read_json_mapping
 from scenewise.media.files import reading
 from scenewise.training.plan import PLACES
 
-_EVALUATION, _SCORE_AGAIN = "an evaluation", "Score the model again: scenewise evaluate --json"
+_EVALUATION, _SCORE_AGAIN = "an evaluation", "Score the model again by `scenewise evaluate`, with --json."
 
 
 def scores_of(evaluation: dict[str, Any]) -> tuple[Score, ...]:

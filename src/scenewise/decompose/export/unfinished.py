@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from scenewise.data.fingerprints import of_file, of_values
 from scenewise.documents import parse_json
@@ -78,6 +77,8 @@ class Unfinished:
             check_readable(path)
             if path.stat().st_size > _LARGEST:
                 raise ValueError(f"{_STATE} is larger than any such state")
+            import torch
+
             values = torch.load(path, weights_only=True)
             if not isinstance(values, dict) or not isinstance(values.get("frames"), int) or values["frames"] < 1:
                 raise ValueError(f"{_STATE} holds no number of frames")
@@ -151,6 +152,8 @@ def save_request(folder: Path, facts: Mapping[str, Any]) -> None:
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Write a state of nested mappings and lists of plain values, arrays, tensors and bytes; whole or as it was."""
+    import torch
+
     buffer = io.BytesIO()
     torch.save(_packed(state), buffer)
     write_atomically(folder / _STATE, buffer.getvalue())
@@ -169,6 +172,8 @@ def drop(folder: Path, keep: bool) -> None:
 
 def arrays(value: Any) -> Any:
     """Return a loaded state with arrays in place of tensors."""
+    import torch
+
     if isinstance(value, torch.Tensor):
         return value.numpy()
     if isinstance(value, dict):
@@ -178,6 +183,8 @@ def arrays(value: Any) -> Any:
 
 def _packed(value: Any) -> Any:
     """Return what `torch.load` takes without unpickling: tensors, plain values, lists and mappings."""
+    import torch
+
     if isinstance(value, torch.Tensor):
         return value.clone()  # a view would be saved with all that it is a view of
     if isinstance(value, np.ndarray):
@@ -215,7 +222,9 @@ def facts_of(clip: Clip, settings: Mapping[str, Any], versions: Mapping[str, str
 
 
 def _content(clip: Clip) -> str | None:
-    """Return a short hash of what a video holds, or None where it can be had only once."""
+    """Return a short hash of what a video holds, or None where it can be had only once, as from a camera."""
+    if clip.path is not None and not clip.path.exists():
+        return None
     if clip.path is not None and clip.path.is_dir():
         files = sorted(path for path in clip.path.iterdir() if path.is_file())
         edges = [of_file(path) for path in (*files[:1], *files[-1:])]
