@@ -1,6 +1,7 @@
 # make demo    set up and take a video apart
 # make test    set up and pass the tests
 # make check   style, types, and which floor may import which
+# make test-browser   the tests of pages, in Chromium
 # make test-gpu    the tests that need a GPU; make gpu-report: those, speeds, and a recipe trained for the rest of MINUTES
 # make docs    the documentation as pages in build/site; a broken link is an error
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 # On shared cores torch's busy waiting makes small steps many times slower.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-slow test-gpu gpu-report check docs format clean
+.PHONY: demo test test-browser test-slow test-gpu gpu-report check docs format clean
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -34,7 +35,10 @@ demo: $(VENV)/runs
 	$(BIN)/scenewise demo --out demo --overwrite
 
 test: $(VENV)/develops
-	$(BIN)/python -m pytest -n 2 -q -m "not slow"
+	$(BIN)/python -m pytest -n 2 -q -m "not slow and not browser"
+
+test-browser: $(VENV)/develops
+	$(BIN)/python -m pytest -n 2 -q -m browser
 
 test-slow: $(VENV)/develops
 	$(BIN)/python -m pytest -q -m slow --timeout=3600

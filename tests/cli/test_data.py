@@ -214,6 +214,7 @@ def test_bench_times_sources(scenewise, tmp_path):
     assert all(row["per_core"] > 0 and set(row["rates"]) == {"1", "2"} for row in rows)
 
 
+@pytest.mark.slow
 def test_bench_tells_what_has_become_slow(scenewise, monkeypatch):
     from scenewise.data.shards import speed
 

@@ -45,6 +45,7 @@ def test_errors_as_json(scenewise, model, tmp_path):
     assert err.startswith("error: --seed")
 
 
+@pytest.mark.slow
 def test_verbose_tells_more(model, clip, tmp_path):
     words = ("decompose", clip, "--out", str(tmp_path / "a"), "--model", model, "--device", "cpu", "--formats", "slots")
     command = [sys.executable, "-m", "scenewise.cli", *words]

@@ -96,6 +96,7 @@ def test_cells_are_trained_and_scored_side_by_side_and_lines_are_told(tasks, tmp
         assert scores["hardware"] == "CPU, 1 thread"
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_told_passed_over_and_tried_again(tasks, tmp_path):
     found = tasks(one_variant)
     path = found[0].folder.path
@@ -231,6 +232,7 @@ def _child_of(pid, task):
     raise AssertionError("no process works on the cell")
 
 
+@pytest.mark.slow
 def test_cells_that_start_from_another_wait_for_it(tasks, tmp_path):
     def chain(size):
         one_cell(size)

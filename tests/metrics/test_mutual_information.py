@@ -52,6 +52,7 @@ def test_it_agrees_with_scikit_learn(k):
     assert mutual_information(x, y, k) == pytest.approx(theirs, abs=5e-4)
 
 
+@pytest.mark.slow
 def test_values_measured_before():
     """Another implementation's, on samples that one generator drew row after row."""
     rng = np.random.default_rng(0)

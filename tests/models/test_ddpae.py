@@ -375,6 +375,7 @@ def moving_squares(videos, frames=20, size=32, side=10):
     return torch.stack(shown, 1)[:, :, None].float()
 
 
+@pytest.mark.slow
 def test_one_square_is_learnt():
     """ddpae.md 11: after 200 steps on 16 clips the error is below half of that of black frames."""
     frames = moving_squares(16)

@@ -250,6 +250,7 @@ def test_views_may_come_one_at_a_time_and_their_order_matters() -> None:
     assert not torch.allclose(other.mean, after.chunk(2, -1)[0])
 
 
+@pytest.mark.slow
 def test_memory_of_observing_does_not_grow_with_views() -> None:
     model, observation = mulmon().eval(), scene(batch=1, views=6)
     assert observation.viewpoints is not None

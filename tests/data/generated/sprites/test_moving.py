@@ -164,6 +164,7 @@ def test_least_visible_pixels_hold_in_some_frame_of_every_video():
     assert np.array_equal(ready(**changes, min_visible=40).batch([7], 3, 2)[1][0], kept[7, 3:5])
 
 
+@pytest.mark.slow
 def test_a_fresh_process_makes_the_same_videos():
     code = (
         "import hashlib; from scenewise.data import SOURCES;"

@@ -328,6 +328,7 @@ def test_an_image_is_the_same_in_a_batch_of_hundreds():
         assert np.array_equal(source.batch([index])[1][0], ids[index])
 
 
+@pytest.mark.slow
 def test_a_fresh_process_makes_the_same_images():
     code = (
         "import hashlib; from scenewise.data import SOURCES;"
