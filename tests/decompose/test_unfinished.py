@@ -108,7 +108,6 @@ def test_every_model_and_format_goes_on_to_the_same_bytes(model_of, kind, tmp_pa
     check_same(tmp_path / "cut", tmp_path / "whole")
 
 
-@pytest.mark.slow  # once in about twenty runs overlay.mp4 has other bytes; the cause is not known yet
 def test_it_goes_on_as_often_as_it_is_broken_off(model_of, tmp_path):
     decomposer = model_of("provide")
     video = moving(decomposer)
