@@ -1,6 +1,7 @@
 """Frames as they come: the newest is looked at, what came meanwhile is dropped and told, memory stays."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from scenewise.decompose import Request
 from scenewise.errors import InputError
 from scenewise.explore import live
-from scenewise.explore.live import MOMENTS, LiveExploration, live_frames
-from scenewise.media import VideoWriter
+from scenewise.explore.live import MOMENTS, LiveExploration
+from scenewise.media import MediaFrame, VideoWriter
+from scenewise.media.live import live_frames
 
 from .conftest import untrained
 
@@ -25,9 +27,10 @@ class Camera:
             self.more.release()
         self.count += count
         if exploration is not None:
-            with exploration._came:
-                wanted = lambda: exploration._newest is not None and exploration._newest[0] == self.count - 1  # noqa: E731
-                assert exploration._came.wait_for(wanted, 10)
+            until = time.monotonic() + 10
+            while exploration.newest.index != self.count - 1:
+                assert time.monotonic() < until
+                time.sleep(0.002)
 
     def end(self):
         self.count = -1
@@ -38,7 +41,7 @@ class Camera:
             self.more.acquire()
             if self.count < 0:
                 return
-            yield np.full((self.side, self.side, 3), self.given, np.uint8)
+            yield MediaFrame(self.given, None, np.full((self.side, self.side, 3), self.given, np.uint8))
             self.given += 1
 
 
@@ -111,7 +114,7 @@ def test_a_stream_is_read_over_the_network(tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        frames = list(live_frames(f"http://127.0.0.1:{server.server_port}/clip.mp4"))
+        frames = [frame.image for frame in live_frames(f"http://127.0.0.1:{server.server_port}/clip.mp4")]
     finally:
         server.shutdown()
     assert [frame.shape for frame in frames] == [(32, 48, 3)] * 5

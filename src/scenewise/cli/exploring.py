@@ -44,12 +44,12 @@ def open_exploration(args: argparse.Namespace, decomposer: Decomposer, text: str
         InputError: It cannot be opened, holds several videos, or an option is wrong.
     """
     from scenewise.explore import SceneExploration, VideoExploration
-    from scenewise.explore.live import is_live, open_live
+    from scenewise.explore.live import is_stream, open_live
     from scenewise.media import read_videos
 
     text = args.input if text is None else text
     request, reading = options.request(args, "slots", "refinements", "seed"), options.reading(args)
-    if is_live(text) and not Path(text).exists():
+    if is_stream(text) and not Path(text).exists():
         return open_live(decomposer, text, request)
     if decomposer.model.viewpoint_size is not None:
         from scenewise.scenes.rendering import open_scene

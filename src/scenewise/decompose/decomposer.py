@@ -222,13 +222,21 @@ class Decomposer:
             InputError: The frame does not fit the model, or holds NaN.
         """
         check_limits(refinements=refinements)
-        tensor = self._tensor(frame, resize)
+        tensor = self.tensor(frame, resize)
         if state is None:
             state = self.initial_state(len(tensor))
         return self.model.step(tensor, state, refinements)
 
-    def _tensor(self, frame: Any, resize: bool) -> Tensor:
-        """Return (B, t, C, H, W) on the model's device."""
+    def tensor(self, frame: Any, resize: bool = False) -> Tensor:
+        """Return a frame as the model takes it: floats in [0, 1], shape (B, t, C, H, W), on its device.
+
+        Args:
+            frame: As in `step`.
+            resize: Scale a frame of another size.
+
+        Raises:
+            InputError: It does not fit the model.
+        """
         if not isinstance(frame, torch.Tensor):
             image = as_image(frame, self.frame_shape, resize)
             writable = np.require(image, requirements="W")  # torch warns of arrays it could not write to
@@ -435,7 +443,7 @@ class Decomposer:
         if length > 1 and request.observe is not None:
             length = request.observe
         while clip := list(itertools.islice(source, length)):
-            tensors = [self._tensor(np.asarray(frame.given), False) for frame in clip]
+            tensors = [self.tensor(np.asarray(frame.given)) for frame in clip]
             images = torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]  # (1, t, C, H, W)
             before = state
             parts, state = self.model.step(images, before, request.refinements)

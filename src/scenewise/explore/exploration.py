@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from scenewise.decompose.clip import Clip, ClipFrame
     from scenewise.decompose.decomposer import Decomposer
+    from scenewise.decomposition import Decomposition
+    from scenewise.explore.recording import RecordedDecode
     from scenewise.models.contract import State
 
 LONGEST_WAY = 96
@@ -33,6 +35,34 @@ LEAD = 8
 """Frames before a frame at which slots begin anew, so that they have settled."""
 
 _STATES, _MOMENTS, _FRAMES = 512, 48, 256
+
+
+class Look(NamedTuple):
+    """What one step of a model gave.
+
+    Attributes:
+        part: Its frames taken apart.
+        after: The state for the next.
+        state: With which the model draws what it drew.
+        order: The model's own number of each slot, shape (K,); None where it is the same.
+        decodes: What was recorded of models of iterative inference.
+    """
+
+    part: Decomposition
+    after: State
+    state: State
+    order: torch.Tensor | None
+    decodes: list[RecordedDecode]
+
+
+def look_at(decomposer: Decomposer, frames: torch.Tensor, before: State, refinements: int | None) -> Look:
+    """Let a model explain frames (1, t, C, H, W), and write down what a closer look needs."""
+    model = decomposer.model
+    with recording(model) as decodes:
+        part, after = model.step(frames, before, refinements)
+    context = decodes[-1].context if decodes else None
+    state = model.drawing_state(before, after, context) if isinstance(model, Decodes) else before
+    return Look(part, after, state, after["order"][0] if "order" in after else None, decodes)
 
 
 class Exploration(ABC):
@@ -191,26 +221,20 @@ class VideoExploration(Exploration):
 
     def _explain(self, first: int) -> None:
         """Explain the frames from `first` on that the model takes together."""
-        model, before = self.decomposer.model, self._states[first]
         clip = list(itertools.islice(self._block(first), self.window))
         if not clip:
             raise InputError(self.name, f"has no frame {first}.", "Give a smaller number.")
-        images = torch.stack([self._tensor(frame) for frame in clip], 1)
-        with recording(model) as decodes:
-            parts, after = model.step(images, before, self.request.refinements)
-        context = decodes[-1].context if decodes else None
-        state = model.drawing_state(before, after, context) if isinstance(model, Decodes) else before
-        order = after["order"][0] if "order" in after else None
-        began = self._fresh.get(first)
+        images = torch.cat([self.decomposer.tensor(frame.given) for frame in clip], 1)
+        look = look_at(self.decomposer, images, self._states[first], self.request.refinements)
+        model, began = self.decomposer.model, self._fresh.get(first)
         note = f"Slots began anew at frame {began}: frames before it were not looked at." if began else ""
         for t, frame in enumerate(clip):
-            part = parts.frame(t)
-            own = decodes if len(clip) == 1 else []
-            image = np.asarray(frame.given)
-            moment = Moment(model, frame.index, frame.time_s, image, part, state, order, own, frame.ids, note)
+            part, decodes = look.part.frame(t), look.decodes if len(clip) == 1 else []
+            facts = (frame.index, frame.time_s, np.asarray(frame.given))
+            moment = Moment(model, *facts, part, look.state, look.order, decodes, frame.ids, note)
             _remember(self._moments, first + t, moment, max(_MOMENTS, self.window))
         following = first + self.window
-        _remember(self._states, following, after, _STATES)
+        _remember(self._states, following, look.after, _STATES)
         if began is not None:
             self._fresh[following] = began
         else:
@@ -226,10 +250,6 @@ class VideoExploration(Exploration):
                 if number == first:
                     raise
                 return
-
-    def _tensor(self, frame: ClipFrame) -> torch.Tensor:
-        image = torch.from_numpy(np.require(frame.given, requirements=["W", "C"]))
-        return image.permute(2, 0, 1)[None].to(self.decomposer.device).float() / 255
 
 
 class SceneExploration(Exploration):

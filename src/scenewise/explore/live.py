@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-import sys
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from scenewise.decompose.clip import as_image
 from scenewise.errors import InputError
-from scenewise.explore.exploration import Exploration
+from scenewise.explore.exploration import Exploration, look_at
 from scenewise.explore.moment import Moment
-from scenewise.explore.recording import recording
-from scenewise.models.contract import Decodes
+from scenewise.media.live import Newest, is_live, live_frames, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scenewise.decompose.decomposer import Decomposer
     from scenewise.decompose.request import Request
+    from scenewise.media.reader import MediaFrame
     from scenewise.models.contract import State
 
 PATIENCE = 10.0
@@ -32,43 +27,15 @@ PATIENCE = 10.0
 MOMENTS = 48
 """Frames that can be looked at again."""
 
-_ADDRESS = re.compile(r"(rtsp|rtsps|rtmp|udp|tcp|srt|http|https)://", re.IGNORECASE)
-_CAMERA = re.compile(r"camera:(\d{1,3})")
-_CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}"), "win32": ("dshow", "video={}")}
 
-
-def is_live(text: str) -> bool:
-    """Return whether a text names a camera or a stream.
+def is_stream(text: str) -> bool:
+    """Return whether a text names a camera or a stream, those of web servers among them.
 
     Examples:
-        >>> [is_live(text) for text in ("camera:0", "rtsp://host/1", "clip.mp4", "balls-colour#3")]
-        [True, True, False, False]
+        >>> [is_stream(text) for text in ("camera:0", "rtsp://host/1", "http://host/1", "clip.mp4", "balls-colour#3")]
+        [True, True, True, False, False]
     """
-    return bool(_ADDRESS.match(text) or _CAMERA.fullmatch(text))
-
-
-def live_frames(text: str) -> Iterator[np.ndarray]:
-    """Yield the frames of a camera or a stream, uint8, shape (H, W, 3), as they come.
-
-    Args:
-        text: "camera:N", or an address such as "rtsp://host/path".
-
-    Raises:
-        InputError: It cannot be opened, or breaks off.
-    """
-    import av
-
-    camera = _CAMERA.fullmatch(text)
-    kind, name = _CAMERAS.get(sys.platform, (None, "{}")) if camera else (None, text)
-    options = {"rtsp_transport": "tcp"} if text.lower().startswith("rtsp") else {}
-    try:
-        file = name.format(camera.group(1)) if camera else name
-        with av.open(file, format=kind, options=options, timeout=(PATIENCE, PATIENCE)) as container:
-            for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24")
-    except (av.FFmpegError, OSError, IndexError) as error:
-        remedy = "Check that it is connected, and that no other program has it."
-        raise InputError(text, f"cannot be read: {error}.", remedy) from error
+    return is_live(text) or text.lower().startswith(("http://", "https://"))
 
 
 class LiveExploration(Exploration):
@@ -77,29 +44,26 @@ class LiveExploration(Exploration):
     Args:
         decomposer: The model.
         name: For titles.
-        frames: Yields frames, uint8, shape (H, W, 3); read in a thread of its own.
+        frames: Yields frames; read in a thread of its own.
         request: Slots, refinements and seed.
 
     Attributes:
         dropped: Frames that nobody looked at so far.
+        newest: Hands out the newest frame.
     """
 
     def __init__(
-        self, decomposer: Decomposer, name: str, frames: Callable[[], Iterator[np.ndarray]], request: Request
+        self, decomposer: Decomposer, name: str, frames: Callable[[], Iterator[MediaFrame]], request: Request
     ) -> None:
         super().__init__(decomposer, request)
         if decomposer.model.window > 1:
             raise InputError(decomposer.name, "explains clips as wholes.", "Use a model that goes frame by frame.")
         self.name, self.length, self.dropped = name, None, 0
-        self._newest: tuple[int, np.ndarray] | None = None
-        self._error: BaseException | None = None
-        self._ended = False
-        self._came = threading.Condition()
+        self.newest = Newest(frames)
         self._state: State | None = None
         self._taken = -1
         self._count = 0
         self._moments: OrderedDict[int, Moment] = OrderedDict()
-        threading.Thread(target=self._read, args=(frames,), name="live", daemon=True).start()
 
     def moment(self, number: int) -> Moment:
         """Return a frame that was looked at before, or, as the next number, the newest.
@@ -111,10 +75,10 @@ class LiveExploration(Exploration):
             return self._moments[number]
         if number < self._count:
             raise InputError(self.name, f"frame {number} is no longer there.", f"The last {MOMENTS} are.")
-        index, image = self._wait()
-        missed, self._taken = index - self._taken - 1, index
+        frame = self._wait()
+        missed, self._taken = frame.index - self._taken - 1, frame.index
         self.dropped += missed
-        moment = self._explain(index, image, missed)
+        moment = self._explain(frame, missed)
         self._moments[self._count] = moment
         self._count += 1
         while len(self._moments) > MOMENTS:
@@ -129,42 +93,23 @@ class LiveExploration(Exploration):
         frames = np.stack([moment.image for moment in self._moments.values()][-1:])
         return VideoExploration(self.decomposer, open_clip(frames, self.decomposer.frame_shape), request)
 
-    def _explain(self, index: int, image: np.ndarray, missed: int) -> Moment:
-        model, request = self.decomposer.model, self.request
-        own = as_image(image, self.decomposer.frame_shape, resize=True)
-        tensor = torch.from_numpy(np.require(own, requirements=["W", "C"])).permute(2, 0, 1)[None]
-        before = self._state or self.decomposer.initial_state(1, request.slots, request.seed)
-        with recording(model) as decodes:
-            part, self._state = model.step(tensor.to(self.decomposer.device).float() / 255, before, request.refinements)
-        context = decodes[-1].context if decodes else None
-        state = model.drawing_state(before, self._state, context) if isinstance(model, Decodes) else before
-        order = self._state["order"][0] if "order" in self._state else None
+    def _explain(self, frame: MediaFrame, missed: int) -> Moment:
+        own = as_image(frame.image, self.decomposer.frame_shape, resize=True)
+        before = self._state or self.decomposer.initial_state(1, self.request.slots, self.request.seed)
+        look = look_at(self.decomposer, self.decomposer.tensor(own), before, self.request.refinements)
+        self._state = look.after
         note = f"{missed} frames came meanwhile and were dropped, {self.dropped} in all." if missed else ""
-        return Moment(model, index, None, own, part, state, order, decodes, None, note)
+        model = self.decomposer.model
+        return Moment(model, frame.index, None, own, look.part, look.state, look.order, look.decodes, None, note)
 
-    def _wait(self) -> tuple[int, np.ndarray]:
-        with self._came:
-            self._came.wait_for(lambda: self._newest is not None or self._ended, PATIENCE)
-            newest, self._newest = self._newest, None
-        if newest is not None:
-            return newest
-        if isinstance(self._error, InputError):
-            raise self._error
-        problem = "has ended." if self._ended else f"gave no frame for {PATIENCE:g} seconds."
+    def _wait(self) -> MediaFrame:
+        frame = self.newest.take(PATIENCE)
+        if frame is not None:
+            return frame
+        if isinstance(self.newest.error, InputError):
+            raise self.newest.error
+        problem = "has ended." if self.newest.over else f"gave no frame for {PATIENCE:g} seconds."
         raise InputError(self.name, problem, "Start it again.")
-
-    def _read(self, frames: Callable[[], Iterator[np.ndarray]]) -> None:
-        try:
-            for index, image in zip(itertools.count(), frames(), strict=False):
-                with self._came:
-                    self._newest = (index, image)
-                    self._came.notify()
-        except Exception as error:  # told to whoever asks for the next frame
-            self._error = error
-        finally:
-            with self._came:
-                self._ended = True
-                self._came.notify()
 
 
 def open_live(decomposer: Decomposer, text: str, request: Request) -> Any:
@@ -173,6 +118,6 @@ def open_live(decomposer: Decomposer, text: str, request: Request) -> Any:
     Raises:
         InputError: It cannot be opened.
     """
-    exploration = LiveExploration(decomposer, text, lambda: live_frames(text), request)
+    exploration = LiveExploration(decomposer, names_of(text)[0], lambda: live_frames(text), request)
     exploration.moment(0)
     return exploration

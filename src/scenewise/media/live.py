@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import threading
@@ -15,9 +16,7 @@ from scenewise.media.reader import MediaFrame, VideoReader
 from scenewise.media.selection import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import numpy as np
+    from collections.abc import Callable, Iterator
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "srt", "tcp", "udp")
 """Schemes of streams that are read."""
@@ -54,7 +53,7 @@ class LiveReader(VideoReader):
 
     def __init__(self, source: str, selection: Selection) -> None:
         self._source = source
-        shown, name = _names(source)
+        shown, name = names_of(source)
         container, first = _open(source, shown)
         rate = container.streams.video[0].average_rate
         self._opened: tuple[Any, Any] | None = (container, first)
@@ -65,79 +64,115 @@ class LiveReader(VideoReader):
         return {**super().__getstate__(), "_opened": None}
 
     def _read(self) -> Iterator[MediaFrame]:
-        container, first = self._opened or _open(self._source, str(self.path))
-        self._opened = None
-        newest = _Newest(container, first, self.selection)
+        opened, self._opened = self._opened, None
+        newest = Newest(lambda: _frames(self._source, self.selection, opened))
         try:
-            for index, time_s, image in newest:
-                self.selection.within(image.shape[:2], f"{self.path}, frame {index}")
-                yield MediaFrame(index, time_s, fit(image, self.selection))
+            while (frame := newest.take()) is not None:
+                self.selection.within(frame.image.shape[:2], f"{self.path}, frame {frame.index}")
+                yield MediaFrame(frame.index, frame.time_s, fit(frame.image, self.selection))
         finally:
             newest.end()
             if newest.lost:
                 self.note(f"sent {newest.lost} frames while others were worked on, which were left out.")
-            if newest.problem:
-                self.note(f"ended: {newest.problem}.")
+            if newest.error is not None:
+                self.note(f"ended: {describe(newest.error)}.")
 
 
-class _Newest:
-    """Reads frames in a thread of its own, and yields the newest wanted one each time."""
+class Newest:
+    """Reads frames in a thread of its own, and hands out the newest one each time.
 
-    def __init__(self, container: Any, first: Any, selection: Selection) -> None:
-        self.lost, self.problem = 0, ""
-        self._container, self._first, self._selection = container, first, selection
-        self._frame: tuple[int, float | None, np.ndarray] | None = None
+    Args:
+        frames: Yields them as they come.
+
+    Attributes:
+        lost: Frames that came while others were worked on, so far.
+        index: Of the frame that came last; -1 before the first.
+        error: What ended the frames, where something did.
+    """
+
+    def __init__(self, frames: Callable[[], Iterator[MediaFrame]]) -> None:
+        self.lost, self.index = 0, -1
+        self.error: Exception | None = None
+        self._frames: Any = frames
+        self._frame: MediaFrame | None = None
         self._over = self._ending = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __iter__(self) -> Iterator[tuple[int, float | None, np.ndarray]]:
-        """Yield index, seconds after the first frame, and RGB pixels."""
+        self._thread = threading.Thread(target=self._run, name="live", daemon=True)
         self._thread.start()
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._frame is not None or self._over)
-                frame, self._frame = self._frame, None
-            if frame is None:
-                return
-            yield frame
+
+    @property
+    def over(self) -> bool:
+        """Whether no more frames come."""
+        return self._over
+
+    def take(self, seconds: float | None = None) -> MediaFrame | None:
+        """Wait for a frame that was not handed out yet and return it; None where there is none any more, or in time.
+
+        Args:
+            seconds: To wait; None for as long as it takes.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self._over, seconds)
+            frame, self._frame = self._frame, None
+            return frame
 
     def end(self) -> None:
         """Read no more, and let the connection go."""
         self._ending = True
-        if self._thread.ident is not None:
-            self._thread.join(2 * _SECONDS_TO_WAIT)
+        self._thread.join(2 * _SECONDS_TO_WAIT)
 
     def _run(self) -> None:
+        frames = self._frames()
         try:
-            self._take(0, self._first)
-            for index, frame in enumerate(self._container.decode(video=0), 1):
-                if self._ending or self._selection.ends_at(index):
+            for frame in frames:
+                with self._changed:
+                    self.lost += self._frame is not None
+                    self._frame, self.index = frame, frame.index
+                    self._changed.notify_all()
+                if self._ending:
                     break
-                if self._selection.takes(index):
-                    self._take(index, frame)
         except Exception as error:  # connections end in every kind of way
-            self.problem = describe(error)
+            self.error = error
         finally:
-            self._container.close()
+            frames.close()
             with self._changed:
                 self._over = True
                 self._changed.notify_all()
 
-    def _take(self, index: int, frame: Any) -> None:
-        if not self._selection.takes(index):
-            return
-        start, now = self._first.time, frame.time
-        time_s = None if start is None or now is None else float(now - start)
-        image = frame.to_ndarray(format="rgb24")
-        with self._changed:
-            self.lost += self._frame is not None
-            self._frame = (index, time_s, image)
-            self._changed.notify_all()
+
+def live_frames(source: str) -> Iterator[MediaFrame]:
+    """Yield all frames of a camera or a stream as they come, RGB, of the size they have.
+
+    Args:
+        source: As `LiveReader` takes it.
+
+    Raises:
+        InputError: It cannot be opened, or sends no picture.
+    """
+    return _frames(source, Selection(), None)
 
 
-def _names(source: str) -> tuple[str, str]:
-    """Return how a source is shown, without name and password, and the name of its folder of results."""
+def _frames(source: str, selection: Selection, opened: tuple[Any, Any] | None) -> Iterator[MediaFrame]:
+    """Yield the wanted frames of a connection, which is opened first where it is not yet."""
+    container, first = opened or _open(source, names_of(source)[0])
+    with container:
+        frames = itertools.chain([first], container.decode(video=0))
+        for index, frame in enumerate(frames):
+            if index and selection.ends_at(index):
+                return
+            if selection.takes(index):
+                known = first.time is not None and frame.time is not None
+                time_s = float(frame.time - first.time) if known else None
+                yield MediaFrame(index, time_s, frame.to_ndarray(format="rgb24"))
+
+
+def names_of(source: str) -> tuple[str, str]:
+    """Return how a source is shown, without name and password, and the name of its folder of results.
+
+    Examples:
+        >>> names_of("rtsp://user:word@host/door")
+        ('rtsp:/host/door', 'host_door')
+    """
     camera = _CAMERA.fullmatch(source)
     if camera:
         return f"camera:{camera.group(1)}", f"camera-{camera.group(1)}"
