@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenewise.cli import options
+from scenewise.cli import options, threads
 from scenewise.cli.sources import add_source_options, numbered, open_source, source_video
 from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from scenewise.decompose import Decomposer
     from scenewise.explore import Exploration
+    from scenewise.explore.moment import Moment
 
 
 def add_explored(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +33,62 @@ def add_explored(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the posterior noise; default: %(default)s")
     options.add_reading(parser, size=None)
     add_source_options(parser)
+
+
+def add_frames(parser: argparse.ArgumentParser, no_slot: str) -> None:
+    """Add which slot and which frames figures are of; `no_slot` says what they show where none is named."""
+    parser.add_argument("--slot", type=int, metavar="K", help=f"which slot, from 1; default: {no_slot}")
+    parser.add_argument("--frames", metavar="N,N,...", help="frames, or views, from 0; default: the middle one")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames that figures are made of.
+
+    Attributes:
+        decomposer: The model.
+        exploration: The video or scene.
+        numbers: The frames, from 0.
+        slot: From 0; None where no slot was named.
+    """
+
+    decomposer: Decomposer
+    exploration: Exploration
+    numbers: list[int]
+    slot: int | None
+
+    def moments(self) -> Iterator[tuple[int, Moment]]:
+        """Yield number and explanation of every frame.
+
+        Raises:
+            InputError: A frame has no such slot.
+        """
+        for number in self.numbers:
+            moment = self.exploration.moment(number)
+            if self.slot is not None and self.slot >= moment.slots:
+                raise InputError("--slot", f"the model has slots 1 to {moment.slots}; found {self.slot + 1}.")
+            yield number, moment
+
+
+def open_frames(args: argparse.Namespace) -> Frames:
+    """Load the model and open the frames that were asked for, once it is sure that --out can be written.
+
+    Raises:
+        InputError: Something cannot be opened, or an option is wrong.
+    """
+    if args.slot is not None and args.slot < 1:
+        raise InputError("--slot", f"counts from 1; found {args.slot}.")
+    options.request(args, "slots", "refinements", "seed")
+    import scenewise as sw
+    from scenewise.media.output_folder import check_free
+
+    check_free(Path(args.out), args.overwrite)
+    decomposer = sw.load(args.model, args.device)
+    options.tell_untried(args, decomposer)
+    threads.choose(decomposer)
+    exploration = open_exploration(args, decomposer)
+    numbers = frame_numbers(args.frames, exploration)
+    return Frames(decomposer, exploration, numbers, None if args.slot is None else args.slot - 1)
 
 
 def open_exploration(args: argparse.Namespace, decomposer: Decomposer, text: str | None = None) -> Exploration:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli import exploring, options, threads
+from scenewise.cli import exploring
 from scenewise.cli.progress import say
-from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
@@ -25,32 +24,21 @@ the refinement network saw. Slots count from 1, as in reports."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     exploring.add_explored(parser)
-    parser.add_argument("--slot", type=int, metavar="K", help="one slot alone, from 1; default: all")
-    parser.add_argument("--frames", metavar="N,N,...", help="frames, or views, from 0; default: the middle one")
+    exploring.add_frames(parser, no_slot="all")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    if args.slot is not None and args.slot < 1:
-        raise InputError("--slot", f"counts from 1; found {args.slot}.")
-    options.request(args, "slots", "refinements", "seed")
-    import scenewise as sw
     from scenewise.explore.files import described, write_refinements
     from scenewise.explore.refinements import refinement_pictures
-    from scenewise.media.output_folder import OutputFolder, check_free
+    from scenewise.media.output_folder import OutputFolder
 
-    check_free(Path(args.out), args.overwrite)
-    decomposer = sw.load(args.model, args.device)
-    options.tell_untried(args, decomposer)
-    threads.choose(decomposer)
-    exploration = exploring.open_exploration(args, decomposer)
-    slots = None if args.slot is None else [args.slot - 1]
+    frames = exploring.open_frames(args)
+    decomposer, exploration = frames.decomposer, frames.exploration
+    slots = None if frames.slot is None else [frames.slot]
     with OutputFolder(Path(args.out), args.overwrite) as output:
         names, rows = list[str](), list[dict[str, Any]]()
-        for number in exploring.frame_numbers(args.frames, exploration):
-            moment = exploration.moment(number)
-            if slots is not None and slots[0] >= moment.slots:
-                raise InputError("--slot", f"the model has slots 1 to {moment.slots}; found {args.slot}.")
+        for number, moment in frames.moments():
             title = f"{exploration.name}, frame {moment.index} · {decomposer.name}"
             names += write_refinements(moment, output.path, f"refinements-{number}", title, slots)
             pictures = refinement_pictures(moment)

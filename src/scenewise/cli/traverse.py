@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli import exploring, options, threads
+from scenewise.cli import exploring
 from scenewise.cli.progress import say
-from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
@@ -25,8 +24,7 @@ own is framed. Slots count from 1, as in reports."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     exploring.add_explored(parser)
-    parser.add_argument("--slot", type=int, metavar="K", help="which slot, from 1; default: the most informed one")
-    parser.add_argument("--frames", metavar="N,N,...", help="frames, or views, from 0; default: the middle one")
+    exploring.add_frames(parser, no_slot="the most informed one")
     parser.add_argument("--dimensions", type=int, default=8, metavar="D", help="rows; default: %(default)s")
     parser.add_argument("--values", type=int, default=9, metavar="V", help="columns; default: %(default)s")
     parser.add_argument(
@@ -46,28 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
-    if args.slot is not None and args.slot < 1:
-        raise InputError("--slot", f"counts from 1; found {args.slot}.")
-    options.request(args, "slots", "refinements", "seed")
-    import scenewise as sw
     from scenewise.explore.files import described, write_traversal
     from scenewise.explore.traversal import traverse
-    from scenewise.media.output_folder import OutputFolder, check_free
+    from scenewise.media.output_folder import OutputFolder
 
-    check_free(Path(args.out), args.overwrite)
-    decomposer = sw.load(args.model, args.device)
-    options.tell_untried(args, decomposer)
-    threads.choose(decomposer)
-    exploration = exploring.open_exploration(args, decomposer)
-    slot = None if args.slot is None else args.slot - 1
+    frames = exploring.open_frames(args)
+    decomposer, exploration = frames.decomposer, frames.exploration
     sizes = {"dimensions": min(args.dimensions, decomposer.model.noise_shape(1, 1)[-1]), "steps": args.values}
     with OutputFolder(Path(args.out), args.overwrite) as output:
         names, rows = list[str](), list[dict[str, Any]]()
-        for number in exploring.frame_numbers(args.frames, exploration):
-            moment = exploration.moment(number)
-            if slot is not None and slot >= moment.slots:
-                raise InputError("--slot", f"the model has slots 1 to {moment.slots}; found {args.slot}.")
-            traversal = traverse(moment, slot, span=args.span, around=args.around, **sizes)
+        for number, moment in frames.moments():
+            traversal = traverse(moment, frames.slot, span=args.span, around=args.around, **sizes)
             title = f"{exploration.name}, frame {moment.index}, slot {traversal.slot + 1} · {decomposer.name}"
             names += write_traversal(traversal, output.path, f"traversal-{number}", title)
             rows.append({"frame": number, "slot": traversal.slot + 1, "dimensions": traversal.dimensions.tolist()})
