@@ -223,6 +223,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_saves_what_was_seen(tmp_pat
     assert train(small(), tmp_path / "run", resume=True).step == 6
 
 
+def test_the_part_of_a_batch_that_is_not_finite_is_saved(tmp_path, monkeypatch):
+    plain_loss, calls = Provide.loss, []
+
+    def loss(self, terms):
+        made = plain_loss(self, terms)
+        if self.training and torch.is_grad_enabled() and int(self.progress) == 3:
+            calls.append(made)
+            return made * float("nan") if len(calls) == 1 else made  # the first of two parts
+        return made
+
+    monkeypatch.setattr(Provide, "loss", loss)
+    with pytest.raises(InputError, match=r"step 3.*the loss is not finite"):
+        train(small("training.accumulation=2"), tmp_path / "run")
+    facts = json.loads((tmp_path / "run" / "failure.json").read_text())
+    assert (facts["step"], facts["rows"], len(facts["videos"])) == (3, [0], 1)
+
+
 def test_a_gradient_that_is_not_finite_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
     with pytest.raises(InputError, match="step 0: gradient is not finite"):

@@ -36,9 +36,15 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
 
 
 class NonFiniteError(InputError):
-    """A loss or gradient that is NaN or infinite."""
+    """A loss or gradient that is NaN or infinite.
+
+    Attributes:
+        step: The training step, from 0.
+        term: What is not finite, in words.
+    """
 
     def __init__(self, step: int, term: str) -> None:
+        self.step, self.term = step, term
         super().__init__(
             f"step {step}",
             f"{term} is not finite; the run stops, its last checkpoint is whole.",
@@ -106,15 +112,17 @@ def fit(
             for part in range(training.accumulation):
                 clip: ClipBatch = next(clips)
                 loss, terms = run(clip, part)
-                if fabric.device.type == "cpu" and not math.isfinite(float(loss)):
-                    raise _failure(folder, step, _broken(terms), clip)
                 parts.append(torch.stack([loss, *(term.mean() for term in terms.values())]))
 
             # step; the one moment in which the host waits for a GPU
             length = nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip or math.inf)
             total, *values, norm = _mean(fabric, torch.cat([torch.stack(parts).mean(0), length[None]])).tolist()
             if not math.isfinite(total) or not math.isfinite(norm):
-                raise _failure(folder, step, "gradient" if math.isfinite(total) else _broken(terms), clip)
+                part, term = _culprit(parts, list(terms)) or (len(parts) - 1, "gradient")
+                error = NonFiniteError(step, term)
+                if term != "gradient" or (math.isfinite(total) and fabric.is_global_zero):  # else another process does
+                    _save_failure(folder, error, loader.dataset[(step - first) * len(parts) + part])
+                raise error
             optimizer.step()
             optimizer.zero_grad()
             if wrapped.module.output is not None:
@@ -251,10 +259,18 @@ def _any(fabric: Fabric, condition: bool) -> bool:
     return float(fabric.all_reduce(torch.tensor(float(condition), device=fabric.device), reduce_op="sum")) > 0  # type: ignore[arg-type]
 
 
-def _broken(terms: dict[str, Tensor]) -> str:
-    """Return which number of a forward pass is not finite, in words."""
-    names = [name for name, term in terms.items() if not bool(term.isfinite().all())]
-    return f"the term {names[0]!r}" if names else "the loss"
+def _culprit(parts: list[Tensor], names: list[str]) -> tuple[int, str] | None:
+    """Return which part of a batch has a loss that is not finite, and which number makes it so; None where none has.
+
+    Args:
+        parts: Of each the loss and its terms.
+        names: Of the terms.
+    """
+    for part, (loss, *terms) in enumerate(torch.stack(parts).tolist()):
+        if not math.isfinite(loss):
+            broken = [name for name, term in zip(names, terms, strict=True) if not math.isfinite(term)]
+            return part, f"the term {broken[0]!r}" if broken else "the loss"
+    return None
 
 
 def _to_cpu(value: Any) -> Any:
@@ -265,21 +281,19 @@ def _to_cpu(value: Any) -> Any:
     return [_to_cpu(v) for v in value] if isinstance(value, list) else value
 
 
-def _failure(folder: RunFolder, step: int, term: str, clip: ClipBatch) -> NonFiniteError:
-    """Write what a broken step saw as failure.json and failure.npz, and return the error."""
-    error = NonFiniteError(step, term)
+def _save_failure(folder: RunFolder, error: NonFiniteError, clip: ClipBatch) -> None:
+    """Write what a broken step saw as failure.json and failure.npz."""
     facts = {
-        "step": step,
-        "term": term,
+        "step": error.step,
+        "term": error.term,
         "message": str(error),
         "videos": [int(i) for i in clip["indices"]],
         "rows": [int(i) for i in clip["rows"]],
         "seed": int(clip["seed"]),
     }
-    np.savez(folder.path / "failure.npz", frames=clip["frames"].cpu().numpy(), noise=clip["noise"].cpu().numpy())
+    np.savez(folder.path / "failure.npz", frames=clip["frames"].numpy(), noise=clip["noise"].numpy())
     write_atomically(folder.path / "failure.json", json.dumps(facts, indent=2) + "\n")
     folder.log(f"failure: {error}")
-    return error
 
 
 @contextlib.contextmanager
