@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scenewise.explore.exploration import VideoExploration
-    from scenewise.models.contract import SceneModel, State
+    from scenewise.models.contract import State
 
 MOST_STEPS, MOST_SAMPLES = 200, 16
 
@@ -97,18 +97,10 @@ def _truth(exploration: VideoExploration, number: int, steps: int) -> np.ndarray
 
 
 @contextmanager
-def _drawing_samples(model: SceneModel, wanted: bool) -> Iterator[None]:
+def _drawing_samples(model: Predictor, wanted: bool) -> Iterator[None]:
     """Let a model draw predicted latents from their prior in place of taking its mean, where it has the choice."""
     config = model.config
-    changes: dict[str, Any] = {}
-    if hasattr(config, "prediction"):  # PROVIDE's
-        changes = {"prediction": replace(config.prediction, latent="prior_sample")}
-    elif hasattr(config, "predict_z"):  # DVIP's
-        changes = {"predict_z": "prior_sample"}
-    if not wanted or not changes:
-        yield
-        return
-    model.config = replace(config, **changes)
+    model.config = model.sampling() if wanted else config
     try:
         yield
     finally:

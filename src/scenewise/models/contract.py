@@ -304,6 +304,12 @@ class ImageModel(SceneModel):
 class Predictor(ABC):
     """A model that can continue a video by itself, from the state that `SceneModel.step` gave."""
 
+    config: Any
+
+    def sampling(self) -> Any:
+        """Return the settings under which predicted latents are samples of their prior, where there is the choice."""
+        return self.config
+
     @abstractmethod
     def predict(self, state: State, steps: int) -> tuple[Decomposition, State]:
         """Return `steps` predicted frames and the state after them (a rollout can be continued)."""

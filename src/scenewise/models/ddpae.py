@@ -38,6 +38,7 @@ from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
 from scenewise.nn.dcgan import DcganDecoder, DcganEncoder, DcganNorm, fits
+from scenewise.nn.layers import constants
 from scenewise.nn.spatial_transformer import centres, crop_out, draw_in
 from scenewise.variational.gaussian import Gaussian, log_density, seeded_noise
 from scenewise.variational.linking import link, reorder
@@ -371,10 +372,8 @@ class Ddpae(SceneModel, Predictor, Decodes):
     def _prior(self, content: Tensor, motion: Tensor, frame: int = 0) -> Beliefs:
         """Return p of latents of these shapes where `frame` frames went before."""
         config, (batch, _, components, _) = self.config, motion.shape
-        first, spreads = motion.new_zeros(POSE), motion.new_full((POSE,), config.place_std)
-        first[0].fill_(config.base_scale)  # no copy from the host, for which a GPU would wait
-        spreads[0].fill_(config.scale_std)
-        first, variance = first.expand(batch, components, -1), spreads.square()
+        first = constants([config.base_scale, 0, 0], motion).expand(batch, components, -1)
+        variance = constants([config.scale_std, config.place_std, config.place_std], motion).square()
         before = (variance + frame * config.motion_std**2).log().expand_as(first)
         spread = torch.full_like(motion, config.motion_std).log() * 2
         zeros = torch.zeros_like(content)

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -395,6 +395,10 @@ class Dvip(SceneModel, Predictor, Decodes):
         return Decomposition(masks, appearance, *posterior, *prior, likelihood, kl).detach()
 
     # -- prediction ---------------------------------------------------------------------------------------------
+
+    def sampling(self) -> Any:
+        """Return the settings under which predicted latents are samples; see `Predictor.sampling`."""
+        return replace(self.config, predict_z="prior_sample")
 
     @torch.no_grad()
     def predict(self, state: State, steps: int) -> tuple[Decomposition, State]:

@@ -36,7 +36,7 @@ from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, ImageModel, Weighs, register_model
 from scenewise.nn.decoders import CoarseToFineDecoder, DecoderSettings, finer, make_slot_decoder
-from scenewise.nn.layers import pooled
+from scenewise.nn.layers import constants, pooled
 from scenewise.nn.slot_autoencoder import SlotEncoderSettings, make_slot_encoder
 from scenewise.nn.unet import AttentionUNet, count_blocks, shown_finer
 from scenewise.variational.duplicates import DuplicateSettings
@@ -170,7 +170,7 @@ class Monet(ImageModel, Decodes, Weighs):
         posterior = self.infer(images, log_masks)
         latents = posterior.sample(noise[:, 0])
         appearance, logits = self.decoder(latents, latents[..., :0])
-        sigmas = self.sigmas(latents.shape[1], images.device)
+        sigmas = self.sigmas(latents.shape[1], images)
         likelihood = masked_log_likelihood(images, appearance, log_masks, sigmas, self.config.mixture)
         prior, drawing = Gaussian.standard(latents), self.drawn_log_masks(logits)
         return AttentionExplanation(log_masks, appearance, latents, posterior, prior, likelihood, log_masks, drawing)
@@ -209,12 +209,10 @@ class Monet(ImageModel, Decodes, Weighs):
         """Return log mhat of the decoder's logits, both (B, K, 1, H, W)."""
         return broken_stick(logits[:, :-1]) if self.config.prior_mode == "scope" else logits.log_softmax(1)
 
-    def sigmas(self, slots: int, device: torch.device) -> Tensor:
-        """Return the standard deviation of a pixel in each slot, shape (K,)."""
+    def sigmas(self, slots: int, like: Tensor) -> Tensor:
+        """Return the standard deviation of a pixel in each slot, shape (K,), where and of what kind a tensor is."""
         config = self.config
-        sigmas = torch.full((slots,), config.sigma_fg, device=device)
-        sigmas[0].fill_(config.sigma_bg)  # no copy from the host, for which a GPU would wait
-        return sigmas
+        return constants([config.sigma_bg] + [config.sigma_fg] * (slots - 1), like)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, state: Any = None) -> tuple[Tensor, Tensor]:
@@ -236,7 +234,7 @@ class Monet(ImageModel, Decodes, Weighs):
         self.refuse(refinements)
         images = observation.frames.flatten(0, 1)  # (B * T, C, H, W)
         log_masks = self.attend(images, self.count_slots(slots))
-        q, sigmas = self.infer(images, log_masks), self.sigmas(log_masks.shape[1], images.device)
+        q, sigmas = self.infer(images, log_masks), self.sigmas(log_masks.shape[1], images)
 
         def log_likelihood(n: int, latents: Tensor) -> dict[str, Tensor]:
             appearance, logits = self.decoder(latents, latents[..., :0])

@@ -343,6 +343,10 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
 
     # -- prediction and drawing ---------------------------------------------------------------------------------
 
+    def sampling(self) -> Any:
+        """Return the settings under which predicted latents are samples; see `Predictor.sampling`."""
+        return replace(self.config, prediction=replace(self.config.prediction, latent="prior_sample"))
+
     @torch.no_grad()
     def predict(self, state: State, steps: int) -> tuple[Decomposition, State]:
         """Continue the video by `steps` frames (provide.md 8): the frame is the reconstruction, gradients are zero."""

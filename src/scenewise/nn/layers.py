@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def coordinates(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
@@ -13,6 +18,11 @@ def coordinates(height: int, width: int, device: torch.device | str = "cpu") -> 
     xs = torch.linspace(-1, 1, width, device=device) if width > 1 else torch.zeros(1, device=device)
     grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
     return torch.stack([grid_x, grid_y])
+
+
+def constants(values: Sequence[float], like: Tensor) -> Tensor:
+    """Return numbers as a vector of a tensor's kind, without a copy from the host, for which a GPU would wait."""
+    return torch.cat([like.new_full((1,), value) for value in values])
 
 
 def cosines(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:

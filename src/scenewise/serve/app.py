@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hmac
+from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
@@ -90,7 +91,7 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
     refused: dict[int | str, dict[str, Any]] = {401: {"model": Problem}}
     unknown = refused | {404: {"model": Problem}}
     full = refused | {code: {"model": Problem} for code in (400, 413, 415, 422, 429, 503)}
-    protected = [Depends(allowed)]
+    videos = APIRouter(prefix="/jobs", dependencies=[Depends(allowed)], responses=refused)
 
     @app.get("/health")
     def health() -> Health:
@@ -99,9 +100,7 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
             raise HTTPException(503, service.problem)
         return Health(status="ok", model=service.model, version=__version__, waiting=service.waiting)
 
-    @app.post(
-        "/jobs", status_code=202, dependencies=protected, responses=full, openapi_extra=_BODY, response_model=Accepted
-    )
+    @videos.post("", status_code=202, responses=full, openapi_extra=_BODY, response_model=Accepted)
     async def upload(request: Request, name: str) -> Accepted:
         """Take a video apart: its bytes are the body, `name` is the name of its file."""
         _check(service)
@@ -114,18 +113,7 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
             raise HTTPException(422, error.line()) from error
         _reserve(service)
         try:
-            most = service.limits.megabytes << 20
-            if int(request.headers.get("content-length", "0")) > most:
-                raise HTTPException(413, f"At most {service.limits.megabytes} MiB are taken.")
-            size = 0
-            with atomic_file(path) as file:
-                async for block in request.stream():
-                    size += len(block)
-                    if size > most:
-                        raise HTTPException(413, f"At most {service.limits.megabytes} MiB are taken.")
-                    file.write(block)
-                if not size:
-                    raise HTTPException(400, "The body is empty.")
+            await _receive(request, path, service.limits.megabytes)
             service.add(number, str(path), name)
         except InputError as error:
             raise HTTPException(503, "The disk of the service is full.") from error
@@ -133,7 +121,7 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
             service.release()
         return Accepted(id=number)
 
-    @app.post("/jobs/link", status_code=202, dependencies=protected, responses=full)
+    @videos.post("/link", status_code=202, responses=full)
     def fetch(link: Link) -> Accepted:
         """Take a video apart that lies below one of the service's roots."""
         _check(service)
@@ -144,12 +132,12 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
         except FullError as error:
             raise _too_many() from error
 
-    @app.get("/jobs", dependencies=protected, responses=refused)
+    @videos.get("")
     def jobs() -> list[str]:
         """List the numbers of all videos, the newest first."""
         return service.numbers()
 
-    @app.get("/jobs/{number}", dependencies=protected, responses=unknown)
+    @videos.get("/{number}", responses=unknown)
     def job(number: str) -> Job:
         """Tell what became of a video, or how far it is."""
         facts = service.facts(number)
@@ -157,16 +145,15 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
             raise HTTPException(404, "There is no such video.")
         return Job(**facts)
 
-    @app.delete("/jobs/{number}", status_code=204, dependencies=protected, responses=unknown)
+    @videos.delete("/{number}", status_code=204, responses=unknown)
     def drop(number: str) -> Response:
         """Break off a video, and remove what there is of it."""
         if not service.drop(number):
             raise HTTPException(404, "There is no such video.")
         return Response(status_code=204)
 
-    @app.get(
-        "/jobs/{number}/files/{name:path}",
-        dependencies=protected,
+    @videos.get(
+        "/{number}/files/{name:path}",
         responses={**unknown, 200: {"content": {"application/octet-stream": {}}}},
         response_class=FileResponse,
     )
@@ -177,7 +164,24 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
             raise HTTPException(404, "There is no such file.")
         return FileResponse(path, headers={"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"})
 
+    app.include_router(videos)
     return app
+
+
+async def _receive(request: Request, path: Path, megabytes: int) -> None:
+    """Write the body of a request to a file, which is there when all of it has come."""
+    too_large = HTTPException(413, f"At most {megabytes} MiB are taken.")
+    if int(request.headers.get("content-length", "0")) > megabytes << 20:
+        raise too_large
+    size = 0
+    with atomic_file(path) as file:
+        async for block in request.stream():
+            size += len(block)
+            if size > megabytes << 20:
+                raise too_large
+            file.write(block)
+        if not size:
+            raise HTTPException(400, "The body is empty.")
 
 
 def _check(service: Service) -> None:
