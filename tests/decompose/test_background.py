@@ -13,7 +13,8 @@ from scenewise.decompose import Decomposer
 from scenewise.decompose.background import agreement
 from scenewise.errors import InputError
 from scenewise.media import VideoWriter
-from scenewise.models.provide_windows import PRESETS, ProvideWindows, WindowsConfig
+from scenewise.models.provide_windows import ProvideWindows
+from scenewise.models.provide_windows_config import PRESETS, WindowsConfig
 
 SIZE, FRAMES = (48, 80), 40
 

@@ -7,7 +7,8 @@ import torch
 
 from scenewise.config import build
 from scenewise.errors import InputError
-from scenewise.models.provide_windows import PRESETS, ProvideWindows, WindowsConfig
+from scenewise.models.provide_windows import ProvideWindows
+from scenewise.models.provide_windows_config import PRESETS, WindowsConfig
 from scenewise.observation import Observation
 
 SIZE = (24, 32)

@@ -52,8 +52,15 @@ def add_model(
 def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
     """Print one line for each number of refinements that is asked for and was not validated."""
     values = args.refinements if isinstance(args.refinements, list) else [args.refinements]
-    for line in filter(None, map(decomposer.untried, values)):
-        note(f"note: {line}")
+    trained = decomposer.model.refinement_range
+    if trained is None:
+        return
+    low, high = decomposer.card.validated.refinements or trained
+    numbers = f"{low} to {high}" if low < high else f"{low}"
+    done = "its scores were validated" if decomposer.card.validated.refinements else "it was trained"
+    for value in values:
+        if value is not None and not low <= value <= high:
+            note(f"note: {value} refinements: {decomposer.name} may do worse; {done} with {numbers}.")
 
 
 def add_compile(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,13 @@ from scenewise.checkpoint import Card, load_model, save_model
 from scenewise.config import plain
 from scenewise.decompose.background import backdrop, picture_of
 from scenewise.decompose.clip import Clip, ClipFrame, as_image, clip_at, in_trained_part
-from scenewise.decompose.course import Course
+from scenewise.decompose.course import Course, Past, following
 from scenewise.decompose.export.run import export
 from scenewise.decompose.request import Request, check_limits
 from scenewise.decompose.result import ModelFacts, Result
 from scenewise.decompose.sizes import draw, image_size, scaled
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Predictor, SceneModel, State
+from scenewise.models.contract import Decodes, Predictor, SceneModel, State, repeated
 from scenewise.variational.compiled import CompiledEngine, compile_decodes
 from scenewise.variational.gaussian import seeded_noise
 
@@ -150,22 +150,6 @@ class Decomposer:
         """
         compile_decodes(self.model)
         return self
-
-    def untried(self, refinements: int | None) -> str | None:
-        """Return one line that says what was validated, where other refinements than those are asked for; else None.
-
-        Args:
-            refinements: R, the model's own where None.
-        """
-        trained = self.model.refinement_range
-        if refinements is None or trained is None:
-            return None
-        low, high = self.card.validated.refinements or trained
-        if low <= refinements <= high:
-            return None
-        numbers = f"{low} to {high}" if low < high else f"{low}"
-        done = "its scores were validated" if self.card.validated.refinements else "it was trained"
-        return f"{refinements} refinements: {self.name} may do worse; {done} with {numbers}."
 
     def push_to_hub(self, name: str, *, private: bool = False) -> str:
         """Put the model with its card on the Hugging Face Hub, where `load(name)` gets it from; returns its address.
@@ -394,7 +378,7 @@ class Decomposer:
         request, course = request or Request(), course or Course()
         clip = clip_at(video, self.frame_shape, request.size)
         frames = itertools.islice(iter(clip), course.frames, None)
-        past = _Past(itertools.islice(frames, request.observe))
+        past = Past(itertools.islice(frames, request.observe))
         start = self.start(clip, request, background)  # told again where a run goes on from a later state
         state = yield from self._explain(past, request, course, start if course.state is None else course.state)
         course.state = None
@@ -406,9 +390,9 @@ class Decomposer:
             before = state
             part, state = self.model.predict(before, 1)  # type: ignore[operator]
             truth = next(frames, None)
-            frame = truth or _following(last)
-            spread = self._spread_later(part, before, state, request.seed, frame)
-            yield self._result(frame, part, spread, predicted=True, known=truth is not None)
+            frame = truth or following(last)
+            known = truth is not None
+            yield self.result_of(frame, part, before, state, request.seed, predicted=True, known=known)
             last = [*last, frame][-2:]
 
     def _check_background(self, background: Any) -> None:
@@ -454,7 +438,14 @@ class Decomposer:
         return state
 
     def result_of(
-        self, frame: ClipFrame, part: Decomposition, before: State, after: State, seed: int = 0
+        self,
+        frame: ClipFrame,
+        part: Decomposition,
+        before: State,
+        after: State,
+        seed: int = 0,
+        predicted: bool = False,
+        known: bool = True,
     ) -> FrameResult:
         """Return what was found in one frame as plain arrays.
 
@@ -464,23 +455,16 @@ class Decomposer:
             before: The state before the frame, or the clip it was explained in.
             after: The state after it.
             seed: Seed of the noise of its uncertainty.
+            predicted: Whether the model did not see it.
+            known: Whether anybody did.
 
         Raises:
             InputError: The model gave NaN or infinite values.
         """
-        return self._result(frame, part, self._spread_later(part, before, after, seed, frame))
-
-    def _result(
-        self,
-        frame: ClipFrame,
-        part: Decomposition,
-        spread: Callable[[], np.ndarray] | None,
-        predicted: bool = False,
-        known: bool = True,
-    ) -> FrameResult:
         if not bool(part.reconstruction[0, 0].isfinite().all()) or not bool(part.masks[0, 0].isfinite().all()):
             problem = f"gave NaN or infinite values at frame {frame.index}."
             raise InputError(self.name, problem, "Use fewer refinements or another model.")
+        spread = self._spread_later(part, before, after, seed, frame)
         return draw(frame, part, spread=spread, predicted=predicted, known=known)
 
     def _spread_later(
@@ -506,40 +490,3 @@ class Decomposer:
         masks, appearance = self.model.decode(latents, repeated(before, SPREAD_SAMPLES))  # type: ignore[operator]
         images = (masks * appearance).sum(1)  # (S, C, H, W)
         return scaled(images.var(0).mean(0).sqrt(), size).cpu().numpy()
-
-
-class _Past:
-    """Frames as they go by, counted.
-
-    Args:
-        frames: The frames.
-
-    Attributes:
-        count: How many there were so far.
-        last: Up to two, the newest last.
-    """
-
-    def __init__(self, frames: Iterable[ClipFrame]) -> None:
-        self._frames = frames
-        self.count, self.last = 0, list[ClipFrame]()
-
-    def __iter__(self) -> Iterator[ClipFrame]:
-        """Yield them in order."""
-        for frame in self._frames:
-            self.count, self.last = self.count + 1, [*self.last, frame][-2:]
-            yield frame
-
-
-def repeated(state: Mapping[str, Tensor], times: int) -> State:
-    """Return the state of one video as that of `times` equal ones."""
-    return {name: t.expand(times, *t.shape[1:]) if t.ndim and len(t) == 1 else t for name, t in state.items()}
-
-
-def _following(last: list[ClipFrame]) -> ClipFrame:
-    """Return a frame that nobody saw: index and time go on as before."""
-    newest = last[-1]
-    step = newest.index - last[0].index or 1
-    times = [frame.time_s for frame in last]
-    known = len(times) == 2 and None not in times
-    time_s = 2 * times[1] - times[0] if known else None  # type: ignore[operator]
-    return ClipFrame(newest.index + step, time_s, np.zeros_like(newest.image))

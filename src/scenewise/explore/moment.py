@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from scenewise.decompose.decomposer import repeated
 from scenewise.errors import InputError
 from scenewise.frame_result import as_picture
-from scenewise.models.contract import Decodes
+from scenewise.models.contract import Decodes, repeated
 from scenewise.variational.gaussian import Gaussian
 
 if TYPE_CHECKING:

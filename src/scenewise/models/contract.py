@@ -29,6 +29,11 @@ State = dict[str, Tensor]
 """What a model remembers of a video: plain tensors by name, that can be saved, sent to a device and continued."""
 
 
+def repeated(state: Mapping[str, Tensor], times: int) -> State:
+    """Return the state of one video as that of `times` equal ones."""
+    return {name: t.expand(times, *t.shape[1:]) if t.ndim and len(t) == 1 else t for name, t in state.items()}
+
+
 @dataclass(frozen=True)
 class Output:
     """What a forward pass returns.
