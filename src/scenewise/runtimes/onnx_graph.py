@@ -179,11 +179,15 @@ def _called(writer: OnnxGraph, operation: Any, args: Any, kwargs: Any) -> Any:
         raise UnknownOperationError(str(operation))
     written = OPERATORS[kind](writer, result, *args, **kwargs)
     if isinstance(result, Tensor):
-        return written if isinstance(written, Value) else Value(result, written)
-    return tuple(
-        each if isinstance(each, Value) or each is None else Value(tensor, each)
-        for tensor, each in zip(result, written, strict=True)
-    )
+        return _named(result, written)
+    return tuple(_named(tensor, each) for tensor, each in zip(result, written, strict=True))
+
+
+def _named(tensor: Tensor, written: Value | str | None) -> Value | None:
+    """Return a result, which lies in memory as PyTorch has it, under the name it has in the ONNX graph."""
+    if written is None:
+        return None
+    return Value(tensor, written.name if isinstance(written, Value) else written)
 
 
 def _mapped(argument: Any, change: Any) -> Any:

@@ -100,11 +100,18 @@ def expm1(graph: OnnxGraph, result: Tensor, x: Value) -> Any:
 
 
 @operator("elu")
-def elu(graph: OnnxGraph, result: Tensor, x: Value, alpha: float = 1.0, *scales: float) -> Any:
-    """Without scales other than 1."""
-    if any(scale != 1 for scale in scales):
-        raise NotImplementedError("elu with other scales than 1")
-    return graph.add("Elu", x, alpha=float(alpha))
+def elu(graph: OnnxGraph, result: Tensor, x: Value, alpha: float = 1, scale: float = 1, inner: float = 1) -> Any:
+    """ELU, and SELU, which has a scale."""
+    if inner != 1:
+        raise NotImplementedError("elu with a scale of its input")
+    name = graph.add("Elu", x, alpha=float(alpha))
+    return name if scale == 1 else graph.add("Mul", name, float(scale))
+
+
+@operator("log_sigmoid_forward")
+def log_sigmoid(graph: OnnxGraph, result: Any, x: Value) -> Any:
+    """-log(1 + exp(-x)); the second result is of no use without a gradient."""
+    return graph.add("Neg", graph.add("Softplus", graph.add("Neg", x))), None
 
 
 @operator("leaky_relu")
@@ -373,6 +380,12 @@ def index_add(graph: OnnxGraph, result: Tensor, x: Value, dim: int, index: Value
 def argmax(graph: OnnxGraph, result: Tensor, x: Value, dim: int, keep: bool = False) -> Any:
     """Number of the largest entry, the first of equal ones."""
     return graph.add("ArgMax", x, axis=dim % len(x.shape), keepdims=int(keep))
+
+
+@operator("argmin")
+def argmin(graph: OnnxGraph, result: Tensor, x: Value, dim: int, keep: bool = False) -> Any:
+    """Number of the smallest entry, the first of equal ones."""
+    return graph.add("ArgMin", x, axis=dim % len(x.shape), keepdims=int(keep))
 
 
 # -- layers ---------------------------------------------------------------------------------------------------------

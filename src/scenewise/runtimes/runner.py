@@ -35,6 +35,8 @@ EQUAL_LABELS = 0.9999
 TOLERANCE = 1e-3
 """Largest difference of any number, as a share of 1 plus the largest number of its tensor."""
 
+_DEPENDS = "what it computes depends on what a frame shows"
+
 MOST_GRAPHS = 4
 """Graphs of one model in memory: more forms or batch sizes than that run on PyTorch."""
 
@@ -157,7 +159,7 @@ class GraphRunner:
             return None
         form = model.frame_form(number, refinements)
         if form is None:
-            self._refuse("what it computes depends on what a frame shows")
+            self._refuse(_DEPENDS)
             return None
         if form != model.frame_form(number + 1, refinements):
             return None
@@ -180,6 +182,9 @@ class GraphRunner:
             problem = difference(self._model, graph, frame, state, refinements) if self.runtime.exact else None
         except (UnknownOperationError, NoDecompositionError, NotImplementedError) as error:
             problem = f"it holds an operation that is not written: {error}"
+        except RuntimeError as error:
+            depends = "_local_scalar_dense" in str(error)  # a number of a tensor that is looked at
+            problem = _DEPENDS if depends else str(error).strip().splitlines()[0]
         except Exception as error:  # whatever goes wrong inside a tracer or a runtime: PyTorch does the work
             problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if problem is None:

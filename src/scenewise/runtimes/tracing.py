@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from scenewise.runtimes.decompositions import table
 from scenewise.variational.gaussian import noise_from, seeded_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import fx
 
@@ -62,6 +63,28 @@ class FrameTrace:
     noises: tuple[NoiseRule, ...]
 
 
+class Count(int):
+    """A whole number of a state while a frame is traced: a number and no tensor, so that it is no part of the graph."""
+
+    def __add__(self, other: int) -> Count:
+        """Return the sum as another of its kind."""
+        return Count(int(self) + other)
+
+    def detach(self) -> Count:
+        """Return itself, as a tensor without a graph does."""
+        return self
+
+
+@contextmanager
+def unchecked(model: SceneModel) -> Iterator[None]:
+    """Let a model take frames without looking at their values, which a trace has none of."""
+    vars(model)["check_frames"] = lambda frames: None
+    try:
+        yield
+    finally:
+        del vars(model)["check_frames"]
+
+
 def explains_alone(model: SceneModel) -> bool:
     """Return whether a model explains frames by themselves, and links their slots afterwards."""
     return type(model).explain_frame is SceneModel.explain_frame
@@ -84,7 +107,7 @@ def trace_frame(model: SceneModel, frame: Tensor, state: State, refinements: int
     """
     explain = explainer(model)
     noises = noise_rules(model, frame, state, refinements)
-    numbers: Any = {name: int(tensor) for name, tensor in state.items() if not tensor.ndim}  # no part of the graph
+    numbers: Any = {name: Count(tensor) for name, tensor in state.items() if not tensor.ndim}
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items() if tensor.ndim}
     drawn = [rule.noise(int(state["seed"]), int(state["frame"])) for rule in noises]
     names, counts, kept = list[str](), dict[str, int](), list[str]()
@@ -104,7 +127,8 @@ def trace_frame(model: SceneModel, frame: Tensor, state: State, refinements: int
     inputs = {"frame": frame.detach().contiguous()}
     inputs |= {f"state.{name}": tensor for name, tensor in tensors.items()}
     inputs |= {f"noise.{number}": noise for number, noise in enumerate(drawn)}
-    graph = plain_graph(run, list(inputs.values()))
+    with unchecked(model):
+        graph = plain_graph(run, list(inputs.values()))
     return FrameTrace(graph, inputs, tuple(names), tuple(kept), counts, noises)
 
 
@@ -115,6 +139,9 @@ def plain_graph(run: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]
 
     first = make_fx(run)(*inputs)  # with the gradients that the function takes
     first.graph.eliminate_dead_code()
+    for node in first.graph.nodes:
+        if node.target is torch.ops.aten.view.default:  # what replaces an operation may lie otherwise in memory
+            node.target = torch.ops.aten.reshape.default
     first.recompile()
     graph: fx.GraphModule = make_fx(functionalize(first), decomposition_table=table())(*inputs)
     graph.graph.eliminate_dead_code()
