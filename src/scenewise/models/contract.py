@@ -174,7 +174,7 @@ class SceneModel(Numbers, ABC):
         """Return what decides, beside shapes and weights, which operations explain a frame.
 
         Frames of one form run the same operations, whatever they show: a runtime makes one graph for each form. None
-        where operations depend on what a frame shows.
+        where operations depend on what a frame shows, or on its number.
 
         Args:
             frame: Number of the frame, counted from 0.

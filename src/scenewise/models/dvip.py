@@ -293,8 +293,8 @@ class Dvip(SceneModel, Predictor, Decodes):
         return {**state, "before": zeros.clone()} if self.config.order == 2 else state
 
     def frame_form(self, frame: int, refinements: int | None = None) -> Hashable:
-        """Return whether a frame is the first; see `SceneModel.frame_form`."""
-        return frame > 0
+        """Return None: masks show the mean over all frames so far; see `SceneModel.frame_form`."""
+        return None
 
     def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame; see `SceneModel.step`."""

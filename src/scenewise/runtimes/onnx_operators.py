@@ -215,7 +215,9 @@ def _axes(x: Value, dims: Any) -> list[int]:
     return [d % len(x.shape) for d in dims] if dims else list(range(len(x.shape)))
 
 
-for _name, _kind in {"sum": "ReduceSum", "mean": "ReduceMean", "amax": "ReduceMax", "amin": "ReduceMin"}.items():
+for _name, _kind in {
+    "sum": "ReduceSum", "mean": "ReduceMean", "amax": "ReduceMax", "amin": "ReduceMin", "prod": "ReduceProd",
+}.items():  # fmt: skip
     OPERATORS[_name] = _reduction(_kind)
 
 

@@ -35,7 +35,11 @@ EQUAL_LABELS = 0.9999
 TOLERANCE = 1e-3
 """Largest difference of any number, as a share of 1 plus the largest number of its tensor."""
 
-_DEPENDS = "what it computes depends on what a frame shows"
+CHECKS = 2
+"""Frames at which a graph is compared with PyTorch, the first that it is given: what follows the number of a frame, such
+as its noise, shows in the second."""
+
+_DEPENDS = "what it computes depends on what a frame shows, or on its number"
 
 MOST_GRAPHS = 4
 """Graphs of one model in memory: more forms or batch sizes than that run on PyTorch."""
@@ -136,20 +140,34 @@ class GraphRunner:
         self.refusal: str | None = None
         self._model, self._engine, self._store = model, model.engine, store or GraphStore()
         self._tell = tell or (lambda line: warnings.warn(line, stacklevel=2))
-        self._graphs: dict[Any, FrameGraph | None] = {}
+        self._graphs: dict[Any, FrameGraph] = {}
+        self._checks: dict[Any, int] = {}
 
     def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame; see `SceneModel.explain_frame`."""
-        model = self._model
         key = self._key(frame, state, refinements)
-        if key is None or (key in self._graphs and self._graphs[key] is None):
-            return model.explain_frame(frame, state, refinements)
-        if key not in self._graphs:
-            self._graphs[key] = self._checked(frame, state, refinements)
-            return self.explain_frame(frame, state, refinements)
-        graph = self._graphs[key]
-        part, after = graph.run(frame, state)  # type: ignore[union-attr]
-        return link(part, after) if explains_alone(model) else (part, after)
+        if key is None or not self._is_ready(key, frame, state, refinements):
+            return self._model.explain_frame(frame, state, refinements)
+        part, after = self._graphs[key].run(frame, state)
+        return link(part, after) if explains_alone(self._model) else (part, after)
+
+    def _is_ready(self, key: Any, frame: Tensor, state: State, refinements: int | None) -> bool:
+        """Make the graph for a frame where there is none, and compare it as long as that is due."""
+        problem, left = None, self._checks.get(key, CHECKS if self.runtime.exact else 0)
+        try:
+            if key not in self._graphs:
+                self._graphs[key] = self._made(key, frame, _needed(self._model, state), refinements)
+            if left:
+                problem = difference(self._model, self._graphs[key], frame, _needed(self._model, state), refinements)
+        except (UnknownOperationError, NoDecompositionError, NotImplementedError) as error:
+            problem = f"it holds an operation that is not written: {error}"
+        except Exception as error:  # whatever goes wrong inside a tracer or a runtime: PyTorch does the work
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            problem = _DEPENDS if "_local_scalar_dense" in str(error) else said  # a number of a tensor is looked at
+        self._checks[key] = max(0, left - 1)
+        if problem is not None:
+            self._refuse(problem)
+        return problem is None
 
     def _key(self, frame: Tensor, state: State, refinements: int | None) -> Any:
         """Return what a graph is made for, None where PyTorch explains the frame."""
@@ -169,28 +187,14 @@ class GraphRunner:
         key = (form, refinements, tuple(frame.shape), tuple(shapes), fixed)
         return None if key not in self._graphs and len(self._graphs) >= MOST_GRAPHS else key
 
-    def _checked(self, frame: Tensor, state: State, refinements: int | None) -> FrameGraph | None:
-        """Return the graph for a frame, from the store or traced; None where it cannot be, or gives something else."""
-        state = _needed(self._model, state)
-        name = key_of(self._model, self._key(frame, state, refinements))
-        try:
-            content = self._store.get(name)
-            if content is None:
-                content = traced(self._model, frame, state, refinements, {})
-                self._store.put(name, content)
-            graph = FrameGraph.of(content, self.runtime)
-            problem = difference(self._model, graph, frame, state, refinements) if self.runtime.exact else None
-        except (UnknownOperationError, NoDecompositionError, NotImplementedError) as error:
-            problem = f"it holds an operation that is not written: {error}"
-        except RuntimeError as error:
-            depends = "_local_scalar_dense" in str(error)  # a number of a tensor that is looked at
-            problem = _DEPENDS if depends else str(error).strip().splitlines()[0]
-        except Exception as error:  # whatever goes wrong inside a tracer or a runtime: PyTorch does the work
-            problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        if problem is None:
-            return graph
-        self._refuse(problem)
-        return None
+    def _made(self, key: Any, frame: Tensor, state: State, refinements: int | None) -> FrameGraph:
+        """Return the graph for a frame, from the store or traced."""
+        name = key_of(self._model, key)
+        content = self._store.get(name)
+        if content is None:
+            content = traced(self._model, frame, state, refinements, {})
+            self._store.put(name, content)
+        return FrameGraph.of(content, self.runtime)
 
     def _refuse(self, reason: str) -> None:
         self.refusal = reason
