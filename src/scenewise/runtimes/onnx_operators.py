@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from scenewise.runtimes.onnx_writer import KINDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
-    from scenewise.runtimes.onnx_graph import OnnxGraph, Value
+    from scenewise.runtimes.onnx_writer import OnnxGraph, Value
 
 OPERATORS: dict[str, Callable[..., Any]] = {}
-_KINDS = {torch.float32: 1, torch.int32: 6, torch.int64: 7, torch.bool: 9, torch.float64: 11}
 
 
 def operator(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -80,7 +81,7 @@ def _typed(graph: OnnxGraph, result: Tensor, value: Any) -> Any:
         return _number(result, value)
     if value.tensor.dtype == result.dtype:
         return value
-    return graph.add("Cast", value, to=_KINDS[result.dtype])
+    return graph.add("Cast", value, to=KINDS[result.dtype])
 
 
 for _name, _kind in {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div"}.items():
@@ -140,7 +141,7 @@ def logaddexp(graph: OnnxGraph, result: Tensor, a: Value, b: Value) -> Any:
 
 
 @operator("clamp", "clamp_min")
-def clamp(graph: OnnxGraph, result: Tensor, x: Value, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+def clamp(graph: OnnxGraph, result: Tensor, x: Value, min: Any = None, max: Any = None) -> Any:
     """Between two bounds, or on one side of one: `clamp_max` is written apart."""
     name = x
     if min is not None:
@@ -188,7 +189,7 @@ def lerp(graph: OnnxGraph, result: Tensor, a: Value, b: Value, weight: Any) -> A
 @operator("_to_copy", "to")
 def cast(graph: OnnxGraph, result: Tensor, x: Value, **_: Any) -> Any:
     """Another number type."""
-    return x if x.tensor.dtype == result.dtype else graph.add("Cast", x, to=_KINDS[result.dtype])
+    return x if x.tensor.dtype == result.dtype else graph.add("Cast", x, to=KINDS[result.dtype])
 
 
 @operator("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "empty_like", "new_empty")
@@ -204,7 +205,7 @@ def _reduction(kind: str) -> Callable[..., Any]:
     def write(graph: OnnxGraph, result: Tensor, x: Value, dims: Any = None, keep: bool = False, **_: Any) -> Any:
         axes = _axes(x, dims)
         if x.tensor.dtype != result.dtype:
-            x = graph.add("Cast", x, to=_KINDS[result.dtype])
+            x = graph.add("Cast", x, to=KINDS[result.dtype])
         return graph.add(kind, x, axes, keepdims=int(keep))
 
     return write
@@ -285,7 +286,9 @@ def turned(graph: OnnxGraph, result: Tensor, x: Value) -> Any:
 
 
 @operator("slice")
-def cut(graph: OnnxGraph, result: Tensor, x: Value, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+def cut(
+    graph: OnnxGraph, result: Tensor, x: Value, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> Any:
     """Part of an axis."""
     side, start = x.shape[dim], start or 0
     stop = side if end is None else min(end, side)
@@ -421,7 +424,7 @@ def convolution(
 ) -> Any:
     """A convolution, or a transposed one."""
     spread = len(images.shape) - 2
-    common = {
+    common: dict[str, Any] = {
         "strides": _each(stride, spread), "pads": _each(padding, spread) * 2, "dilations": _each(dilation, spread),
         "group": groups,
     }  # fmt: skip
@@ -454,7 +457,9 @@ def group_norm(
 
 
 @operator("native_layer_norm")
-def layer_norm(graph: OnnxGraph, result: Any, x: Value, shape: Sequence[int], weight: Any, bias: Any, eps: float) -> Any:
+def layer_norm(
+    graph: OnnxGraph, result: Any, x: Value, shape: Sequence[int], weight: Any, bias: Any, eps: float
+) -> Any:
     """Layer norm over the last axes."""
     axis = len(x.shape) - len(shape)
     scale = torch.ones(tuple(shape)) if weight is None else weight

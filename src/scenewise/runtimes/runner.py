@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from scenewise.decomposition import Decomposition
-from scenewise.runtimes.onnx_graph import UnknownOperationError, onnx_model
 from scenewise.runtimes.decompositions import NoDecompositionError
+from scenewise.runtimes.onnx_graph import UnknownOperationError, onnx_model
 from scenewise.runtimes.store import GraphStore, key_of
 from scenewise.runtimes.tracing import NoiseRule, explains_alone, trace_frame
 from scenewise.variational.linking import link
@@ -36,8 +36,8 @@ TOLERANCE = 1e-3
 """Largest difference of any number, as a share of 1 plus the largest number of its tensor."""
 
 CHECKS = 2
-"""Frames at which a graph is compared with PyTorch, the first that it is given: what follows the number of a frame, such
-as its noise, shows in the second."""
+"""Frames at which a graph is compared with PyTorch, the first that it is given: what follows the number of a frame,
+such as its noise, shows in the second."""
 
 _DEPENDS = "what it computes depends on what a frame shows, or on its number"
 
@@ -68,7 +68,9 @@ class FrameGraph:
         """Start a session of an ONNX model that `traced` wrote."""
         import onnx
 
-        facts = json.loads({each.key: each.value for each in onnx.load_from_string(content).metadata_props}["scenewise"])
+        facts = json.loads(
+            {each.key: each.value for each in onnx.load_from_string(content).metadata_props}["scenewise"]
+        )
         noises = tuple(
             NoiseRule(tuple(rule["shape"]), tuple(tuple(number) for number in rule["numbers"]))  # type: ignore[misc]
             for rule in facts["noises"]

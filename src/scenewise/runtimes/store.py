@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-import scenewise
 from scenewise.data.containers.cache import user_cache
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file
+from scenewise.version import __version__
 
 if TYPE_CHECKING:
     from scenewise.models.contract import SceneModel
@@ -74,7 +74,7 @@ class GraphStore:
 def key_of(model: SceneModel, *facts: object) -> str:
     """Return a short hash of a model's weights, settings and code, and of other facts."""
     whole = hashlib.sha256(_code().encode())
-    whole.update(repr((type(model).__qualname__, scenewise.__version__, torch.__version__, facts)).encode())
+    whole.update(repr((type(model).__qualname__, __version__, torch.__version__, facts)).encode())
     whole.update(repr(model.config).encode())
     for name, tensor in sorted(model.state_dict().items()):
         whole.update(name.encode())
@@ -88,7 +88,7 @@ def key_of(model: SceneModel, *facts: object) -> str:
 @lru_cache(maxsize=1)
 def _code() -> str:
     """Return a hash of the code that graphs are made by."""
-    root, whole = Path(scenewise.__file__).parent, hashlib.sha256()
+    root, whole = Path(__file__).parents[1], hashlib.sha256()
     for room in _ROOMS:
         for path in sorted((root / room).glob("*.py")):
             whole.update(path.read_bytes())

@@ -148,9 +148,7 @@ def plain_graph(run: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]
     return graph
 
 
-def noise_rules(
-    model: SceneModel, frame: Tensor, state: State, refinements: int | None
-) -> tuple[NoiseRule, ...]:
+def noise_rules(model: SceneModel, frame: Tensor, state: State, refinements: int | None) -> tuple[NoiseRule, ...]:
     """Return which noise a frame takes, found by looking at what is drawn for other seeds and frames."""
     seed, number = int(state["seed"]), int(state["frame"])
 

@@ -10,7 +10,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 _FLOOR = 1e-6  # added to likelihoods, and the least psi and 1 - psi in logarithms
 _WHITE = 0.1  # psi from which a predicted pixel counts as white: low, so that balls do not fade away
