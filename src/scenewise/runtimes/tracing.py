@@ -134,16 +134,19 @@ def trace_frame(model: SceneModel, frame: Tensor, state: State, refinements: int
 
 def plain_graph(run: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]) -> fx.GraphModule:
     """Return a function's graph for inputs of such shapes, gradients written out and nothing changed in place."""
+    from torch._guards import TracingContext, tracing
+    from torch._subclasses import FakeTensorMode
     from torch.func import functionalize
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    first = make_fx(run)(*inputs)  # with the gradients that the function takes
-    first.graph.eliminate_dead_code()
-    for node in first.graph.nodes:
-        if node.target is torch.ops.aten.view.default:  # what replaces an operation may lie otherwise in memory
-            node.target = torch.ops.aten.reshape.default
-    first.recompile()
-    graph: fx.GraphModule = make_fx(functionalize(first), decomposition_table=table())(*inputs)
+    with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):  # else each node makes one: twice as slow
+        first = make_fx(run)(*inputs)  # with the gradients that the function takes
+        first.graph.eliminate_dead_code()
+        for node in first.graph.nodes:
+            if node.target is torch.ops.aten.view.default:  # what replaces an operation may lie otherwise in memory
+                node.target = torch.ops.aten.reshape.default
+        first.recompile()
+        graph: fx.GraphModule = make_fx(functionalize(first), decomposition_table=table())(*inputs)
     graph.graph.eliminate_dead_code()
     return graph
 
