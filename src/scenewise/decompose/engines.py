@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenewise.checkpoint import readme
+from scenewise.config import plain
+from scenewise.decompose.request import check_limits
+from scenewise.media.files import write_atomically
 from scenewise.runtimes import engage, engine_for
 from scenewise.variational.compiled import CompiledEngine
 
 if TYPE_CHECKING:
-    from typing import Self
+    from typing import Any, Self
 
+    from scenewise.checkpoint import Card
     from scenewise.models.contract import SceneModel
 
 
@@ -21,6 +27,8 @@ class RunsOnEngines:
     """
 
     model: SceneModel
+    card: Card
+    name: str
     engine = "torch"
 
     @property
@@ -70,3 +78,24 @@ class RunsOnEngines:
         """
         wanted = engine_for(frames) if next(self.model.parameters()).device.type == "cpu" else "torch"
         return self if wanted == self.engine else self.use(wanted)
+
+    def export(self, folder: str | Path, slots: int | None = None, refinements: int | None = None) -> dict[str, Any]:
+        """Write the model as ONNX files, with its card and how near they come to PyTorch; returns `export.json`.
+
+        One file explains a video's first frame, others those that follow: frame, state and noise are inputs, what was
+        found and the next state outputs. `README.md` beside them says how they are run without scenewise.
+
+        Args:
+            folder: Where; files of the same names are replaced.
+            slots: K, the model's own where None.
+            refinements: R, the model's own where None.
+
+        Raises:
+            InputError: onnx is not installed, the model cannot be written, or the folder cannot be.
+        """
+        from scenewise.runtimes.exporting import export_onnx
+
+        check_limits(slots=slots, refinements=refinements)
+        facts = export_onnx(self.model, folder, self.name, plain(self.card), slots, refinements)
+        write_atomically(Path(folder) / "card.md", readme(self.model, self.card))
+        return facts

@@ -139,7 +139,9 @@ def plain_graph(run: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]
     from torch.func import functionalize
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    with tracing(TracingContext(FakeTensorMode(allow_fallback_kernels=True))):  # else each node makes one: twice as slow
+    with tracing(
+        TracingContext(FakeTensorMode(allow_fallback_kernels=True))
+    ):  # else each node makes one: twice as slow
         first = make_fx(run)(*inputs)  # with the gradients that the function takes
         first.graph.eliminate_dead_code()
         for node in first.graph.nodes:
