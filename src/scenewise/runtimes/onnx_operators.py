@@ -115,6 +115,22 @@ def log_sigmoid(graph: OnnxGraph, result: Any, x: Value) -> Any:
     return graph.add("Neg", graph.add("Softplus", graph.add("Neg", x))), None
 
 
+@operator("glu")
+def glu(graph: OnnxGraph, result: Tensor, x: Value, dim: int = -1) -> Any:
+    """The first half of an axis times the sigmoid of the second."""
+    axis = dim % len(x.shape)
+    half = x.shape[axis] // 2
+    values, gate = graph.add("Split", x, [half, half], outputs=2, axis=axis)
+    return graph.add("Mul", values, graph.add("Sigmoid", gate))
+
+
+@operator("logit")
+def logit(graph: OnnxGraph, result: Tensor, x: Value, eps: float | None = None) -> Any:
+    """log(x / (1 - x)), x kept away from 0 and 1 by `eps`."""
+    name: Any = x if eps is None else graph.add("Min", graph.add("Max", x, float(eps)), 1 - float(eps))
+    return graph.add("Log", graph.add("Div", name, graph.add("Sub", 1.0, name)))
+
+
 @operator("leaky_relu")
 def leaky_relu(graph: OnnxGraph, result: Tensor, x: Value, slope: float = 0.01) -> Any:
     """max(x, slope x)."""
@@ -322,7 +338,7 @@ def stack(graph: OnnxGraph, result: Tensor, parts: Sequence[Value], dim: int = 0
     return graph.add("Concat", *(graph.add("Unsqueeze", part, [axis]) for part in parts), axis=axis)
 
 
-@operator("split", "split_with_sizes", "chunk")
+@operator("split", "unsafe_split", "split_with_sizes", "chunk")
 def split(graph: OnnxGraph, result: Sequence[Tensor], x: Value, _: Any, dim: int = 0) -> Any:
     """In parts along an axis."""
     sizes = [part.shape[dim] for part in result]
