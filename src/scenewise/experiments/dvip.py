@@ -21,8 +21,7 @@ import numpy as np
 
 from scenewise.errors import InputError
 from scenewise.experiments.results import Presentation, Spread, markdown, over_seeds
-from scenewise.media.contact_sheet import contact_sheet, png
-from scenewise.media.files import write_atomically
+from scenewise.media.contact_sheet import contact_sheet
 from scenewise.metrics import (
     NEIGHBOURS,
     POOLED,
@@ -38,12 +37,13 @@ from scenewise.metrics import (
 
 if TYPE_CHECKING:  # torch and models are imported where they compute, so that results are shown in a second
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import torch
 
+    from scenewise.checkpoint import LoadedModel
     from scenewise.data.contract import Source
-    from scenewise.experiments.experiment import Cell, Experiment
+    from scenewise.experiments.cell_folder import CellFolder
+    from scenewise.experiments.experiment import Experiment
     from scenewise.experiments.results import CellResult, Draw
     from scenewise.models.dvip import Dvip
 
@@ -81,28 +81,35 @@ class Latents(NamedTuple):
     log_likelihood: np.ndarray
 
 
-def measure(folder: Path, cell: Cell) -> dict[str, Any]:
-    """Measure a cell's model on test clips and draw `correlation.png` and `independent.png` into its folder.
+def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
+    """Measure a cell's model on test clips.
 
     Raises:
         InputError: The model is no DVIP.
     """
-    from scenewise.checkpoint import load_model
-    from scenewise.data.contract import SOURCES
-    from scenewise.models.dvip import Dvip
-    from scenewise.training.folder import RunFolder
+    source = folder.source()
+    return measurements(_dvip(folder, model), source, infer(_dvip(folder, model), source, CLIPS, FRAMES))
 
-    model, data = load_model(folder / "model", "auto").model, RunFolder(folder).recipe().data
-    if not isinstance(model, Dvip):
-        raise InputError(cell.name, f"is a model of kind {model.registered_name}; expected dvip.")
-    source: Source = SOURCES.get(data.source)("test", **data.settings)
-    latents = infer(model, source, CLIPS, FRAMES)
-    facts = measurements(model, source, latents)
-    write_atomically(
-        folder / "correlation.png", png(heat_map(np.array(facts["correlation"], float), model.config.slots))
-    )
-    write_atomically(folder / "independent.png", png(picture(independent(model, latents.samples[:_DRAWN])[:-1])))
-    return facts
+
+def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
+    """Return clips in which one part moves at a time, of the first seed.
+
+    Raises:
+        InputError: The model is no DVIP.
+    """
+    dvip = _dvip(folder, model)
+    if folder.cell.seed:
+        return {}
+    samples = infer(dvip, folder.source(), _DRAWN, FRAMES).samples
+    return {"independent": picture(independent(dvip, samples)[:-1])}
+
+
+def _dvip(folder: CellFolder, model: LoadedModel) -> Dvip:
+    from scenewise.models.dvip import Dvip
+
+    if not isinstance(model.model, Dvip):
+        raise InputError(folder.cell.name, f"is a model of kind {model.model.registered_name}; expected dvip.")
+    return model.model
 
 
 def measurements(model: Dvip, source: Source, latents: Latents, neighbours: int = NEIGHBOURS) -> dict[str, Any]:
@@ -417,16 +424,6 @@ def _heat_map_figure(row: dict[str, Any]) -> Draw:
         figure.colorbar(image)
 
     return draw
-
-
-def heat_map(correlations: np.ndarray, parts: int, side: int = 12) -> np.ndarray:
-    """Return a picture of |correlation|, white is 1, red borders between parts, grey where there is none."""
-    grey = np.where(np.isnan(correlations), 0.5, np.abs(correlations))
-    image = np.kron((255 * grey).astype(np.uint8), np.ones((side, side), np.uint8))[..., None].repeat(3, 2)
-    for border in range(1, parts):
-        at = border * len(image) // parts
-        image[at - 1 : at + 1], image[:, at - 1 : at + 1] = (220, 40, 40), (220, 40, 40)
-    return image
 
 
 def picture(pixels: torch.Tensor) -> np.ndarray:
