@@ -1,4 +1,4 @@
-"""Components as the LDS papers draw them: slots by the sigmoid of their raw masks (BMVC 2021, Appendix B, after MulMON).
+"""Components as the LDS papers draw them: slots by the sigmoid of their raw masks (BMVC 2021, Appendix B; MulMON).
 
 The softmax over slots says who owns a pixel; the sigmoid of what the decoder gives before it says where a slot would
 draw if it were alone, so that duplicates show as the same object twice where the softmax shows two halves of it.
