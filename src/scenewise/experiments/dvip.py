@@ -381,14 +381,14 @@ def missing_digits(row: dict[str, Any]) -> list[int]:
 
 def _released(rows: Sequence[dict[str, Any]]) -> str:
     """Return whether parts that were held to digits stay there once they are released, seed by seed; maybe nothing."""
-    stages = ("factored-code", "factored-held", "factored-released")
+    stages = ("factored-shipped", "factored-held", "factored-released")
     by_stage = {stage: {row["seed"]: row for row in rows if row["model"] == stage} for stage in stages}
     held, released = (by_stage[stage] for stage in stages[1:])
     if not held:
         return ""
     lines = []
     for seed in held:
-        runs = [by_stage[stage].get(seed) for stage in stages]
+        runs = [by_stage[stages[0]].get(0), held[seed], released.get(seed)]
         texts = ["-" if run is None else f"{run['split']:.2f}, {run['elbo']:.1f}" for run in runs]
         lines.append([str(seed), *texts, _verdict(held[seed], released.get(seed))])
     head = ["seed", "before: split, ELBO", "held: split, ELBO", "released: split, ELBO", "digits apart"]

@@ -289,7 +289,7 @@ class Dvip(SceneModel, Predictor, Decodes):
         ask whether the ELBO alone keeps them apart afterwards.
         """
         total = frames.new_zeros(len(frames))
-        for part in range(min(self.slots, frames.shape[2])):
+        for part in range(min(self.config.slots, frames.shape[2])):
             mixed = latents.roll(1, 0).clone()
             mixed[:, :, part] = latents[:, :, part]
             channel = slice(part, part + 1)
