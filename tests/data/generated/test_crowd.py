@@ -33,6 +33,7 @@ def test_pixels_of_nobody_show_the_picture_of_the_place():
     behind = scenery("hall", 64, 0).reshape(64, 2, 64, 2, 3).mean((1, 3))
     nobody = empty.sample(0).frames
     assert np.abs(nobody[0].transpose(1, 2, 0) / 255 - behind).max() < 0.003
+    assert np.array_equal(empty.background(3), nobody[1])
     sample = source.sample(0)
     changed = np.abs(sample.frames.astype(int) - nobody[:1]).max(1) > 2
     assert changed[sample.ids > 0].mean() > 0.9

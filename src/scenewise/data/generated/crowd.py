@@ -162,6 +162,13 @@ class CrowdSource(GeneratedSource[CrowdVideos]):
             origin=f"{self.name}, generated with seed {config.seed}",
         )
 
+    def background(self, index: int) -> np.ndarray:
+        """Return the empty place in its usual light; see `Source.background`."""
+        config = self.config
+        fine = scenery(config.place, config.size, config.seed)
+        picture = fine.reshape(config.size, _FINE, config.size, _FINE, 3).mean((1, 3))
+        return np.rint(255 * picture).astype(np.uint8).transpose(2, 0, 1)
+
     def _samples(self, videos: CrowdVideos) -> list[Sample]:
         numbers, samples = range(videos.first, videos.first + videos.ids.shape[1]), []
         for frames, ids, walkers in zip(videos.frames, videos.ids, videos.walkers, strict=True):
