@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIT, TEST = 1500, 320
 """Scenes that the layer is trained and tested on."""
 
-_STEPS, _RATE, _DECAY = 600, 0.05, 1e-4
+_STEPS, _RATE, _DECAY = 400, 0.05, 1e-4
 _POSITION = ("x", "y")
 FACTORS = ("colour", "shape", "size", "material", "position")
 """What is shown, in this order."""
@@ -129,7 +129,7 @@ def baseline(fit: SlotCodes, held: SlotCodes, name: str) -> float:
 
 def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     """Show accuracies and R2 of every model, what always naming the most frequent kind reaches, and bars."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (model, data, variant), together in over_seeds(results).items():
         measured = [result.measured for result in together if result.measured]
         if not measured:

@@ -76,7 +76,7 @@ def draw_curves(figure: Any, results: Sequence[CellResult], data: str) -> None:
         ends = []
         for number, result in enumerate(sorted(results, key=lambda result: result.cell.variant == WHOLE)):
             whole, told = result.cell.variant == WHOLE, result.cell.variant in _TOLD
-            style = {"color": "black", "linewidth": 2.2} if whole else {"color": f"C{number % 10}"}
+            style: dict[str, Any] = {"color": "black", "linewidth": 2.2} if whole else {"color": f"C{number % 10}"}
             style |= {} if whole else {"linewidth": 1.8 if told else 0.9, "linestyle": "-" if number < 10 else "--"}
             steps, values = result.measured[name]
             axes.plot(steps, values, label=result.cell.variant.replace("_", " "), **style)
