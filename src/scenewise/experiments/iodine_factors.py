@@ -147,12 +147,12 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
         "\nMean ± std over seeds (number of seeds) [always the most frequent kind]. The paper shows bars without "
         "numbers.\n"
     )
-    data = [
+    plain = [
         {"cell": ".".join(row["row"]), **{name: spread.plain() for name, spread in row["scores"].items()}}
         for row in rows
     ]
     figures = {"bars": lambda figure: draw_bars(figure, rows, factors)} if rows else {}
-    return Presentation(markdown(head, lines) + note, {"rows": data}, figures)
+    return Presentation(markdown(head, lines) + note, {"rows": plain}, figures)
 
 
 def _cell(row: Mapping[str, Any], name: str) -> str:
