@@ -94,19 +94,21 @@ def explained(
     Args:
         model: In evaluation mode.
         data: The source, or frames in [0, 1], shape (N, T, C, H, W).
-        indices: Which samples of the source.
+        indices: Which samples of the source; those that it does not have are left out.
         frames: Frames of each, from the start.
         slots: K; the model's own where None.
         refinements: R; the model's own where None.
         seed: Of the posterior noise.
     """
-    samples = () if isinstance(data, np.ndarray) else tuple(data.sample(index, 0, frames) for index in indices)
+    samples: tuple[Sample, ...] = ()
+    ids: np.ndarray | None = None
     if isinstance(data, np.ndarray):
-        images, ids = data.astype(np.float32), None
+        images = data.astype(np.float32)
     else:
-        images = np.stack([sample.frames for sample in samples]).astype(np.float32) / 255
-        ids = np.stack([np.asarray(s.ids) for s in samples]) if data.facts.has_ids else None
-        samples = tuple(data.with_objects(sample) for sample in samples)
+        read = [data.sample(index, 0, frames) for index in indices if index < len(data)]
+        images = np.stack([sample.frames for sample in read]).astype(np.float32) / np.float32(255)
+        ids = np.stack([np.asarray(sample.ids) for sample in read]) if data.facts.has_ids else None
+        samples = tuple(data.with_objects(sample) for sample in read)
     observation = Observation(torch.from_numpy(images)).to(next(model.parameters()).device)
     with recording(model) as decodes:
         part = model(observation, slots, refinements, seed).decomposition

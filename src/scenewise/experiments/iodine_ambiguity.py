@@ -116,10 +116,10 @@ def outcome(labels: np.ndarray, corner: tuple[int, int], rows: Sequence[str]) ->
 def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
     """Count what a model settles on, and follow its latents.
 
-    Keys: runs; ordinary (see `ordinary`); arrangements, by name with `divisions` (how often each), `invalid`, and `orders` (how many assignments
-    of slots to pieces were seen in each division); latents of the first arrangement: `points` (of each run, all slots
-    together, two principal components), `explained` (their share of the variance), `background` (the slot that holds
-    it) and `paths` (of `chosen` runs, by refinement).
+    Keys: runs; ordinary (see `ordinary`); arrangements, by name with `divisions` (how often each), `invalid`, and
+    `orders` (how many assignments of slots to pieces were seen in each division); latents of the first arrangement:
+    `points` (of each run, all slots together, two principal components), `explained` (their share of the variance),
+    `background` (the slot that holds it) and `paths` (of `chosen` runs, by refinement).
     """
     size = model.model.config.size[0]
     arrangements = {}
@@ -185,12 +185,12 @@ def ordinary(folder: CellFolder, model: LoadedModel) -> float:
 
     scenes = explained(model.model, folder.source(), range(RUNS))
     whole = 0
-    for n in range(RUNS):
+    for n in range(len(scenes.frames)):
         ids, labels = scenes.ids[n, 0], scenes.labels(n)  # type: ignore[index]  # the source knows them
         parts = [np.bincount(labels[ids == name]) for name in np.unique(ids[ids > 0])]
         owned = all(part.max() > _SHARE_OF_PIECE * part.sum() for part in parts)
         whole += owned and len({int(part.argmax()) for part in parts}) == len(parts)
-    return whole / RUNS
+    return whole / len(scenes.frames)
 
 
 def _latents(model: LoadedModel, size: int) -> dict[str, Any]:
@@ -222,10 +222,13 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
             names = [result.cell.model, f"{result.cell.variant} seed {result.cell.seed}", name]
             lines.append([*names, *shares, " / ".join(map(str, counts["orders"])), runs])
             data.append({"cell": result.cell.name, "arrangement": name, "runs": runs, **counts})
+    measured = [result for result in results if result.measured]
     note = (
         "\nSlot orders: assignments of slots to pieces that were seen, by division; with four slots 24 are possible.\n"
     )
-    measured = [result for result in results if result.measured]
+    for result in measured:
+        share = f"{100 * result.measured['ordinary']:.1f} %"
+        note += f"Of ordinary images {result.cell.name} gives every piece a slot of its own in {share}.\n"
     figures = {"paths": lambda figure: draw_paths(figure, measured[0].measured["latents"])} if measured else {}
     return Presentation(markdown(head, lines) + note, {"rows": data}, figures)
 

@@ -263,8 +263,8 @@ def write(experiment: Experiment, presentation: Presentation, out: str | Path, o
     write_atomically(files[0], text)
     write_atomically(files[1], json.dumps(content, indent=1) + "\n")
     for name, draw in presentation.figures.items():
-        content = drawn(draw)
-        if content is not None:
+        image = drawn(draw)
+        if image is not None:
             files.append(base.with_name(f"{base.name}-{name}.png"))
-            write_atomically(files[-1], content)
+            write_atomically(files[-1], image)
     return files
