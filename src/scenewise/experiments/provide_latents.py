@@ -181,4 +181,4 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
 
 
 _NOTE = """How far a slot's centre (share of the side), area (share of the frame) and colour (0 to 1) go while one
-number runs from -2.5 to 2.5, means over slots. Purity: share of a number's largest effect; 1 changes one thing alone."""
+number runs from -2.5 to 2.5, means over slots. Purity: share of a number's largest effect; 1 changes one thing."""
