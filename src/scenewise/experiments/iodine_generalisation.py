@@ -95,7 +95,7 @@ def refinement_figure(scenes: Explained, n: int) -> np.ndarray:
     from scenewise.explore.figure import Row, figure
     from scenewise.frame_result import as_picture
 
-    image, rows = scenes.image(n), []
+    image, rows = scenes.image(n), list[Row]()
     order = np.argsort(-scenes.masks(n).sum((1, 2)), kind="stable").tolist()
     for decode in scenes.decodes:
         masks = decode.mixture.masks[n, :, 0].detach().cpu().numpy()
@@ -103,10 +103,10 @@ def refinement_figure(scenes: Explained, n: int) -> np.ndarray:
         drawn = as_picture((masks[..., None] * appearance).sum(0))
         shown = masks[..., None] * appearance.clip(0, 1) + (1 - masks[..., None])  # on white
         slots = [framed(as_picture(shown[k]), k) for k in order]
-        rows.append(Row(f"r = {decode.number}", [drawn, tinted(image, masks, order[0]), *slots]))
-    rows.append(Row("image", [image, *([None] * (len(order) + 1))]))
+        given = None if rows else image
+        rows.append(Row(f"r = {decode.number}", [given, drawn, tinted(image, masks, order[0]), *slots]))
     title = f"{scenes.part.slots} slots, {OBJECTS} objects, a green sphere among them"
-    return figure(title, ["all slots", "segmentation", *("" for _ in order)], rows)
+    return figure(title, ["image", "all slots", "segmentation", *("" for _ in order)], rows)
 
 
 def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
