@@ -1,8 +1,8 @@
 """Processes that start at once: each is a copy of one that has read the libraries.
 
-A fresh interpreter that imports torch takes two seconds of a core, one that imports Lightning five. What a test wants of
-a process (signals, a disk of its own, an end that others see) a copy has too. Tests of what an interpreter *imports*, or
-reads of its environment when it starts, start one with `subprocess`.
+A fresh interpreter that imports torch takes two seconds of a core, one that imports Lightning five. What a test wants
+of a process (signals, a disk of its own, an end that others see) a copy has too. Tests of what an interpreter *imports*,
+or reads of its environment when it starts, start one with `subprocess`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def copies() -> multiprocessing.context.ForkServerContext:
 
 
 def pool(method):
-    """Return a pool of two copies of this process ("fork"), or of two that have nothing but their arguments ("fresh")."""
+    """Return a pool of two copies of this process ("fork"), or of two that get their arguments alone ("fresh")."""
     return (copies() if method == "fresh" else multiprocessing.get_context(method)).Pool(2)
 
 
