@@ -392,7 +392,7 @@ class Dvip(SceneModel, Predictor, Decodes):
             return self._compare(latents, torch.zeros_like(latents))
         return self._compare(latents, state["total"] / (int(state["frame"]) + 1))
 
-    def drawing_state(self, before: State, after: State, context: Any = None) -> State:
+    def drawing_state(self, before: State, after: State) -> State:
         """Return the state after the frame, whose means count it too; see `Decodes.drawing_state`."""
         return after
 

@@ -226,7 +226,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     def initial_state(
         self, batch: int = 1, slots: int | None = None, seed: int = 0, noise: Tensor | None = None
     ) -> State:
-        """Return the state before the first frame: h = c = 0.
+        """Return the state before the first frame: h = c = 0. `drawing` is the h that the last frame was drawn with.
 
         Args:
             batch: B, how many videos run side by side.
@@ -242,6 +242,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         state = {
             "hidden": zeros,
             "cell": zeros.clone(),
+            "drawing": zeros.clone(),
             "seed": torch.tensor(seed),
             "frame": torch.tensor(0),
             "first_noise": noise,
@@ -299,7 +300,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         return r / (decodes if self.config.step_weights == "relative" else budget)
 
     def _next(self, state: State, carry: Pair, context: FrameContext, noise: Tensor | None) -> State:
-        new = {**state, "hidden": carry[0], "cell": carry[1], "frame": state["frame"] + 1}
+        new = {**state, "hidden": carry[0], "cell": carry[1], "frame": state["frame"] + 1, "drawing": state["hidden"]}
         if self.config.inputs.previous_frame:
             new["previous"] = context.frame
         return new
@@ -400,9 +401,9 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         appearance, logits = self._enlarge(*self.decoder(latents, hidden))
         return logits.softmax(1), appearance
 
-    def drawing_state(self, before: State, after: State, context: FrameContext | None) -> State:
+    def drawing_state(self, before: State, after: State) -> State:
         """Return the state with the h of the last look at the frame; see `Decodes.drawing_state`."""
-        return before if context is None else {**before, "hidden": context.time[0], "cell": context.time[1]}
+        return {**before, "hidden": after["drawing"]}
 
 
 def _ramp(step: int, span: tuple[int, int]) -> float:
