@@ -55,7 +55,7 @@ from scenewise.nn.dcgan import DcganDecoder, DcganEncoder, DcganNorm, DcganOutpu
 from scenewise.variational.gaussian import Gaussian, log_density, log_peak, seeded_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from scenewise.observation import Observation
 
@@ -314,6 +314,10 @@ class Dvip(SceneModel, Predictor, Decodes):
             "frame": torch.tensor(0),
         }
         return {**state, "before": zeros.clone()} if self.config.order == 2 else state
+
+    def frame_form(self, frame: int, refinements: int | None = None) -> Hashable:
+        """Return None: masks show the mean over all frames so far; see `SceneModel.frame_form`."""
+        return None
 
     def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame; see `SceneModel.step`."""

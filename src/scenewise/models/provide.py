@@ -198,6 +198,13 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
                 wanted = 1 if frame else most
         return max(wanted, 1) + 1
 
+    def frame_form(self, frame: int, refinements: int | None = None) -> Hashable:
+        """Return how often a frame is drawn, and whether it is the first; see `SceneModel.frame_form`."""
+        if not self.engine.traceable:
+            return None
+        trained = self.decodes(frame, self.refinement_range[1])  # beyond, decodes are compared
+        return self.decodes(frame, refinements), trained, frame > 0
+
     def forward(
         self,
         observation: Observation,
