@@ -21,7 +21,7 @@ from scenewise.variational.linking import link
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
-    from scenewise.variational.engine import Engine, FrameContext
+    from scenewise.variational.engine import Engine
     from scenewise.variational.explanation import ImageExplanation
     from scenewise.variational.gaussian import Gaussian
 
@@ -363,13 +363,12 @@ class Decodes(ABC):
             state: The state before the frame; models without a memory need none.
         """
 
-    def drawing_state(self, before: State, after: State, context: FrameContext | None) -> State:
+    def drawing_state(self, before: State, after: State) -> State:
         """Return the state with which `decode` draws what a frame's own decodes drew.
 
         Args:
             before: The state before the frame.
             after: The state after it.
-            context: What the last decodes of the frame shared, of models of iterative inference.
         """
         return before
 
