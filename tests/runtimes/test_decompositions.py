@@ -98,6 +98,6 @@ def test_what_is_not_written_out_is_refused():
 
     with pytest.raises(NoDecompositionError, match="by weights"):
         written_out(by_weights, images(1, 4, 5, 5))
+    uneven = gradient(lambda x: functional.interpolate(x, size=(5, 5), mode="nearest"))
     with pytest.raises(NoDecompositionError, match="whole number"):
-        uneven = gradient(lambda x: functional.interpolate(x, size=(5, 5), mode="nearest"))
         written_out(uneven, images(1, 1, 3, 3))

@@ -7,17 +7,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from tests.runtimes.conftest import tiny
 
 from scenewise.decompose import Decomposer
 from scenewise.errors import InputError
 from scenewise.runtimes import RUNTIMES
 from scenewise.runtimes.exporting import clip_for
 from scenewise.variational.gaussian import seeded_noise
-from tests.runtimes.conftest import tiny
 
-pytestmark = pytest.mark.skipif(
-    not RUNTIMES["onnxruntime"].is_there(), reason="onnx and onnxruntime are not installed"
-)
+pytestmark = pytest.mark.skipif(not RUNTIMES["onnxruntime"].is_there(), reason="onnx and onnxruntime are not installed")
 
 
 def test_the_files_alone_stream_what_the_model_streams(tmp_path):
@@ -27,7 +25,8 @@ def test_the_files_alone_stream_what_the_model_streams(tmp_path):
     facts = Decomposer(model, name="small").export(tmp_path / "onnx")
     assert facts == json.loads((tmp_path / "onnx" / "export.json").read_text())
     assert list(facts["files"]) == [f"frame-{n}.onnx" for n in range(3)]
-    assert facts["equality"]["share_of_equal_labels"] >= 0.9999 and facts["equality"]["frames"] == 20
+    assert facts["equality"]["share_of_equal_labels"] >= 0.9999
+    assert facts["equality"]["frames"] == 20
     sessions = {n: onnxruntime.InferenceSession(tmp_path / "onnx" / f"frame-{n}.onnx") for n in range(3)}
     state, expected = dict(np.load(tmp_path / "onnx" / "state.npz")), model.initial_state(1)
     for number, frame in enumerate(clip_for(model)[:, :6].unbind(1)):
@@ -50,7 +49,8 @@ def test_the_files_alone_stream_what_the_model_streams(tmp_path):
 
 def test_models_without_a_memory_say_that_slots_are_not_linked(tmp_path):
     facts = Decomposer(tiny("monet"), name="still").export(tmp_path)
-    assert list(facts["files"]) == ["frame-0.onnx"] and facts["links_slots"]
+    assert list(facts["files"]) == ["frame-0.onnx"]
+    assert facts["links_slots"]
     assert "links them" in (tmp_path / "README.md").read_text()
 
 

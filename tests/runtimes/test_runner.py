@@ -9,6 +9,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from tests.runtimes.conftest import clip, stream, tiny
 
 from scenewise.checkpoint import load_model
 from scenewise.errors import InputError
@@ -16,7 +17,6 @@ from scenewise.runtimes import ENGINES, RUNTIMES, GraphRunner, engage, engine_fo
 from scenewise.runtimes import store as storing
 from scenewise.runtimes.exporting import clip_for
 from scenewise.variational.gaussian import noise_from, same_noise, seeded_noise
-from tests.runtimes.conftest import clip, stream, tiny
 
 STREAMING = ("genesis", "genesis-v2", "iodine", "monet", "provide", "rnem", "seq-iodine", "vae")
 NEEDS = pytest.mark.skipif(not RUNTIMES["onnxruntime"].is_there(), reason="onnx and onnxruntime are not installed")
@@ -45,7 +45,9 @@ def test_models_that_stream_say_the_same(name, runtime, store):
     lines: list[str] = []
     run = engaged(model, runtime, store, lines)
     ours, our_after = stream(model, video)
-    assert lines == [] and run.refusal is None and len(run._graphs) == 1
+    assert lines == []
+    assert run.refusal is None
+    assert len(run._graphs) == 1
     assert_same(ours, theirs)
     assert after.keys() == our_after.keys()
     for key in after:
@@ -61,7 +63,8 @@ def test_a_model_that_cannot_be_run_so_runs_on_torch_and_says_why_once(name, sto
     run = engaged(model, RUNTIMES["onnxruntime"], store, lines)
     ours, _ = stream(model, video)
     assert all(torch.equal(a.masks, b.masks) for a, b in zip(ours, theirs, strict=True))
-    assert len(lines) == 1 and lines[0] == f"note: {name} runs on torch, not on onnxruntime: {run.refusal}"
+    assert len(lines) == 1
+    assert lines[0] == f"note: {name} runs on torch, not on onnxruntime: {run.refusal}"
 
 
 @pytest.mark.slow
@@ -73,7 +76,8 @@ def test_shipped_weights_say_the_same_for_twenty_frames(name, runtime, store):
     theirs, _ = stream(model, video)
     run = engaged(model, runtime, store)
     ours, _ = stream(model, video)
-    assert run.refusal is None and run._graphs
+    assert run.refusal is None
+    assert run._graphs
     equal = np.mean([float((a.labels == b.labels).double().mean()) for a, b in zip(ours, theirs, strict=True)])
     assert equal >= 0.9999
 
@@ -93,7 +97,8 @@ def test_other_refinements_slots_and_seeds_have_graphs_of_their_own(store):
                 part, state = model.step(frame, state, refinements)
             said.append(part)
         torch.testing.assert_close(said[1].masks, said[0].masks, rtol=0, atol=1e-4)
-    assert run.refusal is None and len(run._graphs) >= 2
+    assert run.refusal is None
+    assert len(run._graphs) >= 2
 
 
 @NEEDS
@@ -118,7 +123,8 @@ def test_a_graph_that_gives_something_else_is_not_used(store, monkeypatch):
     theirs, _ = stream(model, video)
     run = engaged(model, wrong, store, lines)
     ours, _ = stream(model, video)
-    assert "differ" in run.refusal and len(lines) == 1
+    assert "differ" in run.refusal
+    assert len(lines) == 1
     assert torch.equal(ours[-1].masks, theirs[-1].masks)
 
 
@@ -129,7 +135,8 @@ def test_what_follows_the_number_of_a_frame_is_seen_at_the_second_frame(store, m
     monkeypatch.setattr(runner.NoiseRule, "noise", lambda rule, seed, frame: rules(rule, seed, 1))
     run = engaged(model, RUNTIMES["onnxruntime"], store, lines)
     stream(model, clip(model))
-    assert run.refusal is not None and run._graphs
+    assert run.refusal is not None
+    assert run._graphs
 
 
 @NEEDS
@@ -160,13 +167,15 @@ def test_graphs_are_kept_and_damaged_ones_made_anew(store, monkeypatch):
         file.write_bytes(damage)
         run = engaged(model, RUNTIMES["onnxruntime"], store)
         stream(model, video)
-        assert run.refusal is None and run._graphs
+        assert run.refusal is None
+        assert run._graphs
     assert len(traces) == 4
     with torch.no_grad():
         next(model.parameters()).add_(0.1)
     engaged(model, RUNTIMES["onnxruntime"], store)
     stream(model, video)
-    assert len(traces) == 5 and len(list(store.folder.iterdir())) == 2
+    assert len(traces) == 5
+    assert len(list(store.folder.iterdir())) == 2
 
 
 def test_the_store_is_bounded_and_what_was_used_last_stays(store, monkeypatch):
@@ -179,7 +188,8 @@ def test_the_store_is_bounded_and_what_was_used_last_stays(store, monkeypatch):
     assert [store.get(name) for name in "abcd"] == [b"a", None, b"c", b"d"]
     monkeypatch.setattr(storing, "MOST_BYTES", 100)
     store.put("e", b"e" * 200)
-    assert store.get("e") == b"e" * 200 and len(list(store.folder.iterdir())) == 1
+    assert store.get("e") == b"e" * 200
+    assert len(list(store.folder.iterdir())) == 1
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path):
@@ -193,7 +203,8 @@ def test_noise_may_come_from_elsewhere():
     asked = []
     with noise_from(lambda *numbers: asked.append(numbers) or seeded_noise(*numbers) + 1):
         given = seeded_noise((2, 3), 5, 1, 2)
-    assert torch.equal(given, seeded_noise((2, 3), 5, 1, 2) + 1) and asked == [((2, 3), 5, 1, 2)]
+    assert torch.equal(given, seeded_noise((2, 3), 5, 1, 2) + 1)
+    assert asked == [((2, 3), 5, 1, 2)]
 
 
 def test_engines_are_chosen_by_length_and_by_what_is_there(monkeypatch):
@@ -219,7 +230,8 @@ def test_engines_replace_one_another():
     engage(model, "compile")
     assert type(model.engine) is not type(plain)
     engage(model, "onnxruntime")
-    assert model.engine == plain and model.runner.runtime.name == "onnxruntime"
+    assert model.engine == plain
+    assert model.runner.runtime.name == "onnxruntime"
     engage(model, "torch")
     assert model.runner is None
 
@@ -234,6 +246,7 @@ def test_metadata_says_what_a_graph_takes(store):
     with torch.no_grad():
         content = runner.traced(model, frame, state, None, {"name": "x"})
     facts = {each.key: json.loads(each.value) for each in onnx.load_from_string(content).metadata_props}
-    assert facts["name"] == "x" and facts["scenewise"]["inputs"][0] == "frame"
+    assert facts["name"] == "x"
+    assert facts["scenewise"]["inputs"][0] == "frame"
     assert facts["scenewise"]["counts"] == {"seed": 0, "frame": 1}
     onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
