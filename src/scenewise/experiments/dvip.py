@@ -105,7 +105,7 @@ def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
     dvip = _dvip(folder, model)
     if folder.cell.seed:
         return {}
-    samples = infer(dvip, folder.source(), _DRAWN if dvip.slots <= _DRAWN else 1, FRAMES).samples
+    samples = infer(dvip, folder.source(), _DRAWN if dvip.config.slots <= _DRAWN else 1, FRAMES).samples
     return {"independent": picture(independent(dvip, samples)[:-1])}
 
 
