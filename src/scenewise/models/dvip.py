@@ -55,7 +55,7 @@ from scenewise.nn.dcgan import DcganDecoder, DcganEncoder, DcganNorm, DcganOutpu
 from scenewise.variational.gaussian import Gaussian, log_density, log_peak, seeded_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from scenewise.observation import Observation
 
@@ -315,6 +315,10 @@ class Dvip(SceneModel, Predictor, Decodes):
         }
         return {**state, "before": zeros.clone()} if self.config.order == 2 else state
 
+    def frame_form(self, frame: int, refinements: int | None = None) -> Hashable:
+        """Return None: masks show the mean over all frames so far; see `SceneModel.frame_form`."""
+        return None
+
     def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame; see `SceneModel.step`."""
         self.refuse(refinements)
@@ -392,7 +396,7 @@ class Dvip(SceneModel, Predictor, Decodes):
             return self._compare(latents, torch.zeros_like(latents))
         return self._compare(latents, state["total"] / (int(state["frame"]) + 1))
 
-    def drawing_state(self, before: State, after: State, context: Any = None) -> State:
+    def drawing_state(self, before: State, after: State) -> State:
         """Return the state after the frame, whose means count it too; see `Decodes.drawing_state`."""
         return after
 
