@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from scenewise.checkpoint import LoadedModel
-    from scenewise.experiments.cell_folder import CellFolder
 
-    Extra = Callable[[CellFolder, LoadedModel], dict[str, Any]]
+    Extra = Callable[[Any, LoadedModel], dict[str, Any]]  # of a CellFolder, whose module knows this one
 
 KEYS = ("model", "data", "variant", "seed")
 """What names a cell, and what a subset is chosen by."""
