@@ -171,11 +171,6 @@ def test_only_digits_that_are_known_count_as_apart():
 
 
 def test_pictures():
-    correlations = np.array([[1.0, 0.0], [np.nan, -0.5]])
-    image = dvip.heat_map(correlations, 1, side=3)
-    assert image.shape == (6, 6, 3)
-    assert image[[0, 0, 5, 5], [0, 5, 0, 5], 0].tolist() == [255, 0, 127, 127]
-    assert (dvip.heat_map(correlations, 2, side=3)[2, 0] == (220, 40, 40)).all()
     drawn = torch.zeros(3, 2, 5, 1, 4, 4)
     drawn[1, 0, 2] = 1.0
     whole = picture(drawn)[::2, ::2]  # each pixel is drawn as 2 x 2

@@ -261,13 +261,13 @@ class CellFolder:
         for together in _together(missing):
             record["scores"] += self._evaluate(loaded, together, progress)
             self._write(record)
-        wanted = {name: extra for name, extra in (extras or {}).items() if name not in record}
-        for name, extra in wanted.items():
+        new = {name: extra for name, extra in (extras or {}).items() if name not in record}
+        for name, extra in new.items():
             values = extra(self, loaded)
             record[name] = write_pictures(self.path, values) if name == "pictures" else values
             self._write(record)
         self._write(record)
-        return len(missing) + len(wanted)
+        return len(missing) + len(new)
 
     def scores(self) -> dict[str, Any]:
         """Return what `score` kept, empty where it kept nothing; evaluations that the cell no longer names are out."""
