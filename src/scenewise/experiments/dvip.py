@@ -59,6 +59,10 @@ APART = 0.8
 PLACE_SHARE = 0.5
 """Share of a digit's places (R²) that a part must tell, or the digit is missed: what is not there is not apart."""
 
+STREET = 8
+"""Parts that an entangled latent is divided into where objects are not always as many, as on the paper's street."""
+
+_COMPARED = 16  # clips whose numbers of objects are compared
 _AT_ONCE = 50  # clips explained together; bounds the memory
 _SHOWN = 200  # clips of which parts are moved one at a time
 _DRAWN = 4  # clips in the picture
@@ -88,7 +92,8 @@ def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
         InputError: The model is no DVIP.
     """
     source = folder.source()
-    return measurements(_dvip(folder, model), source, infer(_dvip(folder, model), source, CLIPS, FRAMES))
+    latents = infer(_dvip(folder, model), source, min(CLIPS, len(source)), FRAMES)
+    return measurements(_dvip(folder, model), source, latents)
 
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
@@ -100,7 +105,7 @@ def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
     dvip = _dvip(folder, model)
     if folder.cell.seed:
         return {}
-    samples = infer(dvip, folder.source(), _DRAWN, FRAMES).samples
+    samples = infer(dvip, folder.source(), _DRAWN if dvip.slots <= _DRAWN else 1, FRAMES).samples
     return {"independent": picture(independent(dvip, samples)[:-1])}
 
 
@@ -128,7 +133,8 @@ def measurements(model: Dvip, source: Source, latents: Latents, neighbours: int 
     shares = latents.kl.sum((0, 1)) / latents.kl.sum()
     flat = latents.samples[:, _FIRST:].reshape(clips, -1, units)
     correlation = latent_correlation(*(half.reshape(-1, units) for half in (flat[:, :-1], flat[:, 1:])))
-    division = max(parts, source.facts.max_objects or 2)
+    places = _positions(source, clips, frames)
+    division = max(parts, STREET if places is None else places.shape[2])
     return {
         "elbo": float(bound.mean()),
         "elbo_error": float(bound.std(ddof=1) / math.sqrt(clips)),
@@ -141,8 +147,8 @@ def measurements(model: Dvip, source: Source, latents: Latents, neighbours: int 
         "authors": authors_information(latents.samples, division),
         "correlation": [[None if math.isnan(v) else float(v) for v in row] for row in correlation],
         "contrast": block_contrast(correlation, parts) if parts > 1 else None,
-        "split": split(model, latents.samples[:_SHOWN]) if parts > 1 else None,
-        "explained": explained(latents.samples[:, _FIRST:], _positions(source, clips, frames)[:, _FIRST:]).tolist(),
+        "split": split(model, latents.samples[:_SHOWN]) if parts > 1 and places is not None else None,
+        "explained": None if places is None else explained(latents.samples[:, _FIRST:], places[:, _FIRST:]).tolist(),
         "d": units // division,
         "samples": clips,
         "neighbours": neighbours,
@@ -303,7 +309,11 @@ def explained(samples: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return np.array(shares).reshape(samples.shape[2], *positions.shape[2:])
 
 
-def _positions(source: Source, clips: int, frames: int) -> np.ndarray:
+def _positions(source: Source, clips: int, frames: int) -> np.ndarray | None:
+    """Return where objects are, shape (N, T, n, 2); None where that is not told, or they are not always as many."""
+    few = [source.sample(i, 0, frames).extras.get("positions") for i in range(min(clips, _COMPARED))]
+    if any(place is None or place.shape != np.shape(few[0]) for place in few):
+        return None
     return np.stack([source.sample(i, 0, frames).extras["positions"] for i in range(clips)])
 
 
@@ -321,6 +331,7 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     )
     lines = [*map(_line, rows), *_means(experiment, runs)]
     text = markdown(head, lines) + "".join(f"\n{line}\n" for line in (*_notes(rows), *_control_notes(controls)))
+    text += _released(rows)
     figures = {f"correlation-{row['model']}": _heat_map_figure(row) for row in rows if row["seed"] == rows[0]["seed"]}
     return Presentation(text, {"rows": rows, "controls": controls}, figures)
 
@@ -362,8 +373,34 @@ def is_apart(row: dict[str, Any]) -> bool:
 
 def missing_digits(row: dict[str, Any]) -> list[int]:
     """Return the digits of which no part tells the place."""
+    if row["explained"] is None:  # a street has none
+        return []
     shares = np.array(row["explained"]).mean(2).max(0)
     return [int(digit) for digit in np.flatnonzero(shares < PLACE_SHARE)]
+
+
+def _released(rows: Sequence[dict[str, Any]]) -> str:
+    """Return whether parts that were held to digits stay there once they are released, seed by seed; maybe nothing."""
+    stages = ("factored-shipped", "factored-held", "factored-released")
+    by_stage = {stage: {row["seed"]: row for row in rows if row["model"] == stage} for stage in stages}
+    held, released = (by_stage[stage] for stage in stages[1:])
+    if not held:
+        return ""
+    lines = []
+    for seed in held:
+        runs = [by_stage[stages[0]].get(0), held[seed], released.get(seed)]
+        texts = ["-" if run is None else f"{run['split']:.2f}, {run['elbo']:.1f}" for run in runs]
+        lines.append([str(seed), *texts, _verdict(held[seed], released.get(seed))])
+    head = ["seed", "before: split, ELBO", "held: split, ELBO", "released: split, ELBO", "digits apart"]
+    return "\n## Does the objective hold digits apart once they are?\n\n" + markdown(head, lines)
+
+
+def _verdict(held: dict[str, Any], released: dict[str, Any] | None) -> str:
+    if not is_apart(held):
+        return "were not, so it tells nothing"
+    if released is None:
+        return "not released yet"
+    return "and stay" if is_apart(released) else "and mix again"
 
 
 def _means(experiment: Experiment, results: Sequence[CellResult]) -> Iterator[tuple[str, ...]]:
