@@ -313,8 +313,11 @@ class CellFolder:
     def _evaluate(
         self, loaded: LoadedModel, together: Sequence[Scoring], progress: Callable[[str, int, int], None] | None
     ) -> list[dict[str, Any]]:
-        """Make evaluations that share their computation."""
+        """Make evaluations that share their computation; of data without ground truth they have no rows."""
         first, started = together[0], time.perf_counter()
+        if not self._source(first).facts.has_ids:
+            data = self._source(first).fingerprint()
+            return [{"scoring": plain(scoring), "data": data, "rows": [], "seconds": 0.0} for scoring in together]
         source, protocols = self._source(first), list(dict.fromkeys(scoring.protocol for scoring in together))
         lengths = list(dict.fromkeys(scoring.frames for scoring in together))
         rows = evaluate(
