@@ -132,7 +132,7 @@ def slot_figure(title: str, scenes: Explained, count: int | None = None, unmaske
         parts = [draw(n, k) if unmasked else framed(draw(n, k), k) for k in order]
         rows.append(Row(str(n + 1), [scenes.image(n), scenes.reconstruction(n), scenes.segmentation(n), *parts]))
     slots = scenes.part.slots
-    return figure(title, ["image", "all slots", "segmentation", *("" for _ in range(slots))], rows)
+    return figure(title, ["image", "all slots", "masks", *("" for _ in range(slots))], rows)
 
 
 def clip_figure(title: str, clips: Explained, n: int, step: int = 1) -> np.ndarray:
