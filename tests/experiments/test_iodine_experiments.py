@@ -261,7 +261,7 @@ def test_slots_of_images_become_a_figure(iodine):
     picture = slot_figure("two images", scenes)
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3
-    rows = iodine_generalisation.refinement_figure(scenes, 1)
+    rows = iodine_generalisation.refinement_figure(scenes, 1, "three slots")
     assert rows.shape[0] > 2 * 70
 
 

@@ -255,4 +255,4 @@ def draw_paths(figure: Any, latents: dict[str, Any]) -> None:
         )
     shares = [f"component {n + 1} ({100 * share:.0f} %)" for n, share in enumerate(latents["explained"])]
     axes.set(title="Latents of all slots after the last refinement", xlabel=shares[0], ylabel=shares[1])
-    figure.legend(loc="outside lower center", ncols=5, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
