@@ -11,7 +11,7 @@ from scenewise.errors import InputError
 from scenewise.experiments import experiment as experiments
 from scenewise.experiments import measured_results
 from scenewise.experiments.page import FIGURES, page, page_figures
-from scenewise.experiments.pictures import LARGEST, keep_files, write_pictures
+from scenewise.experiments.pictures import LARGEST, drawn, keep_files, write_pictures
 from scenewise.experiments.results import provenance
 
 
@@ -170,6 +170,17 @@ def test_pictures_and_figures_are_kept_shown_and_put_on_the_page(package, table,
     before = (folder / name).read_bytes()
     measured_results.keep(experiment, tmp_path / "again")
     assert (folder / name).read_bytes() != before
+
+
+def test_figures_with_many_points_stay_small():
+    rng = np.random.default_rng(0)
+
+    def draw(figure):
+        figure.subplots().scatter(*rng.random((2, 2000)), c=rng.random(2000), s=9)
+
+    content = drawn(draw)
+    assert content.startswith(b"\x89PNG")
+    assert len(content) <= LARGEST
 
 
 def test_large_pictures_become_jpegs_and_folders_hold_no_others(tmp_path):
