@@ -155,6 +155,8 @@ def keep(experiment: Experiment, out: Path) -> int:
         elif _of_weights(cell, package.get(cell.name, {})):
             cells[cell.name] = package[cell.name]
     path = file_of(experiment.name)
+    if not cells and not path.exists():
+        return 0
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     before = [(result.cell, file) for result in results(experiment, out) for file in result.pictures]
