@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 LARGEST_MESSAGE = 1 << 20
 """Bytes of the largest message that a page may send."""
 
-SCRIPTS = ("view.js", "context.js", "link.js", "charts.js", "frames.js", "refinements.js", "latents.js", "others.js")
+SCRIPTS = ("view.js", "context.js", "link.js", "charts.js", "frames.js", "trails.js", "refinements.js", "latents.js",
+           "others.js")  # fmt: skip
 _WAITING = 32  # requests of one page at a time
 
 
