@@ -1,8 +1,8 @@
 """Processes that start at once: each is a copy of one that has read the libraries.
 
 A fresh interpreter that imports torch takes two seconds of a core, one that imports Lightning five. What a test wants
-of a process (signals, a disk of its own, an end others see) a copy has too. Tests of what an interpreter *imports*,
-or reads of its environment when it starts, start one with `subprocess`.
+of a process (signals, a disk of its own, an end that others see) a copy has too. Tests of what an interpreter
+*imports*, or reads of its environment when it starts, start one with `subprocess`.
 """
 
 from __future__ import annotations
