@@ -9,10 +9,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.processes import Process, main_of
 
 import scenewise
 from scenewise.media import VideoWriter
-from tests.processes import Process, main_of
 
 ROOT = Path(scenewise.__file__).parent
 
