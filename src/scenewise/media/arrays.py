@@ -191,9 +191,9 @@ def _check_unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo)
     """Check that a compressed array may be unpacked: it has the size it tells, and that is not too large."""
     with archive.open(info) as file:
         shape, _, dtype = read_header(file)
-        told = file.tell() + math.prod(shape) * dtype.itemsize
-    if told != info.file_size and not dtype.hasobject:
-        raise InputError(path, f"tells of {told} bytes of an array and holds {info.file_size}.", _REMEDY)
+        end = file.tell() + math.prod(shape) * dtype.itemsize
+    if end != info.file_size and not dtype.hasobject:
+        raise InputError(path, f"tells of {end} bytes of an array and holds {info.file_size}.", _REMEDY)
     blown_up = info.file_size > UNPACKED_ANYWAY and info.file_size > _MOST_PACKED * info.compress_size
     most = min(_LARGEST_UNPACKED, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
     if info.file_size > most or blown_up:

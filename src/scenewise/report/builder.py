@@ -171,12 +171,12 @@ class ReportBuilder:
             roles: What slots are taken for.
         """
         objects = [k for k, role in enumerate(roles) if role not in ("background", "unused")]
-        known = [n for n, sheets in enumerate(self.pictures) if not sheets.predicted and sheets.mse is not None]
-        if not known:
+        scored = [n for n, sheets in enumerate(self.pictures) if not sheets.predicted and sheets.mse is not None]
+        if not scored:
             return 0
-        counts = [sum(self.pictures[n].area[k] >= SMALLEST_AREA for k in objects) for n in known]
-        full = [n for n, count in zip(known, counts, strict=True) if count == max(counts)]
-        middle = float(np.median([self.pictures[n].mse for n in known]))  # type: ignore[misc]  # none is None
+        counts = [sum(self.pictures[n].area[k] >= SMALLEST_AREA for k in objects) for n in scored]
+        full = [n for n, count in zip(scored, counts, strict=True) if count == max(counts)]
+        middle = float(np.median([self.pictures[n].mse for n in scored]))  # type: ignore[misc]  # none is None
         centre = (len(self.pictures) - 1) / 2
         return min(full, key=lambda n: (round(abs((self.pictures[n].mse or 0) / (middle or 1) - 1)), abs(n - centre)))
 
