@@ -90,9 +90,9 @@ def content_of(path: Path) -> Content | None:
             head = file.read(_HEAD)
     except OSError:
         return None
-    known = next((kind for place, magic, kind in _MAGIC if head[place : place + len(magic)] == magic), None)
-    if known is not None:
-        return known
+    kind_by_head = next((kind for place, magic, kind in _MAGIC if head[place : place + len(magic)] == magic), None)
+    if kind_by_head is not None:
+        return kind_by_head
     if any(_in_packets(head, first, step) for first, step in ((0, _TS_PACKET), (4, _TS_PACKET + 4))):
         return _MPEG_TS
     return _WEB_PAGE if head.lstrip()[:16].lower().startswith((b"<!doctype html", b"<html")) else None
