@@ -167,6 +167,7 @@ def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, ob
     decomposer = load(args.model, args.device)
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)
+    threads.take_turns()
     if args.compile:
         decomposer.compile()
     if request.size in (None, decomposer.size):
