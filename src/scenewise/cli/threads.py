@@ -17,7 +17,7 @@ WORTH_SHARING = 1e9
 
 
 TURN_S = 0.0005
-"""Seconds after which a thread that computes in Python lets another go on; Python's own 0.005 is a quarter of a frame."""
+"""Seconds after which a thread that computes in Python lets another go on; by default they are a quarter of a frame."""
 
 
 def take_turns() -> None:
