@@ -21,6 +21,7 @@ from scenewise.config import plain
 from scenewise.decompose.background import backdrop, picture_of
 from scenewise.decompose.clip import Clip, ClipFrame, as_image, clip_at, in_trained_part
 from scenewise.decompose.course import Course, Past, following
+from scenewise.decompose.engines import RunsOnEngines
 from scenewise.decompose.export.run import export
 from scenewise.decompose.request import Request, check_limits
 from scenewise.decompose.result import ModelFacts, Result
@@ -28,7 +29,6 @@ from scenewise.decompose.sizes import draw, image_size
 from scenewise.decompose.spread import Spread
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Predictor, SceneModel, State
-from scenewise.variational.compiled import CompiledEngine, compile_decodes
 
 if TYPE_CHECKING:
     from scenewise.decomposition import Decomposition, LabelRule
@@ -61,7 +61,7 @@ def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> De
     return Decomposer(loaded.model, loaded.card, name, str(loaded.path), loaded.fingerprint)
 
 
-class Decomposer:
+class Decomposer(RunsOnEngines):
     """A model over videos of any length.
 
     Args:
@@ -114,11 +114,6 @@ class Decomposer:
         """Whether slots keep their objects from frame to frame; otherwise each frame is taken apart by itself."""
         return self.model.keeps_slots or self.model.window > 1
 
-    @property
-    def compiled(self) -> bool:
-        """Whether the model runs as compiled graphs."""
-        return isinstance(self.model.engine, CompiledEngine)
-
     def facts(self) -> ModelFacts:
         """Return what records and verdicts say of the model."""
         return ModelFacts(
@@ -131,23 +126,12 @@ class Decomposer:
             refinements=getattr(self.model.config, "refinements", None),
             device=str(self.device),
             compiled=self.compiled,
+            engine=self.engine,
             keeps_slots=self.recurrent,
             validated=self.card.validated,
             settings=plain(self.model.config),
             window=self.model.window,
         )
-
-    def compile(self) -> Decomposer:
-        """Let the model run as compiled graphs, made with the first frame, and return this decomposer.
-
-        It pays for long videos and small models of iterative inference; see `variational.compiled`. Results are the
-        same up to rounding.
-
-        Raises:
-            InputError: The model has nothing to compile.
-        """
-        compile_decodes(self.model)
-        return self
 
     def push_to_hub(self, name: str, *, private: bool = False) -> str:
         """Put the model with its card on the Hugging Face Hub, where `load(name)` gets it from; returns its address.
@@ -379,6 +363,7 @@ class Decomposer:
         past = Past(itertools.islice(frames, request.observe))
         start = self.start(clip, request, background)  # told again where a run goes on from a later state
         state = yield from self._explain(past, request, course, start if course.state is None else course.state)
+        clip.problems += [refusal for refusal in (self.refusal,) if refusal and refusal not in clip.problems]
         course.state = None
         if request.observe is not None and past.count < request.observe:
             problem = f"has fewer than the {request.observe} frames to observe."
@@ -480,5 +465,5 @@ class Decomposer:
         return Spread(self.model, mean, log_variance, state, seed, frame.index, image_size(frame.image), self._turn())
 
     def _turn(self) -> AbstractContextManager[object]:
-        """Return what is held while the model works: graphs are not captured while another thread uses the device."""
-        return self._lock if self.compiled or self.device.type != "cpu" else nullcontext()
+        """Return what is held while the model works: graphs are not traced or captured while another thread draws."""
+        return nullcontext() if self.engine == "torch" and self.device.type == "cpu" else self._lock

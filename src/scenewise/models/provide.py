@@ -186,8 +186,24 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
         """Return the number of decodes in frame `frame`, counted from 0: refinements + 1 (provide.md 2)."""
         budget = self.config.refinements if refinements is None else refinements
-        full = self.config.budget.grid == "full"
-        return max(budget - 1 - (0 if full else frame), 1) + 1
+        most = budget - 1
+        match self.config.budget.grid:
+            case "full":
+                wanted = most
+            case "triangular":
+                wanted = most - frame
+            case "halving":
+                wanted = most >> frame
+            case "first":
+                wanted = 1 if frame else most
+        return max(wanted, 1) + 1
+
+    def frame_form(self, frame: int, refinements: int | None = None) -> Hashable:
+        """Return how often a frame is drawn, and whether it is the first; see `SceneModel.frame_form`."""
+        if not self.engine.traceable:
+            return None
+        trained = self.decodes(frame, self.refinement_range[1])  # beyond, decodes are compared
+        return self.decodes(frame, refinements), trained, frame > 0
 
     def forward(
         self,

@@ -307,6 +307,7 @@ def effective_settings(result: Result, formats: Iterable[str]) -> dict[str, Any]
         "steps": request.steps,
         "device": model.device,
         "compiled": model.compiled,
+        "engine": model.engine,
         "formats": list(formats),
         "model": {
             "name": model.name,
