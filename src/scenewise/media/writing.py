@@ -254,8 +254,9 @@ def padded_frame(image: np.ndarray, size: tuple[int, int], path: Path) -> Any:
     if image.shape != (*size, 3) or image.dtype != np.uint8:
         expected, found = f"uint8 {(*size, 3)}", f"{image.dtype} {image.shape}"
         raise InputError(path, f"expected frames of {expected}; found {found}.")
-    odd = ((0, size[0] % 2), (0, size[1] % 2), (0, 0))
-    return VideoFrame.from_ndarray(np.ascontiguousarray(np.pad(image, odd, mode="edge")), format="rgb24")
+    if size[0] % 2 or size[1] % 2:
+        image = np.pad(image, ((0, size[0] % 2), (0, size[1] % 2), (0, 0)), mode="edge")
+    return VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
 
 
 def add_stream(container: Any, size: tuple[int, int], rate: Fraction) -> Any:
