@@ -109,6 +109,7 @@ mount -o remount,size=4m full .
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_training_whose_disk_is_full_goes_on_once_there_is_space(tmp_path):
     isolated = [shutil.which("unshare") or "", "--map-root-user", "--mount"]
     if not isolated[0] or subprocess.run([*isolated, "mount", "-t", "tmpfs", "x", str(tmp_path)]).returncode:
@@ -122,10 +123,10 @@ def test_a_training_whose_disk_is_full_goes_on_once_there_is_space(tmp_path):
     )
     assert "no space left" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "first 2\nthen 0" in re_joined(done.stdout), done.stderr
+    assert "first 2\nthen 0" in outcome(done.stdout), done.stderr
 
 
-def re_joined(text):
+def outcome(text):
     """Return the lines that the script itself printed, and files that were half-written."""
     lines = [line for line in text.splitlines() if line.startswith(("first", "then", "./"))]
     return "\n".join(lines)
