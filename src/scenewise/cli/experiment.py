@@ -272,7 +272,8 @@ def _show(args: argparse.Namespace, chosen: Sequence[Experiment], made: bool = F
         hours = sum(float(result.scores.get("hours") or 0) for result in results)
         done = sum(map(measured_results.is_whole, results))
         print(f"{experiment.name}: {done} of {len(experiment.cells)} cells; {duration(hours * 3600)} of training")
-        files = write(experiment, presentation, out, origin)
+        pictures = [picture for result in results for picture in result.pictures]
+        files = [*write(experiment, presentation, out, origin), *pictures]
         for file in files:
             print(f"  {file}")
         progress = {"cells": len(experiment.cells), "scored": done, "hours": hours}
@@ -292,18 +293,19 @@ def _keep(args: argparse.Namespace, chosen: Sequence[Experiment]) -> int:
     for experiment in chosen:
         out, _ = _places(args, experiment)
         count = measured_results.keep(experiment, out)
+        file = measured_results.file_of(experiment.name)
         if count:
             args.answer.append({"experiment": experiment.name, "cells": len(experiment.cells), "kept": count})
-            file = measured_results.file_of(experiment.name)
             print(f"{experiment.name}: {count} cells of {len(experiment.cells)} kept in {file}")
+        for name in measured_results.figures(experiment):
+            print(f"  {measured_results.kept_folder(experiment) / name}")
     return 0
 
 
 def _page(args: argparse.Namespace, file: Path) -> int:
-    from scenewise.experiments.page import page
-    from scenewise.media.files import write_atomically
+    from scenewise.experiments.page import write_page
 
-    write_atomically(file, page())
+    write_page(file)
     print(file)
     args.answer = {"page": file}
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import threading
 from dataclasses import replace
@@ -14,6 +13,7 @@ from scenewise.cli import options, output
 from scenewise.cli.batch import job_of, worker_count
 from scenewise.cli.progress import say
 from scenewise.errors import InputError
+from scenewise.loopback import LOOPBACK, is_loopback
 from scenewise.media.files import read_text
 from scenewise.sockets import host_of_address, listen
 
@@ -87,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
             address = f"http://{host_of_address(args.host)}:{listening.getsockname()[1]}"
             say(f"{model} on {address}, described at {address}/docs")
             output.announce({"model": model, "address": address, "description": f"{address}/openapi.json"})
-            config = uvicorn.Config(make_app(service, token), log_level="warning", server_header=False)
+            app = make_app(service, token, (*LOOPBACK, args.host))
+            config = uvicorn.Config(app, log_level="warning", server_header=False)
             uvicorn.Server(config).run([listening])  # raises a signal again once it has ended; uvicorn.run forgets it
         finally:
             service.end()
@@ -111,14 +112,7 @@ def _token(args: argparse.Namespace) -> str | None:
     if token is not None and len(token) < _LEAST_TOKEN:
         remedy = "Make one by: openssl rand -hex 16"
         raise InputError("token", f"must have at least {_LEAST_TOKEN} letters; found {len(token)}.", remedy)
-    if token is None and not _is_here(args.host):
+    if token is None and not is_loopback(args.host):
         problem = f"without a token only this machine may ask; {args.host} lets others in."
         raise InputError("--host", problem, f"Give --token-file or set {_TOKEN}.")
     return token
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
