@@ -56,6 +56,9 @@ DEAD = 0.05
 APART = 0.8
 """Share of the pictures' change in the right channels from which on digits count as taken apart; 1 / K is chance."""
 
+DRIFT = 0.1
+"""Fall of the split from which on parts that were held to digits are not said to stay there."""
+
 PLACE_SHARE = 0.5
 """Share of a digit's places (R²) that a part must tell, or the digit is missed: what is not there is not apart."""
 
@@ -401,7 +404,9 @@ def _verdict(held: dict[str, Any], released: dict[str, Any] | None) -> str:
         return "were not, so it tells nothing"
     if released is None:
         return "not released yet"
-    return "and stay" if is_apart(released) else "and mix again"
+    if not is_apart(released):
+        return "and mix again"
+    return "and stay" if held["split"] - released["split"] <= DRIFT else "and drift together"
 
 
 def _means(experiment: Experiment, results: Sequence[CellResult]) -> Iterator[tuple[str, ...]]:
