@@ -120,10 +120,10 @@ def content_of(path: Path) -> Content | None:
             head = file.read(_HEAD)
     except OSError:
         return None
-    known = next((kind for place, magic, kind in _MAGIC if head[place : place + len(magic)] == magic), None)
-    if known is not None:
-        seems, other = _BY_ENDING.get(path.suffix.lower(), ("", known))
-        return other if known.name == seems else known
+    kind_by_head = next((kind for place, magic, kind in _MAGIC if head[place : place + len(magic)] == magic), None)
+    if kind_by_head is not None:
+        seems, other = _BY_ENDING.get(path.suffix.lower(), ("", kind_by_head))
+        return other if kind_by_head.name == seems else kind_by_head
     if any(_in_packets(head, first, step) for step in (_TS_PACKET, _TS_PACKET + 4) for first in range(step)):
         return _MPEG_TS
     return _WEB_PAGE if head.lstrip()[:16].lower().startswith((b"<!doctype html", b"<html")) else None

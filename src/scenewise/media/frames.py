@@ -71,8 +71,8 @@ def image_files(folder: Path) -> list[Path]:
         InputError: The folder cannot be listed.
     """
     with reading(folder, "a folder that can be listed", "Change its permissions."):
-        found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith(".")]
-    return natural_order(found)
+        pictures = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith(".")]
+    return natural_order(pictures)
 
 
 def _what_else(folder: Path) -> str:

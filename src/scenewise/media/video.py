@@ -416,11 +416,11 @@ def _probe(path: Path, number: int | None) -> _Probe:
 
 def _colours(frame: Any, stream: Any) -> tuple[ToneMap | None, list[str]]:
     """Return how frames become BT.709, None where they are as good as that, and what is wrong with their colours."""
-    told = [
+    facts = [
         [int(getattr(teller, name, None) or 0) for teller in (frame, stream.codec_context)]
         for name in ("color_trc", "color_primaries")
     ]
-    transfer, primaries = (next((n for n in numbers if n not in (0, _UNSPECIFIED)), _UNSPECIFIED) for numbers in told)
+    transfer, primaries = (next((n for n in numbers if n not in (0, _UNSPECIFIED)), _UNSPECIFIED) for numbers in facts)
     if transfer in HDR:
         return ToneMap(transfer, primaries), []
     if transfer in TRANSFERS:

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.media.files import writing
-from scenewise.media.segments import open_store
+from scenewise.media.writing import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
