@@ -37,9 +37,9 @@ def read_video(
     """Open one video: a video file, a folder of images, an image, or an array file.
 
     Args:
-        path: An mp4, m4v, mov, mkv, webm, avi or gif file; a folder of png, jpg, bmp, tif or webp images, or one such
-            image, of which an animation or a stack is a video of all its pictures; an npy, npz or h5 file; as text also
-            a camera, "camera:0", or the address of a stream, "rtsp://host/door".
+        path: An mp4, m4v, mov, mkv, webm, avi or gif file; a folder of png, jpg, bmp, tif, webp or avif images, or one
+            such image, of which an animation or a stack is a video of all its pictures; an npy, npz or h5 file; as text
+            also a camera, "camera:0", or the address of a stream, "rtsp://host/door".
         size: (H, W) of the frames yielded, in pixels, scaled by area; one number means a square; None keeps them.
         crop: (top, left, height, width) in source pixels as displayed, cut out before scaling.
         every: Take each `every`-th frame.
