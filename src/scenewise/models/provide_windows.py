@@ -388,14 +388,14 @@ class ProvideWindows(Provide):
         pixels that differ little are the background's. What differs clearly and no object explains, such as detail
         that a patch is too coarse for, belongs to the object beside it.
         """
-        shares, clear = mixture.responsibilities, self.config.windows.strange[1]
+        shares, faint = mixture.responsibilities, self.config.windows.faint
         strange = (mixture.frame - scene.picture).square().sum(1).sqrt()  # (B, H, W)
         owner, slots = shares.argmax(1).squeeze(1), shares.shape[1]
         objects = functional.one_hot(owner, slots).movedim(3, 1)[:, 1:].to(shares.dtype)
         distance = (objects * strange.unsqueeze(1)).sum((2, 3)) / objects.sum((2, 3)).clamp_min(1)
-        limit = (self.config.windows.edge * distance).clamp_min(clear / 2)
+        limit = (self.config.windows.edge * distance).clamp_min(faint)
         pale = strange < (objects * limit[..., None, None]).sum(1)
-        after = adopted(owner.masked_fill(pale, 0), strange > clear, _BESIDE * self.config.pooling)
+        after = adopted(owner.masked_fill(pale, 0), strange > 2 * faint, _BESIDE * self.config.pooling)
         certain = functional.one_hot(after, slots).movedim(3, 1).unsqueeze(2).to(shares.dtype)
         return torch.where((after != owner)[:, None, None], certain, shares)
 

@@ -43,6 +43,9 @@ class WindowSettings:
         minimum=0,
         maximum=1,
     )
+    faint: float = setting(
+        0.04, "Distance from the wall below which no pixel is an object's; twice that is no wall", minimum=0, maximum=1
+    )
     memory: int = setting(30, "Frames for which a slot waits for an object that has gone", minimum=0, maximum=100_000)
     least_drawn: float = setting(
         0.5, "Share of its object that a slot must have drawn well, or it starts anew", minimum=0, maximum=1
