@@ -337,7 +337,7 @@ class ProvideWindows(Provide):
             "owner": owner,
             "kind": torch.where(other.unsqueeze(2), colour, state["kind"]),
             "together": together,
-            "lost": lost,
+            "lost": lost & (on > 0),
             **({} if self.training else self._motion(part.frame, owner, state)),
             "colour": colour,
             "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
