@@ -19,7 +19,7 @@ def test_compiled_cells_are_timed_and_plain_ones_counted(result, monkeypatch):
         return graph
 
     monkeypatch.setattr(compiled, "quickest", traced)
-    found = measure(Spec("provide", "tiny", compile=True), 1, with_memory=False)
+    found = measure(Spec("provide", "tiny", engine="compile"), 1, with_memory=False)
     assert len(made) == 2  # the cell that refines and the one that does not
     assert found.streaming.gflop == result.streaming.gflop
     assert found.streaming.refined == result.streaming.refined

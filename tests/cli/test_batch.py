@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processes import command
 
 from scenewise.media import VideoWriter
 
@@ -147,12 +148,12 @@ def test_ctrl_c_leaves_nothing_half(model, clips, tmp_path):
         "--device",
         "cpu",
         "--workers",
-        2,
+        1,
     )
-    process = subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = command("batch", *words)
     wait_for(lambda: list(tmp_path.glob("out/videos/.long.mp4.*")), process)
     process.send_signal(signal.SIGINT)
-    told, err = process.communicate(timeout=60)
+    told, err = process.communicate()
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "left: the same command goes on" in told

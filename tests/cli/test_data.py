@@ -2,14 +2,13 @@
 
 import json
 import os
-import pty
+import select
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
+from tests.processes import Process, command, main_on_terminal
 
 from scenewise.cli import main
 from scenewise.cli.sources import open_source
@@ -44,19 +43,15 @@ def test_every_source_is_listed_in_every_form(scenewise, monkeypatch):
 
 
 def test_a_terminal_shows_a_table():
-    leader, follower = pty.openpty()
-    words = [sys.executable, "-m", "scenewise.cli", "data", "list"]
-    process = subprocess.Popen(words, stdout=follower, env={**os.environ, "COLUMNS": "100", "TERM": "xterm"})
-    os.close(follower)
+    leader, follower = os.openpty()
+    look = {"COLUMNS": "100", "TERM": "xterm"}
+    process = Process(main_on_terminal, os.ttyname(follower), ["data", "list"], environment=look)
     told = b""
-    while True:
-        try:
-            part = os.read(leader, 4096)
-        except OSError:
-            break
-        told += part
-        if not part:
-            break
+    while process.poll() is None or select.select([leader], [], [], 0)[0]:
+        if select.select([leader], [], [], 0.02)[0]:
+            told += os.read(leader, 4096)
+    os.close(follower)
+    os.close(leader)
     assert process.wait() == 0
     assert "━" in told.decode()
     assert "tetrominoes" in told.decode()
@@ -161,11 +156,10 @@ def test_check_names_what_is_broken_and_the_remedy(scenewise, folder):
 
 def test_ctrl_c_leaves_a_folder_that_goes_on(scenewise, tmp_path):
     words = ["data", "make", "balls", "--samples", 4000, "--shard", 10, "--workers", 1, "--out", tmp_path / "made"]
-    command = [sys.executable, "-m", "scenewise.cli", *map(str, words)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = command(*words)
     while not (tmp_path / "made" / "test" / ".making" / "00000.json").exists():
         assert process.poll() is None
-        time.sleep(0.05)
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     err = process.communicate()[1]
     assert process.returncode == 130

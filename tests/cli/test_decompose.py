@@ -4,12 +4,9 @@ import contextlib
 import json
 import os
 import pickle
-import shlex
 import shutil
 import signal
 import struct
-import subprocess
-import sys
 import time
 import wave
 from pathlib import Path
@@ -20,6 +17,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tests.cli.conftest import write_clip
+from tests.processes import Process, command, main_on_a_full_disk, main_on_terminal, main_without
 
 from scenewise.decompose import FORMATS
 from scenewise.media import read_palette_png
@@ -356,20 +355,13 @@ def test_a_folder_that_cannot_be_written(decompose, clip, tmp_path):
     assert decompose(clip, out=Path("/proc/nowhere"))[0] == 2
 
 
-FULL = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
-from scenewise.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 def test_a_full_disk(clip, model, tmp_path):
     words = ["decompose", clip, "--model", model, "--out", str(tmp_path / "out"), "--device", "cpu"]
-    done = subprocess.run([sys.executable, "-c", FULL, *words], capture_output=True, text=True)
-    assert done.returncode == 2, done.stderr
-    assert "no space left" in done.stderr
-    assert "Traceback" not in done.stderr
+    done = Process(main_on_a_full_disk, words, 3000)
+    _, errors = done.communicate()
+    assert done.returncode == 2, errors
+    assert "no space left" in errors
+    assert "Traceback" not in errors
     assert not (tmp_path / "out").exists()
 
 
@@ -431,23 +423,25 @@ def test_models_that_are_not_there(decompose, clip):
 # -- interruptions --------------------------------------------------------------------------------------------------
 
 
+def wait_for_film(process, out, terminal=None):
+    """Wait until frames of the film have reached its file, which is after the first few."""
+    deadline = time.monotonic() + 120
+    while not any(f.stat().st_size for f in out.glob(".longer.*.part/resume/overlay.packets")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        if terminal is not None:
+            with contextlib.suppress(OSError):
+                os.read(terminal, 1 << 16)  # a full terminal would stop the process
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_an_interruption_leaves_complete_output(longer, model, tmp_path, number, code):
     out = tmp_path / "out"
-    words = ["decompose", longer, longer, "--model", model, "--out", str(out), "--device", "cpu"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scenewise.cli", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + 120
-    films = ".longer.*.part/resume/overlay.packets"  # frames reach the file after the first few
-    while not any(film.stat().st_size for film in out.glob(films)) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = command("decompose", longer, longer, "--model", model, "--out", out, "--device", "cpu")
+    wait_for_film(process, out)
     process.send_signal(number)
-    told, errors = process.communicate(timeout=120)
+    told, errors = process.communicate()
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     assert "interrupted" in told
@@ -461,33 +455,28 @@ def test_an_interruption_leaves_complete_output(longer, model, tmp_path, number,
         assert sum(1 for _ in film.decode(video=0)) == found["frames"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="pseudo-terminals are of POSIX")
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="pseudo-terminals are of POSIX")
 def test_a_terminal_that_goes_away_leaves_complete_output(longer, model, tmp_path):
     """The process leads the session of a terminal whose other end is closed: SIGHUP, and every line printed fails."""
-    import pty
-
+    leader, follower = os.openpty()
     words = ["decompose", longer, "--model", model, "--out", str(tmp_path / "out"), "--device", "cpu"]
-    child, terminal = pty.fork()
-    if not child:
-        program = [sys.executable, "-m", "scenewise.cli", *words]
-        os.execve(sys.executable, program, {**os.environ, "OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
-    films = ".longer.*.part/resume/overlay.packets"  # frames reach the file after the first few
-    while not any(f.stat().st_size for f in (tmp_path / "out").glob(films)) and time.monotonic() < deadline:
-        with contextlib.suppress(OSError):
-            os.set_blocking(terminal, False)
-            os.read(terminal, 1 << 16)  # a full terminal would stop it
-        time.sleep(0.05)
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 143
+    process = Process(main_on_terminal, os.ttyname(follower), words)
+    os.close(follower)
+    os.set_blocking(leader, False)
+    wait_for_film(process, tmp_path / "out", leader)
+    os.close(leader)
+    assert process.wait() == 143
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["longer"]
     assert record(tmp_path / "out" / "longer")["interrupted"] is True
 
 
-def test_a_hangup_that_is_ignored_stops_nothing(clip, model, tmp_path):
+def test_a_hangup_that_is_ignored_stops_nothing(model, tmp_path):
     """As under nohup."""
-    words = ["decompose", clip, "--model", model, "--out", str(tmp_path / "out"), "--formats", "tracks"]
-    program = shlex.join([sys.executable, "-m", "scenewise.cli", *words])
-    script = f"trap '' HUP; {program} & sleep 1; kill -HUP $!; wait $!"
-    assert subprocess.run(["sh", "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120).returncode == 0
-    assert record(tmp_path / "out" / "clip")["interrupted"] is False
+    path = tmp_path / "longer.mp4"
+    write_clip(path, 100)
+    words = ["decompose", str(path), "--model", model, "--out", str(tmp_path / "out"), "--formats", "overlay"]
+    process = Process(main_without, signal.SIGHUP, words)
+    wait_for_film(process, tmp_path / "out")
+    process.send_signal(signal.SIGHUP)
+    assert process.wait() == 0
+    assert record(tmp_path / "out" / "longer")["interrupted"] is False

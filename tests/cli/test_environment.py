@@ -9,8 +9,9 @@ import sys
 
 import numpy as np
 import pytest
+from tests.processes import Process, command, main_without_streams
 
-from scenewise.cli import command_parser
+from scenewise.cli import command_parser, main
 from scenewise.data import SOURCES
 from scenewise.media import VideoWriter
 
@@ -66,11 +67,9 @@ BARE = {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, ["data", "list"]),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, ["experiment"]),
         ({"LANG": "C", "PYTHONUTF8": "0"}, ["train", "--help"]),
-        ({"PYTHONIOENCODING": "latin-1", "TERM": "nonsense", "COLUMNS": "0"}, ["models"]),
-        ({"HOME": "/proc/nowhere"}, ["data", "list"]),
-        ({"MPLBACKEND": "nonsense"}, ["models"]),
+        ({"PYTHONIOENCODING": "latin-1", "TERM": "nonsense", "COLUMNS": "0"}, ["experiment"]),
     ],
 )
 def test_odd_environments_end_in_no_traceback(environment, words):
@@ -80,8 +79,24 @@ def test_odd_environments_end_in_no_traceback(environment, words):
     assert (process.returncode, b"Traceback" in process.stderr) == (0, False), process.stderr
 
 
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"HOME": "/proc/nowhere"}, ["data", "list"]),
+        ({"MPLBACKEND": "nonsense"}, ["models"]),
+        ({"TERM": "nonsense", "COLUMNS": "0"}, ["models"]),
+    ],
+)
+def test_odd_settings_end_in_no_traceback(environment, words):
+    process = command(*words, environment=environment)
+    told, errors = process.communicate()
+    assert (process.returncode, "Traceback" in errors) == (0, False), errors
+    assert told
+
+
 def test_closed_streams_stop_nothing_and_a_folder_that_has_gone_is_told(tmp_path):
-    program = shlex.join([sys.executable, "-m", "scenewise.cli", "data", "list"])
+    assert Process(main_without_streams, ["data", "list"]).wait() == 0
+    program = shlex.join([sys.executable, "-m", "scenewise.cli", "experiment"])
     assert subprocess.run(["sh", "-c", f"{program} <&- >&- 2>&-"], env=BARE, timeout=120).returncode == 0
     gone = tmp_path / "gone"
     gone.mkdir()
@@ -132,18 +147,19 @@ def scene():
     return int(SOURCES.get("clevr6")("test").sample(0).frames.sum())
 
 
+def findings_and_a_scene():
+    assert "mujoco" not in sys.modules, "it reads its setting when it is imported"
+    main(["doctor"])
+    print(int(SOURCES.get("clevr6")("test").sample(0).frames.sum()))
+    return 0
+
+
 @pytest.mark.parametrize("choice", ["osmesa", "nonsense"])
 def test_scenes_are_drawn_whatever_window_system_is_asked_for(scene, choice):
-    code = (
-        "from scenewise.cli import main\n"
-        "from scenewise.data import SOURCES\n"
-        "main(['doctor'])\n"
-        "print(int(SOURCES.get('clevr6')('test').sample(0).frames.sum()))\n"
-    )
-    environment = {**BARE, "MUJOCO_GL": choice}
-    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=200)
-    assert process.returncode == 0, process.stderr
-    findings, _, total = process.stdout.strip().rpartition("\n")
+    process = Process(findings_and_a_scene, environment={"MUJOCO_GL": choice})
+    told, errors = process.communicate()
+    assert process.returncode == 0, errors
+    findings, _, total = told.strip().rpartition("\n")
     assert int(total) == scene
     assert f"MUJOCO_GL={choice}" in findings
     assert "Run: unset MUJOCO_GL" in findings or choice != "nonsense"

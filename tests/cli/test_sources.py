@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scenewise.cli.sources import named_source, open_source
+from scenewise.cli.sources import named_source, open_source, source_video
 from scenewise.data.shards.writer import make, make_plan
 from scenewise.errors import InputError
 
@@ -44,6 +44,18 @@ def test_any_other_file_is_footage_and_names_go_first(tmp_path, monkeypatch):
     assert named_source("balls") == ("balls", {})
     with pytest.raises(InputError, match="tetrominoes"):
         named_source("tetromino")
+
+
+def test_a_made_folder_of_the_name_of_a_source_is_not_asked_for_its_split(tmp_path, monkeypatch):
+    """SOURCE#INDEX is a video of the registered source, of its test split, whatever lies in the working folder."""
+    make(make_plan("tetrominoes", "train", {}, 2, "npy"), tmp_path / "made")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made" / "train").rename("balls-colour")
+    sample, name, _ = source_video("balls-colour#1")
+    assert name == "balls-colour-1"
+    assert (sample.frames == open_source("balls-colour", "test").sample(1).frames).all()
+    sample, name, _ = source_video("./balls-colour#1")
+    assert (sample.frames == open_source("tetrominoes", "train").sample(1).frames).all()
 
 
 def test_a_source_is_asked_for_the_channels_of_the_model(tmp_path):

@@ -3,11 +3,11 @@
 import io
 import os
 import re
-import subprocess
 import sys
 
 import pytest
 from rich.console import Console
+from tests.processes import Process, main_printing_in
 
 from scenewise.cli import main, progress
 from scenewise.cli.progress import Progress, say, status
@@ -76,18 +76,9 @@ def test_errors_show_names_as_they_are(tmp_path, capsys, model, name):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_a_terminal_that_lacks_letters(tmp_path, encoding):
-    code = "from scenewise.cli import main; import sys; sys.exit(main(sys.argv[1:]))"
-    words = [
-        sys.executable,
-        "-c",
-        code,
-        "decompose",
-        b"/nowhere/\xe6\x9d\xb1caf\xe9.mp4",
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    environment = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
-    done = subprocess.run(words, env=environment, capture_output=True, check=False)
+    name = os.fsdecode(b"/nowhere/\xe6\x9d\xb1caf\xe9.mp4")
+    done = Process(main_printing_in, encoding, ["decompose", name, "--out", str(tmp_path / "out")])
+    _, errors = done.communicate()
     assert done.returncode == 2
-    assert b"Traceback" not in done.stderr
-    assert done.stderr.startswith(b"error: /nowhere/")
+    assert "Traceback" not in errors
+    assert errors.startswith("error: /nowhere/")

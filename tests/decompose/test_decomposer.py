@@ -9,8 +9,8 @@ from PIL import Image
 
 import scenewise as sw
 from scenewise.data import Sample
-from scenewise.decompose.decomposer import repeated
 from scenewise.errors import InputError
+from scenewise.models.contract import repeated
 from scenewise.variational import compiled
 
 

@@ -4,13 +4,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
 import pytest
 import torch
+from tests.processes import Process
 
 import scenewise as sw
 from scenewise.checkpoint import Card, Reference, save_model
@@ -148,31 +147,32 @@ def test_nothing_of_it_stays_in_whole_results(model_of, tmp_path):
 
 # -- processes that are killed ----------------------------------------------------------------------------------------
 
-CHILD = """
-import os, signal, sys
-import numpy as np
-import scenewise as sw
-from scenewise.decompose.export import run, unfinished
-from scenewise.media import palette
-unfinished.SECONDS, run._SEGMENT = 0.0, 4
-model, video, out, when = sys.argv[1:]
-die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-if when == "finishing":
-    run._Job.record = die
-elif when == "saving":
-    count, save = [], os.replace
-    def replace(source, target):
-        if str(target).endswith("state.pt"):
-            count.append(1)
-            if len(count) == 3:
-                die()
-        save(source, target)
-    os.replace = replace
-elif when == "removing":
-    unfinished.drop = die
-progress = (lambda count, _: count == int(when) and die()) if when.isdigit() else None
-sw.load(model, device="cpu").decompose(np.load(video), name="clip").save(out, resume=True, progress=progress)
-"""
+
+def save_until_killed(model, video, out, when, threads):
+    """Take a video apart until the process kills itself: after so many frames, or at a point of the writing."""
+    torch.set_num_threads(threads)
+    unfinished.SECONDS, run._SEGMENT = 0.0, 4
+
+    def die(*_, **__):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if when == "finishing":
+        run._Job.record = die
+    elif when == "saving":
+        count, save = [], os.replace
+
+        def replace(source, target):
+            if str(target).endswith("state.pt"):
+                count.append(1)
+                if len(count) == 3:
+                    die()
+            save(source, target)
+
+        os.replace = replace
+    elif when == "removing":
+        unfinished.drop = die
+    progress = (lambda count, _: count == int(when) and die()) if when.isdigit() else None
+    sw.load(model, device="cpu").decompose(np.load(video), name="clip").save(out, resume=True, progress=progress)
 
 
 @pytest.fixture
@@ -184,14 +184,8 @@ def killed(model_of, tmp_path):
 
     def kill(when):
         words = [decomposer.path, tmp_path / "video.npy", tmp_path / "out" / "clip", when]
-        done = subprocess.run(
-            [sys.executable, "-c", CHILD, *map(str, words)],
-            env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        process = Process(save_until_killed, *map(str, words), torch.get_num_threads())
+        assert process.wait() == -signal.SIGKILL, process.communicate()
 
     return kill, decomposer, video
 

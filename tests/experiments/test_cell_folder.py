@@ -1,8 +1,10 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from scenewise.checkpoint import load_model
@@ -104,18 +106,56 @@ def test_only_what_is_missing_is_scored_and_a_new_model_anew(cell, table, conten
     assert longer.score() == 2
 
 
-def test_a_hook_measures_once(cell, tmp_path):
-    folder, calls = CellFolder(cell, tmp_path), []
+def hooks(calls):
+    """Return a module's `measure` and `pictures`, and write down what they were called with."""
 
-    def measure(path, measured):
-        calls.append((path, measured.name))
+    def measure(folder, model):
+        calls.append(("measure", folder.cell.name, model.fingerprint))
         return {"answer": 42}
 
+    def pictures(folder, model):
+        calls.append(("pictures", folder.cell.name, folder.scores()["measured"]["answer"]))
+        return {"grey": np.full((4, 6, 3), 90, np.uint8)}
+
+    return {"measured": measure, "pictures": pictures}
+
+
+def test_hooks_measure_and_draw_once_and_again_when_the_model_changes(cell, tmp_path):
+    folder, calls = CellFolder(cell, tmp_path), []
     folder.train(Reporter())
-    folder.score(measure=measure)
-    folder.score(measure=measure)
-    assert calls == [(folder.path, cell.name)]
-    assert json.loads((folder.path / "scores.json").read_text())["measured"] == {"answer": 42}
+    assert not folder.finished(hooks(calls))
+    assert folder.score(extras=hooks(calls)) == 4
+    assert folder.score(extras=hooks(calls)) == 0
+    model = load_model(folder.run.model)
+    assert calls == [("measure", cell.name, model.fingerprint), ("pictures", cell.name, 42)]
+    record = json.loads((folder.path / "scores.json").read_text())
+    assert (record["measured"], record["pictures"]) == ({"answer": 42}, ["grey.png"])
+    with Image.open(folder.path / "pictures" / "grey.png") as picture:
+        assert picture.size == (6, 4)
+        assert picture.getpixel((0, 0)) == (90, 90, 90)
+    assert folder.finished(hooks(calls))
+    assert folder.finished()
+    file = folder.run.model / "model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file)
+    config = json.loads((folder.run.model / "config.json").read_text())
+    config.pop("weights_sha256", None)
+    (folder.run.model / "config.json").write_text(json.dumps(config))
+    folder.score(extras=hooks(calls))
+    assert [kind for kind, *_ in calls] == ["measure", "pictures"] * 2
+
+
+def test_hooks_see_weights_that_ship_and_the_data_of_their_cell(table, content, tmp_path):
+    folder, seen = CellFolder(ready(table, content, source=SOURCE), tmp_path / "out"), []
+
+    def measure(folder, model):
+        seen.append((model.card.name, folder.source().config.max_balls, folder.source(max_balls=5).config.max_balls))
+        return {}
+
+    assert folder.score(extras={"measured": measure}) == 2
+    assert seen == [("provide-balls-colour", 4, 5)]
+    assert folder.source("train", "balls-binary").facts.binary
+    assert folder.finished(["measured"])
+    assert not folder.finished(["measured", "pictures"])
 
 
 def test_broken_scores_are_told(cell, tmp_path):
@@ -150,7 +190,7 @@ def test_weights_that_are_ready_are_scored_and_not_trained(table, content, tmp_p
     assert folder.train(Reporter()) is None
     assert not folder.path.exists()
     assert folder.state() == State(0, 0, 0, 1, True)
-    assert folder.score(measure=lambda *_: pytest.fail("there is no folder of a training")) == 1
+    assert folder.score() == 1
     assert folder.score() == 0
     assert folder.state() == State(0, 0, 1, 1, True)
     assert [file.name for file in folder.path.iterdir()] == ["scores.json"]

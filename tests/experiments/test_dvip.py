@@ -171,14 +171,45 @@ def test_only_digits_that_are_known_count_as_apart():
 
 
 def test_pictures():
-    correlations = np.array([[1.0, 0.0], [np.nan, -0.5]])
-    image = dvip.heat_map(correlations, 1, side=3)
-    assert image.shape == (6, 6, 3)
-    assert image[[0, 0, 5, 5], [0, 5, 0, 5], 0].tolist() == [255, 0, 127, 127]
-    assert (dvip.heat_map(correlations, 2, side=3)[2, 0] == (220, 40, 40)).all()
     drawn = torch.zeros(3, 2, 5, 1, 4, 4)
     drawn[1, 0, 2] = 1.0
     whole = picture(drawn)[::2, ::2]  # each pixel is drawn as 2 x 2
     assert whole.shape == (2 * 3 * 6, 5 * 6, 3)
     assert whole[6:10, 12:16].min() == 255  # second row of the first clip, third frame
     assert whole[:4, :4].max() == whole[18:22, 12:16].max() == 0
+
+
+def released(model, seed, split, elbo=1290.0):
+    shares = [[[0.9, 0.9], [0.1, 0.1]], [[0.1, 0.1], [0.9, 0.9]]]
+    return {"model": model, "seed": seed, "split": split, "elbo": elbo, "dead": [], "explained": shares}
+
+
+def test_what_becomes_of_digits_that_were_held_apart():
+    rows = [
+        released("factored-shipped", 0, 0.52),
+        released("factored-held", 0, 0.97),
+        released("factored-released", 0, 0.95),
+        released("factored-held", 1, 0.96),
+        released("factored-released", 1, 0.55),
+        released("factored-held", 2, 0.6),
+        released("factored-held", 3, 0.9),
+    ]
+    lines = dvip._released(rows).splitlines()
+    assert [line.split("|")[-2].strip() for line in lines[5:]] == [
+        "and stay", "and mix again", "were not, so it tells nothing", "not released yet",
+    ]  # fmt: skip
+    assert "0.52, 1290.0" in lines[5]
+    assert dvip._released(rows[:1]) == ""
+
+
+def test_a_street_has_no_digits():
+    source = SOURCES.get("avenue")("test", size=16, frames=6)
+    model = tiny(num_factors=8, latent=2, size=[16, 16])
+    facts = dvip.measurements(model, source, dvip.infer(model, source, 24, 5))
+    assert facts["split"] is None
+    assert facts["explained"] is None
+    row = {**facts, "model": "factored", "seed": 0}
+    assert dvip.missing_digits(row) == []
+    assert not dvip.is_apart(row)
+    entangled = tiny(num_factors=1, latent=16, size=[16, 16])
+    assert dvip.measurements(entangled, source, dvip.infer(entangled, source, 24, 5))["d"] == 2

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from scenewise.experiments import comparison, lds, lds_ablations
 from scenewise.experiments.experiment import Cell, Experiment, Group, Scoring
@@ -85,7 +86,7 @@ def test_any_cells_give_a_table(experiment, results, kept, tmp_path):
     assert "Reconstruction" in shown.text
     for file in write(experiment, shown, tmp_path):
         assert file.stat().st_size > 100
-    assert len(list(tmp_path.glob("*.png"))) == (2 if kept == slice(0, 2) else 0)
+    assert len(list(tmp_path.glob("*.png"))) == (3 if kept == slice(0, 2) else 0)
 
 
 def test_correlations_are_those_of_drops_and_of_rises(results):
@@ -139,3 +140,18 @@ def test_tables_are_aligned():
     lines = markdown(["a", "long head"], [["wide cell", 1]]).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[1].strip("|-") == ""
+
+
+def test_dots_are_what_the_prior_changes_of_each_image():
+    zero = result("lds0", 0, {"lds": {"ELBO": [1.0, 2.0, 3.0]}, "lds-gap": {"gap": [5.0, 4.0, 4.0]}})
+    plus = result("lds1", 0, {"lds": {"ELBO": [2.0, 2.0, 5.0]}, "lds-gap": {"gap": [3.0, 4.0, 5.0]}})
+    comparisons = lds.pairs([zero, plus])
+    assert lds._dots(comparisons, "ELBO")["iodine cle-mv"].tolist() == [1.0, 0.0, 2.0]
+    assert lds._dots(comparisons, "gap")["iodine cle-mv"].tolist() == [2.0, 0.0, -1.0]
+    experiment = Experiment("lds", "", "lds", {}, "small", (zero.cell, plus.cell))
+    shown = lds.show(experiment, [zero, plus])
+    figure = Figure()
+    shown.figures["dots"](figure)
+    left, right = figure.axes
+    assert left.lines[0].get_ydata().tolist() == [2.0, 0.0, -1.0]
+    assert right.lines[1].get_ydata().tolist() == [1.0, 1.0]

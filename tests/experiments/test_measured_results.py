@@ -10,7 +10,8 @@ from scenewise.config import plain
 from scenewise.errors import InputError
 from scenewise.experiments import experiment as experiments
 from scenewise.experiments import measured_results
-from scenewise.experiments.page import page
+from scenewise.experiments.page import FIGURES, page, page_figures
+from scenewise.experiments.pictures import LARGEST, keep_files, write_pictures
 from scenewise.experiments.results import provenance
 
 
@@ -121,8 +122,67 @@ def test_a_broken_file_is_told(experiment, package):
 
 
 def test_the_page_is_up_to_date():
-    file = Path(__file__).parents[2] / "docs" / "results.md"
-    assert file.read_text() == page(), "run: scenewise experiment --page docs/results.md"
+    file, again = Path(__file__).parents[2] / "docs" / "results.md", "run: scenewise experiment --page docs/results.md"
+    assert file.read_text() == page(), again
+    folder, figures = file.parent / FIGURES, page_figures()
+    on_page = {str(path.relative_to(folder)) for path in folder.glob("*/*")}
+    assert on_page == {f"{name}/{one}" for name, files in figures.items() for one in files}, again
+    for name, files in figures.items():
+        for one, path in files.items():
+            assert (folder / name / one).read_bytes() == path.read_bytes(), again
+            assert path.stat().st_size <= LARGEST, "pictures are small"
+
+
+def drawn_cells(experiment, out, grey=90):
+    """Write scores of two cells, the first of which has a picture."""
+    for cell in experiment.cells[:2]:
+        scored(cell, out)
+    first = out / experiment.cells[0].name
+    names = write_pictures(first, {"masks": np.full((4, 6, 3), grey, np.uint8)})
+    file = first / "scores.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"pictures": names}))
+
+
+def test_pictures_and_figures_are_kept_shown_and_put_on_the_page(package, table, content, tmp_path, monkeypatch):
+    content |= {"figures": {"masks": "Where slots are", "curves": "Over frames"}}
+    content["sizes"]["smoke"]["scoring"] = [{"protocol": "savi", "samples": 2, "frames": [1, 2, 3]}]
+    experiment = experiments.load(table(content), "smoke")
+    drawn_cells(experiment, tmp_path / "out")
+    first, second = measured_results.results(experiment, tmp_path / "out")
+    assert [file.name for file in first.pictures] == ["masks.png"]
+    assert second.pictures == ()
+    monkeypatch.setattr(measured_results, "read_file", lambda name: experiments.read(table(content)))
+    measured_results.keep(experiment, tmp_path / "out")
+    name = f"{experiment.cells[0].name}.masks.png"
+    folder = package / "figures" / "tiny-smoke"
+    assert measured_results.figures(experiment) == {
+        "curves.png": "Over frames",
+        name: f"Where slots are ({experiment.cells[0].name})",
+    }
+    assert (folder / name).read_bytes() == (
+        tmp_path / "out" / experiment.cells[0].name / "pictures/masks.png"
+    ).read_bytes()
+    (kept, _) = measured_results.results(experiment)
+    assert kept.pictures == (folder / name,)
+    measured_results.keep(experiment, tmp_path / "nothing")
+    assert sorted(file.name for file in folder.iterdir()) == ["curves.png", name]
+    drawn_cells(experiment, tmp_path / "again", grey=10)
+    before = (folder / name).read_bytes()
+    measured_results.keep(experiment, tmp_path / "again")
+    assert (folder / name).read_bytes() != before
+
+
+def test_large_pictures_become_jpegs_and_folders_hold_no_others(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    smooth = np.broadcast_to(np.arange(300, dtype=np.uint8)[:, None, None] // 2, noise.shape)
+    assert write_pictures(tmp_path, {"noise": noise, "smooth": smooth}) == ["noise.jpg", "smooth.png"]
+    assert (tmp_path / "pictures" / "noise.jpg").stat().st_size <= LARGEST
+    keep_files(tmp_path / "pictures", {"smooth.png": b"new"})
+    assert [file.name for file in (tmp_path / "pictures").iterdir()] == ["smooth.png"]
+    assert (tmp_path / "pictures" / "smooth.png").read_bytes() == b"new"
+    keep_files(tmp_path / "pictures", {})
+    assert not (tmp_path / "pictures").exists()
+    keep_files(tmp_path / "pictures", {})
 
 
 def test_the_page_tells_of_every_experiment():

@@ -7,7 +7,7 @@ import torch
 from scenewise.errors import InputError
 from scenewise.explore import traverse
 from scenewise.explore.figure import diverging
-from scenewise.explore.refinements import refinement_figure
+from scenewise.explore.refinements import refinement_figure, refinement_pictures
 
 
 def test_one_number_is_set_and_all_else_stays(explore):
@@ -54,14 +54,15 @@ def test_figures_hold_every_picture(explore):
     factor = round(88 / 16)
     assert figure.shape[1] > 4 * 16 * factor
     assert len(np.unique(figure.reshape(-1, 3), axis=0)) > 20
-    tall = refinement_figure(moment, "a title")
-    short = refinement_figure(moment, "a title", [1])
+    pictures = refinement_pictures(moment)
+    tall = refinement_figure(moment, pictures, "a title")
+    short = refinement_figure(moment, pictures, "a title", [1])
     assert tall.shape[0] > short.shape[0] > 5 * 16 * factor
 
 
 def test_models_that_do_not_refine_say_so(explore):
     with pytest.raises(InputError, match="does not refine"):
-        refinement_figure(explore("vae").moment(0), "a title")
+        refinement_pictures(explore("vae").moment(0))
 
 
 def test_signed_values_become_colours():

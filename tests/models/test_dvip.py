@@ -329,3 +329,32 @@ def test_two_bouncing_digits_are_learnt():
         d = model(Observation(shown)).decomposition
     black = log_peak(0.125) * 768 - 0.5 * (shown / 0.125).square().sum((2, 3, 4)).mean()
     assert (d.log_likelihood - d.kl).mean() > black + 15
+
+
+def test_held_parts_are_scored_on_their_own_channels_beside_another_videos() -> None:
+    """The term as its definition has it: channel i of video b from part i of b and the rest of video b - 1."""
+
+    def tiny(**settings: float) -> Dvip:
+        torch.manual_seed(0)
+        return Dvip(build(DvipConfig, {**PRESETS["tiny"], **settings}, "tiny")).eval()
+
+    model = tiny(owned_weight=0.5)
+    frames = torch.rand(3, 2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(model.noise_shape(3, 2), generator=torch.Generator().manual_seed(2))
+    output = model(Observation(frames), noise=noise)
+    d = output.decomposition
+    latents = d.mean + (0.5 * d.log_variance).exp() * noise[:, :, 0]  # (B, T, K, d)
+    expected = torch.zeros(3)
+    for b in range(3):
+        for part in range(2):
+            other = latents[b - 1].clone()
+            other[:, part] = latents[b, :, part]
+            with torch.no_grad():
+                drawn = model.draw(other)[:, part]
+            pixel = torch.distributions.Normal(drawn, model.config.sigma)
+            expected[b] -= pixel.log_prob(frames[b, :, part]).sum()
+    terms = output.terms
+    assert torch.allclose(terms["owned"], expected, rtol=1e-4)
+    total = terms["nll"] + terms["kl"] + 0.5 * terms["owned"]
+    assert torch.allclose(model.loss(terms), total)
+    assert "owned" not in tiny()(Observation(frames), noise=noise).terms

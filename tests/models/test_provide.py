@@ -53,6 +53,20 @@ def test_cells_per_frame(budget: int, trailing: bool, decodes: list[int], refine
     assert count_calls(model, 7) == (decodes, refinements)
 
 
+@pytest.mark.parametrize(
+    ("grid", "refinements"),
+    [
+        ("triangular", [5, 4, 3, 2, 1, 1]),
+        ("full", [5] * 6),
+        ("halving", [5, 2, 1, 1, 1, 1]),
+        ("first", [5, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_choices_of_the_grid(grid: str, refinements: list[int]) -> None:
+    model = tiny(refinements=6, budget={"grid": grid})
+    assert [model.decodes(frame) - 1 for frame in range(6)] == refinements
+
+
 def test_full_grid_refines_every_frame_alike() -> None:
     assert count_calls(tiny(refinements=4, budget={"grid": "full"}), 3) == ([4, 4, 4], [3, 3, 3])
     assert count_calls(tiny(refinements=4), 3, refinements=2) == ([2, 2, 2], [1, 1, 1])

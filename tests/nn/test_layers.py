@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scenewise.nn.layers import BroadcastConv2d, SlotConv2d, coordinates, normalise
+from scenewise.nn.layers import BroadcastConv2d, SlotConv2d, WholeConv2d, WholeConvTranspose2d, coordinates, normalise
 
 
 def test_slot_convolution_equals_the_convolution_of_the_concatenation() -> None:
@@ -15,6 +15,27 @@ def test_slot_convolution_equals_the_convolution_of_the_concatenation() -> None:
     shared, per_slot = torch.randn(2, 3, 9, 8), torch.randn(2, 4, 5, 9, 8)
     together = torch.cat([shared.unsqueeze(1).expand(-1, 4, -1, -1, -1), per_slot], 2).flatten(0, 1)
     torch.testing.assert_close(split(shared, per_slot), whole(together).unflatten(0, (2, 4)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_convolution_of_the_whole_map_is_one_product_per_output(bias: bool, layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    down, up = WholeConv2d(6, 5, (3, 4), bias), WholeConvTranspose2d(5, 6, (3, 4), bias)
+    plain = nn.Conv2d(6, 5, (3, 4), bias=bias), nn.ConvTranspose2d(5, 6, (3, 4), bias=bias)
+    for layer, other in zip((down, up), plain, strict=True):
+        assert {k: v.shape for k, v in layer.state_dict().items()} == {
+            k: v.shape for k, v in other.state_dict().items()
+        }
+    x = torch.randn(2, 6, 3, 4).contiguous(memory_format=layout).requires_grad_()
+    code = down(x)
+    b, c = (down.bias, up.bias) if bias else (torch.zeros(5), torch.zeros(6))
+    expected = torch.einsum("nchw,ochw->no", x, down.weight) + b
+    torch.testing.assert_close(code, expected[:, :, None, None], rtol=1e-5, atol=1e-5)
+    drawn = torch.einsum("no,ochw->nchw", code.flatten(1), up.weight) + c[:, None, None]
+    torch.testing.assert_close(up(code), drawn, rtol=1e-5, atol=1e-5)
+    (gradient,) = torch.autograd.grad(code.sum(), x)
+    torch.testing.assert_close(gradient, down.weight.sum(0).expand(2, -1, -1, -1), rtol=1e-5, atol=1e-5)
 
 
 def test_coordinates_reach_both_ends() -> None:

@@ -99,7 +99,7 @@ def test_colours_part_every_frame_of_a_batch_by_itself() -> None:
 
 def test_a_slot_that_returns_may_hold_one_object_with_another() -> None:
     none, parts = torch.zeros(1, 3, dtype=torch.bool), torch.tensor([[0, 7, 7]])
-    marks = {name: none for name in ("moves", "births", "heirs", "ends")}
+    marks = dict.fromkeys(("moves", "births", "heirs", "ends"), none)
     fields = {"windows": torch.zeros(1, 3, 4), "colours": torch.zeros(1, 3, 3), "parts": parts}
     apart = torch.full((1, 3, 3), -1)
     assert int(Guess(returns=none, **marks, **fields).joined(apart)[0, 1, 2]) == -1, "seen in two parts once"

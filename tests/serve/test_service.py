@@ -72,7 +72,7 @@ def serve(tmp_path):
         thread = threading.Thread(target=service.work, args=(lambda: pool,))
         thread.start()
         running.append((service, thread))
-        return TestClient(make_app(service, token)), pool, service
+        return TestClient(make_app(service, token), base_url="http://localhost"), pool, service
 
     yield start
     for service, thread in running:
@@ -185,8 +185,13 @@ def test_the_token(serve):
 
 
 def test_without_a_token_other_names_of_this_machine_are_not_answered(serve):
-    client, _, _ = serve()
-    assert client.get("/jobs", headers={"host": "evil.example.org"}).status_code == 400
+    client, _, service = serve()
+    for host in ("evil.example.org", "localhost.example.org", "127.0.0.2"):
+        assert client.get("/jobs", headers={"host": host}).status_code == 400
+    for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
+        assert client.get("/jobs", headers={"host": host}).status_code == 200
+    elsewhere = TestClient(make_app(service, hosts=("127.0.0.2",)), base_url="http://127.0.0.2:8000")
+    assert elsewhere.get("/jobs").status_code == 200
 
 
 def test_addresses_below_a_root(serve):
@@ -255,7 +260,7 @@ def test_real_workers(tiny_model, tmp_path):
     thread = threading.Thread(target=service.work, args=(lambda: LocalPool(job, 1, service.held),))
     thread.start()
     try:
-        client = TestClient(make_app(service))
+        client = TestClient(make_app(service), base_url="http://127.0.0.1:8000")
         number = post(client, content=content).json()["id"]
         broken = post(client, content=b"no video").json()["id"]
         facts = wait(client, number, "done", "failed")

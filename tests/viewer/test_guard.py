@@ -133,8 +133,10 @@ class TestToken:
 def test_other_machines_can_reach_it_only_with_a_token():
     assert Place.of("127.0.0.1", 0).token is None
     assert Place.of("localhost", 0).token is None
-    tokens = {Place.of(host, 0).token for host in ("0.0.0.0", "::", "192.0.2.7", "127.0.0.2")}
+    assert Place.of("127.0.0.2", 0).token is None
+    assert "127.0.0.2" in Place.of("127.0.0.2", 0).names
+    tokens = {Place.of(host, 0).token for host in ("0.0.0.0", "::", "192.0.2.7")}
     assert None not in tokens
-    assert len(tokens) == 4
+    assert len(tokens) == 3
     assert min(map(len, tokens)) >= 32
     assert "192.0.2.7" in Place.of("192.0.2.7", 0).names

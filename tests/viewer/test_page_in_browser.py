@@ -156,6 +156,26 @@ def test_a_slot_can_be_seen_alone_and_in_every_way(visit):
     assert (whole != pixels(page, "#panel-objects canvas")).any()
 
 
+def test_objects_leave_a_trail_behind_them(visit):
+    page = visit()
+    for frame in range(9, 1, -1):  # backwards: a path is in the order of frames, not of going
+        page.keyboard.press("ArrowLeft")
+        shows(page, frame)
+    page.keyboard.press("Shift+ArrowRight")
+    shows(page, 12)
+    drawn = pixels(page, "#panel-objects canvas").astype(int)
+    page.click("[data-layer=trails]")
+    changed = (drawn != pixels(page, "#panel-objects canvas")).any(2)
+    assert 50 < changed.sum() < 0.2 * changed.size  # lines, not surfaces
+    page.click("[data-layer=trails]")
+    assert (drawn == pixels(page, "#panel-objects canvas")).all()
+    page.keyboard.press("Home")
+    shows(page, 0)
+    first = pixels(page, "#panel-objects canvas")
+    page.click("[data-layer=trails]")
+    assert (first == pixels(page, "#panel-objects canvas")).all()  # nothing is behind the first frame
+
+
 def test_refinements_are_walked_through(visit):
     page = visit()
     enter(page, "refinements")

@@ -29,6 +29,7 @@ class Job:
         most_frames: A longer video is refused; None for no limit.
         most_bytes: A larger download is refused; None for no limit.
         redirects: Whether an http server may send a download elsewhere.
+        engine: What explains frames, one of `runtimes.ENGINES`, or "auto": a quick one for each long video.
 
     Examples:
         >>> job = Job("out", "provide-balls-colour", "a1b2", request={"slots": 5})
@@ -48,10 +49,13 @@ class Job:
     most_frames: int | None = None
     most_bytes: int | None = None
     redirects: bool = True
+    engine: str = "auto"
 
     def key(self) -> str:
         """Return a short hash of all that decides what is written: results of one key compare."""
-        decisive = [self.fingerprint, asdict(self.asked()), self.reading, self.formats]
+        decisive: list[Any] = [self.fingerprint, asdict(self.asked()), self.reading, self.formats]
+        if self.engine not in ("auto", "torch"):
+            decisive.append(self.engine)
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
 
     def asked(self) -> Request:

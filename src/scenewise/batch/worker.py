@@ -55,6 +55,8 @@ class Worker:
         self.decomposer = load(job.model, job.device)
         if self.decomposer.fingerprint != job.fingerprint:
             raise InputError(job.model, "has changed since the batch began.", "Begin the batch again.")
+        if job.engine != "auto":
+            self.decomposer.use(job.engine)
         self.reading = dict(job.reading)
         if self.request.size in (None, self.decomposer.size):
             self.reading["size"] = self.decomposer.size  # results of another size are made from the source's pixels
@@ -99,6 +101,8 @@ class Worker:
         if task.place is None and len(readers) != 1:
             raise InputError(task.name, f"holds {len(readers)} videos.", "Give each by itself.")
         reader = readers[task.place or 0]
+        if self.job.engine == "auto" and stream == self._alone:  # videos side by side share what explains them
+            self.decomposer.use_for(reader.length_hint)
         answer = self.decomposer.answer(self.request, reader, name=task.title or None)
         clip, limit = answer.clip, self.job.most_frames
         if task.title or remote.is_remote(task.location):  # the file is a copy that goes

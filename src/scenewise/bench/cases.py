@@ -32,7 +32,7 @@ class BenchRequest:
         threads: Of the CPU.
         bf16: Convolutions in bfloat16.
         recompute: Recompute decodes in the backward pass.
-        compile: Stream with compiled decodes.
+        engine: What explains the frames of a stream, one of `runtimes.ENGINES`.
     """
 
     models: Sequence[str] = ()
@@ -45,7 +45,7 @@ class BenchRequest:
     threads: int | None = None
     bf16: bool = False
     recompute: bool = False
-    compile: bool = False
+    engine: str = "torch"
 
     def __post_init__(self) -> None:
         """Raise InputError where a number cannot be."""
@@ -114,7 +114,7 @@ def _spec(spec: Spec, request: BenchRequest) -> Spec:
         frames=request.frames or frames,
         device=str(as_device(request.device)),
         threads=request.threads,
-        compile=request.compile,
+        engine=request.engine,
     )
 
 

@@ -231,9 +231,9 @@ def measure(
     subject.settle()
     against_naive = against_naive and bool(floor.parts_of(subject.model))
     benches = [_prepare(subject, training, against_naive) for training in (True, False)]
-    if spec.compile:  # after counting: a compiled decode does not tell which layers it runs
-        progress("compiling")
-        subject.compile()
+    if spec.engine != "torch":  # after counting: other engines do not tell which layers they run
+        progress("preparing")
+        subject.engage()
     for number in rounds(repeats):
         progress(f"repeat {number}")
         for bench in benches:

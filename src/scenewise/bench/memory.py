@@ -80,8 +80,8 @@ def _work(subject: Subject, training: bool) -> None:
 
 def _subject(spec: Spec, training: bool) -> Subject:
     subject = Subject(spec)
-    if spec.compile and not training:
-        subject.compile()
+    if spec.engine != "torch" and not training:
+        subject.engage()
     return subject
 
 

@@ -19,7 +19,7 @@ from scenewise.data import SOURCES
 from scenewise.errors import InputError, nearest
 from scenewise.models import MODELS
 from scenewise.observation import Observation
-from scenewise.variational.compiled import compile_decodes
+from scenewise.runtimes import engage
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Spec:
         device: A torch device.
         threads: Threads of the CPU; torch's own number where None.
         naive: Compute the plain way.
-        compile: Stream with compiled decodes.
+        engine: What explains the frames of a stream, one of `runtimes.ENGINES`.
         case: Name of the case it was made from.
     """
 
@@ -59,7 +59,7 @@ class Spec:
     device: str = "cpu"
     threads: int | None = None
     naive: bool = False
-    compile: bool = False
+    engine: str = "torch"
     case: str = ""
 
     @property
@@ -153,7 +153,7 @@ class Subject:
         at = self.seen % _VIDEO
         frame = self.video[:, at : at + 1]
         self.seen += 1
-        if not self.model.keeps_slots:  # the model alone, without what links slots
+        if not self.model.keeps_slots and self.model.runner is None:  # the model alone, without what links slots
             _ = self.model(self.seen_as(frame)).decomposition
             return
         state = self.model.initial_state() if self.state is None else self.state
@@ -164,14 +164,17 @@ class Subject:
         for _ in range(min(int(getattr(self.model.config, "refinements", 1)), _VIDEO) + 1):
             self.stream()
 
-    def compile(self) -> None:
-        """Stream with compiled decodes from now on, and make them.
+    def engage(self) -> None:
+        """Stream by the engine from now on, and make it ready.
 
         Raises:
-            InputError: The model has none, or they cannot be compiled.
+            InputError: It is not installed, the model has nothing to compile, or cannot be run so.
         """
-        compile_decodes(self.model)
+        engage(self.model, self.spec.engine, tell=lambda _: None)
         self.settle()
+        refusal = getattr(self.model.runner, "refusal", None)
+        if refusal:
+            raise InputError(f"engine {self.spec.engine}", f"cannot run {self.spec.name}: {refusal}", "Leave it out.")
 
     def record(self, training: bool, plain: bool = False) -> Recorder:
         """Return what one training step or one streamed frame computes."""
@@ -192,7 +195,8 @@ class Subject:
             "frames": self.spec.frames,
             "convolutions": "bfloat16" if bf16 else "float32",
             "recompute": bool(getattr(config, "recompute", False)),
-            "compile": self.spec.compile,
+            "compile": self.spec.engine == "compile",
+            "engine": self.spec.engine,
             "parameters": sum(p.numel() for p in self.model.parameters()),
         }
 

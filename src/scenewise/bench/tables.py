@@ -60,7 +60,8 @@ def notes(results: Iterable[Measurement]) -> list[str]:
         what = f"{height}x{width}, K {result.settings['slots']}, R {result.settings['refinements']}"
         of = f"batch {result.settings['batch']} of {result.settings['frames']} frames"
         more = f"{result.settings['convolutions']}{', recomputed' * result.settings['recompute']}"
-        video = f"one video{', compiled' * result.spec.compile}"
+        engine = {"torch": "", "compile": ", compiled"}.get(result.spec.engine, f", by {result.spec.engine}")
+        video = f"one video{engine}"
         parts.append(f"{result.spec.name}: {what}, {of}, {more}; {result.repeats} repeats; streaming: {video}")
     for title, phase in _phases(results):
         parts += _difference(title, phase)

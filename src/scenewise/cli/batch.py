@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="do again what another model or other options have done"
     )
+    options.add_engine(parser, compiles=False)
     options.add_reading(parser)
 
 
@@ -144,7 +145,18 @@ def job_of(args: argparse.Namespace) -> tuple[Job, str]:
     model = str(Path(decomposer.path).absolute())
     asked: dict[str, Any] = {name: value for name, value in asdict(request).items() if name not in ("observe", "steps")}
     reading = {name: list(value) if isinstance(value, tuple) else value for name, value in reading.items()}
-    job = Job(str(Path(args.out).absolute()), model, decomposer.fingerprint, args.device, asked, reading, formats)
+    if args.engine != "auto":
+        decomposer.use(args.engine)  # to see that it can be
+    job = Job(
+        str(Path(args.out).absolute()),
+        model,
+        decomposer.fingerprint,
+        args.device,
+        asked,
+        reading,
+        formats,
+        engine=args.engine,
+    )
     return job, decomposer.name
 
 

@@ -46,7 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--slots", type=int, metavar="K", help="number of slots; default: the model's")
     what.add_argument("--bf16", action="store_true", help="convolutions in bfloat16")
     what.add_argument("--recompute", action="store_true", help="recompute decodes in the backward pass")
-    what.add_argument("--compile", action="store_true", help="stream with compiled decodes")
+    what.add_argument(
+        "--engine",
+        default="torch",
+        choices=("torch", "openvino", "onnxruntime", "openvino-bfloat16", "compile"),
+        help="what explains the frames of a stream; default: %(default)s",
+    )
+    what.add_argument(
+        "--compile", action="store_const", const="compile", dest="engine", help="stream with compiled decodes"
+    )
     what.add_argument("--against", metavar="naive", help="naive: compare with plain autograd; needs a source checkout")
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -106,9 +114,9 @@ def _asked(args: argparse.Namespace) -> Any:
     presets = options.words(args.presets) or []
     names = [name for text in args.case for name in options.words(text) or []]
     numbers = (args.batch, args.frames, args.slots, args.device, args.threads)
-    ways = (args.bf16, args.recompute, args.compile)
+    ways = (args.bf16, args.recompute, args.engine)
     request = cases.BenchRequest(args.models, presets, names, *numbers, *ways)
-    words = [args.models, names, args.batch, args.frames, args.slots, *ways, args.against]
+    words = [args.models, names, args.batch, args.frames, args.slots, *ways[:2], args.engine != "torch", args.against]
     if args.plot and not args.sweep:
         raise InputError("--plot", "draws a sweep only.", "Add --sweep.")
     if args.sweep and any(words):

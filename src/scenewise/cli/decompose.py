@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_labels(parser)
     options.add_background(parser)
-    options.add_compile(parser)
+    options.add_engine(parser)
     options.add_reading(parser)
 
 
@@ -78,6 +78,12 @@ class Video:
     name: str
     content: Any
     background_ids: tuple[int, ...] = (0,)
+
+    @property
+    def length(self) -> int | None:
+        """Expected number of frames, None where unknown."""
+        frames = getattr(self.content, "frames", None)  # of a sample
+        return self.content.length_hint if frames is None else len(frames)
 
     def start(self, decomposer: Decomposer, request: Request, background: str | None) -> Result:
         """Return the decomposition, to be computed while it is saved, over a given picture where there is one."""
@@ -120,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
                 break
             video.name = name
             try:
+                if args.engine == "auto":
+                    decomposer.use_for(video.length if request.observe is None else request.observe)
                 result = video.start(decomposer, request, args.background)
                 result.keep_bytes = 0
                 resume, folder = getattr(args, "resume", False), Path(args.out) / name  # `predict` cannot go on
@@ -167,8 +175,8 @@ def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, ob
     decomposer = load(args.model, args.device)
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)
-    if args.compile:
-        decomposer.compile()
+    if args.engine != "auto":
+        decomposer.use(args.engine)
     if request.size in (None, decomposer.size):
         reading["size"] = decomposer.size  # results of another size are made from the source's pixels
     return decomposer, request, reading, formats

@@ -248,7 +248,8 @@ def _show(args: argparse.Namespace, chosen: Sequence[Experiment], made: bool = F
         hours = sum(float(result.scores.get("hours") or 0) for result in results)
         done = sum(map(measured_results.is_whole, results))
         print(f"{experiment.name}: {done} of {len(experiment.cells)} cells; {duration(hours * 3600)} of training")
-        for file in write(experiment, presentation, out, origin):
+        pictures = [picture for result in results for picture in result.pictures]
+        for file in [*write(experiment, presentation, out, origin), *pictures]:
             print(f"  {file}")
     if not shown_any and not made:
         out, _ = _places(args, chosen[0])
@@ -263,16 +264,17 @@ def _keep(args: argparse.Namespace, chosen: Sequence[Experiment]) -> int:
     for experiment in chosen:
         out, _ = _places(args, experiment)
         count = measured_results.keep(experiment, out)
+        file = measured_results.file_of(experiment.name)
         if count:
-            file = measured_results.file_of(experiment.name)
             print(f"{experiment.name}: {count} cells of {len(experiment.cells)} kept in {file}")
+        for name in measured_results.figures(experiment):
+            print(f"  {measured_results.kept_folder(experiment) / name}")
     return 0
 
 
 def _page(file: Path) -> int:
-    from scenewise.experiments.page import page
-    from scenewise.media.files import write_atomically
+    from scenewise.experiments.page import write_page
 
-    write_atomically(file, page())
+    write_page(file)
     print(file)
     return 0

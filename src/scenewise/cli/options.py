@@ -63,14 +63,32 @@ def tell_untried(args: argparse.Namespace, decomposer: Decomposer) -> None:
             note(f"note: {value} refinements: {decomposer.name} may do worse; {done} with {numbers}.")
 
 
-def add_compile(parser: argparse.ArgumentParser) -> None:
-    """Add whether decodes are compiled first."""
+def add_engine(parser: argparse.ArgumentParser, compiles: bool = True) -> None:
+    """Add what explains frames.
+
+    Args:
+        parser: Of the verb.
+        compiles: Whether decodes can be compiled.
+    """
+    engines = ["auto", "torch", "openvino", "onnxruntime", "openvino-bfloat16", *(["compile"] if compiles else [])]
     parser.add_argument(
-        "--compile",
-        action="store_true",
-        help="compile the model first: minutes the first time, then small iterative models are about 1.4 times as "
-        "fast; needs a C++ compiler, pays for long videos",
+        "--engine",
+        choices=engines,
+        default="auto",
+        help="what explains frames: torch; openvino or onnxruntime, about twice as fast for small models and ready in "
+        "seconds, needs pip install 'scenewise[fast]', results are those of torch up to rounding, or else torch is "
+        "used; openvino-bfloat16, faster and less exact; auto: for videos of 500 frames and more, the quickest exact "
+        "one that is installed" + ("; compile: see --compile" if compiles else ""),
     )
+    if compiles:
+        parser.add_argument(
+            "--compile",
+            action="store_const",
+            const="compile",
+            dest="engine",
+            help="compile the model first: minutes the first time, then small iterative models are about 1.4 times as "
+            "fast; needs a C++ compiler, pays for long videos",
+        )
 
 
 def add_reading(parser: argparse.ArgumentParser, size: str | None = f"{_SIZE}; default: the model's") -> None:

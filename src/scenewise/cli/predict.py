@@ -30,5 +30,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser)
     options.add_labels(parser)
     options.add_background(parser)
-    options.add_compile(parser)
+    options.add_engine(parser)
     options.add_reading(parser)

@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
         names, rows = list[str](), list[dict[str, Any]]()
         for number, moment in frames.moments():
             title = f"{exploration.name}, frame {moment.index} · {decomposer.name}"
-            names += write_refinements(moment, output.path, f"refinements-{number}", title, slots)
             pictures = refinement_pictures(moment)
+            names += write_refinements(moment, pictures, output.path, f"refinements-{number}", title, slots)
             rows.append(
                 {
                     "frame": number,

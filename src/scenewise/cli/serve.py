@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import threading
 from dataclasses import replace
@@ -14,6 +13,7 @@ from scenewise.cli import options
 from scenewise.cli.batch import job_of, worker_count
 from scenewise.cli.progress import say
 from scenewise.errors import InputError
+from scenewise.loopback import LOOPBACK, is_loopback
 from scenewise.media.files import read_text
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
     work.start()
     try:
         say(f"{model} on http://{args.host}:{args.port}, described at http://{args.host}:{args.port}/docs")
-        uvicorn.run(make_app(service, token), host=args.host, port=args.port, log_level="warning", server_header=False)
+        app = make_app(service, token, (*LOOPBACK, args.host))
+        uvicorn.run(app, host=args.host, port=args.port, log_level="warning", server_header=False)
     finally:
         service.end()
         work.join()
@@ -110,14 +111,7 @@ def _token(args: argparse.Namespace) -> str | None:
     if token is not None and len(token) < _LEAST_TOKEN:
         remedy = "Make one by: openssl rand -hex 16"
         raise InputError("token", f"must have at least {_LEAST_TOKEN} letters; found {len(token)}.", remedy)
-    if token is None and not _is_here(args.host):
+    if token is None and not is_loopback(args.host):
         problem = f"without a token only this machine may ask; {args.host} lets others in."
         raise InputError("--host", problem, f"Give --token-file or set {_TOKEN}.")
     return token
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

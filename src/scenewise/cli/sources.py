@@ -104,7 +104,9 @@ def source_video(text: str, split: str | None = None) -> tuple[Any, str, tuple[i
     if match is None:
         return None
     name, index = match
-    source = open_source(name, split or made_split(Path(name)) or "test")
+    if split is None and named_source(name)[0] == "made":
+        split = made_split(Path(name))
+    source = open_source(name, split or "test")
     if index >= len(source):
         raise InputError(text, f"the source has videos 0 to {len(source) - 1}.", "Give a smaller number.")
     return source.sample(index), f"{Path(name).stem}-{index}", source.facts.background_ids

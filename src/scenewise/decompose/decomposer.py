@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,23 +21,18 @@ from scenewise.config import plain
 from scenewise.decompose.background import backdrop, picture_of
 from scenewise.decompose.clip import Clip, ClipFrame, as_image, clip_at, in_trained_part
 from scenewise.decompose.course import Course, Past, following
+from scenewise.decompose.engines import RunsOnEngines
 from scenewise.decompose.export.run import export
 from scenewise.decompose.request import Request, check_limits
 from scenewise.decompose.result import ModelFacts, Result
-from scenewise.decompose.sizes import draw, image_size, scaled
+from scenewise.decompose.sizes import draw, image_size
+from scenewise.decompose.spread import Spread
 from scenewise.errors import InputError
-from scenewise.models.contract import Decodes, Predictor, SceneModel, State, repeated
-from scenewise.variational.compiled import CompiledEngine, compile_decodes
-from scenewise.variational.gaussian import seeded_noise
+from scenewise.models.contract import Decodes, Predictor, SceneModel, State
 
 if TYPE_CHECKING:
     from scenewise.decomposition import Decomposition, LabelRule
     from scenewise.frame_result import FrameResult
-
-SPREAD_SAMPLES = 4
-"""Posterior samples that are decoded for a frame's uncertainty."""
-
-_SPREAD_KEY = 1 << 20  # keeps this noise apart from that of the refinements
 
 
 def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> Decomposer:
@@ -64,7 +61,7 @@ def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> De
     return Decomposer(loaded.model, loaded.card, name, str(loaded.path), loaded.fingerprint)
 
 
-class Decomposer:
+class Decomposer(RunsOnEngines):
     """A model over videos of any length.
 
     Args:
@@ -83,6 +80,7 @@ class Decomposer:
         self.name = name or self.card.name or getattr(model, "registered_name", type(model).__name__)
         self.path = path
         self.fingerprint = fingerprint
+        self._lock = threading.Lock()
         if self.frame_shape[0] not in (1, 3):
             raise InputError(self.name, f"takes frames of {self.frame_shape[0]} channels; videos have 1 or 3.")
 
@@ -116,11 +114,6 @@ class Decomposer:
         """Whether slots keep their objects from frame to frame; otherwise each frame is taken apart by itself."""
         return self.model.keeps_slots or self.model.window > 1
 
-    @property
-    def compiled(self) -> bool:
-        """Whether the model runs as compiled graphs."""
-        return isinstance(self.model.engine, CompiledEngine)
-
     def facts(self) -> ModelFacts:
         """Return what records and verdicts say of the model."""
         return ModelFacts(
@@ -133,23 +126,12 @@ class Decomposer:
             refinements=getattr(self.model.config, "refinements", None),
             device=str(self.device),
             compiled=self.compiled,
+            engine=self.engine,
             keeps_slots=self.recurrent,
             validated=self.card.validated,
             settings=plain(self.model.config),
             window=self.model.window,
         )
-
-    def compile(self) -> Decomposer:
-        """Let the model run as compiled graphs, made with the first frame, and return this decomposer.
-
-        It pays for long videos and small models of iterative inference; see `variational.compiled`. Results are the
-        same up to rounding.
-
-        Raises:
-            InputError: The model has nothing to compile.
-        """
-        compile_decodes(self.model)
-        return self
 
     def push_to_hub(self, name: str, *, private: bool = False) -> str:
         """Put the model with its card on the Hugging Face Hub, where `load(name)` gets it from; returns its address.
@@ -381,6 +363,7 @@ class Decomposer:
         past = Past(itertools.islice(frames, request.observe))
         start = self.start(clip, request, background)  # told again where a run goes on from a later state
         state = yield from self._explain(past, request, course, start if course.state is None else course.state)
+        clip.problems += [refusal for refusal in (self.refusal,) if refusal and refusal not in clip.problems]
         course.state = None
         if request.observe is not None and past.count < request.observe:
             problem = f"has fewer than the {request.observe} frames to observe."
@@ -388,7 +371,8 @@ class Decomposer:
         last = past.last
         for _ in range(request.steps):
             before = state
-            part, state = self.model.predict(before, 1)  # type: ignore[operator]
+            with self._turn():
+                part, state = self.model.predict(before, 1)  # type: ignore[operator]
             truth = next(frames, None)
             frame = truth or following(last)
             known = truth is not None
@@ -430,7 +414,8 @@ class Decomposer:
             tensors = [self.tensor(np.asarray(frame.given)) for frame in clip]
             images = torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]  # (1, t, C, H, W)
             before = state
-            parts, state = self.model.step(images, before, request.refinements)
+            with self._turn():
+                parts, state = self.model.step(images, before, request.refinements)
             for t, frame in enumerate(clip):
                 part = parts.frame(t).labelled(request.labels)
                 course.frames, course.state = course.frames + 1, state if t == len(clip) - 1 else None
@@ -464,29 +449,21 @@ class Decomposer:
         if not bool(part.reconstruction[0, 0].isfinite().all()) or not bool(part.masks[0, 0].isfinite().all()):
             problem = f"gave NaN or infinite values at frame {frame.index}."
             raise InputError(self.name, problem, "Use fewer refinements or another model.")
-        spread = self._spread_later(part, before, after, seed, frame)
+        spread = self._spread(part, before, after, seed, frame)
         return draw(frame, part, spread=spread, predicted=predicted, known=known)
 
-    def _spread_later(
-        self, part: Decomposition, before: State, after: State, seed: int, frame: ClipFrame
-    ) -> Callable[[], np.ndarray] | None:
-        """Return what computes a frame's uncertainty; it holds on to latents and state, not to images."""
+    def _spread(self, part: Decomposition, before: State, after: State, seed: int, frame: ClipFrame) -> Spread | None:
+        """Return what computes a frame's uncertainty, None where the model cannot draw samples."""
         if not isinstance(self.model, Decodes):
             return None
         mean, log_variance = part.mean[0, 0], part.log_variance[0, 0]
         if "order" in after and not self.model.slot_symmetric:  # what a slot draws depends on the model's number of it
             numbers = after["order"][0].argsort()
             mean, log_variance = mean[numbers], log_variance[numbers]
-        state = {name: tensor for name, tensor in before.items() if name != "shown"}
-        return partial(self._spread, mean, log_variance, state, seed, frame.index, image_size(frame.image))
+        state = self.model.drawing_state(before, after)
+        state = {name: tensor for name, tensor in state.items() if name != "shown"}
+        return Spread(self.model, mean, log_variance, state, seed, frame.index, image_size(frame.image), self._turn())
 
-    @torch.no_grad()
-    def _spread(
-        self, mean: Tensor, log_variance: Tensor, before: State, seed: int, index: int, size: tuple[int, int]
-    ) -> np.ndarray:
-        """Return the standard deviation of the reconstruction over posterior samples, shape (H, W)."""
-        noise = seeded_noise((SPREAD_SAMPLES, *mean.shape), seed, index, _SPREAD_KEY, device=mean.device)
-        latents = mean + (0.5 * log_variance).exp() * noise  # (S, K, Z)
-        masks, appearance = self.model.decode(latents, repeated(before, SPREAD_SAMPLES))  # type: ignore[operator]
-        images = (masks * appearance).sum(1)  # (S, C, H, W)
-        return scaled(images.var(0).mean(0).sqrt(), size).cpu().numpy()
+    def _turn(self) -> AbstractContextManager[object]:
+        """Return what is held while the model works: graphs are not captured while another thread uses the device."""
+        return self._lock if self.compiled or self.device.type != "cpu" else nullcontext()

@@ -46,6 +46,7 @@ class ModelFacts:
         keeps_slots: Whether slots keep their objects from frame to frame by themselves.
         validated: What it reaches on data of its own kind.
         settings: Its settings as plain values.
+        engine: What explains frames.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ModelFacts:
     validated: Reference
     settings: dict[str, Any]
     window: int = 1
+    engine: str = "torch"
 
 
 class Result:

@@ -47,7 +47,7 @@ def draw(
     else:
         shares = None if part.responsibilities is None else part.responsibilities[0, 0, :, 0]
         masks = scaled_masks(masks, size)
-        labels = (masks if shares is None else scaled_masks(shares, size)).argmax(0)
+        labels = (masks if shares is None else scaled_masks(shares, size)).max(0).indices
         whole, pictures = _scaled_appearance(appearance, masks, size)
         reconstruction = whole.permute(1, 2, 0).cpu().numpy()
     image = _coloured(frame.image)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from scenewise.evaluation.metric import Metric
 from scenewise.evaluation.protocols import PROTOCOLS, Protocol
 from scenewise.evaluation.rows import DIGITS
-from scenewise.metrics import adjusted_rand_index, squared_error
+from scenewise.metrics import adjusted_rand_index, entrances, squared_error
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy as np
 
     from scenewise.evaluation.request import EvaluationRequest
@@ -26,6 +28,10 @@ def _divergence(kl: np.ndarray) -> np.ndarray:
 
 def _evidence_lower_bound(nll: np.ndarray, kl: np.ndarray) -> np.ndarray:
     return -nll.mean(1) - kl.mean(1)
+
+
+def _caught_within(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[int], frames: int = 0) -> np.ndarray:
+    return entrances(labels, ids, background_ids=background_ids).within(frames)
 
 
 def _disentanglement(request: EvaluationRequest) -> Rows:
@@ -149,6 +155,21 @@ DEFINITIONS = (
         ),
         default=False,
         function=_prediction,
+    ),
+    Protocol(
+        name="entrances",
+        source=(
+            "PROVIDE Figure 4 and its conclusion (ours): objects that come into view after the first frame, by how "
+            "many frames later one slot's pixels and theirs have an intersection over union of at least one half."
+        ),
+        metrics=(
+            Metric("caught at once", _caught_within, frames=0),
+            Metric("caught within 1", _caught_within, frames=1),
+            Metric("caught within 3", _caught_within, frames=3),
+            Metric("caught within 9", _caught_within, frames=9),
+            Metric("delay", entrances),
+        ),
+        default=False,
     ),
 )
 

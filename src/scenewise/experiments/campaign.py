@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _LOOK = 0.5  # seconds between looks at the clock
 _LINE = 60.0  # seconds between lines
-_MEASURING = 240.0  # seconds that `measure` of a module may take
+_MEASURING = 240.0  # seconds that `measure` and `pictures` of a module may take
 _GRACE = 90.0  # seconds for processes that were asked to end
 _LEAST, _SHARE = 10.0, 0.25  # seconds at least, and share of all minutes at most, that are kept for scoring a cell
 
@@ -47,14 +47,9 @@ class Task:
     folder: CellFolder
 
     @property
-    def measures(self) -> bool:
-        """Whether the experiment measures more than protocols do."""
-        return hasattr(self.experiment.hooks(), "measure")
-
-    @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.folder.finished(self.measures)
+        return self.folder.finished(self.experiment.extras())
 
     @property
     def name(self) -> str:
@@ -188,7 +183,7 @@ class Campaign:
 
     def _reserve(self, cost: Estimate, task: Task) -> float:
         """Return the seconds that are kept for scoring a cell."""
-        seconds = max(_LEAST, 2 * cost.scoring) + _MEASURING * task.measures
+        seconds = max(_LEAST, 2 * cost.scoring) + _MEASURING * bool(task.experiment.extras())
         return 0.0 if self.minutes is None else min(seconds, 60 * self.minutes * _SHARE)
 
     def _start(self, task: Task) -> None:

@@ -22,6 +22,7 @@ from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.protocols import PROTOCOLS
 from scenewise.experiments.measured_results import weights_hash
+from scenewise.experiments.pictures import write_pictures
 from scenewise.experiments.results import SCORES, of_cell, read_scores
 from scenewise.media.documents import read_json_mapping
 from scenewise.media.files import write_atomically, writing
@@ -33,11 +34,11 @@ from scenewise.training.recipe import differences
 from scenewise.training.run import train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from scenewise.checkpoint import LoadedModel
     from scenewise.data.contract import Source
-    from scenewise.experiments.experiment import Cell, Scoring
+    from scenewise.experiments.experiment import Cell, Extra, Scoring
     from scenewise.training.recipe import Recipe
     from scenewise.training.reporter import Reporter
     from scenewise.training.run import TrainingOutcome
@@ -154,15 +155,14 @@ class CellFolder:
         """Begin another attempt: a run begins in a folder that is empty."""
         (self.path / FAILURE).unlink(missing_ok=True)
 
-    def finished(self, measures: bool = False) -> bool:
+    def finished(self, extras: Collection[str] = ()) -> bool:
         """Say whether nothing is left to do.
 
         Args:
-            measures: Whether the experiment measures more than protocols do.
+            extras: What the experiment keeps beside scores; see `Experiment.extras`.
         """
         state = self.state()
-        missing = measures and self.cell.weights is None and "measured" not in self._record()
-        return state.trained and state.scored == state.scorings and not missing
+        return state.trained and state.scored == state.scorings and set(extras) <= set(self._record())
 
     def check(self) -> None:
         """Check that it can be trained, or that what lies there is a training of this cell; or that weights are there.
@@ -236,17 +236,17 @@ class CellFolder:
         self,
         device: str = "cpu",
         progress: Callable[[str, int, int], None] | None = None,
-        measure: Callable[[Path, Cell], dict[str, Any]] | None = None,
+        extras: Mapping[str, Extra] | None = None,
     ) -> int:
         """Evaluate the model by what is not done yet; every evaluation is kept as soon as it is done.
 
         Args:
             device: Where to compute.
             progress: Called with the protocol, frames done and their number.
-            measure: Measures more; see `experiment`.
+            extras: What is kept beside scores; see `Experiment.extras`.
 
         Returns:
-            How many evaluations were made now.
+            How many evaluations were made now, extras among them.
 
         Raises:
             InputError: There is no model, or it cannot be scored on the data.
@@ -261,12 +261,13 @@ class CellFolder:
         for together in _together(missing):
             record["scores"] += self._evaluate(loaded, together, progress)
             self._write(record)
-        count = len(missing)
-        if measure is not None and self.cell.weights is None and "measured" not in record:
-            record["measured"] = measure(self.run.path, self.cell)
-            count += 1
+        wanted = {name: extra for name, extra in (extras or {}).items() if name not in record}
+        for name, extra in wanted.items():
+            values = extra(self, loaded)
+            record[name] = write_pictures(self.path, values) if name == "pictures" else values
+            self._write(record)
         self._write(record)
-        return count
+        return len(missing) + len(wanted)
 
     def scores(self) -> dict[str, Any]:
         """Return what `score` kept, empty where it kept nothing; evaluations that the cell no longer names are out."""
@@ -275,11 +276,24 @@ class CellFolder:
     def _count(self, record: dict[str, Any]) -> int:
         return len(of_cell(self.cell, record).get("scores", []))
 
-    def _source(self, scoring: Scoring) -> Source:
-        if scoring.source is None:
+    def source(self, split: str = "test", name: str | None = None, **settings: Any) -> Source:
+        """Return a split of the cell's data, or of another source.
+
+        Args:
+            split: "train", "validation" or "test".
+            name: Of the other source.
+            **settings: Of the other source, or laid over those of the cell's data.
+
+        Raises:
+            InputError: There is no such source, or a setting is wrong.
+        """
+        if name is None:
             data = self.cell.data_part(self.words, self._home, self.data)
-            return SOURCES.get(data.source)(split=scoring.split, **data.settings)
-        return SOURCES.get(scoring.source)(split=scoring.split, **scoring.settings)
+            return SOURCES.get(data.source)(split=split, **{**data.settings, **settings})
+        return SOURCES.get(name)(split=split, **settings)
+
+    def _source(self, scoring: Scoring) -> Source:
+        return self.source(scoring.split, scoring.source, **(scoring.settings if scoring.source else {}))
 
     def _evaluate(
         self, loaded: LoadedModel, together: Sequence[Scoring], progress: Callable[[str, int, int], None] | None

@@ -224,7 +224,8 @@ def draw(figure: Any, numbers: Sequence[Number]) -> None:
                 rows.setdefault(number.row, []).append(number)
         for row, line in rows.items():
             _draw_line(axes, str(along), row, line)
-        axes.set(title=metric, xlabel=AXES[str(along)])
+        twice = [name for _, name in metrics].count(metric) > 1
+        axes.set(title=f"{metric} ({protocol})" if twice else metric, xlabel=AXES[str(along)])
         if metric in _BELOW:
             axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         axes.grid(alpha=0.3)

@@ -21,8 +21,7 @@ import numpy as np
 
 from scenewise.errors import InputError
 from scenewise.experiments.results import Presentation, Spread, markdown, over_seeds
-from scenewise.media.contact_sheet import contact_sheet, png
-from scenewise.media.files import write_atomically
+from scenewise.media.contact_sheet import contact_sheet
 from scenewise.metrics import (
     NEIGHBOURS,
     POOLED,
@@ -38,12 +37,13 @@ from scenewise.metrics import (
 
 if TYPE_CHECKING:  # torch and models are imported where they compute, so that results are shown in a second
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import torch
 
+    from scenewise.checkpoint import LoadedModel
     from scenewise.data.contract import Source
-    from scenewise.experiments.experiment import Cell, Experiment
+    from scenewise.experiments.cell_folder import CellFolder
+    from scenewise.experiments.experiment import Experiment
     from scenewise.experiments.results import CellResult, Draw
     from scenewise.models.dvip import Dvip
 
@@ -59,6 +59,10 @@ APART = 0.8
 PLACE_SHARE = 0.5
 """Share of a digit's places (R²) that a part must tell, or the digit is missed: what is not there is not apart."""
 
+STREET = 8
+"""Parts that an entangled latent is divided into where objects are not always as many, as on the paper's street."""
+
+_COMPARED = 16  # clips whose numbers of objects are compared
 _AT_ONCE = 50  # clips explained together; bounds the memory
 _SHOWN = 200  # clips of which parts are moved one at a time
 _DRAWN = 4  # clips in the picture
@@ -81,28 +85,36 @@ class Latents(NamedTuple):
     log_likelihood: np.ndarray
 
 
-def measure(folder: Path, cell: Cell) -> dict[str, Any]:
-    """Measure a cell's model on test clips and draw `correlation.png` and `independent.png` into its folder.
+def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
+    """Measure a cell's model on test clips.
 
     Raises:
         InputError: The model is no DVIP.
     """
-    from scenewise.checkpoint import load_model
-    from scenewise.data.contract import SOURCES
-    from scenewise.models.dvip import Dvip
-    from scenewise.training.folder import RunFolder
+    source = folder.source()
+    latents = infer(_dvip(folder, model), source, min(CLIPS, len(source)), FRAMES)
+    return measurements(_dvip(folder, model), source, latents)
 
-    model, data = load_model(folder / "model", "auto").model, RunFolder(folder).recipe().data
-    if not isinstance(model, Dvip):
-        raise InputError(cell.name, f"is a model of kind {model.registered_name}; expected dvip.")
-    source: Source = SOURCES.get(data.source)("test", **data.settings)
-    latents = infer(model, source, CLIPS, FRAMES)
-    facts = measurements(model, source, latents)
-    write_atomically(
-        folder / "correlation.png", png(heat_map(np.array(facts["correlation"], float), model.config.slots))
-    )
-    write_atomically(folder / "independent.png", png(picture(independent(model, latents.samples[:_DRAWN])[:-1])))
-    return facts
+
+def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
+    """Return clips in which one part moves at a time, of the first seed.
+
+    Raises:
+        InputError: The model is no DVIP.
+    """
+    dvip = _dvip(folder, model)
+    if folder.cell.seed:
+        return {}
+    samples = infer(dvip, folder.source(), _DRAWN if dvip.slots <= _DRAWN else 1, FRAMES).samples
+    return {"independent": picture(independent(dvip, samples)[:-1])}
+
+
+def _dvip(folder: CellFolder, model: LoadedModel) -> Dvip:
+    from scenewise.models.dvip import Dvip
+
+    if not isinstance(model.model, Dvip):
+        raise InputError(folder.cell.name, f"is a model of kind {model.model.registered_name}; expected dvip.")
+    return model.model
 
 
 def measurements(model: Dvip, source: Source, latents: Latents, neighbours: int = NEIGHBOURS) -> dict[str, Any]:
@@ -121,7 +133,8 @@ def measurements(model: Dvip, source: Source, latents: Latents, neighbours: int 
     shares = latents.kl.sum((0, 1)) / latents.kl.sum()
     flat = latents.samples[:, _FIRST:].reshape(clips, -1, units)
     correlation = latent_correlation(*(half.reshape(-1, units) for half in (flat[:, :-1], flat[:, 1:])))
-    division = max(parts, source.facts.max_objects or 2)
+    places = _positions(source, clips, frames)
+    division = max(parts, STREET if places is None else places.shape[2])
     return {
         "elbo": float(bound.mean()),
         "elbo_error": float(bound.std(ddof=1) / math.sqrt(clips)),
@@ -134,8 +147,8 @@ def measurements(model: Dvip, source: Source, latents: Latents, neighbours: int 
         "authors": authors_information(latents.samples, division),
         "correlation": [[None if math.isnan(v) else float(v) for v in row] for row in correlation],
         "contrast": block_contrast(correlation, parts) if parts > 1 else None,
-        "split": split(model, latents.samples[:_SHOWN]) if parts > 1 else None,
-        "explained": explained(latents.samples[:, _FIRST:], _positions(source, clips, frames)[:, _FIRST:]).tolist(),
+        "split": split(model, latents.samples[:_SHOWN]) if parts > 1 and places is not None else None,
+        "explained": None if places is None else explained(latents.samples[:, _FIRST:], places[:, _FIRST:]).tolist(),
         "d": units // division,
         "samples": clips,
         "neighbours": neighbours,
@@ -296,7 +309,11 @@ def explained(samples: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return np.array(shares).reshape(samples.shape[2], *positions.shape[2:])
 
 
-def _positions(source: Source, clips: int, frames: int) -> np.ndarray:
+def _positions(source: Source, clips: int, frames: int) -> np.ndarray | None:
+    """Return where objects are, shape (N, T, n, 2); None where that is not told, or they are not always as many."""
+    few = [source.sample(i, 0, frames).extras.get("positions") for i in range(min(clips, _COMPARED))]
+    if any(place is None or place.shape != np.shape(few[0]) for place in few):
+        return None
     return np.stack([source.sample(i, 0, frames).extras["positions"] for i in range(clips)])
 
 
@@ -314,6 +331,7 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     )
     lines = [*map(_line, rows), *_means(experiment, runs)]
     text = markdown(head, lines) + "".join(f"\n{line}\n" for line in (*_notes(rows), *_control_notes(controls)))
+    text += _released(rows)
     figures = {f"correlation-{row['model']}": _heat_map_figure(row) for row in rows if row["seed"] == rows[0]["seed"]}
     return Presentation(text, {"rows": rows, "controls": controls}, figures)
 
@@ -355,8 +373,34 @@ def is_apart(row: dict[str, Any]) -> bool:
 
 def missing_digits(row: dict[str, Any]) -> list[int]:
     """Return the digits of which no part tells the place."""
+    if row["explained"] is None:  # a street has none
+        return []
     shares = np.array(row["explained"]).mean(2).max(0)
     return [int(digit) for digit in np.flatnonzero(shares < PLACE_SHARE)]
+
+
+def _released(rows: Sequence[dict[str, Any]]) -> str:
+    """Return whether parts that were held to digits stay there once they are released, seed by seed; maybe nothing."""
+    stages = ("factored-shipped", "factored-held", "factored-released")
+    by_stage = {stage: {row["seed"]: row for row in rows if row["model"] == stage} for stage in stages}
+    held, released = (by_stage[stage] for stage in stages[1:])
+    if not held:
+        return ""
+    lines = []
+    for seed in held:
+        runs = [by_stage[stages[0]].get(0), held[seed], released.get(seed)]
+        texts = ["-" if run is None else f"{run['split']:.2f}, {run['elbo']:.1f}" for run in runs]
+        lines.append([str(seed), *texts, _verdict(held[seed], released.get(seed))])
+    head = ["seed", "before: split, ELBO", "held: split, ELBO", "released: split, ELBO", "digits apart"]
+    return "\n## Does the objective hold digits apart once they are?\n\n" + markdown(head, lines)
+
+
+def _verdict(held: dict[str, Any], released: dict[str, Any] | None) -> str:
+    if not is_apart(held):
+        return "were not, so it tells nothing"
+    if released is None:
+        return "not released yet"
+    return "and stay" if is_apart(released) else "and mix again"
 
 
 def _means(experiment: Experiment, results: Sequence[CellResult]) -> Iterator[tuple[str, ...]]:
@@ -417,16 +461,6 @@ def _heat_map_figure(row: dict[str, Any]) -> Draw:
         figure.colorbar(image)
 
     return draw
-
-
-def heat_map(correlations: np.ndarray, parts: int, side: int = 12) -> np.ndarray:
-    """Return a picture of |correlation|, white is 1, red borders between parts, grey where there is none."""
-    grey = np.where(np.isnan(correlations), 0.5, np.abs(correlations))
-    image = np.kron((255 * grey).astype(np.uint8), np.ones((side, side), np.uint8))[..., None].repeat(3, 2)
-    for border in range(1, parts):
-        at = border * len(image) // parts
-        image[at - 1 : at + 1], image[:, at - 1 : at + 1] = (220, 40, 40), (220, 40, 40)
-    return image
 
 
 def picture(pixels: torch.Tensor) -> np.ndarray:

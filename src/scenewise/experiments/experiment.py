@@ -3,12 +3,16 @@
 A cell is a model on data in a variant with a seed: a recipe and settings laid over it, weights that are ready and are
 only scored, or the model of another experiment's cell, which is trained if it is not yet. The file names its cells for
 each size: `smoke` takes minutes on a CPU, `small` hours, `paper` what the paper took. A module beside this one, which
-the file names, shows the results (`show`) and may measure more than protocols do (`measure`):
+the file names, shows the results and may get more out of a model than protocols do:
 
-    show(experiment: Experiment, results: Sequence[Result]) -> Presentation
-    measure(folder: Path, cell: Cell) -> dict[str, Any]          # optional; plain values, kept as `measured`
+    show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation
+    measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]           # optional: plain values
+    pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]   # optional: uint8, (h, w, 3), by name
 
-`measure` is called for cells that are trained; their model is in `folder`.
+`measure` and `pictures` are called once for the model of every cell, whether the cell trained it, another experiment
+did or it ships; `folder.cell` is the cell and `folder.source()` its data. What `measure` returns is kept with the
+scores, as `measured`, where `show` finds it; pictures are kept as files. Figures that need numbers alone are drawn by
+`show` (`Presentation.figures`). Captions of both, by name, stand in the file under `figures`.
 """
 
 from __future__ import annotations
@@ -29,8 +33,13 @@ from scenewise.training import recipes
 from scenewise.training.recipe import DataPart, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import ModuleType
+
+    from scenewise.checkpoint import LoadedModel
+    from scenewise.experiments.cell_folder import CellFolder
+
+    Extra = Callable[[CellFolder, LoadedModel], dict[str, Any]]
 
 KEYS = ("model", "data", "variant", "seed")
 """What names a cell, and what a subset is chosen by."""
@@ -113,6 +122,7 @@ class File:
     note: str = setting("", "What differs from the paper, and what names of variants and data mean")
     module: str = setting("comparison", "Module of scenewise.experiments that shows it")
     metrics: tuple[str, ...] = setting((), "Metrics that it shows; all where none")
+    figures: dict[str, str] = field(default_factory=dict, metadata={"meaning": "Captions of figures and pictures"})
     published: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Numbers of the papers"})
     sizes: dict[str, Any] = field(default_factory=dict, metadata={"meaning": "Cells by size"})
 
@@ -242,6 +252,17 @@ class Experiment:
             if error.name != name:
                 raise
             raise InputError(self.name, f"names the module {self.module!r}, which is not there.") from None
+
+    def extras(self) -> dict[str, Extra]:
+        """Return what it gets out of models beside scores, by the name under which that is kept."""
+        return extras_of(self.module)
+
+
+def extras_of(module: str) -> dict[str, Extra]:
+    """Return the functions `measure` and `pictures` of a module of this package, as `measured` and `pictures`."""
+    hooks = importlib.import_module(f"scenewise.experiments.{module}")
+    functions = {"measured": "measure", "pictures": "pictures"}
+    return {kept: getattr(hooks, name) for kept, name in functions.items() if hasattr(hooks, name)}
 
 
 def names() -> list[str]:

@@ -2,7 +2,7 @@
 
 Their Table 1 (MSE and mIoU with and without), Figure 3 (likeness of latents, and images with duplicates), the inference
 gap, and its correlations with the scores (lds.md 4 and 5). Variant `lds0` is without the prior, any other with it;
-runs of the same seed are compared.
+runs of the same seed are compared. Of the first seed of each model pictures are kept (Figure 2, and 4 of a failure).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from scenewise.metrics import pearson, rescaled
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from scenewise.checkpoint import LoadedModel
+    from scenewise.experiments.cell_folder import CellFolder
     from scenewise.experiments.experiment import Experiment
     from scenewise.experiments.results import CellResult
 
@@ -26,6 +28,7 @@ WITHOUT = "lds0"
 EACH = ("lds MSE", "lds mIoU", "lds ELBO", "lds-gap gap")
 """Metrics whose score of every image is kept: correlations need it."""
 
+_DRAWN = 4  # images in a picture
 _TABLE = (("MSE", 4), ("mIoU", 4), ("F-ARI", 4), ("ELBO", 1))
 _LIKE = ("Sim", "Sim of means", "unsigned Sim")
 _DOUBLE = ("duplicates", "object duplicates", "background split", "object in two", "background in two")
@@ -73,7 +76,18 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     if comparisons:
         figures = {"figure3": lambda figure: _draw_duplicates(figure, comparisons)}
         figures["differences"] = lambda figure: _draw_differences(figure, comparisons)
+        figures |= {"dots": lambda figure: _draw_dots(figure, comparisons)} if _dots(comparisons, "ELBO") else {}
     return Presentation(text, {"rows": list(_plain_rows(results)), "effects": _plain_effects(comparisons)}, figures)
+
+
+def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
+    """Return images as the model of the first seed explains them (Figure 2); see `component_figure`."""
+    from scenewise.experiments.components import component_figure, images_of
+
+    if folder.cell.seed:
+        return {}
+    images = images_of(model.model, folder.source(), _DRAWN)
+    return {"components": component_figure(folder.cell.name, model.model, images)}
 
 
 def pairs(results: Sequence[CellResult]) -> list[Pair]:
@@ -154,7 +168,7 @@ def _duplicates(comparisons: Sequence[Pair]) -> str:
     """Return likeness of latents and images with duplicates. The papers: all bars favour the prior."""
     rows = []
     for pair in comparisons:
-        for name in (*_LIKE, *_DOUBLE, *(f"{name} of 100" for name in _DOUBLE[:3])):
+        for name in (*_LIKE, "idle slots", *_DOUBLE, *(f"{name} of 100" for name in _DOUBLE[:3])):
             zero, plus = (pair.side("lds", name, side) for side in (False, True))
             if zero.values:
                 rows.append([pair.model, pair.data, name, zero.text(3), plus.text(3), f"{zero.mean - plus.mean:+.3f}"])
@@ -290,3 +304,30 @@ def _draw_differences(figure: Any, comparisons: Sequence[Pair]) -> None:
         axes.set_xlabel("rise of the ELBO, scaled")
         axes.set_ylabel(f"rise of {name}, scaled")
         axes.legend()
+
+
+def _dots(comparisons: Sequence[Pair], metric: str) -> dict[str, np.ndarray]:
+    """Return what the prior changes of each image of the first seed: the drop of the gap, or the rise of the ELBO."""
+    protocol, sign = ("lds-gap", -1) if metric == "gap" else ("lds", 1)
+    changes = {}
+    for pair in comparisons:
+        zero, plus = (side.each(protocol, metric) for side in pair.runs[0])
+        if zero is not None and plus is not None and len(zero) == len(plus):
+            changes[f"{pair.model} {pair.data}"] = sign * (plus - zero)
+    return changes
+
+
+def _draw_dots(figure: Any, comparisons: Sequence[Pair]) -> None:
+    """Draw a dot per image and their mean: the drop of the gap (BMVC, Table 2), the rise of the ELBO (ICLR, Fig. 5)."""
+    kinds = {"gap": "drop of the inference gap, nats", "ELBO": "rise of the ELBO, nats"}
+    shown = {name: title for name, title in kinds.items() if _dots(comparisons, name)}
+    for axes, (name, title) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown.items(), strict=True):
+        first = 0
+        for label, values in _dots(comparisons, name).items():
+            places = np.arange(first, first + len(values))
+            (dots,) = axes.plot(places, values, ".", markersize=3, alpha=0.5, label=label)
+            axes.plot(places[[0, -1]], [values.mean()] * 2, color=dots.get_color(), linewidth=2)
+            first += len(values)
+        axes.axhline(0, color="black", linewidth=0.8)
+        axes.set(title=title, xlabel="images, model by model; the line is their mean", yscale="symlog")
+        axes.legend(fontsize=7)

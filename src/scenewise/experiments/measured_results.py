@@ -1,4 +1,4 @@
-"""Results that come with the package: what this project has measured, one small file per experiment.
+"""Results that come with the package: what this project has measured, one small file per experiment, and figures.
 
 `keep` takes over what a campaign scored; `results` returns cells of an experiment's folder, and the package's for the
 rest. Values of single images stay where a module names them in `EACH`; quartiles stand for others.
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.experiments.experiment import read as read_file
+from scenewise.experiments.pictures import FOLDER, drawn, keep_files
 from scenewise.experiments.results import CellResult, current, of_cell, read_scores
 from scenewise.media.documents import read_json_mapping
 from scenewise.media.files import reading, write_atomically, writing
@@ -38,6 +40,7 @@ _FACTS = (
     "versions",
     "commit",
     "measured",
+    "pictures",
 )
 
 _RESTORE = "Restore it from the repository."
@@ -46,6 +49,11 @@ _RESTORE = "Restore it from the repository."
 def file_of(name: str) -> Path:
     """Return the file of an experiment; it need not be there."""
     return Path(str(importlib.resources.files("scenewise"))) / "experiments" / "measured" / f"{name}.json"
+
+
+def kept_folder(experiment: Experiment) -> Path:
+    """Return the package's folder of an experiment's figures and pictures; it need not be there."""
+    return file_of(experiment.name).parent / "figures" / f"{experiment.name}-{experiment.size}"
 
 
 def read(name: str) -> dict[str, Any]:
@@ -77,7 +85,10 @@ def results(experiment: Experiment, out: Path | None = None) -> list[CellResult]
         folder = {} if out is None else of_cell(cell, read_scores(out / cell.name))
         scores = folder if _holds(folder) else of_cell(cell, _of_weights(cell, package.get(cell.name, {})))
         if _holds(scores):
-            results.append(CellResult(cell, scores))
+            kept = kept_folder(experiment), f"{cell.name}."
+            place, prefix = (out / cell.name / FOLDER, "") if out is not None and folder is scores else kept
+            files = (place / f"{prefix}{name}" for name in scores.get("pictures", ()))
+            results.append(CellResult(cell, scores, tuple(file for file in files if file.is_file())))
     return results
 
 
@@ -98,13 +109,29 @@ def _holds(scores: Mapping[str, Any]) -> bool:
     return bool(scores.get("scores") or scores.get("measured"))
 
 
+def figures(experiment: Experiment) -> dict[str, str]:
+    """Return the captions of the figures and pictures that the package keeps of an experiment, by file name."""
+    captions = read_file(experiment.name).figures
+    owners = {file: result.cell.name for result in results(experiment) for file in result.pictures}
+    pictures = {file for file in kept_folder(experiment).glob("*.*") if "." not in file.stem} | set(owners)
+    told = {}
+    for path in sorted(pictures, key=lambda path: (path in owners, path.name)):  # drawn from numbers first
+        cell = owners.get(path)
+        name = path.stem if cell is None else path.stem.removeprefix(f"{cell}.")
+        caption = captions.get(name, captions.get(name.partition("-")[0], name))
+        told[path.name] = caption if cell is None else f"{caption} ({cell})"
+    return told
+
+
 def is_whole(result: CellResult) -> bool:
     """Say whether every evaluation of a cell is there."""
     return len(result.scores["scores"]) == len(result.cell.scoring)
 
 
 def keep(experiment: Experiment, out: Path) -> int:
-    """Take over the scores of a folder's cells; those of other cells stay, those of cells that are no more go.
+    """Take over scores and pictures of a folder's cells; those of other cells stay, those of cells no more go.
+
+    Figures are drawn anew from the numbers, where matplotlib is there.
 
     Args:
         experiment: At one size.
@@ -130,7 +157,16 @@ def keep(experiment: Experiment, out: Path) -> int:
     path = file_of(experiment.name)
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
+    before = [(result.cell, file) for result in results(experiment, out) for file in result.pictures]
+    files = {
+        file.name if file.name.startswith(f"{cell.name}.") else f"{cell.name}.{file.name}": file.read_bytes()
+        for cell, file in before
+    }
     write_atomically(path, _text({**whole, experiment.size: cells}))
+    shown = results(experiment)
+    draws = experiment.hooks().show(experiment, shown).figures if shown else {}
+    images = {f"{name}.png": drawn(draw) for name, draw in draws.items()}
+    keep_files(kept_folder(experiment), files | {name: image for name, image in images.items() if image is not None})
     return count
 
 

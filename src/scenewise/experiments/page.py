@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenewise.experiments import experiment as experiments
 from scenewise.experiments import measured_results
+from scenewise.experiments.pictures import keep_files
 from scenewise.experiments.results import provenance
+from scenewise.media.files import write_atomically
 
 if TYPE_CHECKING:
     from scenewise.experiments.experiment import Experiment, File
+
+FIGURES = "images/results"
+"""Folder of figures, beside the page; one folder for each experiment and size."""
 
 _HEAD = """# Results
 
@@ -32,12 +38,39 @@ def page() -> str:
     return "\n".join([_HEAD, *(_part(name, experiments.read(name)) for name in experiments.names())])
 
 
+def page_figures() -> dict[str, dict[str, Path]]:
+    """Return the files of all figures of the page by the name they have there, by their folder in `FIGURES`."""
+    sizes = [experiments.load(name, size) for name in experiments.names() for size in _sizes(experiments.read(name))]
+    return {
+        f"{one.name}-{one.size}": {
+            file: measured_results.kept_folder(one) / file for file in measured_results.figures(one)
+        }
+        for one in sizes
+    }
+
+
+def write_page(file: Path) -> None:
+    """Write the page, and copies of its figures beside it; figures that are no more are removed.
+
+    Raises:
+        InputError: They cannot be written.
+    """
+    write_atomically(file, page())
+    for folder, files in page_figures().items():
+        contents = {name: path.read_bytes() for name, path in files.items()}
+        keep_files(file.parent / FIGURES / folder, contents)
+
+
+def _sizes(file: File) -> list[str]:
+    return [size for size in ("small", "paper") if size in file.sizes]
+
+
 def _part(name: str, file: File) -> str:
     lines = [f"## {name}\n", f"{_wrapped(file.summary)}.\n"]
     lines += [f"{_wrapped(f'*The paper:* {file.claim}')}\n"] if file.claim else []
     lines += [f"{_wrapped('*Here:* ' + (file.holds or 'not read yet.'))}\n"]
     lines += [f"{_wrapped(file.note)}\n"] if file.note else []
-    for size in (size for size in ("small", "paper") if size in file.sizes):
+    for size in _sizes(file):
         lines.append(_size(experiments.load(name, size), file))
     return "\n".join(lines)
 
@@ -59,4 +92,11 @@ def _size(experiment: Experiment, file: File) -> str:
         return f"{head}\n{summary}"
     text = experiment.hooks().show(experiment, results).text.replace("## ", "#### ")
     hours = sum(float(result.scores.get("hours") or 0) for result in results)
-    return f"{head}\n{summary}\n{text}\n{hours:.1f} hours of training in all.\n\n{provenance(results)}"
+    cost = f"{hours:.1f} hours of training in all."
+    return f"{head}\n{summary}\n{text}\n{_figures(experiment)}{cost}\n\n{provenance(results)}"
+
+
+def _figures(experiment: Experiment) -> str:
+    folder = f"{FIGURES}/{experiment.name}-{experiment.size}"
+    captions = measured_results.figures(experiment).items()
+    return "".join(f"![{caption}]({folder}/{file})\n\n{_wrapped(f'*{caption}*')}\n\n" for file, caption in captions)

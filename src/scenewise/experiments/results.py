@@ -5,10 +5,9 @@ Nothing here loads models, so that tables are shown in a second.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +16,13 @@ import numpy as np
 
 from scenewise.config import plain
 from scenewise.evaluation.rows import renamed
+from scenewise.experiments.pictures import drawn
 from scenewise.media.documents import read_json
 from scenewise.media.files import write_atomically, writing
 
 if TYPE_CHECKING:
     from scenewise.experiments.experiment import Cell, Experiment
-
-Draw = Callable[[Any], None]
-"""Draws on a matplotlib Figure."""
+    from scenewise.experiments.pictures import Draw
 
 SCORES = "scores.json"
 """What was scored, in a cell's folder."""
@@ -32,10 +30,22 @@ SCORES = "scores.json"
 
 @dataclass(frozen=True)
 class CellResult:
-    """A cell and what `CellFolder.scores` holds of it."""
+    """A cell and what `CellFolder.scores` holds of it.
+
+    Attributes:
+        cell: The cell.
+        scores: Its evaluations and what was measured.
+        pictures: Files of its pictures.
+    """
 
     cell: Cell
     scores: Mapping[str, Any]
+    pictures: tuple[Path, ...] = ()
+
+    @property
+    def measured(self) -> Mapping[str, Any]:
+        """What `measure` of the experiment's module returned; empty where it was not called."""
+        return self.scores.get("measured") or {}
 
     def rows(self, protocol: str, metric: str, **scoring: Any) -> list[Mapping[str, Any]]:
         """Return the rows of a metric: those of the first evaluation that fits, one for each seed of its noise.
@@ -252,21 +262,9 @@ def write(experiment: Experiment, presentation: Presentation, out: str | Path, o
         base.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(files[0], text)
     write_atomically(files[1], json.dumps(content, indent=1) + "\n")
-    for name, draw in presentation.figures.items() if importlib.util.find_spec("matplotlib") else ():
-        files.append(base.with_name(f"{base.name}-{name}.png"))
-        write_atomically(files[-1], _png(draw))
+    for name, draw in presentation.figures.items():
+        image = drawn(draw)
+        if image is not None:
+            files.append(base.with_name(f"{base.name}-{name}.png"))
+            write_atomically(files[-1], image)
     return files
-
-
-def _png(draw: Draw) -> bytes:
-    """Return a figure as a file, without a display."""
-    import io
-
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure, buffer = Figure(figsize=(9, 3.6), dpi=120, layout="constrained"), io.BytesIO()
-    FigureCanvasAgg(figure)
-    draw(figure)
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()

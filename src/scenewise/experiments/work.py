@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import multiprocessing
 import os
 import resource
@@ -21,6 +20,7 @@ import torch
 
 from scenewise.errors import InputError
 from scenewise.experiments.cell_folder import CAMPAIGN, CellFolder
+from scenewise.experiments.experiment import extras_of
 from scenewise.media.locks import BusyError
 from scenewise.training.reporter import Forecast, Reporter, StepProgress
 
@@ -44,7 +44,7 @@ class Job:
 
     Attributes:
         cell: The cell.
-        module: Module of scenewise.experiments that may measure more of it.
+        module: Module of scenewise.experiments that may get more out of its model than scores.
         out: Folder of the experiment's cells.
         root: Folder of all experiments' folders and of made data.
         words: Settings laid over every recipe.
@@ -173,8 +173,7 @@ def _trained_and_scored(job: Job, folder: CellFolder, reporter: LineReporter) ->
     if not folder.state().model:
         reporter.noted("no model yet")
         return STOPPED
-    measure = getattr(importlib.import_module(f"scenewise.experiments.{job.module}"), "measure", None)
-    count = folder.score(job.device, _Scoring(reporter), measure)
+    count = folder.score(job.device, _Scoring(reporter), extras_of(job.module))
     reporter.noted(f"{count} evaluations made; done")
     return DONE
 

@@ -60,8 +60,7 @@ def look_at(decomposer: Decomposer, frames: torch.Tensor, before: State, refinem
     model = decomposer.model
     with recording(model) as decodes:
         part, after = model.step(frames, before, refinements)
-    context = decodes[-1].context if decodes else None
-    state = model.drawing_state(before, after, context) if isinstance(model, Decodes) else before
+    state = model.drawing_state(before, after) if isinstance(model, Decodes) else before
     return Look(part, after, state, after["order"][0] if "order" in after else None, decodes)
 
 

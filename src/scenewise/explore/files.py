@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.explore.refinements import refinement_figure, refinement_pictures
+from scenewise.explore.refinements import refinement_figure
 from scenewise.media.contact_sheet import png
 from scenewise.media.files import atomic_file, write_atomically
 from scenewise.run_record import versions
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from scenewise.decompose.decomposer import Decomposer
     from scenewise.explore.moment import Moment
+    from scenewise.explore.refinements import RefinementPicture
     from scenewise.explore.traversal import Traversal
 
 
@@ -52,12 +53,18 @@ def write_traversal(traversal: Traversal, folder: Path, name: str, title: str) -
 
 
 def write_refinements(
-    moment: Moment, folder: Path, name: str, title: str, slots: Sequence[int] | None = None
+    moment: Moment,
+    pictures: Sequence[RefinementPicture],
+    folder: Path,
+    name: str,
+    title: str,
+    slots: Sequence[int] | None = None,
 ) -> list[str]:
     """Write the refinements of a frame.
 
     Args:
         moment: The frame.
+        pictures: Its `refinement_pictures`.
         folder: Exists.
         name: What names of its files begin with.
         title: Over the figure.
@@ -69,11 +76,10 @@ def write_refinements(
         and `gradient_masks` at the size at which the network saw them.
 
     Raises:
-        InputError: The model does not refine.
+        InputError: There is no such slot.
     """
-    pictures = refinement_pictures(moment)
     names = [f"{name}.png", f"{name}.npz"]
-    write_atomically(folder / names[0], png(refinement_figure(moment, title, slots)))
+    write_atomically(folder / names[0], png(refinement_figure(moment, pictures, title, slots)))
     refined = [picture.gradients for picture in pictures if picture.gradients]
     kinds = list(refined[0]) if refined else []
     arrays = {f"gradient_{kind}": np.stack([gradients[kind] for gradients in refined]) for kind in kinds}

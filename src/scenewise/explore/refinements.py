@@ -89,7 +89,9 @@ def refinement_pictures(moment: Moment) -> list[RefinementPicture]:
     ]
 
 
-def refinement_figure(moment: Moment, title: str, slots: Sequence[int] | None = None) -> np.ndarray:
+def refinement_figure(
+    moment: Moment, pictures: Sequence[RefinementPicture], title: str, slots: Sequence[int] | None = None
+) -> np.ndarray:
     """Return the refinements as one figure, uint8, shape (height, width, 3).
 
     Columns are the frame and its decodes. Rows are what all slots compose, where slots are, and of each slot what it
@@ -98,13 +100,13 @@ def refinement_figure(moment: Moment, title: str, slots: Sequence[int] | None = 
 
     Args:
         moment: The frame.
+        pictures: Its `refinement_pictures`.
         title: Over it.
         slots: Which, from 0; all where None.
 
     Raises:
-        InputError: The model does not refine, or there is no such slot.
+        InputError: There is no such slot.
     """
-    pictures = refinement_pictures(moment)
     chosen = [moment.checked(k) for k in (range(moment.slots) if slots is None else slots)]
     size = pictures[0].masks.shape[1:]
     given = _at(as_picture(moment.image / np.float32(255)), size)

@@ -15,6 +15,7 @@ from scenewise.metrics.correlation import pearson, rescaled
 from scenewise.metrics.covering import segmentation_covering
 from scenewise.metrics.dci import Dci, Informativeness, completeness, dci, dci_by, disentanglement
 from scenewise.metrics.duplicates import Duplicates, Takeover, duplicates, takeover
+from scenewise.metrics.entrances import Entrances, entrances
 from scenewise.metrics.horizon import HORIZONS, Horizons, over_horizons
 from scenewise.metrics.inference_gap import InferenceGap, inference_gap
 from scenewise.metrics.iou import MeanIou, mean_iou
@@ -60,6 +61,7 @@ __all__ = [
     "Confidence",
     "Dci",
     "Duplicates",
+    "Entrances",
     "FrameMetric",
     "Horizons",
     "InferenceGap",
@@ -86,6 +88,7 @@ __all__ = [
     "dci_by",
     "disentanglement",
     "duplicates",
+    "entrances",
     "gaussian_bias",
     "gaussian_information",
     "ids_from_masks",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from scenewise.variational.linking import link
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
-    from scenewise.variational.engine import Engine, FrameContext
+    from scenewise.variational.engine import Engine
     from scenewise.variational.explanation import ImageExplanation
     from scenewise.variational.gaussian import Gaussian
 
@@ -32,6 +32,13 @@ State = dict[str, Tensor]
 def repeated(state: Mapping[str, Tensor], times: int) -> State:
     """Return the state of one video as that of `times` equal ones."""
     return {name: t.expand(times, *t.shape[1:]) if t.ndim and len(t) == 1 else t for name, t in state.items()}
+
+
+class FrameRunner(Protocol):
+    """What explains frames as a model's `explain_frame` does."""
+
+    def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame; see `SceneModel.explain_frame`."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,8 @@ class SceneModel(Numbers, ABC):
     config: Any
     engine: Engine | None = None
     """What decodes and refines in models of iterative inference; None in all others."""
+    runner: FrameRunner | None = None
+    """What explains frames in place of `explain_frame`: another runtime than PyTorch; None for PyTorch."""
 
     @abstractmethod
     def forward(
@@ -144,7 +153,7 @@ class SceneModel(Numbers, ABC):
         self.check_frames(frames)
         parts = []
         for frame in frames.unbind(1):
-            part, state = self.explain_frame(frame, state, refinements)
+            part, state = (self.runner or self).explain_frame(frame, state, refinements)
             parts.append(part)
         return Decomposition.join(parts), state
 
@@ -153,9 +162,25 @@ class SceneModel(Numbers, ABC):
 
         Here it is explained by itself, under noise of its own, and its slots are linked to those of the frame before.
         """
+        return link(*self.explain_alone(frame, state, refinements))
+
+    def explain_alone(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain a frame by itself, slots in the order in which the model numbers them; see `explain_frame`."""
         seed = int(state["seed"]) + int(state["frame"])
         output = self(Observation(frame.unsqueeze(1)), int(state["slots"]), refinements, seed)
-        return link(output.decomposition.detach(), {**state, "frame": state["frame"] + 1})
+        return output.decomposition.detach(), {**state, "frame": state["frame"] + 1}
+
+    def frame_form(self, frame: int, refinements: int | None = None) -> Hashable:
+        """Return what decides, beside shapes and weights, which operations explain a frame.
+
+        Frames of one form run the same operations, whatever they show: a runtime makes one graph for each form. None
+        where operations depend on what a frame shows, or on its number.
+
+        Args:
+            frame: Number of the frame, counted from 0.
+            refinements: R; the settings' value where None.
+        """
+        return ()
 
     # -- what training asks -------------------------------------------------------------------------------------
 
@@ -338,13 +363,12 @@ class Decodes(ABC):
             state: The state before the frame; models without a memory need none.
         """
 
-    def drawing_state(self, before: State, after: State, context: FrameContext | None) -> State:
+    def drawing_state(self, before: State, after: State) -> State:
         """Return the state with which `decode` draws what a frame's own decodes drew.
 
         Args:
             before: The state before the frame.
             after: The state after it.
-            context: What the last decodes of the frame shared, of models of iterative inference.
         """
         return before
 

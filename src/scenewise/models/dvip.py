@@ -55,7 +55,7 @@ from scenewise.nn.dcgan import DcganDecoder, DcganEncoder, DcganNorm, DcganOutpu
 from scenewise.variational.gaussian import Gaussian, log_density, log_peak, seeded_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from scenewise.observation import Observation
 
@@ -84,6 +84,11 @@ class DvipConfig:
     norm: DcganNorm = setting("batch", "Norm between convolutions; group is ours")
     norm_per_frame: bool = setting(False, "Batch norm pools over videos alone, not over their frames too")
     kl_warmup: int = setting(0, "Steps over which the KL's weight grows from 0 (ours)", minimum=0)
+    owned_weight: float = setting(
+        0.0,
+        "Weight of drawing channel i by part i and another video's other parts (tells which is which)",
+        minimum=0,
+    )
     predict_z: Literal["prior_mean", "prior_sample"] = setting("prior_mean", "z of a predicted frame")
 
     @property
@@ -247,8 +252,9 @@ class Dvip(SceneModel, Predictor, Decodes):
         return min(1.0, (int(self.number("progress")) + 1) / (self.config.kl_warmup + 1))
 
     def loss(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Return the negative ELBO of all frames, shape (B,)."""
-        return terms["nll"] + self.kl_weight * terms["kl"]
+        """Return the negative ELBO of all frames, and what holds parts to channels where that weighs, shape (B,)."""
+        total = terms["nll"] + self.kl_weight * terms["kl"]
+        return total + self.config.owned_weight * terms["owned"] if "owned" in terms else total
 
     # -- inference ----------------------------------------------------------------------------------------------
 
@@ -271,8 +277,25 @@ class Dvip(SceneModel, Predictor, Decodes):
             for t in range(frames.shape[1]):
                 part, state = self._infer(features[:, t], state, None if noise is None else noise[:, t, 0])
                 parts.append(part)
-            means = self._over_frames(self.draw, torch.stack([part.latent for part in parts], 1))
-        return Output(lambda: self._decomposition(frames, parts), self._terms(frames, means, parts))
+            latents = torch.stack([part.latent for part in parts], 1)
+            means = self._over_frames(self.draw, latents)
+            owned = {"owned": self._owned(frames, latents)} if self.config.owned_weight else {}
+        return Output(lambda: self._decomposition(frames, parts), self._terms(frames, means, parts) | owned)
+
+    def _owned(self, frames: Tensor, latents: Tensor) -> Tensor:
+        """Return -log p of channel i drawn from part i beside another video's other parts, over all i, shape (B,).
+
+        It tells a generator which part draws which channel: where objects have channels of their own, so that one can
+        ask whether the ELBO alone keeps them apart afterwards.
+        """
+        total = frames.new_zeros(len(frames))
+        for part in range(min(self.config.slots, frames.shape[2])):
+            mixed = latents.roll(1, 0).clone()
+            mixed[:, :, part] = latents[:, :, part]
+            channel = slice(part, part + 1)
+            means = self._over_frames(self.draw, mixed)[:, :, channel]
+            total = total - log_density(frames[:, :, channel], means, self.config.sigma).sum((1, 2, 3, 4))
+        return total
 
     def _over_frames(self, network: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
         """Apply a network with batch norm to (B, T, ...), frame by frame or to all frames at once."""
@@ -291,6 +314,10 @@ class Dvip(SceneModel, Predictor, Decodes):
             "frame": torch.tensor(0),
         }
         return {**state, "before": zeros.clone()} if self.config.order == 2 else state
+
+    def frame_form(self, frame: int, refinements: int | None = None) -> Hashable:
+        """Return None: masks show the mean over all frames so far; see `SceneModel.frame_form`."""
+        return None
 
     def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame; see `SceneModel.step`."""
@@ -369,7 +396,7 @@ class Dvip(SceneModel, Predictor, Decodes):
             return self._compare(latents, torch.zeros_like(latents))
         return self._compare(latents, state["total"] / (int(state["frame"]) + 1))
 
-    def drawing_state(self, before: State, after: State, context: Any = None) -> State:
+    def drawing_state(self, before: State, after: State) -> State:
         """Return the state after the frame, whose means count it too; see `Decodes.drawing_state`."""
         return after
 

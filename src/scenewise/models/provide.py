@@ -186,8 +186,24 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     def decodes(self, frame: int = 0, refinements: int | None = None) -> int:
         """Return the number of decodes in frame `frame`, counted from 0: refinements + 1 (provide.md 2)."""
         budget = self.config.refinements if refinements is None else refinements
-        full = self.config.budget.grid == "full"
-        return max(budget - 1 - (0 if full else frame), 1) + 1
+        most = budget - 1
+        match self.config.budget.grid:
+            case "full":
+                wanted = most
+            case "triangular":
+                wanted = most - frame
+            case "halving":
+                wanted = most >> frame
+            case "first":
+                wanted = 1 if frame else most
+        return max(wanted, 1) + 1
+
+    def frame_form(self, frame: int, refinements: int | None = None) -> Hashable:
+        """Return how often a frame is drawn, and whether it is the first; see `SceneModel.frame_form`."""
+        if not self.engine.traceable:
+            return None
+        trained = self.decodes(frame, self.refinement_range[1])  # beyond, decodes are compared
+        return self.decodes(frame, refinements), trained, frame > 0
 
     def forward(
         self,
@@ -217,7 +233,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
     def initial_state(
         self, batch: int = 1, slots: int | None = None, seed: int = 0, noise: Tensor | None = None
     ) -> State:
-        """Return the state before the first frame: h = c = 0.
+        """Return the state before the first frame: h = c = 0. `drawing` is the h that the last frame was drawn with.
 
         Args:
             batch: B, how many videos run side by side.
@@ -233,6 +249,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         state = {
             "hidden": zeros,
             "cell": zeros.clone(),
+            "drawing": zeros.clone(),
             "seed": torch.tensor(seed),
             "frame": torch.tensor(0),
             "first_noise": noise,
@@ -290,7 +307,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         return r / (decodes if self.config.step_weights == "relative" else budget)
 
     def _next(self, state: State, carry: Pair, context: FrameContext, noise: Tensor | None) -> State:
-        new = {**state, "hidden": carry[0], "cell": carry[1], "frame": state["frame"] + 1}
+        new = {**state, "hidden": carry[0], "cell": carry[1], "frame": state["frame"] + 1, "drawing": state["hidden"]}
         if self.config.inputs.previous_frame:
             new["previous"] = context.frame
         return new
@@ -391,9 +408,9 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         appearance, logits = self._enlarge(*self.decoder(latents, hidden))
         return logits.softmax(1), appearance
 
-    def drawing_state(self, before: State, after: State, context: FrameContext | None) -> State:
+    def drawing_state(self, before: State, after: State) -> State:
         """Return the state with the h of the last look at the frame; see `Decodes.drawing_state`."""
-        return before if context is None else {**before, "hidden": context.time[0], "cell": context.time[1]}
+        return {**before, "hidden": after["drawing"]}
 
 
 def _ramp(step: int, span: tuple[int, int]) -> float:

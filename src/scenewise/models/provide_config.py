@@ -17,7 +17,7 @@ from scenewise.variational.keeping import BudgetSettings
 from scenewise.variational.likelihood import Mixture
 from scenewise.variational.refinement import Inputs
 
-Grid = Literal["triangular", "full"]
+Grid = Literal["triangular", "full", "halving", "first"]
 StepWeights = Literal["relative", "refined", "absolute"]
 PriorScale = Literal["log_sigma", "softplus_logvar"]
 FirstSample = Literal["per_frame", "shared"]
@@ -30,7 +30,10 @@ class VideoBudget(BudgetSettings):
     """How refinements are spent on the frames of a video."""
 
     first_looks: int = setting(1, "Times the first frame is looked at, at test (ours)", minimum=1, maximum=64)
-    grid: Grid = setting("triangular", "max(R - t, 1) refinements in frame t, or always R - 1")
+    grid: Grid = setting(
+        "triangular",
+        "Refinements of frame t: max(R - t, 1); R - 1; halved with each frame; or R - 1 in the first, then 1",
+    )
     trailing: bool = setting(False, "Code: one more refinement after the last decode from frame 2 on")
 
 

@@ -199,6 +199,7 @@ class ProvideWindows(Provide):
             "background": self.picture.expand(batch, -1, -1, -1).clone(),
             "wall": self.picture.expand(batch, -1, -1, -1).clone(),
             "seen": self.picture.expand(batch, -1, -1, -1).clone(),
+            "drawing": zeros(batch, count, self.config.hidden + NUMBERS + 1),
             "drawn": zeros(batch, count, self.config.latent + self.config.hidden + NUMBERS + 1),
             "distance": zeros(batch, count, 2),
             **vars(Motion.unknown(zeros(batch, count, 2))),
@@ -250,7 +251,8 @@ class ProvideWindows(Provide):
         wall, lit = lit + windows.brightness * change, lit + windows.absorbed * change
         small, small_wall, small_lit = (self._working(images) for images in (frame, wall, lit))
         strange = (small - small_wall).square().sum(1).sqrt()
-        return {"background": behind, "wall": wall, "lit": small_lit, "difference": small - small_lit, "strange": strange}
+        comparison = {"wall": wall, "lit": small_lit, "difference": small - small_lit, "strange": strange}
+        return comparison | {"background": behind}
 
     def _working(self, images: Tensor) -> Tensor:
         """Return images at the size at which they are explained."""
@@ -309,7 +311,7 @@ class ProvideWindows(Provide):
         """Put windows to where slots own pixels, and switch off slots that own too few."""
         windows, mixture, slots = self.config.windows, part.mixture, state["on"].shape[1]
         shares = mixture.responsibilities[:, :, 0]  # (B, K, H, W)
-        largest = shares.argmax(1, keepdim=True) == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
+        largest = shares.max(1, keepdim=True).indices == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
         error = mixture.difference.square().sum(2).sqrt()  # (B, K, H, W)
         explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < windows.fit * self.config.sigma)
         strange = (state["strange"] > windows.strange[0]).unsqueeze(1)
@@ -390,7 +392,7 @@ class ProvideWindows(Provide):
         """
         shares, faint = mixture.responsibilities, self.config.windows.faint
         strange = (mixture.frame - scene.picture).square().sum(1).sqrt()  # (B, H, W)
-        owner, slots = shares.argmax(1).squeeze(1), shares.shape[1]
+        owner, slots = shares.max(1).indices.squeeze(1), shares.shape[1]
         objects = functional.one_hot(owner, slots).movedim(3, 1)[:, 1:].to(shares.dtype)
         distance = (objects * strange.unsqueeze(1)).sum((2, 3)) / objects.sum((2, 3)).clamp_min(1)
         limit = (self.config.windows.edge * distance).clamp_min(faint)
@@ -425,7 +427,7 @@ class ProvideWindows(Provide):
         mean, hidden, windows, on = state["drawn"].split(sizes, 2)
         scene = WindowScene(state["wall"], windows, on.squeeze(2))
         mixture = self.engine.explain(state["seen"], self.decoder(mean, hidden, scene))
-        owner = self._with_edges(mixture, scene).argmax(1).squeeze(1)
+        owner = self._with_edges(mixture, scene).max(1).indices.squeeze(1)
         return moved_cutouts(state["seen"], owner, state["wall"], state["distance"])
 
     @torch.no_grad()
@@ -438,11 +440,14 @@ class ProvideWindows(Provide):
         appearance, logits = self.decoder(latents, state["hidden"], scene)
         return logits.softmax(1), appearance
 
-    def drawing_state(self, before: State, after: State, context: FrameContext | None) -> State:
+    def _next(self, state: State, carry: Pair, context: FrameContext, noise: Tensor | None) -> State:
+        drawing = torch.cat([state["hidden"], state["window"], state["on"].unsqueeze(2)], 2)
+        return super()._next(state, carry, context, noise) | {"drawing": drawing}
+
+    def drawing_state(self, before: State, after: State) -> State:
         """Return the state with the windows that slots had in the frame; see `Decodes.drawing_state`."""
-        state = super().drawing_state(before, after, context) | {"background": after["wall"]}
-        scene = getattr(context, "scene", None)
-        return state if scene is None else state | {"window": scene.windows, "on": scene.on}
+        hidden, windows, on = after["drawing"].split([self.config.hidden, NUMBERS, 1], 2)
+        return {**before, "hidden": hidden, "window": windows, "on": on.squeeze(2), "background": after["wall"]}
 
 
 def _tracks(state: State) -> Tensor:

@@ -55,7 +55,7 @@ from scenewise.variational.bernoulli import (
 from scenewise.variational.gaussian import seeded_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from scenewise.observation import Observation
 
@@ -246,6 +246,10 @@ class Rnem(SceneModel, Predictor):
         state = {"hidden": hidden, "latent": hidden, "psi": psi, "seed": torch.tensor(seed), "frame": torch.tensor(0)}
         state["drawn"] = like.new_zeros(batch, count)
         return state | ({"cell": hidden} if self.config.cell == "lstm" else {})
+
+    def frame_form(self, frame: int, refinements: int | None = None) -> Hashable:
+        """Return whether a frame is the first; see `SceneModel.frame_form`."""
+        return frame > 0
 
     def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame; see `SceneModel.step`."""

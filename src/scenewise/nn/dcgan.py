@@ -6,6 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from scenewise.nn.layers import WholeConv2d, WholeConvTranspose2d
+
 DcganNorm = Literal["batch", "group"]
 """Batch norm; or group norm, for which a video is the same alone and in a batch (ours)."""
 
@@ -13,6 +15,7 @@ DcganOutput = Literal["sigmoid", "linear", "relu"]
 """Activations of a decoder's images."""
 
 _GROUPS = 4
+_BOTTOM = 4  # side of the map between images and vector
 _SLOPE = 0.2  # of the leaky ReLU
 _LEAST = 8  # sides of images: one convolution to 4 x 4 at least
 
@@ -50,7 +53,7 @@ class DcganEncoder(nn.Sequential):
         for _ in range(_doublings(side)):
             layers += [_down(width, 2 * width, bias), _norm(norm, 2 * width), nn.LeakyReLU(_SLOPE)]
             width *= 2
-        super().__init__(*layers, nn.Conv2d(width, out, 4, bias=bias))
+        super().__init__(*layers, WholeConv2d(width, out, (_BOTTOM, _BOTTOM), bias))
 
     def forward(self, images: Tensor) -> Tensor:
         """Take (N, C, S, S); return (N, out)."""
@@ -82,7 +85,11 @@ class DcganDecoder(nn.Sequential):
         output: str = "sigmoid",
     ) -> None:
         wide = width << _doublings(side)
-        layers: list[nn.Module] = [nn.ConvTranspose2d(inputs, wide, 4, bias=bias), _norm(norm, wide), nn.ReLU()]
+        layers: list[nn.Module] = [
+            WholeConvTranspose2d(inputs, wide, (_BOTTOM, _BOTTOM), bias),
+            _norm(norm, wide),
+            nn.ReLU(),
+        ]
         while wide > width:
             layers += [_up(wide, wide // 2, bias), _norm(norm, wide // 2), nn.ReLU()]
             wide //= 2

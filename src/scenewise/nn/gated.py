@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.nn.layers import arranged
+from scenewise.nn.layers import WholeConv2d, WholeConvTranspose2d, arranged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +98,7 @@ class GatedEncoder(nn.Module):
             nn.Conv2d(a, 2 * b, _KERNEL, stride, _KERNEL // 2)
             for (a, b), stride in zip(pairwise(widths), strides, strict=True)
         ]
-        last = nn.Conv2d(widths[-1], 2 * outputs, bottom_of(size, strides))
+        last = WholeConv2d(widths[-1], 2 * outputs, bottom_of(size, strides))
         self.layers = nn.Sequential(*(Gated(layer, norm) for layer in [*layers, last]))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class GatedDecoder(nn.Module):
     ) -> None:
         super().__init__()
         widths = [*[2 * channels] * 2, *[channels] * 4]
-        first = nn.ConvTranspose2d(inputs, 2 * widths[0], bottom_of(size, strides))
+        first = WholeConvTranspose2d(inputs, 2 * widths[0], bottom_of(size, strides))
         layers = [
             nn.ConvTranspose2d(a, 2 * b, _KERNEL, stride, _KERNEL // 2, stride - 1)
             for (a, b), stride in zip(pairwise(widths), reversed(strides), strict=True)

@@ -118,7 +118,7 @@ function outline(labels, k) {
 }
 
 /** Sum of x, of y and number of pixels that each slot owns. */
-function centres(labels) {
+export function centres(labels) {
   const { width: W, slots: K } = report;
   const sums = Array.from({ length: K }, () => [0, 0, 0]);
   labels.forEach((label, i) => {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse
@@ -13,11 +13,14 @@ from pydantic import BaseModel, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from scenewise.errors import InputError
+from scenewise.loopback import LOOPBACK
 from scenewise.media.files import atomic_file
 from scenewise.serve.service import FullError, Service
 from scenewise.version import __version__
 
-_HERE = ["localhost", "127.0.0.1", "[::1]", "testserver"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _BODY = {
     "requestBody": {
         "required": True,
@@ -71,27 +74,27 @@ class Problem(BaseModel):
     detail: str
 
 
-def make_app(service: Service, token: str | None = None) -> FastAPI:
+_REFUSED: dict[int | str, dict[str, Any]] = {401: {"model": Problem}}
+
+
+def make_app(service: Service, token: str | None = None, hosts: Sequence[str] = LOOPBACK) -> FastAPI:
     """Return the application.
 
     Args:
         service: Does the work.
         token: What every question must bring; None where only this machine can ask.
+        hosts: Names under which this machine may ask without a token.
     """
     app = FastAPI(title="scenewise", version=__version__, description="Take videos apart into their objects.")
     if token is None:  # a page of another site that calls itself by our address is not answered
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=_HERE)
+        names = [f"[{host}]" if ":" in host else host for host in hosts]
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=names)
 
     def allowed(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
         if token is None:
             return
         if credentials is None or not hmac.compare_digest(credentials.credentials.encode(), token.encode()):
             raise HTTPException(401, "Give the token: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"})
-
-    refused: dict[int | str, dict[str, Any]] = {401: {"model": Problem}}
-    unknown = refused | {404: {"model": Problem}}
-    full = refused | {code: {"model": Problem} for code in (400, 413, 415, 422, 429, 503)}
-    videos = APIRouter(prefix="/jobs", dependencies=[Depends(allowed)], responses=refused)
 
     @app.get("/health")
     def health() -> Health:
@@ -100,7 +103,17 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
             raise HTTPException(503, service.problem)
         return Health(status="ok", model=service.model, version=__version__, waiting=service.waiting)
 
-    @videos.post("", status_code=202, responses=full, openapi_extra=_BODY, response_model=Accepted)
+    for router in (_uploads(service), _jobs(service)):
+        app.include_router(router, prefix="/jobs", dependencies=[Depends(allowed)], responses=_REFUSED)
+    return app
+
+
+def _uploads(service: Service) -> APIRouter:
+    """Return the ways in which a video comes in."""
+    router = APIRouter()
+    full = _REFUSED | {code: {"model": Problem} for code in (400, 413, 415, 422, 429, 503)}
+
+    @router.post("", status_code=202, responses=full, openapi_extra=_BODY, response_model=Accepted)
     async def upload(request: Request, name: str) -> Accepted:
         """Take a video apart: its bytes are the body, `name` is the name of its file."""
         _check(service)
@@ -121,7 +134,7 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
             service.release()
         return Accepted(id=number)
 
-    @videos.post("/link", status_code=202, responses=full)
+    @router.post("/link", status_code=202, responses=full)
     def fetch(link: Link) -> Accepted:
         """Take a video apart that lies below one of the service's roots."""
         _check(service)
@@ -132,12 +145,21 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
         except FullError as error:
             raise _too_many() from error
 
-    @videos.get("")
+    return router
+
+
+def _jobs(service: Service) -> APIRouter:
+    """Return what can be asked of videos that came in."""
+    router = APIRouter()
+    unknown = _REFUSED | {404: {"model": Problem}}
+    binary: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
+
+    @router.get("")
     def jobs() -> list[str]:
         """List the numbers of all videos, the newest first."""
         return service.numbers()
 
-    @videos.get("/{number}", responses=unknown)
+    @router.get("/{number}", responses=unknown)
     def job(number: str) -> Job:
         """Tell what became of a video, or how far it is."""
         facts = service.facts(number)
@@ -145,18 +167,14 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
             raise HTTPException(404, "There is no such video.")
         return Job(**facts)
 
-    @videos.delete("/{number}", status_code=204, responses=unknown)
+    @router.delete("/{number}", status_code=204, responses=unknown)
     def drop(number: str) -> Response:
         """Break off a video, and remove what there is of it."""
         if not service.drop(number):
             raise HTTPException(404, "There is no such video.")
         return Response(status_code=204)
 
-    @videos.get(
-        "/{number}/files/{name:path}",
-        responses={**unknown, 200: {"content": {"application/octet-stream": {}}}},
-        response_class=FileResponse,
-    )
+    @router.get("/{number}/files/{name:path}", responses=unknown | binary, response_class=FileResponse)
     def file(number: str, name: str) -> FileResponse:
         """Give one file of a video's results."""
         path = service.file(number, name)
@@ -164,8 +182,7 @@ def make_app(service: Service, token: str | None = None) -> FastAPI:
             raise HTTPException(404, "There is no such file.")
         return FileResponse(path, headers={"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"})
 
-    app.include_router(videos)
-    return app
+    return router
 
 
 async def _receive(request: Request, path: Path, megabytes: int) -> None:

@@ -82,15 +82,8 @@ def fit(
         InputError: Memory ran out; the message says what makes a step smaller.
     """
     training = plan.recipe.training
-    model = plan.make_model().to(fabric.device)  # before the optimiser takes up its state, which goes where weights are
-    trained = [p for p in model.parameters() if p.requires_grad]
-    fused = {"fused": True} if training.optimizer == "adam" and fabric.device.type == "cuda" else {}
-    optimizer = OPTIMIZERS[training.optimizer](trained, lr=training.learning_rate, **fused)
+    model, optimizer = _model_and_optimizer(fabric, plan, folder, state, moments)
     step = first = 0 if state is None else int(state["step"])
-    if state is not None:
-        take_up(state, model, optimizer, folder.checkpoints)
-    elif moments is not None:
-        carry_moments(optimizer, model, moments)
     averages = Averages(model, training.ema, None if state is None else state.get("averaged"))
     wrapped, optimizer = fabric.setup(Explain(model), optimizer)
     run: Any = Pass(fabric, wrapped, training.accumulation)
@@ -141,9 +134,7 @@ def fit(
                     books.save(checkpoint(step, model, optimizer, averages))
 
             # stop: all processes after the same step
-            late = deadline is not None and time.monotonic() >= deadline
-            weary = books is not None and books.patience_is_over
-            reason = interruption.name or ("time limit" if late else NO_GAIN if weary else None)
+            reason = _stop_reason(interruption, deadline, books)
             if step < training.steps and _any(fabric, reason is not None):
                 stopped = reason or "another process"
 
@@ -229,6 +220,26 @@ def noise_shapes(model: SceneModel, lengths: set[int]) -> dict[int, tuple[int, .
     return {length: model.noise_shape(1, length)[1:] for length in lengths}
 
 
+def _model_and_optimizer(
+    fabric: Fabric,
+    plan: Plan,
+    folder: RunFolder,
+    state: dict[str, Any] | None,
+    moments: dict[str, Any] | None,
+) -> tuple[SceneModel, torch.optim.Optimizer]:
+    """Return a stage's model on its device and what moves it, as far as they have come; arguments as of `fit`."""
+    training = plan.recipe.training
+    model = plan.make_model().to(fabric.device)  # before the optimiser takes up its state, which goes where weights are
+    trained = [p for p in model.parameters() if p.requires_grad]
+    fused = {"fused": True} if training.optimizer == "adam" and fabric.device.type == "cuda" else {}
+    optimizer = OPTIMIZERS[training.optimizer](trained, lr=training.learning_rate, **fused)
+    if state is not None:
+        take_up(state, model, optimizer, folder.checkpoints)
+    elif moments is not None:
+        carry_moments(optimizer, model, moments)
+    return model, optimizer
+
+
 def _loader(plan: Plan, model: SceneModel, first: int, fabric: Fabric) -> DataLoader[ClipBatch]:
     training, cameras = plan.recipe.training, model.viewpoint_size is not None
     shapes = noise_shapes(model, {length for _, length in training.curriculum} | {longest_clip(training)})
@@ -250,6 +261,15 @@ def _mean(fabric: Fabric, values: Tensor) -> Tensor:
         return values
     reduced: Any = fabric.all_reduce(values, reduce_op="mean")
     return reduced
+
+
+def _stop_reason(interruption: Interruption, deadline: float | None, books: Books | None) -> str | None:
+    """Return why this process would stop now, None where it would go on."""
+    if interruption.name:
+        return interruption.name
+    if deadline is not None and time.monotonic() >= deadline:
+        return "time limit"
+    return NO_GAIN if books is not None and books.patience_is_over else None
 
 
 def _any(fabric: Fabric, condition: bool) -> bool:

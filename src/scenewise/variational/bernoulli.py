@@ -10,7 +10,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 _FLOOR = 1e-6  # added to likelihoods, and the least psi and 1 - psi in logarithms
 _WHITE = 0.1  # psi from which a predicted pixel counts as white: low, so that balls do not fade away
@@ -52,7 +51,8 @@ def settled(gamma: Tensor, psi: Tensor, frame: Tensor | None, ink_of_slots: Tens
         ink_of_slots: How much each slot draws, shape (B, K).
     """
     ink = psi.amax(2, keepdim=True)
-    emptiest = functional.one_hot(ink_of_slots.argmin(1), psi.shape[1])[:, :, None, None, None].to(gamma.dtype)
+    slots = torch.arange(psi.shape[1], device=psi.device)
+    emptiest = (ink_of_slots.argmin(1, keepdim=True) == slots)[:, :, None, None, None].to(gamma.dtype)
     light = ink.amax(1, keepdim=True) if frame is None else frame.amax(1, keepdim=True).unsqueeze(1)
     near = (ink * emptiest).sum(1, keepdim=True) <= ink.amin(1, keepdim=True) + _WHITE
     return torch.where((light <= _WHITE) & near, emptiest, gamma)

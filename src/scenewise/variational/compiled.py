@@ -58,6 +58,11 @@ def compile_decodes(model: Iterative, make: Maker | None = None) -> None:
     model.engine = CompiledEngine.of(model.engine, make or quickest)
 
 
+def plain_engine(engine: Engine | None) -> Engine | None:
+    """Return the engine that a compiled one was made of; any other as it is."""
+    return engine.plain() if isinstance(engine, CompiledEngine) else engine
+
+
 @dataclass(frozen=True)
 class CompiledEngine(Engine):
     """An engine that runs decodes as compiled graphs where no training graph is wanted.
@@ -74,6 +79,10 @@ class CompiledEngine(Engine):
     def of(cls, engine: Engine, make: Maker) -> CompiledEngine:
         """Return an engine's compiled twin."""
         return cls(**{each.name: getattr(engine, each.name) for each in fields(Engine)}, make=make)
+
+    def plain(self) -> Engine:
+        """Return the engine it is the twin of."""
+        return Engine(**{each.name: getattr(self, each.name) for each in fields(Engine)})
 
     def decode(
         self, context: FrameContext, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _VIDEOS: ContextVar[int] = ContextVar("videos", default=1)
+_SOURCE: ContextVar[Callable[..., Tensor] | None] = ContextVar("source", default=None)
 
 
 class Gaussian(NamedTuple):
@@ -126,11 +127,34 @@ def same_noise(videos: int) -> Iterator[None]:
         _VIDEOS.reset(token)
 
 
+@contextmanager
+def noise_from(source: Callable[..., Tensor]) -> Iterator[None]:
+    """Let `seeded_noise` return what a function gives for the same shape, seed and keys.
+
+    A graph that is traced meanwhile has noise as inputs, where it would keep the numbers that were drawn.
+
+    Args:
+        source: What gives the noise; noise that it draws itself is seeded as ever.
+    """
+    token = _SOURCE.set(source)
+    try:
+        yield
+    finally:
+        _SOURCE.reset(token)
+
+
 def seeded_noise(shape: tuple[int, ...], seed: int, *keys: int, device: torch.device | str = "cpu") -> Tensor:
     """Return standard normal noise that depends on nothing but `shape`, `seed` and `keys`.
 
     It is drawn on the CPU and then moved, so that a GPU sees the same numbers.
     """
+    source = _SOURCE.get()
+    if source is not None:
+        token = _SOURCE.set(None)
+        try:
+            return source(shape, seed, *keys)
+        finally:
+            _SOURCE.reset(token)
     stream = seed
     for key in keys:
         stream = (stream * 6364136223846793005 + key + 1442695040888963407) % (1 << 63)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.documents import parse_json, shortened
 from scenewise.errors import InputError
+from scenewise.loopback import LOOPBACK
 from scenewise.report.templates import source, template
 from scenewise.viewer.extra import missing_extra
-from scenewise.viewer.guard import LOOPBACK, Guard
+from scenewise.viewer.guard import Guard
 from scenewise.viewer.messages import Answer
 from scenewise.viewer.worker import Superseded, Worker
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 LARGEST_MESSAGE = 1 << 20
 """Bytes of the largest message that a page may send."""
 
-SCRIPTS = ("view.js", "context.js", "link.js", "charts.js", "frames.js", "refinements.js", "latents.js", "others.js")
+SCRIPTS = ("view.js", "context.js", "link.js", "charts.js", "frames.js", "trails.js", "refinements.js", "latents.js",
+           "others.js")  # fmt: skip
 _WAITING = 32  # requests of one page at a time
 
 
@@ -76,29 +78,34 @@ def make_app(
 
     @app.websocket("/link")
     async def link(socket: WebSocket) -> None:
-        await socket.accept()
-        page_number, tasks = next(numbers), set[asyncio.Task[None]]()
-        sending = asyncio.Lock()
-        try:
-            while True:
-                text = await socket.receive_text()
-                if len(text) > LARGEST_MESSAGE:
-                    await socket.close(1009, "The message is too long.")
-                    return
-                request = _parsed(text)
-                if len(tasks) >= _WAITING:
-                    continue
-                task = asyncio.create_task(_reply(socket, sending, worker, desk, page_number, request))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-        except (WebSocketDisconnect, RuntimeError):
-            pass
-        finally:
-            worker.forget(lambda kind: kind[0] == page_number)
-            for task in tasks:
-                task.cancel()
+        await _converse(socket, worker, desk, next(numbers))
 
     return Guard(app, hosts, port, token)
+
+
+async def _converse(socket: Any, worker: Worker, desk: Desk, page: int) -> None:
+    """Answer the requests of one page, several at a time, until it goes."""
+    tasks = set[asyncio.Task[None]]()
+    sending = asyncio.Lock()
+    await socket.accept()
+    try:
+        while True:
+            text = await socket.receive_text()
+            if len(text) > LARGEST_MESSAGE:
+                await socket.close(1009, "The message is too long.")
+                return
+            request = _parsed(text)
+            if len(tasks) >= _WAITING:
+                continue
+            task = asyncio.create_task(_reply(socket, sending, worker, desk, page, request))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+    except (WebSocketDisconnect, RuntimeError):
+        pass
+    finally:
+        worker.forget(lambda kind: kind[0] == page)
+        for task in tasks:
+            task.cancel()
 
 
 async def _reply(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenewise.explore.moment import Moment
+    from scenewise.explore.refinements import RefinementPicture
 
 MOST_LATENTS = 64
 """Slots that are drawn at once at most."""
@@ -58,6 +59,7 @@ class Desk:
     models: tuple[str, ...] = ()
     run: Path | None = None
     _evidence: Evidence | None = None
+    _refined: tuple[Moment, list[RefinementPicture]] | None = None
     _seen: set[int] = field(default_factory=set)
     _others: OrderedDict[str, Exploration] = field(default_factory=OrderedDict)
     _again: OrderedDict[tuple[Any, ...], Moment] = field(default_factory=OrderedDict)
@@ -216,7 +218,9 @@ class Desk:
     def refinement(self, request: dict[str, Any]) -> Answer:
         """Return what was drawn after one of a frame's refinements, and what the refinement network saw then."""
         moment = self.looking.moment(whole(request, "number", 0))
-        pictures = refinement_pictures(moment)
+        if self._refined is None or self._refined[0] is not moment:  # one frame's alone: gradients are large
+            self._refined = (moment, refinement_pictures(moment))
+        pictures = self._refined[1]
         step = min(whole(request, "step", len(pictures) - 1), len(pictures) - 1)
         picture = pictures[step]
         arrays = {

@@ -7,10 +7,11 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from scenewise.loopback import LOOPBACK
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "scenewise-token"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "

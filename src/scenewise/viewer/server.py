@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
+from scenewise.loopback import LOOPBACK, is_loopback
 from scenewise.viewer.app import make_app
 from scenewise.viewer.extra import missing_extra
-from scenewise.viewer.guard import LOOPBACK
 from scenewise.viewer.worker import Worker
 
 try:
@@ -43,7 +43,7 @@ class Place:
         """Return a place; one that other machines can reach has a token."""
         if not 0 <= port < 1 << 16:
             raise InputError("--port", f"must lie in [0, 65535]; found {port}.")
-        return cls(host, port, None if host in LOOPBACK else secrets.token_urlsafe(24))
+        return cls(host, port, None if is_loopback(host) else secrets.token_urlsafe(24))
 
     @property
     def names(self) -> tuple[str, ...]:

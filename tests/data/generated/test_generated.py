@@ -43,6 +43,8 @@ TOGETHER = {
     "balls-colour-678": {"frames": 5},
     "balls-curtain": {"frames": 5},
     "ddpae-balls": {"frames": 5, "size": 32},
+    "crowd": {"frames": 3, "min_people": 0, "max_people": 6},
+    "avenue": {"frames": 3, "size": 32},
     "moving-mnist": {"frames": 5},
     "moving-mnist-colour": {"frames": 5},
 }
@@ -110,6 +112,7 @@ def test_videos_never_change(name):
 
 
 GOLDEN = {
+    "avenue": "ca39becac277 3fea8428d557 f5c4a72b98f8",
     "balls": "3d79091a20bf 35c15ecea191 65ae58d67be8",
     "balls-binary": "123a0da47c15 27da9ccc1dcf 746eeea3a877",
     "balls-binary-678": "ac43cff93614 90b26003f9e7 f4273234bcf8",
@@ -122,6 +125,7 @@ GOLDEN = {
     "clevr6": "f9be68f24f28 d87dda7019c0 d861486fc281",
     "clevrer": "07629f04962e 29648f253058 3d65ea76f096",
     "clevrer6": "dc4fd6c67ec1 849504ba82d6 8ad305230eec",
+    "crowd": "097e454edfe2 fa911d4f640f 22a41b525024",
     "ddpae-balls": "1d7333f95093 a968dc0831d6 d01ecfd59d22",
     "dolphin": "833fd3fc84c1 ea201e9778e9 db49be19463e",
     "moving-mnist": "ab106a8d62de 2bc6c94df951 a37ec3a4c7f2",

@@ -123,6 +123,7 @@ def test_an_image_is_the_same_in_any_batch(indices, seed):
     assert np.array_equal(source.batch(indices[::-1])[1], ids[::-1])
 
 
+@pytest.mark.slow
 def test_a_fresh_process_makes_the_same_images():
     code = (
         "import hashlib; from scenewise.data import SOURCES;"

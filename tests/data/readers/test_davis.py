@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.processes import pool
 
 from scenewise.data import SOURCES
 from scenewise.errors import InputError
@@ -196,12 +196,12 @@ def _ids(source, index):
     return source.sample(index).ids
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "fresh"])
 def test_workers_read_the_same(root, method):
     source = read(root)
     here = [source.sample(index).ids for index in range(2)]
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        there = pool.starmap(_ids, [(source, index) for index in range(2)])
+    with pool(method) as workers:
+        there = workers.starmap(_ids, [(source, index) for index in range(2)])
     assert all(np.array_equal(one, other) for one, other in zip(here, there, strict=True))
     before = source.fingerprint()
     assert pickle.loads(pickle.dumps(source)).fingerprint() == before == read(root).fingerprint()

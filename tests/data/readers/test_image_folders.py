@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import pickle
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.processes import pool
 
 from scenewise.data import SOURCES
 from scenewise.errors import InputError
@@ -149,13 +149,13 @@ def _ids(source, index):
     return source.sample(index).ids
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "fresh"])
 def test_workers_read_the_same(root, method):
     for number in range(12):
         save(root / "masks" / f"{number}.png", COLOURS[ids_of(number)])
     source = read(root)
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        found = pool.starmap(_ids, [(source, index) for index in range(4)])
+    with pool(method) as workers:
+        found = workers.starmap(_ids, [(source, index) for index in range(4)])
     assert all(np.array_equal(ids[0], ids_of(number)) for number, ids in enumerate(found))
     before = source.fingerprint()
     assert pickle.loads(pickle.dumps(source)).fingerprint() == before

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import pickle
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.processes import pool
 
 from scenewise.data import SOURCES
 from scenewise.errors import InputError
@@ -105,10 +105,10 @@ def _ids(source, index):
     return source.sample(index).ids
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "fresh"])
 def test_workers_read_the_same(root, method):
     source = read(root, train=[0, 2])
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        found = pool.starmap(_ids, [(source, index) for index in range(2)])
+    with pool(method) as workers:
+        found = workers.starmap(_ids, [(source, index) for index in range(2)])
     assert all(np.array_equal(ids, source.sample(index).ids) for index, ids in enumerate(found))
     assert pickle.loads(pickle.dumps(source)).fingerprint() == source.fingerprint()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import multiprocessing
 import operator
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processes import pool
 
 from scenewise.data import DESCRIPTIONS, SOURCES
 from scenewise.errors import InputError
@@ -230,15 +230,15 @@ def test_files_that_mix_sets(tmp_path):
         read(tmp_path / "a", train=[0, 2]).sample(1)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "fresh"])
 @pytest.mark.parametrize("packed", [True, False])
 def test_workers_read_the_same(tmp_path, method, packed):
     write(tmp_path / "a", packed=packed)
     source = read(tmp_path / "a")
     expected = [source.sample(index) for index in range(8)]
     order = [7, 2, 5, 0, 1, 3, 6, 4]
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        waiting = [pool.apply_async(operator.methodcaller("sample", index), (source,)) for index in order]
+    with pool(method) as workers:
+        waiting = [workers.apply_async(operator.methodcaller("sample", index), (source,)) for index in order]
         for index, result in zip(order, waiting, strict=True):
             sample = result.get(120)
             assert np.array_equal(sample.frames, expected[index].frames)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import multiprocessing
 import pickle
 import tarfile
 import tracemalloc
@@ -13,6 +12,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from PIL import Image
+from tests.processes import pool
 
 from scenewise.data import SOURCES
 from scenewise.data.containers import tar_index
@@ -314,11 +314,11 @@ def _sample(source, index):
     return sample.frames, sample.ids
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "fresh"])
 def test_workers_read_the_same(videosaur, method):
     source = read(videosaur)
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        found = pool.starmap(_sample, [(source, index) for index in range(4)])
+    with pool(method) as workers:
+        found = workers.starmap(_sample, [(source, index) for index in range(4)])
     for number, (drawn, ids) in enumerate(found):
         assert np.array_equal(drawn, np.moveaxis(frames(number), -1, 1))
         assert np.array_equal(ids, ids_of(number))

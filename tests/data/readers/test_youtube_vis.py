@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import pickle
 import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.processes import pool
 
 from scenewise.data import SOURCES
 from scenewise.data.containers import json_index
@@ -251,11 +251,11 @@ def _ids(source, index):
     return source.sample(index).ids
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "fresh"])
 def test_workers_read_the_same(root, method):
     source = read(root)
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        found = pool.starmap(_ids, [(source, index) for index in range(3)])
+    with pool(method) as workers:
+        found = workers.starmap(_ids, [(source, index) for index in range(3)])
     assert all(np.array_equal(ids, expected(count)) for ids, count in zip(found, VIDEOS.values(), strict=True))
     assert pickle.loads(pickle.dumps(source)).fingerprint() == read(root).fingerprint()
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _BETWEEN = 0.01  # seconds until all processes have begun
 
 LEAST = {
+    "avenue": 200.0, "crowd": 150.0,
     "balls": 10_000.0, "balls-binary": 10_000.0, "balls-colour": 10_000.0, "ddpae-balls": 2000.0,
     "moving-mnist": 2000.0, "moving-mnist-colour": 2000.0, "moving-sprites": 2000.0,
     "multi-dsprites": 2000.0, "multi-dsprites-binarized": 2000.0, "multi-dsprites-coloured": 2000.0,

@@ -13,6 +13,7 @@ from scenewise.decompose import verdict
 from scenewise.decompose.course import Course
 from scenewise.decompose.export import unfinished
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
+from scenewise.decompose.export.feed import Feed
 from scenewise.decompose.export.label_store import LabelStore
 from scenewise.decompose.scores import VideoScores
 from scenewise.errors import InputError, printable
@@ -147,24 +148,30 @@ class _Job:
         if progress is not None and self.resumed:
             progress(self.resumed, self.result.clip.length_hint)
         saved = time.perf_counter()
-        for frame in self._timed():
-            self.evidence.add(frame)
-            self.scores.add(frame)
-            self.context.labels.add(frame)
-            for exporter in self.exporters:
-                exporter.add(frame)
-            if time.perf_counter() - saved >= unfinished.SECONDS and self._save():
-                saved = time.perf_counter()
-            if progress is not None:
-                progress(self.statistics.frames, self.result.clip.length_hint)
-            if stop is not None and stop():
-                self.interrupted = True
-                break
+        with Feed(self._write) as feed:
+            for count, frame in enumerate(self._timed(), start=self.resumed + 1):
+                feed.put(frame)
+                if time.perf_counter() - saved >= unfinished.SECONDS and self._can_save():
+                    feed.wait()
+                    saved = time.perf_counter() if self._save() else saved
+                if progress is not None:
+                    progress(count, self.result.clip.length_hint)
+                if stop is not None and stop():
+                    self.interrupted = True
+                    break
         summary = self.summary()
         for exporter in self.exporters:
             exporter.finish(summary)
         summary.seconds = self._seconds()
         return summary
+
+    def _write(self, frame: FrameResult) -> None:
+        """Let all that is gathered and written of a frame be so."""
+        self.evidence.add(frame)
+        self.scores.add(frame)
+        self.context.labels.add(frame)
+        for exporter in self.exporters:
+            exporter.add(frame)
 
     def close(self) -> None:
         """Let go of all files; what goes wrong here went wrong before."""
@@ -214,10 +221,13 @@ class _Job:
         labels = None if self.begun is None else unfinished.arrays(self.begun["labels"])
         return LabelStore(self.store / "labels.gz", self.result.slots, self.result.clip.size, labels)
 
+    def _can_save(self) -> bool:
+        """Whether another process could go on from here, as far as the model is concerned."""
+        told = self.facts is not None and self.course.state is not None
+        return told and self.course.frames % self.context.segment == 0
+
     def _save(self) -> bool:
-        """Save where the job is, if another process could go on from here; returns whether it was."""
-        if self.facts is None or self.course.state is None or self.course.frames % self.context.segment:
-            return False
+        """Save where the job is, if another process could go on from its files too; returns whether it was."""
         states = [exporter.state() for exporter in self.exporters]
         if None in states:
             return False
@@ -231,7 +241,7 @@ class _Job:
             "seconds": self._seconds(),
             "model_seconds": self.model_seconds,
         }
-        unfinished.save_request(self.store, self.facts)
+        unfinished.save_request(self.store, self.facts or {})
         unfinished.save_state(self.store, state)
         return True
 
@@ -297,6 +307,7 @@ def effective_settings(result: Result, formats: Iterable[str]) -> dict[str, Any]
         "steps": request.steps,
         "device": model.device,
         "compiled": model.compiled,
+        "engine": model.engine,
         "formats": list(formats),
         "model": {
             "name": model.name,

@@ -2,8 +2,9 @@
 import { $, announce, facts, make, number, report, rgb, state } from "./context.js";
 import { ask, pictures } from "./link.js";
 import { HEAT, paint, paintIds, paintLabels, paintObjects, paintPicture, paintSlot, paintSpread } from "./paint.js";
+import { follow } from "./trails.js";
 
-const layers = { outlines: true, numbers: true, trails: false };
+const layers = { outlines: true, numbers: true, trails: true };
 const panel = (name) => $(`panel-${name}`).querySelector("canvas");
 const tiles = [];
 let newest = -1; // of a camera: the next one is whatever comes
@@ -41,6 +42,7 @@ function take(head, d) {
   Object.assign(report, { slots: d.slots, width: d.width, height: d.height, roles: head.roles, judged: head.roles[0] !== "not judged" });
   report.numbers = head.roles.map((role, k) => (role === "background" ? 0 : k + 1));
   report.ids = d.ids ? matched(d) : {};
+  follow(head, d);
   state.decoded = d;
   state.head = head;
   state.scale = Math.max(state.scale, d.frame.peak);

@@ -23,6 +23,7 @@ def files(tmp_path_factory):
     return write(tmp_path_factory.mktemp("idx"), "", 700)
 
 
+@pytest.mark.slow
 @both
 def test_a_fresh_process_makes_the_same(files, name):
     code = (
