@@ -104,6 +104,16 @@ def main_of(words):
     return main(words)
 
 
+def load_from_hub(name):
+    """Load a model and print its folder and fingerprint, with the hub's library still to read its settings."""
+    import scenewise as sw
+
+    assert "huggingface_hub" not in sys.modules
+    model = sw.load(name, "cpu")
+    print(model.path, model.fingerprint)
+    return 0
+
+
 def main_on_a_full_disk(words, limit):
     """Run a command that can write so many bytes of a file."""
     import resource

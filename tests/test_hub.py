@@ -3,16 +3,15 @@
 import hashlib
 import http.server
 import json
-import os
 import shutil
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("huggingface_hub")
+
+from tests.processes import Process, command, load_from_hub
 
 import scenewise as sw
 from scenewise import hub
@@ -70,22 +69,19 @@ def server(tmp_path):
 
 def test_a_model_is_got_and_kept(server, tmp_path):
     address, asked = server
-    code = "import sys, scenewise as sw; model = sw.load(sys.argv[1], 'cpu'); print(model.path, model.fingerprint)"
-    environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, "org/balls"], env=environment, capture_output=True, text=True, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr
-    path, fingerprint = done.stdout.split()
+    environment = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+    options = {"environment": environment, "cwd": tmp_path}
+    done = Process(load_from_hub, "org/balls", **options)
+    told, errors = done.communicate()
+    assert done.returncode == 0, errors
+    path, fingerprint = told.split()
     assert fingerprint == sw.load(NAME, "cpu").fingerprint
     assert {file.name for file in Path(path).iterdir()} <= {"config.json", "model.safetensors", "README.md"}
     assert not any("evil" in question for question in asked)
-    missing = subprocess.run(
-        [sys.executable, "-m", "scenewise.cli", "decompose", "x.mp4", "--out", "o", "--model", "org/nothing"],
-        env=environment, capture_output=True, text=True, cwd=tmp_path,
-    )  # fmt: skip
+    missing = command("decompose", "x.mp4", "--out", "o", "--model", "org/nothing", **options)
+    _, errors = missing.communicate()
     assert missing.returncode == 2
-    assert "org/nothing: is no model that ships, no folder, and cannot be got from the hub" in missing.stderr
+    assert "org/nothing: is no model that ships, no folder, and cannot be got from the hub" in errors
 
 
 def test_a_mistyped_folder_is_not_asked_for(tmp_path, monkeypatch):

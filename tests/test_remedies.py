@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import re
 import shlex
 import tomllib
@@ -42,12 +43,13 @@ def literals(tree, of_errors=False):
     """Line and text of every literal that is no docstring; of those in errors alone where that is asked."""
     for root in filter(is_error, ast.walk(tree)) if of_errors else [tree]:
         parts = {id(part) for node in ast.walk(root) if isinstance(node, ast.JoinedStr) for part in node.values}
-        docstrings = {id(node.value) for node in ast.walk(root) if isinstance(node, ast.Expr)}
+        left_out = parts | {id(node.value) for node in ast.walk(root) if isinstance(node, ast.Expr)}
         for node in ast.walk(root):
-            if id(node) not in parts | docstrings and (text := text_of(node)):
+            if id(node) not in left_out and (text := text_of(node)):
                 yield node.lineno, text
 
 
+@functools.cache
 def messages(of_errors=False):
     """Place and text of every literal of the library."""
     found = {}

@@ -173,8 +173,8 @@ def as_device(name: str | torch.device) -> torch.device:
         raise InputError(name, "is not a device.", "Use auto, cpu, cuda or cuda:N.") from error
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(name, "is not there; mps is the GPU of Apple machines.", "Use --device cpu or auto.")
-    found = torch.cuda.device_count() if device.type == "cuda" else 1
-    if device.type not in ("cpu", "cuda", "mps") or (device.index or 0) >= found:
+    devices = torch.cuda.device_count() if device.type == "cuda" else 1
+    if device.type not in ("cpu", "cuda", "mps") or (device.index or 0) >= devices:
         there = torch.cuda.device_count()
         raise InputError(name, f"is not there; this machine has {there} CUDA devices.", "Use --device cpu or auto.")
     return device
@@ -384,13 +384,15 @@ def read_config(path: Path) -> dict[str, Any]:
     file = path / CONFIG
     if path.is_dir() and not (path / CONFIG).exists():
         raise InputError(path, f"has no {CONFIG}.", "A model folder is what `scenewise train` writes.")
-    kept = read_json(file, "settings and card of a model as JSON", "Copy the model folder anew.", _LARGEST_CONFIG)
-    if not isinstance(kept, dict) or not isinstance(kept.get("format"), int):
+    config = read_json(file, "settings and card of a model as JSON", "Copy the model folder anew.", _LARGEST_CONFIG)
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
         raise InputError(file, "must be a mapping with a whole number `format`.", "Copy the model folder anew.")
-    if kept["format"] > FORMAT:
-        raise InputError(file, f"has format {kept['format']}; this version reads up to {FORMAT}.", "Upgrade scenewise.")
-    _check_keys(kept, file)
-    return kept if kept["format"] >= FORMAT else kept | {"config": current(kept["model"], kept["config"])}
+    if config["format"] > FORMAT:
+        raise InputError(
+            file, f"has format {config['format']}; this version reads up to {FORMAT}.", "Upgrade scenewise."
+        )
+    _check_keys(config, file)
+    return config if config["format"] >= FORMAT else config | {"config": current(config["model"], config["config"])}
 
 
 def read_card(name_or_path: str | Path) -> Card:

@@ -90,7 +90,7 @@ def test_readers_of_data_sets_refuse_them_too(tmp_path, capsys, make):
 
 
 def test_an_archive_that_unpacks_to_more_than_it_is_worth_is_refused(tmp_path, capsys, model, monkeypatch):
-    monkeypatch.setattr(arrays, "_UNPACKED_ANYWAY", 1 << 20)
+    monkeypatch.setattr(arrays, "UNPACKED_ANYWAY", 1 << 20)
     np.savez_compressed(tmp_path / "video.npz", frames=np.zeros((64, 128, 128, 3), np.uint8))
     words = ("decompose", tmp_path / "video.npz", "--layout", "THWC", "--model", model, "--out", tmp_path / "out")
     assert "too large to unpack" in refused(capsys, *words)

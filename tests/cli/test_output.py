@@ -31,7 +31,7 @@ def test_answers_as_json(scenewise, model, clip, tmp_path):
     assert code == 0
     assert (video["frames"], video["files"]) == (8, ["slots.json", "run.json"])
     made = json.loads(scenewise("data", "make", "balls-binary", "--samples", 2, "--out", tmp_path / "b", "--json")[1])
-    assert "2 videos" in " ".join(made["lines"])
+    assert (made["videos"], made["shards"]["whole"]) == (2, 1)
     assert json.loads(scenewise("doctor", "--json")[1])["lines"]
     planned = json.loads(scenewise("train", "provide-tiny", "--dry-run", "--device", "cpu", "--json")[1])
     assert planned["recipe"]["training"]["device"] == "cpu"

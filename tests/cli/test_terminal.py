@@ -50,7 +50,7 @@ def test_a_bar_and_a_status_line_show_names_as_they_are(monkeypatch, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_lines_elsewhere(capsys, monkeypatch, name):
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     with Progress(name) as bar:
         bar(1, 2)
     say(f"{name}: 2 frames")

@@ -25,7 +25,7 @@ SHAPES, SIDE, VIEWS = ("bar", "box", "dot"), 16, 2
 
 @pytest.fixture(autouse=True)
 def small_forests(monkeypatch):
-    monkeypatch.setattr(sys.modules["scenewise.metrics.dci"], "_TREES", 20)
+    monkeypatch.setattr(sys.modules["scenewise.metrics.dci"], "TREES", 20)
 
 
 class Things(Source):

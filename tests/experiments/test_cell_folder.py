@@ -280,3 +280,15 @@ def test_the_commit_is_that_of_the_package_and_not_of_a_repository_around_it(mon
     assert len(first) == 10
     (tmp_path / "cell_folder.py").write_text("changed")
     assert cell_folder.commit() == f"{first}+"
+
+
+def test_data_without_ground_truth_have_no_scores(table, content, tmp_path):
+    video = np.random.default_rng(0).integers(0, 255, (60, 16, 16, 3), np.uint8)
+    np.save(tmp_path / "video.npy", video)
+    settings = {"files": [str(tmp_path / "video.npy")], "layout": "THWC", "size": [16, 16], "clip_length": 3}
+    cell = ready(table, content, source={"source": "footage", "settings": settings})
+    folder = CellFolder(cell, tmp_path / "out")
+    count = len(cell.scoring)
+    assert folder.score() == count
+    assert [evaluation["rows"] for evaluation in folder.scores()["scores"]] == [[]] * count
+    assert folder.finished()

@@ -213,3 +213,13 @@ def test_a_street_has_no_digits():
     assert not dvip.is_apart(row)
     entangled = tiny(num_factors=1, latent=16, size=[16, 16])
     assert dvip.measurements(entangled, source, dvip.infer(entangled, source, 24, 5))["d"] == 2
+
+
+@pytest.mark.parametrize(("parts", "rows"), [(2, 4 * 3), (8, 9)])
+def test_the_picture_shows_each_part_alone(parts, rows):
+    source, model = SOURCES.get("avenue")("test", size=16, frames=10), tiny(num_factors=parts, size=[16, 16])
+    folder = SimpleNamespace(cell=SimpleNamespace(seed=0, name="x"), source=lambda: source)
+    drawn = dvip.pictures(folder, SimpleNamespace(model=model))["independent"]
+    assert drawn.shape == (rows * 18 * 2, 9 * 18 * 2, 3)
+    folder.cell.seed = 1
+    assert dvip.pictures(folder, SimpleNamespace(model=model)) == {}

@@ -8,6 +8,7 @@ import torch
 
 from scenewise.config import build
 from scenewise.data import SOURCES
+from scenewise.data.objects import Objects
 from scenewise.experiments import (
     experiment as experiments,
 )
@@ -168,7 +169,30 @@ def test_a_linear_layer_reads_what_is_there_linearly_and_nothing_else(places):
     assert iodine_factors.baseline(fit, held, "x") == 0
 
 
-def test_slots_are_those_that_cover_objects_and_scenes_order_their_objects(iodine):
+def test_a_code_of_a_scene_has_its_objects_in_the_papers_order(monkeypatch):
+    """By size, material, shape and place; objects that nobody sees are left out."""
+    columns = {
+        "size": ["small", "large", "small", "large"], "material": ["metal", "rubber", "metal", "metal"],
+        "shape": ["cube", "sphere", "cube", "cube"], "colour": ["red", "blue", "green", "gray"],
+    }  # fmt: skip
+    objects = Objects(
+        np.arange(1, 5),
+        place=np.array([[1.0, 0], [0, 0], [0.5, 2], [0, 0]]),
+        **{k: np.array(v) for k, v in columns.items()},
+    )
+    ids = np.array([[[[1, 1], [2, 3]]]])  # the fourth is hidden
+    scenes = SimpleNamespace(
+        part=SimpleNamespace(mean=torch.tensor([[[[7.0, 8.0]]]])), ids=ids, samples=[SimpleNamespace(objects=objects)]
+    )
+    monkeypatch.setattr("scenewise.experiments.object_codes.explained", lambda *_, **__: scenes)
+    found = object_codes(None, [None], 1, places=5)
+    assert found.codes.tolist() == [[7, 8]]
+    assert found.present.tolist() == [[True, True, True, False, False]]
+    assert found.column("colour").tolist() == ["blue", "green", "red"]  # large; small by x
+    assert found.column("x").tolist() == [0, 0.5, 1]
+
+
+def test_slots_are_those_that_cover_objects(iodine):
     source = SOURCES.get("tetrominoes")("test")
     found = object_codes(iodine, source, 6)
     frames = np.stack([source.sample(n).frames for n in range(6)])
@@ -237,7 +261,7 @@ def test_slots_of_images_become_a_figure(iodine):
     picture = slot_figure("two images", scenes)
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3
-    rows = iodine_generalisation.refinement_figure(scenes, 1)
+    rows = iodine_generalisation.refinement_figure(scenes, 1, "three slots")
     assert rows.shape[0] > 2 * 70
 
 

@@ -477,3 +477,70 @@ def test_files_under_the_ending_of_another_kind_say_how_they_should_be_named(tmp
     (tmp_path / "lfs.mp4").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(InputError, match="git lfs pull"):
         read_video(tmp_path / "lfs.mp4")
+
+
+def test_frames_before_the_first_time_stamp_have_times_too(ffmpeg, tmp_path):
+    ffmpeg(*TEST_PICTURE, *H264, tmp_path / "whole.mp4")
+    early = ("-itsoffset", "-0.5", "-i", tmp_path / "whole.mp4", "-c", "copy", "-avoid_negative_ts", "disabled")
+    ffmpeg(*early, tmp_path / "early.mkv")  # Matroska holds no times below 0: those frames have none
+    times = [frame.time_s for frame in read_video(tmp_path / "early.mkv")]
+    assert len(times) == 24
+    np.testing.assert_allclose(times, np.arange(24) / 12, atol=0.002)
+
+
+def test_an_encrypted_video_is_told(ffmpeg, tmp_path):
+    key = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "76a6c65c5ea762046bd749a2e632ccbb")
+    ffmpeg(*TEST_PICTURE, *H264, *key, "-encryption_kid", "a7e61c373e219033c21091fa607bf3b8", tmp_path / "locked.mp4")
+    with pytest.raises(InputError, match="is encrypted"):
+        read_video(tmp_path / "locked.mp4")
+
+
+def test_a_recording_that_was_never_finished_is_told(ffmpeg, tmp_path):
+    ffmpeg(*TEST_PICTURE, *H264, tmp_path / "whole.mp4")
+    content = (tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(content[: content.rindex(b"moov") - 4])
+    with pytest.raises(InputError, match="is cut off: its index") as caught:
+        read_video(tmp_path / "cut.mp4")
+    assert "untrunc" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("ending", "head", "kind", "remedy"),
+    [
+        (".mjpeg", b"\xff\xd8\xff\xe0", "a bare Motion JPEG video", "ffmpeg -i"),
+        (".nut", b"nut/multimedia container\0", "a NUT video", "ffmpeg -i"),
+        (".dv", b"\x1f\x07\0\x3f", "a DV video", "ffmpeg -i"),
+        (".ts", b"cut" + (b"G" + bytes(187)) * 9, "MPEG-TS", "ffmpeg -i"),
+        (".m4a", b"\0\0\0\x20ftypM4A ", "sound", "Give a video"),
+        (".mp4", b"RIFF\0\0\0\0WAVEfmt ", "sound", "Give a video"),
+        (".heic", b"\0\0\0\x24ftypheic", "a HEIF image", "PNG or TIFF"),
+        (".dng", b"II*\0", "a camera's raw image", "PNG or TIFF"),
+        (".mat", b"MATLAB 5.0 MAT-file", "a MATLAB file", "-v7.3"),
+        (".mat", b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n", "an HDF5 file", "Rename it to end in .h5."),
+    ],
+)
+def test_kinds_that_are_not_read_are_named_with_a_way(tmp_path, ending, head, kind, remedy):
+    path = tmp_path / f"clip{ending}"
+    path.write_bytes(head + bytes(600))
+    with pytest.raises(InputError) as caught:
+        read_video(path)
+    assert kind in str(caught.value)
+    assert remedy in caught.value.remedy
+
+
+def test_avif_animations_are_read(tmp_path):
+    features = pytest.importorskip("PIL.features")
+    if not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    pages = [Image.new("RGB", (64, 48), (40 * n, 0, 0)) for n in range(5)]
+    pages[0].save(tmp_path / "clip.avif", save_all=True, append_images=pages[1:], duration=100, quality=100)
+    frames = list(read_video(tmp_path / "clip.avif"))
+    np.testing.assert_allclose([frame.time_s for frame in frames], np.arange(5) / 10, atol=1e-6)
+    np.testing.assert_allclose([frame.image[24, 32, 0] for frame in frames], 40 * np.arange(5), atol=3)
+
+
+def test_a_folder_of_other_pictures_says_what_it_holds(tmp_path):
+    for n in range(3):
+        (tmp_path / f"IMG_{n}.HEIC").write_bytes(b"\0\0\0\x24ftypheic")
+    with pytest.raises(InputError, match=r"none, but 3 of \.HEIC"):
+        read_video(tmp_path)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scenewise.errors import InputError
-from scenewise.media.segments import SegmentedVideoWriter
+from scenewise.media.writing import SegmentedVideoWriter
 
 SIZE = (20, 96)
 

@@ -153,7 +153,7 @@ def test_many_clusters_take_the_sparse_path_to_the_same_score(monkeypatch):
     random = np.random.default_rng(3)
     ids, labels = random.integers(-1, 300, (3, 20, 20)), random.integers(0, 300, (3, 20, 20))
     dense = adjusted_rand_index(labels, ids, foreground=True)
-    monkeypatch.setattr(implementation, "_BLOCK_CELLS", 0)
+    monkeypatch.setattr(implementation, "BLOCK_CELLS", 0)
     np.testing.assert_array_equal(adjusted_rand_index(labels, ids, foreground=True).each, dense.each)
 
 
@@ -166,7 +166,7 @@ def test_blocks_do_not_change_the_scores(monkeypatch):
     random = np.random.default_rng(4)
     ids, labels = random.integers(0, 4, (5, 3, 6, 7)), random.integers(0, 4, (5, 3, 6, 7))
     whole = adjusted_rand_index(labels, ids)
-    monkeypatch.setattr(implementation, "_BLOCK_PIXELS", 2 * 6 * 7)
+    monkeypatch.setattr(implementation, "BLOCK_PIXELS", 2 * 6 * 7)
     np.testing.assert_array_equal(adjusted_rand_index(labels, ids).each, whole.each)
 
 

@@ -13,7 +13,7 @@ pytest.importorskip("sklearn")
 
 @pytest.fixture(autouse=True)
 def small_forests(monkeypatch):
-    monkeypatch.setattr(sys.modules["scenewise.metrics.dci"], "_TREES", 20)
+    monkeypatch.setattr(sys.modules["scenewise.metrics.dci"], "TREES", 20)
 
 
 def independent(samples=400, seed=0):

@@ -38,7 +38,7 @@ def test_error_of_float32_frames_is_summed_in_float64():
 
 def test_blocks_do_not_change_the_error(frames, guess, monkeypatch):
     whole = squared_error(guess, frames)
-    monkeypatch.setattr(reconstruction, "_BLOCK_VALUES", 5 * 3 * 5 * 6)
+    monkeypatch.setattr(reconstruction, "BLOCK_VALUES", 5 * 3 * 5 * 6)
     np.testing.assert_array_equal(squared_error(guess, frames), whole)
 
 

@@ -143,9 +143,9 @@ def test_gradient_flows_back_through_the_prediction_that_was_subtracted() -> Non
     model = rnem("tiny", cell="plain")
     psi = torch.rand(1, 3, 1, 16, 16).requires_grad_()
     state = {**model.initial_state(1), "psi": psi, "frame": torch.tensor(1)}
-    reading = model._read(bits(1, 1).frames[:, 0], state, 0)
+    reading = model.read(bits(1, 1).frames[:, 0], state, 0)
     assert not reading.gamma.requires_grad
-    model._update(reading, state, 0, True)["psi"].sum().backward()
+    model.update(reading, state, 0, True)["psi"].sum().backward()
     assert bool((psi.grad != 0).any())
 
 
@@ -155,24 +155,24 @@ def test_gradient_flows_back_through_the_prediction_that_was_subtracted() -> Non
 def test_a_fifth_of_the_bits_read_is_flipped_from_the_seed_alike_for_all_slots() -> None:
     model, seen = rnem("tiny"), bits(8, 1).frames[:, 0]
     state = model.initial_state(8, seed=9)
-    flipped = model._flip(seen, state, 0, None)
+    flipped = model.flip(seen, state, 0, None)
     assert float((flipped != seen).float().mean()) == pytest.approx(0.2, abs=0.03)
-    assert torch.equal(model._flip(seen, state, 0, None), flipped)
-    assert not torch.equal(model._flip(seen, {**state, "frame": torch.tensor(1)}, 0, None), flipped)
+    assert torch.equal(model.flip(seen, state, 0, None), flipped)
+    assert not torch.equal(model.flip(seen, {**state, "frame": torch.tensor(1)}, 0, None), flipped)
     given = torch.randn(8, 3, 256, generator=torch.Generator().manual_seed(0))
-    assert float((model._flip(seen, state, 0, given) != seen).float().mean()) == pytest.approx(0.2, abs=0.03)
-    assert torch.equal(model._flip(seen, state, 0, given.flip(1)), model._flip(seen, state, 0, given))
+    assert float((model.flip(seen, state, 0, given) != seen).float().mean()) == pytest.approx(0.2, abs=0.03)
+    assert torch.equal(model.flip(seen, state, 0, given.flip(1)), model.flip(seen, state, 0, given))
     grey = torch.full_like(seen, 0.3)
-    assert {round(v, 4) for v in model._flip(grey, state, 0, None).unique().tolist()} == {0.3, 0.7}
+    assert {round(v, 4) for v in model.flip(grey, state, 0, None).unique().tolist()} == {0.3, 0.7}
 
 
 def test_noise_outside_training_can_be_turned_off() -> None:
     loud, quiet = rnem("tiny"), rnem("tiny", noise_eval=False)
     quiet.load_state_dict(loud.state_dict())
     seen, state = bits(2, 1).frames[:, 0], loud.initial_state(2)
-    assert not torch.equal(loud.eval()._flip(seen, state, 0, None), seen)
-    assert not torch.equal(quiet.train()._flip(seen, state, 0, None), seen)
-    assert torch.equal(quiet.eval()._flip(seen, state, 0, None), seen)
+    assert not torch.equal(loud.eval().flip(seen, state, 0, None), seen)
+    assert not torch.equal(quiet.train().flip(seen, state, 0, None), seen)
+    assert torch.equal(quiet.eval().flip(seen, state, 0, None), seen)
 
 
 def test_the_state_records_the_seed_and_the_frame() -> None:
@@ -261,9 +261,9 @@ def test_em_explains_an_image_it_can_explain() -> None:
     state, likelihoods = model.initial_state(1, seed=2), []
     with torch.no_grad():
         for r in range(60):
-            reading = model._read(observation.frames[:, 0], state, r)
+            reading = model.read(observation.frames[:, 0], state, r)
             likelihoods.append(float(log_likelihood(reading.psi, reading.pixels)))
-            state = model._update(reading, state, r, False)
+            state = model.update(reading, state, r, False)
     climbed = torch.tensor(likelihoods[2:]).diff()  # from the first picture on that theta drew
     assert bool((climbed > -1e-3).all())
     assert likelihoods[-1] > -12 > -20 > likelihoods[2]
@@ -277,7 +277,7 @@ def test_gradient_ascent_is_the_jacobian_times_the_residual() -> None:
     theta, masked = torch.randn(1, 1, 5), torch.randn(1, 1, 1, 16, 16)
     jacobian = torch.autograd.functional.jacobian(lambda t: model.decoder(t).flatten(), theta[0])  # (256, 1, 5)
     expected = theta + 0.1 * (masked.flatten() @ jacobian[:, 0])
-    torch.testing.assert_close(model._ascend(masked, theta)["hidden"], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.ascend(masked, theta)["hidden"], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_reading_twice_is_reading_two_copies_of_a_frame() -> None:
@@ -327,7 +327,7 @@ def test_predicting_a_certain_future_is_seeing_it() -> None:
     model = solvable(refinements=1)
     theta = torch.full((1, 3, 64), -30.0)
     theta[0, 0, :20] = theta[0, 1, 30:40] = 30.0
-    state = {**model.initial_state(1), "hidden": theta, "latent": theta, "psi": model._draw(theta).detach()}
+    state = {**model.initial_state(1), "hidden": theta, "latent": theta, "psi": model.draw(theta).detach()}
     state["frame"] = torch.tensor(1)
     seen, next_seen = model.step(state["psi"].amax(1).round(), state)
     predicted, next_predicted = model.predict(state, 1)
@@ -341,7 +341,7 @@ def test_pooled_model_shows_frames_at_their_full_size() -> None:
     d = model(observation, seed=1).decomposition
     assert d.masks.shape == (2, 3, 3, 1, 32, 32)
     torch.testing.assert_close(d.masks.sum(2), torch.ones(2, 3, 1, 32, 32))
-    small = model._read(observation.frames[:, 0], model.initial_state(2, seed=1), 0)
+    small = model.read(observation.frames[:, 0], model.initial_state(2, seed=1), 0)
     torch.testing.assert_close(d.masks[:, 0, :, :, ::2, 1::2], small.gamma)
     torch.testing.assert_close(d.masks[:, 1], responsibilities(d.appearance[:, 1], observation.frames[:, 1]))
     predicted, _ = model.predict(model.step(observation.frames[:, 0], model.initial_state(2))[1], 2)

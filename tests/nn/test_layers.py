@@ -5,7 +5,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scenewise.nn.layers import BroadcastConv2d, SlotConv2d, WholeConv2d, WholeConvTranspose2d, coordinates, normalise
+from scenewise.nn.layers import (
+    BroadcastConv2d,
+    SlotConv2d,
+    WholeConv2d,
+    WholeConvTranspose2d,
+    coordinates,
+    normalise,
+    shuffled,
+)
 
 
 def test_slot_convolution_equals_the_convolution_of_the_concatenation() -> None:
@@ -36,6 +44,18 @@ def test_a_convolution_of_the_whole_map_is_one_product_per_output(bias: bool, la
     torch.testing.assert_close(up(code), drawn, rtol=1e-5, atol=1e-5)
     (gradient,) = torch.autograd.grad(code.sum(), x)
     torch.testing.assert_close(gradient, down.weight.sum(0).expand(2, -1, -1, -1), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("graph", [True, False])
+@pytest.mark.parametrize("factor", [2, 4])
+def test_pixels_are_shuffled_into_blocks_and_planes_are_whole(graph: bool, factor: int) -> None:
+    x = torch.randn(2, 3 * factor**2, 5, 4).contiguous(memory_format=torch.channels_last).requires_grad_(graph)
+    found = shuffled(x, factor)
+    assert found.is_contiguous()
+    for row, column in ((0, 0), (7, 5), (5 * factor - 1, 4 * factor - 1)):
+        channel = (row % factor) * factor + column % factor
+        expected = x[:, channel :: factor**2, row // factor, column // factor]
+        torch.testing.assert_close(found[:, :, row, column], expected, rtol=0, atol=0)
 
 
 def test_coordinates_reach_both_ends() -> None:

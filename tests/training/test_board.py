@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from scenewise.training.board import Board
+from scenewise.training.books import Board
 
 
 def test_without_tensorboard_nothing_is_written(tmp_path, monkeypatch):

@@ -75,7 +75,7 @@ def test_two_nodes_of_one_process_give_the_weights_of_one_process(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["train", "provide-tiny", "--out", str(tmp_path / "two"), *SMALL, "training.devices=2"]
+    words = ["train", "provide-tiny", "--out", str(tmp_path / "two"), *SMALL, "training.devices=2", "training.nodes=2"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
     launch += ["--master-addr=127.0.0.1", f"--master-port={port}"]
     nodes = [

@@ -57,6 +57,20 @@ def test_worlds_that_do_not_fit(devices, environment, message):
         check_world(devices, environment)
 
 
+def test_nodes_that_a_recipe_wants_must_have_been_started(tmp_path):
+    assert check_world(2, torchrun(2, 1), 2) == 2
+    assert check_world(1, {}, 1) == 1
+    with pytest.raises(InputError, match="no launcher started"):
+        check_world(2, {}, 2)
+    with pytest.raises(InputError, match=r"training\.nodes: is 2; torchrun started 1"):
+        check_world(2, torchrun(2, 2), 2)
+    with pytest.raises(InputError, match=r"training\.nodes: is 1; SLURM started 2"):
+        check_world(4, slurm(4, 2), 1)
+    with pytest.raises(InputError, match="no launcher"):
+        Run(small("training.nodes=2", "training.devices=2"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("environment", [torchrun(2, 2), torchrun(2, 2, 1), torchrun(2, 1), slurm(2, 2)])
 def test_a_run_is_refused_before_its_folder_is_made(tmp_path, monkeypatch, environment):
     for name, value in environment.items():

@@ -26,6 +26,9 @@ class Case:
 
 
 _IODINE = {"slots": 7, "refinements": 5, "latent": 64, "decoder": {"channels": 64}, "encoder": {"channels": 64}}
+_IODINE_CODE = {
+    "final_decode": True, "bptt": "detach_lambda", "inputs": {"mask_gradient": "logit", "likelihood": "ratio"},
+}  # fmt: skip
 CASES = {
     "provide-paper": Case("provide", "paper", 2, 4, {"size": [64, 64], "slots": 5, "refinements": 6}),
     "iodine-64": Case("iodine", "paper", 4, 1, {"size": [64, 64], **_IODINE}),
@@ -35,6 +38,11 @@ CASES = {
     "ddpae-64": Case("ddpae", "paper", 8, 20),
     "rnem-64": Case("rnem", "paper", 2, 10),
     "dvip-64": Case("dvip", "paper", 8, 4),
+    "provide-code": Case("provide", "reference", 2, 4, {"size": [64, 64], "slots": 5, "refinements": 6}),
+    "iodine-code": Case("iodine", "paper", 4, 1, {"size": [64, 64], **_IODINE, **_IODINE_CODE}),
+    "mulmon-code": Case("mulmon", "paper", 2, 5, {"views": {"least": 4, "most": 4}}),
+    "genesis-code": Case("genesis", "paper", 4, 1),
+    "monet-code": Case("monet", "genesis-paper", 4, 1, {"slots": 5}),
 }
 MAIN = ("provide-paper", "iodine-64", "iodine-128", "mulmon-64")
-"""Cases that are measured where nothing is named."""
+"""Cases that are measured where nothing is named. Those named `code` do the work of the papers' public codes."""

@@ -48,21 +48,21 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.data.footage.picture import background
 
     with Progress(args.input) as progress:
-        found = background(
+        picture = background(
             args.input,
             size=size,
             progress=lambda name, done, total: progress(done, total),
             **reading,  # type: ignore[arg-type]
         )
-    _write(out, found.picture)
-    _write(sure, found.support)
-    _tell(out, sure, found)
+    _write(out, picture.picture)
+    _write(sure, picture.support)
+    _tell(out, sure, picture)
     args.answer = {
         "picture": str(out),
         "sure": str(sure),
-        "size": found.picture.shape[:2],
-        "noise": float(found.noise),
-        "reasons": list(found.reasons),
+        "size": picture.picture.shape[:2],
+        "noise": float(picture.noise),
+        "reasons": list(picture.reasons),
     }
     return 0
 

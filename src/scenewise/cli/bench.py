@@ -119,6 +119,8 @@ def _asked(args: argparse.Namespace) -> Any:
     words = [args.models, names, args.batch, args.frames, args.slots, *ways[:2], args.engine != "torch", args.against]
     if args.plot and not args.sweep:
         raise InputError("--plot", "draws a sweep only.", "Add --sweep.")
+    if args.plot:
+        check_writable(args.plot)
     if args.sweep and any(words):
         remedy = "Leave models, cases and their numbers out."
         raise InputError("--sweep", "sweeps one model at sizes of its own.", remedy)

@@ -58,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the script."""
-    print(SHELLS[args.shell](commands()))
+    script = SHELLS[args.shell](commands())
+    print(script)
+    args.answer = {"shell": args.shell, "script": script}
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     broken = sum(len(finding.broken) for finding in findings)
     for finding in findings:
         _tell(finding)
+    args.answer = {"splits": [asdict(finding) for finding in findings], "broken": broken}
     if broken:
         say(
             "error: the same `scenewise data make` as before repairs what is broken and keeps the rest", file=sys.stderr

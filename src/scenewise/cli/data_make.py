@@ -39,7 +39,10 @@ def run(args: argparse.Namespace) -> int:
     interruption: Any = Interruption() if writer.sharded else nullcontext(lambda: False)
     with interruption as stop, Progress(title, unit=writer.unit) as progress:
         outcome = writer.write(request, out, progress, stop)
+    args.answer = {"source": args.source, "split": args.split, "videos": args.samples, "format": kind, "out": str(out)}
     if outcome is not None:
+        done = {"folder": str(outcome.folder), "whole": outcome.whole, "kept": outcome.kept, "total": outcome.total}
+        args.answer["shards"] = done
         return _tell(outcome, f"{args.samples} videos of {title}", stop.exit_code)
     say(f"{args.samples} videos of {title}: {out}")
     return 0

@@ -23,10 +23,12 @@ _FRAME_RATE = 8.0
 def run(args: argparse.Namespace) -> int:
     """Print facts and write what is asked for."""
     source = open_source(args.source, args.split, args.settings)
-    for name, value in _facts(source, args).items():
+    facts = _facts(source, args)
+    for name, value in facts.items():
         _tell(name, value)
     if not 0 <= args.index < len(source):
         raise InputError("--index", f"must lie in [0, {len(source) - 1}]; found {args.index}.")
+    args.answer = {name.replace(" ", "_"): value for name, value in facts.items()} | {"files": [], "extras": {}}
     if args.out is None:
         return 0
     if Path(args.out).suffix.lower() == ".png":
@@ -34,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
         _write_png(Path(args.out), frames_and_ids(source.sample(args.index)))
         _tell("contact sheet", args.out)
+        args.answer["files"].append(args.out)
     else:
         _show_in(Path(args.out), source, args)
     return 0
@@ -72,11 +75,14 @@ def _show_in(folder: Path, source: Source, args: argparse.Namespace) -> None:
     name = f"{Path(args.source).stem}-{args.index}"
     _write_png(folder / f"{name}.png", with_objects(samples, source.facts.background_ids))
     _tell("contact sheet", folder / f"{name}.png")
+    args.answer["files"].append(folder / f"{name}.png")
     for key, value in samples[0].extras.items():
-        _tell(f"  {key}", _words(value))
+        args.answer["extras"][key] = _words(value)
+        _tell(f"  {key}", args.answer["extras"][key])
     if len(samples[0].frames) > 1 and "viewpoints" not in samples[0].extras:
         _film(samples[0], folder / f"{name}.mp4")
         _tell("film", folder / f"{name}.mp4")
+        args.answer["files"].append(folder / f"{name}.mp4")
 
 
 def _words(value: Any) -> str:

@@ -175,6 +175,7 @@ def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, ob
     decomposer = load(args.model, args.device)
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)
+    threads.take_turns()
     if args.engine != "auto":
         decomposer.use(args.engine)
     if request.size in (None, decomposer.size):

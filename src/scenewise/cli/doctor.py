@@ -30,6 +30,9 @@ _OPTIONAL = {
     "scikit-learn": "sklearn",
     "tensorboard": "tensorboard",
     "matplotlib": "figures",
+    "onnx": "fast",
+    "openvino": "fast",
+    "onnxruntime": "fast",
 }
 _LEAST_DISK = 1 << 30
 _LEAST_MEMORY = 1 << 30
@@ -63,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     findings = Findings()
-    for check in (_python, _packages, _devices, _threads, _video, _scenes, _weights, _data, _room):
+    for check in (_python, _packages, _engines, _devices, _threads, _video, _scenes, _weights, _data, _room):
         try:
             check(findings)
         except Exception as error:  # a broken installation must not keep the doctor from finishing
@@ -96,6 +99,18 @@ def _packages(findings: Findings) -> None:
         version = _version(name)
         hint = f"missing, optional: pip install 'scenewise[{extra}]'"
         findings.say("packages", f"{name} {version or hint}")
+
+
+def _engines(findings: Findings) -> None:
+    from scenewise.runtimes import RUNTIMES
+    from scenewise.runtimes.store import GraphStore
+
+    there = [runtime.describe() for runtime in RUNTIMES.values() if runtime.is_there() and runtime.exact]
+    findings.say("engines", ", ".join(["torch", *there]))
+    folder = GraphStore().folder
+    if folder is not None and folder.is_dir():
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        findings.say("engines", f"graphs kept in {folder}: {size / (1 << 20):.0f} MiB")
 
 
 def _devices(findings: Findings) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
 from scenewise.cli.progress import duration
@@ -58,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.experiments import experiment as experiments
 
     if args.page is not None:
-        return _page(args.page)
+        return _page(args, args.page)
     if args.name is None:
-        return _names(args.out)
+        return _names(args)
     for name in ("minutes", "jobs"):
         value = getattr(args, name)
         if value is not None and value <= 0:
@@ -72,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
         return _show(args, chosen) if args.show else _keep(args, chosen)
     tasks = _tasks(args, chosen)
     if args.list:
-        return _list(tasks)
+        return _list(args, tasks)
     if args.dry_run:
-        return _plan(tasks)
+        return _plan(args, tasks)
     code = _run(args, tasks)
     return max(code, _show(args, chosen, made=True))
 
@@ -118,24 +119,29 @@ def _tasks(args: argparse.Namespace, chosen: Sequence[Experiment]) -> list[Task]
 # -- what there is ----------------------------------------------------------------------------------------------------
 
 
-def _names(out: Path | None) -> int:
+def _names(args: argparse.Namespace) -> int:
     from scenewise.experiments import experiment as experiments
     from scenewise.experiments import measured_results
 
     names = experiments.names()
     width = max(map(len, names)) + 2
+    args.answer = []
     for name in names:
         file = experiments.read(name)
+        sizes: dict[str, Any] = {}
+        args.answer.append({"name": name, "summary": file.summary, "sizes": sizes})
         print(textwrap.fill(file.summary, 118, initial_indent=f"{name:<{width}}", subsequent_indent=" " * width))
         for size, content in file.sizes.items():
             experiment = experiments.load(name, size)
-            done, cells = measured_results.progress(experiment, (out or Path("runs")) / f"{name}-{size}")
+            done, cells = measured_results.progress(experiment, (args.out or Path("runs")) / f"{name}-{size}")
+            sizes[size] = {"cells": cells, "scored": done, "summary": content.get("summary", "")}
             head = f"{'':<{width}}--size {size:<6}{done:>3} of {cells:>3} cells scored   "
             print(f"{head}{content.get('summary', '')}")
     return 0
 
 
-def _list(tasks: Sequence[Task]) -> int:
+def _list(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
+    args.answer = []
     for out in dict.fromkeys(task.folder.out for task in tasks):
         folders = [task.folder for task in tasks if task.folder.out == out]
         width = max(len(folder.cell.name) for folder in folders)
@@ -146,14 +152,17 @@ def _list(tasks: Sequence[Task]) -> int:
             trained = trained if folder.cell.weights is None else "weights are ready"
             failed = f"  FAILED: {failure['error']}" if failure else ""
             print(f"  {folder.cell.name:<{width}}  {trained:<22}scored {state.scored}/{state.scorings}{failed}")
+            error = failure["error"] if failure else None
+            args.answer.append({"folder": out, "cell": folder.cell.name} | asdict(state) | {"error": error})
     return 0
 
 
-def _plan(tasks: Sequence[Task]) -> int:
+def _plan(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
     from scenewise.experiments.estimate import Estimator
 
     estimator = Estimator([task.folder for task in tasks])
     left = [task.folder for task in tasks if not task.finished]
+    cells: list[dict[str, Any]] = []
     for task in tasks:
         folder, cell = task.folder, task.folder.cell
         folder.check()
@@ -163,8 +172,12 @@ def _plan(tasks: Sequence[Task]) -> int:
         does += [] if state.trained else [f"train {recipe} from step {state.step} to {state.steps}"]
         protocols = list(dict.fromkeys(scoring.protocol for scoring in cell.scoring))
         does += [f"score by {', '.join(protocols)}"] if state.scorings > state.scored else []
-        print(f"  {cell.name}: {'; '.join(does) if folder in left else 'nothing, it is done'}")
-    print(f"{len(tasks)} cells, about {duration(estimator.together(left))} of one core")
+        does = does if folder in left else []
+        cells.append({"cell": task.name, "does": does})
+        print(f"  {cell.name}: {'; '.join(does) or 'nothing, it is done'}")
+    seconds = estimator.together(left)
+    print(f"{len(tasks)} cells, about {duration(seconds)} of one core")
+    args.answer = {"cells": cells, "core_seconds": seconds}
     return 0
 
 
@@ -173,6 +186,7 @@ def _plan(tasks: Sequence[Task]) -> int:
 
 def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
     """Train and score; everything is checked before anything is computed."""
+    args.answer = {"done": [], "failed": {}, "left": {}, "busy": [], "core_seconds": 0.0, "stopped": False}
     from scenewise.experiments.campaign import Campaign, check, jobs_by_default
     from scenewise.media.interruption import Interruption
 
@@ -185,6 +199,7 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
     for task, reason in broken:
         task.folder.fail(reason)
         print(f"{task.name}: FAILED, {reason}")
+        args.answer["failed"][task.name] = reason
     refused = [task for task, _ in broken]
     missing = [task for task in tasks if task not in refused and not task.finished]
     if not missing:
@@ -201,6 +216,7 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
             stop=interruption,
         ).run()
     _tell(outcome)
+    _note(args, outcome)
     if outcome.signal:
         print("Stopped; the same command goes on from here.")
         return interruption.exit_code
@@ -227,6 +243,15 @@ def _tell(outcome: CampaignOutcome) -> None:
         print(f"{task.name}: another process works on it")
 
 
+def _note(args: argparse.Namespace, outcome: CampaignOutcome) -> None:
+    """Put how a campaign ended into the answer."""
+    args.answer["done"] = [task.name for task in outcome.done]
+    args.answer["failed"] |= {task.name: reason for task, reason in outcome.failed}
+    args.answer["left"] = {task.name: seconds for task, seconds in outcome.left}
+    args.answer["busy"] = [task.name for task in outcome.busy]
+    args.answer |= {"core_seconds": outcome.seconds, "stopped": outcome.signal}
+
+
 # -- what was measured ------------------------------------------------------------------------------------------------
 
 
@@ -235,13 +260,12 @@ def _show(args: argparse.Namespace, chosen: Sequence[Experiment], made: bool = F
     from scenewise.experiments import measured_results
     from scenewise.experiments.results import provenance, write
 
-    shown_any = False
+    tables: list[dict[str, Any]] = []
     for experiment in chosen:
         out, _ = _places(args, experiment)
         results = measured_results.results(experiment, out)
         if not results:
             continue
-        shown_any = True
         presentation, origin = experiment.hooks().show(experiment, results), provenance(results)
         if args.name != ALL:
             print(f"\n{presentation.text}\n{textwrap.fill(experiment.note, 118)}\n\n{origin}")
@@ -249,9 +273,13 @@ def _show(args: argparse.Namespace, chosen: Sequence[Experiment], made: bool = F
         done = sum(map(measured_results.is_whole, results))
         print(f"{experiment.name}: {done} of {len(experiment.cells)} cells; {duration(hours * 3600)} of training")
         pictures = [picture for result in results for picture in result.pictures]
-        for file in [*write(experiment, presentation, out, origin), *pictures]:
+        files = [*write(experiment, presentation, out, origin), *pictures]
+        for file in files:
             print(f"  {file}")
-    if not shown_any and not made:
+        progress = {"cells": len(experiment.cells), "scored": done, "hours": hours}
+        tables.append({"experiment": experiment.name} | progress | {"text": presentation.text, "files": files})
+    args.answer = getattr(args, "answer", {}) | {"tables": tables}
+    if not tables and not made:
         out, _ = _places(args, chosen[0])
         remedy = f"Run: scenewise experiment {args.name} --size {args.size} --out {shell_word(args.out or out)}"
         raise InputError(out, "holds no cell with scores.", remedy)
@@ -261,20 +289,23 @@ def _show(args: argparse.Namespace, chosen: Sequence[Experiment], made: bool = F
 def _keep(args: argparse.Namespace, chosen: Sequence[Experiment]) -> int:
     from scenewise.experiments import measured_results
 
+    args.answer = []
     for experiment in chosen:
         out, _ = _places(args, experiment)
         count = measured_results.keep(experiment, out)
         file = measured_results.file_of(experiment.name)
         if count:
+            args.answer.append({"experiment": experiment.name, "cells": len(experiment.cells), "kept": count})
             print(f"{experiment.name}: {count} cells of {len(experiment.cells)} kept in {file}")
         for name in measured_results.figures(experiment):
             print(f"  {measured_results.kept_folder(experiment) / name}")
     return 0
 
 
-def _page(file: Path) -> int:
+def _page(args: argparse.Namespace, file: Path) -> int:
     from scenewise.experiments.page import write_page
 
     write_page(file)
     print(file)
+    args.answer = {"page": file}
     return 0

@@ -33,9 +33,11 @@ class Voice:
 
     Attributes:
         level: Of `logging`; notes, warnings and progress are told from `logging.WARNING` down.
+        screen: Where the answer goes as JSON; None where it is not asked for, or has been given.
     """
 
     level: int = logging.WARNING
+    screen: Any = None
 
     @property
     def quiet(self) -> bool:
@@ -94,12 +96,13 @@ def speaking(args: argparse.Namespace) -> Iterator[None]:
     place = getattr(args, "json", None)
     wanted = place is True or place == PRINTED
     lines, screen = io.StringIO(), sys.stdout
+    VOICE.screen = screen if wanted else None
     try:
         with redirect_stdout(lines) if wanted else _silence():
             yield
         if wanted and args.json is None:  # the verb has handed the answer on to another
             screen.write(lines.getvalue())
-        elif wanted:
+        elif VOICE.screen is not None:
             _print(getattr(args, "answer", {"lines": lines.getvalue().splitlines()}), screen)
         elif place and hasattr(args, "answer"):
             _write(place, args.answer)
@@ -107,13 +110,20 @@ def speaking(args: argparse.Namespace) -> Iterator[None]:
     except InputError as error:
         if VOICE.level <= logging.DEBUG:
             traceback.print_exc()
-        if wanted:
+        if VOICE.screen is not None:
             facts = {"subject": error.subject, "problem": error.problem, "remedy": error.remedy}
             _print({"error": facts}, screen)
         raise
     finally:
-        VOICE.level = before
+        VOICE.level, VOICE.screen = before, None
         logged.setLevel(level)
+
+
+def announce(answer: Any) -> None:
+    """Print the answer of a verb that goes on until it is ended, where it is wanted as JSON."""
+    if VOICE.screen is not None:
+        _print(answer, VOICE.screen)
+        VOICE.screen = None
 
 
 def plain(value: Any) -> Any:

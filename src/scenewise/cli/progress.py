@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import TextIO
 
-_SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = 10.0
 
 
 def say(text: str, end: str = "\n", file: TextIO | None = None) -> None:
@@ -64,7 +64,7 @@ class Progress:
             return
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total, rate=rate)
-        elif time.perf_counter() - self._told >= _SECONDS_BETWEEN_LINES:
+        elif time.perf_counter() - self._told >= SECONDS_BETWEEN_LINES:
             self._told = time.perf_counter()
             count = f"{done}" if total is None else f"{done} of {total}"
             print(f"{self.title}: {count} {self.unit}, {rate}", file=sys.stderr, flush=True)

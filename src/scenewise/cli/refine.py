@@ -55,5 +55,6 @@ def run(args: argparse.Namespace) -> int:
     for row in rows:
         nll, kl = (f"{row[name][0]:,.1f} to {row[name][-1]:,.1f} nats" for name in ("nll", "kl"))
         say(f"{exploration.name}: frame {row['frame']}, {len(row['nll'])} decodes, NLL {nll}, KL {kl}")
+    args.answer = {"input": exploration.name, "refinements": rows, "out": args.out, "files": [*names, "run.json"]}
     say(f"  {args.out}: {', '.join([*names, 'run.json'])}")
     return 0

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenewise.cli import options
+from scenewise.cli import options, output
 from scenewise.cli.batch import job_of, worker_count
 from scenewise.cli.progress import say
 from scenewise.errors import InputError
 from scenewise.loopback import LOOPBACK, is_loopback
 from scenewise.media.files import read_text
+from scenewise.sockets import host_of_address, listen
 
 if TYPE_CHECKING:
     import argparse
@@ -61,11 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until a signal ends it.
-
-    Returns:
-        The exit code.
-    """
+    """Serve until a signal ends it, which is told as everywhere: 130 by Ctrl-C, 143 by SIGTERM."""
     try:
         import uvicorn
 
@@ -80,19 +77,23 @@ def run(args: argparse.Namespace) -> int:
     limits = Limits(args.most_megabytes, args.most_frames, args.queue, args.keep)
     roots = [Root.read(text) for text in args.fetch]
     workers = worker_count(args.workers, args.device)
-    job, model = job_of(args)
-    job = replace(job, most_frames=limits.frames, most_bytes=limits.megabytes << 20, redirects=False)
-    service = Service(job, model, limits, roots)
-    work = threading.Thread(target=service.work, args=(partial(LocalPool, job, workers, service.held),))
-    work.start()
-    try:
-        say(f"{model} on http://{args.host}:{args.port}, described at http://{args.host}:{args.port}/docs")
-        app = make_app(service, token, (*LOOPBACK, args.host))
-        uvicorn.run(app, host=args.host, port=args.port, log_level="warning", server_header=False)
-    finally:
-        service.end()
-        work.join()
-        service.close()
+    with listen(args.host, args.port) as listening:
+        job, model = job_of(args)
+        job = replace(job, most_frames=limits.frames, most_bytes=limits.megabytes << 20, redirects=False)
+        service = Service(job, model, limits, roots)
+        work = threading.Thread(target=service.work, args=(partial(LocalPool, job, workers, service.held),))
+        work.start()
+        try:
+            address = f"http://{host_of_address(args.host)}:{listening.getsockname()[1]}"
+            say(f"{model} on {address}, described at {address}/docs")
+            output.announce({"model": model, "address": address, "description": f"{address}/openapi.json"})
+            app = make_app(service, token, (*LOOPBACK, args.host))
+            config = uvicorn.Config(app, log_level="warning", server_header=False)
+            uvicorn.Server(config).run([listening])  # raises a signal again once it has ended; uvicorn.run forgets it
+        finally:
+            service.end()
+            work.join()
+            service.close()
     return 0
 
 

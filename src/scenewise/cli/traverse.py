@@ -62,5 +62,6 @@ def run(args: argparse.Namespace) -> int:
         output.commit()
     for row in rows:
         say(f"{exploration.name}: frame {row['frame']}, slot {row['slot']}, dimensions by KL {row['dimensions']}")
+    args.answer = {"input": exploration.name, "traversals": rows, "out": args.out, "files": [*names, "run.json"]}
     say(f"  {args.out}: {', '.join([*names, 'run.json'])}")
     return 0

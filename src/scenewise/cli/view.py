@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli import exploring, options, threads
+from scenewise.cli import exploring, options, output, threads
 from scenewise.cli.progress import say
 from scenewise.cli.sources import add_source_options, numbered
 from scenewise.errors import InputError, printable
@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
     def ready(address: str) -> None:
         say(f"{desk.title}: {address}")
+        output.announce({"title": desk.title, "address": address})
         if place.token is not None:
             say("  Whoever has this address can look; it goes unencrypted. Ctrl-C ends.")
         if args.open:

@@ -465,5 +465,5 @@ class Decomposer(RunsOnEngines):
         return Spread(self.model, mean, log_variance, state, seed, frame.index, image_size(frame.image), self._turn())
 
     def _turn(self) -> AbstractContextManager[object]:
-        """Return what is held while the model works: graphs are not captured while another thread uses the device."""
-        return self._lock if self.compiled or self.device.type != "cpu" else nullcontext()
+        """Return what is held while the model works: graphs are not traced or captured while another thread draws."""
+        return nullcontext() if self.engine == "torch" and self.device.type == "cpu" else self._lock

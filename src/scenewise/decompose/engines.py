@@ -58,7 +58,7 @@ class RunsOnEngines:
 
         Results are those of PyTorch up to rounding (but for "openvino-bfloat16"): the first frames are compared, labels
         on 99.99 % of pixels and numbers to 1e-3. Where they differ, or a model cannot be run so, PyTorch does the work
-        and the result's problems say why.
+        and the result's problems say why. Weights that change afterwards do not count before it is called again.
 
         Args:
             engine: "torch", "openvino", "onnxruntime", "openvino-bfloat16" or "compile".

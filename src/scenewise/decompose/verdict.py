@@ -243,10 +243,10 @@ def training_command(verdict: str, origin: str, model: str = "", reading: Mappin
         >>> training_command("unknown footage", "-dash.mp4", reading={"every": 1, "stream": 1})
         'scenewise decompose ./-dash.mp4 --out objects --learn 5 --stream 1'
     """
-    there = Path(origin).exists()
-    if verdict not in (*NOT_TAKEN_APART, NO_OBJECTS) or (verdict == NO_OBJECTS and not there):
+    exists = Path(origin).exists()
+    if verdict not in (*NOT_TAKEN_APART, NO_OBJECTS) or (verdict == NO_OBJECTS and not exists):
         return ""
-    if not there:
+    if not exists:
         return "scenewise train footage --data FILE --out runs/footage"
     further = resume_command(Path(model), Path(origin)) if model else None
     if further:

@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 from scenewise.errors import InputError
+from scenewise.experiments.cell_folder import extras_of
 from scenewise.experiments.estimate import Estimate, Estimator, progress
 from scenewise.experiments.work import BUSY, DONE, STOPPED, Job, work
 
@@ -49,7 +50,7 @@ class Task:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.folder.finished(self.experiment.extras())
+        return self.folder.finished(extras_of(self.experiment.module))
 
     @property
     def name(self) -> str:
@@ -183,7 +184,7 @@ class Campaign:
 
     def _reserve(self, cost: Estimate, task: Task) -> float:
         """Return the seconds that are kept for scoring a cell."""
-        seconds = max(_LEAST, 2 * cost.scoring) + _MEASURING * bool(task.experiment.extras())
+        seconds = max(_LEAST, 2 * cost.scoring) + _MEASURING * bool(extras_of(task.experiment.module))
         return 0.0 if self.minutes is None else min(seconds, 60 * self.minutes * _SHARE)
 
     def _start(self, task: Task) -> None:

@@ -7,6 +7,7 @@ lie `data`, which they make for themselves, and in each `campaign` with the lock
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import itertools
 import json
 import time
@@ -38,14 +39,28 @@ if TYPE_CHECKING:
 
     from scenewise.checkpoint import LoadedModel
     from scenewise.data.contract import Source
-    from scenewise.experiments.experiment import Cell, Extra, Scoring
+    from scenewise.experiments.experiment import Cell, Scoring
     from scenewise.training.recipe import Recipe
     from scenewise.training.reporter import Reporter
     from scenewise.training.run import TrainingOutcome
 
+    Extra = Callable[["CellFolder", LoadedModel], dict[str, Any]]
+
 FAILURE, USAGE, CAMPAIGN = "failure.json", "usage.json", "campaign"
 _ELSEWHERE = ("data.settings.path:", "data.settings.files:", "training.initial_model:")
 """Settings that say where things lie, not what they are."""
+
+
+def extras_of(module: str) -> dict[str, Extra]:
+    """Return what an experiment gets out of models beside scores, by the name under which that is kept.
+
+    Args:
+        module: Name of the experiment's module; its functions are `measure` and `pictures`, kept as `measured` and
+            `pictures`.
+    """
+    hooks = importlib.import_module(f"scenewise.experiments.{module}")
+    functions = {"measured": "measure", "pictures": "pictures"}
+    return {kept: getattr(hooks, name) for kept, name in functions.items() if hasattr(hooks, name)}
 
 
 @dataclass(frozen=True)
@@ -159,7 +174,7 @@ class CellFolder:
         """Say whether nothing is left to do.
 
         Args:
-            extras: What the experiment keeps beside scores; see `Experiment.extras`.
+            extras: What the experiment keeps beside scores; see `extras_of`.
         """
         state = self.state()
         return state.trained and state.scored == state.scorings and set(extras) <= set(self._record())
@@ -243,7 +258,7 @@ class CellFolder:
         Args:
             device: Where to compute.
             progress: Called with the protocol, frames done and their number.
-            extras: What is kept beside scores; see `Experiment.extras`.
+            extras: What is kept beside scores; see `extras_of`.
 
         Returns:
             How many evaluations were made now, extras among them.
@@ -261,13 +276,13 @@ class CellFolder:
         for together in _together(missing):
             record["scores"] += self._evaluate(loaded, together, progress)
             self._write(record)
-        wanted = {name: extra for name, extra in (extras or {}).items() if name not in record}
-        for name, extra in wanted.items():
+        new = {name: extra for name, extra in (extras or {}).items() if name not in record}
+        for name, extra in new.items():
             values = extra(self, loaded)
             record[name] = write_pictures(self.path, values) if name == "pictures" else values
             self._write(record)
         self._write(record)
-        return len(missing) + len(wanted)
+        return len(missing) + len(new)
 
     def scores(self) -> dict[str, Any]:
         """Return what `score` kept, empty where it kept nothing; evaluations that the cell no longer names are out."""
@@ -298,8 +313,11 @@ class CellFolder:
     def _evaluate(
         self, loaded: LoadedModel, together: Sequence[Scoring], progress: Callable[[str, int, int], None] | None
     ) -> list[dict[str, Any]]:
-        """Make evaluations that share their computation."""
+        """Make evaluations that share their computation; of data without ground truth they have no rows."""
         first, started = together[0], time.perf_counter()
+        if not self._source(first).facts.has_ids:
+            data = self._source(first).fingerprint()
+            return [{"scoring": plain(scoring), "data": data, "rows": [], "seconds": 0.0} for scoring in together]
         source, protocols = self._source(first), list(dict.fromkeys(scoring.protocol for scoring in together))
         lengths = list(dict.fromkeys(scoring.frames for scoring in together))
         rows = evaluate(

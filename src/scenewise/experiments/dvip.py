@@ -105,7 +105,7 @@ def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
     dvip = _dvip(folder, model)
     if folder.cell.seed:
         return {}
-    samples = infer(dvip, folder.source(), _DRAWN if dvip.slots <= _DRAWN else 1, FRAMES).samples
+    samples = infer(dvip, folder.source(), _DRAWN if dvip.config.slots <= _DRAWN else 1, FRAMES).samples
     return {"independent": picture(independent(dvip, samples)[:-1])}
 
 
@@ -312,7 +312,8 @@ def explained(samples: np.ndarray, positions: np.ndarray) -> np.ndarray:
 def _positions(source: Source, clips: int, frames: int) -> np.ndarray | None:
     """Return where objects are, shape (N, T, n, 2); None where that is not told, or they are not always as many."""
     few = [source.sample(i, 0, frames).extras.get("positions") for i in range(min(clips, _COMPARED))]
-    if any(place is None or place.shape != np.shape(few[0]) for place in few):
+    shapes = {None if place is None else place.shape for place in few}
+    if None in shapes or len(shapes) > 1:
         return None
     return np.stack([source.sample(i, 0, frames).extras["positions"] for i in range(clips)])
 

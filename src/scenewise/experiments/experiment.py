@@ -33,13 +33,8 @@ from scenewise.training import recipes
 from scenewise.training.recipe import DataPart, Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import ModuleType
-
-    from scenewise.checkpoint import LoadedModel
-    from scenewise.experiments.cell_folder import CellFolder
-
-    Extra = Callable[[CellFolder, LoadedModel], dict[str, Any]]
 
 KEYS = ("model", "data", "variant", "seed")
 """What names a cell, and what a subset is chosen by."""
@@ -252,17 +247,6 @@ class Experiment:
             if error.name != name:
                 raise
             raise InputError(self.name, f"names the module {self.module!r}, which is not there.") from None
-
-    def extras(self) -> dict[str, Extra]:
-        """Return what it gets out of models beside scores, by the name under which that is kept."""
-        return extras_of(self.module)
-
-
-def extras_of(module: str) -> dict[str, Extra]:
-    """Return the functions `measure` and `pictures` of a module of this package, as `measured` and `pictures`."""
-    hooks = importlib.import_module(f"scenewise.experiments.{module}")
-    functions = {"measured": "measure", "pictures": "pictures"}
-    return {kept: getattr(hooks, name) for kept, name in functions.items() if hasattr(hooks, name)}
 
 
 def names() -> list[str]:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from scenewise.explore.recording import RecordedDecode
     from scenewise.models.contract import SceneModel
 
-_CREAM = 1.0  # paper that slots are drawn on
-
 
 @dataclass(frozen=True)
 class Explained:
@@ -67,7 +65,7 @@ class Explained:
         """Return a slot as strongly as its mask is, on white, uint8, shape (H, W, 3)."""
         mask = self.masks(n, t)[k, ..., None]
         drawn = np.moveaxis(np.asarray(self.part.appearance[n, t, k]), 0, -1).clip(0, 1)
-        return as_picture(mask * drawn + (1 - mask) * _CREAM)
+        return as_picture(mask * drawn + (1 - mask))
 
     def unmasked(self, n: int, k: int, t: int = 0) -> np.ndarray:
         """Return what a slot draws everywhere, uint8, shape (H, W, 3)."""
@@ -134,7 +132,7 @@ def slot_figure(title: str, scenes: Explained, count: int | None = None, unmaske
         parts = [draw(n, k) if unmasked else framed(draw(n, k), k) for k in order]
         rows.append(Row(str(n + 1), [scenes.image(n), scenes.reconstruction(n), scenes.segmentation(n), *parts]))
     slots = scenes.part.slots
-    return figure(title, ["image", "all slots", "segmentation", *("" for _ in range(slots))], rows)
+    return figure(title, ["image", "all slots", "masks", *("" for _ in range(slots))], rows)
 
 
 def clip_figure(title: str, clips: Explained, n: int, step: int = 1) -> np.ndarray:
@@ -155,13 +153,10 @@ def clip_figure(title: str, clips: Explained, n: int, step: int = 1) -> np.ndarr
         Row("all slots", [clips.reconstruction(n, t) for t in times]),
         Row("segmentation", [clips.segmentation(n, t) for t in times]),
     ]
-    rows += [Row(f"slot {k + 1}", [clips.slot(n, k, t) for t in times], colour=colour(k)) for k in slots_of(clips)]
+    rows += [
+        Row(f"slot {k + 1}", [clips.slot(n, k, t) for t in times], colour=colour(k)) for k in range(clips.part.slots)
+    ]
     return figure(title, [f"t = {t + 1}" for t in times], rows)
-
-
-def slots_of(scenes: Explained) -> range:
-    """Return the numbers of the slots."""
-    return range(scenes.part.slots)
 
 
 def colour(slot: int) -> tuple[int, int, int]:

@@ -153,7 +153,7 @@ def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
             share = sum(other == number for other, _ in outcomes) / len(outcomes)
             slots = [framed(scenes.slot(n, k), k) for k in range(scenes.part.slots)]
             panels = [scenes.image(n), scenes.reconstruction(n), scenes.segmentation(n), *slots]
-            lines.append(Row(label, panels, f"{100 * share:.0f} % of runs, run {n + 1}"))
+            lines.append(Row(label, panels, f"{100 * share:.1f} % of runs, run {n + 1}"))
         columns = ["image", "all slots", "segmentation", *(f"slot {k + 1}" for k in range(scenes.part.slots))]
         sheets[name] = figure(f"{len(outcomes)} runs on one image with three divisions", columns, lines)
     return sheets
@@ -255,4 +255,4 @@ def draw_paths(figure: Any, latents: dict[str, Any]) -> None:
         )
     shares = [f"component {n + 1} ({100 * share:.0f} %)" for n, share in enumerate(latents["explained"])]
     axes.set(title="Latents of all slots after the last refinement", xlabel=shares[0], ylabel=shares[1])
-    axes.legend(fontsize=8, loc="best")
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)

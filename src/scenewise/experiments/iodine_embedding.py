@@ -135,7 +135,10 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
             data.append({"cell": cell.name, "factor": name, "agreement": share, "chance": chance, "objects": count})
         if not cell.seed:
             name = f"{cell.data}-{cell.variant}"
-            figures[f"components-{name}"] = _drawing(facts, "components", f"{cell.data}, principal components")
+            shares = " and ".join(f"{100 * share:.0f} %" for share in facts["explained"]) + " of the variance"
+            figures[f"components-{name}"] = _drawing(
+                facts, "components", f"{cell.data}, first principal components: {shares}"
+            )
             figures[f"tsne-{name}"] = _drawing(facts, "t_sne", f"{cell.data}, t-SNE")
     note = f"\nOf the {NEIGHBOURS} nearest latents of every object's latent.\n"
     return Presentation(markdown(head, rows) + note, {"rows": data}, figures)
@@ -147,8 +150,10 @@ def _drawing(facts: Any, key: str, title: str) -> Draw:
 
 def draw_projection(figure: Any, points: np.ndarray, factors: dict[str, list[Any]], title: str) -> None:
     """Draw points (N, 2), one panel for each factor that they are coloured by."""
+    from matplotlib import colormaps
+
     names = [name for name in _KINDS if name in factors and len(set(factors[name])) > 1]
-    columns = min(3, len(names)) or 1
+    columns = max(1, len(names) if len(names) <= 4 else 3)
     lines = -(-len(names) // columns) or 1
     figure.set_size_inches(3.2 * columns, 2.9 * lines + 0.3)
     figure.suptitle(title, fontsize=11)
@@ -158,9 +163,10 @@ def draw_projection(figure: Any, points: np.ndarray, factors: dict[str, list[Any
         if values.dtype.kind == "f":
             axes.scatter(*points.T, c=values, s=7, cmap="viridis")
         else:
-            for kind in np.unique(values):
+            for number, kind in enumerate(np.unique(values)):
                 own = values == kind
-                axes.scatter(*points[own].T, s=7, color=_PALETTE.get(str(kind)), label=str(kind))
+                shade = _PALETTE.get(str(kind), colormaps["tab20"](number % 20))
+                axes.scatter(*points[own].T, s=7, color=shade, label=str(kind))
             if len(np.unique(values)) <= 9:
                 axes.legend(fontsize=6, markerscale=1.4, borderpad=0.2, handletextpad=0.1)
         axes.set(title=f"by {name}", xticks=[], yticks=[])

@@ -165,12 +165,12 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
 def draw_bars(figure: Any, rows: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> None:
     """Draw bars by factor, one of each model, with a mark at what the most frequent kind gives."""
     axes = figure.subplots()
-    width = 0.8 / max(1, len(rows))
+    width = min(0.4, 0.8 / max(1, len(rows)))
     for number, row in enumerate(rows):
         places = [(n + (number - (len(rows) - 1) / 2) * width, name) for n, name in enumerate(factors)]
         known = [(x, name) for x, name in places if name in row["scores"]]
         heights = [max(0.0, row["scores"][name].mean) for _, name in known]
-        errors = [float(np.nan_to_num(row["scores"][name].std)) for _, name in known]
+        errors = [row["scores"][name].std for _, name in known]  # NaN, for one seed, draws nothing
         axes.bar([x for x, _ in known], heights, width * 0.92, yerr=errors, label=" ".join(row["row"]), capsize=2)
         for x, name in known:
             level = row["frequent"][name]

@@ -1,8 +1,8 @@
 """IODINE's Figures 7 and 19: more objects and slots than in training, and a kind of object never seen.
 
-Figures show inference on one image with nine objects, a green sphere among them, refinement by refinement. In numbers:
-how well the best slot covers green spheres (IoU) and how exactly they are drawn (squared error over their pixels),
-beside all other objects of the same images.
+Figures show inference refinement by refinement on images with more objects than in training: nine, a green sphere among
+them, or five tetrominoes. In numbers, of CLEVR: how well the best slot covers green spheres (IoU) and how exactly they
+are drawn (squared error over their pixels), beside all other objects of the same images.
 """
 
 from __future__ import annotations
@@ -27,18 +27,23 @@ if TYPE_CHECKING:
 IMAGES, OBJECTS, SLOTS = 100, 9, 11
 """Images with a green sphere that are measured; objects and slots of the figure."""
 
+PIECES, SLOTS_OF_PIECES = 5, 6
+"""Tetrominoes and slots of the figure; in training there are three pieces and four slots."""
+
 _UNSEEN = ["green", "sphere"]
 _SHOWN = 2
 _BATCH = 25
 
 
 def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
-    """Compare green spheres with the other objects of images that hold at least one.
+    """Compare green spheres with the other objects of images that hold at least one; nothing of tetrominoes.
 
     Keys: `green spheres` and `other objects`, each with iou, mse and objects.
     """
     from scenewise.experiments.explained import explained
 
+    if has_pieces(folder):
+        return {}
     source = unseen(folder, 3, 6)
     values: dict[str, list[tuple[float, float]]] = {"green spheres": [], "other objects": []}
     for first in range(0, IMAGES, _BATCH):
@@ -55,7 +60,7 @@ def _objects(scenes: Explained, n: int) -> list[tuple[bool, float, float]]:
     objects, labels = scenes.samples[n].objects, scenes.labels(n)
     ids = scenes.ids[n, 0]  # type: ignore[index]  # the source knows them
     errors = ((np.asarray(scenes.part.reconstruction[n, 0]) - scenes.frames[n, 0]) ** 2).mean(0)
-    found = []
+    facts = []
     for place, number in enumerate(objects.ids.tolist()):  # type: ignore[union-attr]
         seen = ids == number
         if not seen.any():
@@ -63,8 +68,13 @@ def _objects(scenes: Explained, n: int) -> list[tuple[bool, float, float]]:
         owned = [labels == k for k in range(scenes.part.slots)]
         iou = max(float((own & seen).sum() / (own | seen).sum()) for own in owned if own.any())
         kind = [str(objects.colour[place]), str(objects.shape[place])]  # type: ignore[union-attr,index]
-        found.append((kind == _UNSEEN, iou, float(errors[seen].mean())))
-    return found
+        facts.append((kind == _UNSEEN, iou, float(errors[seen].mean())))
+    return facts
+
+
+def has_pieces(folder: CellFolder) -> bool:
+    """Say whether a cell's data are tetrominoes."""
+    return folder.cell.data_part().source == "tetrominoes"
 
 
 def unseen(folder: CellFolder, least: int, most: int) -> Source:
@@ -75,17 +85,27 @@ def unseen(folder: CellFolder, least: int, most: int) -> Source:
 
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
-    """Return inference on images of nine objects with a green sphere, with eleven slots, of the first seed."""
+    """Return inference on images of more objects than in training, of the first seed."""
     from scenewise.experiments.explained import explained
 
     if folder.cell.seed:
         return {}
-    scenes = explained(model.model, unseen(folder, OBJECTS, OBJECTS), range(_SHOWN), slots=SLOTS)
-    return {f"refinements{n + 1}": refinement_figure(scenes, n) for n in range(_SHOWN)}
+    if has_pieces(folder):
+        source = folder.source("test", min_pieces=PIECES, max_pieces=PIECES)
+        slots, what = SLOTS_OF_PIECES, f"{PIECES} pieces"
+    else:
+        source, slots, what = unseen(folder, OBJECTS, OBJECTS), SLOTS, f"{OBJECTS} objects, a green sphere among them"
+    scenes = explained(model.model, source, range(_SHOWN), slots=slots)
+    return {f"refinements{n + 1}": refinement_figure(scenes, n, f"{slots} slots, {what}") for n in range(_SHOWN)}
 
 
-def refinement_figure(scenes: Explained, n: int) -> np.ndarray:
+def refinement_figure(scenes: Explained, n: int, title: str) -> np.ndarray:
     """Return a row for each refinement of an image: what is drawn, where slots are, and slots, the largest first.
+
+    Args:
+        scenes: The images.
+        n: Which.
+        title: Over it.
 
     Returns:
         uint8, shape (height, width, 3).
@@ -105,7 +125,6 @@ def refinement_figure(scenes: Explained, n: int) -> np.ndarray:
         slots = [framed(as_picture(shown[k]), k) for k in order]
         given = None if rows else image
         rows.append(Row(f"r = {decode.number}", [given, drawn, tinted(image, masks, order[0]), *slots]))
-    title = f"{scenes.part.slots} slots, {OBJECTS} objects, a green sphere among them"
     return figure(title, ["image", "all slots", "segmentation", *("" for _ in order)], rows)
 
 

@@ -79,7 +79,7 @@ def draw_curves(figure: Any, results: Sequence[CellResult], data: str) -> None:
             style: dict[str, Any] = {"color": "black", "linewidth": 2.2} if whole else {"color": f"C{number % 10}"}
             style |= {} if whole else {"linewidth": 1.8 if told else 0.9, "linestyle": "-" if number < 10 else "--"}
             steps, values = result.measured[name]
-            axes.plot(steps, values, label=result.cell.variant.replace("_", " "), **style)
+            axes.plot(steps, values, label=result.cell.variant.replace("_", " "), marker=".", **style)
             ends += values[len(values) // 4 :]
         axes.set(title=title, xlabel="steps")
         if ends and name != "provide F-ARI":

@@ -329,5 +329,5 @@ def _draw_dots(figure: Any, comparisons: Sequence[Pair]) -> None:
             axes.plot(places[[0, -1]], [values.mean()] * 2, color=dots.get_color(), linewidth=2)
             first += len(values)
         axes.axhline(0, color="black", linewidth=0.8)
-        axes.set(title=title, xlabel="images, model by model; the line is their mean", yscale="symlog")
+        axes.set(title=title, xlabel="images, model by model; the line is their mean")
         axes.legend(fontsize=7)

@@ -113,14 +113,14 @@ def figures(experiment: Experiment) -> dict[str, str]:
     """Return the captions of the figures and pictures that the package keeps of an experiment, by file name."""
     captions = read_file(experiment.name).figures
     owners = {file: result.cell.name for result in results(experiment) for file in result.pictures}
-    pictures = {file for file in kept_folder(experiment).glob("*.*") if "." not in file.stem} | set(owners)
-    told = {}
-    for path in sorted(pictures, key=lambda path: (path in owners, path.name)):  # drawn from numbers first
+    numbers = sorted(file for file in kept_folder(experiment).glob("*.*") if "." not in file.stem)
+    by_file = {}
+    for path in [*numbers, *owners]:  # what was drawn from numbers comes first
         cell = owners.get(path)
         name = path.stem if cell is None else path.stem.removeprefix(f"{cell}.")
         caption = captions.get(name, captions.get(name.partition("-")[0], name))
-        told[path.name] = caption if cell is None else f"{caption} ({cell})"
-    return told
+        by_file[path.name] = caption if cell is None else f"{caption} ({cell})"
+    return by_file
 
 
 def is_whole(result: CellResult) -> bool:
@@ -155,6 +155,8 @@ def keep(experiment: Experiment, out: Path) -> int:
         elif _of_weights(cell, package.get(cell.name, {})):
             cells[cell.name] = package[cell.name]
     path = file_of(experiment.name)
+    if not cells and not path.exists():
+        return 0
     with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     before = [(result.cell, file) for result in results(experiment, out) for file in result.pictures]

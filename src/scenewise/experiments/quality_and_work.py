@@ -118,8 +118,8 @@ def work_rows(results: Sequence[CellResult]) -> list[dict[str, Any]]:
     """Return the work of each model, data, variant and length of clips, of its first seed that has it."""
     rows = []
     for (model, data, variant), together in over_seeds(results).items():
-        measured = next((r.scores["measured"]["work"] for r in together if "measured" in r.scores), [])
-        rows += [{"model": model, "data": data, "variant": variant, **work} for work in measured]
+        measured = [result.scores["measured"]["work"] for result in together if "measured" in result.scores]
+        rows += [{"model": model, "data": data, "variant": variant, **work} for one in measured[:1] for work in one]
     return rows
 
 

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 import torch
 
 from scenewise.errors import InputError
-from scenewise.experiments.cell_folder import CAMPAIGN, CellFolder
-from scenewise.experiments.experiment import extras_of
+from scenewise.experiments.cell_folder import CAMPAIGN, CellFolder, extras_of
 from scenewise.media.locks import BusyError
 from scenewise.training.reporter import Forecast, Reporter, StepProgress
 

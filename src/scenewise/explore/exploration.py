@@ -200,16 +200,16 @@ class VideoExploration(Exploration):
     def _nearest(self, start: int) -> int:
         """Return from which frame on the model must go to explain the frames at `start`, and prepare its state."""
         if not self.decomposer.model.keeps_slots:
-            known = max((n for n in self._states if n <= start), default=None)
-            if known is None or start - known > 2 * self.window:  # linked to nothing that was shown before
+            nearest = max((n for n in self._states if n <= start), default=None)
+            if nearest is None or start - nearest > 2 * self.window:  # linked to nothing that was shown before
                 self._states[start] = self._begin()
                 return start
-            return known
-        known = max((n for n in self._states if n <= start), default=0)
-        if start - known <= LONGEST_WAY * self.window:
-            if known not in self._states:
-                self._states[known] = self._begin()
-            return known
+            return nearest
+        nearest = max((n for n in self._states if n <= start), default=0)
+        if start - nearest <= LONGEST_WAY * self.window:
+            if nearest not in self._states:
+                self._states[nearest] = self._begin()
+            return nearest
         first = max(0, start - LEAD * self.window)
         self._states[first] = self._begin()
         self._fresh[first] = first

@@ -29,7 +29,7 @@ LAYOUTS = ("NTHWC", "TNHWC", "NTCHW", "TNCHW", "THWC", "TCHW", "NTHW", "TNHW", "
 _CHANNELS = (1, 3, 4)
 _LARGEST_UNPACKED = 1 << 32  # bytes of a compressed npz member that is unpacked in memory
 _LARGEST_EMPTY = 1 << 28  # bytes of an h5 data set that were never written
-_UNPACKED_ANYWAY = 1 << 28  # bytes that are unpacked however small they were packed
+UNPACKED_ANYWAY = 1 << 28  # bytes that are unpacked however small they were packed
 _MOST_PACKED = 200  # beyond that, bytes of an array that one packed byte may stand for: pictures pack to a tenth
 _REMEDY = "Write the file again."
 
@@ -191,10 +191,10 @@ def _check_unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo)
     """Check that a compressed array may be unpacked: it has the size it tells, and that is not too large."""
     with archive.open(info) as file:
         shape, _, dtype = read_header(file)
-        told = file.tell() + math.prod(shape) * dtype.itemsize
-    if told != info.file_size and not dtype.hasobject:
-        raise InputError(path, f"tells of {told} bytes of an array and holds {info.file_size}.", _REMEDY)
-    blown_up = info.file_size > _UNPACKED_ANYWAY and info.file_size > _MOST_PACKED * info.compress_size
+        end = file.tell() + math.prod(shape) * dtype.itemsize
+    if end != info.file_size and not dtype.hasobject:
+        raise InputError(path, f"tells of {end} bytes of an array and holds {info.file_size}.", _REMEDY)
+    blown_up = info.file_size > UNPACKED_ANYWAY and info.file_size > _MOST_PACKED * info.compress_size
     most = min(_LARGEST_UNPACKED, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
     if info.file_size > most or blown_up:
         sizes = f"{info.file_size >> 20} MiB of {info.compress_size >> 10} KiB"

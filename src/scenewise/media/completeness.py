@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MOV_BOXES = {b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"free", b"skip", b"wide", b"uuid", b"sidx", b"styp"}
+_AROUND_ENTRIES = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
 _SEGMENT = 0x18538067
 _MOST_BOXES = 1_000_000  # a walk ends here; files have as many as they have seconds
 
@@ -38,20 +42,59 @@ def breaks_off(path: Path, container: str) -> bool:
         return False
 
 
-def _mov(file: IO[bytes], length: int) -> bool:
-    place = 0
+def lacks_index(path: Path) -> bool:
+    """Return whether an mp4 or mov has pictures but not the box that says where they are, which recorders write last.
+
+    Examples:
+        >>> box = lambda name: (16).to_bytes(4, "big") + name + bytes(8)
+        >>> _ = Path("whole.mp4").write_bytes(box(b"mdat") + box(b"moov")), Path("cut.mp4").write_bytes(box(b"mdat"))
+        >>> lacks_index(Path("whole.mp4")), lacks_index(Path("cut.mp4"))
+        (False, True)
+    """
+    with path.open("rb") as file:
+        names = {name for name, _, _ in _boxes(file, 0, os.fstat(file.fileno()).st_size)}
+    return b"mdat" in names and b"moov" not in names
+
+
+def is_encrypted(path: Path) -> bool:
+    """Return whether the pictures of an mp4 or mov are encrypted: their sample entry is called encv."""
+    with path.open("rb") as file:
+        return _has_encrypted(file, 0, os.fstat(file.fileno()).st_size)
+
+
+def _has_encrypted(file: IO[bytes], start: int, stop: int) -> bool:
+    for name, body, end in _boxes(file, start, stop):
+        if name == b"stsd" and any(entry == b"encv" for entry, _, _ in _boxes(file, body + 8, min(end, stop))):
+            return True
+        if name in _AROUND_ENTRIES and _has_encrypted(file, body, min(end, stop)):
+            return True
+        if name == b"moov":  # fragments may follow, one a second
+            return False
+    return False
+
+
+def _boxes(file: IO[bytes], start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, place of the content and end of each box; the last may go on beyond `stop`."""
     for _ in range(_MOST_BOXES):
-        file.seek(place)
+        file.seek(start)
         head = file.read(16)
-        if len(head) < 8 or head[4:8] not in _MOV_BOXES:
-            return False  # the end, or what some other program wrote behind it
-        size = int.from_bytes(head[:4], "big")
+        if start >= stop or len(head) < 8:
+            return
+        size, content = int.from_bytes(head[:4], "big"), start + 8
         if size == 1:
-            size = int.from_bytes(head[8:16], "big")
-        if size < 8:
-            return False  # 0: up to the end
-        place += size
-        if place > length:
+            size, content = int.from_bytes(head[8:16], "big"), start + 16
+        end = start + size if size else stop  # 0: up to the end
+        if end < content:
+            return
+        yield head[4:8], content, end
+        start = end
+
+
+def _mov(file: IO[bytes], length: int) -> bool:
+    for name, _, end in _boxes(file, 0, length):
+        if name not in _MOV_BOXES:
+            return False  # what some other program wrote behind it
+        if end > length:
             return True
     return False
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
+from scenewise.media.completeness import lacks_index
 from scenewise.media.content import advice
 from scenewise.media.files import describe
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 EXPECTED = "an mp4, mov, mkv, webm, avi or gif video"
 REMEDY = "Check that it plays, or convert it to mp4."
+_LOST = "Copy it again; what a recorder never finished takes a program for repair, such as untrunc."
 
 # A playlist posing as a video must not make us read other files or the network.
 _OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,avi,gif"}
@@ -80,7 +82,10 @@ def open_video(path: Path, number: int | None = None) -> OpenVideo:
         if isinstance(error, PermissionError):
             raise
         kind, remedy = advice(path, REMEDY)
-        raise InputError(path, f"expected {EXPECTED}; found: {kind or describe(error)}.", remedy) from error
+        if not kind and lacks_index(path):
+            raise InputError(path, "is cut off: its index (moov), which comes last, is missing.", _LOST) from error
+        other = "a file of another kind" if isinstance(error, av.error.ArgumentError) else describe(error)
+        raise InputError(path, f"expected {EXPECTED}; found: {kind or other}.", remedy) from error
     try:
         stream, notes = _chosen(container, path, number)
         decoder, more = _decoder(stream)

@@ -11,7 +11,7 @@ _TS_PACKET = 188  # bytes; m2ts puts four more before each
 
 _READ_ALIKE = (
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif"},
-    {".png", ".apng", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"},
+    {".png", ".apng", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".avif"},
     {".h5", ".hdf5"},
 )
 """Endings under which a file is read by what it holds, so that another of the same set changes nothing."""
@@ -35,9 +35,15 @@ class Content:
 _CONVERT = "Convert it: ffmpeg -i {file} {copy}.mp4"
 _REWRAP = "Put it into mp4: ffmpeg -i {file} -c copy {copy}.mp4"
 _UNPACK = "Unpack it first."
+_DEVELOP = "Make it PNG or TIFF first, in a program for such pictures."
+_OTHER = "Give a video or images."
 _FETCH = "Get the file itself: this is what stands for it."
 
 _MAGIC: tuple[tuple[int, bytes, Content], ...] = (
+    (4, b"ftypavi", Content("an AVIF image", ".avif")),  # avif, and avis of several pictures
+    *((4, b"ftyp" + brand, Content("a HEIF image", remedy=_DEVELOP)) for brand in (b"hei", b"hevc", b"mif1", b"msf1")),
+    (4, b"ftypcrx", Content("a camera's raw image", remedy=_DEVELOP)),
+    (4, b"ftypM4A", Content("sound", remedy=_OTHER)),
     (4, b"ftyp", Content("an mp4 video", ".mp4")),
     (4, b"moov", Content("a QuickTime video", ".mov")),
     (4, b"mdat", Content("a QuickTime video", ".mov")),
@@ -62,7 +68,8 @@ _MAGIC: tuple[tuple[int, bytes, Content], ...] = (
     (0, b"\x06\x0e\x2b\x34", Content("an MXF video", remedy=_CONVERT)),
     (0, b"DKIF", Content("an IVF video", remedy=_CONVERT)),
     (0, b"YUV4MPEG2", Content("a raw YUV4MPEG video", remedy=_CONVERT)),
-    (0, b"NUT/MULTIMEDIA", Content("a NUT video", remedy=_CONVERT)),
+    (0, b"\x1f\x07\0", Content("a DV video", remedy=_CONVERT)),
+    (0, b"nut/multimedia", Content("a NUT video", remedy=_CONVERT)),
     (0, b"version https://git-lfs", Content("a Git LFS pointer", remedy="Get the file itself: git lfs pull")),
     (0, b"#EXTM3U", Content("a playlist", remedy=_FETCH)),
     (0, b"ffconcat", Content("a playlist", remedy=_FETCH)),
@@ -70,10 +77,33 @@ _MAGIC: tuple[tuple[int, bytes, Content], ...] = (
     (0, b"\x1f\x8b", Content("a gzip archive", remedy=_UNPACK)),
     (0, b"7z\xbc\xaf", Content("a 7z archive", remedy=_UNPACK)),
     (0, b"Rar!", Content("a RAR archive", remedy=_UNPACK)),
+    (0, b"BZh", Content("a bzip2 archive", remedy=_UNPACK)),
+    (0, b"\xfd7zXZ", Content("an xz archive", remedy=_UNPACK)),
+    (0, b"\x28\xb5\x2f\xfd", Content("a zstd archive", remedy=_UNPACK)),
     (257, b"ustar", Content("a tar archive", remedy=_UNPACK)),
-    (0, b"%PDF", Content("a PDF document", remedy="Give a video or images.")),
+    (0, b"%PDF", Content("a PDF document", remedy=_OTHER)),
+    (8, b"WAVE", Content("sound", remedy=_OTHER)),
+    (0, b"ID3", Content("sound", remedy=_OTHER)),
+    (0, b"fLaC", Content("sound", remedy=_OTHER)),
+    (0, b"v/1\x01", Content("an OpenEXR image", remedy=_DEVELOP)),
+    (0, b"8BPS", Content("a Photoshop image", remedy=_DEVELOP)),
+    (4, b"jP  ", Content("a JPEG 2000 image", remedy=_DEVELOP)),
+    (4, b"JXL ", Content("a JPEG XL image", remedy=_DEVELOP)),
+    (0, b"\xff\x0a", Content("a JPEG XL image", remedy=_DEVELOP)),
+    *((0, head, Content("a PNM image", remedy=_DEVELOP)) for head in (b"P5\n", b"P6\n", b"P4\n")),
+    (128, b"DICM", Content("a DICOM image", remedy=_DEVELOP)),
+    (512, b"\x89HDF\r\n\x1a\n", Content("an HDF5 file", ".h5")),  # as MATLAB writes it, from version 7.3 on
+    (0, b"MATLAB 5.0", Content("a MATLAB file", remedy="Save it with -v7.3 and name it .h5, or as .npy.")),
 )
 _MPEG_TS = Content("MPEG-TS", remedy=_REWRAP)
+_BY_ENDING = {
+    **dict.fromkeys((".mjpg", ".mjpeg"), ("a JPEG image", Content("a bare Motion JPEG video", remedy=_CONVERT))),
+    **dict.fromkeys(
+        (".dng", ".nef", ".cr2", ".arw", ".pef", ".srw"),
+        ("a TIFF image", Content("a camera's raw image", remedy=_DEVELOP)),
+    ),
+}
+"""What files of some endings are, whose first bytes are those of another kind."""
 _WEB_PAGE = Content("a web page", remedy="Download the file itself.")
 
 
@@ -90,10 +120,11 @@ def content_of(path: Path) -> Content | None:
             head = file.read(_HEAD)
     except OSError:
         return None
-    known = next((kind for place, magic, kind in _MAGIC if head[place : place + len(magic)] == magic), None)
-    if known is not None:
-        return known
-    if any(_in_packets(head, first, step) for first, step in ((0, _TS_PACKET), (4, _TS_PACKET + 4))):
+    kind_by_head = next((kind for place, magic, kind in _MAGIC if head[place : place + len(magic)] == magic), None)
+    if kind_by_head is not None:
+        seems, other = _BY_ENDING.get(path.suffix.lower(), ("", kind_by_head))
+        return other if kind_by_head.name == seems else kind_by_head
+    if any(_in_packets(head, first, step) for step in (_TS_PACKET, _TS_PACKET + 4) for first in range(step)):
         return _MPEG_TS
     return _WEB_PAGE if head.lstrip()[:16].lower().startswith((b"<!doctype html", b"<html")) else None
 
@@ -149,6 +180,6 @@ def _in_dollar_quotes(letter: str) -> str:
 
 
 def _in_packets(head: bytes, first: int, step: int) -> bool:
-    """Return whether a sync byte stands where each packet of an MPEG transport stream begins."""
+    """Return whether a sync byte stands where each packet of MPEG-TS begins, which may be cut anywhere."""
     starts = head[first::step]
-    return len(starts) >= 3 and set(starts) == {0x47}
+    return len(starts) >= 4 and set(starts) == {0x47}

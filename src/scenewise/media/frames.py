@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from scenewise.errors import InputError
+from scenewise.errors import InputError, printable
 from scenewise.media.files import reading
 from scenewise.media.images import image_size, read_image
 from scenewise.media.pixels import UsedRange, fit
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".avif")
 
 
 class FolderReader(VideoReader):
@@ -39,7 +40,7 @@ class FolderReader(VideoReader):
     def __init__(self, path: Path, selection: Selection) -> None:
         self._files = image_files(path) if path.is_dir() else [path]
         if not self._files:
-            problem = f"expected images ({', '.join(IMAGE_ENDINGS)}); found none."
+            problem = f"expected images ({', '.join(IMAGE_ENDINGS)}); found {_what_else(path)}."
             raise InputError(path, problem, "Give a folder with images directly in it.")
         size = _common_size(self._files)
         super().__init__(path, safe_name(path), size, selection, total=len(self._files))
@@ -70,8 +71,15 @@ def image_files(folder: Path) -> list[Path]:
         InputError: The folder cannot be listed.
     """
     with reading(folder, "a folder that can be listed", "Change its permissions."):
-        found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith(".")]
-    return natural_order(found)
+        pictures = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith(".")]
+    return natural_order(pictures)
+
+
+def _what_else(folder: Path) -> str:
+    """Return what lies in a folder without images, such as pictures that are not read here."""
+    endings = Counter(path.suffix for path in folder.iterdir() if path.suffix and not path.name.startswith("."))
+    ending, count = next(iter(endings.most_common(1)), ("", 0))
+    return f"none, but {count} of {printable(ending, 20)}" if count else "none"
 
 
 def natural_order(paths: Sequence[Path]) -> list[Path]:

@@ -211,15 +211,15 @@ def distinct(names: Sequence[str]) -> list[str]:
         ['clip', 'Clip-2', 'other', 'clip-3']
     """
     taken: set[str] = set()
-    found = []
+    folders = []
     for name in names:
         fresh, number = name, 1
         while fresh.lower() in taken:
             number += 1
             fresh = f"{name}-{number}"
         taken.add(fresh.lower())
-        found.append(fresh)
-    return found
+        folders.append(fresh)
+    return folders
 
 
 def _problem(target: Path, error: OSError) -> InputError:

@@ -134,7 +134,7 @@ def read_videos(
         return [open_image(path, selection)]
     check_readable(path)
     known = ", ".join((*VIDEO_ENDINGS, *IMAGE_ENDINGS, *ARRAY_ENDINGS))
-    kind, remedy = advice(path, "Convert it.")
+    kind, remedy = advice(path, "Convert it to one of these.")
     found = f"{ending or 'none'!r}{f', {kind}' if kind else ''}"
     raise InputError(path, f"expected a folder or a file ending in {known}; found {found}.", remedy)
 

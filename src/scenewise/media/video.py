@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
-from scenewise.media.completeness import breaks_off
+from scenewise.media.completeness import breaks_off, is_encrypted
 from scenewise.media.container import EXPECTED, REMEDY, OpenVideo, codec_name, more_layers, open_video, turns_of
 from scenewise.media.files import check_readable, describe, reading
 from scenewise.media.hdr import HDR, REFERENCE_WHITE, TRANSFERS, ToneMap
@@ -271,25 +271,28 @@ def _entries(stream: Any) -> int:
 class _Clock:
     """Times of frames in seconds after the first one, which rise strictly.
 
-    A frame's own time stamp counts. Where it has none, it comes a frame's length after the frame before; where time
-    stamps fall back, as where recordings were put together, those after follow from there.
+    A frame's own time stamp counts. Where it has none, it comes a frame's length after the frame before, also where the
+    first ones have none; where time stamps fall back, as where recordings were put together, those after follow.
     """
 
     def __init__(self, probe: _Probe) -> None:
         self._probe = probe
         self._step = 1 / probe.frame_rate if probe.frame_rate else 1 / 25
+        self._first = probe.first_pts
         self._last: float | None = None
         self._shift = 0.0
         self._fallen = 0
 
     def __call__(self, frame: Any, index: int) -> float | None:
         """Return the time of a frame; frames are given in order."""
-        first, stamp = self._probe.first_pts, frame.pts
-        if first is None:
+        if self._first is None and self._probe.frame_rate is None:
             return None
-        if stamp is None:
+        if frame.pts is None:
             return self._next(index)
-        time_s = float((stamp - first) * self._probe.time_base) + self._shift
+        if self._first is None:
+            self._first = frame.pts
+            self._shift = 0.0 if self._last is None else self._last + self._step
+        time_s = float((frame.pts - self._first) * self._probe.time_base) + self._shift
         if self._last is not None and time_s <= self._last:
             self._fallen += 1
             begun_anew = self._last - time_s > _JITTER * self._step
@@ -384,6 +387,8 @@ def _probe(path: Path, number: int | None) -> _Probe:
         video = open_video(path, number)
         with video.container:
             decoding, stream = _Decoding(video), video.stream
+            if "mp4" in video.container.format.name and is_encrypted(path):
+                raise InputError(path, "is encrypted; its pictures cannot be read.", "Get a copy without protection.")
             frame = next(iter(decoding), None)
             if frame is None:
                 reason = f" ({decoding.error})" if decoding.error else ""
@@ -411,11 +416,11 @@ def _probe(path: Path, number: int | None) -> _Probe:
 
 def _colours(frame: Any, stream: Any) -> tuple[ToneMap | None, list[str]]:
     """Return how frames become BT.709, None where they are as good as that, and what is wrong with their colours."""
-    told = [
+    facts = [
         [int(getattr(teller, name, None) or 0) for teller in (frame, stream.codec_context)]
         for name in ("color_trc", "color_primaries")
     ]
-    transfer, primaries = (next((n for n in numbers if n not in (0, _UNSPECIFIED)), _UNSPECIFIED) for numbers in told)
+    transfer, primaries = (next((n for n in numbers if n not in (0, _UNSPECIFIED)), _UNSPECIFIED) for numbers in facts)
     if transfer in HDR:
         return ToneMap(transfer, primaries), []
     if transfer in TRANSFERS:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-_BLOCK_PIXELS = 1 << 20
-_BLOCK_CELLS = 1 << 22
+BLOCK_PIXELS = 1 << 20
+BLOCK_CELLS = 1 << 22
 _TABLE = 1 << 16
 
 
@@ -112,7 +112,7 @@ def _scores(labels: np.ndarray, ids: np.ndarray, foreground: bool, background_id
 
 
 def _blocks(sets: int, pixels: int) -> Iterator[slice]:
-    rows = max(1, _BLOCK_PIXELS // max(1, pixels))
+    rows = max(1, BLOCK_PIXELS // max(1, pixels))
     return (slice(start, start + rows) for start in range(0, sets, rows))
 
 
@@ -129,7 +129,7 @@ def _pairs(labels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Pixels n used and ordered pairs that agree in both, in the truth and in the labels, each of shape (S,), exact."""
     u, rows = _compact(truth)
     v, columns = _compact(labels)
-    if len(u) * rows * columns > _BLOCK_CELLS:
+    if len(u) * rows * columns > BLOCK_CELLS:
         each = [_pairs_sparse(a, b) for a, b in zip(v, u, strict=True)]
         n, both, true, predicted = np.array(each, dtype=np.int64).T
         return n, both, true, predicted

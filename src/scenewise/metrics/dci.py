@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 REGRESSORS = ("lasso", "forest")
 LEAST = 20
 """Fewest samples: ten to learn from and ten to test on."""
-_TREES, _DEPTHS, _FOLDS = 50, (2, 4, None), 5
+TREES = 50  # of a forest
+_DEPTHS, _FOLDS = (2, 4, None), 5
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,7 @@ def _forest(train: _Half, ordered: bool, seed: int) -> tuple[Any, np.ndarray]:
     """Return a forest of the depth that samples out of the bag like best, and its importances."""
     ensemble = _sklearn().ensemble
     kind = ensemble.RandomForestRegressor if ordered else ensemble.RandomForestClassifier
-    settings = {"n_estimators": _TREES, "max_features": None, "oob_score": True, "random_state": seed}
+    settings = {"n_estimators": TREES, "max_features": None, "oob_score": True, "random_state": seed}
     forests = [kind(max_depth=depth, **settings).fit(train.codes, train.factor) for depth in _DEPTHS]
     best = max(forests, key=lambda forest: forest.oob_score_)
     return best, best.feature_importances_

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-_BLOCK_VALUES = 1 << 20
+BLOCK_VALUES = 1 << 20
 _BCE_CLIP = 1e-4
 
 
@@ -166,7 +166,7 @@ def _sums(
     """Sum an error over each frame in float64; blocks of frames bound the memory."""
     shape, values = truth.shape[:-3], int(np.prod(truth.shape[-3:]))
     flat = predicted.reshape(-1, values), truth.reshape(-1, values)  # (frames, C*H*W)
-    sums, rows = np.empty(len(flat[0])), max(1, _BLOCK_VALUES // values)
+    sums, rows = np.empty(len(flat[0])), max(1, BLOCK_VALUES // values)
     for start in range(0, len(sums), rows):
         p, x = (a[start : start + rows].astype(np.float64) for a in flat)
         sums[start : start + rows] = error(p, x).sum(axis=1)

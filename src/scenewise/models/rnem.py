@@ -150,7 +150,7 @@ class _Reading:
 
 @register_model("rnem")
 class Rnem(SceneModel, Predictor):
-    """The model; `forward` folds `_read` over time, `step` is the same fold without a graph."""
+    """The model; `forward` folds `read` over time, `step` is the same fold without a graph."""
 
     config_class: ClassVar[type] = RnemConfig
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
@@ -255,8 +255,8 @@ class Rnem(SceneModel, Predictor):
         """Explain one more frame; see `SceneModel.step`."""
         times, state = self._times(refinements), _detached(state)
         for r in range(times):
-            reading = self._read(frame, state, r)
-            state = self._update(reading, state, r, r + 1 == times)
+            reading = self.read(frame, state, r)
+            state = self.update(reading, state, r, r + 1 == times)
         return self._decomposition(reading), state
 
     @torch.no_grad()
@@ -267,7 +267,7 @@ class Rnem(SceneModel, Predictor):
             psi = state["psi"]
             gamma = imagined_responsibilities(psi)
             reading = _Reading(None, (gamma * psi).sum(1), psi, gamma, state["latent"], state["drawn"])
-            state = self._update(reading, state, 0, True)
+            state = self.update(reading, state, 0, True)
             parts.append(reading)
         return self._join(parts), state
 
@@ -278,14 +278,21 @@ class Rnem(SceneModel, Predictor):
         readings, last = list[_Reading](), frames.shape[1] * times - 1
         for i in range(last + 1):
             t, r = divmod(i, times)
-            readings.append(self._read(frames[:, t], state, r, None if noise is None else noise[:, 0, 0]))
+            readings.append(self.read(frames[:, t], state, r, None if noise is None else noise[:, 0, 0]))
             if i < last:
                 eps = None if noise is None else noise[:, t + 1, r]
-                state = self._update(readings[-1], state, r, r + 1 == times, eps)
+                state = self.update(readings[-1], state, r, r + 1 == times, eps)
         return readings
 
-    def _read(self, frame: Tensor, state: State, r: int, noise: Tensor | None = None) -> _Reading:
-        """Find who owns the pixels of a frame: the E-step, or chance at the very first."""
+    def read(self, frame: Tensor, state: State, r: int, noise: Tensor | None = None) -> _Reading:
+        """Find who owns the pixels of a frame: the E-step, or chance at the very first.
+
+        Args:
+            frame: (B, C, H, W).
+            state: The slots before.
+            r: Refinement of the frame, from 0.
+            noise: What chance is drawn from at the very first; that of the state's seed where None.
+        """
         frame = self._black_and_white(frame)
         small, psi = self._small(frame), state["psi"]
         first = r == 0 and int(state["frame"]) == 0
@@ -300,9 +307,17 @@ class Rnem(SceneModel, Predictor):
         shares = noise[..., : height * width].abs().unflatten(-1, (1, height, width))
         return shares / shares.sum(1, keepdim=True)
 
-    def _update(self, reading: _Reading, state: State, r: int, ends: bool, noise: Tensor | None = None) -> State:
-        """Move the slots by what is left unexplained of a reading, and draw what comes next."""
-        flipped = self._flip(reading.pixels, state, r, noise)
+    def update(self, reading: _Reading, state: State, r: int, ends: bool, noise: Tensor | None = None) -> State:
+        """Move the slots by what is left unexplained of a reading, and draw what comes next: the M-step.
+
+        Args:
+            reading: What `read` gave.
+            state: Before it.
+            r: Refinement of the frame, from 0.
+            ends: Whether it is the frame's last.
+            noise: What bits are flipped by, (B, K, values of a frame); that of the state's seed where None.
+        """
+        flipped = self.flip(reading.pixels, state, r, noise)
         masked = reading.gamma * (flipped.unsqueeze(1) - reading.psi)  # gamma has no graph, psi has
         memory: State = {name: state[name] for name in ("hidden", "cell") if name in state}
         if self.config.recompute and self.encoder is not None and torch.is_grad_enabled():
@@ -316,24 +331,25 @@ class Rnem(SceneModel, Predictor):
     def _advance(self, masked: Tensor, memory: State) -> State:
         """Take gamma (x - psi) of shape (B, K, C, h, w); return the new state and its psi."""
         if self.encoder is None or self.cell is None:
-            new = self._ascend(masked, memory["hidden"])
+            new = self.ascend(masked, memory["hidden"])
         else:
             new = self.cell(self.encoder(masked.flatten(0, 1)).unflatten(0, masked.shape[:2]), memory)
-        return {**new, "psi": self._draw(new["latent"])}
+        return {**new, "psi": self.draw(new["latent"])}
 
-    def _ascend(self, masked: Tensor, theta: Tensor) -> State:
+    def ascend(self, masked: Tensor, theta: Tensor) -> State:
         """N-EM's M-step: theta + eta sum_i gamma_i (x_i - psi_i) d psi_i / d theta."""
         training = torch.is_grad_enabled()
         with torch.enable_grad():
             at = theta if theta.requires_grad else theta.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self._draw(at), at, masked, create_graph=training)
+            (gradient,) = torch.autograd.grad(self.draw(at), at, masked, create_graph=training)
         theta = theta + self.log_ascent.exp() * gradient
         return {"hidden": theta, "latent": theta}
 
-    def _draw(self, latent: Tensor) -> Tensor:
+    def draw(self, latent: Tensor) -> Tensor:
+        """Return psi, what the slots expect of the pixels, (B, K, C, h, w), of their latents, (B, K, Z)."""
         return self.decoder(latent.flatten(0, 1)).unflatten(0, latent.shape[:2])
 
-    def _flip(self, frame: Tensor, state: State, r: int, noise: Tensor | None) -> Tensor:
+    def flip(self, frame: Tensor, state: State, r: int, noise: Tensor | None) -> Tensor:
         """Return what is read with some of its bits flipped; grey values v become 1 - v."""
         probability = self.config.input_noise
         if not probability or not (self.training or self.config.noise_eval):

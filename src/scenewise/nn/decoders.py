@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.nn.layers import BroadcastConv2d, arranged, coordinates
+from scenewise.nn.layers import BroadcastConv2d, arranged, coordinates, shuffled
 from scenewise.nn.slot_autoencoder import Activation, UnpaddedBroadcastDecoder
 
 DecoderKind = Literal["broadcast", "unpadded", "deconv", "coarse"]
@@ -207,8 +207,7 @@ class CoarseToFineDecoder(nn.Module):
         x = functional.elu_(self.norms[2](self.second(x)))
         x = functional.interpolate(x, scale_factor=2, mode="nearest") + fine
         x = functional.elu_(self.norms[3](self.third(x)))
-        x = self.output(x).contiguous()  # planes are cut apart next: whole ones, or every later step is slower
-        x = functional.pixel_shuffle(x, self.shuffle)[..., : self.size[0], : self.size[1]]
+        x = shuffled(self.output(x), self.shuffle)[..., : self.size[0], : self.size[1]]
         return x[:, :-1], x[:, -1:]
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.report.tiles import IGNORED, Sheets, finite, ids_as_bytes, pack, shrink_factor
-from scenewise.report.timeline import Timeline
 from scenewise.slot_statistics import SMALLEST_AREA
 
 if TYPE_CHECKING:
@@ -18,6 +17,55 @@ if TYPE_CHECKING:
 
 LARGEST_PICTURES = 12_000_000
 """Bytes of pictures kept at most, whatever the number of frames, slots and pixels."""
+
+
+class Timeline:
+    """Means over equal stretches of frames; when the points run out, neighbours merge and a stretch doubles.
+
+    Args:
+        channels: Values per frame.
+        points: Most points kept; rounded up to an even number.
+    """
+
+    def __init__(self, channels: int, points: int = 2000) -> None:
+        self.points = max(2, points + points % 2)
+        self.stretch = 1
+        self.frames = 0
+        self._sums = np.zeros((self.points, channels))
+        self._counts = np.zeros((self.points, channels), dtype=np.int64)
+
+    def add(self, values: np.ndarray) -> None:
+        """Append one frame's values, shape (channels,); values that are not finite do not count."""
+        if self.frames == self.points * self.stretch:
+            self._merge()
+        point = self.frames // self.stretch
+        finite = np.isfinite(values)
+        self._sums[point] += np.where(finite, values, 0.0)
+        self._counts[point] += finite
+        self.frames += 1
+
+    def state(self) -> dict[str, Any]:
+        """Return what was gathered."""
+        sums, counts = self._sums.copy(), self._counts.copy()
+        return {"stretch": self.stretch, "frames": self.frames, "sums": sums, "counts": counts}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.stretch, self.frames = state["stretch"], state["frames"]
+        self._sums[:], self._counts[:] = state["sums"], state["counts"]
+
+    def means(self) -> np.ndarray:
+        """Return the mean of every stretch so far, shape (points used, channels); NaN where nothing counted."""
+        used = -(-self.frames // self.stretch)
+        sums, counts = self._sums[:used], self._counts[:used]
+        return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+    def _merge(self) -> None:
+        half = self.points // 2
+        for table in (self._sums, self._counts):
+            table[:half] = table[0::2] + table[1::2]
+            table[half:] = 0
+        self.stretch *= 2
 
 
 class ReportBuilder:
@@ -123,12 +171,12 @@ class ReportBuilder:
             roles: What slots are taken for.
         """
         objects = [k for k, role in enumerate(roles) if role not in ("background", "unused")]
-        known = [n for n, sheets in enumerate(self.pictures) if not sheets.predicted and sheets.mse is not None]
-        if not known:
+        scored = [n for n, sheets in enumerate(self.pictures) if not sheets.predicted and sheets.mse is not None]
+        if not scored:
             return 0
-        counts = [sum(self.pictures[n].area[k] >= SMALLEST_AREA for k in objects) for n in known]
-        full = [n for n, count in zip(known, counts, strict=True) if count == max(counts)]
-        middle = float(np.median([self.pictures[n].mse for n in known]))  # type: ignore[misc]  # none is None
+        counts = [sum(self.pictures[n].area[k] >= SMALLEST_AREA for k in objects) for n in scored]
+        full = [n for n, count in zip(scored, counts, strict=True) if count == max(counts)]
+        middle = float(np.median([self.pictures[n].mse for n in scored]))  # type: ignore[misc]  # none is None
         centre = (len(self.pictures) - 1) / 2
         return min(full, key=lambda n: (round(abs((self.pictures[n].mse or 0) / (middle or 1) - 1)), abs(n - centre)))
 

@@ -75,8 +75,8 @@ def _photographs(report: ReportBuilder) -> Iterator[bytes | None]:
     scale = 1.0
     if first is not None:
         scale = min(1.0, (LARGEST_PHOTOGRAPHS / (len(photograph(first)) * len(positions))) ** 0.5)
-    known = itertools.chain([first], images, itertools.repeat(None))
-    for image in itertools.islice(known, len(positions)):
+    frames = itertools.chain([first], images, itertools.repeat(None))
+    for image in itertools.islice(frames, len(positions)):
         yield None if image is None else photograph(image, scale)
 
 

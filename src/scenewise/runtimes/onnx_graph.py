@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from scenewise.runtimes import onnx_layers  # noqa: F401  # enters its functions
 from scenewise.runtimes.onnx_operators import OPERATORS
 from scenewise.runtimes.onnx_writer import OnnxGraph, Value
 

@@ -175,7 +175,10 @@ class GraphRunner:
         """Return what a graph is made for, None where PyTorch explains the frame."""
         model, number = self._model, int(state["frame"])
         watched = model.engine is not self._engine  # somebody looks at the decodes
-        if self.refusal or watched or model.training or torch.is_grad_enabled() or frame.device.type != "cpu":
+        if self.refusal or watched or model.training or torch.is_grad_enabled():
+            return None
+        if frame.device.type != "cpu":
+            self._refuse(f"the model is on {frame.device.type}")
             return None
         form = model.frame_form(number, refinements)
         if form is None:

@@ -10,13 +10,14 @@ import numpy as np
 
 from scenewise.media.contact_sheet import png
 from scenewise.media.files import write_atomically
-from scenewise.training.board import Board
 from scenewise.training.forecast import cells_of
 from scenewise.training.recipe import clip_length, work
 from scenewise.training.reporter import StepProgress
 from scenewise.training.validation import panel, validate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from scenewise.models.contract import SceneModel
@@ -153,3 +154,40 @@ class Books:
     def close(self) -> None:
         """Close the tables of TensorBoard."""
         self.board.close()
+
+
+class Board:
+    """TensorBoard's curves and pictures of one stage; nothing is written where tensorboard is not installed.
+
+    Args:
+        folder: Where the files go.
+        step: Steps done before; what an interrupted run wrote beyond them is not shown.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._writer: Any = None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return
+        self._writer = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        """Add a point to a curve."""
+        if self._writer is not None:
+            self._writer.add_scalar(name, value, step)
+
+    def add_image(self, name: str, image: np.ndarray, step: int) -> None:
+        """Add a picture, uint8, shape (H, W, 3)."""
+        if self._writer is not None:
+            self._writer.add_image(name, image, step, dataformats="HWC")
+
+    def flush(self) -> None:
+        """Write what is still in memory."""
+        if self._writer is not None:
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._writer is not None:
+            self._writer.close()

@@ -64,7 +64,12 @@ class TrainingPart:
     )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto takes GPUs where there are any")
     captured: bool = setting(True, "On a GPU, replay steps of one form as a captured CUDA graph: many times faster")
-    devices: int = setting(1, "Number of processes, one per GPU (or on the CPU)", minimum=1, maximum=1024)
+    devices: int = setting(
+        1, "Number of processes over all nodes, one per GPU (or on the CPU)", minimum=1, maximum=1024
+    )
+    nodes: int | None = setting(
+        None, "Machines, which torchrun or SLURM must have started; None: as many as they did", minimum=1, maximum=1024
+    )
     workers: int = setting(0, "Processes that prepare clips ahead; 0 for none", minimum=0, maximum=256)
     minutes: float | None = setting(None, "Stop cleanly after that many minutes", minimum=0)
     initial_model: str | None = setting(None, "Name or folder of a model to start from")
@@ -199,7 +204,7 @@ def work(training: TrainingPart, cells: Callable[[int], int], first: int = 0) ->
 
 FREE_TO_CHANGE = frozenset(
     f"training.{key}"
-    for key in ("minutes", "patience", "workers", "device", "devices", "accumulation", "checkpoint_minutes")
+    for key in ("minutes", "patience", "workers", "device", "devices", "nodes", "accumulation", "checkpoint_minutes")
 ) | {"name", "summary"}
 """Settings that may differ when a run is resumed: none of them decides which numbers are computed."""
 

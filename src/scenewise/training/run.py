@@ -125,7 +125,7 @@ class Run:
         if len({part.training.devices for part in parts}) > 1:
             raise InputError("training.devices", "must be the same in all stages.", "Set training.devices for all.")
         device = as_device(parts[0].training.device)
-        self.nodes = check_world(parts[0].training.devices, os.environ)
+        self.nodes = check_world(parts[0].training.devices, os.environ, parts[0].training.nodes)
         _check_devices(parts[0].training, device, self.nodes)
         plans = [make_plan(part) for part in parts]
         for before, plan in zip(plans[self.first :], plans[self.first + 1 :], strict=False):
@@ -309,12 +309,13 @@ class Run:
         return TrainingOutcome(self.folder.path, self.folder.steps_done(), self.recipe.steps, stopped, model)
 
 
-def check_world(devices: int, environment: Mapping[str, str]) -> int:
+def check_world(devices: int, environment: Mapping[str, str], expected: int | None = None) -> int:
     """Check that as many processes were started as will train, where torchrun or SLURM starts them.
 
     Args:
         devices: How many processes the recipe wants, over all nodes.
         environment: Variables of this process.
+        expected: On how many nodes the recipe wants them; None where that is the launcher's to say.
 
     Returns:
         The number of nodes; 1 where nothing but this process was started.
@@ -337,7 +338,11 @@ def check_world(devices: int, environment: Mapping[str, str]) -> int:
         launcher, world = "SLURM", environment.get("SLURM_STEP_NUM_TASKS", environment["SLURM_NTASKS"])
         nodes = environment.get("SLURM_STEP_NUM_NODES", environment.get("SLURM_NNODES", "1"))
     else:
-        return 1
+        launcher, world, nodes = "", str(devices), "1"
+    if expected is not None and expected != max(1, _count(nodes)):
+        found = f"{launcher} started {_count(nodes)}" if launcher else "no launcher started this process"
+        remedy = f"Start it on each: torchrun --nnodes={expected} ..., or leave training.nodes out."
+        raise InputError("training.nodes", f"is {expected}; {found}.", remedy)
     if _count(world) != devices:
         remedy = f"Set training.devices={_count(world)}, or start {devices}: it counts those of all nodes."
         raise InputError("training.devices", f"is {devices}; {launcher} started {_count(world)} processes.", remedy)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
 from scenewise.loopback import LOOPBACK, is_loopback
+from scenewise.sockets import host_of_address, listen
 from scenewise.viewer.app import make_app
 from scenewise.viewer.extra import missing_extra
 from scenewise.viewer.worker import Worker
@@ -65,7 +66,7 @@ def serve(desk: Desk, place: Place, ready: Callable[[str], None]) -> None:
     Raises:
         InputError: The address cannot be used.
     """
-    listening = _listen(place)
+    listening = listen(place.host, place.port)
     port = int(listening.getsockname()[1])
     with listening, Worker() as worker:
         app = make_app(desk, worker, place.names, None, place.token)  # any port: a tunnel has one of its own
@@ -78,8 +79,7 @@ def serve(desk: Desk, place: Place, ready: Callable[[str], None]) -> None:
             timeout_graceful_shutdown=1,
             server_header=False,
         )
-        host = f"[{place.host}]" if ":" in place.host else place.host
-        name = socket.gethostname() if place.host in ("0.0.0.0", "::") else host
+        name = socket.gethostname() if place.host in ("0.0.0.0", "::") else host_of_address(place.host)
         address = f"http://{name}:{port}/" + ("" if place.token is None else f"?token={place.token}")
         _AnnouncedServer(config, lambda: ready(address)).run(sockets=[listening])
 
@@ -95,20 +95,6 @@ class _AnnouncedServer(uvicorn.Server):
         """Start to listen."""
         await super().startup(sockets=sockets)
         self._ready()
-
-
-def _listen(place: Place) -> socket.socket:
-    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((place.host, place.port))
-        sock.listen(64)
-    except OSError as error:
-        sock.close()
-        remedy = "Choose another with --port, or 0 for any that is free."
-        raise InputError(f"{place.host}:{place.port}", f"cannot be used: {error.strerror}.", remedy) from error
-    return sock
 
 
 def _addresses() -> list[str]:

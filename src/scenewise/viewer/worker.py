@@ -73,8 +73,8 @@ class Worker:
     def forget(self, belongs: Callable[[Any], bool]) -> None:
         """Drop the waiting requests whose kind belongs to somebody who has gone."""
         with self._ready:
-            gone = [kind for kind in self._jobs if belongs(kind)]
-            jobs = [self._jobs.pop(kind) for kind in gone]
+            dropped = [kind for kind in self._jobs if belongs(kind)]
+            jobs = [self._jobs.pop(kind) for kind in dropped]
         for job in jobs:
             _answer(job, error=Superseded())
 

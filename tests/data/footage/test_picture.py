@@ -102,7 +102,7 @@ def test_too_few_frames_are_refused(tmp_path):
 
 
 def test_large_videos_are_made_smaller_unless_a_size_is_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(picture, "_SIDE", 32)
+    monkeypatch.setattr(picture, "SIDE", 32)
     file = written(table()[0], tmp_path / "table.mp4")
     assert sw.background(file, folder=tmp_path / "cache").picture.shape == (24, 32, 3)
     assert sw.background(file, folder=tmp_path / "cache", size=(48, 64)).picture.shape == (48, 64, 3)

@@ -240,6 +240,7 @@ def test_inspect_nothing(tmp_path):
         inspect([tmp_path / "absent.mp4"])
 
 
+@pytest.mark.slow
 def test_real_video(shared_data, tmp_path):
     """Bottles that a hand puts down and takes away, 1189 frames, a fixed camera."""
     path = shared_data / "video" / "intel_bottle-detection.mp4"

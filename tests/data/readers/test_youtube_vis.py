@@ -142,7 +142,7 @@ def test_index_is_made_once_and_anew_for_another_file(root, monkeypatch):
 
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
 def test_entries_whatever_is_read_at_once(root, monkeypatch, chunk):
-    monkeypatch.setattr(json_index, "_CHUNK", chunk)
+    monkeypatch.setattr(json_index, "CHUNK", chunk)
     file = root / "few.json"
     file.write_text('{"a": [12, 345 , {"b": "ü]}"}], "none": null, "empty": [], "n": 17}', "utf-8")
     content = file.read_bytes()

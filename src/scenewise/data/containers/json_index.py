@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _VERSION = 1  # raise when the same file gives another index
-_CHUNK = 1 << 20  # bytes read at least at once
+CHUNK = 1 << 20  # bytes read at least at once
 _LARGEST = 1 << 28  # bytes; an entry that is longer is no entry
 _SPACE = " \t\r\n"
 _REMEDY = "It may be incomplete; get or copy it again."
@@ -162,7 +162,7 @@ class _Text:
         self._held, self._begin, self._at = self._held[self._at :], self._begin + self._at, 0
         if len(self._held) > _LARGEST:
             raise InputError(self._path, f"expected entries below {_LARGEST} bytes at byte {self._begin}.", _REMEDY)
-        new = self._file.read(max(_CHUNK, len(self._held)))
+        new = self._file.read(max(CHUNK, len(self._held)))
         self._held += new.decode("latin-1")
         return bool(new)
 

@@ -65,10 +65,10 @@ def camera_motion(runs: Sequence[np.ndarray]) -> CameraMotion:
     grey = [_without_light(run) for run in runs if len(run) > 1]
     moving = changing = 0.0
     for lag in _LAGS:
-        found = [_compare(*pair) for run in grey for pair in _pairs(run, lag)]
-        if found:
-            moving = max(moving, float(np.mean([shifted for shifted, _ in found])))
-            changing = float(np.mean([changed for _, changed in found])) if lag == _LAGS[0] else changing
+        comparisons = [_compare(*pair) for run in grey for pair in _pairs(run, lag)]
+        if comparisons:
+            moving = max(moving, float(np.mean([shifted for shifted, _ in comparisons])))
+            changing = float(np.mean([changed for _, changed in comparisons])) if lag == _LAGS[0] else changing
         if moving >= _MAJORITY:
             break
     return CameraMotion(moving, changing)

@@ -235,18 +235,18 @@ def _look(reader: VideoReader, notify: Callable[[str], None] | None) -> FileLook
     from scenewise.data.footage.movers import movers
 
     background, scale = emptiest(np.concatenate(runs)), reader.size[0] / small[0]
-    found = movers(runs, background.picture)
+    motion = movers(runs, background.picture)
     return replace(
         look,
         picture=np.rint(255 * background.picture).astype(np.uint8),
         reasons=background.reasons,
-        noise=255 * found.noise,
-        changing=float(found.often.mean()),
-        counts=found.counts,
-        sides=found.sides * scale,
-        speeds=found.speeds * scale,
-        colourful=found.colourful,
-        region=_region(found.often, scale),
+        noise=255 * motion.noise,
+        changing=float(motion.often.mean()),
+        counts=motion.counts,
+        sides=motion.sides * scale,
+        speeds=motion.speeds * scale,
+        colourful=motion.colourful,
+        region=_region(motion.often, scale),
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _VERSION = 1  # raise when the same frames give another picture
 _FRAMES = 120  # evenly over the video
-_SIDE = 960  # longest side of the picture unless a size is asked for, pixels
+SIDE = 960  # longest side of the picture unless a size is asked for, pixels
 
 
 def background(
@@ -59,15 +59,15 @@ def background(
         return _emptiest(video)
     reader = video if isinstance(video, VideoReader) else _open(video, reading)
     wanted = (size, size) if isinstance(size, int) else size or reader.selection.size
-    reader = reader.part(0, reader.length_hint or 1 << 40, wanted or small_size(reader.size, _SIDE))
+    reader = reader.part(0, reader.length_hint or 1 << 40, wanted or small_size(reader.size, SIDE))
     stored = cache.place(reader, Path(folder) if folder else cache.default_folder(), f".background-{_VERSION}.npz")
-    kept = _read(stored, reader.size)
-    if kept is not None:
-        return kept
+    stored_picture = _read(stored, reader.size)
+    if stored_picture is not None:
+        return stored_picture
     check_still(reader)
-    found = _emptiest(spread(reader, _FRAMES, reader.size, progress))
-    _write(stored, found)
-    return found
+    picture = _emptiest(spread(reader, _FRAMES, reader.size, progress))
+    _write(stored, picture)
+    return picture
 
 
 def _emptiest(frames: np.ndarray) -> Background:

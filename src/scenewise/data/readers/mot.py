@@ -319,10 +319,10 @@ def paint_boxes(rows: np.ndarray, size: tuple[int, int], order: str = "area", un
     if unscored == "ignore":
         for row in rows[rows[:, 0] == 0]:
             ids[_region(row, size)] = -1
-    kept = rows[rows[:, 0] > 0]
-    rank = -kept[:, 3] * kept[:, 4] if order == "area" else kept[:, 2] + kept[:, 4]
+    visible = rows[rows[:, 0] > 0]
+    rank = -visible[:, 3] * visible[:, 4] if order == "area" else visible[:, 2] + visible[:, 4]
     covered = np.zeros(size, bool)
-    for row in kept[np.argsort(rank, kind="stable")]:
+    for row in visible[np.argsort(rank, kind="stable")]:
         region = _region(row, size)
         ids[region] = np.where(covered[region], -1, int(row[0])) if order == "none" else int(row[0])
         covered[region] = True

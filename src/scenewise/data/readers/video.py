@@ -120,11 +120,11 @@ class ClipsSource(FilesSource):
 
     def _checked(self, image: np.ndarray, where: object) -> np.ndarray:
         """Return an image that gives a frame of the source's size."""
-        found = (int(image.shape[0]), int(image.shape[1]))
-        if self.config.size is None and self.config.crop is None and found != self._stored_size:
-            problem = f"expected height and width {self._stored_size} as in the first video, found {found}."
+        size = (int(image.shape[0]), int(image.shape[1]))
+        if self.config.size is None and self.config.crop is None and size != self._stored_size:
+            problem = f"expected height and width {self._stored_size} as in the first video, found {size}."
             raise InputError(where, problem, "Set size to scale all videos to one size.")
-        self._selection.within(found, where)
+        self._selection.within(size, where)
         return image
 
 
@@ -280,11 +280,11 @@ def paint_masks(masks: Iterable[tuple[int, np.ndarray]], size: tuple[int, int], 
     Returns:
         int64, shape (H, W): 0 where there is no mask, -1 where there are several and `overlap` is "ignore".
     """
-    found = list(masks)
+    order = list(masks)
     if overlap == "smaller":
-        found.sort(key=lambda item: -int(item[1].sum()))  # stable, so that ties go to the later one
+        order.sort(key=lambda item: -int(item[1].sum()))  # stable, so that ties go to the later one
     ids = np.zeros(size, np.int64)
-    for number, mask in found:
+    for number, mask in order:
         if overlap == "ignore":
             ids[mask] = np.where(ids[mask] == 0, number, -1)
         else:

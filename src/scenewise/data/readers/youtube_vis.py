@@ -255,11 +255,11 @@ def _json_file(config: YoutubeVisConfig, place: _Place) -> Path | None:
     if config.annotations is not None:
         return Path(config.annotations)
     above, name = place.folder.parent, place.name
-    known = [place.folder / "instances.json", above / f"{name}.json", above / f"instances_{name}.json"]
-    known += [above / "annotations" / f"instances_{name}.json", above / "annotations" / f"{name}.json"]
-    known += [place.folder / f"{name}.json"]
-    file = next((file for file in known if file.is_file()), None)
+    candidates = [place.folder / "instances.json", above / f"{name}.json", above / f"instances_{name}.json"]
+    candidates += [above / "annotations" / f"instances_{name}.json", above / "annotations" / f"{name}.json"]
+    candidates += [place.folder / f"{name}.json"]
+    file = next((file for file in candidates if file.is_file()), None)
     if file is None and config.masks == "json":
-        problem = f"expected {', '.join(str(file.relative_to(above)) for file in known)}, found none of these."
+        problem = f"expected {', '.join(str(file.relative_to(above)) for file in candidates)}, found none of these."
         raise InputError(above, problem, "Give annotations=FILE, or set masks=png.")
     return file

@@ -63,6 +63,9 @@ class ExportContext:
 class Exporter(ABC):
     """Writes one format, frame by frame in bounded memory.
 
+    `add` is called on a thread of its own, one frame after the other, all else on that of the caller while no frame is
+    being added; what goes wrong in either is raised to the caller.
+
     Args:
         context: What is known before the first frame.
     """

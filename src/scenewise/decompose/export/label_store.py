@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from array import array
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.media.files import writing
-from scenewise.media.segments import open_store
+from scenewise.media.writing import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from scenewise.frame_result import FrameResult
     from scenewise.summary import Summary
+
+_GZIP = 31  # zlib's word for its largest window in the form of gzip
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class LabelStore:
         self._path, self._slots, self._size = path, slots, size
         self._begun = 0 if begun is None else int(begun["bytes"])
         self._file: IO[bytes] | None = None
-        self._packed: gzip.GzipFile | None = None
+        self._packed: Any = None  # of zlib, as gzip's own writer holds bytes back that a full disk never takes
 
     def open(self) -> LabelStore:
         """Begin to hold labels, for a writer that reads them at the end; without one nothing is held."""
@@ -75,7 +78,7 @@ class LabelStore:
         if self._file is None or self._packed is None:
             return {"indices": [], "bytes": 0}
         with writing(self._path):
-            self._packed.close()
+            self._file.write(self._packed.flush())
             self._file.flush()
         length = self._file.tell()
         self._pack()
@@ -83,10 +86,10 @@ class LabelStore:
 
     def add(self, frame: FrameResult) -> None:
         """Append one frame, where a writer wants it."""
-        if self._packed is None:
+        if self._file is None or self._packed is None:
             return
         for part in (frame.mean_masks, frame.track_ids.astype(np.int32), frame.labels.astype(self.dtype)):
-            self._packed.write(np.ascontiguousarray(part).tobytes())
+            self._file.write(self._packed.compress(np.ascontiguousarray(part).tobytes()))
         self.indices.append(frame.index)
 
     def __iter__(self) -> Iterator[FrameLabels]:
@@ -94,7 +97,7 @@ class LabelStore:
         if self._file is None:
             return
         if self._packed is not None:
-            self._packed.close()
+            self._file.write(self._packed.flush())
             self._packed = None
         self._file.seek(0)
         with gzip.GzipFile(fileobj=self._file) as packed:
@@ -106,7 +109,7 @@ class LabelStore:
 
     def _pack(self) -> None:
         """Begin a part of the file that can be unpacked whatever follows it."""
-        self._packed = gzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1, mtime=0)
+        self._packed = zlib.compressobj(1, wbits=_GZIP)
 
     def close(self) -> None:
         """Let the file go."""

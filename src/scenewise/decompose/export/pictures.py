@@ -9,7 +9,7 @@ import numpy as np
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
 from scenewise.media import SLOT_COLOURS, write_palette_png
 from scenewise.media.pixels import to_grey
-from scenewise.media.segments import SegmentedVideoWriter
+from scenewise.media.writing import SegmentedVideoWriter
 
 if TYPE_CHECKING:
     from scenewise.frame_result import FrameResult

@@ -164,7 +164,7 @@ def test_clips_for_training_are_whole_and_what_is_set_by_hand_holds_in_every_spl
 def test_clips_whose_objects_are_never_together_are_refused(monkeypatch):
     from scenewise.data.generated.scenes3d import clevrer
 
-    monkeypatch.setattr(clevrer, "_DRAWS", 2)
+    monkeypatch.setattr(clevrer, "DRAWS", 2)
     with pytest.raises(InputError, match=r"in 2 clips the objects were never all in the picture for 60 frames"):
         ready("test", frames=60, trim=60).sample(0)  # newcomers wait outside in the first frame
     with pytest.raises(InputError, match=r"more than the 12 frames .* Set trim=0"):

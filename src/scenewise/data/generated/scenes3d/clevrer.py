@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from scenewise.data.generated.scenes3d.camera import Camera
 
 _CLIPS = 20  # begun before one with too few collisions is taken
-_DRAWS = 400  # clips drawn before none is found whose objects are all in the picture for long enough
+DRAWS = 400  # clips drawn before none is found whose objects are all in the picture for long enough
 _SHADOWS = (2, 1, 0)  # samples along a side of key, back and fill lamp: few, for a clip has many frames
 
 
@@ -151,13 +151,13 @@ class ClevrerSource(SceneSource):
     ) -> tuple[list[world.Player], Course, int]:
         """Return a clip whose objects are all in it for long enough, the given one or another, and its first frame."""
         camera, trim = world.camera(self.config.size), self.config.trim
-        for _ in range(_DRAWS):
+        for _ in range(DRAWS):
             inside = camera.shows(course.places.reshape(-1, 3)).reshape(course.places.shape[:2])
             begin, end = shared_span(inside)
             if end - begin >= trim and _all_shown(players, course, camera, range(begin, begin + trim)):
                 return players, course, begin
             players, course = self._play(rng)
-        problem = f"in {_DRAWS} clips the objects were never all in the picture for {trim} frames."
+        problem = f"in {DRAWS} clips the objects were never all in the picture for {trim} frames."
         raise InputError(self.name, problem, "Set a smaller trim, fewer objects or a wider picture.")
 
 

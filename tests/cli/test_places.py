@@ -1,0 +1,153 @@
+"""Where results cannot go: a pipe, a device or a file in the place of --out is refused at once, and stays as it was."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+
+import pytest
+from tests.cli.refusals import refused
+
+from scenewise.checkpoint import Card
+
+RUN = ("training.steps=1", "training.device=cpu")
+VERBS = {
+    "demo": ("demo", "--model", "MODEL"),
+    "decompose": ("decompose", "CLIP", "--model", "MODEL"),
+    "decompose --learn": ("decompose", "CLIP", "--learn", "1"),
+    "predict": ("predict", "CLIP", "--observe", "2", "--steps", "2", "--model", "MODEL"),
+    "batch": ("batch", "CLIP", "--model", "MODEL"),
+    "serve": ("serve", "--model", "MODEL", "--port", "0"),
+    "sample": ("sample", "GENESIS"),
+    "traverse": ("traverse", "IODINE", "CLIP"),
+    "refine": ("refine", "IODINE", "CLIP"),
+    "render": ("render", "cle-mv#3", "--observe", "0", "--model", "MULMON"),
+    "train": ("train", "provide-tiny", *RUN),
+    "train --resume": ("train", "--resume"),
+    "experiment": ("experiment", "lds", "--size", "smoke"),
+    "experiment all": ("experiment", "all", "--size", "smoke"),
+    "data make": ("data", "make", "balls-binary", "--samples", "1"),
+    "data make, png": ("data", "make", "balls-binary", "--samples", "1", "--format", "png"),
+    "data show": ("data", "show", "balls-binary"),
+}
+"""Words of each verb that writes a folder."""
+FILES = {
+    "data make, h5": (("data", "make", "balls-binary", "--samples", "1", "--format", "h5"), ""),
+    "data show, a sheet": (("data", "show", "balls-binary"), ".png"),
+    "background": (("background", "CLIP"), ".png"),
+    "experiment --page": (("experiment", "--page", "OUT"), ".md"),
+    "evaluate --json": (("evaluate", "MODEL", "--data", "balls-colour", "--json", "OUT"), ".json"),
+    "bench --json": (("bench", "iodine", "--json", "OUT"), ".json"),
+    "bench --plot": (("bench", "--sweep", "--plot", "OUT"), ".svg"),
+    "data bench --json": (("data", "bench", "balls-binary", "--json", "OUT"), ".json"),
+}
+"""Words of each verb that writes a file, and how its name ends."""
+
+
+@pytest.fixture(scope="session")
+def models(model, untrained):
+    names = ("genesis", "iodine", "mulmon")
+    return {"MODEL": model, **{name.upper(): untrained(name, Card(name=name)) for name in names}}
+
+
+def pipe(path):
+    os.mkfifo(path)
+
+
+def device(path):
+    path.symlink_to("/dev/null")
+
+
+def file(path):
+    path.write_text("mine")
+
+
+def unchanged(path, make):
+    if make is pipe:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    return os.readlink(path) == "/dev/null" if make is device else path.read_text() == "mine"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("make", [pipe, device, file])
+@pytest.mark.parametrize("name", VERBS)
+def test_a_folder_is_not_made_in_place_of_what_is_none(here, capsys, models, clip, name, make):
+    make(here / "out")
+    words = [{**models, "CLIP": clip}.get(word, word) for word in VERBS[name]]
+    refused(capsys, *words, "--out", here / "out")
+    assert unchanged(here / "out", make)
+    assert [path.name for path in here.iterdir() if path.name != "cache"] == ["out"]
+
+
+@pytest.mark.parametrize("make", [pipe, device])
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_not_put_in_place_of_a_pipe_or_a_device(here, capsys, models, clip, name, make):
+    words, ending = FILES[name]
+    out = here / f"out{ending}"
+    make(out)
+    words = [{**models, "CLIP": clip, "OUT": out}.get(word, word) for word in words]
+    refused(capsys, *words, *(() if out in words else ("--out", out)))
+    assert unchanged(out, make)
+    assert [path.name for path in here.iterdir() if path.name != "cache"] == [out.name]
+
+
+TRAIN = """
+mount -t tmpfs -o size=300k full "$1" && cd "$1" || exit 77
+shift
+"$@" --out run; echo "first $?"
+find . -name '*.part' -o -name '*.tmp'
+mount -o remount,size=4m full .
+"$@" --resume --out run; echo "then $?"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_training_whose_disk_is_full_goes_on_once_there_is_space(tmp_path):
+    isolated = [shutil.which("unshare") or "", "--map-root-user", "--mount"]
+    if not isolated[0] or subprocess.run([*isolated, "mount", "-t", "tmpfs", "x", str(tmp_path)]).returncode:
+        pytest.skip("no small file system can be mounted here")
+    words = ["provide-tiny", *RUN[1:], "training.steps=4", "training.batch=2", "training.curriculum=[[0, 1]]",
+             "training.checkpoint_every=1"]  # fmt: skip
+    command = [sys.executable, "-m", "scenewise.cli", "train"]
+    script = TRAIN.replace('"$@" --resume', " ".join([*command, "--resume"]))
+    done = subprocess.run(
+        [*isolated, "sh", "-c", script, "sh", str(tmp_path), *command, *words], capture_output=True, text=True
+    )
+    assert "no space left" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "first 2\nthen 0" in outcome(done.stdout), done.stderr
+
+
+def outcome(text):
+    """Return the lines that the script itself printed, and files that were half-written."""
+    lines = [line for line in text.splitlines() if line.startswith(("first", "then", "./"))]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("form", ["png", "h5", "npy"])
+def test_data_that_find_the_disk_full_leave_nothing(tmp_path, form):
+    unshare = shutil.which("unshare") or ""
+    if not unshare:
+        pytest.skip("no small file system can be mounted here")
+    out = "data.h5" if form == "h5" else "data"
+    words = f"data make balls-binary --samples 60 --format {form} --set size=64 frames=20 --out {out}"
+    if form == "h5":
+        words = words.replace("size=64 ", "")
+    script = (
+        f"mount -t tmpfs -o size=64k full {tmp_path} && cd {tmp_path} || exit 77\n"
+        f"{sys.executable} -m scenewise.cli {words}; echo ended $?; find . -type f"
+    )
+    done = subprocess.run([unshare, "--map-root-user", "--mount", "sh", "-c", script], capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip("no small file system can be mounted here")
+    assert done.stdout == "ended 2\n", done.stderr
+    assert "no space left" in done.stderr
+    assert "Traceback" not in done.stderr

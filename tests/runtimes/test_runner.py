@@ -1,0 +1,252 @@
+"""Frames explained by another runtime, against PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from tests.runtimes.conftest import clip, stream, tiny
+
+from scenewise.checkpoint import load_model
+from scenewise.errors import InputError
+from scenewise.runtimes import ENGINES, RUNTIMES, GraphRunner, engage, engine_for, runner, sessions
+from scenewise.runtimes import store as storing
+from scenewise.runtimes.exporting import clip_for
+from scenewise.variational.gaussian import noise_from, same_noise, seeded_noise
+
+STREAMING = ("genesis", "genesis-v2", "iodine", "monet", "provide", "rnem", "seq-iodine", "vae")
+NEEDS = pytest.mark.skipif(not RUNTIMES["onnxruntime"].is_there(), reason="onnx and onnxruntime are not installed")
+
+
+def engaged(model, runtime, store, lines=None):
+    lines = [] if lines is None else lines
+    model.runner = GraphRunner(model, runtime, store, lines.append)
+    return model.runner
+
+
+def assert_same(ours, theirs, labels=0.9999):
+    equal = np.mean([float((a.labels == b.labels).double().mean()) for a, b in zip(ours, theirs, strict=True)])
+    assert equal >= labels
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.masks, b.masks, rtol=0, atol=1e-3)
+        torch.testing.assert_close(a.reconstruction, b.reconstruction, rtol=0, atol=1e-3)
+        torch.testing.assert_close(a.mean, b.mean, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", STREAMING)
+def test_models_that_stream_say_the_same(name, runtime, store):
+    model = tiny(name)
+    video = clip(model, batch=2)
+    theirs, after = stream(model, video)
+    lines: list[str] = []
+    run = engaged(model, runtime, store, lines)
+    ours, our_after = stream(model, video)
+    assert lines == []
+    assert run.refusal is None
+    assert len(run._graphs) == 1
+    assert_same(ours, theirs)
+    assert after.keys() == our_after.keys()
+    for key in after:
+        torch.testing.assert_close(our_after[key], after[key], rtol=1e-3, atol=1e-3)
+
+
+@NEEDS
+@pytest.mark.parametrize("name", ["dvip", "provide-windows"])
+def test_a_model_that_cannot_be_run_so_runs_on_torch_and_says_why_once(name, store):
+    model, lines = tiny(name), []
+    video = clip(model)
+    theirs, _ = stream(model, video)
+    run = engaged(model, RUNTIMES["onnxruntime"], store, lines)
+    ours, _ = stream(model, video)
+    assert all(torch.equal(a.masks, b.masks) for a, b in zip(ours, theirs, strict=True))
+    assert len(lines) == 1
+    assert lines[0] == f"note: {name} runs on torch, not on onnxruntime: {run.refusal}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["provide-balls-colour", "provide-balls-binary", "monet-multi-dsprites", "rnem-balls"])
+def test_shipped_weights_say_the_same_for_twenty_frames(name, runtime, store):
+    model = load_model(name).model.eval()
+    video = clip_for(model)
+    assert video.shape[1] == 20
+    theirs, _ = stream(model, video)
+    run = engaged(model, runtime, store)
+    ours, _ = stream(model, video)
+    assert run.refusal is None
+    assert run._graphs
+    equal = np.mean([float((a.labels == b.labels).double().mean()) for a, b in zip(ours, theirs, strict=True)])
+    assert equal >= 0.9999
+
+
+@NEEDS
+def test_other_refinements_slots_and_seeds_have_graphs_of_their_own(store):
+    model = tiny("provide")
+    frames = clip(model, frames=4)
+    run = None
+    for slots, refinements, seed in ((3, None, 0), (4, 4, 1)):
+        said = []
+        for runs in (False, True):
+            model.runner = run = engaged(model, RUNTIMES["onnxruntime"], store) if runs and run is None else run
+            model.runner = run if runs else None
+            state = model.initial_state(1, slots, seed)
+            for frame in frames.unbind(1):
+                part, state = model.step(frame, state, refinements)
+            said.append(part)
+        torch.testing.assert_close(said[1].masks, said[0].masks, rtol=0, atol=1e-4)
+    assert run.refusal is None
+    assert len(run._graphs) >= 2
+
+
+@NEEDS
+def test_videos_side_by_side_have_the_noise_each_has_alone(store):
+    model = tiny("provide")
+    engaged(model, RUNTIMES["onnxruntime"], store)
+    video = clip(model)
+    alone, _ = stream(model, video)
+    with same_noise(2):
+        both, _ = stream(model, torch.cat([video, video]))
+    torch.testing.assert_close(both[-1].masks[1:], alone[-1].masks, rtol=0, atol=1e-4)
+
+
+@NEEDS
+def test_a_graph_that_gives_something_else_is_not_used(store, monkeypatch):
+    wrong = dataclasses.replace(
+        RUNTIMES["onnxruntime"],
+        start=lambda content: lambda inputs: [1.01 * a for a in RUNTIMES["onnxruntime"].start(content)(inputs)],
+    )
+    model, lines = tiny("provide"), []
+    video = clip(model)
+    theirs, _ = stream(model, video)
+    run = engaged(model, wrong, store, lines)
+    ours, _ = stream(model, video)
+    assert "differ" in run.refusal
+    assert len(lines) == 1
+    assert torch.equal(ours[-1].masks, theirs[-1].masks)
+
+
+@NEEDS
+def test_what_follows_the_number_of_a_frame_is_seen_at_the_second_frame(store, monkeypatch):
+    model, lines = tiny("provide"), []
+    rules = runner.NoiseRule.noise
+    monkeypatch.setattr(runner.NoiseRule, "noise", lambda rule, seed, frame: rules(rule, seed, 1))
+    run = engaged(model, RUNTIMES["onnxruntime"], store, lines)
+    stream(model, clip(model))
+    assert run.refusal is not None
+    assert run._graphs
+
+
+@NEEDS
+def test_training_watched_decodes_and_gradients_stay_with_torch(store):
+    model = tiny("provide")
+    run = engaged(model, RUNTIMES["onnxruntime"], store)
+    video, engine = clip(model), model.engine
+    model.engine = dataclasses.replace(engine)
+    stream(model, video)
+    assert not run._graphs
+    model.engine = engine
+    stream(model, video)
+    assert run._graphs
+
+
+@NEEDS
+def test_graphs_are_kept_and_damaged_ones_made_anew(store, monkeypatch):
+    model = tiny("monet")
+    video, traces = clip(model), []
+    trace = runner.traced
+    monkeypatch.setattr(runner, "traced", lambda *a: traces.append(1) or trace(*a))
+    for _ in range(2):
+        engaged(model, RUNTIMES["onnxruntime"], store)
+        stream(model, video)
+    assert len(traces) == 1
+    (file,) = store.folder.iterdir()
+    for damage in (b"", file.read_bytes()[:-9], b"0" * 64 + b"\n" + b"no graph"):
+        file.write_bytes(damage)
+        run = engaged(model, RUNTIMES["onnxruntime"], store)
+        stream(model, video)
+        assert run.refusal is None
+        assert run._graphs
+    assert len(traces) == 4
+    with torch.no_grad():
+        next(model.parameters()).add_(0.1)
+    engaged(model, RUNTIMES["onnxruntime"], store)
+    stream(model, video)
+    assert len(traces) == 5
+    assert len(list(store.folder.iterdir())) == 2
+
+
+def test_the_store_is_bounded_and_what_was_used_last_stays(store, monkeypatch):
+    monkeypatch.setattr(storing, "MOST_FILES", 3)
+    for number, name in enumerate("abc"):
+        store.put(name, name.encode())
+        os.utime(store.folder / f"{name}.graph", (number, number))
+    assert store.get("a") == b"a"
+    store.put("d", b"d")
+    assert [store.get(name) for name in "abcd"] == [b"a", None, b"c", b"d"]
+    monkeypatch.setattr(storing, "MOST_BYTES", 100)
+    store.put("e", b"e" * 200)
+    assert store.get("e") == b"e" * 200
+    assert len(list(store.folder.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    store = storing.GraphStore(tmp_path / "file" / "graphs")
+    store.put("a", b"a")
+    assert store.get("a") is None
+
+
+def test_noise_may_come_from_elsewhere():
+    asked = []
+    with noise_from(lambda *numbers: asked.append(numbers) or seeded_noise(*numbers) + 1):
+        given = seeded_noise((2, 3), 5, 1, 2)
+    assert torch.equal(given, seeded_noise((2, 3), 5, 1, 2) + 1)
+    assert asked == [((2, 3), 5, 1, 2)]
+
+
+def test_engines_are_chosen_by_length_and_by_what_is_there(monkeypatch):
+    present = {"onnx", "onnxruntime"}
+    monkeypatch.setattr(sessions, "_version", lambda name: "1" if name in present else None)
+    assert engine_for(499) == "torch"
+    assert engine_for(500) == engine_for(None) == "onnxruntime"
+    present.add("openvino")
+    assert engine_for(500) == "openvino"
+    present.clear()
+    assert engine_for(None) == "torch"
+    with pytest.raises(InputError, match=r"engine openvino: needs onnx and openvino, .*scenewise\[fast\]"):
+        engage(tiny("provide"), "openvino")
+    with pytest.raises(InputError, match="there is no engine 'tensorrt'"):
+        engage(tiny("provide"), "tensorrt")
+    assert set(RUNTIMES) < set(ENGINES)
+
+
+@NEEDS
+def test_engines_replace_one_another():
+    model = tiny("provide")
+    plain = model.engine
+    engage(model, "compile")
+    assert type(model.engine) is not type(plain)
+    engage(model, "onnxruntime")
+    assert model.engine == plain
+    assert model.runner.runtime.name == "onnxruntime"
+    engage(model, "torch")
+    assert model.runner is None
+
+
+@NEEDS
+def test_metadata_says_what_a_graph_takes(store):
+    import onnx
+
+    model = tiny("provide")
+    state = model.initial_state(1, seed=4)
+    frame = clip(model)[:, 0]
+    with torch.no_grad():
+        content = runner.traced(model, frame, state, None, {"name": "x"})
+    facts = {each.key: json.loads(each.value) for each in onnx.load_from_string(content).metadata_props}
+    assert facts["name"] == "x"
+    assert facts["scenewise"]["inputs"][0] == "frame"
+    assert facts["scenewise"]["counts"] == {"seed": 0, "frame": 1}
+    onnx.checker.check_model(onnx.load_from_string(content), full_check=True)

@@ -1,0 +1,69 @@
+"""How many files a reader has to open who follows a command: those whose functions it enters, imports left out.
+
+A number above its bound says that something joined the way of every video or every run. Does it have to, at that place,
+and could it lie with what is beside it?
+"""
+
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from tests.processes import Process, main_of
+
+import scenewise
+from scenewise.media import VideoWriter
+
+ROOT = Path(scenewise.__file__).parent
+
+
+def tell_files(words, told):
+    """Run a command and write the files that it enters, one a line."""
+    entered, importing = set(), threading.local()
+
+    def see(frame, event, _):
+        code = frame.f_code
+        depth = getattr(importing, "depth", 0)
+        if code.co_name == "<module>":
+            importing.depth = depth + {"call": 1, "return": -1}.get(event, 0)
+        elif event == "call" and not depth and code.co_filename.startswith(str(ROOT)):
+            entered.add(code.co_filename)
+
+    threading.setprofile(see)
+    sys.setprofile(see)
+    code = main_of(words)
+    sys.setprofile(None)
+    threading.setprofile(None)
+    files = sorted(str(Path(name).relative_to(ROOT)) for name in entered if name.endswith(".py"))
+    Path(told).write_text("\n".join(files))
+    return code
+
+
+@pytest.fixture
+def clip(tmp_path):
+    import numpy as np
+
+    with VideoWriter(tmp_path / "clip.mp4", (32, 32), 10) as writer:
+        for level in range(3):
+            writer.write(np.full((32, 32, 3), 40 * level, np.uint8))
+    return tmp_path / "clip.mp4"
+
+
+def files_of(tmp_path, *words):
+    process = Process(tell_files, [str(word) for word in words], str(tmp_path / "files"))
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return (tmp_path / "files").read_text().split("\n")
+
+
+def test_a_video_is_taken_apart_on_a_short_way(tmp_path, clip):
+    files = files_of(tmp_path, "decompose", clip, "--out", tmp_path / "out", "--device", "cpu")
+    assert "decompose/decomposer.py" in files
+    assert len(files) <= 78, files
+
+
+def test_a_run_is_trained_on_a_short_way(tmp_path):
+    words = ("training.steps=2", "training.device=cpu", "training.validate_every=2")
+    files = files_of(tmp_path, "train", "provide-tiny", "--out", tmp_path / "run", *words)
+    assert "training/loop.py" in files
+    assert len(files) <= 65, files
