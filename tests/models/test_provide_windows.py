@@ -58,6 +58,46 @@ def test_nothing_is_born_on_the_background_under_another_light() -> None:
     assert part.tracks.tolist() == [[[0, -1, -1, -1]]]
 
 
+def test_a_plain_backdrop_is_the_colour_that_most_of_the_frame_has() -> None:
+    model = _model(windows={"backdrop": "plain"})
+    assert not model.takes_background, "it needs no picture"
+    for level in (0.0, 0.4):
+        frame = _with_square(torch.full((1, 3, *SIZE), level), 10, 8)
+        state = model.initial_state()
+        parts = model._begin(state | model._compare(frame, state), None)
+        assert parts["on"].tolist() == [[1, 1, 0, 0]]
+        assert bool((parts["background"] == level).all())
+        x, y = parts["window"][0, 1, :2].tolist()
+        assert (x, y) == pytest.approx(((10 + 16) / 31 - 1, (8 + 14) / 23 - 1), abs=1e-5)
+
+
+def test_a_slot_that_lost_its_object_starts_anew_under_its_track() -> None:
+    model, picture = _model(), _background()
+    frame = _with_square(picture, 10, 8)
+    _, state = model.step(frame, _beginning(model))
+    begun = model._begin(state | model._compare(frame, state) | {"lost": torch.zeros(1, 4, dtype=torch.bool)}, None)
+    assert torch.equal(begun["hidden"], state["hidden"] * state["on"].unsqueeze(2))
+    lost = torch.tensor([[False, True, False, False]])
+    again = model._begin(state | model._compare(frame, state) | {"lost": lost}, None)
+    first = _beginning(model)
+    born = model._begin(first | model._compare(frame, first), None)
+    torch.testing.assert_close(again["hidden"][0, 1], born["hidden"][0, 1])
+    assert not again["cell"][0, 1].any()
+    assert again["track"].tolist() == state["track"].tolist()
+
+
+def test_a_model_that_draws_nothing_well_has_lost_its_objects(trained: ProvideWindows) -> None:
+    frames = [_with_square(_background(), 12, 9)] * 2
+    assert _streamed(_model(), frames)[-1][1]["lost"].tolist() == [[False, True, False, False]]
+    assert not _streamed(trained, frames)[-1][1]["lost"].any()
+
+
+def test_pixels_that_differ_less_than_faintly_are_the_wall_s() -> None:
+    frame = _with_square(_background(), 12, 9)
+    part, _ = _model(windows={"faint": 1.0}).step(frame, _beginning(_model()))
+    assert int(part.labels.max()) == 0
+
+
 def _trained() -> ProvideWindows:
     """A model that has learned for seconds to draw a square over one background."""
     model = _model().train()

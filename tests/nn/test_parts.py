@@ -72,6 +72,41 @@ def test_pale_and_small_parts_are_left_out() -> None:
     assert not _guess(_difference((8, 3, 5, 5)), limits=Limits(0.08, 0.12, 30.0)).births.any()
 
 
+def test_touching_parts_of_two_colours_are_one_unless_colours_part_them() -> None:
+    two = _difference((5, 3, 8, 6), colour=(0.4, 0.0, 0.0)) + _difference((5, 9, 8, 7), colour=(0.0, 0.4, 0.0))
+    shaded = two * torch.linspace(0.8, 1.0, SIZE[1])  # each of many colours, all near the next pixel's
+    assert int(_guess(shaded).births.sum()) == 1
+    apart = _guess(shaded, limits=Limits(0.08, 0.12, 4.0, step=0.1))
+    assert apart.births.tolist() == [[False, True, True, False]]
+    assert apart.windows[0, 1].tolist() == pytest.approx(_box(5, 9, 8, 7), abs=1e-5)
+    assert apart.windows[0, 2].tolist() == pytest.approx(_box(5, 3, 8, 6), abs=1e-5)
+
+
+def test_colours_part_every_frame_of_a_batch_by_itself() -> None:
+    frames = torch.cat([_difference((5, 3, 8, 6)), torch.zeros(1, 3, *SIZE), _difference((2, 2, 6, 6), (10, 20, 6, 6))])
+    memory = PartMemory(
+        torch.zeros(3, *SIZE, dtype=torch.int64),
+        torch.tensor([[1.0, 0, 0, 0]]).expand(3, 4),
+        torch.zeros(3, 4, dtype=torch.bool),
+        torch.zeros(3, 4, 4),
+        torch.zeros(3, 4, 3),
+        torch.zeros(3, 4, 4, dtype=torch.int64),
+    )
+    one, other = (guess(frames.norm(dim=1), frames, memory, Limits(0.08, 0.12, 4.0, step)) for step in (0.0, 0.1))
+    assert one.births.sum(1).tolist() == other.births.sum(1).tolist() == [1, 0, 2]
+    assert torch.equal(one.windows, other.windows)
+
+
+def test_a_slot_that_returns_may_hold_one_object_with_another() -> None:
+    none, parts = torch.zeros(1, 3, dtype=torch.bool), torch.tensor([[0, 7, 7]])
+    marks = dict.fromkeys(("moves", "births", "heirs", "ends"), none)
+    fields = {"windows": torch.zeros(1, 3, 4), "colours": torch.zeros(1, 3, 3), "parts": parts}
+    apart = torch.full((1, 3, 3), -1)
+    assert int(Guess(returns=none, **marks, **fields).joined(apart)[0, 1, 2]) == -1, "seen in two parts once"
+    returns = torch.tensor([[False, False, True]])
+    assert int(Guess(returns=returns, **marks, **fields).joined(apart)[0, 1, 2]) == 1, "what it was before is over"
+
+
 def test_a_part_of_the_slot_s_size_is_its_object_wherever_it_moved() -> None:
     found = _guess(_difference((8, 6, 10, 8)), _owner(_2=(8, 3, 10, 8)), (1, 0, 1, 0))
     assert found.moves.tolist() == [[False, False, True, False]]

@@ -31,7 +31,7 @@ from scenewise.models.provide_config import ProvideConfig
 from scenewise.models.provide_windows_config import PRESETS, WindowsConfig
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.light import brightening, light_between
-from scenewise.nn.parts import Limits, PartMemory, adopted, guess, main_pieces
+from scenewise.nn.parts import ALIKE, Limits, PartMemory, adopted, guess, main_pieces
 from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner
 from scenewise.nn.windows import (
     NUMBERS,
@@ -147,6 +147,7 @@ class ProvideWindows(Provide):
         super().__init__(config)
         engine = {f.name: getattr(self.engine, f.name) for f in fields(self.engine)}
         self.engine = WindowEngine(**engine)
+        self.takes_background = config.windows.backdrop == "picture"  # type: ignore[misc]  # of the settings, not the class
         self.birth = nn.Linear(NUMBERS + 1 + config.channels, config.hidden)
         nn.init.zeros_(self.birth.bias)
         with torch.no_grad():  # a wide posterior would throw first guesses away before they are drawn
@@ -206,6 +207,8 @@ class ProvideWindows(Provide):
             "speed": zeros(batch, count, 2),
             "on": on,
             "colour": zeros(batch, count, self.config.channels),
+            "kind": zeros(batch, count, self.config.channels),
+            "lost": zeros(batch, count, dtype=torch.bool),
             "owner": zeros(batch, *self.config.working_size, dtype=torch.int64),
             "track": on.long() - 1,
             "absence": zeros(batch, count, dtype=torch.int64),
@@ -240,13 +243,16 @@ class ProvideWindows(Provide):
             working size `lit`, the same with less of it, `difference` of the frame from that, and `strange`, by how
             much pixels differ from the wall.
         """
-        windows = self.config.windows
-        lit = light_between(state["background"], frame).on(state["background"]).clamp(0, 1)
+        windows, behind = self.config.windows, state["background"]
+        if windows.backdrop == "plain":
+            behind = frame.flatten(2).median(2).values[..., None, None].expand_as(frame)
+        lit = light_between(behind, frame).on(behind).clamp(0, 1)
         change = brightening(frame - lit, lit)
         wall, lit = lit + windows.brightness * change, lit + windows.absorbed * change
         small, small_wall, small_lit = (self._working(images) for images in (frame, wall, lit))
-        strange = (small - small_wall).norm(dim=1)
-        return {"wall": wall, "lit": small_lit, "difference": small - small_lit, "strange": strange}
+        strange = (small - small_wall).square().sum(1).sqrt()
+        comparison = {"wall": wall, "lit": small_lit, "difference": small - small_lit, "strange": strange}
+        return comparison | {"background": behind}
 
     def _working(self, images: Tensor) -> Tensor:
         """Return images at the size at which they are explained."""
@@ -262,7 +268,7 @@ class ProvideWindows(Provide):
     def _begin(self, state: State, noise: Tensor | None) -> State:
         """Move windows to where objects are in the new frame, and put slots that are off onto what nobody owns."""
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
-        limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels))
+        limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels), windows.colours)
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
         memory = PartMemory(state["owner"], state["on"], waits, state["window"], state["colour"], state["together"])
         look = guess(state["strange"], state["difference"], memory, limits)
@@ -274,9 +280,10 @@ class ProvideWindows(Provide):
             boxes = torch.where(new, self._jittered(boxes, state, noise), boxes)
         shape = boxes + boxes.new_tensor([0.0, 0.0, 1.5, 1.0])
         fresh = self.birth(torch.cat([shape, torch.ones_like(shape[..., :1]), 3 * look.colours], -1)).tanh()
+        again = new | (look.moves & state["lost"]).unsqueeze(2)
         return state | {
-            "hidden": torch.where(new, fresh, state["hidden"] * alive),
-            "cell": torch.where(new, torch.zeros_like(state["cell"]), state["cell"] * alive),
+            "hidden": torch.where(again, fresh, state["hidden"] * alive),
+            "cell": torch.where(again, torch.zeros_like(state["cell"]), state["cell"] * alive),
             "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"]),
             "before": torch.where(new, boxes, state["window"]),
             "speed": torch.where(new, torch.zeros_like(state["speed"]), state["speed"]),
@@ -284,6 +291,7 @@ class ProvideWindows(Provide):
             "track": torch.where(look.births, state["last_track"].unsqueeze(1) + look.births.cumsum(1), state["track"]),
             "last_track": state["last_track"] + look.births.sum(1),
             "absence": torch.where(begins, torch.zeros_like(state["absence"]), state["absence"]),
+            "kind": torch.where(new, look.colours, state["kind"]),
             "together": look.joined(state["together"]),
             "begins": begins,
         }
@@ -304,10 +312,11 @@ class ProvideWindows(Provide):
         windows, mixture, slots = self.config.windows, part.mixture, state["on"].shape[1]
         shares = mixture.responsibilities[:, :, 0]  # (B, K, H, W)
         largest = shares.max(1, keepdim=True).indices == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
-        error = mixture.difference.norm(dim=2)  # (B, K, H, W)
+        error = mixture.difference.square().sum(2).sqrt()  # (B, K, H, W)
         explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < windows.fit * self.config.sigma)
         strange = (state["strange"] > windows.strange[0]).unsqueeze(1)
         objects, least = main_pieces(largest[:, 1:] & strange & explained), windows.least_area * strange[0].numel()
+        drawn = objects.sum((2, 3))
         objects = self._hold(objects, strange, state, least)
         mass = torch.cat([torch.zeros_like(shares[:, :1]), shares[:, 1:].clamp_min(_HELD) * objects], 1)
         area = functional.pad(objects.sum((2, 3)), (1, 0))
@@ -319,12 +328,20 @@ class ProvideWindows(Provide):
         colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / mass.sum((2, 3)).clamp_min(1e-6).unsqueeze(
             2
         )
+        colour = torch.where(holds, colour, state["colour"])
+        other = holds.squeeze(2) & ((colour - state["kind"]).abs().amax(2) > ALIKE)
+        together = state["together"].masked_fill(other.unsqueeze(1) | other.unsqueeze(2), 0)
+        inside = (covered(boxes[:, 1:], strange.shape[-2:]) & strange).sum((2, 3))
+        lost = functional.pad(drawn < windows.least_drawn * inside, (1, 0))
         return {
             "window": boxes,
             "on": on,
             "owner": owner,
+            "kind": torch.where(other.unsqueeze(2), colour, state["kind"]),
+            "together": together,
+            "lost": lost & (on > 0),
             **({} if self.training else self._motion(part.frame, owner, state)),
-            "colour": torch.where(holds, colour, state["colour"]),
+            "colour": colour,
             "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
         }
 
@@ -373,14 +390,14 @@ class ProvideWindows(Provide):
         pixels that differ little are the background's. What differs clearly and no object explains, such as detail
         that a patch is too coarse for, belongs to the object beside it.
         """
-        shares, clear = mixture.responsibilities, self.config.windows.strange[1]
-        strange = (mixture.frame - scene.picture).norm(dim=1)  # (B, H, W)
+        shares, faint = mixture.responsibilities, self.config.windows.faint
+        strange = (mixture.frame - scene.picture).square().sum(1).sqrt()  # (B, H, W)
         owner, slots = shares.max(1).indices.squeeze(1), shares.shape[1]
         objects = functional.one_hot(owner, slots).movedim(3, 1)[:, 1:].to(shares.dtype)
         distance = (objects * strange.unsqueeze(1)).sum((2, 3)) / objects.sum((2, 3)).clamp_min(1)
-        limit = (self.config.windows.edge * distance).clamp_min(clear / 2)
+        limit = (self.config.windows.edge * distance).clamp_min(faint)
         pale = strange < (objects * limit[..., None, None]).sum(1)
-        after = adopted(owner.masked_fill(pale, 0), strange > clear, _BESIDE * self.config.pooling)
+        after = adopted(owner.masked_fill(pale, 0), strange > 2 * faint, _BESIDE * self.config.pooling)
         certain = functional.one_hot(after, slots).movedim(3, 1).unsqueeze(2).to(shares.dtype)
         return torch.where((after != owner)[:, None, None], certain, shares)
 

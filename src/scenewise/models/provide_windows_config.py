@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.provide_config import ProvideConfig
 from scenewise.nn.windows import NUMBERS, CropEncoderSettings, WindowDecoderSettings
+
+Backdrop = Literal["picture", "plain"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,10 @@ class WindowSettings:
 
     strange: tuple[float, float] = setting(
         (0.05, 0.08), "Distance from slot 0's colour of a part's pixels, and of its clear ones", minimum=0, maximum=2
+    )
+    backdrop: Backdrop = setting("picture", "What slot 0 shows: a picture, or the one colour most of a frame has")
+    colours: float = setting(
+        0.0, "Step of colour at which one part ends and another begins; 0: at none, objects are of many", minimum=0
     )
     brightness: float = setting(
         0.7, "Share of a pixel's change of brightness, as of a shadow, that makes no object", minimum=0, maximum=1
@@ -37,7 +43,13 @@ class WindowSettings:
         minimum=0,
         maximum=1,
     )
+    faint: float = setting(
+        0.04, "Distance from the wall below which no pixel is an object's; twice that is no wall", minimum=0, maximum=1
+    )
     memory: int = setting(30, "Frames for which a slot waits for an object that has gone", minimum=0, maximum=100_000)
+    least_drawn: float = setting(
+        0.5, "Share of its object that a slot must have drawn well, or it starts anew", minimum=0, maximum=1
+    )
     jitter: float = setting(0.2, "Spread of first guesses in training, log units", minimum=0, maximum=1)
 
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import ndimage
+from scipy import ndimage, sparse
 from torch import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+ALIKE = 0.15
+"""Of [0, 1]: colours of two slots, or of a pixel and a slot, that may be of one object differ by less."""
 
 _SQUARE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # eight neighbours in the same frame
 _CROSS = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])  # four
@@ -25,7 +28,6 @@ _LEFT = 0.25  # of a slot's pixels that are still strange, below which its objec
 _REACH = 1.5  # sides of a part over which a slot looks for its object
 _SAME_COLOUR = 0.3  # of [0, 1]
 _SAME_SIDES = (0.65, 1.5)  # sides of a piece of a part over those of another object, where it is one of its kind
-_ALIKE = 0.15  # of [0, 1]: colours of two slots, or of a pixel and a slot, that may be of one object
 _STAYS = 0.8  # of a slot's pixels that are still in its part where its object has hardly moved
 _PATIENCE = 2  # frames in one part after which two slots that were never apart may hold one object
 
@@ -38,11 +40,13 @@ class Limits:
         strange: How much its pixels differ from the background.
         clear: How much at least 15 % of them do.
         area: Its least area, pixels.
+        step: Difference of colour between neighbours at which it ends; 0 where it may be of many colours.
     """
 
     strange: float
     clear: float
     area: float
+    step: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Guess:
         Args:
             frames: The same before this frame.
         """
-        born, ends = (mark.unsqueeze(1) | mark.unsqueeze(2) for mark in (self.births, self.ends))
+        born, ends = (mark.unsqueeze(1) | mark.unsqueeze(2) for mark in (self.births | self.returns, self.ends))
         one, other = self.parts.unsqueeze(2), self.parts.unsqueeze(1)
         frames = torch.where(born, torch.zeros_like(frames), frames)
         apart = (frames < 0) | ends | (one != other) & (one > 0) & (other > 0)
@@ -171,7 +175,7 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     masks = values > limits.strange
     solid = ndimage.uniform_filter(masks.astype(np.float32), (0, 3, 3), mode="constant") > 0.5
     masks &= ndimage.binary_dilation(solid, _CROSS)  # no specks, no threads
-    labels, _ = ndimage.label(masks, _SQUARE)
+    labels = _of_like_colours(masks, shade, limits.step) if limits.step else ndimage.label(masks, _SQUARE)[0]
     near = ndimage.binary_dilation(owners > 0, _CROSS, iterations=_APART)
     batch, slots, channels = memory.colours.shape
     on, waits, together = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy(), memory.together.cpu().numpy()
@@ -179,7 +183,7 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     boxes, shades = torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels)
     marks, parts = torch.zeros(5, batch, slots, dtype=torch.bool), torch.zeros(batch, slots, dtype=torch.int64)
     for b in range(batch):
-        frame = _Frame(values[b], shade[b], owners[b], labels[b], near[b], limits)
+        frame = _Frame(values[b], shade[b], owners[b], _from_one(labels[b]), near[b], limits)
         heirs = frame.merge(colours[b], together[b])
         frame = replace(frame, owner=np.array([heirs.get(k, k) for k in range(slots)])[frame.owner])
         kinds = {k: (windows[b, k], colours[b, k]) for k in range(1, slots) if on[b, k] or waits[b, k]}
@@ -202,6 +206,37 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     moved, returned, born, heir, ended = (mark.to(strange.device) for mark in marks)
     boxes, shades, parts = (tensor.to(strange.device) for tensor in (boxes, shades, parts))
     return Guess(boxes, shades, moved, returned, born, heir, ended, parts)
+
+
+def _from_one(labels: np.ndarray) -> np.ndarray:
+    """Return the numbers of a frame's parts, which run through the batch, counted from 1; 0 stays 0."""
+    inside = labels > 0
+    return np.where(inside, labels - (int(labels[inside].min()) - 1), 0) if inside.any() else labels
+
+
+def _of_like_colours(masks: np.ndarray, colours: np.ndarray, step: float) -> np.ndarray:
+    """Return the number of each pixel's part, 0 for none: neighbours are of one where their colours are alike.
+
+    Args:
+        masks: Which pixels are of parts at all, bool, shape (B, H, W).
+        colours: Shape (B, C, H, W).
+        step: Largest difference, of the channel that differs most, at which neighbours are of one part.
+
+    Returns:
+        int, shape (B, H, W), numbered through the batch.
+    """
+    numbers = np.arange(masks.size).reshape(masks.shape)
+    width, pairs = masks.shape[2], []
+    for down, left, right in ((0, 0, 1), (1, 0, 0), (1, 0, 1), (1, 1, 0)):
+        one = (..., slice(masks.shape[1] - down), slice(left, width - right))
+        other = (..., slice(down, None), slice(right, width - left))
+        alike = masks[one] & masks[other] & (np.abs(colours[one] - colours[other]).max(1) < step)
+        pairs.append((numbers[one][alike], numbers[other][alike]))
+    first, second = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
+    graph = sparse.coo_array((np.ones(len(first), bool), (first, second)), shape=(masks.size, masks.size))
+    _, parts = sparse.csgraph.connected_components(graph, directed=False)
+    parts = np.where(masks.ravel(), parts + 1, 0)
+    return np.unique(parts, return_inverse=True)[1].reshape(masks.shape) + (0 if (parts == 0).any() else 1)
 
 
 @dataclass(frozen=True)
@@ -233,7 +268,7 @@ class _Frame:
         heirs: dict[int, int] = {}
         for slot in np.argsort(areas[1:], kind="stable") + 1:  # the smallest first
             others = (parts == parts[slot]) & (together[slot] >= _PATIENCE) & (areas >= areas[slot])
-            others &= np.abs(colours - colours[slot]).max(1) < _ALIKE
+            others &= np.abs(colours - colours[slot]).max(1) < ALIKE
             others[[0, slot, *heirs]] = False
             if parts[slot] and others.any():
                 heirs[int(slot)] = int(np.where(others, areas, 0).argmax())
@@ -265,7 +300,7 @@ class _Frame:
             single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
             if single and _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]:
                 grows = owned[slot] < _STAYS * areas[slot] or bool(edge[self.owner == slot].any())  # moves, or comes in
-                pieces = [part for part in pieces if not grows and np.abs(part.colour - colours[slot]).max() > _ALIKE]
+                pieces = [part for part in pieces if not grows and np.abs(part.colour - colours[slot]).max() > ALIKE]
                 if not pieces:
                     moves[slot] = self._part(inside, box)
             new += pieces
@@ -299,7 +334,7 @@ class _Frame:
         """Return what of a part is like an object with such sides (rows, columns), and what is left; or nothing."""
         box = (part.rows, part.columns)
         inside = self.labels[box] == part.number
-        like = inside & (np.abs(self.difference[:, *box] - colour[:, None, None]).max(0) < _ALIKE)
+        like = inside & (np.abs(self.difference[:, *box] - colour[:, None, None]).max(0) < ALIKE)
         labels, count = ndimage.label(like, _SQUARE[1])
         if not count:
             return []
@@ -307,7 +342,7 @@ class _Frame:
         rest, _ = ndimage.label(inside & ~ndimage.binary_dilation(main), _SQUARE[1])
         one = self._lawful(main, box)
         others = [piece for number in range(1, rest.max() + 1) for piece in self._lawful(rest == number, box)]
-        others = [piece for piece in others if one and np.abs(piece.colour - one[0].colour).max() > _ALIKE]
+        others = [piece for piece in others if one and np.abs(piece.colour - one[0].colour).max() > ALIKE]
         same = one and all(_SAME_SIDES[0] < a / b < _SAME_SIDES[1] for a, b in zip(one[0].sides, sides, strict=True))
         return one + others if same and others else []
 

@@ -26,6 +26,7 @@ _FEWEST_STEPS = 300
 _FINER = 2  # sides of the frames that labels are read from over sides of those that are explained
 _SIGMA = 4.0  # times the noise: patches of some pixels miss more of an object than noise
 _LEAST_SIGMA, _MOST_SIGMA = 0.04, 0.12
+_FAINT, _LEAST_FAINT, _MOST_FAINT = 2.0, 0.03, 0.06  # times the noise: nothing less is told from the wall
 _COLOURFUL = 0.3  # share of an object's difference that is colour, where changes of brightness may be left out
 _BRIGHTNESS = 0.75  # of a change of brightness that is then a shadow's
 
@@ -128,12 +129,14 @@ def _pixel_settings(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
     """Return how exact pixels are to be and what is taken for a shadow, and why."""
     noise = float(np.median([look.noise for look in report.files]))
     sigma = round(min(max(_SIGMA * noise / 255, _LEAST_SIGMA), _MOST_SIGMA), 2)
+    faint = round(min(max(_FAINT * noise / 255, _LEAST_FAINT), _MOST_FAINT), 3)
     shares = np.concatenate([look.colourful for look in report.files])
     share = float(np.median(shares)) if shares.size else 1.0
     brightness = _BRIGHTNESS if share >= _COLOURFUL else 0.0
     taken = f"{brightness:.0%} of a change of brightness is a shadow's" if brightness else "changes of brightness count"
-    return {"sigma": sigma, "windows": {"brightness": brightness}}, [
+    return {"sigma": sigma, "windows": {"brightness": brightness, "faint": faint}}, [
         f"sigma = {sigma}: {_SIGMA:.0f} times the noise of still pixels, {noise:.1f} of 255.",
+        f"windows.faint = {faint}: what differs from the wall by less than {_FAINT:.0f} times the noise is the wall.",
         f"windows.brightness = {brightness}: {share:.0%} of how objects differ from the background is colour: {taken}.",
     ]
 
