@@ -73,7 +73,7 @@ def test_before_anything_is_done_all_is_said_and_nothing_written(scenewise, word
 
 
 def test_weights_that_are_ready_are_told(scenewise, tmp_path):
-    words = ["experiment", "provide-prediction", "--only", "model=provide", "--out", tmp_path / "out"]
+    words = ["experiment", "provide-prediction", "--only", "model=provide,variant=shipped", "--out", tmp_path / "out"]
     assert scenewise(*words, "--list")[1].count("weights are ready     scored 0/1") == 2
     code, told, _ = scenewise(*words, "--dry-run")
     assert code == 0

@@ -113,7 +113,7 @@ def test_printed_numbers_are_the_papers():
     assert printed("provide-ablation", "provide.balls-binary.grid-cpg-entropy-long", "ARI") == 0.7263
     assert printed("provide-ablation", "provide.clevrer.grid-long", "F-ARI") == 0.91
     assert printed("iodine-segmentation", "iodine.multi-dsprites-binarized", "F-ARI") == {"mean": 0.648, "std": 0.172}
-    assert printed("dvip", "5th-avenue.factored", "same") == 2.26
+    assert printed("dvip-street", "factored", "same") == 2.26
 
 
 def test_seeds_of_the_noise_have_a_spread_of_their_own():

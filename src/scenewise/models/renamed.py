@@ -123,6 +123,9 @@ VALUES: dict[tuple[str, str], tuple[tuple[Any, Any], ...]] = {
 }
 """By model and name of today: old values with the values of today, where these changed too."""
 
+LATER = {"dvip": {"owned_weight"}}
+"""By model: settings outside groups that came later; where they are the default, models are those of before."""
+
 
 def current(model: str, values: Mapping[str, Any], where: str | None = None) -> dict[str, Any]:
     """Return plain settings of a model, all or some, under their names of today.
@@ -167,7 +170,8 @@ def original(model: str, settings: Mapping[str, Any], defaults: Mapping[str, Any
     renamed = {key: names.split() for key, names in RENAMED.get(model, {}).items()}
     groups = {name.partition(".")[0] for names in renamed.values() for name in names}
     nested = {f"{g}.{key}": value for g in sorted(groups & settings.keys()) for key, value in settings[g].items()}
-    flat = {key: value for key, value in settings.items() if key not in groups}
+    later = {key for key in LATER.get(model, ()) if settings.get(key) == defaults.get(key)}
+    flat = {key: value for key, value in settings.items() if key not in groups | later}
     default = {f"{g}.{key}": value for g in groups & defaults.keys() for key, value in defaults[g].items()}
     for key, (name, *copies) in renamed.items():
         if name not in nested:

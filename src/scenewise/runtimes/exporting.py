@@ -13,7 +13,7 @@ from scenewise.data import SOURCES
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, writing
 from scenewise.runtimes.onnx_graph import UnknownOperationError
-from scenewise.runtimes.runner import FrameGraph, traced
+from scenewise.runtimes.runner import FrameGraph, graph_facts, traced
 from scenewise.runtimes.sessions import RUNTIMES
 from scenewise.runtimes.tracing import explainer, explains_alone
 from scenewise.version import __version__
@@ -135,7 +135,7 @@ def _described(content: bytes) -> dict[str, Any]:
     import onnx
 
     model = onnx.load_from_string(content)
-    facts = json.loads({each.key: each.value for each in model.metadata_props}["scenewise"])
+    facts = graph_facts(model)
     sides = (
         {each.name: [axis.dim_value for axis in each.type.tensor_type.shape.dim] for each in values}
         for values in (model.graph.input, model.graph.output)

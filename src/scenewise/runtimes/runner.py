@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from scenewise.decomposition import Decomposition
+from scenewise.documents import parse_json
 from scenewise.runtimes.decompositions import NoDecompositionError
 from scenewise.runtimes.onnx_graph import UnknownOperationError, onnx_model
 from scenewise.runtimes.store import GraphStore, key_of
@@ -45,6 +46,13 @@ MOST_GRAPHS = 4
 """Graphs of one model in memory: more forms or batch sizes than that run on PyTorch."""
 
 
+def graph_facts(model: Any) -> dict[str, Any]:
+    """Return what `traced` wrote into an ONNX model besides the graph: names, counts, and rules of its noise."""
+    text = {each.key: each.value for each in model.metadata_props}["scenewise"]
+    facts: dict[str, Any] = parse_json(text, "graph", "facts about a traced frame", "Trace it again.")
+    return facts
+
+
 @dataclass(frozen=True)
 class FrameGraph:
     """A model's work on frames of one form, in a runtime.
@@ -68,9 +76,7 @@ class FrameGraph:
         """Start a session of an ONNX model that `traced` wrote."""
         import onnx
 
-        facts = json.loads(
-            {each.key: each.value for each in onnx.load_from_string(content).metadata_props}["scenewise"]
-        )
+        facts = graph_facts(onnx.load_from_string(content))
         noises = tuple(
             NoiseRule(tuple(rule["shape"]), tuple(tuple(number) for number in rule["numbers"]))  # type: ignore[misc]
             for rule in facts["noises"]
