@@ -13,7 +13,18 @@ from hypothesis import settings
 settings.register_profile("scenewise", deadline=None)  # a busy machine is no failure
 settings.load_profile("scenewise")
 
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+os.environ.setdefault("MPLCONFIGDIR", str(_CACHE / "matplotlib"))  # its list of fonts takes seconds to make
+
 _SHARED_DATA = Path(os.environ.get("SCENEWISE_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """Keep pictures and graphs that tests make out of the user's cache, and those of the user out of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")
