@@ -40,3 +40,10 @@ def test_a_figure_has_a_row_for_each_image():
     assert one.dtype == np.uint8
     assert two.shape[0] > one.shape[0]
     assert two.shape[1:] == one.shape[1:]
+
+
+def test_a_scene_of_fewer_views_gives_those_that_it_has():
+    source = SOURCES.get("cle-mv")("test", size=16, frames=2)
+    images = images_of(tiny("mulmon"), source, 4)
+    assert images.frames.shape == (2, 1, 3, 16, 16)
+    assert images.part.masks.shape[:2] == (2, 1)

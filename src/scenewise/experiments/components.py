@@ -58,11 +58,12 @@ def images_of(model: SceneModel, source: Source, count: int, seed: int = 0) -> E
     Args:
         model: In evaluation mode.
         source: Where from.
-        count: How many images.
+        count: How many images; fewer where there are fewer views.
         seed: Of the posterior noise.
     """
     if model.viewpoint_size is None:
         return explained(model, source, range(count), seed=seed)
+    count = min(count, source.length(0))
     sample = source.sample(0, 0, count)
     frames = torch.from_numpy(sample.frames[None].astype(np.float32) / 255)
     cameras = viewpoints(model, source, [0], count)
