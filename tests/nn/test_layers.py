@@ -29,7 +29,7 @@ def test_slot_convolution_equals_the_convolution_of_the_concatenation() -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_a_convolution_of_the_whole_map_is_one_product_per_output(bias: bool, layout: torch.memory_format) -> None:
     torch.manual_seed(0)
-    down, up = WholeConv2d(6, 5, (3, 4), bias), WholeConvTranspose2d(5, 6, (3, 4), bias)
+    down, up = WholeConv2d(6, 5, (3, 4), bias=bias), WholeConvTranspose2d(5, 6, (3, 4), bias=bias)
     plain = nn.Conv2d(6, 5, (3, 4), bias=bias), nn.ConvTranspose2d(5, 6, (3, 4), bias=bias)
     for layer, other in zip((down, up), plain, strict=True):
         assert {k: v.shape for k, v in layer.state_dict().items()} == {

@@ -11,7 +11,8 @@ from tests.runtimes.conftest import tiny
 
 from scenewise.decompose import Decomposer
 from scenewise.errors import InputError
-from scenewise.runtimes import RUNTIMES
+from scenewise.runtimes import RUNTIMES, exporting
+from scenewise.runtimes.decompositions import UnknownOperationError
 from scenewise.runtimes.exporting import clip_for
 from scenewise.variational.gaussian import seeded_noise
 
@@ -60,3 +61,12 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file"):
         Decomposer(tiny("vae")).export(tmp_path / "file")
+
+
+def test_a_gradient_that_is_not_written_out_is_told(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise UnknownOperationError("slice_backward with a step")
+
+    monkeypatch.setattr(exporting, "traced", refuse)
+    with pytest.raises(InputError, match="vae cannot be written: slice_backward with a step"):
+        Decomposer(tiny("vae")).export(tmp_path / "out")

@@ -53,7 +53,7 @@ class DcganEncoder(nn.Sequential):
         for _ in range(_doublings(side)):
             layers += [_down(width, 2 * width, bias), _norm(norm, 2 * width), nn.LeakyReLU(_SLOPE)]
             width *= 2
-        super().__init__(*layers, WholeConv2d(width, out, (_BOTTOM, _BOTTOM), bias))
+        super().__init__(*layers, WholeConv2d(width, out, (_BOTTOM, _BOTTOM), bias=bias))
 
     def forward(self, images: Tensor) -> Tensor:
         """Take (N, C, S, S); return (N, out)."""
@@ -86,7 +86,7 @@ class DcganDecoder(nn.Sequential):
     ) -> None:
         wide = width << _doublings(side)
         layers: list[nn.Module] = [
-            WholeConvTranspose2d(inputs, wide, (_BOTTOM, _BOTTOM), bias),
+            WholeConvTranspose2d(inputs, wide, (_BOTTOM, _BOTTOM), bias=bias),
             _norm(norm, wide),
             nn.ReLU(),
         ]

@@ -89,17 +89,8 @@ class WholeConv2d(nn.Conv2d):
     """A convolution as large as the map it sees, which leaves one pixel: computed as the linear layer that it is.
 
     On a CPU PyTorch's convolutions bring its large weight from one memory layout to another several times a step, at
-    four times the cost of all else. Weights are those of a `Conv2d`.
-
-    Args:
-        inputs: Input channels.
-        out: Output channels.
-        size: (H, W) of the map.
-        bias: Whether it has one.
+    four times the cost of all else. Arguments and weights are those of a `Conv2d` whose kernel is the map.
     """
-
-    def __init__(self, inputs: int, out: int, size: tuple[int, int], bias: bool = True) -> None:
-        super().__init__(inputs, out, size, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Take (N, inputs, H, W); return (N, out, 1, 1)."""
@@ -107,17 +98,7 @@ class WholeConv2d(nn.Conv2d):
 
 
 class WholeConvTranspose2d(nn.ConvTranspose2d):
-    """The way back of `WholeConv2d`, from one pixel to a map, with the weights of a `ConvTranspose2d`.
-
-    Args:
-        inputs: Input channels.
-        out: Output channels.
-        size: (H, W) of the map.
-        bias: Whether it has one.
-    """
-
-    def __init__(self, inputs: int, out: int, size: tuple[int, int], bias: bool = True) -> None:
-        super().__init__(inputs, out, size, bias=bias)
+    """The way back of `WholeConv2d`, from one pixel to a map, with arguments and weights of a `ConvTranspose2d`."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Take (N, inputs, 1, 1); return (N, out, H, W)."""

@@ -5,7 +5,8 @@ import { report, state } from "./context.js";
 export const HEAT = [[11, 9, 28], [59, 15, 92], [120, 28, 109], [181, 54, 88], [229, 92, 48], [251, 155, 6], [246, 215, 70], [252, 255, 200]];
 const FAINT = 0.16; // what is left of a pixel outside the chosen slot
 export const FINE = 192; // pixels from which on a picture is shown smaller than it is: single pixels are not to be seen then
-const heat = Uint8Array.from({ length: 256 * 3 }, (_, i) => {
+/** HEAT in 256 steps, red, green, blue one after the other. */
+export const heat = Uint8Array.from({ length: 256 * 3 }, (_, i) => {
   const place = (Math.floor(i / 3) / 255) * (HEAT.length - 1);
   const low = Math.min(Math.floor(place), HEAT.length - 2);
   return HEAT[low][i % 3] + (HEAT[low + 1][i % 3] - HEAT[low][i % 3]) * (place - low);

@@ -38,8 +38,8 @@ _OF_TORCH = (
 """Operations for which PyTorch's own decompositions do."""
 
 
-class NoDecompositionError(Exception):
-    """A backward operation that is called in a way that is not written out here; the message names it."""
+class UnknownOperationError(Exception):
+    """An operation, or a way to call one, that is not written out or not written as ONNX; the message names it."""
 
 
 def convolution_backward(
@@ -71,10 +71,10 @@ def convolution_backward(
         wanted: Which of the gradients by images, weight and bias are wanted: the first.
 
     Raises:
-        NoDecompositionError: The gradient by weights is wanted too, or there are groups.
+        UnknownOperationError: The gradient by weights is wanted too, or there are groups.
     """
     if list(wanted) != [True, False, False] or groups != 1:
-        raise NoDecompositionError("convolution_backward by weights, or in groups")
+        raise UnknownOperationError("convolution_backward by weights, or in groups")
     if transposed:
         return aten.convolution(gradient, weight, None, stride, padding, dilation, False, [0, 0], 1), None, None
     reach = [d * (side - 1) for d, side in zip(dilation, weight.shape[2:], strict=True)]
@@ -95,7 +95,7 @@ def upsample_nearest2d_backward(
     """Return sums over the blocks of pixels (N, C, H', W') that were one pixel each of (N, C, H, W)."""
     height, width = input_size[2:]
     if output_size[0] % height or output_size[1] % width:
-        raise NoDecompositionError("upsample_nearest2d_backward by no whole number")
+        raise UnknownOperationError("upsample_nearest2d_backward by no whole number")
     block = [output_size[0] // height, output_size[1] // width]
     return aten.avg_pool2d(gradient, block) * (block[0] * block[1])  # a runtime has quick code for means over blocks
 
@@ -116,7 +116,7 @@ def upsample_bilinear2d_backward(
 def slice_backward(gradient: Tensor, sizes: Sequence[int], dim: int, start: int, end: int, step: int) -> Tensor:
     """Return the gradient with zeros where the slice was not taken."""
     if step != 1:
-        raise NoDecompositionError("slice_backward with a step")
+        raise UnknownOperationError("slice_backward with a step")
     side = sizes[dim]
     begin = start + side if start < 0 else min(start, side)
     stop = begin + gradient.shape[dim]
@@ -132,7 +132,7 @@ def elu_backward(
 ) -> Tensor:
     """Return the gradient of an ELU, of its input or its result (N, ...): exp(min(x, 0)) is min(elu(x), 0) + 1."""
     if not alpha == scale == input_scale == 1:
-        raise NoDecompositionError("elu_backward with other scales than 1")
+        raise UnknownOperationError("elu_backward with other scales than 1")
     negative = values.clamp(max=0)
     return gradient * (negative + 1 if is_result else negative.exp())
 

@@ -12,7 +12,7 @@ import torch
 from scenewise.data import SOURCES
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, writing
-from scenewise.runtimes.onnx_graph import UnknownOperationError
+from scenewise.runtimes.decompositions import UnknownOperationError
 from scenewise.runtimes.runner import FrameGraph, graph_facts, traced
 from scenewise.runtimes.sessions import RUNTIMES
 from scenewise.runtimes.tracing import explainer, explains_alone
@@ -121,7 +121,7 @@ def _files(
             raise InputError("export", problem, "Run it with scenewise.")
         try:
             files[number] = traced(model, frame, state, refinements, {})
-        except (UnknownOperationError, NotImplementedError) as error:
+        except (UnknownOperationError, NotImplementedError) as error:  # the second is PyTorch's own
             raise InputError("export", f"{model.registered_name} cannot be written: {error}.") from error
         states.append(state)
         if form == model.frame_form(number + 1, refinements):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scenewise.runtimes import onnx_layers  # noqa: F401  # enters its functions
+from scenewise.runtimes.decompositions import UnknownOperationError
 from scenewise.runtimes.onnx_operators import OPERATORS
 from scenewise.runtimes.onnx_writer import OnnxGraph, Value
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import fx
-
-
-class UnknownOperationError(Exception):
-    """A graph holds an operation that is not written as ONNX; the message names it."""
 
 
 @torch.no_grad()

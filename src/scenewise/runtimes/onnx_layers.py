@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from scenewise.runtimes.decompositions import UnknownOperationError
 from scenewise.runtimes.onnx_operators import operator
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def trained_batch_norm(graph: OnnxGraph, result: Any, x: Value, weight: Any, bia
                        training: bool, momentum: float, eps: float) -> Any:  # fmt: skip
     """Batch norm in evaluation mode."""
     if training:
-        raise NotImplementedError("batch norm by moments of the batch")
+        raise UnknownOperationError("batch norm by moments of the batch")
     return batch_norm(graph, result, x, weight, bias, mean, variance, momentum, eps)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from scenewise.runtimes.decompositions import UnknownOperationError
 from scenewise.runtimes.onnx_writer import KINDS
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def expm1(graph: OnnxGraph, result: Tensor, x: Value) -> Any:
 def elu(graph: OnnxGraph, result: Tensor, x: Value, alpha: float = 1, scale: float = 1, inner: float = 1) -> Any:
     """ELU, and SELU, which has a scale."""
     if inner != 1:
-        raise NotImplementedError("elu with a scale of its input")
+        raise UnknownOperationError("elu with a scale of its input")
     name = graph.add("Elu", x, alpha=float(alpha))
     return name if scale == 1 else graph.add("Mul", name, float(scale))
 
@@ -388,7 +389,7 @@ def gather(graph: OnnxGraph, result: Tensor, x: Value, dim: int, index: Value, *
 def index_add(graph: OnnxGraph, result: Tensor, x: Value, dim: int, index: Value, source: Value) -> Any:
     """Entries of an axis added up by number: the product with a matrix of zeros and ones, where numbers are known."""
     if index.name is not None:
-        raise NotImplementedError("index_add by numbers that depend on the frame")
+        raise UnknownOperationError("index_add by numbers that depend on the frame")
     axis = dim % len(x.shape)
     chosen = torch.nn.functional.one_hot(index.tensor, x.shape[axis]).to(result.dtype)  # (entries, side)
     order = [d for d in range(len(x.shape)) if d != axis] + [axis]

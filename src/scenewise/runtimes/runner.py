@@ -18,8 +18,8 @@ from torch import Tensor
 
 from scenewise.decomposition import Decomposition
 from scenewise.documents import parse_json
-from scenewise.runtimes.decompositions import NoDecompositionError
-from scenewise.runtimes.onnx_graph import UnknownOperationError, onnx_model
+from scenewise.runtimes.decompositions import UnknownOperationError
+from scenewise.runtimes.onnx_graph import onnx_model
 from scenewise.runtimes.store import GraphStore, key_of
 from scenewise.runtimes.tracing import NoiseRule, explains_alone, trace_frame
 from scenewise.variational.linking import link
@@ -167,7 +167,7 @@ class GraphRunner:
                 self._graphs[key] = self._made(key, frame, _needed(self._model, state), refinements)
             if left:
                 problem = difference(self._model, self._graphs[key], frame, _needed(self._model, state), refinements)
-        except (UnknownOperationError, NoDecompositionError, NotImplementedError) as error:
+        except (UnknownOperationError, NotImplementedError) as error:  # the second is PyTorch's own
             problem = f"it holds an operation that is not written: {error}"
         except Exception as error:  # whatever goes wrong inside a tracer or a runtime: PyTorch does the work
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,7 +1,7 @@
 /** The frame on show: pictures, slots, numbers, and how one moves through the video. */
 import { $, announce, facts, make, number, report, rgb, state } from "./context.js";
 import { ask, pictures } from "./link.js";
-import { HEAT, paint, paintIds, paintLabels, paintObjects, paintPicture, paintSlot, paintSpread } from "./paint.js";
+import { heat, paint, paintIds, paintLabels, paintObjects, paintPicture, paintSlot, paintSpread } from "./paint.js";
 import { follow } from "./trails.js";
 
 const layers = { outlines: true, numbers: true, trails: true };
@@ -10,11 +10,6 @@ const tiles = [];
 let newest = -1; // of a camera: the next one is whatever comes
 const listeners = new Set(); // told of every new frame
 export const onFrame = (tell) => listeners.add(tell);
-
-const heat = Uint8Array.from({ length: 256 * 3 }, (_, i) => {
-  const place = (Math.floor(i / 3) / 255) * (HEAT.length - 1), low = Math.min(Math.floor(place), HEAT.length - 2);
-  return HEAT[low][i % 3] + (HEAT[low + 1][i % 3] - HEAT[low][i % 3]) * (place - low);
-});
 
 /** Go to a frame; while one is on its way, only the newest wish counts. */
 export async function go(at, quiet = false) {
