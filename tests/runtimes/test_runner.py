@@ -18,7 +18,7 @@ from scenewise.runtimes import store as storing
 from scenewise.runtimes.exporting import clip_for
 from scenewise.variational.gaussian import noise_from, same_noise, seeded_noise
 
-STREAMING = ("genesis", "genesis-v2", "iodine", "monet", "provide", "rnem", "seq-iodine", "vae")
+STREAMING = ("dvip", "genesis", "genesis-v2", "iodine", "monet", "provide", "rnem", "seq-iodine", "vae")
 NEEDS = pytest.mark.skipif(not RUNTIMES["onnxruntime"].is_there(), reason="onnx and onnxruntime are not installed")
 
 
@@ -97,16 +97,24 @@ def test_more_drawn_slots_than_are_on_change_nothing():
 
 
 @NEEDS
-@pytest.mark.parametrize("name", ["dvip"])
-def test_a_model_that_cannot_be_run_so_runs_on_torch_and_says_why_once(name, store):
-    model, lines = tiny(name), []
+def test_a_model_that_cannot_be_run_so_runs_on_torch_and_says_why_once(store, monkeypatch):
+    model, lines = tiny("rnem"), []
     video = clip(model)
     theirs, _ = stream(model, video)
+    monkeypatch.setattr(model, "frame_form", lambda *_: None)
     run = engaged(model, RUNTIMES["onnxruntime"], store, lines)
     ours, _ = stream(model, video)
     assert all(torch.equal(a.masks, b.masks) for a, b in zip(ours, theirs, strict=True))
     assert len(lines) == 1
-    assert lines[0] == f"note: {name} runs on torch, not on onnxruntime: {run.refusal}"
+    assert lines[0] == f"note: rnem runs on torch, not on onnxruntime: {run.refusal}"
+
+
+@NEEDS
+@pytest.mark.parametrize("name", ["ddpae", "mulmon"])
+def test_clips_and_scenes_as_wholes_stay_with_torch_which_is_said_at_once(name, store):
+    lines: list[str] = []
+    assert "as wholes" in engaged(tiny(name), RUNTIMES["onnxruntime"], store, lines).refusal
+    assert len(lines) == 1
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from scenewise.models.provide import Provide
 from scenewise.models.provide_config import ProvideConfig
 from scenewise.models.provide_windows_config import PRESETS, WindowsConfig
 from scenewise.models.stages import Stages
+from scenewise.models.window_engine import SceneContext, WindowEngine
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.parts import ALIKE, Limits, PartMemory, adopted, guess, main_pieces
@@ -45,7 +46,7 @@ from scenewise.nn.windows import (
     box_of,
     covered,
 )
-from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
+from scenewise.variational.engine import DecodedFrame, FrameContext, decomposed
 from scenewise.variational.gaussian import seeded_noise
 from scenewise.variational.mixture import composed
 from scenewise.variational.refinement import ImageGradients
@@ -69,17 +70,6 @@ _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
 
 
 @dataclass(frozen=True)
-class SceneContext(FrameContext):
-    """A frame with the scene its slots draw into.
-
-    Attributes:
-        scene: At the size at which the model works.
-    """
-
-    scene: WindowScene = None  # type: ignore[assignment]  # a field after those with defaults
-
-
-@dataclass(frozen=True)
 class WindowedFrame(DecodedFrame):
     """A frame after its last decode, with what it takes to draw it at its full size.
 
@@ -94,46 +84,6 @@ class WindowedFrame(DecodedFrame):
     hidden: Tensor
     scene: WindowScene
     cutouts: Pair | None = None
-
-
-@dataclass(frozen=True)
-class WindowEngine(Engine):
-    """An engine whose decoder and refiner are given the scene of the frame."""
-
-    traceable: ClassVar[bool] = False
-
-    def decode(
-        self, context: FrameContext, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
-    ) -> tuple[Decode, Tensor, Pair]:
-        """Run one decode, and refine; see `Engine.decode`."""
-        return self._within(context).decode(context, posterior, refinement, noise, refine)
-
-    def update(
-        self,
-        context: FrameContext,
-        evidence: tuple[SpatialMixture, ImageGradients, Tensor],
-        posterior: Tensor,
-        refinement: Pair,
-    ) -> tuple[Tensor, Pair]:
-        """Return posterior and state after one refinement; see `Engine.update`."""
-        return self._within(context).update(context, evidence, posterior, refinement)
-
-    def _within(self, context: FrameContext) -> Engine:
-        if not isinstance(context, SceneContext):
-            raise TypeError("slots in windows need the scene of a frame")
-        scene = context.scene
-
-        def draw(latent: Tensor, hidden: Tensor) -> Pair:
-            drawing: Pair = self.decoder(latent, hidden, scene)
-            return drawing
-
-        def look(images: Pair, vectors: Tensor, time: Pair, refinement: Pair) -> tuple[Tensor, Pair]:
-            windows = scene.windows_at(vectors.detach())  # lambda comes first, its means before the rest
-            result: tuple[Tensor, Pair] = self.refiner((*images, windows, scene), vectors, time, refinement)
-            return result
-
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Engine(**{**values, "decoder": draw, "refiner": look})
 
 
 @register_model("provide-windows")
@@ -357,12 +307,8 @@ class ProvideWindows(Stages, Provide):
     @torch.no_grad()
     def _end(self, frame: Tensor, state: State, evidence: State) -> State:
         """Put windows to where slots own pixels, and switch off slots that own too few."""
-        windows, shares, error, slots = (
-            self.config.windows,
-            evidence["shares"],
-            evidence["errors"],
-            state["on"].shape[1],
-        )
+        windows, shares, error = self.config.windows, evidence["shares"], evidence["errors"]  # (B, K, h, w)
+        slots = shares.shape[1]
         largest = shares.max(1, keepdim=True).indices == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
         explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < windows.fit * self.config.sigma)
         strange = (state["strange"] > windows.strange[0]).unsqueeze(1)

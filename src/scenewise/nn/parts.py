@@ -360,12 +360,15 @@ class _Frame:
             return []
         labels, _ = ndimage.label(like, _SQUARE[1])
         main = grown(labels == np.bincount(labels[like]).argmax()) & inside
+        rest = inside & ~grown(main)
+        if np.count_nonzero(rest) < self.limits.area:
+            return []
         one = self._lawful(main, box)
         if not one or not all(
             _SAME_SIDES[0] < a / b < _SAME_SIDES[1] for a, b in zip(one[0].sides, sides, strict=True)
         ):
             return []
-        others = self._lawful_pieces(inside & ~grown(main), box)
+        others = self._lawful_pieces(rest, box)
         others = [piece for piece in others if np.abs(piece.colour - one[0].colour).max() > ALIKE]
         return one + others if others else []
 

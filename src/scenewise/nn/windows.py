@@ -7,7 +7,7 @@ outer edges of its first and last pixel for half sides, and the centres of these
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import torch
@@ -132,7 +132,14 @@ def interpolation(centre: Tensor, half: Tensor, outer: int, inner: int) -> Tenso
 
 def _inside(centre: Tensor, half: Tensor, outer: int) -> Tensor:
     """Return where the pixels of a side lie in windows, which are [-1, 1], shape (N, outer)."""
-    return (torch.linspace(-1, 1, outer, device=centre.device) - centre.unsqueeze(1)) / half.unsqueeze(1)
+    return (_places(outer, centre.device) - centre.unsqueeze(1)) / half.unsqueeze(1)
+
+
+@lru_cache(maxsize=64)
+def _places(pixels: int, device: torch.device) -> Tensor:
+    """Return where the pixels of a side lie, ends at -1 and 1, shape (N,)."""
+    with torch.inference_mode(False):  # what is kept must serve training too
+        return torch.linspace(-1, 1, pixels, device=device)
 
 
 class PatchCanvas(nn.Module):
@@ -269,8 +276,8 @@ class CropEncoder(nn.Module):
 
     def _look_up(self, centre: Tensor, log_half: Tensor, pixels: int) -> Tensor:
         """Return bilinear weights (N, side, pixels) of a frame's pixels at the samples of a crop; 0 outside."""
-        along = torch.linspace(-1, 1, self.side, device=centre.device)
-        place = centre.unsqueeze(1) + self.context * log_half.exp().unsqueeze(1) * along
+        along = self.context * _places(self.side, centre.device)
+        place = centre.unsqueeze(1) + log_half.exp().unsqueeze(1) * along
         place = (place + 1) * ((pixels - 1) / 2)
         return (1 - (place.unsqueeze(2) - torch.arange(pixels, device=centre.device)).abs()).clamp_min(0)
 

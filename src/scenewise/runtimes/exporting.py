@@ -73,7 +73,7 @@ def export_onnx(
     if "onnx" in missing:
         raise InputError("export", "needs onnx, which is not installed.", "Run: pip install 'scenewise[fast]'")
     if isinstance(model, Stages):
-        problem = f"{model.registered_name} looks at what a frame shows before and after its graphs."
+        problem = f"{model.registered_name} works on frames before and after its graphs."
         raise InputError("export", problem, "Run it by scenewise itself: --engine takes other runtimes there.")
     folder, frames = Path(folder), clip_for(model)
     with torch.no_grad():

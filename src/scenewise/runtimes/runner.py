@@ -18,6 +18,7 @@ from torch import Tensor
 
 from scenewise.decomposition import Decomposition
 from scenewise.documents import parse_json
+from scenewise.models.contract import SceneModel
 from scenewise.models.stages import Stages
 from scenewise.runtimes.decompositions import UnknownOperationError
 from scenewise.runtimes.onnx_graph import onnx_model
@@ -28,7 +29,7 @@ from scenewise.variational.linking import link
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scenewise.models.contract import SceneModel, State
+    from scenewise.models.contract import State
     from scenewise.runtimes.sessions import Runtime, Session
 
 EQUAL_LABELS = 0.9999
@@ -151,6 +152,8 @@ class GraphRunner:
         self._tell = tell or (lambda line: warnings.warn(line, stacklevel=2))
         self._graphs: dict[Any, FrameGraph] = {}
         self._checks: dict[Any, int] = {}
+        if type(model).step is not SceneModel.step or model.viewpoint_size is not None:
+            self._refuse("it explains clips, or the views of a scene, as wholes")
 
     def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame; see `SceneModel.explain_frame`."""
