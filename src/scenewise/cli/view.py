@@ -27,19 +27,6 @@ EXAMPLE = """examples:
 
 The page is for this machine alone unless --host says otherwise. Ctrl-C ends."""
 
-_EXAMPLES = {
-    "provide-balls-colour": "balls-colour#3",
-    "provide-balls-binary": "balls-binary#3",
-    "iodine-balls-colour": "balls-colour#3",
-    "iodine-tetris": "tetrominoes#0",
-    "monet-multi-dsprites": "multi-dsprites#0",
-    "mulmon-cle-mv": "cle-mv#3",
-    "rnem-balls": "balls-binary#3",
-    "ddpae-moving-mnist": "moving-mnist#0",
-    "dvip-moving-mnist": "moving-mnist#0",
-}
-"""What each model that ships is shown with where nothing else is named."""
-
 _OF_VIEWS = ("mulmon-cle-mv",)
 
 
@@ -105,7 +92,7 @@ def open_desk(args: argparse.Namespace) -> Desk:
     if (folder / "run.json").is_file():
         text, model = _of_results(folder, model)
     elif model is None and (text in names or (folder / "config.json").is_file()):
-        model, text = text, _EXAMPLES.get(text, "")
+        model, text = text, _example(text)
         if not text:
             raise InputError(args.input, "is a model; what should it look at?", "Add a video: view VIDEO --model MODEL")
     decomposer = sw.load(model or options.DEFAULT_MODEL, args.device)
@@ -124,6 +111,15 @@ def open_desk(args: argparse.Namespace) -> Desk:
     alone = decomposer.model.viewpoint_size is not None or exploration.length is None  # views, or a camera
     others = () if alone else tuple(name for name in names if name not in (decomposer.name, *_OF_VIEWS))
     return Desk(exploration, title, open_other, others, None)
+
+
+def _example(model: str) -> str:
+    """Return a sample of the source that a model learned from, "" where that is none that has a name."""
+    from scenewise.checkpoint import find, read_config
+    from scenewise.data.contract import DESCRIPTIONS, SOURCES
+
+    source = str(read_config(find(model))["card"].get("data", "")).partition(" ")[0]
+    return f"{source}#3" if source in SOURCES.names() and DESCRIPTIONS[source].kind == "generated" else ""
 
 
 def _of_run(args: argparse.Namespace, folder: Path) -> Exploration | None:
