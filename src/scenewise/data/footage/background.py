@@ -30,9 +30,7 @@ _LEAST_SUPPORT = 0.04  # of the frames
 _FEWER, _LEAST_GAIN = 0.9, 0.05  # a new look has less than this share of the edges, and this much less
 _NEAR = 0.03  # of [0, 1]; frames this near to the picture make up its last version
 _LEAST_STEP = 0.02  # of [0, 1]; smaller steps between neighbours are no edges
-_WELL_LIT = (
-    0.5  # of the pixels that a typical frame shares with the picture; a frame with fewer is under no known light
-)
+_WELL_LIT = 0.5  # of the pixels a typical frame shares with the picture; with fewer, the light cannot be told
 _MOST_UNSUPPORTED = 0.05  # of the pixels of a sound picture
 _STILL_SUPPORT = 0.25  # of the frames; below it in half of the pixels nothing stands still
 
