@@ -12,6 +12,7 @@ from scenewise.cli.sources import add_source_options, numbered
 from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:
+    from scenewise.decompose import Decomposer
     from scenewise.explore import Exploration
     from scenewise.viewer.desk import Desk
 
