@@ -210,11 +210,11 @@ class Apart:
         if not self.process:
             os.close(frames[1])
             os.close(replies[0])
-            _serve(self._writers, self._shared, open(frames[0], "rb"), open(replies[1], "wb"), parent)  # noqa: SIM115
+            _serve(self._writers, self._shared, open(frames[0], "rb"), open(replies[1], "wb"), parent)
         os.close(frames[0])
         os.close(replies[1])
-        self._frames = open(frames[1], "wb", buffering=1 << 16)  # noqa: SIM115
-        self._replies = open(replies[0], "rb")  # noqa: SIM115
+        self._frames = open(frames[1], "wb", buffering=1 << 16)
+        self._replies = open(replies[0], "rb")
         return self
 
     def __exit__(

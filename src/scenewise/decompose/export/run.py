@@ -149,7 +149,7 @@ class _Job:
         self.writers.close()
 
     def _feed(self) -> Feed | Apart:
-        """Return the way to the writers: on a thread, or in a process of their own where that is wanted and possible."""
+        """Return the way to the writers, on a thread or in a process of their own where that is wanted and possible."""
         apart = self.result.apart and self.result.model.device == "cpu" and Apart.possible()
         return Apart(self.writers, self.result.shared) if apart else Feed(self.writers.add)
 
@@ -303,9 +303,7 @@ class _Writers:
         unfinished.save_state(self.store, state)
         return True
 
-    def finish(
-        self, facts: dict[str, Any], reading: dict[str, Any], problems: list[str]
-    ) -> tuple[Summary, _Errors]:
+    def finish(self, facts: dict[str, Any], reading: dict[str, Any], problems: list[str]) -> tuple[Summary, _Errors]:
         """Complete all files, and return what was found.
 
         Args:
