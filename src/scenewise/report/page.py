@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def _photographs(report: ReportBuilder) -> Iterator[bytes | None]:
     All are shrunk alike where, by the first of them, they would be more than `LARGEST_PHOTOGRAPHS` bytes.
     """
     positions = [sheets.position for sheets in report.pictures]
-    images = iter(() if report.sources is None else report.sources(positions))
+    images = _ahead(iter(() if report.sources is None else report.sources(positions)))
     first = next(images, None)
     scale = 1.0
     if first is not None:
@@ -78,6 +79,16 @@ def _photographs(report: ReportBuilder) -> Iterator[bytes | None]:
     frames = itertools.chain([first], images, itertools.repeat(None))
     for image in itertools.islice(frames, len(positions)):
         yield None if image is None else photograph(image, scale)
+
+
+def _ahead(images: Iterator[np.ndarray | None]) -> Iterator[np.ndarray | None]:
+    """Yield images, each read on another thread while the one before is packed."""
+    end: Any = object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, images, end)
+        while (image := coming.result()) is not end:
+            coming = thread.submit(next, images, end)
+            yield image
 
 
 def _scores(summary: Summary) -> dict[str, Any]:

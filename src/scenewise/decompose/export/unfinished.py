@@ -24,7 +24,7 @@ from scenewise.errors import InputError
 from scenewise.media.documents import read_json_mapping
 from scenewise.media.files import check_readable, reading, write_atomically
 from scenewise.media.locks import BusyError, FolderLock
-from scenewise.media.output_folder import hidden_folders
+from scenewise.media.output_folder import GRACE, hidden_folders
 from scenewise.run_record import RECORD
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def done(target: Path, facts: Mapping[str, Any]) -> bool:
 def _busy(folder: Path) -> bool:
     """Return whether a process is filling a folder."""
     try:
-        FolderLock(folder).release()
+        FolderLock(folder, seconds=GRACE).release()
     except BusyError:
         return True
     return False
