@@ -13,6 +13,7 @@ from scenewise.config import build, merge
 from scenewise.data.contract import SOURCES
 from scenewise.errors import InputError, nearest
 from scenewise.models.contract import MODELS, SceneModel
+from scenewise.models.moving import dynamics_of
 from scenewise.training.recipe import longest_clip
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ def _model_config(recipe: Recipe, facts: Facts | None) -> Any:
         values["bf16_convolutions"] = True
     config: Any = build(model_class.config_class, values, "model.settings")
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        model_class(config)  # settings that cannot work together
+        model = model_class(config)  # settings that cannot work together
+    if recipe.training.motion is not None:
+        dynamics_of(model)
     return config
 
 
