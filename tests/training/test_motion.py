@@ -152,6 +152,19 @@ def test_a_stop_leaves_the_model_as_it_was() -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
+def test_a_model_that_was_trained_without_it_learns_it_afterwards(whole, tmp_path) -> None:
+    recipe = recipes.load("provide-tiny", WORDS)
+    before = [word for word in WORDS if "motion" not in word and "dynamics" not in word]
+    trained = train(recipes.load("provide-tiny", before), tmp_path / "run").model
+    assert "dynamics" not in "".join(load_model(trained).model.state_dict())
+    learning.add_motion(recipe, trained, tmp_path / "model")
+    model, other = load_model(tmp_path / "model"), load_model(whole[0].model).model.state_dict()
+    assert model.card.motion.startswith("learned afterwards: 5 steps over 10 videos")
+    assert all(torch.equal(other[name], tensor) for name, tensor in model.model.state_dict().items())
+    with pytest.raises(InputError, match="last stage"):
+        learning.add_motion(recipes.load("provide-tiny", before), trained, tmp_path / "other")
+
+
 def test_models_that_cannot_learn_it_are_refused_with_the_way_out() -> None:
     with pytest.raises(InputError, match=r"windows\.dynamics=96"):
         make_plan(recipes.load("provide-tiny", ["training.motion.steps=5"]))

@@ -101,11 +101,11 @@ class Dynamics(nn.Module):
         super().__init__()
         self.width = width
         self.pair = nn.Sequential(nn.Linear(2 * _FEATURES + 1, width), nn.ELU(), nn.Linear(width, width), nn.ELU())
-        self.change = nn.Sequential(
-            nn.Linear(_FEATURES + width, width), nn.ELU(), nn.Linear(width, width), nn.ELU(), nn.Linear(width, 2)
-        )
-        nn.init.zeros_(self.change[-1].weight)
-        nn.init.zeros_(self.change[-1].bias)
+        last = nn.Linear(width, 2)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        hidden = (nn.Linear(_FEATURES + width, width), nn.ELU(), nn.Linear(width, width), nn.ELU())
+        self.change = nn.Sequential(*hidden, last)
         self.learned: Tensor
         self.register_buffer("learned", torch.tensor(False))
 

@@ -10,6 +10,7 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,17 +18,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scenewise.checkpoint import find, load_model, save_model
+from scenewise.errors import InputError
 from scenewise.models.moving import FollowsObjects, dynamics_of
 from scenewise.nn.dynamics import HISTORY, Dynamics, Sighting
 from scenewise.training.clips import backgrounds
+from scenewise.training.plan import make_plan
 from scenewise.training.validation import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from scenewise.data.contract import Source
     from scenewise.models.contract import SceneModel
-    from scenewise.training.recipe import MotionPart, TrainingPart
+    from scenewise.training.recipe import MotionPart, Recipe, TrainingPart
 
 HORIZONS = (1, 5, 10)
 """Frames ahead whose errors are told."""
@@ -124,22 +129,45 @@ def learn_motion(
     if motion is None:
         raise ValueError("settings want no motion")
 
-    def checked(what: str, done: int, total: int) -> None:
-        report(what, done, total)
+    def checked(what: str, before: int, total: int, done: int) -> None:
+        report(what, before + done, total)
         reason = stop()
         if reason is not None:
             raise StoppedError(reason)
 
-    count, held = min(motion.videos, len(sources[0])), min(motion.validation_videos, len(sources[1]))
+    counts = [min(motion.videos, len(sources[0])), min(motion.validation_videos, len(sources[1]))]
     parts = [
-        follow(
-            model, source, number, training.frame_step, lambda done, at=at: checked("video", at + done, count + held)
-        )
-        for source, number, at in zip(sources, (count, held), (0, count), strict=True)
+        follow(model, source, count, training.frame_step, partial(checked, "video", before, sum(counts)))
+        for source, count, before in zip(sources, counts, (0, counts[0]), strict=True)
     ]
-    steps = fit_dynamics(dynamics, parts[0], motion, training.seed, lambda n: checked("step", n, motion.steps))
+    steps = fit_dynamics(dynamics, parts[0], motion, training.seed, partial(checked, "step", 0, motion.steps))
     errors, pace = place_errors(dynamics, parts[1])
-    return LearnedMotion(count, steps, time.monotonic() - start, training.seed, errors, pace)
+    return LearnedMotion(counts[0], steps, time.monotonic() - start, training.seed, errors, pace)
+
+
+def add_motion(
+    recipe: Recipe, start: str | Path, out: str | Path, report: Callable[[str, int, int], None] = lambda *_: None
+) -> LearnedMotion:
+    """Let a model that was trained without it learn how objects move, and write it as its recipe's end would.
+
+    Args:
+        recipe: What trained the model; the last stage's `training.motion` says how.
+        start: Name or folder of the model.
+        out: Where the model goes; its card has a line on what was learned.
+        report: As of `learn_motion`.
+
+    Raises:
+        InputError: The recipe learns no motion, or the model is none of its own.
+    """
+    if recipe.final.training.motion is None:
+        raise InputError(
+            "training.motion", "is not in the last stage of the recipe.", "Add it: training.motion.steps=6000."
+        )
+    saved, plan = load_model(start), make_plan(recipe.final, find(start))
+    model = plan.make_model().eval()
+    learned = learn_motion(model, recipe.final.training, (plan.train, plan.validation), report)
+    save_model(model, out, dataclasses.replace(saved.card, motion=f"learned afterwards: {learned}"))
+    return learned
 
 
 def follow(
@@ -275,8 +303,8 @@ def place_errors(dynamics: Dynamics, tracks: Tracks) -> tuple[tuple[float, ...],
         present, newest = usable[videos, starts], starts + HISTORY - 1
         places, seen = tracks.windows(videos, starts, frames), tracks.seen
         history, last, goal = places[:, :HISTORY].transpose(1, 2), places[:, HISTORY - 1], places[:, -1]
-        inputs = [t.to(dynamics.learned.device) for t in (history, seen.sides[videos, newest], present)]
-        guess = dynamics.rollout(*inputs, ahead)[:, -1].cpu()
+        device, sides = dynamics.learned.device, seen.sides[videos, newest]
+        guess = dynamics.rollout(history.to(device), sides.to(device), present.to(device), ahead)[:, -1].cpu()
         share = seen.share[videos, newest]
         straight = last + seen.speed[videos, newest] * sum(share**n for n in range(ahead))
         for values, where in ((network, guess), (pace, straight)):
