@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scenewise.checkpoint import find, load_model, save_model
+from scenewise.checkpoint import load_model, put_weights, save_model
 from scenewise.errors import InputError
 from scenewise.models.moving import FollowsObjects, dynamics_of
 from scenewise.nn.dynamics import HISTORY, Dynamics, Sighting
@@ -163,8 +163,9 @@ def add_motion(
         raise InputError(
             "training.motion", "is not in the last stage of the recipe.", "Add it: training.motion.steps=6000."
         )
-    saved, plan = load_model(start), make_plan(recipe.final, find(start))
-    model = plan.make_model().eval()
+    saved, plan = load_model(start), make_plan(recipe.final)
+    model = plan.make_model(warm=False).eval()
+    put_weights(model, {**model.state_dict(), **saved.model.state_dict()}, start)
     learned = learn_motion(model, recipe.final.training, (plan.train, plan.validation), report)
     save_model(model, out, dataclasses.replace(saved.card, motion=f"learned afterwards: {learned}"))
     return learned
