@@ -244,6 +244,18 @@ def test_where_objects_were_is_the_same_in_any_company_and_continued(trained) ->
     assert torch.equal(torch.cat([first.masks, second.masks], 1), predicted.masks)
 
 
+def test_how_objects_move_knows_no_number_of_slots(trained) -> None:
+    model = _moving(trained)
+    model.dynamics.learned.fill_(True)
+    futures = []
+    for slots in (4, 6):
+        state = model.initial_state(1, slots) | {"background": _background()}
+        for t in range(6):
+            _, state = model.step(_with_square(_background(), 2 + 2 * t, 8), state)
+        futures.append(model.predict(state, 2)[1]["window"][0, 1])
+    torch.testing.assert_close(futures[0], futures[1], atol=0.1, rtol=0)
+
+
 def test_how_objects_move_is_taken_over_where_it_fits(trained) -> None:
     one, other, smaller = _moving(trained), _moving(trained), _model(windows={"dynamics": 4})
     one.dynamics.learned.fill_(True)

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from scenewise.checkpoint import load_model, read_card
+from scenewise.cli import main
+from scenewise.cli.train_report import ConsoleReporter
 from scenewise.errors import InputError
 from scenewise.nn.dynamics import HISTORY, Dynamics, Sighting
 from scenewise.training import motion as learning
@@ -192,3 +194,20 @@ def test_videos_are_followed_whole_however_few_frames_are_in_memory(monkeypatch)
     monkeypatch.setattr(learning, "_IN_MEMORY", 5)
     parts = learning.follow(model, plan.train, 9)
     assert all(torch.equal(getattr(parts.seen, name), value) for name, value in vars(tracks.seen).items())
+
+
+def test_a_dry_run_tells_of_it(tmp_path, capsys) -> None:
+    words = [word for word in WORDS if not word.startswith("training.motion.batch")]
+    assert main(["train", "provide-tiny", "--out", str(tmp_path / "run"), "--dry-run", *words]) == 0
+    assert "motion  then 5 steps on how objects move in 10 videos" in capsys.readouterr().out
+    assert main(["train", "provide-tiny", "--out", str(tmp_path / "run"), "--dry-run"]) == 0
+    assert "how objects move" not in capsys.readouterr().out
+
+
+def test_the_console_tells_how_far_it_is(capsys) -> None:
+    with ConsoleReporter() as reporter:
+        reporter.followed("video", 120, 300)
+        reporter.followed("video", 121, 300)
+        reporter.followed("step", 6000, 6000)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["learning how objects move, video 120 of 300", "learning how objects move, step 6,000 of 6,000"]
