@@ -174,6 +174,22 @@ def test_models_that_cannot_learn_it_are_refused_with_the_way_out() -> None:
         make_plan(recipes.load("provide-tiny", [*WORDS, "model.settings.windows.dynamics=0"]))
 
 
+def test_videos_too_short_to_learn_it_from_are_refused_before_anything_is_computed() -> None:
+    with pytest.raises(InputError, match="9 frames in a row; the videos have 8"):
+        make_plan(recipes.load("provide-tiny", [*WORDS, "data.settings.frames=8"]))
+    make_plan(recipes.load("provide-tiny", [*WORDS, "data.settings.frames=9"]))
+    with pytest.raises(InputError, match="9 frames in a row"):
+        make_plan(recipes.load("provide-tiny", [*WORDS, "training.frame_step=2"]))
+
+
+def test_a_stage_that_begins_with_a_model_that_has_learned_it_keeps_it(whole) -> None:
+    words = [word for word in WORDS if "motion" not in word]
+    model = make_plan(recipes.load("provide-tiny", [*words, f"training.initial_model={whole[0].model}"])).make_model()
+    assert model.dynamics.learned
+    before = load_model(whole[0].model).model.dynamics.state_dict()
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.dynamics.state_dict().items())
+
+
 def test_a_card_says_how_far_places_are_off() -> None:
     learned = LearnedMotion(300, 6000, 181.4, 2, (0.2, 0.5, 1.8), (0.3, 1.9, float("nan")))
     assert str(learned) == (

@@ -107,7 +107,7 @@ class Dynamics(nn.Module):
         hidden = (nn.Linear(_FEATURES + width, width), nn.ELU(), nn.Linear(width, width), nn.ELU())
         self.change = nn.Sequential(*hidden, last)
         self.learned: Tensor
-        self.register_buffer("learned", torch.tensor(False))
+        self.register_buffer("learned", torch.zeros(1, dtype=torch.bool))
 
     def forward(self, places: Tensor, sides: Tensor, present: Tensor) -> Tensor:
         """Return where objects are in the next frame, shape (B, K, 2).

@@ -269,7 +269,7 @@ def fit_dynamics(
         optimiser.step()
         rates.step()
         told(step + 1)
-    dynamics.load_state_dict({**net.state_dict(), "learned": torch.tensor(True)})
+    dynamics.load_state_dict({**net.state_dict(), "learned": torch.ones(1, dtype=torch.bool)})
     return motion.steps
 
 
