@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 
 import pytest
 import torch
@@ -141,6 +143,26 @@ def test_a_run_that_ends_while_it_learns_does_it_again(whole, tmp_path, what) ->
     assert not load_model(tmp_path / "run" / "model").model.dynamics.learned
     outcome = train(recipe, tmp_path / "run", resume=True)
     assert outcome.stopped is None
+    one, other = (load_model(folder).model.state_dict() for folder in (outcome.model, whole[0].model))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+class Asking(Reporter):
+    """Asks for an end while a run learns how objects move."""
+
+    def followed(self, what: str, done: int, total: int) -> None:
+        """Send the signal."""
+        if what == "step":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_run_that_is_asked_to_end_while_it_learns_stops_cleanly_and_can_be_continued(whole, tmp_path) -> None:
+    recipe = recipes.load("provide-tiny", WORDS)
+    outcome = train(recipe, tmp_path / "run", reporter=Asking())
+    assert outcome.stopped == "SIGTERM"
+    assert not read_card(outcome.model).motion
+    assert "while it learned how objects move" in (tmp_path / "run" / "events.log").read_text()
+    assert train(recipe, tmp_path / "run", resume=True).stopped is None
     one, other = (load_model(folder).model.state_dict() for folder in (outcome.model, whole[0].model))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
