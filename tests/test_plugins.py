@@ -37,7 +37,7 @@ def make_distribution(folder: Path, name: str, entry_points: str, **modules: str
 def site(tmp_path, monkeypatch):
     """A folder from which packages are imported, as site-packages."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(registry, "_left_out", set())
+    monkeypatch.setattr(registry, "LEFT_OUT", set())
     yield tmp_path
     for name in [name for name in sys.modules if name.startswith("plugged")]:
         del sys.modules[name]

@@ -27,7 +27,7 @@ def folder(scenewise, tmp_path):
     return tmp_path / "made"
 
 
-def test_every_source_is_listed_in_every_form(scenewise, monkeypatch):
+def test_every_source_is_listed_in_every_form(scenewise):
     code, out, _ = scenewise("data", "list")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == SOURCES.names()
@@ -38,8 +38,9 @@ def test_every_source_is_listed_in_every_form(scenewise, monkeypatch):
     rows = json.loads(scenewise("data", "list", "--json")[1])
     assert [row["name"] for row in rows] == SOURCES.names()
     assert all(row["what"] for row in rows)
-    monkeypatch.setitem(SOURCES._items, "bare", main)
-    assert "The command `scenewise`" in scenewise("data", "list")[1]
+    with SOURCES.trial():
+        SOURCES.register("bare")(main)
+        assert "The command `scenewise`" in scenewise("data", "list")[1]
 
 
 def test_a_terminal_shows_a_table():

@@ -70,7 +70,7 @@ def test_all_of_a_training_fits_into_the_minutes():
 def test_a_training_that_does_not_fit_is_shortened_and_goes_on_when_asked_again(scenewise, clip, tmp_path, monkeypatch):
     estimate = Run.estimate
     monkeypatch.setattr(Run, "estimate", lambda run: [dataclasses.replace(each, hours=10.0) for each in estimate(run)])
-    monkeypatch.setattr("scenewise.cli.learn._FEWEST_STEPS", 2)
+    monkeypatch.setattr("scenewise.cli.learn.FEWEST_STEPS", 2)
     words = ("decompose", clip, "--out", tmp_path / "out", "--learn", "5", "--formats", "tracks")
     code, out, err = scenewise(*words)
     assert code == 0, err

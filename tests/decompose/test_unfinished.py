@@ -27,7 +27,7 @@ TIMES = {"seconds", "model_seconds", "timings", "resumed", "interrupted"}
 def often(monkeypatch):
     """States are saved after every fourth frame, or after a window."""
     monkeypatch.setattr(unfinished, "SECONDS", 0.0)
-    monkeypatch.setattr(run, "_SEGMENT", 4)
+    monkeypatch.setattr(run, "SEGMENT", 4)
 
 
 @pytest.fixture(scope="module")
@@ -151,13 +151,13 @@ def test_nothing_of_it_stays_in_whole_results(model_of, tmp_path):
 def save_until_killed(model, video, out, when, threads):
     """Take a video apart until the process kills itself: after so many frames, or at a point of the writing."""
     torch.set_num_threads(threads)
-    unfinished.SECONDS, run._SEGMENT = 0.0, 4
+    unfinished.SECONDS, run.SEGMENT = 0.0, 4
 
     def die(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
 
     if when == "finishing":
-        run._Job.record = die
+        run.peak_memory_mib = die  # of the record, which comes last
     elif when == "saving":
         count, save = [], os.replace
 

@@ -257,7 +257,7 @@ def test_the_cheapest_comes_first_and_a_model_is_trained_once_for_two_experiment
             **content["sizes"]["smoke"]["cells"][0]["settings"], "training.steps": 2, "training.validate_every": 1}}
     )  # fmt: skip
     file = table(content)
-    monkeypatch.setattr(experiments, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(experiments, "definitions_folder", lambda: tmp_path)
     other = {"summary": "Another", "sizes": {"smoke": {"cells": [
         {"model": "same", "data": "balls", "trained": "tiny/provide.balls", "scoring": [
             {"protocol": "rnem", "samples": 1, "frames": 2}]}]}}}  # fmt: skip

@@ -209,7 +209,7 @@ def test_noise_may_come_from_elsewhere():
 
 def test_engines_are_chosen_by_length_and_by_what_is_there(monkeypatch):
     present = {"onnx", "onnxruntime"}
-    monkeypatch.setattr(sessions, "_version", lambda name: "1" if name in present else None)
+    monkeypatch.setattr(sessions, "package_version", lambda name: "1" if name in present else None)
     assert engine_for(499) == "torch"
     assert engine_for(500) == engine_for(None) == "onnxruntime"
     present.add("openvino")

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 INDEX, TABLE, PARQUET = "index.html", "summary.csv", "summary.parquet"
 """Files about all videos, in the batch's folder."""
 
-_SECONDS_FOR_LOCK = 3.0  # processes of a batch that was killed need a moment to notice
+LOCK_SECONDS = 3.0
+"""Time for which a folder is waited for: processes of a batch that was killed need a moment to notice."""
+
 _SECONDS_BETWEEN = 0.2  # looks at what the workers tell
 
 
@@ -281,7 +283,7 @@ def _locked(path: Path, shared: bool = False) -> Iterator[IO[str]]:
     Raises:
         InputError: Another batch holds it.
     """
-    deadline = time.monotonic() + _SECONDS_FOR_LOCK
+    deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
             with ExitStack() as stack:

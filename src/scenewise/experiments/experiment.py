@@ -251,7 +251,7 @@ class Experiment:
 
 def names() -> list[str]:
     """Return the names of the experiments that come with the package, sorted."""
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
+    return sorted(path.stem for path in definitions_folder().glob("*.yaml"))
 
 
 def read(name_or_path: str | Path) -> File:
@@ -275,7 +275,7 @@ def load(name_or_path: str | Path, size: str = "small") -> Experiment:
 
 
 def _path(name_or_path: str | Path) -> Path:
-    path = _folder() / f"{name_or_path}.yaml" if str(name_or_path) in names() else Path(name_or_path)
+    path = definitions_folder() / f"{name_or_path}.yaml" if str(name_or_path) in names() else Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(name_or_path, "is neither an experiment nor a YAML file.", nearest(str(name_or_path), names()))
     return path
@@ -370,7 +370,8 @@ def choose(cells: Sequence[Cell], only: str | None) -> list[Cell]:
     return subset
 
 
-def _folder() -> Path:
+def definitions_folder() -> Path:
+    """Return the folder of the experiments' definitions."""
     return Path(str(importlib.resources.files("scenewise"))) / "experiments" / "tables"
 
 

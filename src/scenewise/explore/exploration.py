@@ -34,7 +34,8 @@ LONGEST_WAY = 96
 LEAD = 8
 """Frames before a frame at which slots begin anew, so that they have settled."""
 
-_STATES, _MOMENTS, _FRAMES = 512, 48, 256
+STATES, MOMENTS, FRAMES = 512, 48, 256
+"""How many of each an exploration of a video keeps for a second look."""
 
 
 class Look(NamedTuple):
@@ -185,7 +186,7 @@ class VideoExploration(Exploration):
             self._running = (number, self.clip.since(number))
         at, frames = self._running
         for position, frame in zip(range(at, number + 1), frames, strict=False):
-            _remember(self._frames, position, frame, _FRAMES)
+            _remember(self._frames, position, frame, FRAMES)
             self._running = (position + 1, frames)
         if number not in self._frames:
             self._running = None
@@ -231,14 +232,14 @@ class VideoExploration(Exploration):
             part, decodes = look.part.frame(t), look.decodes if len(clip) == 1 else []
             facts = (frame.index, frame.time_s, np.asarray(frame.given))
             moment = Moment(model, *facts, part, look.state, look.order, decodes, frame.ids, note)
-            _remember(self._moments, first + t, moment, max(_MOMENTS, self.window))
+            _remember(self._moments, first + t, moment, max(MOMENTS, self.window))
         following = first + self.window
-        _remember(self._states, following, look.after, _STATES)
+        _remember(self._states, following, look.after, STATES)
         if began is not None:
             self._fresh[following] = began
         else:
             self._fresh.pop(following, None)
-        if len(self._fresh) > 4 * _STATES:
+        if len(self._fresh) > 4 * STATES:
             self._fresh = {n: began for n, began in self._fresh.items() if n in self._states}
 
     def _block(self, first: int) -> Iterator[ClipFrame]:

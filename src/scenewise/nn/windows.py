@@ -234,13 +234,13 @@ class CropEncoder(nn.Module):
             Shape (B * K, code).
         """
         seen = on.flatten().nonzero().squeeze(1)
-        x = arranged(self._crops(shared, per_slot, windows, seen))
+        x = arranged(self.crops(shared, per_slot, windows, seen))
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = functional.elu(norm(layer(x)))
         code = functional.elu(self.linear(x.flatten(1)))
         return code.new_zeros(on.numel(), code.shape[1]).index_copy(0, seen, code)
 
-    def _crops(self, shared: Tensor, per_slot: Tensor, windows: Tensor, seen: Tensor) -> Tensor:
+    def crops(self, shared: Tensor, per_slot: Tensor, windows: Tensor, seen: Tensor) -> Tensor:
         """Return (N, S + P, side, side) of the slots `seen`, N of them, counted through the batch."""
         x, y, wide, high = windows.flatten(0, 1)[seen].unbind(-1)
         rows = self._look_up(y, high, shared.shape[-2]).unsqueeze(1)  # (N, 1, side, H)

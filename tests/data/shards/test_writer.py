@@ -290,9 +290,10 @@ class Ragged(Source):
 
 
 @pytest.mark.parametrize("format", LAYOUTS)
-def test_lengths_may_differ_and_every_extra_comes_back(tmp_path, monkeypatch, format):
-    monkeypatch.setitem(SOURCES._items, "ragged", SourceMaker("ragged", Ragged, {}))
-    make(make_plan("ragged", "test", {}, 6, format, 4), tmp_path)
+def test_lengths_may_differ_and_every_extra_comes_back(tmp_path, format):
+    with SOURCES.trial():
+        SOURCES.register("ragged")(SourceMaker("ragged", Ragged, {}))
+        make(make_plan("ragged", "test", {}, 6, format, 4), tmp_path)
     there, source = MadeSource(tmp_path, "test"), Ragged()
     assert set(there.plan.per_frame) >= {"track", "moments"}
     for index in range(6):

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from scenewise.decompose.result import Result
     from scenewise.frame_result import FrameResult
 
+SEGMENT = 48
+"""Frames between two places at which another process can go on, or up to a window more."""
+
 _DEFAULT_RATE = 12.0  # frames per second of videos to write where the source knows none
-_SEGMENT = 48  # frames between two places at which another process can go on, or up to a window more
 _CONVENTIONS = {
     "labels.npz, masks/, masks.json, slots.json": "labels.npz and slots.json count slots from 0 and say with track_ids "
     "which number a slot's object has in all other files; masks/ and masks.json hold that number, 0 where there is no "
@@ -135,7 +137,7 @@ class _Job:
             source_size=clip.source_size,
             labels=self._labels(),
             store=self.store,
-            segment=-(-_SEGMENT // result.model.window) * result.model.window,
+            segment=-(-SEGMENT // result.model.window) * result.model.window,
             sources=clip.pictures if clip.again else None,
         )
         self.exporters: list[Exporter] = []
