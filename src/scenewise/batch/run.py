@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scenewise.batch.inputs import VideoInput
-    from scenewise.batch.job import Job
+    from scenewise.batch.job import BatchJob
     from scenewise.batch.pool import Pool
 
 INDEX, TABLE, PARQUET = "index.html", "summary.csv", "summary.parquet"
@@ -103,7 +103,7 @@ class Batch:
         InputError: Another batch works in the folder, or it cannot be written.
     """
 
-    def __init__(self, job: Job, model: str, choice: Choice | None = None) -> None:
+    def __init__(self, job: BatchJob, model: str, choice: Choice | None = None) -> None:
         self.job, self.model, self.choice = job, model, choice or Choice()
         self.folder = Path(job.out)
         self.rows: dict[str, Row] = {}

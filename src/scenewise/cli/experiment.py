@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from scenewise.experiments.campaign import CampaignOutcome, Task
+    from scenewise.experiments.campaign import CampaignOutcome, CellTask
     from scenewise.experiments.experiment import Experiment
 
 EXAMPLE = """examples:
@@ -96,12 +96,12 @@ def _places(args: argparse.Namespace, experiment: Experiment) -> tuple[Path, Pat
     return root if alone else root / f"{experiment.name}-{experiment.size}", root
 
 
-def _tasks(args: argparse.Namespace, chosen: Sequence[Experiment]) -> list[Task]:
+def _tasks(args: argparse.Namespace, chosen: Sequence[Experiment]) -> list[CellTask]:
     from scenewise.experiments import experiment as experiments
-    from scenewise.experiments.campaign import Task
+    from scenewise.experiments.campaign import CellTask
     from scenewise.experiments.cell_folder import CellFolder
 
-    tasks: list[Task] = []
+    tasks: list[CellTask] = []
     for experiment in chosen:
         out, root = _places(args, experiment)
         try:
@@ -110,7 +110,7 @@ def _tasks(args: argparse.Namespace, chosen: Sequence[Experiment]) -> list[Task]
             if args.name != ALL:
                 raise
             continue
-        tasks += [Task(experiment, CellFolder(cell, out, args.overrides, root)) for cell in cells]
+        tasks += [CellTask(experiment, CellFolder(cell, out, args.overrides, root)) for cell in cells]
     if not tasks:
         raise InputError("--only", f"no cell has {args.only}.", "See the cells with --list.")
     return tasks
@@ -140,7 +140,7 @@ def _names(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
+def _list(args: argparse.Namespace, tasks: Sequence[CellTask]) -> int:
     args.answer = []
     for out in dict.fromkeys(task.folder.out for task in tasks):
         folders = [task.folder for task in tasks if task.folder.out == out]
@@ -157,7 +157,7 @@ def _list(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
     return 0
 
 
-def _plan(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
+def _plan(args: argparse.Namespace, tasks: Sequence[CellTask]) -> int:
     from scenewise.experiments.estimate import Estimator
 
     estimator = Estimator([task.folder for task in tasks])
@@ -184,7 +184,7 @@ def _plan(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
 # -- doing it ---------------------------------------------------------------------------------------------------------
 
 
-def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
+def _run(args: argparse.Namespace, tasks: Sequence[CellTask]) -> int:
     """Train and score; everything is checked before anything is computed."""
     args.answer = {"done": [], "failed": {}, "left": {}, "busy": [], "core_seconds": 0.0, "stopped": False}
     from scenewise.experiments.campaign import Campaign, check, jobs_by_default
@@ -223,7 +223,7 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
     return int(bool(broken or outcome.failed))
 
 
-def _places_log(args: argparse.Namespace, tasks: Sequence[Task]) -> Path:
+def _places_log(args: argparse.Namespace, tasks: Sequence[CellTask]) -> Path:
     from scenewise.experiments.cell_folder import CAMPAIGN
 
     return (tasks[0].folder.root if args.name == ALL else tasks[0].folder.out) / CAMPAIGN / "campaign.log"

@@ -26,7 +26,7 @@ from scenewise.decompose.export.run import export
 from scenewise.decompose.request import Request, check_limits
 from scenewise.decompose.result import ModelFacts, Result
 from scenewise.decompose.sizes import draw, image_size
-from scenewise.decompose.spread import Spread
+from scenewise.decompose.spread import SampleSpread
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Predictor, SceneModel, State
 
@@ -452,7 +452,9 @@ class Decomposer(RunsOnEngines):
         spread = self._spread(part, before, after, seed, frame)
         return draw(frame, part, spread=spread, predicted=predicted, known=known)
 
-    def _spread(self, part: Decomposition, before: State, after: State, seed: int, frame: ClipFrame) -> Spread | None:
+    def _spread(
+        self, part: Decomposition, before: State, after: State, seed: int, frame: ClipFrame
+    ) -> SampleSpread | None:
         """Return what computes a frame's uncertainty, None where the model cannot draw samples."""
         if not isinstance(self.model, Decodes):
             return None
@@ -462,7 +464,9 @@ class Decomposer(RunsOnEngines):
             mean, log_variance = mean[numbers], log_variance[numbers]
         state = self.model.drawing_state(before, after)
         state = {name: tensor for name, tensor in state.items() if name != "shown"}
-        return Spread(self.model, mean, log_variance, state, seed, frame.index, image_size(frame.image), self._turn())
+        return SampleSpread(
+            self.model, mean, log_variance, state, seed, frame.index, image_size(frame.image), self._turn()
+        )
 
     def _turn(self) -> AbstractContextManager[object]:
         """Return what is held while the model works: graphs are not traced or captured while another thread draws."""

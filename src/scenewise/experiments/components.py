@@ -13,7 +13,7 @@ import torch
 
 from scenewise.evaluation.batches import viewpoints
 from scenewise.experiments.explained import Explained, explained, framed
-from scenewise.explore.figure import Row, figure
+from scenewise.explore.figure import FigureRow, figure
 from scenewise.frame_result import as_picture
 from scenewise.models.contract import Decodes
 from scenewise.observation import Observation
@@ -96,7 +96,7 @@ def component_figure(title: str, model: SceneModel, images: Explained) -> np.nda
             drawn = np.moveaxis(np.asarray(images.part.appearance[n, 0, k]), 0, -1).clip(0, 1)
             mask = masks[n, k, ..., None]
             parts.append(framed(as_picture(mask * drawn + 1 - mask), k))
-        rows.append(Row(str(n + 1), [images.image(n), images.reconstruction(n), images.segmentation(n), *parts]))
+        rows.append(FigureRow(str(n + 1), [images.image(n), images.reconstruction(n), images.segmentation(n), *parts]))
     drawing = "slots by the sigmoid of their raw masks" if raw is not None else "slots by their masks"
     columns = ["observed", "all slots", "segments", *[""] * images.part.slots]
     return figure(f"{title}; {drawing}", columns, rows)

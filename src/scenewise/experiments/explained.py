@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from scenewise.decompose.export.pictures import slot_colours, tinted
-from scenewise.explore.figure import Row, figure
+from scenewise.explore.figure import FigureRow, figure
 from scenewise.explore.recording import recording
 from scenewise.frame_result import as_picture
 from scenewise.observation import Observation
@@ -130,7 +130,7 @@ def slot_figure(title: str, scenes: Explained, count: int | None = None, unmaske
         order = np.argsort(-scenes.masks(n).sum((1, 2)), kind="stable").tolist()
         draw = scenes.unmasked if unmasked else scenes.slot
         parts = [draw(n, k) if unmasked else framed(draw(n, k), k) for k in order]
-        rows.append(Row(str(n + 1), [scenes.image(n), scenes.reconstruction(n), scenes.segmentation(n), *parts]))
+        rows.append(FigureRow(str(n + 1), [scenes.image(n), scenes.reconstruction(n), scenes.segmentation(n), *parts]))
     slots = scenes.part.slots
     return figure(title, ["image", "all slots", "masks", *("" for _ in range(slots))], rows)
 
@@ -149,12 +149,13 @@ def clip_figure(title: str, clips: Explained, n: int, step: int = 1) -> np.ndarr
     """
     times = range(0, clips.frames.shape[1], step)
     rows = [
-        Row("frames", [clips.image(n, t) for t in times]),
-        Row("all slots", [clips.reconstruction(n, t) for t in times]),
-        Row("segmentation", [clips.segmentation(n, t) for t in times]),
+        FigureRow("frames", [clips.image(n, t) for t in times]),
+        FigureRow("all slots", [clips.reconstruction(n, t) for t in times]),
+        FigureRow("segmentation", [clips.segmentation(n, t) for t in times]),
     ]
     rows += [
-        Row(f"slot {k + 1}", [clips.slot(n, k, t) for t in times], colour=colour(k)) for k in range(clips.part.slots)
+        FigureRow(f"slot {k + 1}", [clips.slot(n, k, t) for t in times], colour=colour(k))
+        for k in range(clips.part.slots)
     ]
     return figure(title, [f"t = {t + 1}" for t in times], rows)
 

@@ -140,7 +140,7 @@ def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
     """Return one run of each outcome: the division, its slots, and a run with the same division in other slots."""
     from scenewise.experiments.explained import framed
-    from scenewise.explore.figure import Row, figure
+    from scenewise.explore.figure import FigureRow, figure
 
     size, sheets = model.model.config.size[0], {}
     for name, rows in ARRANGEMENTS.items():
@@ -153,7 +153,7 @@ def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
             share = sum(other == number for other, _ in outcomes) / len(outcomes)
             slots = [framed(scenes.slot(n, k), k) for k in range(scenes.part.slots)]
             panels = [scenes.image(n), scenes.reconstruction(n), scenes.segmentation(n), *slots]
-            lines.append(Row(label, panels, f"{100 * share:.1f} % of runs, run {n + 1}"))
+            lines.append(FigureRow(label, panels, f"{100 * share:.1f} % of runs, run {n + 1}"))
         columns = ["image", "all slots", "segmentation", *(f"slot {k + 1}" for k in range(scenes.part.slots))]
         sheets[name] = figure(f"{len(outcomes)} runs on one image with three divisions", columns, lines)
     return sheets

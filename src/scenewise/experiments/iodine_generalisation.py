@@ -112,10 +112,10 @@ def refinement_figure(scenes: Explained, n: int, title: str) -> np.ndarray:
     """
     from scenewise.decompose.export.pictures import tinted
     from scenewise.experiments.explained import framed
-    from scenewise.explore.figure import Row, figure
+    from scenewise.explore.figure import FigureRow, figure
     from scenewise.frame_result import as_picture
 
-    image, rows = scenes.image(n), list[Row]()
+    image, rows = scenes.image(n), list[FigureRow]()
     order = np.argsort(-scenes.masks(n).sum((1, 2)), kind="stable").tolist()
     for decode in scenes.decodes:
         masks = decode.mixture.masks[n, :, 0].detach().cpu().numpy()
@@ -124,7 +124,7 @@ def refinement_figure(scenes: Explained, n: int, title: str) -> np.ndarray:
         shown = masks[..., None] * appearance.clip(0, 1) + (1 - masks[..., None])  # on white
         slots = [framed(as_picture(shown[k]), k) for k in order]
         given = None if rows else image
-        rows.append(Row(f"r = {decode.number}", [given, drawn, tinted(image, masks, order[0]), *slots]))
+        rows.append(FigureRow(f"r = {decode.number}", [given, drawn, tinted(image, masks, order[0]), *slots]))
     return figure(title, ["image", "all slots", "segmentation", *("" for _ in order)], rows)
 
 

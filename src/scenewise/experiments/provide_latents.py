@@ -80,7 +80,7 @@ def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
     """Return the frame as it is drawn while single numbers of one slot change."""
-    from scenewise.explore.figure import Row, figure
+    from scenewise.explore.figure import FigureRow, figure
 
     if folder.cell.seed:
         return {}
@@ -90,7 +90,7 @@ def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
         return {}
     one, first = walk(moment, slots[0]), moment.draw(moment.posterior.mean[None])
     rows = [
-        Row(f"z{dimension}", [first.images[0], *drawing.images], f"{kl:.2f} nats")
+        FigureRow(f"z{dimension}", [first.images[0], *drawing.images], f"{kl:.2f} nats")
         for dimension, kl, drawing in zip(one.dimensions[:_DRAWN], one.kl, one.drawings, strict=False)
     ]
     columns = ["as it is", *(f"{value:+.1f}" for value in VALUES)]

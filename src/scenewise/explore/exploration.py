@@ -38,7 +38,7 @@ STATES, MOMENTS, FRAMES = 512, 48, 256
 """How many of each an exploration of a video keeps for a second look."""
 
 
-class Look(NamedTuple):
+class ModelStep(NamedTuple):
     """What one step of a model gave.
 
     Attributes:
@@ -56,13 +56,13 @@ class Look(NamedTuple):
     decodes: list[RecordedDecode]
 
 
-def look_at(decomposer: Decomposer, frames: torch.Tensor, before: State, refinements: int | None) -> Look:
+def look_at(decomposer: Decomposer, frames: torch.Tensor, before: State, refinements: int | None) -> ModelStep:
     """Let a model explain frames (1, t, C, H, W), and write down what a closer look needs."""
     model = decomposer.model
     with recording(model) as decodes:
         part, after = model.step(frames, before, refinements)
     state = model.drawing_state(before, after) if isinstance(model, Decodes) else before
-    return Look(part, after, state, after["order"][0] if "order" in after else None, decodes)
+    return ModelStep(part, after, state, after["order"][0] if "order" in after else None, decodes)
 
 
 class Exploration(ABC):

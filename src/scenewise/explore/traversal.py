@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from scenewise.errors import InputError
-from scenewise.explore.figure import Row, figure
+from scenewise.explore.figure import FigureRow, figure
 
 if TYPE_CHECKING:
     from scenewise.explore.moment import Drawing, Moment
@@ -64,7 +64,7 @@ class Traversal:
             nearest = 1 + int(np.abs(self.values[d] - self.own[d]).argmin())
             inside = self.values[d].min() <= self.own[d] <= self.values[d].max()
             note = f"{self.kl[d]:.2f} nats"
-            rows.append(Row(f"z{dimension}", [first[0], *pictures], note, nearest if inside else None))
+            rows.append(FigureRow(f"z{dimension}", [first[0], *pictures], note, nearest if inside else None))
         columns = ["as it is", *(f"{step:+.2g} sd" for step in self.steps)]
         return figure(title, columns, rows)
 
