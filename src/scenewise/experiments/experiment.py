@@ -372,7 +372,7 @@ def choose(cells: Sequence[Cell], only: str | None) -> list[Cell]:
 
 def definitions_folder() -> Path:
     """Return the folder of the experiments' definitions."""
-    return Path(str(importlib.resources.files("scenewise"))) / "experiments" / "tables"
+    return Path(str(importlib.resources.files("scenewise"))) / "experiments" / "definitions"
 
 
 def _undotted(settings: Mapping[str, Any]) -> dict[str, Any]:
