@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scenewise.checkpoint import LoadedModel
     from scenewise.experiments.cell_folder import CellFolder
     from scenewise.experiments.experiment import Experiment
-    from scenewise.experiments.explained import Explained
+    from scenewise.experiments.explanations import SceneExplanations
     from scenewise.experiments.results import CellResult
 
     Cells = frozenset[tuple[int, int]]
@@ -139,7 +139,7 @@ def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
     """Return one run of each outcome: the division, its slots, and a run with the same division in other slots."""
-    from scenewise.experiments.explained import framed
+    from scenewise.experiments.explanations import framed
     from scenewise.explore.figure import FigureRow, figure
 
     size, sheets = model.model.config.size[0], {}
@@ -171,19 +171,19 @@ def _examples(outcomes: Sequence[tuple[int | None, Any]]) -> list[int]:
     return chosen + [n for n, (number, _) in enumerate(outcomes) if number is None][:2]
 
 
-def _runs(model: LoadedModel, rows: Sequence[str], size: int) -> tuple[Explained, list[tuple[Any, ...]]]:
-    from scenewise.experiments.explained import explained
+def _runs(model: LoadedModel, rows: Sequence[str], size: int) -> tuple[SceneExplanations, list[tuple[Any, ...]]]:
+    from scenewise.experiments.explanations import explain_scenes
 
     image, corner = image_of(rows, size)
-    scenes = explained(model.model, np.repeat(image[None, None], RUNS, 0))
+    scenes = explain_scenes(model.model, np.repeat(image[None, None], RUNS, 0))
     return scenes, [(scenes.labels(n), corner, rows) for n in range(RUNS)]
 
 
 def ordinary(folder: CellFolder, model: LoadedModel) -> float:
     """Return in which share of ordinary images every piece has one slot to itself, by most of its pixels' owner."""
-    from scenewise.experiments.explained import explained
+    from scenewise.experiments.explanations import explain_scenes
 
-    scenes = explained(model.model, folder.source(), range(RUNS))
+    scenes = explain_scenes(model.model, folder.source(), range(RUNS))
     whole = 0
     for n in range(len(scenes.frames)):
         ids, labels = scenes.ids[n, 0], scenes.labels(n)  # type: ignore[index]  # the source knows them

@@ -81,11 +81,11 @@ def mask_logits(folder: CellFolder, model: LoadedModel) -> np.ndarray:
         uint8, shape (height, width, 3).
     """
     from scenewise.decompose.export.pictures import slot_colours
-    from scenewise.experiments.explained import evenly, explained
+    from scenewise.experiments.explanations import evenly, explain_scenes
     from scenewise.explore.figure import FigureRow, figure
     from scenewise.frame_result import as_picture
 
-    scenes, rows = explained(model.model, folder.source(), range(_SHOWN)), []
+    scenes, rows = explain_scenes(model.model, folder.source(), range(_SHOWN)), []
     logits = np.asarray(scenes.decodes[-1].mixture.logits[:, :, 0].detach().cpu())  # (N, K, H, W)
     for n in range(len(scenes.frames)):
         ids = np.zeros(scenes.frames.shape[-2:], int) if scenes.ids is None else scenes.ids[n, 0].clip(0)
@@ -105,7 +105,7 @@ def prior_samples(model: LoadedModel) -> np.ndarray:
     """
     import torch
 
-    from scenewise.experiments.explained import framed
+    from scenewise.experiments.explanations import framed
     from scenewise.explore.figure import FigureRow, figure
     from scenewise.explore.moment import Drawing
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Explained:
+class SceneExplanations:
     """N images or clips as a model explains them.
 
     Attributes:
@@ -77,7 +77,7 @@ class Explained:
 
 
 @torch.no_grad()
-def explained(
+def explain_scenes(
     model: SceneModel,
     data: Source | np.ndarray,
     indices: Sequence[int] = (),
@@ -86,7 +86,7 @@ def explained(
     slots: int | None = None,
     refinements: int | None = None,
     seed: int = 0,
-) -> Explained:
+) -> SceneExplanations:
     """Let a model explain samples of a source, or images, side by side.
 
     Args:
@@ -110,10 +110,10 @@ def explained(
     observation = Observation(torch.from_numpy(images)).to(next(model.parameters()).device)
     with recording(model) as decodes:
         part = model(observation, slots, refinements, seed).decomposition
-    return Explained(images, ids, part.map(lambda tensor: tensor.float().cpu()), list(decodes), samples)
+    return SceneExplanations(images, ids, part.map(lambda tensor: tensor.float().cpu()), list(decodes), samples)
 
 
-def slot_figure(title: str, scenes: Explained, count: int | None = None, unmasked: bool = False) -> np.ndarray:
+def slot_figure(title: str, scenes: SceneExplanations, count: int | None = None, unmasked: bool = False) -> np.ndarray:
     """Return a figure with a row per image: it, its reconstruction, its segmentation, and slots, the largest first.
 
     Args:
@@ -135,7 +135,7 @@ def slot_figure(title: str, scenes: Explained, count: int | None = None, unmaske
     return figure(title, ["image", "all slots", "masks", *("" for _ in range(slots))], rows)
 
 
-def clip_figure(title: str, clips: Explained, n: int, step: int = 1) -> np.ndarray:
+def clip_figure(title: str, clips: SceneExplanations, n: int, step: int = 1) -> np.ndarray:
     """Return a figure of one clip: its frames, reconstructions, segmentations and each slot over time.
 
     Args:
