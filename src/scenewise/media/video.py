@@ -10,8 +10,17 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
-from scenewise.media.completeness import breaks_off, is_encrypted
-from scenewise.media.container import EXPECTED, REMEDY, OpenVideo, codec_name, more_layers, open_video, turns_of
+from scenewise.media.container import (
+    EXPECTED,
+    REMEDY,
+    OpenVideo,
+    breaks_off,
+    codec_name,
+    is_encrypted,
+    more_layers,
+    open_video,
+    turns_of,
+)
 from scenewise.media.files import check_readable, describe, reading
 from scenewise.media.hdr import HDR, REFERENCE_WHITE, TRANSFERS, ToneMap
 from scenewise.media.pixels import UsedRange
