@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scenewise.cli import options
-from scenewise.cli.progress import Progress
+from scenewise.cli.output import Progress
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:

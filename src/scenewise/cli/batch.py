@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options
-from scenewise.cli.progress import Progress, duration, say
+from scenewise.cli.output import Progress, duration, say
 from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:

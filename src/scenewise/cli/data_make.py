@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli.progress import Progress, say
+from scenewise.cli.output import Progress, say
 from scenewise.cli.sources import named_source
 from scenewise.errors import InputError
 

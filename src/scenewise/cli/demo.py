@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
-from scenewise.cli.progress import Progress, duration, say
+from scenewise.cli.output import Progress, duration, say
 
 if TYPE_CHECKING:
     import argparse

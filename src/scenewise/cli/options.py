@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli.progress import note
+from scenewise.cli.output import note
 from scenewise.documents import shortened
 from scenewise.errors import InputError
 

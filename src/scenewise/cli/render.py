@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
-from scenewise.cli.progress import duration, say
+from scenewise.cli.output import duration, say
 from scenewise.cli.sources import add_source_options, numbered, open_source
 from scenewise.errors import InputError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenewise.cli import options
-from scenewise.cli.progress import say
+from scenewise.cli.output import say
 
 if TYPE_CHECKING:
     import argparse

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from scenewise.cli import options, output
 from scenewise.cli.batch import job_of, worker_count
-from scenewise.cli.progress import say
+from scenewise.cli.output import say
 from scenewise.errors import InputError
 from scenewise.loopback import LOOPBACK, is_loopback
 from scenewise.media.files import read_text

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
-from scenewise.cli.progress import note, say
+from scenewise.cli.output import note, say
 from scenewise.media.content import shell_word
 
 if TYPE_CHECKING:

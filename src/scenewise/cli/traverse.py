@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import exploring
-from scenewise.cli.progress import say
+from scenewise.cli.output import say
 
 if TYPE_CHECKING:
     import argparse

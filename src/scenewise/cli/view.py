@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import exploring, options, output, threads
-from scenewise.cli.progress import say
+from scenewise.cli.output import say
 from scenewise.cli.sources import add_source_options, numbered
 from scenewise.errors import InputError, printable
 
