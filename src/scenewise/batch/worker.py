@@ -27,7 +27,7 @@ from scenewise.media.reading import read_videos
 if TYPE_CHECKING:
     from scenewise.batch.job import BatchJob, Task
     from scenewise.decompose.clip import Clip
-    from scenewise.decompose.course import Course
+    from scenewise.decompose.result import Course
     from scenewise.frame_result import FrameResult
 
 Stream = Callable[["Clip"], Iterator["FrameResult"]]

@@ -397,3 +397,35 @@ def in_trained_part(video: Any, reading: dict[str, Any], card: Card) -> tuple[An
         "Choose the part with --crop."
     )
     return reader, {}
+
+
+class Past:
+    """Frames as they go by, counted.
+
+    Args:
+        frames: The frames.
+
+    Attributes:
+        count: How many there were so far.
+        last: Up to two, the newest last.
+    """
+
+    def __init__(self, frames: Iterable[ClipFrame]) -> None:
+        self._frames = frames
+        self.count, self.last = 0, list[ClipFrame]()
+
+    def __iter__(self) -> Iterator[ClipFrame]:
+        """Yield them in order."""
+        for frame in self._frames:
+            self.count, self.last = self.count + 1, [*self.last, frame][-2:]
+            yield frame
+
+
+def following(last: list[ClipFrame]) -> ClipFrame:
+    """Return a frame that nobody saw: index and time go on as before."""
+    newest = last[-1]
+    step = newest.index - last[0].index or 1
+    times = [frame.time_s for frame in last]
+    known = len(times) == 2 and None not in times
+    time_s = 2 * times[1] - times[0] if known else None  # type: ignore[operator]
+    return ClipFrame(newest.index + step, time_s, np.zeros_like(newest.image))

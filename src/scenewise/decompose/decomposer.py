@@ -19,12 +19,11 @@ from scenewise import hub
 from scenewise.checkpoint import Card, load_model, save_model
 from scenewise.config import plain
 from scenewise.decompose.background import backdrop, picture_of
-from scenewise.decompose.clip import Clip, ClipFrame, as_image, clip_at, in_trained_part
-from scenewise.decompose.course import Course, Past, following
+from scenewise.decompose.clip import Clip, ClipFrame, Past, as_image, clip_at, following, in_trained_part
 from scenewise.decompose.engines import RunsOnEngines
 from scenewise.decompose.export.run import export
 from scenewise.decompose.request import Request, check_limits
-from scenewise.decompose.result import ModelFacts, Result
+from scenewise.decompose.result import Course, ModelFacts, Result
 from scenewise.decompose.sizes import draw, image_size
 from scenewise.decompose.spread import SampleSpread
 from scenewise.errors import InputError
