@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from scenewise.data.fingerprints import of_values
 from scenewise.decompose import verdict
 from scenewise.decompose.export import unfinished
-from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
+from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter, LabelStore
 from scenewise.decompose.export.feed import Feed
-from scenewise.decompose.export.label_store import LabelStore
 from scenewise.decompose.result import Course
 from scenewise.decompose.scores import VideoScores
 from scenewise.errors import InputError, printable
