@@ -11,7 +11,7 @@ import numpy as np
 from scenewise.decompose.detections import VideoDetections
 from scenewise.decompose.verdict import Evidence
 from scenewise.errors import InputError
-from scenewise.media.placement import Placement
+from scenewise.media.annotations import Placement
 from scenewise.slot_statistics import Geometry, SlotStatistics
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from scenewise.data.readers.base import FilesConfig, FilesSource, Record, split_
 from scenewise.data.resize import fit_ids, fit_images, nearest_pixels
 from scenewise.data.splits import SPLITS, check_index
 from scenewise.errors import InputError
+from scenewise.media.annotations import decode_rle
 from scenewise.media.files import reading
 from scenewise.media.frames import image_files, load_image
-from scenewise.media.rle import decode_rle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -14,8 +14,8 @@ import numpy as np
 
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter, FrameLabels
 from scenewise.media import JsonArrayWriter, TracksWriter, mask_box, write_atomically
+from scenewise.media.annotations import Placement
 from scenewise.media.files import writing
-from scenewise.media.placement import Placement
 from scenewise.slot_statistics import RULE
 from scenewise.summary import NOT_TAKEN_APART
 

@@ -10,7 +10,7 @@ from pycocotools import mask as coco
 
 from scenewise.errors import InputError
 from scenewise.media import JsonArrayWriter, decode_rle, encode_rle
-from scenewise.media.rle import run_lengths
+from scenewise.media.annotations import run_lengths
 
 from .disk import opened_by
 
