@@ -249,9 +249,9 @@ class Run:
         deadline: float | None,
     ) -> str | None:
         """Train one stage; return what stopped it before its last step."""
-        from scenewise.training.best_model import BestModel
         from scenewise.training.books import Books
         from scenewise.training.loop import fit
+        from scenewise.training.validation import BestModel
 
         plan, folder, books = self.plans[number], self.stage_folder(number), None
         if is_first() and not folder.begun:
