@@ -24,7 +24,7 @@ def doctests_of(module: str) -> list[doctest.DocTest]:
     return [test for test in tests if test.examples]
 
 
-MODULES = [module for package in PACKAGES for module in modules_of(package)]
+MODULES = ["scenewise.errors", *(module for package in PACKAGES for module in modules_of(package))]
 
 
 @pytest.mark.parametrize("module", MODULES)

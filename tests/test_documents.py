@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scenewise.documents import DEEPEST, LARGEST_INTEGER, check_plain, parse_json
 from scenewise.errors import InputError, printable
-from scenewise.media.documents import read_json, read_json_mapping, read_yaml
+from scenewise.media.files import read_json, read_json_mapping, read_yaml
 from scenewise.yaml_text import MOST_VALUES, parse_yaml
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8)

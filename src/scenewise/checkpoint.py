@@ -26,8 +26,7 @@ from scenewise import hub
 from scenewise.config import build, merge, plain, setting
 from scenewise.documents import shortened
 from scenewise.errors import InputError, nearest
-from scenewise.media.documents import read_json
-from scenewise.media.files import read_bytes, reading, write_atomically, write_problem
+from scenewise.media.files import read_bytes, read_json, reading, write_atomically, write_problem
 from scenewise.models import MODELS, SceneModel
 from scenewise.models.contract import Renders
 from scenewise.models.renamed import current, original

@@ -16,8 +16,7 @@ from scenewise.batch.ledger import DONE, FAILED, RUNNING, WAITING, Ledger, Row
 from scenewise.batch.page import write_page
 from scenewise.batch.tables import write_csv, write_parquet
 from scenewise.errors import InputError, printable
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import writing
+from scenewise.media.files import read_json_mapping, writing
 from scenewise.media.locks import BusyError, lock
 from scenewise.run_record import RECORD
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
 from scenewise.cli.output import duration
-from scenewise.errors import InputError
-from scenewise.media.content import shell_word
+from scenewise.errors import InputError, shell_word
 from scenewise.media.files import check_folder
 
 if TYPE_CHECKING:

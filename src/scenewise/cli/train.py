@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
 from scenewise.cli.output import note, say
-from scenewise.media.content import shell_word
+from scenewise.errors import shell_word
 
 if TYPE_CHECKING:
     from scenewise.training.recipe import Recipe

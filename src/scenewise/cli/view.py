@@ -156,7 +156,7 @@ def _of_results(folder: Path, model: str | None) -> tuple[str, str]:
     Raises:
         InputError: Its record does not say.
     """
-    from scenewise.media.documents import read_json
+    from scenewise.media.files import read_json
 
     remedy = "Name both: view VIDEO --model MODEL"
     record = read_json(folder / "run.json", "the record of a decomposed video", remedy)

@@ -6,9 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from scenewise.errors import InputError
-from scenewise.media.content import shell_word
-from scenewise.media.documents import read_yaml
+from scenewise.errors import InputError, shell_word
+from scenewise.media.files import read_yaml
 
 
 def resume_command(model: Path, file: Path) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.decompose.resuming import resume_command
-from scenewise.media.content import shell_word
+from scenewise.errors import shell_word
 from scenewise.summary import DOUBTFUL, KNOWN, NO_OBJECTS, NOT_TAKEN_APART, UNDECIDED, UNKNOWN, UNVALIDATED
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scenewise.config import build, merge, nest, plain, setting
 from scenewise.errors import InputError, nearest
 from scenewise.experiments.cell_data import CellData
-from scenewise.media.documents import read_yaml
+from scenewise.media.files import read_yaml
 from scenewise.training import recipes
 from scenewise.training.recipe import DataPart, Recipe
 

@@ -18,8 +18,7 @@ import numpy as np
 from scenewise.experiments.experiment import read as read_file
 from scenewise.experiments.pictures import FOLDER, drawn, keep_files
 from scenewise.experiments.results import CellResult, current, of_cell, read_scores
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import reading, write_atomically, writing
+from scenewise.media.files import read_json_mapping, reading, write_atomically, writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

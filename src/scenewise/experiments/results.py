@@ -17,8 +17,7 @@ import numpy as np
 from scenewise.config import plain
 from scenewise.evaluation.rows import renamed
 from scenewise.experiments.pictures import drawn
-from scenewise.media.documents import read_json
-from scenewise.media.files import write_atomically, writing
+from scenewise.media.files import read_json, write_atomically, writing
 
 if TYPE_CHECKING:
     from scenewise.experiments.experiment import Cell, Experiment

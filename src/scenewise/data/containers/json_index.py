@@ -14,8 +14,7 @@ from scenewise.data import fingerprints
 from scenewise.data.containers.cache import cache_folder
 from scenewise.documents import parse_json
 from scenewise.errors import InputError
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import check_readable, reading, write_atomically
+from scenewise.media.files import check_readable, read_json_mapping, reading, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

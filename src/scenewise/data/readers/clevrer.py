@@ -35,8 +35,7 @@ from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import check_index, check_span, shared_span
 from scenewise.errors import InputError
 from scenewise.media.annotations import decode_rle
-from scenewise.media.documents import read_json
-from scenewise.media.files import reading
+from scenewise.media.files import read_json, reading
 from scenewise.media.selection import Selection
 from scenewise.media.video import VideoFileReader
 

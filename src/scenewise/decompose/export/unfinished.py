@@ -21,8 +21,7 @@ import numpy as np
 from scenewise.data.fingerprints import of_file, of_values
 from scenewise.documents import parse_json
 from scenewise.errors import InputError
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import check_readable, reading, write_atomically
+from scenewise.media.files import check_readable, read_json_mapping, reading, write_atomically
 from scenewise.media.locks import BusyError, FolderLock
 from scenewise.media.output_folder import hidden_folders
 from scenewise.run_record import RECORD
