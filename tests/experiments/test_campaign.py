@@ -16,7 +16,7 @@ from scenewise.errors import InputError
 from scenewise.experiments import experiment as experiments
 from scenewise.experiments.campaign import Campaign, CellTask, check
 from scenewise.experiments.cell_folder import CellFolder
-from scenewise.media.locks import BusyError, lock
+from scenewise.media.folders import BusyError, lock
 from scenewise.training.run import train
 
 
@@ -51,7 +51,7 @@ def campaign(tasks, tmp_path, **options):
 def held(path):
     """Start a process that holds a lock until its input ends."""
     code = (
-        "import sys; from pathlib import Path; from scenewise.media.locks import lock\n"
+        "import sys; from pathlib import Path; from scenewise.media.folders import lock\n"
         "with lock(Path(sys.argv[1])):\n print('held', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(

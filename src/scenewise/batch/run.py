@@ -17,7 +17,7 @@ from scenewise.batch.page import write_page
 from scenewise.batch.tables import write_csv, write_parquet
 from scenewise.errors import InputError, printable
 from scenewise.media.files import read_json_mapping, writing
-from scenewise.media.locks import BusyError, lock
+from scenewise.media.folders import BusyError, lock
 from scenewise.run_record import RECORD
 
 if TYPE_CHECKING:

@@ -113,8 +113,8 @@ def run(args: argparse.Namespace) -> int:
             return exit_code(outcome.stopped)
         args.model = str(outcome.model)
     decomposer, request, reading, formats = prepare(args)
+    from scenewise.media.folders import distinct
     from scenewise.media.interruption import Interruption
-    from scenewise.media.output_folder import distinct
 
     warnings.filterwarnings("ignore", category=UserWarning, module=r"scenewise\.media")  # told as notes at the end
     videos, failures = open_inputs(args.inputs, reading)

@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     options.check_seed(args.seed)
     import scenewise as sw
     from scenewise.data.shards.writers.folders import write_video
+    from scenewise.media.folders import OutputFolder
     from scenewise.media.interruption import Interruption
-    from scenewise.media.output_folder import OutputFolder
 
     with OutputFolder(Path(args.out), args.overwrite) as output, Interruption() as interruption:
         decomposer = sw.load(args.model, args.device)

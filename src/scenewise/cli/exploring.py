@@ -80,7 +80,7 @@ def open_frames(args: argparse.Namespace) -> Frames:
         raise InputError("--slot", f"counts from 1; found {args.slot}.")
     options.request(args, "slots", "refinements", "seed")
     import scenewise as sw
-    from scenewise.media.output_folder import check_free
+    from scenewise.media.folders import check_free
 
     check_free(Path(args.out), args.overwrite)
     decomposer = sw.load(args.model, args.device)

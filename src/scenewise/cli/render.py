@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     import time
 
     import scenewise as sw
-    from scenewise.media.output_folder import OutputFolder
+    from scenewise.media.folders import OutputFolder
     from scenewise.scenes.files import described, write_rendering
     from scenewise.scenes.page import REPORT, write_page
     from scenewise.scenes.rendering import drawing_model, open_scene, render_scene

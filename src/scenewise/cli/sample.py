@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     import scenewise as sw
-    from scenewise.media.output_folder import check_free
+    from scenewise.media.folders import check_free
     from scenewise.scenes.sampling import sample_scenes, save_scenes
 
     request = options.request(args, "slots", "refinements", "seed")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.media.locks import BusyError, lock
+from scenewise.media.folders import BusyError, lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ from scenewise.experiments.measured_results import weights_hash
 from scenewise.experiments.pictures import write_pictures
 from scenewise.experiments.results import SCORES, of_cell, read_scores
 from scenewise.media.files import read_json_mapping, write_atomically, writing
-from scenewise.media.locks import lock
+from scenewise.media.folders import lock
 from scenewise.run_record import versions
 from scenewise.training.folder import RECIPE, RunFolder
 from scenewise.training.plan import make_plan

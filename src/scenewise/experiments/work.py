@@ -20,7 +20,7 @@ import torch
 
 from scenewise.errors import InputError
 from scenewise.experiments.cell_folder import CAMPAIGN, CellFolder, extras_of
-from scenewise.media.locks import BusyError
+from scenewise.media.folders import BusyError
 from scenewise.training.reporter import Forecast, Reporter, StepProgress
 
 if TYPE_CHECKING:

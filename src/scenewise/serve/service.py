@@ -18,7 +18,7 @@ from scenewise.batch.ledger import DONE, FAILED, RUNNING, WAITING, Ledger, Row
 from scenewise.documents import shortened
 from scenewise.errors import InputError, printable
 from scenewise.media.files import writing
-from scenewise.media.locks import BusyError, lock
+from scenewise.media.folders import BusyError, lock
 from scenewise.media.video import VIDEO_ENDINGS
 
 if TYPE_CHECKING:

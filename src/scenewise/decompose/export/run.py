@@ -17,7 +17,7 @@ from scenewise.decompose.result import Course
 from scenewise.decompose.scores import VideoScores
 from scenewise.errors import InputError, printable
 from scenewise.media.files import reading, write_atomically, write_problem
-from scenewise.media.output_folder import OutputFolder
+from scenewise.media.folders import OutputFolder
 from scenewise.run_record import RECORD, peak_memory_mib, versions
 from scenewise.slot_statistics import Geometry, SlotStatistics
 from scenewise.summary import Summary

@@ -22,8 +22,7 @@ from scenewise.data.fingerprints import of_file, of_values
 from scenewise.documents import parse_json
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, read_json_mapping, reading, write_atomically
-from scenewise.media.locks import BusyError, FolderLock
-from scenewise.media.output_folder import hidden_folders
+from scenewise.media.folders import BusyError, FolderLock, hidden_folders
 from scenewise.run_record import RECORD
 
 if TYPE_CHECKING:
