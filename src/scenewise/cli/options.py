@@ -247,7 +247,7 @@ def reading(args: argparse.Namespace) -> dict[str, object]:
     Raises:
         InputError: One of the options that say what to read is malformed or out of range.
     """
-    from scenewise.media.selection import Selection
+    from scenewise.media.reader import Selection
 
     crop = numbers(args.crop, "--crop", 4)
     Selection(None, crop, args.every, args.start, args.stop, stream=args.stream)  # type: ignore[arg-type]

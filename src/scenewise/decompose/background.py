@@ -19,8 +19,8 @@ from scenewise.data.footage.picture import background
 from scenewise.decompose.resuming import first_file
 from scenewise.errors import InputError, printable
 from scenewise.media.frames import load_image
-from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
-from scenewise.media.selection import Selection
+from scenewise.media.pixels import to_grey, to_rgb, to_uint8
+from scenewise.media.reader import Selection, fit
 from scenewise.nn.light import light_between
 
 if TYPE_CHECKING:

@@ -16,10 +16,9 @@ from scenewise.data.contract import Sample
 from scenewise.data.resize import nearest_pixels
 from scenewise.decompose.request import checked_size
 from scenewise.errors import InputError, printable
-from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
-from scenewise.media.reader import MediaFrame, VideoReader
+from scenewise.media.pixels import to_grey, to_rgb, to_uint8
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit
 from scenewise.media.reading import read_video
-from scenewise.media.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

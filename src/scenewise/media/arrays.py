@@ -15,9 +15,8 @@ from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
 from scenewise.media.hdf5 import check_dataset, open_h5
 from scenewise.media.npy import read_header
-from scenewise.media.pixels import fit, to_rgb, to_uint8
-from scenewise.media.reader import MediaFrame, VideoReader, safe_name
-from scenewise.media.selection import Selection
+from scenewise.media.pixels import to_rgb, to_uint8
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scenewise.errors import InputError, describe
-from scenewise.media.pixels import fit
-from scenewise.media.reader import MediaFrame, VideoReader
-from scenewise.media.selection import Selection
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import IMAGE_ENDINGS, FolderReader, image_files, natural_order
 from scenewise.media.live import LiveReader, is_live
 from scenewise.media.pictures import open_image
-from scenewise.media.selection import Selection
+from scenewise.media.reader import Selection
 from scenewise.media.video import VIDEO_ENDINGS, VideoFileReader
 
 if TYPE_CHECKING:

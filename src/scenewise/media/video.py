@@ -24,8 +24,7 @@ from scenewise.media.container import (
 from scenewise.media.files import check_readable, describe, reading
 from scenewise.media.hdr import HDR, REFERENCE_WHITE, TRANSFERS, ToneMap
 from scenewise.media.pixels import UsedRange
-from scenewise.media.reader import MediaFrame, VideoReader, safe_name
-from scenewise.media.selection import Selection
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

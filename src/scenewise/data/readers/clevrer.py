@@ -36,7 +36,7 @@ from scenewise.data.splits import check_index, check_span, shared_span
 from scenewise.errors import InputError
 from scenewise.media.annotations import decode_rle
 from scenewise.media.files import read_json, reading
-from scenewise.media.selection import Selection
+from scenewise.media.reader import Selection
 from scenewise.media.video import VideoFileReader
 
 _NAME = "clevrer-files"

@@ -22,7 +22,7 @@ from scenewise.data.readers.video import OVERLAPS, ClipsConfig, ClipsSource, pai
 from scenewise.errors import InputError
 from scenewise.media.files import read_json, reading
 from scenewise.media.frames import natural_order
-from scenewise.media.selection import Selection
+from scenewise.media.reader import Selection
 from scenewise.media.video import VideoFileReader
 
 if TYPE_CHECKING:
