@@ -16,7 +16,7 @@ import torch
 
 from scenewise.data.footage.background import Background, ShortVideoError, emptiest
 from scenewise.data.footage.picture import background
-from scenewise.decompose.resuming import first_file
+from scenewise.decompose.verdict import first_file
 from scenewise.errors import InputError, printable
 from scenewise.media.frames import load_image
 from scenewise.media.pixels import to_grey, to_rgb, to_uint8
