@@ -12,7 +12,7 @@ from tests.processes import Process, main_printing_in
 from scenewise.cli import main, output
 from scenewise.cli.output import Progress, say, status
 from scenewise.cli.train_report import ConsoleReporter
-from scenewise.training.reporter import StagePlace
+from scenewise.training.recipe import StagePlace
 
 NAMES = [
     "video[final].mp4",

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from scenewise.models.contract import SceneModel
     from scenewise.training.folder import RunFolder
     from scenewise.training.plan import Plan
-    from scenewise.training.reporter import Reporter, StagePlace
+    from scenewise.training.recipe import StagePlace
+    from scenewise.training.reporter import Reporter
     from scenewise.training.validation import BestModel
 
 NO_GAIN = "no gain"

@@ -17,8 +17,8 @@ from scenewise.media.interruption import Interruption
 from scenewise.training.folder import RunFolder, settings_of
 from scenewise.training.forecast import device_name, forecast
 from scenewise.training.plan import cautions, make_plan
-from scenewise.training.recipe import differences
-from scenewise.training.reporter import Forecast, Reporter, StagePlace
+from scenewise.training.recipe import StagePlace, differences
+from scenewise.training.reporter import Forecast, Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
