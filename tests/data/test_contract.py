@@ -44,8 +44,8 @@ class Counting(Source):
 
 @pytest.fixture
 def counting(monkeypatch):
-    monkeypatch.setattr("scenewise.data.contract.DESCRIPTIONS", dict(DESCRIPTIONS))
     with SOURCES.trial():
+        monkeypatch.setattr("scenewise.data.contract.DESCRIPTIONS", dict(DESCRIPTIONS))
         register_source("counting", Description("numbers", "generated"))(Counting)
         register_source("counting-fast", Description("numbers", "generated"), {"step": 5})(Counting)
         yield SOURCES
