@@ -9,12 +9,10 @@ import warnings
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from scenewise import registry
 from scenewise.errors import InputError
-from scenewise.media import VideoWriter
 from scenewise.registry import PluginWarning, Registry, plugin_folders
 from scenewise.training import recipes
 
@@ -166,21 +164,6 @@ def printed_commands() -> list[str]:
     return [f"{verb}{rest} {SMALL[verb]}" for verb, rest in lines]
 
 
-def write_clips(folder: Path) -> None:
-    """Clips of a bright square that moves over a dark ground."""
-    folder.mkdir()
-    for seed, split in enumerate(("train", "validation", "test")):
-        frames, ids = np.zeros((2, 3, 16, 16, 3), np.uint8), np.zeros((2, 3, 16, 16), np.int64)
-        for video, (x, y) in enumerate(np.random.default_rng(seed).integers(0, 8, (2, 2))):
-            for t in range(3):
-                frames[video, t, y : y + 5, x + t : x + t + 5] = 200
-                ids[video, t, y : y + 5, x + t : x + t + 5] = 1
-        np.savez(folder / f"{split}.npz", frames=frames, ids=ids)
-    with VideoWriter(folder.parent / "clip.mp4", (16, 16), 10) as writer:
-        for frame in frames[0]:
-            writer.write(frame)
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The folder that pip installs the example into, without network."""
@@ -208,7 +191,7 @@ def test_the_example_is_installed_with_an_entry_in_every_group(installed):
 
 @pytest.mark.slow
 def test_every_command_of_the_page_works(environment, tmp_path):
-    write_clips(tmp_path / "clips")
+    subprocess.run([sys.executable, PLUGIN / "make_clips.py"], cwd=tmp_path, env=environment, check=True)
     commands = printed_commands()
     assert [line.split()[0] for line in commands] == ["data", "train", "evaluate", "decompose"]
     done = subprocess.run(
@@ -224,7 +207,7 @@ def test_every_command_of_the_page_works(environment, tmp_path):
     assert '"purity"' in (tmp_path / "scores.json").read_text()
     assert (tmp_path / "out" / "clip" / "report.html").is_file()
     head, *rows = [line.split(",") for line in (tmp_path / "out" / "clip" / "areas.csv").read_text().splitlines()]
-    assert head == ["frame", "slot 0", "slot 1"]  # one object and the background
+    assert head == ["frame", "slot 0", "slot 1", "slot 2"]  # two objects and the background
     assert [row[0] for row in rows] == ["0", "1", "2"]
     assert all(abs(sum(map(float, row[1:])) - 1) < 1e-5 for row in rows)
 
