@@ -196,8 +196,8 @@ def _parts(image: np.ndarray, clip: Clip, where: str) -> list[np.ndarray]:
         parts.append(image[rows, columns])
     if not parts:
         problem = f"is {image.shape[1]}x{image.shape[0]}; the frames are {clip.source_size[1]}x{clip.source_size[0]}"
-        shown = "" if (height, width) == clip.source_size else f", of which {width}x{height} is shown"
-        raise InputError(where, f"{problem}{shown}.", "Give a picture of the same camera, of the frame's proportions.")
+        part = "" if (height, width) == clip.source_size else f", of which {width}x{height} is shown"
+        raise InputError(where, f"{problem}{part}.", "Give a picture of the same camera, of the frame's proportions.")
     return parts
 
 

@@ -374,8 +374,8 @@ class Decomposer(RunsOnEngines):
                 part, state = self.model.predict(before, 1)  # type: ignore[operator]
             truth = next(frames, None)
             frame = truth or following(last)
-            known = truth is not None
-            yield self.result_of(frame, part, before, state, request.seed, predicted=True, known=known)
+            has_truth = truth is not None
+            yield self.result_of(frame, part, before, state, request.seed, predicted=True, known=has_truth)
             last = [*last, frame][-2:]
 
     def _check_background(self, background: Any) -> None:

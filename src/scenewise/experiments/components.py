@@ -93,9 +93,9 @@ def component_figure(title: str, model: SceneModel, images: SceneExplanations) -
     for n in range(len(images.frames)):
         parts = []
         for k in np.argsort(-images.masks(n).sum((1, 2)), kind="stable").tolist():
-            drawn = np.moveaxis(np.asarray(images.part.appearance[n, 0, k]), 0, -1).clip(0, 1)
+            picture = np.moveaxis(np.asarray(images.part.appearance[n, 0, k]), 0, -1).clip(0, 1)
             mask = masks[n, k, ..., None]
-            parts.append(framed(as_picture(mask * drawn + 1 - mask), k))
+            parts.append(framed(as_picture(mask * picture + 1 - mask), k))
         rows.append(FigureRow(str(n + 1), [images.image(n), images.reconstruction(n), images.segmentation(n), *parts]))
     drawing = "slots by the sigmoid of their raw masks" if raw is not None else "slots by their masks"
     columns = ["observed", "all slots", "segments", *[""] * images.part.slots]

@@ -64,8 +64,8 @@ class SceneExplanations:
     def slot(self, n: int, k: int, t: int = 0) -> np.ndarray:
         """Return a slot as strongly as its mask is, on white, uint8, shape (H, W, 3)."""
         mask = self.masks(n, t)[k, ..., None]
-        drawn = np.moveaxis(np.asarray(self.part.appearance[n, t, k]), 0, -1).clip(0, 1)
-        return as_picture(mask * drawn + (1 - mask))
+        picture = np.moveaxis(np.asarray(self.part.appearance[n, t, k]), 0, -1).clip(0, 1)
+        return as_picture(mask * picture + (1 - mask))
 
     def unmasked(self, n: int, k: int, t: int = 0) -> np.ndarray:
         """Return what a slot draws everywhere, uint8, shape (H, W, 3)."""

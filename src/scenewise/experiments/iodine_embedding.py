@@ -113,10 +113,10 @@ def prior_samples(model: LoadedModel) -> np.ndarray:
     slots = net.config.slots
     latents = torch.randn(_SAMPLES, slots, net.config.latent, generator=torch.Generator().manual_seed(0))
     masks, appearance = net.decode(latents.to(next(net.parameters()).device) * net.config.prior_std)
-    drawn = Drawing(masks[:, :, 0].float().cpu().numpy(), np.moveaxis(appearance.float().cpu().numpy(), 2, -1))
-    alone = [drawn.alone(k) for k in range(slots)]
+    drawing = Drawing(masks[:, :, 0].float().cpu().numpy(), np.moveaxis(appearance.float().cpu().numpy(), 2, -1))
+    alone = [drawing.alone(k) for k in range(slots)]
     rows = [
-        FigureRow(str(n + 1), [drawn.images[n], *(framed(alone[k][n], k) for k in range(slots))])
+        FigureRow(str(n + 1), [drawing.images[n], *(framed(alone[k][n], k) for k in range(slots))])
         for n in range(_SAMPLES)
     ]
     columns = ["all slots", *(f"slot {k + 1}" for k in range(slots))]

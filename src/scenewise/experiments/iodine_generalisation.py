@@ -120,11 +120,11 @@ def refinement_figure(scenes: SceneExplanations, n: int, title: str) -> np.ndarr
     for decode in scenes.decodes:
         masks = decode.mixture.masks[n, :, 0].detach().cpu().numpy()
         appearance = np.moveaxis(decode.mixture.appearance[n].detach().cpu().numpy(), 1, -1)
-        drawn = as_picture((masks[..., None] * appearance).sum(0))
-        shown = masks[..., None] * appearance.clip(0, 1) + (1 - masks[..., None])  # on white
-        slots = [framed(as_picture(shown[k]), k) for k in order]
+        reconstruction = as_picture((masks[..., None] * appearance).sum(0))
+        parts = masks[..., None] * appearance.clip(0, 1) + (1 - masks[..., None])  # on white
+        slots = [framed(as_picture(parts[k]), k) for k in order]
         given = None if rows else image
-        rows.append(FigureRow(f"r = {decode.number}", [given, drawn, tinted(image, masks, order[0]), *slots]))
+        rows.append(FigureRow(f"r = {decode.number}", [given, reconstruction, tinted(image, masks, order[0]), *slots]))
     return figure(title, ["image", "all slots", "segmentation", *("" for _ in order)], rows)
 
 

@@ -321,8 +321,8 @@ def image_changes(comparisons: Sequence[Pair], metric: str) -> dict[str, np.ndar
 def _draw_dots(figure: Any, comparisons: Sequence[Pair]) -> None:
     """Draw a dot per image and their mean: the drop of the gap (BMVC, Table 2), the rise of the ELBO (ICLR, Fig. 5)."""
     kinds = {"gap": "drop of the inference gap, nats", "ELBO": "rise of the ELBO, nats"}
-    shown = {name: title for name, title in kinds.items() if image_changes(comparisons, name)}
-    for axes, (name, title) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown.items(), strict=True):
+    titles = {name: title for name, title in kinds.items() if image_changes(comparisons, name)}
+    for axes, (name, title) in zip(np.atleast_1d(figure.subplots(1, len(titles))), titles.items(), strict=True):
         first = 0
         for label, values in image_changes(comparisons, name).items():
             places = np.arange(first, first + len(values))

@@ -164,8 +164,8 @@ def keep(experiment: Experiment, out: Path) -> int:
         for cell, file in before
     }
     write_atomically(path, _text({**whole, experiment.size: cells}))
-    shown = results(experiment)
-    draws = experiment.hooks().show(experiment, shown).figures if shown else {}
+    rows = results(experiment)
+    draws = experiment.hooks().show(experiment, rows).figures if rows else {}
     images = {f"{name}.png": drawn(draw) for name, draw in draws.items()}
     keep_files(kept_folder(experiment), files | {name: image for name, image in images.items() if image is not None})
     return count

@@ -83,12 +83,12 @@ def object_codes(
         for n, sample in enumerate(scenes.samples):
             if scenes.ids is None or sample.objects is None:
                 raise InputError(source.facts.origin, "does not tell factors of its objects.")
-            shown = _objects(sample.objects, scenes.ids[n, 0])
+            objects = _objects(sample.objects, scenes.ids[n, 0])
             if means.shape[1] == 1:
-                rows.append((means[n, 0], sorted((facts for _, facts in shown), key=_rank)))
+                rows.append((means[n, 0], sorted((facts for _, facts in objects), key=_rank)))
             else:
                 masks = scenes.masks(n)
-                rows += [(means[n, _slot(masks, seen)], [facts]) for seen, facts in shown]
+                rows += [(means[n, _slot(masks, seen)], [facts]) for seen, facts in objects]
     return _stacked(rows, places)
 
 

@@ -153,8 +153,8 @@ def purity(effects: np.ndarray) -> float:
     Args:
         effects: Shape (slots, D, effects), NaN where a slot vanished.
     """
-    known = np.nan_to_num(effects)
-    scaled = known / np.maximum(known.max(1, keepdims=True), 1e-9)
+    effect_sizes = np.nan_to_num(effects)
+    scaled = effect_sizes / np.maximum(effect_sizes.max(1, keepdims=True), 1e-9)
     largest, together = scaled.max(2), scaled.sum(2)
     weights = largest.sum()
     return float((largest / np.maximum(together, 1e-9) * largest).sum() / max(weights, 1e-9))
@@ -162,7 +162,7 @@ def purity(effects: np.ndarray) -> float:
 
 def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     """Show what `comparison` shows, and what numbers change by their KL."""
-    shown, rows = comparison.show(experiment, results), []
+    presentation, rows = comparison.show(experiment, results), []
     lines = []
     for (model, data, variant), together in over_seeds(results).items():
         measured = next((r.scores["measured"] for r in together if "measured" in r.scores), None)
@@ -174,10 +174,10 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
             names = names if rank == 0 else [""] * len(names)
             lines.append([*names, str(rank + 1), f"{row['kl']:.2f}", *(f"{value:.3f}" for value in row["effects"])])
     head = ["model", "data", "variant", "purity", "numbers above 0.1 nats", "by KL", "nats", *EFFECTS]
-    text = shown.text
+    text = presentation.text
     if lines:
         text += f"\n## What single numbers change\n\n{markdown(head, lines)}\n{_NOTE}\n"
-    return Presentation(text, {**shown.data, "latents": rows}, shown.figures)
+    return Presentation(text, {**presentation.data, "latents": rows}, presentation.figures)
 
 
 _NOTE = """How far a slot's centre (share of the side), area (share of the frame) and colour (0 to 1) go while one

@@ -296,22 +296,22 @@ class SceneExploration(Exploration):
         device, model, request = self.decomposer.device, self.decomposer.model, self.request
         frames = torch.from_numpy(self.images).movedim(-1, 1)[None].to(device).float() / 255
         cameras = torch.from_numpy(self.viewpoints)[None].to(device)
-        shown = list(self.observed)
-        observation = Observation(frames[:, shown], None, cameras[:, shown])
+        observed = list(self.observed)
+        observation = Observation(frames[:, observed], None, cameras[:, observed])
         with recording(model) as decodes:
             output = model(observation, request.slots, request.refinements, request.seed)
             refining = list(decodes)
             parts = output.decomposition
-        rest = [v for v in range(len(self.images)) if v not in shown]
-        for rank, v in enumerate(shown):
+        rest = [v for v in range(len(self.images)) if v not in observed]
+        for rank, v in enumerate(observed):
             own = [decode for decode in refining if decode.look == rank]
             self._moments[v] = self._view(v, parts.frame(rank), cameras, own)
         if rest:
             q = parts.frame(0)
             posterior = Gaussian(q.mean[:, 0], q.log_variance[:, 0])
-            drawn = model.render(posterior, cameras[:, rest], request.seed)  # type: ignore[operator]
+            views = model.render(posterior, cameras[:, rest], request.seed)  # type: ignore[operator]
             for place, v in enumerate(rest):
-                self._moments[v] = self._view(v, drawn.frame(place), cameras, [])
+                self._moments[v] = self._view(v, views.frame(place), cameras, [])
 
     def anew(self, request: Request) -> SceneExploration:
         """Return an exploration of the same scene; see `Exploration.anew`."""

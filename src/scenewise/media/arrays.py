@@ -238,21 +238,21 @@ def _chosen(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> 
 
 def _checked_layout(path: Path, values: Any, layout: str | None) -> str:
     shape = tuple(values.shape)
-    found = f"an array of shape {shape} and dtype {values.dtype}"
+    array = f"an array of shape {shape} and dtype {values.dtype}"
     meaning = f"one letter per axis (N videos, T frames, H, W, C); plausible: {_plausible(shape)}"
     choice = f"Give --layout (data.settings.layout in training) with {meaning}."
     if layout is None:
-        raise InputError(path, f"expected to be told what its axes are; found {found}.", choice)
+        raise InputError(path, f"expected to be told what its axes are; found {array}.", choice)
     letters = layout.upper()
     if len(set(letters)) != len(letters) or not {"H", "W"} <= set(letters) <= set("NTHWC"):
         raise InputError(path, f"layout {layout!r} is not made of N, T, H, W, C, each once, with H and W.", choice)
     if len(letters) != len(shape):
-        raise InputError(path, f"layout {layout!r} names {len(letters)} axes; found {found}.", choice)
+        raise InputError(path, f"layout {layout!r} names {len(letters)} axes; found {array}.", choice)
     if "C" in letters and shape[letters.index("C")] not in _CHANNELS:
-        problem = f"layout {layout!r} gives {shape[letters.index('C')]} channels; expected 1, 3 or 4 in {found}."
+        problem = f"layout {layout!r} gives {shape[letters.index('C')]} channels; expected 1, 3 or 4 in {array}."
         raise InputError(path, problem, choice)
     if math.prod(shape) == 0:
-        raise InputError(path, f"holds no frame: {found}.", _REMEDY)
+        raise InputError(path, f"holds no frame: {array}.", _REMEDY)
     return letters
 
 

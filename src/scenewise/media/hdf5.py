@@ -57,7 +57,7 @@ def _check(path: Path, file: Any, size: int) -> None:
     """Go over all links once: none leads out of the file, and what they lead to can be read."""
     import h5py
 
-    found: list[InputError] = []  # an error must not leave a visit halfway
+    errors: list[InputError] = []  # an error must not leave a visit halfway
 
     def visit(name: bytes, link: Any) -> bool | None:
         try:
@@ -69,13 +69,13 @@ def _check(path: Path, file: Any, size: int) -> None:
                 if isinstance(item, h5py.h5d.DatasetID):
                     check_handle(path, name.decode(errors="replace"), item, size, _LARGEST_EMPTY)
         except InputError as error:
-            found.append(error)
+            errors.append(error)
             return True
         return None
 
     file.id.links.visit(visit, info=True)
-    if found:
-        raise found[0]
+    if errors:
+        raise errors[0]
 
 
 def check_dataset(path: Path, dataset: Any, size: int, beyond: int = _LARGEST_EMPTY) -> None:

@@ -96,8 +96,8 @@ def _float_to_uint8(values: np.ndarray, subject: object) -> np.ndarray:
 
 def _check_range(values: np.ndarray, low: float, high: float, subject: object, remedy: str) -> None:
     if values.size and (values.min() < low or values.max() > high):
-        found = f"[{values.min():g}, {values.max():g}]"
-        problem = f"expected {values.dtype} values in [{round(low)}, {round(high)}]; found {found}."
+        span = f"[{values.min():g}, {values.max():g}]"
+        problem = f"expected {values.dtype} values in [{round(low)}, {round(high)}]; found {span}."
         raise InputError(subject, problem, remedy)
 
 

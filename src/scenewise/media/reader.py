@@ -315,11 +315,11 @@ class VideoReader(ABC):
         """Yield the selected frames, RGB, cropped and scaled."""
 
     def _checked(self) -> Generator[MediaFrame, None, None]:
-        found = False
+        any_frame = False
         for frame in self._read():
-            found = True
+            any_frame = True
             yield frame if self.selection.channels == 3 else replace(frame, image=to_grey(frame.image))
-        if not found:
+        if not any_frame:
             first = self.selection.start
             problem = f"expected a frame at index {first}; the file ends before it." if first else "holds no frame."
             raise InputError(self.path, problem, "Give a smaller start." if first else "Copy or record it again.")

@@ -133,10 +133,10 @@ def read_videos(
     if ending in (*IMAGE_ENDINGS, _ANIMATION_ENDING):
         return [open_image(path, selection)]
     check_readable(path)
-    known = ", ".join((*VIDEO_ENDINGS, *IMAGE_ENDINGS, *ARRAY_ENDINGS))
+    endings = ", ".join((*VIDEO_ENDINGS, *IMAGE_ENDINGS, *ARRAY_ENDINGS))
     kind, remedy = advice(path, "Convert it to one of these.")
     found = f"{ending or 'none'!r}{f', {kind}' if kind else ''}"
-    raise InputError(path, f"expected a folder or a file ending in {known}; found {found}.", remedy)
+    raise InputError(path, f"expected a folder or a file ending in {endings}; found {found}.", remedy)
 
 
 def _refuse_stream(path: Path, selection: Selection) -> None:

@@ -272,7 +272,7 @@ class BestModel:
             for name, value in s.values.items()
             if name != "MSE" and math.isfinite(value)
         )
-        told = train.facts.has_ids or validation.mse.size >= _LEAST_FRAMES
+        has_objects = train.facts.has_ids or validation.mse.size >= _LEAST_FRAMES
         stage = TrainedStage(
             name=self.stage,
             steps=step,
@@ -295,10 +295,10 @@ class BestModel:
             crop=train.crop,
             source_size=train.source_size,
             validated=Reference(
-                mse=stage.mse if told else None,
-                mse_high=float(np.percentile(validation.mse, 99)) if told else None,
+                mse=stage.mse if has_objects else None,
+                mse_high=float(np.percentile(validation.mse, 99)) if has_objects else None,
                 data=where,
-                protocol="mean and 99th percentile over frames" if told else "too few frames to tell",
+                protocol="mean and 99th percentile over frames" if has_objects else "too few frames to tell",
             ),
             scores=scores,
             limitations=_limitations(self.plan),

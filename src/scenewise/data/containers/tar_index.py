@@ -182,8 +182,8 @@ def _unpacked_size(file: io.BufferedReader, member: tarfile.TarInfo) -> int:
 
 def _load(place: Path) -> dict[str, np.ndarray] | None:
     try:
-        with np.load(place, allow_pickle=False) as kept:
-            return {name: kept[name] for name in _ARRAYS}
+        with np.load(place, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in _ARRAYS}
     except Exception:  # a damaged cache is made again, whatever is wrong with it
         return None
 
