@@ -62,7 +62,12 @@ class _Probe:
 
 @dataclass(frozen=True)
 class Jump:
-    """Where to seek, and the constant time from frame to frame, in the stream's time base."""
+    """Where to seek for a frame.
+
+    Attributes:
+        timestamp: Of the frame, in the stream's time base.
+        step: The constant time from frame to frame, in that base.
+    """
 
     timestamp: int
     step: float
