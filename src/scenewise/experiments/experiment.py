@@ -62,7 +62,7 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class Group:
+class CellGroup:
     """Cells that share a recipe or weights: one for each variant and seed."""
 
     model: str = setting("", "What cells call the model")
@@ -103,7 +103,7 @@ class Size:
     """An experiment at one size."""
 
     summary: str = setting("", "How long it takes, on what")
-    cells: tuple[Group, ...] = setting((), "Groups of cells")
+    cells: tuple[CellGroup, ...] = setting((), "Groups of cells")
     scoring: tuple[Scoring, ...] = setting((), "Evaluations of every cell")
 
 
@@ -138,7 +138,7 @@ class Cell:
     data: str
     variant: str
     seed: int
-    group: Group
+    group: CellGroup
     scoring: tuple[Scoring, ...]
     origin: Cell | None = None
     home: str = ""
@@ -330,7 +330,7 @@ def _combinations(scoring: Any) -> list[Any]:
     return [{"seed" if key == "seeds" else key: value for key, value in one.items()} for one in combinations]
 
 
-def _cells(group: Group, size: Size, name: str) -> list[Cell]:
+def _cells(group: CellGroup, size: Size, name: str) -> list[Cell]:
     scoring = group.scoring or size.scoring
     if group.trained is None:
         trainings = itertools.product(group.variants, group.seeds or (0,))
