@@ -81,7 +81,14 @@ class CampaignOutcome:
 
 @dataclass(frozen=True)
 class Running:
-    """A cell's process."""
+    """A cell's process.
+
+    Attributes:
+        task: The cell.
+        process: The process.
+        place: Its place among those at work, from 0; on a machine with GPUs, which one it uses.
+        began: When, of `time.time`.
+    """
 
     task: CellTask
     process: ForkServerProcess
