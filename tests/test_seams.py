@@ -4,6 +4,10 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+EXCEPTIONS = {
+    "tests/models/test_provide_windows.py": {"_begin", "_compare"},  # births are seen before anything else is computed
+    "tests/runtimes/test_runner.py": {"_graphs"},  # whether PyTorch or a graph gave a frame shows in nothing else
+}
 
 
 def is_private(name: str) -> bool:
@@ -50,6 +54,6 @@ def test_no_test_reaches_a_private_name_of_the_library() -> None:
         f"{path.relative_to(ROOT)}:{line}: {name}"
         for path, tree in parsed("tests")
         for line, name in uses(tree)
-        if name in private
+        if name in private - EXCEPTIONS.get(str(path.relative_to(ROOT)), set())
     }
     assert reached == set()
