@@ -171,11 +171,11 @@ def as_device(name: str | torch.device) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InputError(name, "is not a device.", "Use auto, cpu, cuda or cuda:N.") from error
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError(name, "is not there; mps is the GPU of Apple machines.", "Use --device cpu or auto.")
-    devices = torch.cuda.device_count() if device.type == "cuda" else 1
-    if device.type not in ("cpu", "cuda", "mps") or (device.index or 0) >= devices:
-        there = torch.cuda.device_count()
+    if device.type not in ("cpu", "cuda"):  # Apple's "mps" too, on which no model was ever checked
+        problem = "is no device that models run on: they are checked on CPUs and NVIDIA's GPUs alone."
+        raise InputError(name, problem, "Use --device cpu or auto.")
+    there = torch.cuda.device_count()
+    if (device.index or 0) >= (there if device.type == "cuda" else 1):
         raise InputError(name, f"is not there; this machine has {there} CUDA devices.", "Use --device cpu or auto.")
     return device
 

@@ -136,9 +136,12 @@ def test_counts_are_in_range(capsys, model, option):
     assert option in refused(capsys, "evaluate", model, "--data", "balls-colour", option, 10**30)
 
 
-@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has that device")
-def test_a_device_of_other_machines_is_named(tmp_path, capsys, model, clip):
-    assert "mps" in refused(capsys, "decompose", clip, "--model", model, "--out", tmp_path, "--device", "mps")
+@pytest.mark.parametrize("device", ["mps", "xpu", "meta"])
+def test_devices_that_no_model_was_checked_on_are_refused(tmp_path, capsys, model, clip, monkeypatch, device):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    said = refused(capsys, "decompose", clip, "--model", model, "--out", tmp_path, "--device", device)
+    assert f"{device}: is no device that models run on" in said
+    assert "--device cpu" in said
 
 
 @pytest.mark.parametrize("place", ["missing/scores.json", "folder"])

@@ -1,17 +1,22 @@
-"""Frames reach the writers in order on another thread, in bounded memory, and what goes wrong there is told here."""
+"""Frames reach writers in order, elsewhere, in bounded memory, and what goes wrong there is told here."""
 
+import os
+import signal
 import threading
 import time
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from tests.processes import Process
 
 from scenewise.decompose import Exporter
 from scenewise.decompose.export import feed as feeding
 from scenewise.decompose.export.base import FORMATS
-from scenewise.decompose.export.feed import Feed
+from scenewise.decompose.export.feed import Apart, Feed
 from scenewise.errors import InputError
 
 
@@ -143,3 +148,175 @@ def test_writers_see_the_statistics_of_their_frame(oracle, video, tmp_path, monk
     monkeypatch.setattr(FORMATS, "get", lambda name: Counts if name == "counts" else get(name))
     oracle.decompose(video).save(tmp_path / "out", ["counts"])
     assert seen == [(t, t + 1) for t in range(12)]
+
+
+# -- writers in a process of their own ----------------------------------------------------------------------------------
+
+apart = pytest.mark.skipif(not Apart.possible(), reason="needs Linux and a second core")
+
+
+@dataclass
+class Gathers:
+    """Writers that gather numbers of frames, and can fail."""
+
+    seen: list = field(default_factory=list)
+    failing: int = -1
+    error: BaseException = field(default_factory=lambda: OSError(28, "No space left on device"))
+    pause: float = 0.0
+
+    def add(self, frame):
+        time.sleep(self.pause)
+        if frame.index == self.failing:
+            raise self.error
+        self.seen.append((frame.index, os.getpid()))
+
+    def tell(self, more):
+        return self.seen, more
+
+    def break_down(self):
+        raise self.error
+
+    def die(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def children():
+    """Processes that this one has not seen the end of, but for those that other tests keep."""
+    numbers = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return [number for number in numbers if "multiprocessing" not in Path(f"/proc/{number}/cmdline").read_text()]
+
+
+@apart
+def test_a_process_of_its_own_takes_all_in_order_and_answers_when_it_has():
+    writers = Gathers(pause=0.001)
+    with Apart(writers) as feed:
+        for index in range(40):
+            feed.put(Item(index))
+        seen, more = feed.ask(writers.tell, "more")
+    assert [index for index, _ in seen] == list(range(40))
+    assert os.getpid() not in {process for _, process in seen}
+    assert (more, writers.seen, children()) == ("more", [], [])
+
+
+@apart
+def test_what_both_have_is_not_sent_and_tensors_arrive_as_they_are():
+    class Keeps(Gathers):
+        def add(self, frame):
+            self.seen.append(frame.index)
+
+        def tell(self, _):
+            lock, state, rest = self.seen[0]
+            return lock is shared, state["h"].clone(), state["count"].dtype, rest.tolist()
+
+    shared, writers = threading.Lock(), Keeps()
+    state = {"h": torch.randn(3, 4).t(), "count": torch.tensor(3)}
+    with Apart(writers, [shared]) as feed:
+        feed.put(Item((shared, state, np.arange(3))))
+        same, h, dtype, rest = feed.ask(writers.tell, None)
+    assert same
+    assert bool((h == state["h"]).all())
+    assert (dtype, rest) == (torch.int64, [0, 1, 2])
+
+
+@apart
+@pytest.mark.parametrize("wait", ["put", "ask", "end"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), InputError("out", "is full.", "Empty it.")])
+def test_what_went_wrong_in_the_process_is_raised_where_frames_come_from(wait, error):
+    def fill():
+        with Apart(writers) as feed:
+            for index in range(3):
+                feed.put(Item(index))
+            for index in range(3, 10_000 if wait == "put" else 3):
+                feed.put(Item(index))
+            if wait == "ask":
+                feed.ask(writers.tell, None)
+
+    writers = Gathers(failing=2, error=error)
+    with pytest.raises(type(error)) as raised:
+        fill()
+    assert str(raised.value) == str(error)
+    assert children() == []
+
+
+@apart
+def test_errors_that_no_other_process_can_be_given_are_told_in_words():
+    class Odd(Exception):
+        def __init__(self, one, two):
+            super().__init__(f"{one} and {two}")
+
+    writers = Gathers(error=Odd(1, threading.Lock()))
+    with pytest.raises(RuntimeError, match="1 and <unlocked"), Apart(writers) as feed:
+        feed.ask(writers.break_down)
+    assert children() == []
+
+
+@apart
+def test_a_killed_process_is_told():
+    writers = Gathers()
+    with pytest.raises(InputError, match="process that writes files was killed"), Apart(writers) as feed:
+        feed.ask(writers.die)
+    with pytest.raises(InputError, match="was killed"), Apart(Gathers(pause=60)) as feed:
+        os.kill(feed.process, signal.SIGKILL)
+        for index in range(100_000):
+            feed.put(Item(index))
+    assert children() == []
+
+
+@apart
+def test_ctrl_c_ends_the_process_at_once():
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), Apart(Gathers(pause=60)) as feed:
+        feed.put(Item(0))
+        raise KeyboardInterrupt
+    assert time.monotonic() - begun < 30
+    assert children() == []
+
+
+@apart
+def test_signals_to_all_processes_of_a_command_do_not_reach_it():
+    writers = Gathers()
+    with Apart(writers) as feed:
+        feed.put(Item(0))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            feed.ask(writers.tell, None)
+            os.kill(feed.process, number)
+        feed.put(Item(1))
+        seen, _ = feed.ask(writers.tell, None)
+    assert [index for index, _ in seen] == [0, 1]
+
+
+def hold_a_process(told):
+    with Apart(Gathers()) as feed:
+        feed.wait()
+        Path(told).write_text(str(feed.process))
+        time.sleep(120)
+
+
+@apart
+def test_it_ends_with_the_process_that_made_it(tmp_path):
+    process = Process(hold_a_process, str(tmp_path / "told"))
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "told").exists() or not (tmp_path / "told").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    other = int((tmp_path / "told").read_text())
+    process.kill()
+    process.wait()
+    while Path(f"/proc/{other}/stat").exists() and Path(f"/proc/{other}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@apart
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("odd")])
+def test_a_writer_that_fails_in_its_process_leaves_nothing(oracle, video, tmp_path, monkeypatch, error):
+    def full(self, frame):
+        raise error
+
+    monkeypatch.setattr(FORMATS.get("overlay"), "add", full)
+    result = oracle.decompose(np.concatenate([video] * 10))
+    result.apart = True
+    with pytest.raises((InputError, ValueError), match="no space|odd"):
+        result.save(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    assert children() == []

@@ -155,7 +155,7 @@ def _take_apart(
     if args.engine == "auto":
         decomposer.use_for(video.length if request.observe is None else request.observe)
     result = video.start(decomposer, request, args.background)
-    result.keep_bytes = 0
+    result.keep_bytes, result.apart = 0, True
     resume, folder = getattr(args, "resume", False), Path(args.out) / video.name  # `predict` cannot go on
     if resume and is_done(result, folder, formats):
         say(f"{video.label}: is done already, in {folder}")

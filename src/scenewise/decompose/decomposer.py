@@ -336,7 +336,9 @@ class Decomposer(RunsOnEngines):
         clip = clip_at(video, self.frame_shape, request.size, resize=resize, name=name, **reading)
         if request.observe is not None and clip.length_hint is not None:
             clip.length_hint = request.observe + request.steps
-        return Result(clip, request, self.facts(), partial(self.stream, clip, request, background), export)
+        result = Result(clip, request, self.facts(), partial(self.stream, clip, request, background), export)
+        result.shared = (self.model, self._lock)
+        return result
 
     def stream(
         self, video: Any, request: Request | None = None, background: Any = None, course: Course | None = None

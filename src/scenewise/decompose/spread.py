@@ -53,9 +53,9 @@ class SampleSpread:
     @torch.no_grad()
     def __call__(self) -> np.ndarray:
         """Return the standard deviation of the reconstruction over posterior samples, shape (H, W)."""
-        noise = seeded_noise((SAMPLES, *self.mean.shape), self.seed, self.index, _KEY, device=self.mean.device)
-        latents = self.mean + (0.5 * self.log_variance).exp() * noise  # (S, K, Z)
-        with self.turn:
+        with self.turn:  # also while noise is moved there: a graph that is captured meanwhile would be lost
+            noise = seeded_noise((SAMPLES, *self.mean.shape), self.seed, self.index, _KEY, device=self.mean.device)
+            latents = self.mean + (0.5 * self.log_variance).exp() * noise  # (S, K, Z)
             masks, appearance = self.model.decode(latents, repeated(self.state, SAMPLES))
             images = (masks * appearance).sum(1)  # (S, C, H, W)
             distance = images - images.mean(0)

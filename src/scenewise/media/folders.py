@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _LONGEST_PREFIX = 80  # bytes
+GRACE = 0.5
+"""Seconds in which what writes for a process that was killed has ended too."""
+
 _FILLED: set[Path] = set()  # folders that this process fills, and has locked: no other process begins anything in them
 
 
@@ -126,7 +129,7 @@ class OutputFolder:
         left = []
         for path in hidden_folders(self.target):
             try:
-                with FolderLock(path) as lock:
+                with FolderLock(path, seconds=GRACE) as lock:
                     if path.suffix == ".old" and not self.target.exists():
                         path.rename(self.target)
                     elif lock.real:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,10 +191,12 @@ class ReportBuilder:
 
     def matches(self) -> dict[int, int]:
         """Return true id -> slot, one to one, so that most pixels agree over all frames."""
-        from scipy.optimize import linear_sum_assignment
-
         ids = self.true_ids()
-        rows, slots = linear_sum_assignment(self._overlap[ids], maximize=True) if ids else ((), ())
+        if not ids:
+            return {}
+        from scipy.optimize import linear_sum_assignment  # a tenth of a second by itself
+
+        rows, slots = linear_sum_assignment(self._overlap[ids], maximize=True)
         return {ids[r]: int(k) for r, k in zip(rows, slots, strict=True)}
 
     def true_ids(self) -> list[int]:
@@ -257,7 +260,7 @@ def _photographs(report: ReportBuilder) -> Iterator[bytes | None]:
     All are shrunk alike where, by the first of them, they would be more than `LARGEST_PHOTOGRAPHS` bytes.
     """
     positions = [sheets.position for sheets in report.pictures]
-    images = iter(() if report.sources is None else report.sources(positions))
+    images = _ahead(iter(() if report.sources is None else report.sources(positions)))
     first = next(images, None)
     scale = 1.0
     if first is not None:
@@ -265,6 +268,16 @@ def _photographs(report: ReportBuilder) -> Iterator[bytes | None]:
     frames = itertools.chain([first], images, itertools.repeat(None))
     for image in itertools.islice(frames, len(positions)):
         yield None if image is None else photograph(image, scale)
+
+
+def _ahead(images: Iterator[np.ndarray | None]) -> Iterator[np.ndarray | None]:
+    """Yield images, each read on another thread while the one before is packed."""
+    end: Any = object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, images, end)
+        while (image := coming.result()) is not end:
+            coming = thread.submit(next, images, end)
+            yield image
 
 
 def _scores(summary: Summary) -> dict[str, Any]:

@@ -171,7 +171,7 @@ class GraphReplay:
                 graph(*self._inputs)
         torch.cuda.current_stream(inputs[0].device).wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # other threads may move what is theirs
             self._outputs = graph(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:

@@ -47,9 +47,10 @@ class Overlay(Exporter):
         base = frame.picture if frame.seen is None else frame.seen
         input_panel = np.full_like(base, _PAPER) if frame.seen is None else base
         masks = tinted(base, frame.masks, self.context.statistics.main_background)
+        rows = self._canvas[_GAP : _GAP + self._panel[0]].reshape(len(base), self._factor, -1, 3)  # a view
         for place, image in enumerate((input_panel, masks, frame.picture)):
             left = _GAP + place * (self._panel[1] + _GAP)
-            self._canvas[_GAP : _GAP + self._panel[0], left : left + self._panel[1]] = self._enlarged(image)
+            rows[:, :, left : left + self._panel[1]] = image.repeat(self._factor, axis=1)[:, None]
         self._canvas[:_MARK] = _MARK_COLOUR if frame.predicted else _PAPER
         self._film().write(self._canvas)
 
@@ -78,9 +79,6 @@ class Overlay(Exporter):
             path, rate = context.folder / self.files, context.frame_rate
             self._writer = SegmentedVideoWriter(path, self._shape, rate, store, context.segment, begun)
         return self._writer
-
-    def _enlarged(self, image: np.ndarray) -> np.ndarray:
-        return image.repeat(self._factor, axis=0).repeat(self._factor, axis=1)
 
 
 @FORMATS.register("masks")

@@ -12,7 +12,7 @@ from scenewise.data.fingerprints import of_values
 from scenewise.decompose import verdict
 from scenewise.decompose.export import unfinished
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter, LabelStore
-from scenewise.decompose.export.feed import Feed
+from scenewise.decompose.export.feed import Apart, Feed
 from scenewise.decompose.result import Course
 from scenewise.decompose.scores import VideoScores
 from scenewise.errors import InputError, printable
@@ -24,6 +24,7 @@ from scenewise.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from scenewise.decompose.result import Result
@@ -104,83 +105,54 @@ def _facts(result: Result, formats: dict[str, type[Exporter]]) -> dict[str, Any]
 
 
 class _Job:
-    """One video on its way to files."""
+    """One video on its way to files: the model's side of it."""
 
     def __init__(
         self, result: Result, folder: Path, formats: dict[str, type[Exporter]], begun: dict[str, Any] | None = None
     ) -> None:
-        self.result, self.formats = result, formats
-        self.begun, self.resumed = begun, 0 if begun is None else int(begun["frames"])
+        self.result, self.begun = result, begun
+        self.resumed = 0 if begun is None else int(begun["frames"])
         self.course = Course()
         self.facts = _facts(result, formats)
-        clip = result.clip
-        geometry = Geometry(clip.size, clip.crop)
-        self.statistics = SlotStatistics(result.slots, geometry)
-        self.evidence = verdict.Evidence(self.statistics, result.model.validated, result.model.name)
-        self.scores = VideoScores(clip.background_ids)
         self.interrupted = False
         self.started = time.perf_counter()
         self.model_seconds = self.seconds_before = 0.0
-        self.store = folder / unfinished.FOLDER
-        self.store.mkdir(exist_ok=True)
-        rate = clip.frame_rate or _DEFAULT_RATE
-        self.context = ExportContext(
-            folder=folder,
-            title=clip.name,
-            heading=clip.name if clip.path is None else printable(clip.path.name),
-            slots=result.slots,
-            geometry=geometry,
-            frame_rate=min(max(rate, 1.0), 240.0),
-            settings=effective_settings(result, formats),
-            statistics=self.statistics,
-            source_size=clip.source_size,
-            labels=self._labels(),
-            store=self.store,
-            segment=-(-SEGMENT // result.model.window) * result.model.window,
-            sources=clip.pictures if clip.again else None,
-        )
-        self.exporters: list[Exporter] = []
+        segment = -(-SEGMENT // result.model.window) * result.model.window
+        self.writers = _Writers(result, folder, formats, segment, begun)
+        self.errors = _Errors()
 
     def run(self, progress: Callable[[int, int | None], None] | None, stop: Callable[[], bool] | None) -> Summary:
         """Feed the writers frame by frame, then let them finish."""
-        for exporter_type in self.formats.values():
-            self.exporters.append(exporter_type(self.context))
-        self._restore()
-        if progress is not None and self.resumed:
-            progress(self.resumed, self.result.clip.length_hint)
         saved = time.perf_counter()
-        with Feed(self._write) as feed:
+        with self._feed() as feed:
+            feed.ask(self.writers.open)
+            self._restore()
+            if progress is not None and self.resumed:
+                progress(self.resumed, self.result.clip.length_hint)
             for count, frame in enumerate(self._timed(), start=self.resumed + 1):
                 feed.put(frame)
                 if time.perf_counter() - saved >= unfinished.SECONDS and self._can_save():
-                    feed.wait()
-                    saved = time.perf_counter() if self._save() else saved
+                    saved = time.perf_counter() if feed.ask(self.writers.save, self.facts, self._state()) else saved
                 if progress is not None:
                     progress(count, self.result.clip.length_hint)
                 if stop is not None and stop():
                     self.interrupted = True
                     break
-        summary = self.summary()
-        for exporter in self.exporters:
-            exporter.finish(summary)
+            clip = self.result.clip
+            seconds = {"seconds": self._seconds(), "model_seconds": self.model_seconds}
+            facts = {"interrupted": self.interrupted, "resumed": self.resumed, **seconds}
+            summary, self.errors = feed.ask(self.writers.finish, facts, clip.reading, list(clip.problems))
         summary.seconds = self._seconds()
         return summary
 
-    def _write(self, frame: FrameResult) -> None:
-        """Let all that is gathered and written of a frame be so."""
-        self.evidence.add(frame)
-        self.scores.add(frame)
-        self.context.labels.add(frame)
-        for exporter in self.exporters:
-            exporter.add(frame)
-
     def close(self) -> None:
         """Let go of all files; what goes wrong here went wrong before."""
-        for close in (*(exporter.close for exporter in self.exporters), self.context.labels.close):
-            try:
-                close()
-            except (InputError, OSError, ValueError):
-                continue
+        self.writers.close()
+
+    def _feed(self) -> Feed | Apart:
+        """Return the way to the writers: on a thread, or in a process of their own where that is wanted and possible."""
+        apart = self.result.apart and self.result.model.device == "cpu" and Apart.possible()
+        return Apart(self.writers, self.result.shared) if apart else Feed(self.writers.add)
 
     def _timed(self) -> Iterator[FrameResult]:
         frames = self.result.run(self.course)
@@ -192,80 +164,34 @@ class _Job:
                 return
             yield frame
 
-    def summary(self) -> Summary:
-        """Judge the video from what was gathered so far."""
-        model, clip = self.result.model, self.result.clip
-        outcome = self.evidence.verdict()
-        return Summary(
-            model=model.name,
-            frames=self.statistics.frames,
-            verdict=outcome.name,
-            message=outcome.message,
-            remedy=verdict.training_command(outcome.name, str(clip.path or clip.origin), model.path, clip.reading),
-            roles=outcome.roles,
-            mse=outcome.mse,
-            limit=verdict.limit(model.validated),
-            validated_mse=model.validated.mse,
-            scores=self.scores.rows(),
-            interrupted=self.interrupted,
-            seconds=self._seconds(),
-            model_seconds=self.model_seconds,
-            problems=list(clip.problems),
-            tracks=self.statistics.tracks,
-            resumed=self.resumed,
-        )
-
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started
-
-    def _labels(self) -> LabelStore:
-        labels = None if self.begun is None else unfinished.arrays(self.begun["labels"])
-        return LabelStore(self.store / "labels.gz", self.result.slots, self.result.clip.size, labels)
 
     def _can_save(self) -> bool:
         """Whether another process could go on from here, as far as the model is concerned."""
         told = self.facts is not None and self.course.state is not None
-        return told and self.course.frames % self.context.segment == 0
+        return told and self.course.frames % self.writers.context.segment == 0
 
-    def _save(self) -> bool:
-        """Save where the job is, if another process could go on from its files too; returns whether it was."""
-        states = [exporter.state() for exporter in self.exporters]
-        if None in states:
-            return False
-        state = {
-            "frames": self.course.frames,
-            "carried": self.course.state,
-            "evidence": self.evidence.state(),
-            "scores": self.scores.state(),
-            "labels": self.context.labels.state(),
-            "writers": dict(zip(self.formats, states, strict=True)),
-            "seconds": self._seconds(),
-            "model_seconds": self.model_seconds,
-        }
-        unfinished.save_request(self.store, self.facts or {})
-        unfinished.save_state(self.store, state)
-        return True
+    def _state(self) -> dict[str, Any]:
+        """Return where the model is."""
+        seconds = {"seconds": self._seconds(), "model_seconds": self.model_seconds}
+        return {"frames": self.course.frames, "carried": self.course.state, **seconds}
 
     def _restore(self) -> None:
         """Go on from where another process was."""
         if self.begun is None:
             return
-        with reading(self.store, "the state of a decomposition", "Leave out --resume to begin anew."):
-            state = unfinished.arrays({key: value for key, value in self.begun.items() if key != "carried"})
+        with _reading_state(self.writers.store):
             self.course = Course(self.resumed, dict(self.begun["carried"]))
-            self.evidence.restore(state["evidence"])
-            self.scores.restore(state["scores"])
-            for name, exporter in zip(self.formats, self.exporters, strict=True):
-                exporter.restore(state["writers"][name])
-            self.seconds_before, self.model_seconds = float(state["seconds"]), float(state["model_seconds"])
-        self.begun = None  # as large as all that was gathered
+            self.seconds_before, self.model_seconds = float(self.begun["seconds"]), float(self.begun["model_seconds"])
+        self.begun = self.writers.begun = None  # as large as all that was gathered
 
     def record(self, summary: Summary) -> dict[str, Any]:
         """Return all that run.json holds."""
-        predicted = {"mse": _finite(self.scores.mse), "copy_last_mse": _finite(self.scores.copy_last_mse)}
         facts = {key: value for key, value in dataclasses.asdict(summary).items() if key != "folder"}
         seconds = max(summary.seconds, 1e-9)
         facts["mse"], facts["limit"] = _finite([summary.mse])[0], summary.limit
+        prediction = {"mse": _finite(self.errors.mse), "copy_last_mse": _finite(self.errors.copy_last_mse)}
         return {
             "interrupted": summary.interrupted,
             "verdict": summary.verdict,
@@ -273,8 +199,8 @@ class _Job:
             "objects": summary.objects,
             "background": summary.background,
             "track_ids": summary.track_ids,
-            "prediction": predicted if self.scores.mse else None,
-            "settings": self.context.settings,
+            "prediction": prediction if self.errors.mse else None,
+            "settings": self.writers.context.settings,
             "request": None if self.facts is None else of_values(self.facts),
             "conventions": _CONVENTIONS,
             "timings": {
@@ -285,6 +211,138 @@ class _Job:
             },
             "versions": versions(),
         }
+
+
+@dataclasses.dataclass
+class _Errors:
+    """Errors of predicted frames, and those of the last frame seen in their place."""
+
+    mse: list[float] = dataclasses.field(default_factory=list)
+    copy_last_mse: list[float] = dataclasses.field(default_factory=list)
+
+
+class _Writers:
+    """The files' side of one video: all that is gathered of its frames, and what writes it.
+
+    It opens no file before `open`, so that another process can do all that follows.
+    """
+
+    def __init__(
+        self,
+        result: Result,
+        folder: Path,
+        formats: dict[str, type[Exporter]],
+        segment: int,
+        begun: dict[str, Any] | None,
+    ) -> None:
+        self.result, self.formats, self.begun = result, formats, begun
+        clip = result.clip
+        geometry = Geometry(clip.size, clip.crop)
+        self.statistics = SlotStatistics(result.slots, geometry)
+        self.evidence = verdict.Evidence(self.statistics, result.model.validated, result.model.name)
+        self.scores = VideoScores(clip.background_ids)
+        self.store = folder / unfinished.FOLDER
+        self.store.mkdir(exist_ok=True)
+        rate = clip.frame_rate or _DEFAULT_RATE
+        labels = None if begun is None else unfinished.arrays(begun["labels"])
+        self.context = ExportContext(
+            folder=folder,
+            title=clip.name,
+            heading=clip.name if clip.path is None else printable(clip.path.name),
+            slots=result.slots,
+            geometry=geometry,
+            frame_rate=min(max(rate, 1.0), 240.0),
+            settings=effective_settings(result, formats),
+            statistics=self.statistics,
+            source_size=clip.source_size,
+            labels=LabelStore(self.store / "labels.gz", result.slots, clip.size, labels),
+            store=self.store,
+            segment=segment,
+            sources=clip.pictures if clip.again else None,
+        )
+        self.exporters: list[Exporter] = []
+
+    def open(self) -> None:
+        """Make what writes, and go on from where another process was."""
+        for exporter_type in self.formats.values():
+            self.exporters.append(exporter_type(self.context))
+        if self.begun is None:
+            return
+        with _reading_state(self.store):
+            state = unfinished.arrays({key: value for key, value in self.begun.items() if key != "carried"})
+            self.evidence.restore(state["evidence"])
+            self.scores.restore(state["scores"])
+            for name, exporter in zip(self.formats, self.exporters, strict=True):
+                exporter.restore(state["writers"][name])
+
+    def add(self, frame: FrameResult) -> None:
+        """Let all that is gathered and written of a frame be so."""
+        self.evidence.add(frame)
+        self.scores.add(frame)
+        self.context.labels.add(frame)
+        for exporter in self.exporters:
+            exporter.add(frame)
+
+    def save(self, facts: dict[str, Any], model_state: dict[str, Any]) -> bool:
+        """Save where the job is, if another process could go on from its files too; returns whether it was.
+
+        Args:
+            facts: What tells the request from others.
+            model_state: Where the model is.
+        """
+        states = [exporter.state() for exporter in self.exporters]
+        if None in states:
+            return False
+        state = {
+            **model_state,
+            "evidence": self.evidence.state(),
+            "scores": self.scores.state(),
+            "labels": self.context.labels.state(),
+            "writers": dict(zip(self.formats, states, strict=True)),
+        }
+        unfinished.save_request(self.store, facts)
+        unfinished.save_state(self.store, state)
+        return True
+
+    def finish(self, facts: dict[str, Any], reading: dict[str, Any], problems: list[str]) -> tuple[Summary, _Errors]:
+        """Complete all files, and return what was found.
+
+        Args:
+            facts: What the summary says of the run.
+            reading: How the video was read.
+            problems: What was wrong with it.
+        """
+        model, clip, outcome = self.result.model, self.result.clip, self.evidence.verdict()
+        summary = Summary(
+            model=model.name,
+            frames=self.statistics.frames,
+            verdict=outcome.name,
+            message=outcome.message,
+            remedy=verdict.training_command(outcome.name, str(clip.path or clip.origin), model.path, reading),
+            roles=outcome.roles,
+            mse=outcome.mse,
+            limit=verdict.limit(model.validated),
+            validated_mse=model.validated.mse,
+            scores=self.scores.rows(),
+            problems=problems,
+            tracks=self.statistics.tracks,
+            **facts,
+        )
+        for exporter in self.exporters:
+            exporter.finish(summary)
+        return summary, _Errors(self.scores.mse, self.scores.copy_last_mse)
+
+    def close(self) -> None:
+        """Let go of all files; what goes wrong here went wrong before."""
+        for close in (*(exporter.close for exporter in self.exporters), self.context.labels.close):
+            try:
+                close()
+            except (InputError, OSError, ValueError):
+                continue
+
+
+def _reading_state(store: Path) -> AbstractContextManager[None]:
+    return reading(store, "the state of a decomposition", "Leave out --resume to begin anew.")
 
 
 def effective_settings(result: Result, formats: Iterable[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from scenewise.data.fingerprints import of_file, of_values
 from scenewise.documents import parse_json
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, read_json_mapping, reading, write_atomically
-from scenewise.media.folders import BusyError, FolderLock, hidden_folders
+from scenewise.media.folders import GRACE, BusyError, FolderLock, hidden_folders
 from scenewise.run_record import RECORD
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def done(target: Path, facts: Mapping[str, Any]) -> bool:
 def _busy(folder: Path) -> bool:
     """Return whether a process is filling a folder."""
     try:
-        FolderLock(folder).release()
+        FolderLock(folder, seconds=GRACE).release()
     except BusyError:
         return True
     return False
