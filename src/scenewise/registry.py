@@ -82,7 +82,7 @@ class Registry(Generic[T]):
         for plugin in plugins(self.group):
             try:
                 plugin.load()
-            except Exception as error:  # whatever is wrong with it must not stop a command that does not need it
+            except (Exception, SystemExit) as error:  # whatever is wrong must not stop a command that does not need it
                 _leave_out(plugin, error)
 
 
@@ -102,7 +102,7 @@ def plugin_folders(group: str) -> list[Path]:
             if spec is None or not spec.submodule_search_locations:
                 raise ModuleNotFoundError(f"{plugin.value} is not a package")
             folders += [Path(place) for place in spec.submodule_search_locations]
-        except Exception as error:  # finding a package imports those it lies in
+        except (Exception, SystemExit) as error:  # finding a package imports those it lies in
             _leave_out(plugin, error)
     return folders
 
@@ -110,7 +110,7 @@ def plugin_folders(group: str) -> list[Path]:
 _left_out: set[tuple[str, str]] = set()
 
 
-def _leave_out(plugin: EntryPoint, error: Exception) -> None:
+def _leave_out(plugin: EntryPoint, error: BaseException) -> None:
     """Warn about a broken plug-in, the first time only, at its own place rather than at a line of ours."""
     if (plugin.group, plugin.value) in _left_out:
         return
