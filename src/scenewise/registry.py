@@ -93,7 +93,7 @@ class Registry(Generic[T]):
         for plugin in plugins(self.group):
             try:
                 plugin.load()
-            except Exception as error:  # whatever is wrong with it must not stop a command that does not need it
+            except (Exception, SystemExit) as error:  # whatever is wrong must not stop a command that does not need it
                 _leave_out(plugin, error)
 
 
@@ -113,7 +113,7 @@ def plugin_folders(group: str) -> list[Path]:
             if spec is None or not spec.submodule_search_locations:
                 raise ModuleNotFoundError(f"{plugin.value} is not a package")
             folders += [Path(place) for place in spec.submodule_search_locations]
-        except Exception as error:  # finding a package imports those it lies in
+        except (Exception, SystemExit) as error:  # finding a package imports those it lies in
             _leave_out(plugin, error)
     return folders
 
@@ -122,7 +122,7 @@ LEFT_OUT: set[tuple[str, str]] = set()
 """Group and value of the entry points of broken plug-ins, each of which is told once."""
 
 
-def _leave_out(plugin: EntryPoint, error: Exception) -> None:
+def _leave_out(plugin: EntryPoint, error: BaseException) -> None:
     """Warn about a broken plug-in, the first time only, at its own place rather than at a line of ours."""
     if (plugin.group, plugin.value) in LEFT_OUT:
         return

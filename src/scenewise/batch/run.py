@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from scenewise.batch import ledger
 from scenewise.batch.inputs import in_shard
@@ -240,11 +240,10 @@ class Batch:
             facts = read_json_mapping(record, "a record", "")
         except InputError:
             return False
-        if facts.get("interrupted") or facts.get("settings", {}).get("model", {}).get("fingerprint") != row.fingerprint:
-            return False
-        values = {name: facts[name] for name in ("verdict", "objects", "frames", "seconds", "files")}
-        ledger.ended(row, Outcome(row.name, **values))
-        return True
+        outcome = _outcome(row, facts)
+        if outcome is not None:
+            ledger.ended(row, outcome)
+        return outcome is not None
 
     def _group(self, room: int) -> list[Row]:
         """Return the next videos that go side by side, and note that they begin."""
@@ -273,6 +272,17 @@ class Batch:
             standing.failed[row.name] = row.error
         if row.state == WAITING:
             self._left.append(row)
+
+
+def _outcome(row: Row, facts: dict[str, Any]) -> Outcome | None:
+    """Return what the record of whole results by the row's model says, None of any other and of a damaged one."""
+    kinds = {"verdict": str, "objects": int, "frames": int, "seconds": (int, float), "files": list}
+    settings: Any = facts.get("settings")
+    model = settings.get("model") if isinstance(settings, dict) else None
+    ours = isinstance(model, dict) and model.get("fingerprint") == row.fingerprint
+    if facts.get("interrupted") or not ours or not all(isinstance(facts.get(key), kind) for key, kind in kinds.items()):
+        return None
+    return Outcome(row.name, **{name: facts[name] for name in kinds})
 
 
 @contextmanager

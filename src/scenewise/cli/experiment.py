@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
 from scenewise.cli.output import duration
+from scenewise.documents import shortened
 from scenewise.errors import InputError, shell_word
 from scenewise.media.files import check_folder
 
@@ -31,6 +33,8 @@ What is missing is done, the cheapest first; a cell that was stopped or killed g
 passed over. Settings key=value are laid over every recipe. Exit code 0: all done, or out of time; 1: cells failed."""
 
 ALL = "all"
+
+_MOST_JOBS = 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +65,10 @@ def run(args: argparse.Namespace) -> int:
         return _page(args, args.page)
     if args.name is None:
         return _names(args)
-    for name in ("minutes", "jobs"):
+    for name, most in (("minutes", math.inf), ("jobs", _MOST_JOBS + 1)):
         value = getattr(args, name)
-        if value is not None and value <= 0:
-            raise InputError(f"--{name}", f"must be above 0; found {value}.")
+        if value is not None and not 0 < value < most:
+            raise InputError(f"--{name}", f"must be above 0 and less than {most}; found {shortened(value)}.")
     if args.out is not None:
         check_folder(args.out)  # before plans are made, which takes a while
     chosen = [experiments.load(args.name, args.size)] if args.name != ALL else _all(args.size)

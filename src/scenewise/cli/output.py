@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import json
 import logging
 import math
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
     from typing import TextIO
 
@@ -113,8 +114,7 @@ def speaking(args: argparse.Namespace) -> Iterator[None]:
         if VOICE.level <= logging.DEBUG:
             traceback.print_exc()
         if VOICE.screen is not None:
-            facts = {"subject": error.subject, "problem": error.problem, "remedy": error.remedy}
-            _print({"error": facts}, screen)
+            print_error(error, screen)
         raise
     finally:
         VOICE.level, VOICE.screen = before, None
@@ -126,6 +126,25 @@ def announce(answer: Any) -> None:
     if VOICE.screen is not None:
         _print(answer, VOICE.screen)
         VOICE.screen = None
+
+
+def print_error(error: InputError, screen: Any) -> None:
+    """Print an error as JSON."""
+    _print({"error": {"subject": error.subject, "problem": error.problem, "remedy": error.remedy}}, screen)
+
+
+def prints_json(parser: argparse.ArgumentParser, words: Sequence[str]) -> bool:
+    """Return whether words that cannot be parsed ask for the answer as JSON on the standard output.
+
+    Args:
+        parser: Of the verb; its --json may take a file, which the next word is then.
+        words: Those after the verb.
+    """
+    option = parser._option_string_actions.get("--json")
+    for word, after in itertools.zip_longest(words, words[1:], fillvalue="-"):
+        if len(word) > 2 and "--json".startswith(word):  # argparse takes the beginning of an option for all of it
+            return option is None or option.nargs is None or option.nargs == 0 or after.startswith("-")
+    return False
 
 
 def plain(value: Any) -> Any:
@@ -163,7 +182,8 @@ def _silence() -> Iterator[None]:
 
 
 def _print(answer: Any, screen: Any) -> None:
-    screen.write(json.dumps(plain(answer), indent=1, ensure_ascii=False) + "\n")
+    letters = (getattr(screen, "encoding", None) or "utf-8").lower().startswith("utf")  # else \xNN, which is no JSON
+    screen.write(json.dumps(plain(answer), indent=1, ensure_ascii=not letters) + "\n")
     screen.flush()
 
 

@@ -7,7 +7,6 @@ lie `data`, which they make for themselves, and in each `campaign` with the lock
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 import json
 import time
@@ -22,6 +21,7 @@ from scenewise.data.contract import SOURCES
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.protocols import PROTOCOLS
+from scenewise.experiments.experiment import hooks_of
 from scenewise.experiments.measured_results import weights_hash
 from scenewise.experiments.pictures import write_pictures
 from scenewise.experiments.results import SCORES, of_cell, read_scores
@@ -57,7 +57,7 @@ def extras_of(module: str) -> dict[str, Extra]:
         module: Name of the experiment's module; its functions are `measure` and `pictures`, kept as `measured` and
             `pictures`.
     """
-    hooks = importlib.import_module(f"scenewise.experiments.{module}")
+    hooks = hooks_of(module)
     functions = {"measured": "measure", "pictures": "pictures"}
     return {kept: getattr(hooks, name) for kept, name in functions.items() if hasattr(hooks, name)}
 
@@ -154,7 +154,7 @@ class CellFolder:
     def failure(self) -> dict[str, Any] | None:
         """Return what the last attempt failed with: `error`, `traceback`, `time` and `step`; None where it did not."""
         try:
-            return read_json_mapping(self.path / FAILURE, "why an attempt failed", "")
+            return {"error": "unknown"} | read_json_mapping(self.path / FAILURE, "why an attempt failed", "")
         except InputError:
             return None
 
@@ -353,9 +353,10 @@ class CellFolder:
     def usage(self) -> dict[str, float]:
         """Return `memory_gib`, the most memory its training has held, where that is known."""
         try:
-            return read_json_mapping(self.run.path / USAGE, "what a training has used", "")
+            facts = read_json_mapping(self.run.path / USAGE, "what a training has used", "")
         except InputError:
             return {}
+        return {name: value for name, value in facts.items() if isinstance(value, (int, float))}
 
     def note_usage(self, memory_gib: float) -> None:
         """Keep the most memory that a training has held, over all its starts."""

@@ -20,15 +20,19 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.resources
+import importlib.util
 import itertools
+import math
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scenewise.config import build, merge, nest, plain, setting
+from scenewise.documents import shortened
 from scenewise.errors import InputError, nearest
 from scenewise.experiments.cell_data import CellData
-from scenewise.media.files import read_yaml
+from scenewise.media.files import check_name, read_yaml
 from scenewise.training import recipes
 from scenewise.training.recipe import DataPart, Recipe
 
@@ -43,6 +47,9 @@ LISTS = ("protocol", "samples", "frames", "slots", "refinements", "seeds")
 """What an evaluation in the file may name several of: each combination is an evaluation of its own."""
 
 SIZES = ("smoke", "small", "paper")
+
+MOST_CELLS = 10_000
+"""Most cells of an experiment, and most evaluations of a group: a few lines can name more than memory holds."""
 
 
 @dataclass(frozen=True)
@@ -240,13 +247,22 @@ class Experiment:
         Raises:
             InputError: There is none.
         """
-        name = f"scenewise.experiments.{self.module}"
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            raise InputError(self.name, f"names the module {self.module!r}, which is not there.") from None
+        return hooks_of(self.module)
+
+
+def hooks_of(module: str) -> ModuleType:
+    """Return a module beside this one that shows experiments.
+
+    Raises:
+        InputError: There is none of that name, or it shows nothing.
+    """
+    name = f"scenewise.experiments.{module}"
+    if module.isidentifier() and importlib.util.find_spec(name) is not None:
+        hooks = importlib.import_module(name)
+        if hasattr(hooks, "show"):
+            return hooks
+    problem = f"names the module {shortened(module)}, which is not there or shows nothing."
+    raise InputError("the experiment", problem, "Leave `module` out: then every metric is shown.")
 
 
 def names() -> list[str]:
@@ -271,7 +287,11 @@ def load(name_or_path: str | Path, size: str = "small") -> Experiment:
         InputError: There is no such experiment or size, or with everything that is wrong in its file.
     """
     path = _path(name_or_path)
-    return _load(path, _changed(path), size)
+    try:
+        return _load(path, _changed(path), size)
+    except RecursionError:
+        problem = "takes trained cells from itself, by way of `trained`."
+        raise InputError(path.stem, problem, "Correct the file.") from None
 
 
 def _path(name_or_path: str | Path) -> Path:
@@ -288,7 +308,7 @@ def _changed(path: Path) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _read(path: Path, _: int) -> File:
-    content = read_yaml(path, "sizes", "See docs/experiments.md.")
+    content = read_yaml(path, "sizes", "Write it as docs/experiments.md shows.")
     earlier = content.pop("measures", None)  # what `metrics` was called
     return build(File, content if earlier is None else {"metrics": earlier, **content}, path.stem)
 
@@ -298,32 +318,53 @@ def _load(path: Path, changed: int, size: str) -> Experiment:
     file = _read(path, changed)
     if size not in file.sizes:
         raise InputError("size", f"{size!r} is not one of {path.stem}.", nearest(size, file.sizes))
-    contents = build(Size, _expanded(file.sizes[size] or {}), f"{path.stem}, size {size}")
+    where = f"{path.stem}, size {size}"
+    contents = build(Size, _expanded(file.sizes[size] or {}, where), where)
+    count = sum(len(group.variants) * len(group.seeds or (0,)) for group in contents.cells)
+    if count > MOST_CELLS:
+        raise InputError(where, f"names {count} cells; at most {MOST_CELLS} are done.", "Name fewer seeds or variants.")
     cells = tuple(itertools.chain.from_iterable(_cells(group, contents, size) for group in contents.cells))
-    names = [cell.name for cell in cells]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    names = Counter(cell.name for cell in cells)
+    for name in names:
+        check_name(where, name)
+    twice = sorted(name for name, times in names.items() if times > 1)
     if twice or not cells:
         problem = f"names {twice[0]} twice." if twice else "has no cells."
-        raise InputError(f"{path.stem}, size {size}", problem, "Correct the file.")
+        raise InputError(where, problem, "Correct the file.")
     return Experiment(path.stem, file.summary, file.module, file.published, size, cells, file.note, file.metrics)
 
 
-def _expanded(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a size with an evaluation for each combination of what the file lists."""
+def _expanded(content: Any, where: str) -> Any:
+    """Return a size with an evaluation for each combination of what the file lists; what is no size, as it is.
 
-    def spread(part: dict[str, Any]) -> dict[str, Any]:
+    Raises:
+        InputError: There are more combinations than anyone evaluates.
+    """
+
+    def spread(part: Any) -> Any:
         if not isinstance(part, dict) or not isinstance(part.get("scoring"), list):
             return part
+        count = sum(math.prod(map(len, _several(scoring).values())) for scoring in part["scoring"])
+        if count > MOST_CELLS:
+            raise InputError(where, f"names {count} evaluations; at most {MOST_CELLS} are made.", "Name fewer of them.")
         return part | {"scoring": list(itertools.chain.from_iterable(map(_combinations, part["scoring"])))}
 
+    if not isinstance(content, dict):
+        return content
     groups = content.get("cells")
     return spread(content) | ({"cells": [spread(group) for group in groups]} if isinstance(groups, list) else {})
+
+
+def _several(scoring: Any) -> dict[str, list[Any]]:
+    """Return what an evaluation names several of."""
+    keys = LISTS if isinstance(scoring, dict) else ()
+    return {key: scoring[key] for key in keys if isinstance(scoring.get(key), list)}
 
 
 def _combinations(scoring: Any) -> list[Any]:
     if not isinstance(scoring, dict):
         return [scoring]
-    several = {key: scoring[key] for key in LISTS if isinstance(scoring.get(key), list)}
+    several = _several(scoring)
     combinations = [
         scoring | dict(zip(several, values, strict=True)) for values in itertools.product(*several.values())
     ]

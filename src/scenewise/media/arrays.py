@@ -69,9 +69,12 @@ class ArrayReader(VideoReader):
     def _read(self) -> Iterator[MediaFrame]:
         total = range(self._array.length("T"))
         with opened(self._array.path, self._array.key) as values:
+            size = self._array.path.stat().st_size
             for index in total[self.selection.start : self.selection.stop : self.selection.every]:
                 where = f"{self.path}, video {self._video}, frame {index}"
                 with reading(where, "a frame that can be read", _REMEDY):
+                    if self._array.path.stat().st_size < size:  # reading a map beyond its file's end kills the process
+                        raise ValueError("a file that has become shorter since it was opened")
                     image = _frame(values, self._array.layout, self._video, index)
                     self._note_zeros_and_ones(image)
                     image = to_rgb(to_uint8(image, where))

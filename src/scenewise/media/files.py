@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_LARGEST_TEXT = 1 << 28  # bytes; the largest tables of boxes have some ten million
 _LONGEST_NAME = 150  # bytes; file systems take 255, and hidden names beside it have more
 _LOCK, _UNLOCKED = "unable to lock file", "HDF5_USE_FILE_LOCKING=FALSE"  # HDF5's words, and what turns locks off
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EBUSY}  # by another program
@@ -261,12 +262,16 @@ def read_text(path: Path) -> str:
 
     Bytes that are none become a replacement sign, so that a comment in another encoding stops nothing.
 
+    Raises:
+        InputError: It is missing, no regular file, may not be read, or is larger than any such file.
+
     Examples:
         >>> _ = Path("boxes.csv").write_bytes("1,1,0,0,9,9,1\r\n".encode("utf-16"))
         >>> read_text(Path("boxes.csv"))
         '1,1,0,0,9,9,1\n'
     """
-    content = path.read_bytes()
+    empty = path.is_file() and not path.stat().st_size
+    content = b"" if empty else read_bytes(path, _LARGEST_TEXT)
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = content.decode("utf-16" if marked else "utf-8-sig", errors="replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")

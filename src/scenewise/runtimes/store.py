@@ -13,7 +13,7 @@ import torch
 
 from scenewise.data.containers.cache import user_cache
 from scenewise.errors import InputError
-from scenewise.media.files import atomic_file
+from scenewise.media.files import atomic_file, read_bytes
 from scenewise.version import __version__
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class GraphStore:
             return None
         path = self.folder / f"{key}.graph"
         try:
-            digest, content = path.read_bytes().split(b"\n", 1)
-        except (OSError, ValueError):
+            digest, content = read_bytes(path, MOST_BYTES).split(b"\n", 1)
+        except (OSError, ValueError):  # an InputError is one
             return None
         if hashlib.sha256(content).hexdigest().encode() != digest:
             return None
