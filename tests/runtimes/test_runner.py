@@ -47,7 +47,7 @@ def test_models_that_stream_say_the_same(name, runtime, store):
     ours, our_after = stream(model, video)
     assert lines == []
     assert run.refusal is None
-    assert len(run._graphs) == 1
+    assert len(run.graphs) == 1
     assert_same(ours, theirs)
     assert after.keys() == our_after.keys()
     for key in after:
@@ -72,7 +72,7 @@ def test_slots_in_windows_come_and_go_as_on_torch(runtime, store):
     run = engaged(model, runtime, store, lines)
     ours, our_after = stream(model, video)
     assert lines == []
-    assert sorted(graph.inputs.count("state.drawers") for graph in run._graphs.values()) == [1, 1, 1]  # 1, 2 and 4
+    assert sorted(graph.inputs.count("state.drawers") for graph in run.graphs.values()) == [1, 1, 1]  # 1, 2 and 4
     assert_same(ours, theirs)
     assert all(torch.equal(a.tracks, b.tracks) for a, b in zip(ours, theirs, strict=True))
     assert after.keys() == our_after.keys()
@@ -131,7 +131,7 @@ def test_shipped_weights_say_the_same_for_twenty_frames(name, runtime, store):
     run = engaged(model, runtime, store)
     ours, _ = stream(model, video)
     assert run.refusal is None
-    assert run._graphs
+    assert run.graphs
     equal = np.mean([float((a.labels == b.labels).double().mean()) for a, b in zip(ours, theirs, strict=True)])
     assert equal >= 0.9999
 
@@ -152,7 +152,7 @@ def test_other_refinements_slots_and_seeds_have_graphs_of_their_own(store):
             said.append(part)
         torch.testing.assert_close(said[1].masks, said[0].masks, rtol=0, atol=1e-4)
     assert run.refusal is None
-    assert len(run._graphs) >= 2
+    assert len(run.graphs) >= 2
 
 
 @NEEDS
@@ -190,7 +190,7 @@ def test_what_follows_the_number_of_a_frame_is_seen_at_the_second_frame(store, m
     run = engaged(model, RUNTIMES["onnxruntime"], store, lines)
     stream(model, clip(model))
     assert run.refusal is not None
-    assert run._graphs
+    assert run.graphs
 
 
 @NEEDS
@@ -200,10 +200,10 @@ def test_training_watched_decodes_and_gradients_stay_with_torch(store):
     video, engine = clip(model), model.engine
     model.engine = dataclasses.replace(engine)
     stream(model, video)
-    assert not run._graphs
+    assert not run.graphs
     model.engine = engine
     stream(model, video)
-    assert run._graphs
+    assert run.graphs
 
 
 @NEEDS
@@ -222,7 +222,7 @@ def test_graphs_are_kept_and_damaged_ones_made_anew(store, monkeypatch):
         run = engaged(model, RUNTIMES["onnxruntime"], store)
         stream(model, video)
         assert run.refusal is None
-        assert run._graphs
+        assert run.graphs
     assert len(traces) == 4
     with torch.no_grad():
         next(model.parameters()).add_(0.1)
