@@ -5,12 +5,6 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXCEPTIONS = {
-    "tests/models/test_provide_windows.py": {"_begin", "_compare"},  # births are seen before anything else is computed
-    "tests/runtimes/test_runner.py": {"_graphs"},  # whether PyTorch or a graph gave a frame shows in nothing else
-}
-
-
 DEFINITION = re.compile(r"\b(?:def|class) (_[a-zA-Z]\w*)|\bself\.(_[a-zA-Z]\w*)|^(_[a-zA-Z]\w*)\b.* = ", re.MULTILINE)
 
 

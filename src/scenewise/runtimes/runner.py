@@ -136,6 +136,7 @@ class GraphRunner:
 
     Attributes:
         refusal: Why PyTorch is used for frames of a form that comes more than once; None while nothing spoke against.
+        graphs: Those in use, by the form of frames and state.
     """
 
     def __init__(
