@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from scenewise.experiments import comparison, lds, lds_ablations
-from scenewise.experiments.experiment import Cell, Experiment, Group, Scoring
+from scenewise.experiments.experiment import Cell, CellGroup, Experiment, Scoring
 from scenewise.experiments.results import CellResult, Spread, markdown, write
 
 PUBLISHED = {"Paper": {"iodine.cle-mv.lds0": {"mIoU": [0.2, 0.1]}, "iodine.cle-mv.lds1": {"mIoU": [0.7, 0.1]}}}
@@ -15,7 +15,7 @@ PUBLISHED = {"Paper": {"iodine.cle-mv.lds0": {"mIoU": [0.2, 0.1]}, "iodine.cle-m
 
 def result(variant, seed, protocols, slots=None, **views):
     """Return the result of a cell: {protocol: {metric: values of images}}, with so many views of each scene."""
-    cell = Cell("iodine", "cle-mv", variant, seed, Group(variants={variant: {}}), (Scoring("lds"),))
+    cell = Cell("iodine", "cle-mv", variant, seed, CellGroup(variants={variant: {}}), (Scoring("lds"),))
     keys = {"source": None, "settings": {}, "split": "test", "frames": None, "slots": slots}
     scores = [
         {
