@@ -207,7 +207,8 @@ class ProvideWindows(Stages, Provide):
         self, frame: Tensor, part: Decomposition, opened: State, after: State
     ) -> tuple[Decomposition, State]:
         """Say which object owns which pixel, and let slots die; see `Stages.close_frame`."""
-        shares = self._with_edges(part.responsibilities[:, 0], frame, opened["wall"]).unsqueeze(1)
+        seen: Tensor = part.responsibilities  # type: ignore[assignment]  # of a frame that was seen
+        shares = self._with_edges(seen[:, 0], frame, opened["wall"]).unsqueeze(1)
         part = replace(part, responsibilities=shares, tracks=_tracks(opened).unsqueeze(1))
         return part, self._after(frame, part.mean[:, 0], opened, after)
 

@@ -201,8 +201,8 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
         for mark, slots_of_it in zip(marks, chosen, strict=True):
             mark[b, slots_of_it] = True
     moved, returned, born, heir, ended = torch.from_numpy(marks).to(strange.device)
-    places = (torch.from_numpy(array).to(strange.device) for array in (boxes, shades))
-    return Guess(*places, moved, returned, born, heir, ended, torch.from_numpy(parts).to(strange.device))
+    places, colour, number = (torch.from_numpy(array).to(strange.device) for array in (boxes, shades, parts))
+    return Guess(places, colour, moved, returned, born, heir, ended, number)
 
 
 def grown(masks: np.ndarray, steps: int = 1) -> np.ndarray:
