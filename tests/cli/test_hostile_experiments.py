@@ -45,6 +45,16 @@ FILES = {
     "a name of escape bytes": (at(*GROUP_AT, "model", "a\x1b[2J"), "cannot be the name"),
     "a long name": (at(*GROUP_AT, "model", "x" * 400), "cannot be the name"),
     "text for a variant": (at(*GROUP_AT, "variants", {"a": 5}), "must be a mapping"),
+    "a protocol of nowhere": (at(*CELLS, "scoring", [{"protocol": "nowhere"}]), "is not a protocol"),
+    "a split of nowhere": (
+        at(*GROUP_AT, "made", {"source": "balls-colour", "samples": {"tst": 1}}),
+        "tst is not a split",
+    ),
+    "a truth value for samples": (
+        at(*GROUP_AT, "made", {"source": "balls-colour", "samples": {"test": True}}),
+        "must be of type int",
+    ),
+    "a large seed": (at(*CELLS, "scoring", [{"protocol": "lds", "seeds": 1 << 63}]), "seed is"),
     "trained by itself": (at(*CELLS, "cells", [{"trained": "FILE/m.d", "variants": {}}]), "from itself"),
     "a module of a module": (at("module", "lds.x"), "shows nothing"),
     "a module that leaves": (at("module", "../../evil"), "shows nothing"),
@@ -62,8 +72,7 @@ def test_files(tmp_path, capsys, monkeypatch, kind):
     change(content)
     (tmp_path / "odd.yaml").write_text(yaml.safe_dump(content).replace("FILE", "odd.yaml"))
     words = ("experiment", "odd.yaml", "--size", "smoke", "--out", "out")
-    for way in ("--list", "--dry-run"):
-        assert message in refused(capsys, *words, way)
+    assert message in refused(capsys, *words, "--dry-run")
     assert [path.name for path in tmp_path.iterdir()] == ["odd.yaml"]
 
 
@@ -111,6 +120,13 @@ def test_a_failure_that_does_not_say_why_is_listed(tmp_path, capsys):
     words = ["experiment", str(tmp_path / "tiny.yaml"), "--size", "smoke", "--out", str(tmp_path / "out"), "--list"]
     assert main(words) == 0
     assert "FAILED: unknown" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense", "a\x1b[2J"])
+def test_devices(tmp_path, capsys, device):
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(CONTENT))
+    words = ("experiment", tmp_path / "tiny.yaml", "--size", "smoke", "--dry-run", "--device", device)
+    assert "is not" in refused(capsys, *words)
 
 
 @pytest.mark.parametrize("minutes", ["nan", "inf", "-inf", "-1"])

@@ -104,7 +104,7 @@ class Ledger:
 
     def __init__(self, path: Path, read_only: bool = False, shared: bool = False) -> None:
         self.path = path
-        if os.path.lexists(path) and not path.is_file():  # a pipe or a device would block
+        if os.path.lexists(path) and not os.path.isfile(path):  # a pipe or a device would block
             raise InputError(path, "is no regular file.", "Choose another folder.")
         try:
             self._base = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)

@@ -74,6 +74,9 @@ def run(args: argparse.Namespace) -> int:
     chosen = [experiments.load(args.name, args.size)] if args.name != ALL else _all(args.size)
     if args.show or args.keep:
         return _show(args, chosen) if args.show else _keep(args, chosen)
+    from scenewise.checkpoint import as_device
+
+    as_device(args.device)
     tasks = _tasks(args, chosen)
     if args.list:
         return _list(args, tasks)

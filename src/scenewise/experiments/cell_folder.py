@@ -182,8 +182,11 @@ class CellFolder:
         """Check that it can be trained, or that what lies there is a training of this cell; or that weights are there.
 
         Raises:
-            InputError: The recipe cannot work, the folder holds something else, or weights or their data are wrong.
+            InputError: The recipe cannot work, the folder holds something else, or weights or their data are wrong; or
+                nothing is called as an evaluation has it.
         """
+        for scoring in self.cell.scoring:
+            PROTOCOLS.get(scoring.protocol)
         if self.cell.weights is not None:
             self._check_weights(self.cell.weights)
             return

@@ -62,7 +62,9 @@ class Scoring:
     split: Literal["train", "validation", "test"] = setting("test", "Its split")
     samples: int = setting(200, "Videos or scenes", minimum=1)
     frames: int | None = setting(None, "Frames or views of each from the start; all where null", minimum=1)
-    seed: int = setting(0, "Seed of the posterior noise; `seeds` in files, one or several", minimum=0)
+    seed: int = setting(
+        0, "Seed of the posterior noise; `seeds` in files, one or several", minimum=0, maximum=(1 << 63) - 1
+    )
     slots: int | None = setting(None, "K; the model's own where null", minimum=1, maximum=256)
     refinements: int | None = setting(None, "R; the model's own where null", minimum=1, maximum=64)
     batch: int = setting(16, "Videos side by side", minimum=1)
@@ -93,7 +95,10 @@ class CellGroup:
     scoring: tuple[Scoring, ...] = setting((), "Evaluations in place of the size's")
 
     def __post_init__(self) -> None:
-        """Raise InputError where weights stand beside what only a training has."""
+        """Raise InputError where settings are none, or weights stand beside what only a training has."""
+        for name, settings in self.variants.items():
+            if not isinstance(settings, (dict, type(None))):
+                raise InputError(f"variants.{name}", f"must be a mapping; found {shortened(settings)}.")
         origin = "weights" if self.weights is not None else "trained" if self.trained is not None else None
         if origin is None:
             return

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _LARGEST_SIDE = 16384  # pixels; more is a mistyped option
+_MOST_FRAMES = 1 << 63  # what decoders count
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class Selection:
 
     def __post_init__(self) -> None:
         """Check every value; raises InputError."""
+        for name in ("every", "start", "stop", "stream"):
+            value = getattr(self, name)
+            _check(name, value is None or value < _MOST_FRAMES, value, "a number of less than 64 bits")
         _check("every", self.every >= 1, self.every, "at least 1")
         _check("start", self.start >= 0, self.start, "at least 0")
         _check("stop", self.stop is None or self.stop > self.start, self.stop, f"above start ({self.start})")
