@@ -94,8 +94,8 @@ class Result:
 
     Attributes:
         keep_bytes: Up to how many bytes of frames stay in memory; 0 where one pass is all that is wanted.
-        apart: Whether a copy of this process writes files, where there is a core for it: quicker, for programs that hold
-            no locks and no other threads that a copy could miss, such as the command.
+        apart: Whether a copy of this process writes files where there is a core for it: quicker, for programs that hold
+            no locks and have no other threads, which a copy would miss, such as the command.
         shared: What frames refer to that such a copy has too.
         summary: What was found in short, after `save`.
     """

@@ -150,7 +150,7 @@ class _Job:
         self.writers.close()
 
     def _feed(self) -> Feed | Apart:
-        """Return the way to the writers: on a thread, or in a process of their own where that is wanted and possible."""
+        """Return the way to the writers, on a thread or in a process of their own where that is wanted and possible."""
         apart = self.result.apart and self.result.model.device == "cpu" and Apart.possible()
         return Apart(self.writers, self.result.shared) if apart else Feed(self.writers.add)
 
