@@ -28,19 +28,6 @@ EXAMPLE = """examples:
 
 The page is for this machine alone unless --host says otherwise. Ctrl-C ends."""
 
-_EXAMPLES = {
-    "provide-balls-colour": "balls-colour#3",
-    "provide-balls-binary": "balls-binary#3",
-    "iodine-balls-colour": "balls-colour#3",
-    "iodine-tetris": "tetrominoes#0",
-    "monet-multi-dsprites": "multi-dsprites#0",
-    "mulmon-cle-mv": "cle-mv#3",
-    "rnem-balls": "balls-binary#3",
-    "ddpae-moving-mnist": "moving-mnist#0",
-    "dvip-moving-mnist": "moving-mnist#0",
-}
-"""What each model that ships is shown with where nothing else is named."""
-
 _OF_VIEWS = ("mulmon-cle-mv",)
 
 
@@ -60,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; default: %(default)s, this machine alone")
     parser.add_argument("--port", type=int, default=8765, help="0 for any that is free; default: %(default)s")
     parser.add_argument("--open", action="store_true", help="open the page in the default browser")
+    options.add_background(parser)
     options.add_engine(parser)
     options.add_reading(parser, size=None)
     add_source_options(parser)
@@ -107,7 +95,7 @@ def open_desk(args: argparse.Namespace) -> Desk:
     if (folder / "run.json").is_file():
         text, model = _of_results(folder, model)
     elif model is None and (text in names or (folder / "config.json").is_file()):
-        model, text = text, _EXAMPLES.get(text, "")
+        model, text = text, _example(text)
         if not text:
             raise InputError(args.input, "is a model; what should it look at?", "Add a video: view VIDEO --model MODEL")
     decomposer = _engaged(sw.load(model or options.DEFAULT_MODEL, args.device), args.engine)
@@ -115,7 +103,9 @@ def open_desk(args: argparse.Namespace) -> Desk:
     threads.choose(decomposer)
 
     def under(other: Decomposer) -> Exploration:
-        exploration = exploring.open_exploration(args, other, text)
+        background = args.background if other is decomposer or other.model.takes_background else None
+        words = argparse.Namespace(**{**vars(args), "background": background})
+        exploration = exploring.open_exploration(words, other, text)
         if args.engine == "auto":
             other.use_for(exploration.length)
         return exploration
@@ -134,6 +124,15 @@ def open_desk(args: argparse.Namespace) -> Desk:
 def _engaged(decomposer: Decomposer, engine: str) -> Decomposer:
     """Let the engine that was asked for explain a model's frames; "auto" is chosen once the video's length is known."""
     return decomposer if engine == "auto" else decomposer.use(engine)
+
+
+def _example(model: str) -> str:
+    """Return a sample of the source that a model learned from, "" where that is none that has a name."""
+    from scenewise.checkpoint import find, read_config
+    from scenewise.data.contract import DESCRIPTIONS, SOURCES
+
+    source = str(read_config(find(model))["card"].get("data", "")).partition(" ")[0]
+    return f"{source}#3" if source in SOURCES.names() and DESCRIPTIONS[source].kind == "generated" else ""
 
 
 def _of_run(args: argparse.Namespace, folder: Path) -> Exploration | None:
