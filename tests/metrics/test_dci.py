@@ -8,11 +8,10 @@ import pytest
 from scenewise.errors import InputError
 from scenewise.metrics import completeness, dci, dci_by, disentanglement
 
-pytest.importorskip("sklearn")
-
 
 @pytest.fixture(autouse=True)
 def small_forests(monkeypatch):
+    pytest.importorskip("sklearn")
     monkeypatch.setattr(sys.modules["scenewise.metrics.dci"], "TREES", 20)
 
 
