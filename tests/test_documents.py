@@ -21,14 +21,14 @@ SCALARS = st.none() | st.booleans() | st.integers(-LARGEST_INTEGER, LARGEST_INTE
 PLAIN = st.recursive(SCALARS, lambda parts: st.lists(parts, max_size=4) | st.dictionaries(TEXTS, parts, max_size=4))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(PLAIN)
 def test_plain_values_come_back(values):
     assert parse_json(json.dumps(values), "here", "values", "") == values
     assert parse_yaml(yaml.safe_dump(values)) == values
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.text(max_size=40) | st.text("[]{}:,&*-?!|>'\"#% a1<\n", max_size=60))
 def test_any_text_is_read_or_refused(text):
     for read, errors in ((lambda t: parse_json(t, "here", "values", ""), InputError), (parse_yaml, ValueError)):
@@ -113,6 +113,8 @@ UNBOUNDED = {
 
 def unbounded_calls(source):
     """Where a program reads JSON, YAML or TOML without limits: lines, whatever the module is called there."""
+    if not any(name in source for name in UNBOUNDED):
+        return []
     tree = ast.parse(source)
     modules, names = {}, {}
     for node in ast.walk(tree):

@@ -224,43 +224,43 @@ def test_training_watched_decodes_and_gradients_stay_with_torch(store):
 
 
 @NEEDS
-def test_graphs_are_kept_and_damaged_ones_made_anew(store, monkeypatch):
-    model = tiny("monet")
+def test_graphs_are_kept_and_damaged_ones_made_anew(empty_store, monkeypatch):
+    model = tiny("vae")
     video, traces = clip(model), []
     trace = runner.traced
     monkeypatch.setattr(runner, "traced", lambda *a: traces.append(1) or trace(*a))
     for _ in range(2):
-        engaged(model, RUNTIMES["onnxruntime"], store)
+        engaged(model, RUNTIMES["onnxruntime"], empty_store)
         stream(model, video)
     assert len(traces) == 1
-    (file,) = store.folder.iterdir()
+    (file,) = empty_store.folder.iterdir()
     for damage in (b"", file.read_bytes()[:-9], b"0" * 64 + b"\n" + b"no graph"):
         file.write_bytes(damage)
-        run = engaged(model, RUNTIMES["onnxruntime"], store)
+        run = engaged(model, RUNTIMES["onnxruntime"], empty_store)
         stream(model, video)
         assert run.refusal is None
         assert run.graphs
     assert len(traces) == 4
     with torch.no_grad():
         next(model.parameters()).add_(0.1)
-    engaged(model, RUNTIMES["onnxruntime"], store)
+    engaged(model, RUNTIMES["onnxruntime"], empty_store)
     stream(model, video)
     assert len(traces) == 5
-    assert len(list(store.folder.iterdir())) == 2
+    assert len(list(empty_store.folder.iterdir())) == 2
 
 
-def test_the_store_is_bounded_and_what_was_used_last_stays(store, monkeypatch):
+def test_the_store_is_bounded_and_what_was_used_last_stays(empty_store, monkeypatch):
     monkeypatch.setattr(storing, "MOST_FILES", 3)
     for number, name in enumerate("abc"):
-        store.put(name, name.encode())
-        os.utime(store.folder / f"{name}.graph", (number, number))
-    assert store.get("a") == b"a"
-    store.put("d", b"d")
-    assert [store.get(name) for name in "abcd"] == [b"a", None, b"c", b"d"]
+        empty_store.put(name, name.encode())
+        os.utime(empty_store.folder / f"{name}.graph", (number, number))
+    assert empty_store.get("a") == b"a"
+    empty_store.put("d", b"d")
+    assert [empty_store.get(name) for name in "abcd"] == [b"a", None, b"c", b"d"]
     monkeypatch.setattr(storing, "MOST_BYTES", 100)
-    store.put("e", b"e" * 200)
-    assert store.get("e") == b"e" * 200
-    assert len(list(store.folder.iterdir())) == 1
+    empty_store.put("e", b"e" * 200)
+    assert empty_store.get("e") == b"e" * 200
+    assert len(list(empty_store.folder.iterdir())) == 1
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path):
