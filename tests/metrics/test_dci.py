@@ -8,7 +8,7 @@ import pytest
 from scenewise.errors import InputError
 from scenewise.metrics import completeness, dci, dci_by, disentanglement
 
-ensemble = pytest.importorskip("sklearn.ensemble")
+pytest.importorskip("sklearn")
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def test_samples_of_one_scene_stay_in_one_half():
 
 
 def test_regressors_share_what_is_told_of_categories(monkeypatch):
-    forests = []
+    ensemble, forests = pytest.importorskip("sklearn.ensemble"), []
     for kind in (ensemble.RandomForestRegressor, ensemble.RandomForestClassifier):
         fit = kind.fit
         monkeypatch.setattr(kind, "fit", lambda it, *a, fit=fit: forests.append(it.max_depth) or fit(it, *a))
