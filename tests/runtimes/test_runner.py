@@ -104,11 +104,11 @@ def test_a_larger_graph_does_until_a_smaller_one_is_wanted_often(store, monkeypa
     video, numbers = passing(model), []
     _, state = stream(model, video[:, :7])  # one, two, and three objects
     monkeypatch.setattr(runner, "OFTEN", 2)
-    run._graphs = dict(list(run._graphs.items())[-1:])  # that of three alone
-    run._wanted.clear()
+    run.graphs = dict(list(run.graphs.items())[-1:])  # that of three alone
+    run.demand.clear()
     for frame in video[:, 9:].unbind(1):  # one object is left, which is seen at the end of the first of them
         _, state = model.step(frame, state)
-        numbers.append(len(run._graphs))
+        numbers.append(len(run.graphs))
     assert run.refusal is None
     assert numbers == [1, 1, 2]
 

@@ -142,6 +142,7 @@ class GraphRunner:
     Attributes:
         refusal: Why PyTorch is used for frames of a form that comes more than once; None while nothing spoke against.
         graphs: Those in use, by the form of frames and state.
+        demand: How often a form came that has no graph of its own.
     """
 
     def __init__(
@@ -158,7 +159,7 @@ class GraphRunner:
         self._tell = tell or (lambda line: warnings.warn(line, stacklevel=2))
         self.graphs: dict[Any, FrameGraph] = {}
         self._checks: dict[Any, int] = {}
-        self._wanted = Counter[Any]()
+        self.demand = Counter[Any]()
         if type(model).step is not SceneModel.step or model.viewpoint_size is not None:
             self._refuse("it explains clips, or the views of a scene, as wholes")
 
@@ -185,12 +186,12 @@ class GraphRunner:
         roundings = model.roundings(opened) if isinstance(model, Stages) else iter([opened])
         first = next(roundings, opened)
         key = self._key(frame, first, refinements)
-        if key is None or key in self._graphs:
+        if key is None or key in self.graphs:
             return key, first
-        self._wanted[key] += 1
-        for given in roundings if self._wanted[key] < OFTEN else ():
+        self.demand[key] += 1
+        for given in roundings if self.demand[key] < OFTEN else ():
             larger = self._key(frame, given, refinements)
-            if larger in self._graphs:
+            if larger in self.graphs:
                 return larger, given
         return key, first
 
