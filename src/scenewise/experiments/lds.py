@@ -111,10 +111,10 @@ def _scores(experiment: Experiment, results: Sequence[CellResult]) -> str:
     head += [f"{name} {paper}" for paper in papers for name in ("MSE", "mIoU")]
     rows = []
     for (model, data, variant), together in over_seeds(results).items():
-        ours = [spread(together, "lds", name).text(digits) for name, digits in _TABLE]
+        means = [spread(together, "lds", name).text(digits) for name, digits in _TABLE]
         papers_cells = [_printed(experiment, paper, model, data, variant) for paper in papers]
         steps = "/".join(sorted({str(result.scores["step"]) for result in together}))
-        rows.append([model, data, variant, steps, *ours, *(cell for paper in papers_cells for cell in paper)])
+        rows.append([model, data, variant, steps, *means, *(cell for paper in papers_cells for cell in paper)])
     note = (
         "MSE: squared RGB distance on [0, 1]. mIoU: Hungarian, background included. Mean ± std over seeds (number).\n"
     )

@@ -135,8 +135,8 @@ def read_videos(
     check_readable(path)
     endings = ", ".join((*VIDEO_ENDINGS, *IMAGE_ENDINGS, *ARRAY_ENDINGS))
     kind, remedy = advice(path, "Convert it to one of these.")
-    found = f"{ending or 'none'!r}{f', {kind}' if kind else ''}"
-    raise InputError(path, f"expected a folder or a file ending in {endings}; found {found}.", remedy)
+    file_kind = f"{ending or 'none'!r}{f', {kind}' if kind else ''}"
+    raise InputError(path, f"expected a folder or a file ending in {endings}; found {file_kind}.", remedy)
 
 
 def _refuse_stream(path: Path, selection: Selection) -> None:

@@ -340,9 +340,9 @@ def check_world(devices: int, environment: Mapping[str, str], expected: int | No
     else:
         launcher, world, nodes = "", str(devices), "1"
     if expected is not None and expected != max(1, _count(nodes)):
-        found = f"{launcher} started {_count(nodes)}" if launcher else "no launcher started this process"
+        world_text = f"{launcher} started {_count(nodes)}" if launcher else "no launcher started this process"
         remedy = f"Start it on each: torchrun --nnodes={expected} ..., or leave training.nodes out."
-        raise InputError("training.nodes", f"is {expected}; {found}.", remedy)
+        raise InputError("training.nodes", f"is {expected}; {world_text}.", remedy)
     if _count(world) != devices:
         remedy = f"Set training.devices={_count(world)}, or start {devices}: it counts those of all nodes."
         raise InputError("training.devices", f"is {devices}; {launcher} started {_count(world)} processes.", remedy)
