@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from tests.cli.refusals import refused
+from tests.processes import Process, main_on_a_small_disk
 
 from scenewise.checkpoint import Card
 
@@ -132,22 +133,18 @@ def outcome(text):
     return "\n".join(lines)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system")
 @pytest.mark.parametrize("form", ["png", "h5", "npy"])
 def test_data_that_find_the_disk_full_leave_nothing(tmp_path, form):
-    unshare = shutil.which("unshare") or ""
-    if not unshare:
-        pytest.skip("no small file system can be mounted here")
     out = "data.h5" if form == "h5" else "data"
     words = f"data make balls-binary --samples 60 --format {form} --set size=64 frames=20 --out {out}"
     if form == "h5":
         words = words.replace("size=64 ", "")
-    script = (
-        f"mount -t tmpfs -o size=64k full {tmp_path} && cd {tmp_path} || exit 77\n"
-        f"{sys.executable} -m scenewise.cli {words}; echo ended $?; find . -type f"
-    )
-    done = subprocess.run([unshare, "--map-root-user", "--mount", "sh", "-c", script], capture_output=True, text=True)
-    if done.returncode == 77:
+    process = Process(main_on_a_small_disk, words.split(), str(tmp_path), 64)
+    told, errors = process.communicate()
+    if process.returncode == 77:
         pytest.skip("no small file system can be mounted here")
-    assert done.stdout == "ended 2\n", done.stderr
-    assert "no space left" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert process.returncode == 2, errors
+    assert told.splitlines()[-1] == ""  # no file
+    assert "no space left" in errors
+    assert "Traceback" not in errors
