@@ -41,8 +41,9 @@ def run(args: argparse.Namespace) -> int:
     import scenewise as sw
     from scenewise.data.shards.writers.folders import write_video
     from scenewise.media.interruption import Interruption
-    from scenewise.media.output_folder import OutputFolder
+    from scenewise.media.output_folder import OutputFolder, check_apart
 
+    check_apart(Path(args.out), args.model)
     with OutputFolder(Path(args.out), args.overwrite) as output, Interruption() as interruption:
         decomposer = sw.load(args.model, args.device)
         options.tell_untried(args, decomposer)
