@@ -88,6 +88,18 @@ def test_a_broken_plug_in_is_told_once_by_name_and_the_rest_is_there(site, fruit
     ]
 
 
+def test_a_plug_in_that_ends_the_program_is_left_out(site, fruit):
+    make_distribution(
+        site,
+        "plugged",
+        "[scenewise.fruit]\napple = plugged_apple\nend = plugged_end\n",
+        plugged_apple=FRUIT.format(name="apple"),
+        plugged_end="import sys\nsys.exit(3)\n",
+    )
+    with pytest.warns(PluginWarning, match="'end' of plugged .* is left out: SystemExit: 3"):
+        assert fruit.names() == ["apple"]
+
+
 def test_a_plug_in_cannot_displace_a_name(site, fruit):
     fruit.register("apple")("ours")
     make_distribution(

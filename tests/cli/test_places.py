@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from tests.cli.refusals import refused
 from tests.processes import Process, main_on_a_small_disk
 
@@ -148,3 +149,44 @@ def test_data_that_find_the_disk_full_leave_nothing(tmp_path, form):
     assert told.splitlines()[-1] == ""  # no file
     assert "no space left" in errors
     assert "Traceback" not in errors
+
+
+REPLACED = {
+    "decompose": ("decompose", "HERE/frames", "--model", "MODEL", "--out", "HERE"),
+    "decompose, all around": ("decompose", "HERE/frames/inner/frames", "--model", "MODEL", "--out", "HERE"),
+    "decompose, the model": ("decompose", "CLIP", "--model", "HERE/clip/model", "--out", "HERE"),
+    "predict": ("predict", "HERE/frames", "--observe", "2", "--steps", "1", "--model", "MODEL", "--out", "HERE"),
+    "traverse": ("traverse", "IODINE", "HERE/frames", "--out", "HERE/frames"),
+    "refine, from below": ("refine", "IODINE", "HERE/frames", "--out", "HERE"),
+    "sample": ("sample", "HERE/genesis", "--out", "HERE/genesis"),
+    "render": ("render", "cle-mv#0", "--observe", "0", "--model", "HERE/mulmon", "--out", "HERE/mulmon"),
+    "demo": ("demo", "--model", "HERE/clip/model", "--out", "HERE/clip"),
+    "data make": (
+        "data",
+        "make",
+        "HERE/frames",
+        "--samples",
+        "1",
+        "--split",
+        "train",
+        "--format",
+        "png",
+        "--out",
+        "HERE",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_results_do_not_replace_what_they_are_of(here, capsys, models, clip, name):
+    for where in ("frames", "frames/inner/frames"):
+        (here / where).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (16, 16), (9 * number, 0, 0)).save(here / where / f"{number}.png")
+    for kind, place in (("MODEL", "clip/model"), ("GENESIS", "genesis"), ("MULMON", "mulmon")):
+        shutil.copytree(models[kind], here / place)
+    before = sorted(here.rglob("*"))
+    known = {**models, "CLIP": clip}
+    words = [known.get(word, word.replace("HERE", str(here))) for word in REPLACED[name]]
+    assert "which is read; it would be replaced" in refused(capsys, *words, "--overwrite")
+    assert sorted(here.rglob("*")) == before

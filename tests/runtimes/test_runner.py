@@ -263,6 +263,16 @@ def test_the_store_is_bounded_and_what_was_used_last_stays(empty_store, monkeypa
     assert len(list(empty_store.folder.iterdir())) == 1
 
 
+def test_what_is_no_file_counts_as_none(store):
+    store.folder.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(store.folder / "pipe.graph")
+    (store.folder / "zeros.graph").symlink_to("/dev/zero")
+    (store.folder / "folder.graph").mkdir()
+    (store.folder / "large.graph").touch()
+    os.truncate(store.folder / "large.graph", 1 << 40)
+    assert [store.get(name) for name in ("pipe", "zeros", "folder", "large")] == [None] * 4
+
+
 def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     store = storing.GraphStore(tmp_path / "file" / "graphs")

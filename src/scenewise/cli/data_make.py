@@ -22,6 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Make files of the format that is asked for, or that the name of the file says."""
     from scenewise.data.shards.writers.base import WRITERS, WriteRequest, format_of
     from scenewise.media.interruption import Interruption
+    from scenewise.media.output_folder import check_apart
 
     if args.samples < 1:
         raise InputError("--samples", f"must be at least 1; found {args.samples}.")
@@ -32,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, option) is not None and not writer.sharded:
             raise InputError(f"--{option}", f"is for shards; {kind} is written by one process.", "Leave it out.")
     name, settings = named_source(args.source, args.settings)
+    if args.overwrite:
+        check_apart(out, *_paths(settings))
     workers = _cores() if args.workers is None else args.workers
     request = WriteRequest(name, args.split, args.samples, settings, args.source, args.overwrite, workers, args.shard)
     title = f"{args.source} ({args.split})"
@@ -61,6 +64,11 @@ def _tell(outcome: WriteOutcome, what: str, interrupted: int) -> int:
         return interrupted
     say(f"{what} in {outcome.total} shards: {outcome.folder}")
     return 0
+
+
+def _paths(settings: dict[str, Any]) -> list[Any]:
+    """Return what settings of a source read, as far as they are paths."""
+    return [part for value in settings.values() for part in (value if isinstance(value, list) else [value])]
 
 
 def _cores() -> int:

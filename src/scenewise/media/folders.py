@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from scenewise.errors import InputError
+from scenewise.errors import InputError, printable
 from scenewise.media.files import is_of_writing, write_problem, writing
 
 if TYPE_CHECKING:
@@ -204,6 +204,35 @@ def check_free(target: Path, overwrite: bool = False) -> None:
             raise InputError(target, "exists and is not empty.", "Choose another folder, or add --overwrite.")
     except OSError as error:
         raise _problem(target, error) from error
+
+
+def check_apart(target: Path, *sources: object) -> None:
+    """Check that what is to be replaced holds nothing that is read: results would take the place of their own source.
+
+    Args:
+        target: A folder or file that results go to.
+        *sources: Paths of what is read; what is no path of anything, such as the name of a model, is left out.
+
+    Raises:
+        InputError: One lies in the target, links followed.
+
+    Examples:
+        >>> Path("clips").mkdir()
+        >>> check_apart(Path("out"), "clips")
+        >>> check_apart(Path("."), "clips")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: .: holds clips, which is read; it would be replaced. Choose another folder.
+    """
+    for source in filter(None, sources):
+        try:
+            path = Path(str(source)).resolve()
+            within = path.exists() and path.is_relative_to(target.resolve())
+        except (OSError, ValueError, RuntimeError):  # a name that no file can have, or a circle of links
+            continue
+        if within:
+            problem = f"holds {printable(source)}, which is read; it would be replaced."
+            raise InputError(target, problem, "Choose another folder.")
 
 
 def distinct(names: Sequence[str]) -> list[str]:

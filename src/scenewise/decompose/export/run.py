@@ -17,7 +17,7 @@ from scenewise.decompose.result import Course
 from scenewise.decompose.scores import VideoScores
 from scenewise.errors import InputError, printable
 from scenewise.media.files import reading, write_atomically, write_problem
-from scenewise.media.folders import OutputFolder
+from scenewise.media.folders import OutputFolder, check_apart
 from scenewise.run_record import RECORD, peak_memory_mib, versions
 from scenewise.slot_statistics import Geometry, SlotStatistics
 from scenewise.summary import Summary
@@ -57,6 +57,8 @@ def export(
 ) -> Summary:
     """Run a decomposition to its end and write it; see `Result.save` for the arguments and errors."""
     writers = choose_formats(formats)
+    if overwrite:
+        check_apart(folder, result.clip.path, result.model.path)
     left, heritage, begun = unfinished.unfinished(folder) if resume else None, None, None
     if left is not None and left.path is not None:
         left.check(_facts(result, writers) or {})
