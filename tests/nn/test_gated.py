@@ -35,3 +35,19 @@ def test_the_first_half_is_gated_by_the_second() -> None:
     x = torch.randn(3, 2, 4, 4)
     both = layer.norm(layer.convolution(x))
     torch.testing.assert_close(layer(x), both[:, :4] * both[:, 4:].sigmoid())
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_without_a_graph_the_same_is_drawn_in_another_way(norm):
+    torch.manual_seed(0)
+    decoder = GatedDecoder(8, 4, 2, (16, 16), (1, 2, 1, 2, 1), norm)
+    encoder = GatedEncoder(3, 4, 8, (16, 16), (1, 2, 1, 2, 1), norm)
+    images, vectors = torch.rand(6, 3, 16, 16), torch.randn(6, 8)
+    for _ in range(3):  # running means and variances of their own
+        encoder(3 * images), decoder(vectors - 1)
+    for module, x in ((encoder.eval(), images), (decoder.eval(), vectors)):
+        before, expected = x.clone(), module(x)
+        with torch.no_grad():
+            drawn = module(x)
+        torch.testing.assert_close(drawn, expected, rtol=0, atol=1e-5)
+        assert bool((x == before).all())

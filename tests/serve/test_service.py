@@ -86,7 +86,7 @@ def post(client, name="clip.mp4", content=b"bytes", headers=VIDEO):
 
 
 def wait(client, number, *states):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while (facts := client.get(f"/jobs/{number}").json())["state"] not in states:
         assert time.monotonic() < deadline, facts
         time.sleep(0.01)
