@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def run(args: argparse.Namespace) -> int:
     """Make files of the format that is asked for, or that the name of the file says."""
     from scenewise.data.shards.writers.base import WRITERS, WriteRequest, format_of
+    from scenewise.media.folders import check_apart
     from scenewise.media.interruption import Interruption
-    from scenewise.media.output_folder import check_apart
 
     if args.samples < 1:
         raise InputError("--samples", f"must be at least 1; found {args.samples}.")
