@@ -45,7 +45,8 @@ def _guess(
     waiting[0, waits or []] = True
     colours = seen.get("colours", torch.tensor([0.0, -0.3, 0.0]).expand(1, 4, 3))
     together = torch.full((1, 4, 4), seen.get("together", 0))
-    memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours, together)
+    extents = torch.tensor([seen.get("extents", (0.0,) * 4)])
+    memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours, together, extents)
     return guess(difference.norm(dim=1), difference, memory, limits)
 
 
@@ -91,6 +92,7 @@ def test_colours_part_every_frame_of_a_batch_by_itself() -> None:
         torch.zeros(3, 4, 4),
         torch.zeros(3, 4, 3),
         torch.zeros(3, 4, 4, dtype=torch.int64),
+        torch.zeros(3, 4),
     )
     one, other = (guess(frames.norm(dim=1), frames, memory, Limits(0.08, 0.12, 4.0, step)) for step in (0.0, 0.1))
     assert one.births.sum(1).tolist() == other.births.sum(1).tolist() == [1, 0, 2]

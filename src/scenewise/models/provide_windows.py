@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from scenewise.observation import Observation
     from scenewise.variational.mixture import SpatialMixture
 
-_OF_ONE_FRAME = ("lit", "difference", "strange", "begins", "before")  # entries of the state that no frame hands on
+_OF_ONE_FRAME = ("lit", "difference", "strange", "begins", "alone", "before")  # entries of the state that no frame hands on
 _HELD = 0.1  # least weight of a pixel that a slot owns
 _BESIDE = 2  # working pixels from an object that are beside it
 _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
@@ -208,6 +208,7 @@ class ProvideWindows(Provide):
             "on": on,
             "colour": zeros(batch, count, self.config.channels),
             "kind": zeros(batch, count, self.config.channels),
+            "extent": zeros(batch, count),
             "lost": zeros(batch, count, dtype=torch.bool),
             "owner": zeros(batch, *self.config.working_size, dtype=torch.int64),
             "track": on.long() - 1,
@@ -270,7 +271,8 @@ class ProvideWindows(Provide):
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels), windows.colours)
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
-        memory = PartMemory(state["owner"], state["on"], waits, state["window"], state["colour"], state["together"])
+        names = ("window", "colour", "together", "extent")
+        memory = PartMemory(state["owner"], state["on"], waits, *(state[name] for name in names))
         look = guess(state["strange"], state["difference"], memory, limits)
         begins = look.births | look.returns | look.heirs
         on = ((state["on"] > 0) & ~look.ends | begins).to(state["on"].dtype)
@@ -293,6 +295,8 @@ class ProvideWindows(Provide):
             "absence": torch.where(begins, torch.zeros_like(state["absence"]), state["absence"]),
             "kind": torch.where(new, look.colours, state["kind"]),
             "together": look.joined(state["together"]),
+            "extent": look.extents,
+            "alone": look.moves | look.births | look.returns,
             "begins": begins,
         }
 
@@ -348,14 +352,18 @@ class ProvideWindows(Provide):
     def _hold(self, objects: Tensor, strange: Tensor, state: State, least: float) -> Tensor:
         """Let a slot that explains too little hold what is in its window and nobody's: it may yet learn to draw it.
 
+        Too little is less than an object has, or, of an object that is apart from all others, less than half of it.
+
         Args:
             objects: What slots but 0 own, bool, shape (B, K - 1, H, W).
             strange: Pixels that are no background, bool, shape (B, 1, H, W).
             state: Of this frame.
             least: Pixels an object has.
         """
-        weak = (state["on"][:, 1:] > 0) & (objects.sum((2, 3)) < least)
-        inside = covered(state["window"][:, 1:], objects.shape[-2:]) & weak[..., None, None] & strange
+        inside = covered(state["window"][:, 1:], objects.shape[-2:]) & strange
+        drawn, lost = objects.sum((2, 3)), self.config.windows.least_drawn * inside.sum((2, 3))
+        weak = (state["on"][:, 1:] > 0) & ((drawn < least) | state["alone"][:, 1:] & (drawn < lost))
+        inside &= weak[..., None, None]
         free = inside & ~(objects & ~weak[..., None, None]).any(1, keepdim=True)
         first = free & (free.cumsum(1) == 1)
         return torch.where(weak[..., None, None], main_pieces(first), objects)

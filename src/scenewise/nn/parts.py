@@ -29,6 +29,8 @@ _REACH = 1.5  # sides of a part over which a slot looks for its object
 _SAME_COLOUR = 0.3  # of [0, 1]
 _SAME_SIDES = (0.65, 1.5)  # sides of a piece of a part over those of another object, where it is one of its kind
 _STAYS = 0.8  # of a slot's pixels that are still in its part where its object has hardly moved
+_GROWTH = 1.3  # times its usual area, below which a part holds nothing new
+_SLOWLY = 0.1  # share by which the usual area of a part follows it
 _PATIENCE = 2  # frames in one part after which two slots that were never apart may hold one object
 
 
@@ -62,6 +64,7 @@ class Guess:
         heirs: Slots that hold an object, and take over the pixels of another slot, bool, shape (B, K).
         ends: Slots whose pixels another slot takes over, bool, shape (B, K).
         parts: Number of the connected part of each slot's object in its frame, 0 for none, int64, shape (B, K).
+        extents: Usual area of the part of each slot's object, pixels, shape (B, K).
     """
 
     windows: Tensor
@@ -72,6 +75,7 @@ class Guess:
     heirs: Tensor
     ends: Tensor
     parts: Tensor
+    extents: Tensor
 
     def joined(self, frames: Tensor) -> Tensor:
         """Return for how many frames two slots were in one part, -1 once they were in two, int64, shape (B, K, K).
@@ -99,6 +103,7 @@ class PartMemory:
         windows: Where objects were last, shape (B, K, 4).
         colours: Their mean differences from the background, shape (B, K, C).
         together: Frames in which two slots were in one part, -1 once they were in two, int64, shape (B, K, K).
+        extents: Usual area of the part of each slot's object, pixels; 0 where nothing is known, shape (B, K).
     """
 
     owner: Tensor
@@ -107,6 +112,7 @@ class PartMemory:
     windows: Tensor
     colours: Tensor
     together: Tensor
+    extents: Tensor
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,11 @@ class _Part:
         """Pixels of its box."""
         return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
 
+    def touches(self, size: Sequence[int]) -> bool:
+        """Return whether it lies at the border of a frame (H, W), where more of it may come in."""
+        sides = zip((self.rows, self.columns), size, strict=True)
+        return any(side.start == 0 or side.stop == whole for side, whole in sides)
+
     def window(self, height: int, width: int) -> list[float]:
         """Return (x, y, log half width, log half height)."""
         sides = ((self.columns, width), (self.rows, height))
@@ -182,12 +193,13 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     windows, colours = memory.windows.detach().cpu().numpy(), memory.colours.detach().cpu().numpy()
     boxes, shades = torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels)
     marks, parts = torch.zeros(5, batch, slots, dtype=torch.bool), torch.zeros(batch, slots, dtype=torch.int64)
+    extents = memory.extents.cpu().numpy().copy()
     for b in range(batch):
         frame = _Frame(values[b], shade[b], owners[b], _from_one(labels[b]), near[b], limits)
         heirs = frame.merge(colours[b], together[b])
         frame = replace(frame, owner=np.array([heirs.get(k, k) for k in range(slots)])[frame.owner])
-        kinds = {k: (windows[b, k], colours[b, k]) for k in range(1, slots) if on[b, k] or waits[b, k]}
-        moves, new = frame.assign(colours[b])
+        moves, new = frame.assign(colours[b], extents[b])
+        kinds = {k: (windows[b, k], colours[b, k]) for k in moves}  # those that share a part may be pieces of things
         moves, new = frame.split(moves, new, kinds)
         empty = [k for k in np.flatnonzero(on[b])[1:] if frame.shows_background(k)]
         moves |= frame.claims(new, empty, windows[b], colours[b])
@@ -200,12 +212,14 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
             boxes[b, slot] = torch.tensor(part.window(*values.shape[1:]))
             shades[b, slot] = torch.from_numpy(part.colour)
             parts[b, slot] = part.number
+            slowly = slot in moves and not part.touches(values.shape[1:])
+            extents[b, slot] += (_SLOWLY if slowly else 1.0) * (part.area - extents[b, slot])
         chosen = ([*moves], [*returns], [*births], [*heirs.values()], [*heirs])
         for mark, slots_of_it in zip(marks, chosen, strict=True):
             mark[b, slots_of_it] = True
     moved, returned, born, heir, ended = (mark.to(strange.device) for mark in marks)
-    boxes, shades, parts = (tensor.to(strange.device) for tensor in (boxes, shades, parts))
-    return Guess(boxes, shades, moved, returned, born, heir, ended, parts)
+    boxes, shades, parts, usual = (t.to(strange.device) for t in (boxes, shades, parts, torch.from_numpy(extents)))
+    return Guess(boxes, shades, moved, returned, born, heir, ended, parts, usual)
 
 
 def _from_one(labels: np.ndarray) -> np.ndarray:
@@ -274,11 +288,12 @@ class _Frame:
                 heirs[int(slot)] = int(np.where(others, areas, 0).argmax())
         return heirs
 
-    def assign(self, colours: np.ndarray) -> tuple[dict[int, _Part], list[_Part]]:
+    def assign(self, colours: np.ndarray, extents: np.ndarray) -> tuple[dict[int, _Part], list[_Part]]:
         """Return the parts that are the objects of slots, by slot, and those that are nobody's.
 
         Args:
             colours: Of all slots, shape (K, C).
+            extents: Usual areas of their parts, shape (K,).
         """
         slots = len(colours)
         areas = np.bincount(self.owner.ravel(), minlength=slots)
@@ -294,11 +309,12 @@ class _Frame:
             if not owned.any():
                 new += self._lawful(inside, box)
                 continue
-            rest, _ = ndimage.label(inside & ~self.near[box], _SQUARE[1])
+            usual = area < _GROWTH * extents[owned > _LEFT * areas].sum()
+            rest, _ = ndimage.label(inside & ~self.near[box] & (not usual), _SQUARE[1])
             pieces = [part for piece in range(1, rest.max() + 1) for part in self._lawful(rest == piece, box)]
             pieces = [part for part in pieces if part.area >= _NEW_SHARE * owned.sum()]
             single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
-            if single and _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]:
+            if single and (usual or _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]):
                 grows = owned[slot] < _STAYS * areas[slot] or bool(edge[self.owner == slot].any())  # moves, or comes in
                 pieces = [part for part in pieces if not grows and np.abs(part.colour - colours[slot]).max() > ALIKE]
                 if not pieces:
