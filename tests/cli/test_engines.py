@@ -43,7 +43,7 @@ def test_another_engine_writes_the_same_and_is_recorded(decompose, tmp_path):
 
 @NEEDS
 def test_a_model_that_cannot_be_run_so_says_why_in_the_record(decompose):
-    code, _, record = decompose("--engine", "onnxruntime", name="out", using="dvip-moving-mnist")
+    code, _, record = decompose("--engine", "onnxruntime", name="out", using="ddpae-moving-mnist")
     assert code == 0
     assert any(problem.startswith("ran on torch, not on onnxruntime: ") for problem in record["problems"])
 

@@ -12,6 +12,8 @@ from scenewise.cli import command_parser
 from scenewise.cli.view import open_desk
 from scenewise.errors import InputError
 from scenewise.explore import SceneExploration, VideoExploration
+from scenewise.explore.recording import LateDecodes
+from scenewise.runtimes import RUNTIMES
 
 
 def desk_of(*words):
@@ -111,3 +113,24 @@ def test_the_extra_is_named_where_it_is_missing(scenewise, monkeypatch, array):
     code, _, errors = scenewise("view", array, "--layout", "THWC")
     assert code == 2
     assert "pip install 'scenewise[viewer]'" in errors
+
+
+def test_another_engine_shows_the_same_and_makes_decodes_when_they_are_looked_at(array, tmp_path, monkeypatch):
+    runtime = RUNTIMES["onnxruntime"]
+    if missing := runtime.missing():
+        pytest.skip(f"{' and '.join(missing)} not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    desks = [desk_of(array, "--layout", "THWC", "--device", "cpu", "--engine", e) for e in ("torch", "onnxruntime")]
+    plain, other = (desk.looking.moment(4) for desk in desks)
+    assert [desk.looking.decomposer.engine for desk in desks] == ["torch", "onnxruntime"]
+    assert desks[1].looking.decomposer.model.runner.refusal is None
+    np.testing.assert_allclose(other.decomposition.masks, plain.decomposition.masks, atol=1e-4)
+    assert isinstance(other.decodes, LateDecodes)
+    assert len(other.decodes) == len(plain.decodes)
+    np.testing.assert_allclose(other.decodes[-1].mixture.masks, plain.decodes[-1].mixture.masks, atol=1e-4)
+    assert desks[1].answer({"do": "refinement", "number": 4}).facts
+    assert desks[1].open_other("iodine-balls-colour").decomposer.engine == "onnxruntime"
+
+
+def test_short_videos_stay_with_torch(array):
+    assert desk_of(array, "--layout", "THWC", "--device", "cpu").looking.decomposer.engine == "torch"

@@ -60,6 +60,41 @@ def test_how_far_an_object_went_is_measured(step: tuple[int, int]) -> None:
     assert not distance[[0, 2]].any()
 
 
+def test_displacement_is_that_of_least_squared_difference() -> None:
+    """Pixel by pixel: 4 pixels each way, a parabola through the least error and its neighbours on either side."""
+    generator = torch.Generator().manual_seed(3)
+    coarse = torch.rand(2, 3, 5, 6, generator=generator)
+    before = torch.nn.functional.interpolate(coarse, size=(17, 21), mode="bicubic", align_corners=True)
+    now = before.roll((1, -2), (2, 3)) + 0.01 * torch.rand(before.shape, generator=generator)
+    owner = torch.zeros(2, 17, 21, dtype=torch.int64)
+    owner[0, 4:9, 5:12], owner[0, 12:16, 0:3], owner[1, 0:5, 15:21] = 1, 3, 2
+    owner[0, 6, 7] = 0
+
+    def error(video: int, slot: int, dy: int, dx: int) -> float:
+        total = 0.0
+        for y, x in (owner[video] == slot).nonzero().tolist():
+            there = before[video, :, min(max(y + dy, 0), 16), min(max(x + dx, 0), 20)]
+            total += float((there - now[video, :, y, x]).double().square().sum())
+        return total
+
+    distance = displacement(before, now, owner, 4)
+    for video, slot in ((0, 1), (0, 3), (1, 2)):
+        errors = {(dy, dx): error(video, slot, dy, dx) for dy in range(-4, 5) for dx in range(-4, 5)}
+        dy, dx = min(errors, key=lambda key: errors[key])
+        if errors[dy, dx] >= 0.75 * errors[0, 0]:
+            assert not distance[video, slot].any()
+            continue
+
+        def lowest(low: float, middle: float, high: float) -> float:
+            return min(max((low - high) / (2 * (low - 2 * middle + high)), -0.5), 0.5)
+
+        x = dx + (lowest(*(errors[dy, dx + i] for i in (-1, 0, 1))) if abs(dx) < 4 else 0)
+        y = dy + (lowest(*(errors[dy + i, dx] for i in (-1, 0, 1))) if abs(dy) < 4 else 0)
+        assert distance[video, slot].tolist() == pytest.approx([-x, -y], abs=1e-3)
+    assert distance[0, 1].abs().max() > 0.5
+    assert not distance[0, [0, 2]].any()
+
+
 def test_noise_is_no_motion() -> None:
     generator = torch.Generator().manual_seed(2)
     before, now = 0.5 + 0.02 * torch.randn(2, 1, 3, 12, 12, generator=generator)

@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from scenewise.nn.parts import Guess, Limits, PartMemory, adopted, guess, main_pieces
+from scenewise.nn.parts import Guess, Limits, PartMemory, adopted, grown, guess, main_pieces
 
 LIMITS = Limits(0.08, 0.12, 4.0)
 SIZE = (20, 30)
@@ -103,6 +105,7 @@ def test_a_slot_that_returns_may_hold_one_object_with_another() -> None:
     none, parts = torch.zeros(1, 3, dtype=torch.bool), torch.tensor([[0, 7, 7]])
     marks = dict.fromkeys(("moves", "births", "heirs", "ends"), none)
     fields = {"windows": torch.zeros(1, 3, 4), "colours": torch.zeros(1, 3, 3), "parts": parts}
+    fields["extents"] = torch.zeros(1, 3)
     apart = torch.full((1, 3, 3), -1)
     assert int(Guess(returns=none, **marks, **fields).joined(apart)[0, 1, 2]) == -1, "seen in two parts once"
     returns = torch.tensor([[False, False, True]])
@@ -212,3 +215,21 @@ def test_of_every_mask_the_largest_piece_stays_with_what_is_near_it() -> None:
     expected[0, 0, 3:5, 14:18] = False
     assert torch.equal(pieces, expected)
     assert not main_pieces(torch.zeros_like(masks)).any()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_masks_grow_by_their_four_neighbours(steps: int) -> None:
+    masks = np.random.default_rng(0).random((3, 9, 12)) > 0.9
+    masks[0, 0, 0] = masks[1, -1, -1] = True
+    cross = ndimage.generate_binary_structure(2, 1)
+    expected = np.stack([ndimage.binary_dilation(mask, cross, iterations=steps) for mask in masks])
+    np.testing.assert_array_equal(grown(masks, steps), expected)
+    np.testing.assert_array_equal(grown(masks[0], steps), expected[0])
+
+
+def test_specks_and_threads_are_no_parts_and_what_stands_beside_solid_pixels_is() -> None:
+    difference = _difference((3, 4, 3, 3))  # solid in the middle and along its sides
+    difference[0, 1, 4, 7:20] = -0.3  # a thread: five of the nine pixels about column 7 differ, three about column 8
+    found = _guess(difference)
+    assert found.births.tolist() == [[False, True, False, False]]
+    assert found.windows[0, 1].tolist() == pytest.approx(_box(3, 4, 3, 5), abs=1e-5)

@@ -62,6 +62,7 @@ FUNCTIONS: dict[str, tuple[tuple[int, ...], Callable[[Tensor], Tensor]]] = {
     "slice": ((2, 6, 4), lambda x: x[:, 1:-2] ** 2),
     "slice at the end": ((2, 6, 4), lambda x: x[:, -1:] ** 2),
     "slice at the start": ((2, 6, 4), lambda x: x[:, :-1] ** 2),
+    "entry": ((2, 6, 4), lambda x: x[:, -2] ** 2),
     "elu": ((3, 50), functional.elu),
     "elu in place": ((3, 50), lambda x: functional.elu_(x * 2)),
     "sigmoid": ((3, 50), torch.sigmoid),
@@ -74,6 +75,7 @@ FUNCTIONS: dict[str, tuple[tuple[int, ...], Callable[[Tensor], Tensor]]] = {
     "softplus": ((4, 6), functional.softplus),
     "linear": ((4, 9), lambda x: functional.linear(x, MATRIX)),
     "pixel shuffle": ((2, 8, 3, 3), lambda x: functional.pixel_shuffle(x, 2) ** 2),
+    "put by number": ((2, 5, 3), lambda x: torch.ones(4, 5, 3).index_copy(0, torch.tensor([3, 0]), x) ** 2),
     "chosen by number": ((2, 5, 3), lambda x: x.index_select(1, torch.tensor([4, 0, 0, 2])) ** 2),
 }
 

@@ -56,7 +56,7 @@ def test_models_without_a_memory_say_that_slots_are_not_linked(tmp_path):
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):
-    with pytest.raises(InputError, match="provide-windows computes what depends on what a frame shows"):
+    with pytest.raises(InputError, match="provide-windows works on frames before and after its graphs"):
         Decomposer(tiny("provide-windows")).export(tmp_path / "out")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file"):

@@ -18,7 +18,7 @@ from scenewise.runtimes import store as storing
 from scenewise.runtimes.exporting import clip_for
 from scenewise.variational.gaussian import noise_from, same_noise, seeded_noise
 
-STREAMING = ("genesis", "genesis-v2", "iodine", "monet", "provide", "rnem", "seq-iodine", "vae")
+STREAMING = ("dvip", "genesis", "genesis-v2", "iodine", "monet", "provide", "rnem", "seq-iodine", "vae")
 NEEDS = pytest.mark.skipif(not RUNTIMES["onnxruntime"].is_there(), reason="onnx and onnxruntime are not installed")
 
 
@@ -54,21 +54,75 @@ def test_models_that_stream_say_the_same(name, runtime, store):
         torch.testing.assert_close(our_after[key], after[key], rtol=1e-3, atol=1e-3)
 
 
+def passing(model):
+    """Return a video (1, T, C, H, W) over the model's own picture, which is black: three squares come and go."""
+    video = torch.zeros(1, 12, *model.frame_shape)
+    video[:, 1:, 0, 1:6, 2:7] = 0.9
+    video[:, 4:9, 1, 9:14, 9:15] = 0.7
+    video[:, 6:9, 2, 2:7, 10:15] = 0.8
+    return video + 0.02 * torch.rand(video.shape, generator=torch.Generator().manual_seed(1))
+
+
+def test_slots_in_windows_come_and_go_as_on_torch(runtime, store):
+    model = tiny("provide-windows", slots=5)
+    video = passing(model)
+    theirs, after = stream(model, video)
+    assert {int((part.tracks > 0).sum()) for part in theirs} == {0, 1, 2, 3}
+    lines: list[str] = []
+    run = engaged(model, runtime, store, lines)
+    ours, our_after = stream(model, video)
+    assert lines == []
+    assert sorted(graph.inputs.count("state.drawers") for graph in run._graphs.values()) == [1, 1, 1]  # 1, 2 and 4
+    assert_same(ours, theirs)
+    assert all(torch.equal(a.tracks, b.tracks) for a, b in zip(ours, theirs, strict=True))
+    assert after.keys() == our_after.keys()
+    for key in after:
+        torch.testing.assert_close(our_after[key], after[key], rtol=1e-3, atol=1e-3)
+
+
+def test_more_drawn_slots_than_are_on_change_nothing():
+    model = tiny("provide-windows", slots=6)
+    video = passing(model)
+    _, state = stream(model, video[:, :7])
+    with torch.no_grad():
+        opened = model.open_frame(video[:, 7], state)
+        assert opened["on"].tolist() == [[1, 1, 1, 1, 0, 0]]
+        more = model.rounded(opened)
+        assert sorted(more["drawers"].tolist()) == [1, 2, 3, 4]
+        (part, after), (other, other_after) = (model.explain_opened(video[:, 7], each) for each in (opened, more))
+    for name, tensor in part.tensors().items():
+        torch.testing.assert_close(other.tensors()[name], tensor, rtol=1e-5, atol=1e-5)
+    for name, tensor in after.items():
+        torch.testing.assert_close(other_after[name], tensor, rtol=1e-5, atol=1e-5)
+
+
 @NEEDS
-@pytest.mark.parametrize("name", ["dvip", "provide-windows"])
-def test_a_model_that_cannot_be_run_so_runs_on_torch_and_says_why_once(name, store):
-    model, lines = tiny(name), []
+def test_a_model_that_cannot_be_run_so_runs_on_torch_and_says_why_once(store, monkeypatch):
+    model, lines = tiny("rnem"), []
     video = clip(model)
     theirs, _ = stream(model, video)
+    monkeypatch.setattr(model, "frame_form", lambda *_: None)
     run = engaged(model, RUNTIMES["onnxruntime"], store, lines)
     ours, _ = stream(model, video)
     assert all(torch.equal(a.masks, b.masks) for a, b in zip(ours, theirs, strict=True))
     assert len(lines) == 1
-    assert lines[0] == f"note: {name} runs on torch, not on onnxruntime: {run.refusal}"
+    assert lines[0] == f"note: rnem runs on torch, not on onnxruntime: {run.refusal}"
+
+
+@NEEDS
+@pytest.mark.parametrize("name", ["ddpae", "mulmon"])
+def test_clips_and_scenes_as_wholes_stay_with_torch_which_is_said_at_once(name, store):
+    lines: list[str] = []
+    assert "as wholes" in engaged(tiny(name), RUNTIMES["onnxruntime"], store, lines).refusal
+    assert len(lines) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["provide-balls-colour", "provide-balls-binary", "monet-multi-dsprites", "rnem-balls"])
+@pytest.mark.parametrize(
+    "name",
+    ["provide-balls-colour", "provide-balls-binary", "provide-windows-balls-colour", "monet-multi-dsprites",
+     "rnem-balls"],
+)  # fmt: skip
 def test_shipped_weights_say_the_same_for_twenty_frames(name, runtime, store):
     model = load_model(name).model.eval()
     video = clip_for(model)

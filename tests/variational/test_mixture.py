@@ -200,3 +200,16 @@ def test_noise_depends_on_seed_and_keys_alone() -> None:
     assert torch.equal(first, seeded_noise((3, 2), 7, 1, 2))
     assert not torch.equal(first, seeded_noise((3, 2), 7, 2, 1))
     assert not torch.equal(first, seeded_noise((3, 2), 8, 1, 2))
+
+
+def test_densities_that_lie_far_apart_without_a_graph_and_with_one() -> None:
+    """A sigma of 0.01 puts slots thousands of nats apart: sums over slots against float64."""
+    frame, appearance = torch.rand(2, 3, 6, 7), torch.rand(2, 4, 3, 6, 7)
+    logits = 20 * torch.randn(2, 4, 1, 6, 7)
+    log_n = -0.5 * ((appearance - frame.unsqueeze(1)).double() / 0.01).square() - math.log(0.01) - 0.9189385332
+    joint = logits.double().log_softmax(1) + log_n.sum(2, keepdim=True)
+    for graph in (False, True):
+        mixture = SpatialMixture(frame, appearance, logits.clone().requires_grad_(graph), 0.01)
+        torch.testing.assert_close(mixture.log_mixture.double(), joint.logsumexp(1), rtol=1e-5, atol=1e-3)
+        torch.testing.assert_close(mixture.responsibilities.double(), joint.softmax(1), rtol=0, atol=1e-3)
+        torch.testing.assert_close(mixture.responsibilities.sum(1), torch.ones(2, 1, 6, 7), rtol=0, atol=1e-3)

@@ -29,6 +29,9 @@ _IODINE = {"slots": 7, "refinements": 5, "latent": 64, "decoder": {"channels": 6
 _IODINE_CODE = {
     "final_decode": True, "bptt": "detach_lambda", "inputs": {"mask_gradient": "logit", "likelihood": "ratio"},
 }  # fmt: skip
+_WINDOWS_BALLS = {
+    "size": [64, 64], "decoder": {"patch": 16}, "windows": {"backdrop": "plain", "colours": 0.1, "brightness": 0.0},
+}  # fmt: skip
 CASES = {
     "provide-paper": Case("provide", "paper", 2, 4, {"size": [64, 64], "slots": 5, "refinements": 6}),
     "iodine-64": Case("iodine", "paper", 4, 1, {"size": [64, 64], **_IODINE}),
@@ -38,6 +41,8 @@ CASES = {
     "ddpae-64": Case("ddpae", "paper", 8, 20),
     "rnem-64": Case("rnem", "paper", 2, 10),
     "dvip-64": Case("dvip", "paper", 8, 4),
+    "windows-footage": Case("provide-windows", "paper", 12, 3, {"size": [48, 80], "pooling": 2}),
+    "windows-balls": Case("provide-windows", "paper", 12, 3, _WINDOWS_BALLS),
     "provide-code": Case("provide", "reference", 2, 4, {"size": [64, 64], "slots": 5, "refinements": 6}),
     "iodine-code": Case("iodine", "paper", 4, 1, {"size": [64, 64], **_IODINE, **_IODINE_CODE}),
     "mulmon-code": Case("mulmon", "paper", 2, 5, {"views": {"least": 4, "most": 4}}),

@@ -23,6 +23,7 @@ EXAMPLE = """examples:
   scenewise view runs/clip                           (a training run: curves and pictures as they come)
   scenewise view out/clip                            (a folder of results: the same video under the same model)
   scenewise view camera:0                            (or an address, rtsp://HOST/PATH: the newest frame, as it comes)
+  scenewise view long.mp4 --engine openvino          (frames about twice as fast; decodes are made when looked at)
   scenewise view clip.mp4 --host 0.0.0.0             (other machines may look: the address holds a token)
 
 The page is for this machine alone unless --host says otherwise. Ctrl-C ends."""
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; default: %(default)s, this machine alone")
     parser.add_argument("--port", type=int, default=8765, help="0 for any that is free; default: %(default)s")
     parser.add_argument("--open", action="store_true", help="open the page in the default browser")
+    options.add_engine(parser)
     options.add_reading(parser, size=None)
     add_source_options(parser)
 
@@ -108,22 +110,30 @@ def open_desk(args: argparse.Namespace) -> Desk:
         model, text = text, _EXAMPLES.get(text, "")
         if not text:
             raise InputError(args.input, "is a model; what should it look at?", "Add a video: view VIDEO --model MODEL")
-    decomposer = sw.load(model or options.DEFAULT_MODEL, args.device)
+    decomposer = _engaged(sw.load(model or options.DEFAULT_MODEL, args.device), args.engine)
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)
 
     def under(other: Decomposer) -> Exploration:
-        return exploring.open_exploration(args, other, text)
+        exploration = exploring.open_exploration(args, other, text)
+        if args.engine == "auto":
+            other.use_for(exploration.length)
+        return exploration
 
     exploration = under(decomposer)
     title = text if numbered(text) else printable(Path(text).name)
 
     def open_other(name: str) -> Exploration:
-        return under(sw.load(name, args.device))
+        return under(_engaged(sw.load(name, args.device), args.engine))
 
     alone = decomposer.model.viewpoint_size is not None or exploration.length is None  # views, or a camera
     others = () if alone else tuple(name for name in names if name not in (decomposer.name, *_OF_VIEWS))
     return Desk(exploration, title, open_other, others, None)
+
+
+def _engaged(decomposer: Decomposer, engine: str) -> Decomposer:
+    """Let the engine that was asked for explain a model's frames; "auto" is chosen once the video's length is known."""
+    return decomposer if engine == "auto" else decomposer.use(engine)
 
 
 def _of_run(args: argparse.Namespace, folder: Path) -> Exploration | None:
@@ -134,7 +144,7 @@ def _of_run(args: argparse.Namespace, folder: Path) -> Exploration | None:
     models = [path for path in (folder / "model", folder / "best") if (path / "config.json").is_file()]
     if not models:
         return None
-    decomposer = sw.load(str(models[0]), args.device)
+    decomposer = _engaged(sw.load(str(models[0]), args.device), args.engine)
     threads.choose(decomposer)
     recipe = RunFolder(folder).recipe().final
     try:

@@ -14,13 +14,13 @@ from scenewise.decompose.clip import clip_at, in_trained_part
 from scenewise.decompose.request import Request
 from scenewise.errors import InputError
 from scenewise.explore.moment import Moment
-from scenewise.explore.recording import recording
+from scenewise.explore.recording import LateDecodes, recording
 from scenewise.models.contract import Decodes, Renders
 from scenewise.observation import Observation
 from scenewise.variational.gaussian import Gaussian
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from scenewise.decompose.clip import Clip, ClipFrame
     from scenewise.decompose.decomposer import Decomposer
@@ -52,14 +52,26 @@ class Look(NamedTuple):
     after: State
     state: State
     order: torch.Tensor | None
-    decodes: list[RecordedDecode]
+    decodes: Sequence[RecordedDecode]
 
 
 def look_at(decomposer: Decomposer, frames: torch.Tensor, before: State, refinements: int | None) -> Look:
-    """Let a model explain frames (1, t, C, H, W), and write down what a closer look needs."""
+    """Let a model explain frames (1, t, C, H, W), and write down what a closer look needs.
+
+    Another runtime than PyTorch shows no decodes: they are made where somebody asks for them.
+    """
     model = decomposer.model
-    with recording(model) as decodes:
+    decodes: Sequence[RecordedDecode]
+
+    def recorded() -> tuple[Decomposition, State, list[RecordedDecode]]:
+        with recording(model) as decodes:
+            return *model.step(frames, before, refinements), decodes
+
+    if model.runner is None:
+        part, after, decodes = recorded()
+    else:
         part, after = model.step(frames, before, refinements)
+        decodes = LateDecodes(lambda: recorded()[-1])
     state = model.drawing_state(before, after) if isinstance(model, Decodes) else before
     return Look(part, after, state, after["order"][0] if "order" in after else None, decodes)
 

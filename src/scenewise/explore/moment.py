@@ -71,7 +71,7 @@ class Moment:
     decomposition: Decomposition
     state: State
     order: Tensor | None = None
-    decodes: list[RecordedDecode] = field(default_factory=list, repr=False)
+    decodes: Sequence[RecordedDecode] = field(default_factory=list, repr=False)
     ids: np.ndarray | None = None
     note: str = ""
 

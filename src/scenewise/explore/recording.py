@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
@@ -137,3 +139,32 @@ def recording(model: SceneModel) -> Iterator[list[RecordedDecode]]:
         yield recorder.decodes
     finally:
         model.engine = engine
+
+
+class LateDecodes(Sequence[RecordedDecode]):
+    """Decodes of a frame that another runtime explained: PyTorch makes them when they are first looked at.
+
+    Args:
+        record: Explains the frame once more under the eyes of a recorder.
+    """
+
+    def __init__(self, record: Callable[[], list[RecordedDecode]]) -> None:
+        self._record = record
+
+    @cached_property
+    def _decodes(self) -> list[RecordedDecode]:
+        return self._record()
+
+    @overload
+    def __getitem__(self, index: int) -> RecordedDecode: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[RecordedDecode]: ...
+
+    def __getitem__(self, index: int | slice) -> RecordedDecode | list[RecordedDecode]:
+        """Return one of them, or some."""
+        return self._decodes[index]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._decodes)

@@ -51,6 +51,7 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
+from scenewise.models.stages import Stages
 from scenewise.nn.dcgan import DcganDecoder, DcganEncoder, DcganNorm, DcganOutput, fits
 from scenewise.variational.gaussian import Gaussian, log_density, log_peak, seeded_noise
 
@@ -207,7 +208,7 @@ class _Inference(NamedTuple):
 
 
 @register_model("dvip")
-class Dvip(SceneModel, Predictor, Decodes):
+class Dvip(Stages, SceneModel, Predictor, Decodes):
     """The model; `forward` folds `_infer` over time, `step` is the same fold without a graph."""
 
     config_class: ClassVar[type] = DvipConfig
@@ -316,14 +317,30 @@ class Dvip(SceneModel, Predictor, Decodes):
         return {**state, "before": zeros.clone()} if self.config.order == 2 else state
 
     def frame_form(self, frame: int, refinements: int | None = None) -> Hashable:
-        """Return None: masks show the mean over all frames so far; see `SceneModel.frame_form`."""
-        return None
+        """Return whether there was a frame before; see `SceneModel.frame_form`."""
+        return frame > 0
 
-    def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
-        """Explain one more frame; see `SceneModel.step`."""
+    def open_frame(self, frame: Tensor, state: State) -> State:
+        """Count the frames, over which masks show a mean; see `Stages.open_frame`."""
+        return state | {"count": torch.full((1,), int(state["frame"]) + 2.0, device=frame.device)}
+
+    def rounded(self, opened: State) -> State:
+        """Return it as it is: all frames are alike; see `Stages.rounded`."""
+        return opened
+
+    def explain_opened(
+        self, frame: Tensor, opened: State, refinements: int | None = None
+    ) -> tuple[Decomposition, State]:
+        """Explain one more frame; see `Stages.explain_opened`."""
         self.refuse(refinements)
-        part, state = self._infer(self.encoder(frame), state)
+        part, state = self._infer(self.encoder(frame), opened)
         return self._decomposition(frame[:, None], [part]), state
+
+    def close_frame(
+        self, frame: Tensor, part: Decomposition, opened: State, after: State
+    ) -> tuple[Decomposition, State]:
+        """Return the state without the count; see `Stages.close_frame`."""
+        return part, {name: tensor for name, tensor in after.items() if name != "count"}
 
     def predicted(self, latent: Tensor, before: Tensor | None = None) -> Gaussian:
         """Return p(Z_t | Z_t-1), each part from its own past alone.
@@ -359,7 +376,7 @@ class Dvip(SceneModel, Predictor, Decodes):
     @staticmethod
     def _next(state: State, posterior: Gaussian, prior: Gaussian, latent: Tensor) -> tuple[_Inference, State]:
         frame, total = state["frame"] + 1, state["total"] + posterior.mean.detach()
-        part = _Inference(posterior, prior, latent, total / (int(frame) + 1))
+        part = _Inference(posterior, prior, latent, total / state.get("count", int(frame) + 1))
         before = {"before": state["latent"]} if "before" in state else {}
         return part, {**state, **before, "latent": latent, "total": total, "frame": frame}
 

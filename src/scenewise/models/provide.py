@@ -200,8 +200,6 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
 
     def frame_form(self, frame: int, refinements: int | None = None) -> Hashable:
         """Return how often a frame is drawn, and whether it is the first; see `SceneModel.frame_form`."""
-        if not self.engine.traceable:
-            return None
         trained = self.decodes(frame, self.refinement_range[1])  # beyond, decodes are compared
         return self.decodes(frame, refinements), trained, frame > 0
 

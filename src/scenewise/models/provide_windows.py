@@ -29,6 +29,8 @@ from scenewise.models.contract import register_model
 from scenewise.models.provide import Provide
 from scenewise.models.provide_config import ProvideConfig
 from scenewise.models.provide_windows_config import PRESETS, WindowsConfig
+from scenewise.models.stages import Stages
+from scenewise.models.window_engine import SceneContext, WindowEngine
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.parts import ALIKE, Limits, PartMemory, adopted, guess, main_pieces
@@ -44,7 +46,7 @@ from scenewise.nn.windows import (
     box_of,
     covered,
 )
-from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext, decomposed
+from scenewise.variational.engine import DecodedFrame, FrameContext, decomposed
 from scenewise.variational.gaussian import seeded_noise
 from scenewise.variational.mixture import composed
 from scenewise.variational.refinement import ImageGradients
@@ -57,21 +59,14 @@ if TYPE_CHECKING:
     from scenewise.observation import Observation
     from scenewise.variational.mixture import SpatialMixture
 
-_OF_ONE_FRAME = ("lit", "difference", "strange", "begins", "alone", "before")  # entries of the state that no frame hands on
+_OF_ONE_FRAME = (
+    "lit", "difference", "strange", "begins", "alone", "before", "drawers", "shares", "errors",
+)  # fmt: skip
+"""Entries of the state that no frame hands on."""
+
 _HELD = 0.1  # least weight of a pixel that a slot owns
 _BESIDE = 2  # working pixels from an object that are beside it
 _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
-
-
-@dataclass(frozen=True)
-class SceneContext(FrameContext):
-    """A frame with the scene its slots draw into.
-
-    Attributes:
-        scene: At the size at which the model works.
-    """
-
-    scene: WindowScene = None  # type: ignore[assignment]  # a field after those with defaults
 
 
 @dataclass(frozen=True)
@@ -91,48 +86,8 @@ class WindowedFrame(DecodedFrame):
     cutouts: Pair | None = None
 
 
-@dataclass(frozen=True)
-class WindowEngine(Engine):
-    """An engine whose decoder and refiner are given the scene of the frame."""
-
-    traceable: ClassVar[bool] = False
-
-    def decode(
-        self, context: FrameContext, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
-    ) -> tuple[Decode, Tensor, Pair]:
-        """Run one decode, and refine; see `Engine.decode`."""
-        return self._within(context).decode(context, posterior, refinement, noise, refine)
-
-    def update(
-        self,
-        context: FrameContext,
-        evidence: tuple[SpatialMixture, ImageGradients, Tensor],
-        posterior: Tensor,
-        refinement: Pair,
-    ) -> tuple[Tensor, Pair]:
-        """Return posterior and state after one refinement; see `Engine.update`."""
-        return self._within(context).update(context, evidence, posterior, refinement)
-
-    def _within(self, context: FrameContext) -> Engine:
-        if not isinstance(context, SceneContext):
-            raise TypeError("slots in windows need the scene of a frame")
-        scene = context.scene
-
-        def draw(latent: Tensor, hidden: Tensor) -> Pair:
-            drawing: Pair = self.decoder(latent, hidden, scene)
-            return drawing
-
-        def look(images: Pair, vectors: Tensor, time: Pair, refinement: Pair) -> tuple[Tensor, Pair]:
-            windows = scene.windows_at(vectors.detach())  # lambda comes first, its means before the rest
-            result: tuple[Tensor, Pair] = self.refiner((*images, windows, scene.on), vectors, time, refinement)
-            return result
-
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Engine(**{**values, "decoder": draw, "refiner": look})
-
-
 @register_model("provide-windows")
-class ProvideWindows(Provide):
+class ProvideWindows(Stages, Provide):
     """PROVIDE with windows over a background picture."""
 
     config_class: ClassVar[type] = WindowsConfig
@@ -225,15 +180,58 @@ class ProvideWindows(Provide):
         """Let slots be born, explain the frame, and let slots die."""
         state = self._begin(state | self._compare(frame, state), noise)
         part, terms, after = super()._look(frame, state, refinements, noise, scored)
-        scene = WindowScene(state["wall"], state["window"], state["on"])
-        part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=scene)
-        drawn = torch.cat([part.posterior.mean, state["hidden"], state["window"], state["on"].unsqueeze(2)], 2)
-        after |= self._end(part, state) | {
-            "seen": frame,
-            "drawn": drawn.detach(),
-            "distance": torch.zeros_like(state["speed"]),
-        }
-        return part, terms, {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
+        part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=_wall_scene(state))
+        return part, terms, self._after(frame, part.posterior.mean, state, after | _evidence(part.mixture))
+
+    def open_frame(self, frame: Tensor, state: State) -> State:
+        """Compare a frame with its background, and let slots be born; see `Stages.open_frame`."""
+        return self._begin(state | self._compare(frame, state), None)
+
+    def rounded(self, opened: State) -> State:
+        """Return it with the slots to be drawn, filled up to a power of two by slots that are off and stay so."""
+        others = opened["on"].clone()
+        others[:, 0] = 2
+        order = others.flatten().sort(descending=True, stable=True).indices[len(others) :]  # those that are on first
+        number = 1 << (max(1, int((others == 1).sum())) - 1).bit_length()
+        return opened | {"drawers": order[:number]}
+
+    def explain_opened(
+        self, frame: Tensor, opened: State, refinements: int | None = None
+    ) -> tuple[Decomposition, State]:
+        """Explain a frame by the slots that are on; see `Stages.explain_opened`."""
+        part, _, after = super()._look(frame, opened, refinements, None, scored=False)
+        drawing = self.decoder(part.posterior.mean, opened["hidden"], _wall_scene(opened))
+        whole = decomposed(self.engine.explain(frame, drawing), part.posterior, part.prior)
+        return whole, after | _evidence(part.mixture)
+
+    def close_frame(
+        self, frame: Tensor, part: Decomposition, opened: State, after: State
+    ) -> tuple[Decomposition, State]:
+        """Say which object owns which pixel, and let slots die; see `Stages.close_frame`."""
+        shares = self._with_edges(part.responsibilities[:, 0], frame, opened["wall"]).unsqueeze(1)
+        part = replace(part, responsibilities=shares, tracks=_tracks(opened).unsqueeze(1))
+        return part, self._after(frame, part.mean[:, 0], opened, after)
+
+    def _after(self, frame: Tensor, mean: Tensor, state: State, after: State) -> State:
+        """Return the state after a frame.
+
+        Args:
+            frame: Shape (B, C, H, W).
+            mean: Of the posterior of the frame's latents, shape (B, K, Z).
+            state: With which it was explained.
+            after: The state after that, with `_evidence` of the frame.
+        """
+        drawn = torch.cat([mean, state["hidden"], state["window"], state["on"].unsqueeze(2)], 2)
+        after = (
+            after
+            | self._end(frame, state, after)
+            | {
+                "seen": frame,
+                "drawn": drawn.detach(),
+                "distance": torch.zeros_like(state["speed"]),
+            }
+        )
+        return {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
 
     @torch.no_grad()
     def _compare(self, frame: Tensor, state: State) -> State:
@@ -263,7 +261,7 @@ class ProvideWindows(Provide):
         context, difference = super()._context(frame, state), state["difference"]
         distance = (8 * difference.abs().amax(1, keepdim=True)).tanh()
         values = {f.name: getattr(context, f.name) for f in fields(context)}
-        scene = WindowScene(state["lit"], state["window"], state["on"])
+        scene = WindowScene(state["lit"], state["window"], state["on"], state.get("drawers"))
         return SceneContext(**{**values, "extra": (*context.extra, 5 * difference, distance), "scene": scene})
 
     def _begin(self, state: State, noise: Tensor | None) -> State:
@@ -311,12 +309,11 @@ class ProvideWindows(Provide):
         return windows + self.config.windows.jitter * spread * jitter
 
     @torch.no_grad()
-    def _end(self, part: DecodedFrame, state: State) -> State:
+    def _end(self, frame: Tensor, state: State, evidence: State) -> State:
         """Put windows to where slots own pixels, and switch off slots that own too few."""
-        windows, mixture, slots = self.config.windows, part.mixture, state["on"].shape[1]
-        shares = mixture.responsibilities[:, :, 0]  # (B, K, H, W)
+        windows, shares, error = self.config.windows, evidence["shares"], evidence["errors"]  # (B, K, h, w)
+        slots = shares.shape[1]
         largest = shares.max(1, keepdim=True).indices == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
-        error = mixture.difference.square().sum(2).sqrt()  # (B, K, H, W)
         explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < windows.fit * self.config.sigma)
         strange = (state["strange"] > windows.strange[0]).unsqueeze(1)
         objects, least = main_pieces(largest[:, 1:] & strange & explained), windows.least_area * strange[0].numel()
@@ -344,7 +341,7 @@ class ProvideWindows(Provide):
             "kind": torch.where(other.unsqueeze(2), colour, state["kind"]),
             "together": together,
             "lost": lost & (on > 0),
-            **({} if self.training else self._motion(part.frame, owner, state)),
+            **({} if self.training else self._motion(frame, owner, state)),
             "colour": colour,
             "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
         }
@@ -363,6 +360,8 @@ class ProvideWindows(Provide):
         inside = covered(state["window"][:, 1:], objects.shape[-2:]) & strange
         drawn, lost = objects.sum((2, 3)), self.config.windows.least_drawn * inside.sum((2, 3))
         weak = (state["on"][:, 1:] > 0) & ((drawn < least) | state["alone"][:, 1:] & (drawn < lost))
+        if not weak.any():
+            return objects
         inside &= weak[..., None, None]
         free = inside & ~(objects & ~weak[..., None, None]).any(1, keepdim=True)
         first = free & (free.cumsum(1) == 1)
@@ -387,27 +386,39 @@ class ProvideWindows(Provide):
             raise TypeError("frames of slots in windows only")
         drawing = part.cutouts or self.decoder(part.posterior.mean, part.hidden, part.scene)
         mixture = self.engine.explain(part.frame, drawing)
-        shares = None if part.cutouts else self._with_edges(mixture, part.scene).unsqueeze(1)
+        picture = part.scene.picture
+        shares = None if part.cutouts else self._with_edges(mixture.responsibilities, part.frame, picture).unsqueeze(1)
         decomposition = decomposed(mixture, part.posterior, part.prior)
         return replace(decomposition, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
 
-    def _with_edges(self, mixture: SpatialMixture, scene: WindowScene) -> Tensor:
-        """Return responsibilities (B, K, 1, H, W) that are certain where the difference from the wall says so.
+    def _with_edges(self, shares: Tensor, frame: Tensor, wall: Tensor) -> Tensor:
+        """Return responsibilities that are certain where the difference from the wall says so.
 
         An object explains its blurred edge better than the background does, however little of it is in the pixel:
         pixels that differ little are the background's. What differs clearly and no object explains, such as detail
         that a patch is too coarse for, belongs to the object beside it.
+
+        Args:
+            shares: Responsibilities, shape (B, K, 1, H, W).
+            frame: Shape (B, C, H, W).
+            wall: What the background shows, shape (B, C, H, W).
+
+        Returns:
+            Shape (B, K, 1, H, W).
         """
-        shares, faint = mixture.responsibilities, self.config.windows.faint
-        strange = (mixture.frame - scene.picture).square().sum(1).sqrt()  # (B, H, W)
-        owner, slots = shares.max(1).indices.squeeze(1), shares.shape[1]
-        objects = functional.one_hot(owner, slots).movedim(3, 1)[:, 1:].to(shares.dtype)
-        distance = (objects * strange.unsqueeze(1)).sum((2, 3)) / objects.sum((2, 3)).clamp_min(1)
-        limit = (self.config.windows.edge * distance).clamp_min(faint)
-        pale = strange < (objects * limit[..., None, None]).sum(1)
+        batch, slots, faint = len(shares), shares.shape[1], self.config.windows.faint
+        strange = (frame - wall).square().sum(1).sqrt()  # (B, H, W)
+        owner = shares.max(1).indices.squeeze(1)
+        objects = (owner + slots * torch.arange(batch, device=owner.device).view(-1, 1, 1)).flatten()
+        sums = strange.new_zeros(2, batch * slots).index_add_(
+            1, objects, torch.stack([strange.flatten(), torch.ones_like(strange).flatten()])
+        )
+        limits = (self.config.windows.edge * sums[0] / sums[1].clamp_min(1)).clamp_min(faint)
+        pale = (strange < limits[objects].view_as(strange)) & (owner > 0)
         after = adopted(owner.masked_fill(pale, 0), strange > 2 * faint, _BESIDE * self.config.pooling)
-        certain = functional.one_hot(after, slots).movedim(3, 1).unsqueeze(2).to(shares.dtype)
-        return torch.where((after != owner)[:, None, None], certain, shares)
+        changed = (after != owner)[:, None, None]
+        certain = after[:, None, None] == torch.arange(slots, device=owner.device).view(-1, 1, 1, 1)
+        return torch.where(changed, certain.to(shares.dtype), shares)
 
     def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
         """Continue by one frame: windows go on as they moved, and the background stays under its last light."""
@@ -435,7 +446,7 @@ class ProvideWindows(Provide):
         mean, hidden, windows, on = state["drawn"].split(sizes, 2)
         scene = WindowScene(state["wall"], windows, on.squeeze(2))
         mixture = self.engine.explain(state["seen"], self.decoder(mean, hidden, scene))
-        owner = self._with_edges(mixture, scene).max(1).indices.squeeze(1)
+        owner = self._with_edges(mixture.responsibilities, state["seen"], state["wall"]).max(1).indices.squeeze(1)
         return moved_cutouts(state["seen"], owner, state["wall"], state["distance"])
 
     @torch.no_grad()
@@ -461,3 +472,14 @@ class ProvideWindows(Provide):
 def _tracks(state: State) -> Tensor:
     """Return the track of every slot that holds an object, -1 for all others."""
     return torch.where(state["on"] > 0, state["track"], torch.full_like(state["track"], -1))
+
+
+def _wall_scene(state: State) -> WindowScene:
+    """Return what slots draw into at the full size of frames."""
+    return WindowScene(state["wall"], state["window"], state["on"], state.get("drawers"))
+
+
+@torch.no_grad()
+def _evidence(mixture: SpatialMixture) -> State:
+    """Return, at the working size, responsibilities and errors of all slots, each (B, K, h, w)."""
+    return {"shares": mixture.responsibilities[:, :, 0], "errors": mixture.difference.square().sum(2).sqrt()}

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -109,28 +111,32 @@ def displacement(before: Tensor, now: Tensor, owner: Tensor, slots: int) -> Tens
     Returns:
         Pixels to the right and down, with fractions, shape (B, K, 2); 0 for slots that own nothing, and for slot 0.
     """
-    side, width = 2 * _FARTHEST + 1, now.shape[-1] + 2 * _FARTHEST
-    padded = functional.pad(before, (_FARTHEST,) * 4, mode="replicate").flatten(2)  # (B, C, pixels)
-    video, row, column = owner.nonzero(as_tuple=True)  # N pixels
-    steps = torch.arange(side, device=now.device)
-    around = (steps.unsqueeze(1) * width + steps).flatten()  # of the first pixel that is looked up, row by row
-    places = (row * width + column).unsqueeze(1) + around  # (N, side * side)
-    error = (padded[video.unsqueeze(1), :, places] - now[video, :, row, column].unsqueeze(1)).square().sum(2)
-    slot = video * slots + owner[video, row, column]
-    total = now.new_zeros(len(now) * slots, side * side).index_add(0, slot, error).unflatten(0, (len(now), slots))
-    best = total.argmin(2, keepdim=True)
-    still = total[..., total.shape[2] // 2].unsqueeze(2)
-    clear = (total.gather(2, best) < _BETTER * still).squeeze(2)
-    grid = total.unflatten(2, (side, side))
-    down, across = best.squeeze(2) // side, best.squeeze(2) % side
-    at_row = grid.take_along_dim(down[..., None, None], 2).squeeze(2)
-    at_column = grid.take_along_dim(across[..., None, None], 3).squeeze(3)
-    return (_FARTHEST - torch.stack([_lowest(at_row, across), _lowest(at_column, down)], 2)) * clear.unsqueeze(2)
+    side, slots_seen = 2 * _FARTHEST + 1, owner.cpu().numpy()
+    padded = functional.pad(before, (_FARTHEST,) * 4, mode="replicate")
+    around = padded.unfold(2, now.shape[2], 1).unfold(3, now.shape[3], 1)  # (B, C, side, side, H, W), no copy
+    total = now.new_zeros(len(now), slots, side * side)
+    for video, image in enumerate(slots_seen):
+        for slot, box in enumerate(ndimage.find_objects(image, slots - 1), 1):
+            if box is None:
+                continue
+            owned, there = (owner[video, *box] == slot).to(now.dtype).flatten(), around[video, ..., *box]
+            error = torch.sub(there, now[video, :, *box][:, None, None], out=now.new_empty(there.shape)).square_()
+            total[video, slot] = (error.view(-1, side * side, len(owned)) @ owned).sum(0)
+    steps = np.array([[_least(error.reshape(side, side)) for error in each] for each in total.cpu().numpy()])
+    return torch.from_numpy(steps.astype(np.float32)).to(now)
 
 
-def _lowest(values: Tensor, at: Tensor) -> Tensor:
-    """Return where a parabola through the lowest of values (B, K, N), at index (B, K), and its neighbours is lowest."""
-    inner = at.clamp(1, values.shape[2] - 2)
-    low, middle, high = (values.take_along_dim((inner + step).unsqueeze(2), 2).squeeze(2) for step in (-1, 0, 1))
-    offset = (low - high) / (2 * (low - 2 * middle + high)).clamp_min(1e-9)
-    return torch.where(inner == at, at + offset.clamp(-0.5, 0.5), at.to(values.dtype))
+def _least(error: np.ndarray) -> tuple[float, float]:
+    """Return the displacement (to the right, down) of least error (side, side), 0 where it is not clearly the best."""
+    down, across = divmod(int(error.argmin()), error.shape[1])
+    if not error[down, across] < _BETTER * error[_FARTHEST, _FARTHEST]:
+        return 0.0, 0.0
+    return _FARTHEST - _lowest(error[down], across), _FARTHEST - _lowest(error[:, across], down)
+
+
+def _lowest(values: np.ndarray, at: int) -> float:
+    """Return where a parabola through the lowest of values (N,), at an index, and its neighbours is lowest."""
+    if not 0 < at < len(values) - 1:
+        return float(at)
+    low, middle, high = values[at - 1 : at + 2].tolist()
+    return at + min(max((low - high) / max(2 * (low - 2 * middle + high), 1e-9), -0.5), 0.5)

@@ -18,7 +18,6 @@ ALIKE = 0.15
 """Of [0, 1]: colours of two slots, or of a pixel and a slot, that may be of one object differ by less."""
 
 _SQUARE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # eight neighbours in the same frame
-_CROSS = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])  # four
 _APART = 2  # pixels from what a slot owns that still count as its own
 _CLEAR_PIXELS = 0.15  # of a part must differ clearly
 _SAME_SIZE = (0.5, 2.0)  # area of a part over that of a slot, where the part can be all of its object
@@ -184,20 +183,20 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     values, owners = strange.detach().cpu().numpy(), memory.owner.cpu().numpy()
     shade = difference.detach().cpu().numpy()
     masks = values > limits.strange
-    solid = ndimage.uniform_filter(masks.astype(np.float32), (0, 3, 3), mode="constant") > 0.5
-    masks &= ndimage.binary_dilation(solid, _CROSS)  # no specks, no threads
+    masks &= grown(_solid(masks))  # no specks, no threads
     labels = _of_like_colours(masks, shade, limits.step) if limits.step else ndimage.label(masks, _SQUARE)[0]
-    near = ndimage.binary_dilation(owners > 0, _CROSS, iterations=_APART)
+    near = grown(owners > 0, _APART)
     batch, slots, channels = memory.colours.shape
     on, waits, together = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy(), memory.together.cpu().numpy()
     windows, colours = memory.windows.detach().cpu().numpy(), memory.colours.detach().cpu().numpy()
-    boxes, shades = torch.zeros(batch, slots, 4), torch.zeros(batch, slots, channels)
-    marks, parts = torch.zeros(5, batch, slots, dtype=torch.bool), torch.zeros(batch, slots, dtype=torch.int64)
+    boxes, shades = np.zeros((batch, slots, 4), np.float32), np.zeros((batch, slots, channels), np.float32)
+    marks, parts = np.zeros((5, batch, slots), bool), np.zeros((batch, slots), np.int64)
     extents = memory.extents.cpu().numpy().copy()
     for b in range(batch):
         frame = _Frame(values[b], shade[b], owners[b], _from_one(labels[b]), near[b], limits)
         heirs = frame.merge(colours[b], together[b])
-        frame = replace(frame, owner=np.array([heirs.get(k, k) for k in range(slots)])[frame.owner])
+        if heirs:
+            frame = replace(frame, owner=np.array([heirs.get(k, k) for k in range(slots)])[frame.owner])
         moves, new = frame.assign(colours[b], extents[b])
         kinds = {k: (windows[b, k], colours[b, k]) for k in moves}  # those that share a part may be pieces of things
         moves, new = frame.split(moves, new, kinds)
@@ -207,19 +206,41 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
         off = [k for k in range(1, slots) if not on[b, k] and k not in returns]
         free = sorted(off, key=lambda k: bool(waits[b, k]))
         births = dict(zip(free, sorted(new, key=lambda part: -part.area), strict=False))
-        parts[b] = torch.from_numpy(frame.part_of_slots(slots))
+        parts[b] = frame.part_of_slots(slots)
         for slot, part in (moves | returns | births).items():
-            boxes[b, slot] = torch.tensor(part.window(*values.shape[1:]))
-            shades[b, slot] = torch.from_numpy(part.colour)
-            parts[b, slot] = part.number
+            boxes[b, slot], shades[b, slot], parts[b, slot] = part.window(*values.shape[1:]), part.colour, part.number
             slowly = slot in moves and not part.touches(values.shape[1:])
             extents[b, slot] += (_SLOWLY if slowly else 1.0) * (part.area - extents[b, slot])
         chosen = ([*moves], [*returns], [*births], [*heirs.values()], [*heirs])
         for mark, slots_of_it in zip(marks, chosen, strict=True):
             mark[b, slots_of_it] = True
-    moved, returned, born, heir, ended = (mark.to(strange.device) for mark in marks)
-    boxes, shades, parts, usual = (t.to(strange.device) for t in (boxes, shades, parts, torch.from_numpy(extents)))
-    return Guess(boxes, shades, moved, returned, born, heir, ended, parts, usual)
+    moved, returned, born, heir, ended = torch.from_numpy(marks).to(strange.device)
+    places = (torch.from_numpy(array).to(strange.device) for array in (boxes, shades))
+    numbers, usual = (torch.from_numpy(array).to(strange.device) for array in (parts, extents))
+    return Guess(*places, moved, returned, born, heir, ended, numbers, usual)
+
+
+def grown(masks: np.ndarray, steps: int = 1) -> np.ndarray:
+    """Return masks (..., H, W) with the four neighbours of their pixels, and theirs, for so many steps.
+
+    By shifts of whole images, several times as quick for small ones as a morphology that takes any shape.
+    """
+    for _ in range(steps):
+        larger = masks.copy()
+        larger[..., 1:, :] |= masks[..., :-1, :]
+        larger[..., :-1, :] |= masks[..., 1:, :]
+        larger[..., 1:] |= masks[..., :-1]
+        larger[..., :-1] |= masks[..., 1:]
+        masks = larger
+    return masks
+
+
+def _solid(masks: np.ndarray) -> np.ndarray:
+    """Return pixels of images (B, H, W) of whose 3 x 3 pixels most are in the masks; beyond the border none are."""
+    counts = np.zeros((len(masks), masks.shape[1] + 2, masks.shape[2] + 2), np.int8)
+    counts[:, 1:-1, 1:-1] = masks
+    rows = counts[:, :-2] + counts[:, 1:-1] + counts[:, 2:]
+    return rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:] > 4  # type: ignore[no-any-return]
 
 
 def _from_one(labels: np.ndarray) -> np.ndarray:
@@ -266,8 +287,8 @@ class _Frame:
 
     def part_of_slots(self, slots: int) -> np.ndarray:
         """Return the number of the part in which each slot owns most, 0 where that is little of its own, shape (K,)."""
-        owned = np.zeros((slots, int(self.labels.max()) + 1), np.int64)
-        np.add.at(owned, (self.owner, self.labels), 1)
+        count = int(self.labels.max()) + 1
+        owned = np.bincount((self.owner * count + self.labels).ravel(), minlength=slots * count).reshape(slots, count)
         areas, owned[:, 0], owned[0] = owned.sum(1), 0, 0
         return np.where(owned.max(1) > _LEFT * areas, owned.argmax(1), 0)
 
@@ -310,8 +331,7 @@ class _Frame:
                 new += self._lawful(inside, box)
                 continue
             usual = area < _GROWTH * extents[owned > _LEFT * areas].sum()
-            rest, _ = ndimage.label(inside & ~self.near[box] & (not usual), _SQUARE[1])
-            pieces = [part for piece in range(1, rest.max() + 1) for part in self._lawful(rest == piece, box)]
+            pieces = [] if usual else self._lawful_pieces(inside & ~self.near[box], box)
             pieces = [part for part in pieces if part.area >= _NEW_SHARE * owned.sum()]
             single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
             if single and (usual or _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]):
@@ -348,19 +368,26 @@ class _Frame:
 
     def _pieces(self, part: _Part, sides: tuple[float, float], colour: np.ndarray) -> list[_Part]:
         """Return what of a part is like an object with such sides (rows, columns), and what is left; or nothing."""
+        if any(a / b <= _SAME_SIDES[0] for a, b in zip(part.sides, sides, strict=True)):
+            return []  # too small to hold one
         box = (part.rows, part.columns)
         inside = self.labels[box] == part.number
         like = inside & (np.abs(self.difference[:, *box] - colour[:, None, None]).max(0) < ALIKE)
-        labels, count = ndimage.label(like, _SQUARE[1])
-        if not count:
+        if not like.any():
             return []
-        main = ndimage.binary_dilation(labels == np.bincount(labels[like]).argmax()) & inside
-        rest, _ = ndimage.label(inside & ~ndimage.binary_dilation(main), _SQUARE[1])
+        labels, _ = ndimage.label(like, _SQUARE[1])
+        main = grown(labels == np.bincount(labels[like]).argmax()) & inside
+        rest = inside & ~grown(main)
+        if np.count_nonzero(rest) < self.limits.area:
+            return []
         one = self._lawful(main, box)
-        others = [piece for number in range(1, rest.max() + 1) for piece in self._lawful(rest == number, box)]
-        others = [piece for piece in others if one and np.abs(piece.colour - one[0].colour).max() > ALIKE]
-        same = one and all(_SAME_SIDES[0] < a / b < _SAME_SIDES[1] for a, b in zip(one[0].sides, sides, strict=True))
-        return one + others if same and others else []
+        if not one or not all(
+            _SAME_SIDES[0] < a / b < _SAME_SIDES[1] for a, b in zip(one[0].sides, sides, strict=True)
+        ):
+            return []
+        others = self._lawful_pieces(rest, box)
+        others = [piece for piece in others if np.abs(piece.colour - one[0].colour).max() > ALIKE]
+        return one + others if others else []
 
     def shows_background(self, slot: int) -> bool:
         """Return whether a slot's pixels show the background again."""
@@ -393,12 +420,20 @@ class _Frame:
                 claims[slot] = new.pop(min(near)[1])
         return claims
 
+    def _lawful_pieces(self, inside: np.ndarray, box: tuple[slice, slice]) -> list[_Part]:
+        """Return the connected pieces of some pixels in a box that are large and clear enough to be parts."""
+        if np.count_nonzero(inside) < self.limits.area:
+            return []
+        labels, count = ndimage.label(inside, _SQUARE[1])
+        return [part for number in range(1, count + 1) for part in self._lawful(labels == number, box)]
+
     def _lawful(self, inside: np.ndarray, box: tuple[slice, slice]) -> list[_Part]:
         """Return a part if it is large and clear enough, as a list of one or none."""
-        area = int(inside.sum())
-        clear = int((self.strange[box][inside] > self.limits.clear).sum())
-        lawful = area >= self.limits.area and clear >= max(2, _CLEAR_PIXELS * area)
-        return [self._part(inside, box)] if lawful else []
+        area = np.count_nonzero(inside)
+        if area < self.limits.area:
+            return []
+        clear = np.count_nonzero(inside & (self.strange[box] > self.limits.clear))
+        return [self._part(inside, box)] if clear >= max(2, _CLEAR_PIXELS * area) else []
 
     def _part(self, inside: np.ndarray, box: tuple[slice, slice]) -> _Part:
         """Return the part of some pixels in a box."""
@@ -438,7 +473,7 @@ def main_pieces(masks: Tensor) -> Tensor:
         masks: bool, shape (B, K, H, W).
     """
     values = masks.flatten(0, 1).cpu().numpy()
-    labels, count = ndimage.label(ndimage.binary_dilation(values, _CROSS), _SQUARE)
+    labels, count = ndimage.label(grown(values), _SQUARE)
     if not count:
         return masks
     areas = np.bincount(labels[values], minlength=count + 1)

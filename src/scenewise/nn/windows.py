@@ -7,6 +7,7 @@ outer edges of its first and last pixel for half sides, and the centres of these
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import torch
@@ -76,11 +77,35 @@ class WindowScene:
         picture: The background, shape (B, C, H, W).
         windows: Where the windows were left, shape (B, K, 4); that of slot 0 is not looked at.
         on: 1 for slots that draw, else 0, shape (B, K); slot 0 always does.
+        numbers: Of the slots but 0 that are drawn, counted through the batch, int64, shape (N,): all that are on, and
+            maybe some that are off, which count for nothing; None for those that are on. A graph's shapes depend on N.
     """
 
     picture: Tensor
     windows: Tensor
     on: Tensor
+    numbers: Tensor | None = None
+
+    @cached_property
+    def drawn(self) -> Tensor:
+        """Numbers of the slots but 0 that are drawn, int64, shape (N,)."""
+        if self.numbers is not None:
+            return self.numbers
+        numbers = self.on.flatten().nonzero().squeeze(1)
+        return numbers[numbers % self.on.shape[1] > 0]
+
+    @cached_property
+    def seeing(self) -> Tensor:
+        """Numbers of slot 0 of each frame, and of the slots that are drawn, int64, shape (B + N,)."""
+        batch, slots = self.on.shape
+        return torch.cat([slots * torch.arange(batch, device=self.on.device), self.drawn])
+
+    def spread(self, values: Tensor, rest: float) -> Tensor:
+        """Return values (B + N, ...) of the slots in `seeing` as (B, K, ...); those of all others are `rest`."""
+        whole = values.new_full((self.on.numel(), *values.shape[1:]), rest).index_copy(0, self.seeing, values)
+        if self.numbers is not None:
+            whole = torch.where((self.on > 0).view(-1, *(1,) * (whole.ndim - 1)), whole, rest)
+        return whole.unflatten(0, self.on.shape)
 
     def windows_at(self, latent: Tensor) -> Tensor:
         """Return the windows of latents (B, K, M), whose first four numbers move them; slot 0 has the whole frame."""
@@ -107,7 +132,14 @@ def interpolation(centre: Tensor, half: Tensor, outer: int, inner: int) -> Tenso
 
 def _inside(centre: Tensor, half: Tensor, outer: int) -> Tensor:
     """Return where the pixels of a side lie in windows, which are [-1, 1], shape (N, outer)."""
-    return (torch.linspace(-1, 1, outer, device=centre.device) - centre.unsqueeze(1)) / half.unsqueeze(1)
+    return (_places(outer, centre.device) - centre.unsqueeze(1)) / half.unsqueeze(1)
+
+
+@lru_cache(maxsize=64)
+def _places(pixels: int, device: torch.device) -> Tensor:
+    """Return where the pixels of a side lie, ends at -1 and 1, shape (N,)."""
+    with torch.inference_mode(False):  # what is kept must serve training too
+        return torch.linspace(-1, 1, pixels, device=device)
 
 
 class PatchCanvas(nn.Module):
@@ -163,16 +195,14 @@ class WindowDecoder(nn.Module):
 
     def forward(self, latent: Tensor, h: Tensor, scene: WindowScene) -> tuple[Tensor, Tensor]:
         """Take (B, K, M), (B, K, condition) and a scene; return means (B, K, C, H, W) and logits (B, K, 1, H, W)."""
-        background = (scene.picture + self._light(latent[:, 0], scene.picture)).unsqueeze(1)
-        level = 0 * background[:, :, :1]  # with a graph, as refinement wants of both
+        background = scene.picture + self._light(latent[:, 0], scene.picture)
+        level = 0 * background[:, :1]  # with a graph, as refinement wants of both
         if latent.shape[1] == 1:
-            return background, level
-        on = scene.on[:, 1:].reshape(-1).nonzero().squeeze(1)  # slots that are off cost nothing
-        vector = torch.cat([latent[:, 1:], h[:, 1:]], -1).flatten(0, 1)[on]
-        drawn = self._patches(vector, scene.windows_at(latent)[:, 1:].flatten(0, 1)[on], scene.picture.shape[-2:])
-        slots = (latent.shape[0], latent.shape[1] - 1)
-        means, logits = (_spread(part, on, slots, rest) for part, rest in zip(drawn, (0.0, _OFF), strict=True))
-        return torch.cat([background, means], 1), torch.cat([level, logits], 1)
+            return background.unsqueeze(1), level.unsqueeze(1)
+        vector, windows = torch.cat([latent, h], -1), scene.windows_at(latent)
+        chosen = (each.flatten(0, 1).index_select(0, scene.drawn) for each in (vector, windows))  # others cost nothing
+        means, logits = self._patches(*chosen, scene.picture.shape[-2:])
+        return scene.spread(torch.cat([background, means]), 0.0), scene.spread(torch.cat([level, logits]), _OFF)
 
     def _light(self, latent: Tensor, picture: Tensor) -> Tensor:
         fields = torch.einsum("br,rchw->bchw", latent[:, : len(self.light)], self.light)
@@ -185,17 +215,12 @@ class WindowDecoder(nn.Module):
         wide, high = wide.exp(), high.exp()
         side = means.shape[-1]
         rows = interpolation(y, _MARGIN * high, size[0], side).unsqueeze(1)  # (N, 1, H, side)
-        columns = interpolation(x, _MARGIN * wide, size[1], side).unsqueeze(1)
-        drawn = rows @ torch.cat([means, logits], 1) @ columns.mT
+        columns = interpolation(x, _MARGIN * wide, size[1], side)
+        drawn = torch.cat([means, logits], 1)
+        drawn = rows @ (drawn.flatten(1, 2) @ columns.mT).unflatten(1, drawn.shape[1:3])
         across, down = _inside(x, wide, size[1]) ** 4, _inside(y, high, size[0]) ** 4
         fall = (_FALL * (across[:, None, None, :] + down[:, None, :, None])).clamp(max=_DEEPEST)
         return drawn[:, :-1], drawn[:, -1:] - fall
-
-
-def _spread(values: Tensor, on: Tensor, slots: tuple[int, int], rest: float) -> Tensor:
-    """Return values (N, ...) of slots that are on among all slots (B, K, ...); those that are off have `rest`."""
-    whole = values.new_full((slots[0] * slots[1], *values.shape[1:]), rest)
-    return whole.index_copy(0, on, values).unflatten(0, slots)
 
 
 class CropEncoder(nn.Module):
@@ -221,37 +246,38 @@ class CropEncoder(nn.Module):
         self.norms = nn.ModuleList(nn.GroupNorm(groups, channels) for _ in widths)
         self.linear = nn.Linear(channels * (side // 4) ** 2, code)
 
-    def forward(self, shared: Tensor, per_slot: Tensor, windows: Tensor, on: Tensor) -> Tensor:
+    def forward(self, shared: Tensor, per_slot: Tensor, windows: Tensor, scene: WindowScene) -> Tensor:
         """Encode what slots see.
 
         Args:
             shared: Shape (B, S, H, W).
             per_slot: Shape (B, K, P, H, W).
             windows: Shape (B, K, 4).
-            on: 1 for slots that see, shape (B, K); the codes of all others are 0.
+            scene: Says which slots see; the codes of all others are 0.
 
         Returns:
             Shape (B * K, code).
         """
-        seen = on.flatten().nonzero().squeeze(1)
-        x = arranged(self._crops(shared, per_slot, windows, seen))
+        x = arranged(self._crops(shared, per_slot, windows, scene.seeing))
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = functional.elu(norm(layer(x)))
-        code = functional.elu(self.linear(x.flatten(1)))
-        return code.new_zeros(on.numel(), code.shape[1]).index_copy(0, seen, code)
+        return scene.spread(functional.elu(self.linear(x.flatten(1))), 0.0).flatten(0, 1)
 
-    def _crops(self, shared: Tensor, per_slot: Tensor, windows: Tensor, seen: Tensor) -> Tensor:
-        """Return (N, S + P, side, side) of the slots `seen`, N of them, counted through the batch."""
-        x, y, wide, high = windows.flatten(0, 1)[seen].unbind(-1)
-        rows = self._look_up(y, high, shared.shape[-2]).unsqueeze(1)  # (N, 1, side, H)
-        columns = self._look_up(x, wide, shared.shape[-1]).unsqueeze(1)
-        both = torch.cat([shared[seen // per_slot.shape[1]], per_slot.flatten(0, 1)[seen]], 1)
-        return rows @ both @ columns.mT
+    def _crops(self, shared: Tensor, per_slot: Tensor, windows: Tensor, seeing: Tensor) -> Tensor:
+        """Return (N, S + P, side, side) of slots by their numbers, N of them, counted through the batch."""
+        x, y, wide, high = windows.flatten(0, 1).index_select(0, seeing).unbind(-1)
+        rows, columns = self._look_up(y, high, shared.shape[-2]), self._look_up(x, wide, shared.shape[-1])
+        frames = shared if len(shared) == 1 else shared[seeing // per_slot.shape[1]]
+        frames = frames.expand(len(seeing), -1, -1, -1)
+        both = torch.cat([frames, per_slot.flatten(0, 1).index_select(0, seeing)], 1)
+        size, channels = both.shape[2], both.shape[1]
+        strips = (both.flatten(1, 2) @ columns.mT).unflatten(1, (channels, size)).permute(0, 2, 3, 1)
+        return (rows @ strips.flatten(2)).unflatten(2, (-1, channels)).permute(0, 3, 1, 2)  # channels last in memory
 
     def _look_up(self, centre: Tensor, log_half: Tensor, pixels: int) -> Tensor:
         """Return bilinear weights (N, side, pixels) of a frame's pixels at the samples of a crop; 0 outside."""
-        along = torch.linspace(-1, 1, self.side, device=centre.device)
-        place = centre.unsqueeze(1) + self.context * log_half.exp().unsqueeze(1) * along
+        along = self.context * _places(self.side, centre.device)
+        place = centre.unsqueeze(1) + log_half.exp().unsqueeze(1) * along
         place = (place + 1) * ((pixels - 1) / 2)
         return (1 - (place.unsqueeze(2) - torch.arange(pixels, device=centre.device)).abs()).clamp_min(0)
 

@@ -24,7 +24,6 @@ _OF_TORCH = (
     aten._softmax_backward_data,
     aten._log_softmax_backward_data,
     aten.avg_pool2d_backward,
-    aten.select_backward,
     aten.leaky_relu_backward,
     aten.softplus_backward,
     aten.silu_backward,
@@ -127,6 +126,12 @@ def slice_backward(gradient: Tensor, sizes: Sequence[int], dim: int, start: int,
     return torch.cat([part for part in (before, gradient, after) if part is not None], dim)
 
 
+def select_backward(gradient: Tensor, sizes: Sequence[int], dim: int, index: int) -> Tensor:
+    """Return the gradient with zeros where the entry was not taken."""
+    start = index % sizes[dim]
+    return slice_backward(gradient.unsqueeze(dim), sizes, dim, start, start + 1, 1)
+
+
 def elu_backward(
     gradient: Tensor, alpha: float, scale: float, input_scale: float, is_result: bool, values: Tensor
 ) -> Tensor:
@@ -159,6 +164,7 @@ def table() -> dict[Any, Callable[..., Any]]:
         aten.upsample_nearest2d_backward.default: upsample_nearest2d_backward,
         aten.upsample_bilinear2d_backward.default: upsample_bilinear2d_backward,
         aten.slice_backward.default: slice_backward,
+        aten.select_backward.default: select_backward,
         aten.elu_backward.default: elu_backward,
         aten.sigmoid_backward.default: sigmoid_backward,
         aten.tanh_backward.default: tanh_backward,

@@ -12,6 +12,7 @@ import torch
 from scenewise.data import SOURCES
 from scenewise.errors import InputError
 from scenewise.media.files import write_atomically, writing
+from scenewise.models.stages import Stages
 from scenewise.runtimes.decompositions import UnknownOperationError
 from scenewise.runtimes.runner import FrameGraph, graph_facts, traced
 from scenewise.runtimes.sessions import RUNTIMES
@@ -71,6 +72,9 @@ def export_onnx(
     missing = RUNTIMES["onnxruntime"].missing()
     if "onnx" in missing:
         raise InputError("export", "needs onnx, which is not installed.", "Run: pip install 'scenewise[fast]'")
+    if isinstance(model, Stages):
+        problem = f"{model.registered_name} works on frames before and after its graphs."
+        raise InputError("export", problem, "Run it by scenewise itself: --engine takes other runtimes there.")
     folder, frames = Path(folder), clip_for(model)
     with torch.no_grad():
         files, states = _files(model, frames, slots, refinements)

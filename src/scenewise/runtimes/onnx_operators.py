@@ -46,8 +46,8 @@ for _name, _kind in {
     "neg": "Neg", "exp": "Exp", "log": "Log", "abs": "Abs", "sqrt": "Sqrt", "sigmoid": "Sigmoid", "tanh": "Tanh",
     "relu": "Relu", "maximum": "Max", "minimum": "Min", "mm": "MatMul", "bmm": "MatMul", "matmul": "MatMul",
     "cos": "Cos", "sin": "Sin", "reciprocal": "Reciprocal", "floor": "Floor", "round": "Round", "sign": "Sign",
-    "bitwise_not": "Not", "logical_not": "Not", "bitwise_and": "And", "logical_and": "And", "bitwise_or": "Or",
-    "logical_or": "Or", "isnan": "IsNaN", "softplus": "Softplus", "erf": "Erf",
+    "sgn": "Sign", "bitwise_not": "Not", "logical_not": "Not", "bitwise_and": "And", "logical_and": "And",
+    "bitwise_or": "Or", "logical_or": "Or", "isnan": "IsNaN", "softplus": "Softplus", "erf": "Erf",
 }.items():  # fmt: skip
     OPERATORS[_name] = _plain(_kind)
 
@@ -387,15 +387,26 @@ def gather(graph: OnnxGraph, result: Tensor, x: Value, dim: int, index: Value, *
 
 @operator("index_add")
 def index_add(graph: OnnxGraph, result: Tensor, x: Value, dim: int, index: Value, source: Value) -> Any:
-    """Entries of an axis added up by number: the product with a matrix of zeros and ones, where numbers are known."""
-    if index.name is not None:
-        raise UnknownOperationError("index_add by numbers that depend on the frame")
+    """Entries of an axis added up by number: the product with a matrix of zeros and ones (entries, side)."""
     axis = dim % len(x.shape)
-    chosen = torch.nn.functional.one_hot(index.tensor, x.shape[axis]).to(result.dtype)  # (entries, side)
+    chosen: Any
+    if index.name is None:
+        chosen = torch.nn.functional.one_hot(index.tensor, x.shape[axis]).to(result.dtype)
+    else:
+        rows = graph.add("Reshape", index, [-1, 1])
+        chosen = graph.add("Cast", graph.add("Equal", rows, torch.arange(x.shape[axis])), to=KINDS[result.dtype])
     order = [d for d in range(len(x.shape)) if d != axis] + [axis]
     back = [order.index(d) for d in range(len(order))]
     total = graph.add("MatMul", graph.add("Transpose", source, perm=order), chosen)
     return graph.add("Add", x, graph.add("Transpose", total, perm=back))
+
+
+@operator("index_copy")
+def index_copy(graph: OnnxGraph, result: Tensor, x: Value, dim: int, index: Value, source: Value) -> Any:
+    """Entries of the first axis put in place of others, by number."""
+    if dim % len(x.shape):
+        raise UnknownOperationError("index_copy along another axis than the first")
+    return graph.add("ScatterND", x, graph.add("Reshape", index, [-1, 1]), source)
 
 
 @operator("argmax")

@@ -18,16 +18,18 @@ from torch import Tensor
 
 from scenewise.decomposition import Decomposition
 from scenewise.documents import parse_json
+from scenewise.models.contract import SceneModel
+from scenewise.models.stages import Stages
 from scenewise.runtimes.decompositions import UnknownOperationError
 from scenewise.runtimes.onnx_graph import onnx_model
 from scenewise.runtimes.store import GraphStore, key_of
-from scenewise.runtimes.tracing import NoiseRule, explains_alone, trace_frame
+from scenewise.runtimes.tracing import NoiseRule, explainer, explains_alone, trace_frame
 from scenewise.variational.linking import link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from scenewise.models.contract import SceneModel, State
+    from scenewise.models.contract import State
     from scenewise.runtimes.sessions import Runtime, Session
 
 EQUAL_LABELS = 0.9999
@@ -42,8 +44,8 @@ such as its noise, shows in the second."""
 
 _DEPENDS = "what it computes depends on what a frame shows, or on its number"
 
-MOST_GRAPHS = 4
-"""Graphs of one model in memory: more forms or batch sizes than that run on PyTorch."""
+MOST_GRAPHS = 8
+"""Graphs of one model in memory: more forms, batch sizes or numbers of slots than that run on PyTorch."""
 
 
 def graph_facts(model: Any) -> dict[str, Any]:
@@ -150,14 +152,22 @@ class GraphRunner:
         self._tell = tell or (lambda line: warnings.warn(line, stacklevel=2))
         self._graphs: dict[Any, FrameGraph] = {}
         self._checks: dict[Any, int] = {}
+        if type(model).step is not SceneModel.step or model.viewpoint_size is not None:
+            self._refuse("it explains clips, or the views of a scene, as wholes")
 
     def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame; see `SceneModel.explain_frame`."""
-        key = self._key(frame, state, refinements)
-        if key is None or not self._is_ready(key, frame, state, refinements):
-            return self._model.explain_frame(frame, state, refinements)
-        part, after = self._graphs[key].run(frame, state)
-        return link(part, after) if explains_alone(self._model) else (part, after)
+        model = self._model
+        opened = model.open_frame(frame, state) if isinstance(model, Stages) else state
+        given = model.rounded(opened) if isinstance(model, Stages) else opened
+        key = self._key(frame, given, refinements)
+        if key is not None and self._is_ready(key, frame, given, refinements):
+            part, after = self._graphs[key].run(frame, given)
+        else:
+            part, after = explainer(model)(frame, opened, refinements)
+        if isinstance(model, Stages):
+            return model.close_frame(frame, part, opened, after)
+        return link(part, after) if explains_alone(model) else (part, after)
 
     def _is_ready(self, key: Any, frame: Tensor, state: State, refinements: int | None) -> bool:
         """Make the graph for a frame where there is none, and compare it as long as that is due."""
@@ -224,8 +234,7 @@ def difference(
 
     Equal: the same labels on 99.99 % of pixels, and numbers within `TOLERANCE`.
     """
-    explain = model.explain_alone if explains_alone(model) else model.explain_frame
-    expected, expected_after = explain(frame, state, refinements)
+    expected, expected_after = explainer(model)(frame, state, refinements)
     part, after = graph.run(frame, state)
     other = (part.labels != expected.labels).sum().item()
     if other > math.ceil((1 - EQUAL_LABELS) * part.labels.numel()):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scenewise.models.contract import SceneModel
+from scenewise.models.stages import Stages
 from scenewise.runtimes.decompositions import table
 from scenewise.variational.gaussian import noise_from, seeded_noise
 
@@ -92,6 +93,8 @@ def explains_alone(model: SceneModel) -> bool:
 
 def explainer(model: SceneModel) -> Callable[..., tuple[Decomposition, State]]:
     """Return what explains a frame by plain operations: slots that are linked are linked afterwards."""
+    if isinstance(model, Stages):
+        return model.explain_opened
     return model.explain_alone if explains_alone(model) else model.explain_frame
 
 
