@@ -105,7 +105,7 @@ def test_a_slot_that_returns_may_hold_one_object_with_another() -> None:
     none, parts = torch.zeros(1, 3, dtype=torch.bool), torch.tensor([[0, 7, 7]])
     marks = dict.fromkeys(("moves", "births", "heirs", "ends"), none)
     fields = {"windows": torch.zeros(1, 3, 4), "colours": torch.zeros(1, 3, 3), "parts": parts}
-    fields["extents"] = torch.zeros(1, 3)
+    fields |= {"extents": torch.zeros(1, 3), "entering": none}
     apart = torch.full((1, 3, 3), -1)
     assert int(Guess(returns=none, **marks, **fields).joined(apart)[0, 1, 2]) == -1, "seen in two parts once"
     returns = torch.tensor([[False, False, True]])

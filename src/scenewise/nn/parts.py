@@ -64,6 +64,7 @@ class Guess:
         ends: Slots whose pixels another slot takes over, bool, shape (B, K).
         parts: Number of the connected part of each slot's object in its frame, 0 for none, int64, shape (B, K).
         extents: Usual area of the part of each slot's object, pixels, shape (B, K).
+        entering: Slots whose part lies at the border of the frame, bool, shape (B, K).
     """
 
     windows: Tensor
@@ -75,17 +76,20 @@ class Guess:
     ends: Tensor
     parts: Tensor
     extents: Tensor
+    entering: Tensor
 
     def joined(self, frames: Tensor) -> Tensor:
         """Return for how many frames two slots were in one part, -1 once they were in two, int64, shape (B, K, K).
 
-        Slots that were joined are told apart if the second comes back: one slot was no explanation of both.
+        Slots that were joined are told apart if the second comes back: one slot was no explanation of both. At the
+        border nothing is learned of it: of one thing that comes in, several pieces are seen first.
 
         Args:
             frames: The same before this frame.
         """
         born, ends = (mark.unsqueeze(1) | mark.unsqueeze(2) for mark in (self.births | self.returns, self.ends))
-        one, other = self.parts.unsqueeze(2), self.parts.unsqueeze(1)
+        inner = self.parts.masked_fill(self.entering, 0)
+        one, other = inner.unsqueeze(2), inner.unsqueeze(1)
         frames = torch.where(born, torch.zeros_like(frames), frames)
         apart = (frames < 0) | ends | (one != other) & (one > 0) & (other > 0)
         return torch.where(apart, torch.full_like(frames, -1), frames + ((one == other) & (one > 0)))
@@ -191,6 +195,7 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     windows, colours = memory.windows.detach().cpu().numpy(), memory.colours.detach().cpu().numpy()
     boxes, shades = np.zeros((batch, slots, 4), np.float32), np.zeros((batch, slots, channels), np.float32)
     marks, parts = np.zeros((5, batch, slots), bool), np.zeros((batch, slots), np.int64)
+    entering = np.zeros((batch, slots), bool)
     extents = memory.extents.cpu().numpy().copy()
     for b in range(batch):
         frame = _Frame(values[b], shade[b], owners[b], _from_one(labels[b]), near[b], limits)
@@ -199,7 +204,7 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
             frame = replace(frame, owner=np.array([heirs.get(k, k) for k in range(slots)])[frame.owner])
         moves, new = frame.assign(colours[b], extents[b])
         kinds = {k: (windows[b, k], colours[b, k]) for k in moves}  # those that share a part may be pieces of things
-        moves, new = frame.split(moves, new, kinds)
+        moves, new = frame.split(moves, new, kinds, extents[b])
         empty = [k for k in np.flatnonzero(on[b])[1:] if frame.shows_background(k)]
         moves |= frame.claims(new, empty, windows[b], colours[b])
         returns = frame.claims(new, np.flatnonzero(waits[b]).tolist(), windows[b], colours[b])
@@ -211,13 +216,14 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
             boxes[b, slot], shades[b, slot], parts[b, slot] = part.window(*values.shape[1:]), part.colour, part.number
             slowly = slot in moves and not part.touches(values.shape[1:])
             extents[b, slot] += (_SLOWLY if slowly else 1.0) * (part.area - extents[b, slot])
+        entering[b] = np.isin(parts[b], frame.border_parts())
         chosen = ([*moves], [*returns], [*births], [*heirs.values()], [*heirs])
         for mark, slots_of_it in zip(marks, chosen, strict=True):
             mark[b, slots_of_it] = True
     moved, returned, born, heir, ended = torch.from_numpy(marks).to(strange.device)
     places = (torch.from_numpy(array).to(strange.device) for array in (boxes, shades))
-    numbers, usual = (torch.from_numpy(array).to(strange.device) for array in (parts, extents))
-    return Guess(*places, moved, returned, born, heir, ended, numbers, usual)
+    rest = (torch.from_numpy(array).to(strange.device) for array in (parts, extents, entering))
+    return Guess(*places, moved, returned, born, heir, ended, *rest)
 
 
 def grown(masks: np.ndarray, steps: int = 1) -> np.ndarray:
@@ -285,6 +291,11 @@ class _Frame:
     near: np.ndarray
     limits: Limits
 
+    def border_parts(self) -> np.ndarray:
+        """Return the numbers of the parts at the border of the frame."""
+        numbers = np.unique(np.concatenate([*self.labels[[0, -1]], *self.labels[:, [0, -1]].T]))
+        return numbers[numbers > 0]
+
     def part_of_slots(self, slots: int) -> np.ndarray:
         """Return the number of the part in which each slot owns most, 0 where that is little of its own, shape (K,)."""
         count = int(self.labels.max()) + 1
@@ -314,7 +325,7 @@ class _Frame:
 
         Args:
             colours: Of all slots, shape (K, C).
-            extents: Usual areas of their parts, shape (K,).
+            extents: Usual areas of their parts, shape (K,); those of parts at the border grow with them.
         """
         slots = len(colours)
         areas = np.bincount(self.owner.ravel(), minlength=slots)
@@ -330,7 +341,10 @@ class _Frame:
             if not owned.any():
                 new += self._lawful(inside, box)
                 continue
-            usual = area < _GROWTH * extents[owned > _LEFT * areas].sum()
+            holders = owned > _LEFT * areas
+            if edge[box][inside].any() and holders.any():  # more of its objects comes in
+                extents[holders] *= max(1.0, area / max(float(extents[holders].sum()), 1.0))
+            usual = area < _GROWTH * extents[holders].sum()
             pieces = [] if usual else self._lawful_pieces(inside & ~self.near[box], box)
             pieces = [part for part in pieces if part.area >= _NEW_SHARE * owned.sum()]
             single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
@@ -343,7 +357,11 @@ class _Frame:
         return moves, new
 
     def split(
-        self, moves: dict[int, _Part], new: list[_Part], kinds: dict[int, tuple[np.ndarray, np.ndarray]]
+        self,
+        moves: dict[int, _Part],
+        new: list[_Part],
+        kinds: dict[int, tuple[np.ndarray, np.ndarray]],
+        extents: np.ndarray,
     ) -> tuple[dict[int, _Part], list[_Part]]:
         """Take parts apart that hold one more of a kind of object, and something of another colour.
 
@@ -351,6 +369,7 @@ class _Frame:
             moves: Parts that are the objects of slots.
             new: Parts that are nobody's.
             kinds: Windows and colours of objects that are known, by slot.
+            extents: Usual areas of the parts of slots, shape (K,); nothing has come to a part of its usual area.
         """
         height, width = self.labels.shape
         boxes = {slot: (np.exp(window[3]) * height, np.exp(window[2]) * width) for slot, (window, _) in kinds.items()}
@@ -358,6 +377,8 @@ class _Frame:
         fresh = [(part, part.sides, part.colour) for part in new]
         after, rest = dict(moves), []
         for slot, part in [*moves.items(), *((0, part) for part in new)]:
+            if slot and part.area < _GROWTH * extents[slot] and not part.touches(self.labels.shape):
+                continue
             likes = [(sides, colour) for who, sides, colour in [*known, *fresh] if who is not part and who != slot]
             pieces = next(filter(None, (self._pieces(part, sides, colour) for sides, colour in likes)), [part])
             if slot:
