@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from scenewise.variational.mixture import SpatialMixture
 
 _OF_ONE_FRAME = (
-    "lit", "difference", "strange", "begins", "alone", "before", "drawers", "shares", "errors",
+    "lit", "difference", "strange", "begins", "before", "drawers", "shares", "errors",
 )  # fmt: skip
 """Entries of the state that no frame hands on."""
 
@@ -278,13 +278,14 @@ class ProvideWindows(Stages, Provide):
         boxes = look.windows
         if self.training and windows.jitter:
             boxes = torch.where(new, self._jittered(boxes, state, noise), boxes)
+        going = torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)  # of those that touch others
         shape = boxes + boxes.new_tensor([0.0, 0.0, 1.5, 1.0])
         fresh = self.birth(torch.cat([shape, torch.ones_like(shape[..., :1]), 3 * look.colours], -1)).tanh()
         again = new | (look.moves & state["lost"]).unsqueeze(2)
         return state | {
             "hidden": torch.where(again, fresh, state["hidden"] * alive),
             "cell": torch.where(again, torch.zeros_like(state["cell"]), state["cell"] * alive),
-            "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"]),
+            "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"] + going),
             "before": torch.where(new, boxes, state["window"]),
             "speed": torch.where(new, torch.zeros_like(state["speed"]), state["speed"]),
             "on": on,
@@ -294,7 +295,6 @@ class ProvideWindows(Stages, Provide):
             "kind": torch.where(new, look.colours, state["kind"]),
             "together": look.joined(state["together"]),
             "extent": look.extents,
-            "alone": look.moves | look.births | look.returns,
             "begins": begins,
         }
 
@@ -314,7 +314,7 @@ class ProvideWindows(Stages, Provide):
         windows, shares, error = self.config.windows, evidence["shares"], evidence["errors"]  # (B, K, h, w)
         slots = shares.shape[1]
         largest = shares.max(1, keepdim=True).indices == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
-        explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < windows.fit * self.config.sigma)
+        explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < max(windows.fit * self.config.sigma, ALIKE))
         strange = (state["strange"] > windows.strange[0]).unsqueeze(1)
         objects, least = main_pieces(largest[:, 1:] & strange & explained), windows.least_area * strange[0].numel()
         drawn = objects.sum((2, 3))
@@ -349,7 +349,7 @@ class ProvideWindows(Stages, Provide):
     def _hold(self, objects: Tensor, strange: Tensor, state: State, least: float) -> Tensor:
         """Let a slot that explains too little hold what is in its window and nobody's: it may yet learn to draw it.
 
-        Too little is less than an object has, or, of an object that is apart from all others, less than half of it.
+        Too little is less than an object has, or less than half of what is in the window.
 
         Args:
             objects: What slots but 0 own, bool, shape (B, K - 1, H, W).
@@ -358,8 +358,8 @@ class ProvideWindows(Stages, Provide):
             least: Pixels an object has.
         """
         inside = covered(state["window"][:, 1:], objects.shape[-2:]) & strange
-        drawn, lost = objects.sum((2, 3)), self.config.windows.least_drawn * inside.sum((2, 3))
-        weak = (state["on"][:, 1:] > 0) & ((drawn < least) | state["alone"][:, 1:] & (drawn < lost))
+        drawn, half = objects.sum((2, 3)), self.config.windows.least_drawn * inside.sum((2, 3))
+        weak = (state["on"][:, 1:] > 0) & (drawn < half.clamp_min(least))
         if not weak.any():
             return objects
         inside &= weak[..., None, None]

@@ -26,7 +26,7 @@ _NEW_SHARE = 0.4  # of the owned area of a part that what nobody owns must have 
 _LEFT = 0.25  # of a slot's pixels that are still strange, below which its object has gone
 _REACH = 1.5  # sides of a part over which a slot looks for its object
 _SAME_COLOUR = 0.3  # of [0, 1]
-_SAME_SIDES = (0.65, 1.5)  # sides of a piece of a part over those of another object, where it is one of its kind
+_SAME_SIDES = (0.75, 1.35)  # sides of a piece of a part over those of another object, where it is one of its kind
 _STAYS = 0.8  # of a slot's pixels that are still in its part where its object has hardly moved
 _GROWTH = 1.3  # times its usual area, below which a part holds nothing new
 _SLOWLY = 0.1  # share by which the usual area of a part follows it
@@ -202,7 +202,8 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
         heirs = frame.merge(colours[b], together[b])
         if heirs:
             frame = replace(frame, owner=np.array([heirs.get(k, k) for k in range(slots)])[frame.owner])
-        moves, new = frame.assign(colours[b], extents[b])
+        absent = frame.extents_behind(waits[b], windows[b], extents[b])
+        moves, new = frame.assign(colours[b], extents[b], absent)
         kinds = {k: (windows[b, k], colours[b, k]) for k in moves}  # those that share a part may be pieces of things
         moves, new = frame.split(moves, new, kinds, extents[b])
         empty = [k for k in np.flatnonzero(on[b])[1:] if frame.shows_background(k)]
@@ -320,12 +321,24 @@ class _Frame:
                 heirs[int(slot)] = int(np.where(others, areas, 0).argmax())
         return heirs
 
-    def assign(self, colours: np.ndarray, extents: np.ndarray) -> tuple[dict[int, _Part], list[_Part]]:
+    def extents_behind(self, waits: np.ndarray, windows: np.ndarray, extents: np.ndarray) -> np.ndarray:
+        """Return the usual areas of objects that may be hidden in each part, for slots wait there, shape (parts + 1,)."""
+        size, hidden = np.array(self.labels.shape), np.zeros(int(self.labels.max()) + 1)
+        for slot in np.flatnonzero(waits):
+            place = np.rint((windows[slot, 1::-1] + 1) / 2 * (size - 1)).astype(int)
+            row, column = np.clip(place, 0, size - 1)
+            hidden[self.labels[row, column]] += extents[slot]
+        return hidden
+
+    def assign(
+        self, colours: np.ndarray, extents: np.ndarray, absent: np.ndarray
+    ) -> tuple[dict[int, _Part], list[_Part]]:
         """Return the parts that are the objects of slots, by slot, and those that are nobody's.
 
         Args:
             colours: Of all slots, shape (K, C).
             extents: Usual areas of their parts, shape (K,); those of parts at the border grow with them.
+            absent: The same of objects that may be hidden in each part, by its number.
         """
         slots = len(colours)
         areas = np.bincount(self.owner.ravel(), minlength=slots)
@@ -344,7 +357,7 @@ class _Frame:
             holders = owned > _LEFT * areas
             if edge[box][inside].any() and holders.any():  # more of its objects comes in
                 extents[holders] *= max(1.0, area / max(float(extents[holders].sum()), 1.0))
-            usual = area < _GROWTH * extents[holders].sum()
+            usual = area < _GROWTH * (extents[holders].sum() + absent[number] * holders.any())
             pieces = [] if usual else self._lawful_pieces(inside & ~self.near[box], box)
             pieces = [part for part in pieces if part.area >= _NEW_SHARE * owned.sum()]
             single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
