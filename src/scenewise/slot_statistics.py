@@ -39,8 +39,8 @@ RULE = (
     f"background's and it is scattered (compactness below {SCATTERED}; a filled disc has 1) or holds at least "
     f"{BORDER_SHARE:.0%} of the border. Of the others, a slot is an object where it owns at least {SMALLEST_AREA:.1%} "
     f"of the pixels in at least a twentieth of the frames with a mean mask of at least {SURE}; one whose mask is lower "
-    "shares its pixels with others and is undecided; the rest are unused. Where the model itself says which slots hold an "
-    "object, however small and for however short a time, its word stands in place of area, colour and frames."
+    "shares its pixels with others and is undecided; the rest are unused. Where the model itself says which slots "
+    "hold an object, however small and for however short a time, its word stands in place of area, colour and frames."
 )
 """How slots are judged, in words; stands in slots.json."""
 

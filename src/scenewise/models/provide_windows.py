@@ -33,7 +33,7 @@ from scenewise.models.stages import Stages
 from scenewise.models.window_engine import SceneContext, WindowEngine
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.light import brightening, light_between
-from scenewise.nn.parts import ALIKE, Limits, PartMemory, adopted, guess, main_pieces
+from scenewise.nn.parts import ALIKE, Limits, PartMemory, adopted, guess, main_pieces, without_strays
 from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner
 from scenewise.nn.windows import (
     NUMBERS,
@@ -415,7 +415,7 @@ class ProvideWindows(Stages, Provide):
         )
         limits = (self.config.windows.edge * sums[0] / sums[1].clamp_min(1)).clamp_min(faint)
         pale = (strange < limits[objects].view_as(strange)) & (owner > 0)
-        after = adopted(owner.masked_fill(pale, 0), strange > 2 * faint, _BESIDE * self.config.pooling)
+        after = adopted(without_strays(owner.masked_fill(pale, 0)), strange > 2 * faint, _BESIDE * self.config.pooling)
         changed = (after != owner)[:, None, None]
         certain = after[:, None, None] == torch.arange(slots, device=owner.device).view(-1, 1, 1, 1)
         return torch.where(changed, certain.to(shares.dtype), shares)

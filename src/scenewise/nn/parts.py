@@ -30,6 +30,7 @@ _SAME_SIDES = (0.75, 1.35)  # sides of a piece of a part over those of another o
 _STAYS = 0.8  # of a slot's pixels that are still in its part where its object has hardly moved
 _GROWTH = 1.3  # times its usual area, below which a part holds nothing new
 _SLOWLY = 0.1  # share by which the usual area of a part follows it
+_STRAY = 0.25  # of the area of an object's largest piece, below which another piece is none of it
 _PATIENCE = 2  # frames in one part after which two slots that were never apart may hold one object
 
 
@@ -322,7 +323,7 @@ class _Frame:
         return heirs
 
     def extents_behind(self, waits: np.ndarray, windows: np.ndarray, extents: np.ndarray) -> np.ndarray:
-        """Return the usual areas of objects that may be hidden in each part, for slots wait there, shape (parts + 1,)."""
+        """Return the usual areas of objects that slots wait for where each part is now, shape (parts + 1,)."""
         size, hidden = np.array(self.labels.shape), np.zeros(int(self.labels.max()) + 1)
         for slot in np.flatnonzero(waits):
             place = np.rint((windows[slot, 1::-1] + 1) / 2 * (size - 1)).astype(int)
@@ -481,6 +482,24 @@ class _Frame:
             colour,
             int(self.labels[box][inside][0]),
         )
+
+
+def without_strays(owner: Tensor) -> Tensor:
+    """Return owners in which small pieces of an object, beside its largest one, are the background's.
+
+    Args:
+        owner: Slot of each pixel, 0 the background, int64, shape (B, H, W).
+    """
+    owners = owner.cpu().numpy().copy()
+    for one in owners:
+        for slot, box in enumerate(ndimage.find_objects(one), 1):
+            if box is not None:
+                pieces, count = ndimage.label(one[box] == slot, _SQUARE[1])
+                areas = np.bincount(pieces.ravel())[1:]
+                if count > 1:
+                    strays = 1 + np.flatnonzero(areas < _STRAY * areas.max())
+                    one[box][np.isin(pieces, strays)] = 0
+    return torch.from_numpy(owners).to(owner.device)
 
 
 def adopted(owner: Tensor, clear: Tensor, reach: float) -> Tensor:

@@ -122,7 +122,8 @@ def _over_pictures(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
         "camera still, every place seen empty: slots draw in windows over the background picture",
         f"size = {frame}, explained at {list(size)}: a small object is then {small[size]:.0f} pixels wide; "
         "the aspect stays.",
-        f"slots = {slots}: {report.objects} objects in a busy frame, one slot for the background, {_spare(slots, report)}.",
+        f"slots = {slots}: {report.objects} objects in a busy frame, one slot for the background, "
+        f"{_spare(slots, report)}.",
         *why,
         f"windows.least_area = {least}: of the frame; nothing smaller is an object.",
         f"steps = {steps} of {batch} clips: about {minutes} minutes of one core; fewer where validation stops gaining.",
