@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from scenewise.nn.parts import Guess, Limits, PartMemory, adopted, grown, guess, main_pieces, without_strays
+from scenewise.nn.masks import adopted, grown, main_pieces, without_strays
+from scenewise.nn.parts import Guess, Limits, PartMemory, guess
 
 LIMITS = Limits(0.08, 0.12, 4.0)
 SIZE = (20, 30)

@@ -33,7 +33,8 @@ from scenewise.models.stages import Stages
 from scenewise.models.window_engine import SceneContext, WindowEngine
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.light import brightening, light_between
-from scenewise.nn.parts import ALIKE, Limits, PartMemory, adopted, guess, main_pieces, without_strays
+from scenewise.nn.masks import adopted, main_pieces, without_strays
+from scenewise.nn.parts import ALIKE, Limits, PartMemory, guess
 from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner
 from scenewise.nn.windows import (
     NUMBERS,

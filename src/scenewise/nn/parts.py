@@ -11,13 +11,14 @@ import torch
 from scipy import ndimage, sparse
 from torch import Tensor
 
+from scenewise.nn.masks import SQUARE, grown
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALIKE = 0.15
 """Of [0, 1]: colours of two slots, or of a pixel and a slot, that may be of one object differ by less."""
 
-_SQUARE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # eight neighbours in the same frame
 _APART = 2  # pixels from what a slot owns that still count as its own
 _CLEAR_PIXELS = 0.15  # of a part must differ clearly
 _SAME_SIZE = (0.5, 2.0)  # area of a part over that of a slot, where the part can be all of its object
@@ -30,7 +31,6 @@ _SAME_SIDES = (0.75, 1.35)  # sides of a piece of a part over those of another o
 _STAYS = 0.8  # of a slot's pixels that are still in its part where its object has hardly moved
 _GROWTH = 1.3  # times its usual area, below which a part holds nothing new
 _SLOWLY = 0.1  # share by which the usual area of a part follows it
-_STRAY = 0.25  # of the area of an object's largest piece, below which another piece is none of it
 _PATIENCE = 2  # frames in one part after which two slots that were never apart may hold one object
 
 
@@ -189,7 +189,7 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     shade = difference.detach().cpu().numpy()
     masks = values > limits.strange
     masks &= grown(_solid(masks))  # no specks, no threads
-    labels = _of_like_colours(masks, shade, limits.step) if limits.step else ndimage.label(masks, _SQUARE)[0]
+    labels = _of_like_colours(masks, shade, limits.step) if limits.step else ndimage.label(masks, SQUARE)[0]
     near = grown(owners > 0, _APART)
     batch, slots, channels = memory.colours.shape
     on, waits, together = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy(), memory.together.cpu().numpy()
@@ -226,21 +226,6 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     places = (torch.from_numpy(array).to(strange.device) for array in (boxes, shades))
     rest = (torch.from_numpy(array).to(strange.device) for array in (parts, extents, entering))
     return Guess(*places, moved, returned, born, heir, ended, *rest)
-
-
-def grown(masks: np.ndarray, steps: int = 1) -> np.ndarray:
-    """Return masks (..., H, W) with the four neighbours of their pixels, and theirs, for so many steps.
-
-    By shifts of whole images, several times as quick for small ones as a morphology that takes any shape.
-    """
-    for _ in range(steps):
-        larger = masks.copy()
-        larger[..., 1:, :] |= masks[..., :-1, :]
-        larger[..., :-1, :] |= masks[..., 1:, :]
-        larger[..., 1:] |= masks[..., :-1]
-        larger[..., :-1] |= masks[..., 1:]
-        masks = larger
-    return masks
 
 
 def _solid(masks: np.ndarray) -> np.ndarray:
@@ -410,7 +395,7 @@ class _Frame:
         like = inside & (np.abs(self.difference[:, *box] - colour[:, None, None]).max(0) < ALIKE)
         if not like.any():
             return []
-        labels, _ = ndimage.label(like, _SQUARE[1])
+        labels, _ = ndimage.label(like, SQUARE[1])
         main = grown(labels == np.bincount(labels[like]).argmax()) & inside
         rest = inside & ~grown(main)
         if np.count_nonzero(rest) < self.limits.area:
@@ -459,7 +444,7 @@ class _Frame:
         """Return the connected pieces of some pixels in a box that are large and clear enough to be parts."""
         if np.count_nonzero(inside) < self.limits.area:
             return []
-        labels, count = ndimage.label(inside, _SQUARE[1])
+        labels, count = ndimage.label(inside, SQUARE[1])
         return [part for number in range(1, count + 1) for part in self._lawful(labels == number, box)]
 
     def _lawful(self, inside: np.ndarray, box: tuple[slice, slice]) -> list[_Part]:
@@ -482,57 +467,3 @@ class _Frame:
             colour,
             int(self.labels[box][inside][0]),
         )
-
-
-def without_strays(owner: Tensor) -> Tensor:
-    """Return owners in which small pieces of an object, beside its largest one, are the background's.
-
-    Args:
-        owner: Slot of each pixel, 0 the background, int64, shape (B, H, W).
-    """
-    owners = owner.cpu().numpy().copy()
-    for one in owners:
-        for slot, box in enumerate(ndimage.find_objects(one), 1):
-            if box is not None:
-                pieces, count = ndimage.label(one[box] == slot, _SQUARE[1])
-                areas = np.bincount(pieces.ravel())[1:]
-                if count > 1:
-                    strays = 1 + np.flatnonzero(areas < _STRAY * areas.max())
-                    one[box][np.isin(pieces, strays)] = 0
-    return torch.from_numpy(owners).to(owner.device)
-
-
-def adopted(owner: Tensor, clear: Tensor, reach: float) -> Tensor:
-    """Return owners in which pixels that are clearly no background go to the object nearest to them.
-
-    Args:
-        owner: Slot of each pixel, 0 the background, int64, shape (B, H, W).
-        clear: Which pixels are clearly no background, bool, shape (B, H, W).
-        reach: Pixels up to which an object is near.
-    """
-    owners, holes = owner.cpu().numpy().copy(), (clear & (owner == 0)).cpu().numpy()
-    for one, hole in zip(owners, holes, strict=True):
-        if one.any() and hole.any():
-            distance, nearest = ndimage.distance_transform_edt(one == 0, return_indices=True)
-            near = hole & (distance <= reach)
-            one[near] = one[tuple(index[near] for index in nearest)]
-    return torch.from_numpy(owners).to(owner.device)
-
-
-def main_pieces(masks: Tensor) -> Tensor:
-    """Return of each mask its largest piece; pieces with a gap of two pixels at most are one.
-
-    Args:
-        masks: bool, shape (B, K, H, W).
-    """
-    values = masks.flatten(0, 1).cpu().numpy()
-    labels, count = ndimage.label(grown(values), _SQUARE)
-    if not count:
-        return masks
-    areas = np.bincount(labels[values], minlength=count + 1)
-    frames = np.array([box[0].start for box in ndimage.find_objects(labels)])
-    largest = np.zeros(count + 1, bool)
-    for frame in np.unique(frames):
-        numbers = 1 + np.flatnonzero(frames == frame)
-        largest[numbers[areas[numbers].argmax()]] = True
-    return torch.from_numpy(values & largest[labels]).to(masks.device).unflatten(0, masks.shape[:2])
