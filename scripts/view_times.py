@@ -27,7 +27,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from scenewise.media import VideoWriter
 
 MODELS = ("provide-balls-colour", "provide-balls-binary", "iodine-balls-colour", "iodine-tetris",
-          "monet-multi-dsprites", "mulmon-cle-mv", "ddpae-moving-mnist", "dvip-moving-mnist")  # fmt: skip
+          "monet-multi-dsprites", "mulmon-cle-mv", "ddpae-moving-mnist", "dvip-moving-mnist",
+          "provide-windows-balls-colour")  # fmt: skip
 _OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 _SLIDE = """async (moves) => {

@@ -1,5 +1,6 @@
 """Other packages plug in: the one in examples/plugin works in every command, and a broken one stops none."""
 
+import importlib
 import os
 import re
 import shutil
@@ -95,7 +96,8 @@ def test_a_plug_in_cannot_displace_a_name(site, fruit):
         site, "plugged", "[scenewise.fruit]\napple = plugged_apple\n", plugged_apple=FRUIT.format(name="apple")
     )
     with pytest.warns(PluginWarning, match=r"left out: KeyError: .*'apple' is registered twice"):
-        assert fruit.get("apple") == "ours"
+        assert fruit.names() == ["apple"]
+    assert fruit.get("apple") == "ours"
 
 
 def test_a_table_without_a_group_reads_no_plug_ins(monkeypatch):
@@ -262,3 +264,20 @@ def test_the_page_shows_the_files_as_they_are():
     assert files == shown, "run: python scripts/listings.py"
     everything = {str(path.relative_to(ROOT)) for end in ("py", "toml", "yaml") for path in PLUGIN.rglob(f"*.{end}")}
     assert {name for name in everything if not name.endswith("__init__.py")} == set(shown)
+
+
+def test_what_bears_a_name_is_had_without_the_others(tmp_path, monkeypatch):
+    package = tmp_path / "orchard_of_two"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from scenewise.registry import Registry\nFRUIT = Registry('fruit', 'orchard_of_two')\n"
+    )
+    for module, name in (("green_apple", "green-apple"), ("others", "pear")):
+        (package / f"{module}.py").write_text(f"from orchard_of_two import FRUIT\nFRUIT.register('{name}')(1)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    fruit = importlib.import_module("orchard_of_two").FRUIT
+    assert fruit.get("green-apple") == 1
+    assert "orchard_of_two.others" not in sys.modules
+    assert fruit.names() == ["green-apple", "pear"]
+    with pytest.raises(InputError, match="is not a fruit"):
+        fruit.get("others")

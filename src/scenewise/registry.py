@@ -31,8 +31,8 @@ class Registry(Generic[T]):
 
     Args:
         kind: What the things are, for messages ("model", "data source").
-        *packages: Packages or modules that register when imported. All modules inside a package are imported on first
-            use, so that importing the registry itself stays cheap.
+        *packages: Packages or modules that register when imported, on first use, so that importing the registry itself
+            stays cheap: the module inside of the name that is asked for, all modules where there is none.
         group: Group of entry points by which other packages add to it; empty where they cannot.
     """
 
@@ -65,11 +65,22 @@ class Registry(Generic[T]):
         Raises:
             InputError: Nothing is; the message names the nearest spelling.
         """
-        self._fill()
+        if name not in self._items and not self._filled:
+            self._import_namesake(name)
+        if name not in self._items:
+            self._fill()
         if name not in self._items:
             article = "an" if self.kind[0] in "aeiou" else "a"
             raise InputError(name, f"is not {article} {self.kind}.", nearest(name, self._items))
         return self._items[name]
+
+    def _import_namesake(self, name: str) -> None:
+        """Import the module that bears the name, such as `provide_windows` for provide-windows, where there is one."""
+        module = name.replace("-", "_")
+        for package in self._packages if module.isidentifier() else ():
+            path = getattr(importlib.import_module(package), "__path__", [])
+            if any(info.name == module for info in pkgutil.iter_modules(path)):
+                importlib.import_module(f"{package}.{module}")
 
     def _fill(self) -> None:
         if self._filled:

@@ -1,6 +1,8 @@
 """scenewise view: what words open, and what is said of those that cannot be used. The page itself: tests/viewer."""
 
 import builtins
+import json
+import shutil
 import sys
 
 import numpy as np
@@ -8,8 +10,10 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra `viewer` is not installed")
 
+from scenewise.checkpoint import find, read_config, shipped
 from scenewise.cli import command_parser
 from scenewise.cli.view import open_desk
+from scenewise.data.contract import DESCRIPTIONS, SOURCES
 from scenewise.errors import InputError
 from scenewise.explore import SceneExploration, VideoExploration
 from scenewise.explore.recording import LateDecodes
@@ -36,10 +40,28 @@ def test_a_video_under_a_model(array):
     assert desk.open_other("iodine-balls-colour").moment(0).slots == 4
 
 
-def test_a_model_alone_is_shown_with_what_it_was_made_for():
-    desk = desk_of("iodine-tetris", "--device", "cpu")
-    assert desk.title == "tetrominoes#0"
-    assert desk.looking.decomposer.name == "iodine-tetris"
+@pytest.mark.parametrize("name", ["iodine-tetris", "dvip-moving-mnist", "provide-windows-balls-colour"])
+def test_a_model_alone_is_shown_with_what_it_was_made_for(name):
+    desk = desk_of(name, "--device", "cpu")
+    source = read_config(find(name))["card"]["data"].split()[0]
+    assert desk.title == f"{source}#3"
+    assert desk.looking.decomposer.name == name
+
+
+def test_every_model_that_ships_names_a_source_that_can_be_generated():
+    SOURCES.names()  # fills the table
+    for name in shipped():
+        assert DESCRIPTIONS[read_config(find(name))["card"]["data"].split()[0]].kind == "generated", name
+
+
+def test_a_model_of_files_wants_a_video(model, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["card"]["data"] = "footage (clip.mp4)"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="what should it look at"):
+        desk_of(folder, "--device", "cpu")
 
 
 def test_a_scene_of_views():

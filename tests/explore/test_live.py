@@ -66,6 +66,17 @@ def test_the_newest_is_looked_at_and_the_rest_dropped_and_told(camera):
     np.testing.assert_array_equal(second.state["cell"].abs().sum() > 0, True)  # goes on from the frame before
 
 
+def test_a_fixed_camera_is_drawn_over_what_it_has_shown():
+    scene = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)  # not the model's black picture
+
+    def frames():
+        yield MediaFrame(0, None, scene)
+
+    exploration = LiveExploration(untrained("provide-windows"), "camera", frames, Request())
+    drawn_over = exploration.moment(0).state["background"][0].permute(1, 2, 0)
+    np.testing.assert_allclose(drawn_over, scene / 255, atol=0.02)
+
+
 def test_memory_stays(camera):
     exploration = LiveExploration(untrained("iodine"), "camera", camera.frames, Request())
     for number in range(MOMENTS + 5):

@@ -31,6 +31,7 @@ def add_explored(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there")
     parser.add_argument("--seed", type=int, default=0, help="seed of the posterior noise; default: %(default)s")
+    options.add_background(parser)
     options.add_reading(parser, size=None)
     add_source_options(parser)
 
@@ -106,10 +107,11 @@ def open_exploration(args: argparse.Namespace, decomposer: Decomposer, text: str
     from scenewise.explore.live import is_stream, open_live
     from scenewise.media import read_videos
 
-    text = args.input if text is None else text
+    text, background = args.input if text is None else text, args.background
+    decomposer.check_background(background)
     request, reading = options.request(args, "slots", "refinements", "seed"), options.reading(args)
     if is_stream(text) and not Path(text).exists():
-        return open_live(decomposer, text, request)
+        return open_live(decomposer, text, request, background)
     if decomposer.model.viewpoint_size is not None:
         from scenewise.scenes.rendering import open_scene
 
@@ -123,14 +125,15 @@ def open_exploration(args: argparse.Namespace, decomposer: Decomposer, text: str
         source = open_source(name, args.split, args.settings)
         if index >= len(source):
             raise InputError(text, f"the source has videos 0 to {len(source) - 1}.", "Give a smaller number.")
-        return VideoExploration.of(decomposer, source.sample(index), request, name=f"{Path(name).stem}-{index}")
+        sample, name = source.sample(index), f"{Path(name).stem}-{index}"
+        return VideoExploration.of(decomposer, sample, request, name=name, background=background)
     if (video := source_video(text)) is not None:
-        return VideoExploration.of(decomposer, video[0], request, name=video[1])
+        return VideoExploration.of(decomposer, video[0], request, name=video[1], background=background)
     readers = read_videos(text, **reading, size=decomposer.size)  # type: ignore[arg-type]
     if len(readers) != 1:
         problem = f"holds {len(readers)} videos."
         raise InputError(printable(text), problem, "Choose one with --key, or give one file.")
-    return VideoExploration.of(decomposer, readers[0], request)
+    return VideoExploration.of(decomposer, readers[0], request, background=background)
 
 
 def frame_numbers(text: str | None, exploration: Exploration) -> list[int]:

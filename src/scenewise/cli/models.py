@@ -20,25 +20,28 @@ def run(args: argparse.Namespace) -> int:
     kinds, weights = _kinds(), _weights()
     args.answer = {"models": kinds, "weights": weights}
     print("models that can be trained")
+    width = max((len(kind["name"]) for kind in kinds), default=0) + 2
     for kind in kinds:
-        print(f"  {kind['name']:<14}{kind['what']}")
-        print(f"  {'':<14}presets: {', '.join(kind['presets'])}")
+        print(f"  {kind['name']:<{width}}{kind['what']}")
+        print(f"  {'':<{width}}presets: {', '.join(kind['presets'])}")
     print("weights that ship")
+    width = max((len(item["name"]) for item in weights), default=0) + 2
     for item in weights:
-        _tell(item)
+        _tell(item, width)
     if not weights:
         print("  none in this installation; train some: scenewise train --help")
     return 0
 
 
-def _tell(item: dict[str, Any]) -> None:
-    card = item["card"]
-    print(f"  {item['name']:<26}{card.get('summary', '')}")
+def _tell(item: dict[str, Any], indent: int) -> None:
+    card, scores = item["card"], item["card"].get("scores", [])
+    print(f"  {item['name']:<{indent}}{card.get('summary', '')}")
     height, width = item["size"]
-    print(f"  {'':<26}{item['kind']}, {height} x {width}, {item['slots']} slots, {item['mib']:.1f} MiB")
-    for score in card.get("scores", []):
-        name = f"{score['protocol']} {score['metric']}"
-        print(f"  {'':<26}{name:<20}{score['value']:.4f}  {score['data']}")
+    print(f"  {'':<{indent}}{item['kind']}, {height} x {width}, {item['slots']} slots, {item['mib']:.1f} MiB")
+    names = [f"{score['protocol']} {score['metric']}" for score in scores]
+    column = max((len(name) for name in names), default=0) + 2
+    for name, score in zip(names, scores, strict=True):
+        print(f"  {'':<{indent}}{name:<{column}}{score['value']:.4f}  {score['data']}")
 
 
 def _kinds() -> list[dict[str, Any]]:

@@ -130,7 +130,8 @@ def add_background(parser: argparse.ArgumentParser) -> None:
         "--background",
         metavar="PICTURE",
         help="the empty scene as `scenewise background` writes it, for models that draw over it; default: the emptiest "
-        "picture of each video, or the model's where that shows the same scene",
+        "picture of each video, of a camera that of what it has shown so far; or the model's where that shows the same "
+        "scene",
     )
 
 

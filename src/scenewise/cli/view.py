@@ -12,7 +12,6 @@ from scenewise.cli.sources import add_source_options, numbered
 from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from scenewise.decompose import Decomposer
     from scenewise.explore import Exploration
     from scenewise.viewer.desk import Desk
 
@@ -27,19 +26,6 @@ EXAMPLE = """examples:
   scenewise view clip.mp4 --host 0.0.0.0             (other machines may look: the address holds a token)
 
 The page is for this machine alone unless --host says otherwise. Ctrl-C ends."""
-
-_EXAMPLES = {
-    "provide-balls-colour": "balls-colour#3",
-    "provide-balls-binary": "balls-binary#3",
-    "iodine-balls-colour": "balls-colour#3",
-    "iodine-tetris": "tetrominoes#0",
-    "monet-multi-dsprites": "multi-dsprites#0",
-    "mulmon-cle-mv": "cle-mv#3",
-    "rnem-balls": "balls-binary#3",
-    "ddpae-moving-mnist": "moving-mnist#0",
-    "dvip-moving-mnist": "moving-mnist#0",
-}
-"""What each model that ships is shown with where nothing else is named."""
 
 _OF_VIEWS = ("mulmon-cle-mv",)
 
@@ -61,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8765, help="0 for any that is free; default: %(default)s")
     parser.add_argument("--open", action="store_true", help="open the page in the default browser")
     options.add_engine(parser)
+    options.add_background(parser)
     options.add_reading(parser, size=None)
     add_source_options(parser)
 
@@ -107,24 +94,26 @@ def open_desk(args: argparse.Namespace) -> Desk:
     if (folder / "run.json").is_file():
         text, model = _of_results(folder, model)
     elif model is None and (text in names or (folder / "config.json").is_file()):
-        model, text = text, _EXAMPLES.get(text, "")
+        model, text = text, _example(text)
         if not text:
             raise InputError(args.input, "is a model; what should it look at?", "Add a video: view VIDEO --model MODEL")
     decomposer = _engaged(sw.load(model or options.DEFAULT_MODEL, args.device), args.engine)
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)
 
-    def under(other: Decomposer) -> Exploration:
-        exploration = exploring.open_exploration(args, other, text)
+    def under(other: Decomposer, background: str | None) -> Exploration:
+        words = argparse.Namespace(**{**vars(args), "background": background})
+        exploration = exploring.open_exploration(words, other, text)
         if args.engine == "auto":
             other.use_for(exploration.length)
         return exploration
 
-    exploration = under(decomposer)
+    exploration = under(decomposer, args.background)
     title = text if numbered(text) else printable(Path(text).name)
 
     def open_other(name: str) -> Exploration:
-        return under(_engaged(sw.load(name, args.device), args.engine))
+        other = _engaged(sw.load(name, args.device), args.engine)
+        return under(other, args.background if other.model.takes_background else None)
 
     alone = decomposer.model.viewpoint_size is not None or exploration.length is None  # views, or a camera
     others = () if alone else tuple(name for name in names if name not in (decomposer.name, *_OF_VIEWS))
@@ -134,6 +123,15 @@ def open_desk(args: argparse.Namespace) -> Desk:
 def _engaged(decomposer: Decomposer, engine: str) -> Decomposer:
     """Let the engine that was asked for explain a model's frames; "auto" is chosen once the video's length is known."""
     return decomposer if engine == "auto" else decomposer.use(engine)
+
+
+def _example(model: str) -> str:
+    """Return a sample of the source that a model learned from, "" where that is none that has a name."""
+    from scenewise.checkpoint import find, read_config
+    from scenewise.data.contract import DESCRIPTIONS, SOURCES
+
+    source = str(read_config(find(model))["card"].get("data", "")).partition(" ")[0]
+    return f"{source}#3" if source in SOURCES.names() and DESCRIPTIONS[source].kind == "generated" else ""
 
 
 def _of_run(args: argparse.Namespace, folder: Path) -> Exploration | None:

@@ -38,7 +38,7 @@ _EMPTIER = 0.98  # share of the edges
 _LEAST_STEP = 0.02  # of [0, 1]; smaller steps between neighbours are no edges
 _MOST_FRAMES = 120  # of an array that are looked at
 
-Origin = Literal["given", "video", "model"]
+Origin = Literal["given", "video", "model", "live"]
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,8 @@ def backdrop(clip: Clip, kept: Tensor, model: str, given: Any = None) -> Backdro
     own = _own(clip, (int(kept.shape[-2]), int(kept.shape[-1])))
     if own is None:
         return Backdrop(kept[None], "model", _doubts(clip, kept))
-    picture = _as_tensor(np.rint(255 * own.picture).astype(np.uint8), kept)
-    same = _shows(kept, picture) and agreement(kept, picture) >= _SAME_CAMERA
-    if same and _edges(picture[0]) > _EMPTIER * _edges(kept):
+    picture = frame_as_tensor(np.rint(255 * own.picture).astype(np.uint8), kept)
+    if emptier(kept, picture[0]):
         return Backdrop(kept[None], "model", ("drawn over the model's background picture, which shows this scene",))
     unsound = tuple(
         f"that picture is not sound: {reason}; give a better one with --background" for reason in own.reasons
@@ -112,7 +111,7 @@ def agreement(picture: Tensor, frames: Tensor) -> float:
     return float((apart < _ALIKE).float().mean((1, 2)).median())
 
 
-def _shows(picture: Tensor, frames: Tensor) -> bool:
+def shows(picture: Tensor, frames: Tensor) -> bool:
     """Return whether a picture (C, h, w) is of the scene of frames (N, C, h, w).
 
     It shows most of their pixels, and unless it shows almost all, clearly more than one colour does: pictures of little
@@ -147,7 +146,7 @@ def _doubts(clip: Clip, kept: Tensor) -> tuple[str, ...]:
     """Return why the model's picture may not be that of a video that has none of its own."""
     if not clip.again:
         return ()
-    if _shows(kept, _first_frames(clip, kept)):
+    if shows(kept, _first_frames(clip, kept)):
         return ()
     return (
         "the model's background picture shows another scene than these frames, and they are too few for one of their "
@@ -163,7 +162,7 @@ def _given(clip: Clip, kept: Tensor, given: Any) -> Tensor:
         return parts[0]
     frames = _first_frames(clip, kept)
     best = max(parts, key=lambda part: agreement(part[0], frames))
-    if not _shows(best[0], frames):
+    if not shows(best[0], frames):
         problem = f"shows another scene than the first frames: {1 - agreement(best[0], frames):.0%} of them differ."
         raise InputError(where, problem, "Make one of this camera with `scenewise background`, or leave it out.")
     return best
@@ -208,16 +207,22 @@ def _similar(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
 
 def _first_frames(clip: Clip, like: Tensor) -> Tensor:
     """Return the first frames as the model takes them, (N, C, h, w)."""
-    frames = [_as_tensor(frame.given, like) for _, frame in zip(range(_FEW), clip, strict=False)]
+    frames = [frame_as_tensor(frame.given, like) for _, frame in zip(range(_FEW), clip, strict=False)]
     return torch.cat(frames)
 
 
 def _fitted(image: np.ndarray, like: Tensor) -> Tensor:
-    """Return an image (H, W, C) at the size of another (C, h, w), as `_as_tensor` does."""
-    return _as_tensor(fit(image, Selection(size=(int(like.shape[-2]), int(like.shape[-1])))), like)
+    """Return an image (H, W, C) at the size of another (C, h, w), as `frame_as_tensor` does."""
+    return frame_as_tensor(fit(image, Selection(size=(int(like.shape[-2]), int(like.shape[-1])))), like)
 
 
-def _as_tensor(image: np.ndarray, like: Tensor) -> Tensor:
+def emptier(kept: Tensor, own: Tensor) -> bool:
+    """Return whether a model's picture (C, h, w) is of the camera of a video's own picture, and as empty or emptier."""
+    same = shows(kept, own[None]) and agreement(kept, own[None]) >= _SAME_CAMERA
+    return same and _edges(own) > _EMPTIER * _edges(kept)
+
+
+def frame_as_tensor(image: np.ndarray, like: Tensor) -> Tensor:
     """Return uint8 (h, w, C) as floats in [0, 1], (1, C, h, w), in the model's channels and on its device."""
     image = to_grey(image) if like.shape[0] == 1 and image.shape[2] == 3 else image
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0)))[None].to(like.device).float() / 255

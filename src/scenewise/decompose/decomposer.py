@@ -23,6 +23,7 @@ from scenewise.decompose.clip import Clip, ClipFrame, as_image, clip_at, in_trai
 from scenewise.decompose.course import Course, Past, following
 from scenewise.decompose.engines import RunsOnEngines
 from scenewise.decompose.export.run import export
+from scenewise.decompose.live_background import LiveBackground
 from scenewise.decompose.request import Request, check_limits
 from scenewise.decompose.result import ModelFacts, Result
 from scenewise.decompose.sizes import draw, image_size
@@ -162,7 +163,7 @@ class Decomposer(RunsOnEngines):
             InputError: There is no such picture, or the model draws over none.
         """
         check_limits(slots=slots)
-        self._check_background(background)
+        self.check_background(background)
         state = self.model.initial_state(batch, slots, seed)
         if background is None:
             return state
@@ -244,7 +245,8 @@ class Decomposer(RunsOnEngines):
             name: For titles, taken from the video where None.
             background: What the camera shows where nothing stands in the way, for models that draw over it: an image
                 file, an array (H, W, C), or what `sw.background` returns. Where None it is the emptiest picture of the
-                video, or the one kept with the model where that shows this scene or frames come one by one.
+                video, or the one kept with the model where that shows this scene; where frames come one by one, the
+                emptiest of those that came so far, see `LiveBackground`.
             labels: Who owns a pixel: "responsibility", the slot that explains what was seen best, or "masks", that with
                 the largest mask.
             **reading: Options of `read_video` where `video` is a path: `crop`, `every`, `start`, `stop`, `layout`.
@@ -330,7 +332,7 @@ class Decomposer(RunsOnEngines):
         Raises:
             InputError: The model cannot predict, it draws over no background, or the video cannot be read.
         """
-        self._check_background(background)
+        self.check_background(background)
         if request.steps and not isinstance(self.model, Predictor):
             raise InputError(self.name, "cannot predict.", "Use a model of the kind provide.")
         video, reading = in_trained_part(video, reading, self.card)
@@ -356,13 +358,19 @@ class Decomposer(RunsOnEngines):
             InputError: The video cannot be read, or ends before the frames to observe; or the camera moves, or a given
                 background shows something else, where the model draws over one.
         """
-        self._check_background(background)
+        self.check_background(background)
         request, course = request or Request(), course or Course()
         clip = clip_at(video, self.frame_shape, request.size)
         frames = itertools.islice(iter(clip), course.frames, None)
         past = Past(itertools.islice(frames, request.observe))
         start = self.start(clip, request, background)  # told again where a run goes on from a later state
-        state = yield from self._explain(past, request, course, start if course.state is None else course.state)
+        live = None
+        if self.model.takes_background and background is None and not clip.again and course.state is None:
+            live = LiveBackground(start["background"][0])
+        state = yield from self._explain(past, request, course, start if course.state is None else course.state, live)
+        if live is not None:
+            clip.reading["background"] = live.origin
+            clip.problems += [note for note in live.notes if note not in clip.problems]
         clip.problems += [refusal for refusal in (self.refusal,) if refusal and refusal not in clip.problems]
         course.state = None
         if request.observe is not None and past.count < request.observe:
@@ -379,7 +387,12 @@ class Decomposer(RunsOnEngines):
             yield self.result_of(frame, part, before, state, request.seed, predicted=True, known=known)
             last = [*last, frame][-2:]
 
-    def _check_background(self, background: Any) -> None:
+    def check_background(self, background: Any) -> None:
+        """Raise an error where a background is given and the model draws over none.
+
+        Raises:
+            InputError: It is, and it does not.
+        """
         if background is not None and not self.model.takes_background:
             remedy = "Leave it out, or use a model that `scenewise train footage` made of a fixed camera."
             raise InputError("background", f"{self.name} draws over no background picture.", remedy)
@@ -404,15 +417,20 @@ class Decomposer(RunsOnEngines):
         return state | {"background": scene.picture}
 
     def _explain(
-        self, frames: Iterable[ClipFrame], request: Request, course: Course, state: State
+        self, frames: Iterable[ClipFrame], request: Request, course: Course, state: State, live: LiveBackground | None
     ) -> Generator[FrameResult, None, State]:
-        """Explain frames, as many together as the model was made for; returns the state after the last."""
+        """Explain frames, as many together as the model was made for; returns the state after the last.
+
+        What is live is drawn over a background that is learned as frames come.
+        """
         length, source = self.model.window, iter(frames)
         if length > 1 and request.observe is not None:
             length = request.observe
         while clip := list(itertools.islice(source, length)):
             tensors = [self.tensor(np.asarray(frame.given)) for frame in clip]
             images = torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]  # (1, t, C, H, W)
+            if live is not None:
+                state = live.behind(state, [np.asarray(frame.given) for frame in clip])
             before = state
             with self._turn():
                 parts, state = self.model.step(images, before, request.refinements)

@@ -22,6 +22,7 @@ def stream(
     refinements: int | None = None,
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
+    background: Any = None,
     **reading: Any,
 ) -> Iterator[FrameResult]:
     """Take a camera, a stream or a video apart, and yield what is found in each frame as soon as it is.
@@ -35,6 +36,8 @@ def stream(
         refinements: R, the model's own where None.
         seed: Seed of the posterior noise.
         size: (H, W) of the results, or one number for a square; the model's own where None.
+        background: The empty scene, as in `Decomposer.decompose`, for models that draw over it. Where None, that of a
+            camera or a stream is learned as its frames come, and renewed.
         **reading: Options of `read_video`.
 
     Raises:
@@ -47,6 +50,6 @@ def stream(
         [(64, 64), (64, 64), (64, 64)]
     """
     decomposer = model if isinstance(model, Decomposer) else load(model, device)
-    result = decomposer.decompose(source, slots, refinements, seed, size=size, **reading)
+    result = decomposer.decompose(source, slots, refinements, seed, size=size, background=background, **reading)
     result.keep_bytes = 0
     return iter(result)

@@ -114,11 +114,14 @@ class VideoExploration(Exploration):
         decomposer: The model.
         clip: What `clip_at` returned, at the model's own size.
         request: Slots, refinements and seed; size and prediction are not looked at.
+        background: The empty scene, as in `Decomposer.decompose`.
     """
 
-    def __init__(self, decomposer: Decomposer, clip: Clip, request: Request | None = None) -> None:
+    def __init__(
+        self, decomposer: Decomposer, clip: Clip, request: Request | None = None, background: Any = None
+    ) -> None:
         super().__init__(decomposer, request or Request())
-        self.clip, self.name, self.length = clip, clip.name, clip.length_hint
+        self.clip, self.name, self.length, self._background = clip, clip.name, clip.length_hint, background
         self._frames: OrderedDict[int, ClipFrame] = OrderedDict()
         self._moments: OrderedDict[int, Moment] = OrderedDict()
         self._states: OrderedDict[int, State] = OrderedDict()  # by the number of the frame that comes next
@@ -133,6 +136,7 @@ class VideoExploration(Exploration):
         request: Request | None = None,
         *,
         name: str | None = None,
+        background: Any = None,
         **reading: Any,
     ) -> VideoExploration:
         """Open a video as `Decomposer.decompose` does, cut to the part that its model was trained on.
@@ -142,13 +146,15 @@ class VideoExploration(Exploration):
             video: A path, a reader, an array, a `Sample`, or frames one by one.
             request: Slots, refinements and seed.
             name: For titles, taken from the video where None.
+            background: The empty scene, as in `Decomposer.decompose`.
             **reading: Options of `read_video` where `video` is a path.
 
         Raises:
             InputError: The video cannot be read.
         """
         video, reading = in_trained_part(video, reading, decomposer.card)
-        return cls(decomposer, clip_at(video, decomposer.frame_shape, None, name=name, **reading), request)
+        clip = clip_at(video, decomposer.frame_shape, None, name=name, **reading)
+        return cls(decomposer, clip, request, background)
 
     @property
     def window(self) -> int:
@@ -171,7 +177,7 @@ class VideoExploration(Exploration):
 
     def anew(self, request: Request) -> VideoExploration:
         """Return an exploration of the same video; see `Exploration.anew`."""
-        other = VideoExploration(self.decomposer, self.clip, request)
+        other = VideoExploration(self.decomposer, self.clip, request, self._background)
         other._frames = self._frames
         return other
 
@@ -228,7 +234,7 @@ class VideoExploration(Exploration):
         return first
 
     def _begin(self) -> State:
-        return self.decomposer.start(self.clip, self.request)
+        return self.decomposer.start(self.clip, self.request, self._background)
 
     def _explain(self, first: int) -> None:
         """Explain the frames from `first` on that the model takes together."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.decompose.clip import as_image
+from scenewise.decompose.live_background import LiveBackground
 from scenewise.errors import InputError
 from scenewise.explore.exploration import Exploration, look_at
 from scenewise.explore.moment import Moment
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from scenewise.decompose.decomposer import Decomposer
     from scenewise.decompose.request import Request
     from scenewise.media.reader import MediaFrame
-    from scenewise.models.contract import State
 
 PATIENCE = 10.0
 """Seconds that a frame is waited for."""
@@ -46,6 +46,7 @@ class LiveExploration(Exploration):
         name: For titles.
         frames: Yields frames; read in a thread of its own.
         request: Slots, refinements and seed.
+        background: The empty scene, as in `Decomposer.decompose`; learned as frames come where None.
 
     Attributes:
         dropped: Frames that nobody looked at so far.
@@ -53,14 +54,21 @@ class LiveExploration(Exploration):
     """
 
     def __init__(
-        self, decomposer: Decomposer, name: str, frames: Callable[[], Iterator[MediaFrame]], request: Request
+        self,
+        decomposer: Decomposer,
+        name: str,
+        frames: Callable[[], Iterator[MediaFrame]],
+        request: Request,
+        background: Any = None,
     ) -> None:
         super().__init__(decomposer, request)
         if decomposer.model.window > 1:
             raise InputError(decomposer.name, "explains clips as wholes.", "Use a model that goes frame by frame.")
         self.name, self.length, self.dropped = name, None, 0
         self.newest = Newest(frames)
-        self._state: State | None = None
+        self._state = decomposer.initial_state(1, request.slots, request.seed, background)
+        learns = decomposer.model.takes_background and background is None
+        self._background = LiveBackground(self._state["background"][0]) if learns else None
         self._taken = -1
         self._count = 0
         self._moments: OrderedDict[int, Moment] = OrderedDict()
@@ -95,7 +103,7 @@ class LiveExploration(Exploration):
 
     def _explain(self, frame: MediaFrame, missed: int) -> Moment:
         own = as_image(frame.image, self.decomposer.frame_shape, resize=True)
-        before = self._state or self.decomposer.initial_state(1, self.request.slots, self.request.seed)
+        before = self._state if self._background is None else self._background.behind(self._state, [own])
         look = look_at(self.decomposer, self.decomposer.tensor(own), before, self.request.refinements)
         self._state = look.after
         note = f"{missed} frames came meanwhile and were dropped, {self.dropped} in all." if missed else ""
@@ -112,12 +120,18 @@ class LiveExploration(Exploration):
         raise InputError(self.name, problem, "Start it again.")
 
 
-def open_live(decomposer: Decomposer, text: str, request: Request) -> Any:
+def open_live(decomposer: Decomposer, text: str, request: Request, background: Any = None) -> Any:
     """Return a camera or a stream under a model, once its first frame has come.
+
+    Args:
+        decomposer: The model.
+        text: What names it, see `is_stream`.
+        request: Slots, refinements and seed.
+        background: The empty scene, learned as frames come where None.
 
     Raises:
         InputError: It cannot be opened.
     """
-    exploration = LiveExploration(decomposer, names_of(text)[0], lambda: live_frames(text), request)
+    exploration = LiveExploration(decomposer, names_of(text)[0], lambda: live_frames(text), request, background)
     exploration.moment(0)
     return exploration

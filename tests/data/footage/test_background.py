@@ -34,6 +34,22 @@ def test_what_stands_still_most_of_the_time_is_taken_away(light: bool) -> None:
     assert background.sound
 
 
+@pytest.mark.parametrize(("share", "level"), [(0.5, 150), (0.65, 190), (0.65, 230), (0.8, 150)])
+def test_what_fills_most_of_a_frame_is_no_light(share: float, level: int) -> None:
+    rng = np.random.default_rng(0)
+    empty = 110 + np.broadcast_to(0.8 * np.arange(40)[None, :, None], (24, 40, 3)).copy()
+    empty[17:] = 180
+    frames = np.repeat(empty[None], 60, 0)
+    frames[:36, 6:20, 8:14] = 40
+    for frame in frames[3::6]:  # an arm before the lens
+        width = int(40 * share)
+        left = rng.integers(0, 41 - width)
+        frame[:, left : left + width] = level
+    background = emptiest(frames.round().astype(np.uint8))
+    assert np.abs(background.picture - empty / 255).max() < 0.02
+    assert background.sound
+
+
 def test_support_says_how_often_a_place_was_seen_empty() -> None:
     support = emptiest(_video()[0]).support
     assert support.shape == (36, 64)

@@ -30,6 +30,7 @@ _LEAST_SUPPORT = 0.04  # of the frames
 _FEWER, _LEAST_GAIN = 0.9, 0.05  # a new look has less than this share of the edges, and this much less
 _NEAR = 0.03  # of [0, 1]; frames this near to the picture make up its last version
 _LEAST_STEP = 0.02  # of [0, 1]; smaller steps between neighbours are no edges
+_WELL_LIT = 0.5  # of the pixels a typical frame shares with the picture; with fewer, the light cannot be told
 _MOST_UNSUPPORTED = 0.05  # of the pixels of a sound picture
 _STILL_SUPPORT = 0.25  # of the frames; below it in half of the pixels nothing stands still
 
@@ -82,7 +83,7 @@ def emptiest(frames: np.ndarray) -> Background:
     picture = np.median(small, axis=0)
     light, seen = _under_light_of(picture, small)
     for _ in range(_ROUNDS):
-        picture, pasted = _emptied(picture, seen)
+        picture, pasted = _emptied(picture, _well_lit(picture, seen))
         light, seen = _under_light_of(picture, small)
         if not pasted:
             break
@@ -118,6 +119,16 @@ def _under_light_of(picture: np.ndarray, frames: np.ndarray) -> tuple[Lighting, 
     images, like = (torch.from_numpy(np.moveaxis(a, -1, -3).copy()) for a in (frames, picture[None]))
     light = light_between(images, like)
     return light, np.moveaxis(light.on(images).numpy(), -3, -1)
+
+
+def _well_lit(picture: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return the frames whose light could be told: they share about as many pixels with the picture as others do.
+
+    What fills most of a frame, an arm before the lens, is taken for a light under which everything looks pale, and
+    pale places have few edges.
+    """
+    shared = (np.abs(seen - picture).max(-1) < _NEAR).mean((1, 2))
+    return seen[shared >= _WELL_LIT * np.median(shared)]
 
 
 def _emptied(picture: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, int]:
