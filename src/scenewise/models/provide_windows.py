@@ -209,7 +209,7 @@ class ProvideWindows(Stages, Provide):
         self, frame: Tensor, part: Decomposition, opened: State, after: State
     ) -> tuple[Decomposition, State]:
         """Say which object owns which pixel, and let slots die; see `Stages.close_frame`."""
-        shares = self._with_edges(part.responsibilities[:, 0], frame, opened["wall"]).unsqueeze(1)
+        shares = self._with_edges(part.responsibilities[:, 0], frame, _wall_scene(opened)).unsqueeze(1)
         part = replace(part, responsibilities=shares, tracks=_tracks(opened).unsqueeze(1))
         return part, self._after(frame, part.mean[:, 0], opened, after)
 
@@ -387,28 +387,30 @@ class ProvideWindows(Stages, Provide):
             raise TypeError("frames of slots in windows only")
         drawing = part.cutouts or self.decoder(part.posterior.mean, part.hidden, part.scene)
         mixture = self.engine.explain(part.frame, drawing)
-        picture = part.scene.picture
-        shares = None if part.cutouts else self._with_edges(mixture.responsibilities, part.frame, picture).unsqueeze(1)
+        shares = None
+        if not part.cutouts:
+            shares = self._with_edges(mixture.responsibilities, part.frame, part.scene).unsqueeze(1)
         decomposition = decomposed(mixture, part.posterior, part.prior)
         return replace(decomposition, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
 
-    def _with_edges(self, shares: Tensor, frame: Tensor, wall: Tensor) -> Tensor:
+    def _with_edges(self, shares: Tensor, frame: Tensor, scene: WindowScene) -> Tensor:
         """Return responsibilities that are certain where the difference from the wall says so.
 
         An object explains its blurred edge better than the background does, however little of it is in the pixel:
         pixels that differ little are the background's. What differs clearly and no object explains, such as detail
-        that a patch is too coarse for, belongs to the object beside it.
+        that a patch is too coarse for, belongs to the object beside it; and where a slot draws less than half of what
+        is in its window, to that slot, which may yet learn to draw it.
 
         Args:
             shares: Responsibilities, shape (B, K, 1, H, W).
             frame: Shape (B, C, H, W).
-            wall: What the background shows, shape (B, C, H, W).
+            scene: What the background shows, and the windows of slots.
 
         Returns:
             Shape (B, K, 1, H, W).
         """
         batch, slots, faint = len(shares), shares.shape[1], self.config.windows.faint
-        strange = (frame - wall).square().sum(1).sqrt()  # (B, H, W)
+        strange = (frame - scene.picture).square().sum(1).sqrt()  # (B, H, W)
         owner = shares.max(1).indices.squeeze(1)
         objects = (owner + slots * torch.arange(batch, device=owner.device).view(-1, 1, 1)).flatten()
         sums = strange.new_zeros(2, batch * slots).index_add_(
@@ -416,10 +418,21 @@ class ProvideWindows(Stages, Provide):
         )
         limits = (self.config.windows.edge * sums[0] / sums[1].clamp_min(1)).clamp_min(faint)
         pale = (strange < limits[objects].view_as(strange)) & (owner > 0)
-        after = adopted(without_strays(owner.masked_fill(pale, 0)), strange > 2 * faint, _BESIDE * self.config.pooling)
+        clear = strange > 2 * faint
+        held = self._held(without_strays(owner.masked_fill(pale, 0)), clear, scene)
+        after = adopted(held, clear, _BESIDE * self.config.pooling)
         changed = (after != owner)[:, None, None]
         certain = after[:, None, None] == torch.arange(slots, device=owner.device).view(-1, 1, 1, 1)
         return torch.where(changed, certain.to(shares.dtype), shares)
+
+    def _held(self, owner: Tensor, clear: Tensor, scene: WindowScene) -> Tensor:
+        """Return owners (B, H, W) in which slots that draw too little own what is clear in their windows and free."""
+        inside = covered(scene.windows[:, 1:], owner.shape[-2:]) & (clear & (owner == 0)).unsqueeze(1)
+        drawn = functional.one_hot(owner, scene.on.shape[1])[..., 1:].sum((1, 2))
+        weak = (scene.on[:, 1:] > 0) & (drawn <= self.config.windows.least_drawn * (drawn + inside.sum((2, 3))))
+        inside &= weak[..., None, None]
+        first = inside & (inside.cumsum(1) == 1)
+        return owner + (first * torch.arange(1, scene.on.shape[1], device=owner.device).view(-1, 1, 1)).sum(1)
 
     def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
         """Continue by one frame: windows go on as they moved, and the background stays under its last light."""
@@ -447,7 +460,7 @@ class ProvideWindows(Stages, Provide):
         mean, hidden, windows, on = state["drawn"].split(sizes, 2)
         scene = WindowScene(state["wall"], windows, on.squeeze(2))
         mixture = self.engine.explain(state["seen"], self.decoder(mean, hidden, scene))
-        owner = self._with_edges(mixture.responsibilities, state["seen"], state["wall"]).max(1).indices.squeeze(1)
+        owner = self._with_edges(mixture.responsibilities, state["seen"], scene).max(1).indices.squeeze(1)
         return moved_cutouts(state["seen"], owner, state["wall"], state["distance"])
 
     @torch.no_grad()
