@@ -87,7 +87,8 @@ def test_crops_are_bilinear_samples_about_the_window() -> None:
             expected = functional.grid_sample(both, grid, align_corners=True)
             torch.testing.assert_close(crops[b, k], expected[0], atol=1e-5, rtol=0)
     some = torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
-    codes, every = encoder(shared, own, windows, some), encoder(shared, own, windows, torch.ones(2, 3))
+    scenes = (WindowScene(shared, windows, on) for on in (some, torch.ones(2, 3)))
+    codes, every = (encoder(shared, own, windows, scene) for scene in scenes)
     assert not codes[[1, 5]].any()
     torch.testing.assert_close(codes[[0, 2, 3, 4]], every[[0, 2, 3, 4]])
 

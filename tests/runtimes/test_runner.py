@@ -87,13 +87,30 @@ def test_more_drawn_slots_than_are_on_change_nothing():
     with torch.no_grad():
         opened = model.open_frame(video[:, 7], state)
         assert opened["on"].tolist() == [[1, 1, 1, 1, 0, 0]]
-        more = model.rounded(opened)
-        assert sorted(more["drawers"].tolist()) == [1, 2, 3, 4]
-        (part, after), (other, other_after) = (model.explain_opened(video[:, 7], each) for each in (opened, more))
-    for name, tensor in part.tensors().items():
-        torch.testing.assert_close(other.tensors()[name], tensor, rtol=1e-5, atol=1e-5)
-    for name, tensor in after.items():
-        torch.testing.assert_close(other_after[name], tensor, rtol=1e-5, atol=1e-5)
+        roundings = list(model.roundings(opened))
+        assert [sorted(each["drawers"].tolist()) for each in roundings] == [[1, 2, 3, 4], [1, 2, 3, 4, 5]]
+        (part, after), *others = (model.explain_opened(video[:, 7], each) for each in (opened, *roundings))
+    for other, other_after in others:
+        for name, tensor in part.tensors().items():
+            torch.testing.assert_close(other.tensors()[name], tensor, rtol=1e-5, atol=1e-5)
+        for name, tensor in after.items():
+            torch.testing.assert_close(other_after[name], tensor, rtol=1e-5, atol=1e-5)
+
+
+@NEEDS
+def test_a_larger_graph_does_until_a_smaller_one_is_wanted_often(store, monkeypatch):
+    model = tiny("provide-windows", slots=5)
+    run = engaged(model, RUNTIMES["onnxruntime"], store)
+    video, numbers = passing(model), []
+    _, state = stream(model, video[:, :7])  # one, two, and three objects
+    monkeypatch.setattr(runner, "OFTEN", 2)
+    run._graphs = dict(list(run._graphs.items())[-1:])  # that of three alone
+    run._wanted.clear()
+    for frame in video[:, 9:].unbind(1):  # one object is left, which is seen at the end of the first of them
+        _, state = model.step(frame, state)
+        numbers.append(len(run._graphs))
+    assert run.refusal is None
+    assert numbers == [1, 1, 2]
 
 
 @NEEDS

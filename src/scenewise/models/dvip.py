@@ -324,10 +324,6 @@ class Dvip(Stages, SceneModel, Predictor, Decodes):
         """Count the frames, over which masks show a mean; see `Stages.open_frame`."""
         return state | {"count": torch.full((1,), int(state["frame"]) + 2.0, device=frame.device)}
 
-    def rounded(self, opened: State) -> State:
-        """Return it as it is: all frames are alike; see `Stages.rounded`."""
-        return opened
-
     def explain_opened(
         self, frame: Tensor, opened: State, refinements: int | None = None
     ) -> tuple[Decomposition, State]:

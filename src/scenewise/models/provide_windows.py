@@ -53,7 +53,7 @@ from scenewise.variational.mixture import composed
 from scenewise.variational.refinement import ImageGradients
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from scenewise.decomposition import Decomposition
     from scenewise.models.contract import State
@@ -188,13 +188,15 @@ class ProvideWindows(Stages, Provide):
         """Compare a frame with its background, and let slots be born; see `Stages.open_frame`."""
         return self._begin(state | self._compare(frame, state), None)
 
-    def rounded(self, opened: State) -> State:
-        """Return it with the slots to be drawn, filled up to a power of two by slots that are off and stay so."""
+    def roundings(self, opened: State) -> Iterator[State]:
+        """Yield it with 1, 2, 4, ... slots to be drawn, filled up by slots that are off; see `Stages.roundings`."""
         others = opened["on"].clone()
         others[:, 0] = 2
         order = others.flatten().sort(descending=True, stable=True).indices[len(others) :]  # those that are on first
         number = 1 << (max(1, int((others == 1).sum())) - 1).bit_length()
-        return opened | {"drawers": order[:number]}
+        while number < 2 * len(order):
+            yield opened | {"drawers": order[:number]}
+            number *= 2
 
     def explain_opened(
         self, frame: Tensor, opened: State, refinements: int | None = None
@@ -209,7 +211,8 @@ class ProvideWindows(Stages, Provide):
         self, frame: Tensor, part: Decomposition, opened: State, after: State
     ) -> tuple[Decomposition, State]:
         """Say which object owns which pixel, and let slots die; see `Stages.close_frame`."""
-        shares = self._with_edges(part.responsibilities[:, 0], frame, _wall_scene(opened)).unsqueeze(1)
+        seen: Tensor = part.responsibilities  # type: ignore[assignment]  # of a frame that was seen
+        shares = self._with_edges(seen[:, 0], frame, _wall_scene(opened)).unsqueeze(1)
         part = replace(part, responsibilities=shares, tracks=_tracks(opened).unsqueeze(1))
         return part, self._after(frame, part.mean[:, 0], opened, after)
 

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
     from scenewise.decomposition import Decomposition
@@ -25,9 +27,12 @@ class Stages(ABC):
     def open_frame(self, frame: Tensor, state: State) -> State:
         """Return the state with what the model first sees in a frame (B, C, H, W), entries of this frame among it."""
 
-    @abstractmethod
-    def rounded(self, opened: State) -> State:
-        """Return an opened state as one of few shapes, so that few graphs serve all; results are the same."""
+    def roundings(self, opened: State) -> Iterator[State]:
+        """Yield an opened state in few shapes, the smallest that do first; results are the same by all of them.
+
+        A graph is made for one shape: the fewer there are, the fewer graphs.
+        """
+        yield opened
 
     @abstractmethod
     def explain_opened(
@@ -37,7 +42,7 @@ class Stages(ABC):
 
         Args:
             frame: Shape (B, C, H, W).
-            opened: What `open_frame` or `rounded` returned.
+            opened: What `open_frame` returned, or `roundings` yielded.
             refinements: R; the settings' value where None.
 
         Returns:

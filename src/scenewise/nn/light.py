@@ -50,11 +50,13 @@ def light_between(images: Tensor, like: Tensor) -> Lighting:
     weights = x.new_ones(len(x), 1, x.shape[2])
     gain, offset = x.new_ones(*x.shape[:2], 1), x.new_zeros(*x.shape[:2], 1)
     valid = torch.ones(len(x), 1, 1, dtype=torch.bool, device=x.device)
-    for _ in range(_ROUNDS):
+    for left in reversed(range(_ROUNDS)):
         new_gain, new_offset = _fit(x, y, weights)
         lawful = (new_gain > 1 / _LARGEST_GAIN) & (new_gain < _LARGEST_GAIN)
         valid = valid & lawful.all(1, keepdim=True) & (weights.sum(2, keepdim=True) >= _LEAST_PIXELS)
         gain, offset = torch.where(valid, new_gain, gain), torch.where(valid, new_offset, offset)
+        if not left:
+            break
         residual = (gain * x + offset - y).abs().amax(1, keepdim=True)
         limit = (2.5 * residual.median(2, keepdim=True).values).clamp_min(_LEAST_RESIDUAL)
         weights = (residual <= limit).to(x.dtype)

@@ -223,9 +223,9 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
         for mark, slots_of_it in zip(marks, chosen, strict=True):
             mark[b, slots_of_it] = True
     moved, returned, born, heir, ended = torch.from_numpy(marks).to(strange.device)
-    places = (torch.from_numpy(array).to(strange.device) for array in (boxes, shades))
-    rest = (torch.from_numpy(array).to(strange.device) for array in (parts, extents, entering))
-    return Guess(*places, moved, returned, born, heir, ended, *rest)
+    places, colour = (torch.from_numpy(array).to(strange.device) for array in (boxes, shades))
+    number, usual, border = (torch.from_numpy(array).to(strange.device) for array in (parts, extents, entering))
+    return Guess(places, colour, moved, returned, born, heir, ended, number, usual, border)
 
 
 def _solid(masks: np.ndarray) -> np.ndarray:

@@ -202,9 +202,9 @@ class WindowDecoder(nn.Module):
         level = 0 * background[:, :1]  # with a graph, as refinement wants of both
         if latent.shape[1] == 1:
             return background.unsqueeze(1), level.unsqueeze(1)
-        vector, windows = torch.cat([latent, h], -1), scene.windows_at(latent)
-        chosen = (each.flatten(0, 1).index_select(0, scene.drawn) for each in (vector, windows))  # others cost nothing
-        means, logits = self._patches(*chosen, scene.picture.shape[-2:])
+        both = (torch.cat([latent, h], -1), scene.windows_at(latent))
+        vector, windows = (each.flatten(0, 1).index_select(0, scene.drawn) for each in both)  # others cost nothing
+        means, logits = self._patches(vector, windows, scene.picture.shape[-2:])
         return scene.spread(torch.cat([background, means]), 0.0), scene.spread(torch.cat([level, logits]), _OFF)
 
     def _light(self, latent: Tensor, picture: Tensor) -> Tensor:

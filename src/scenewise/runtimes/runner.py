@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,10 @@ _DEPENDS = "what it computes depends on what a frame shows, or on its number"
 
 MOST_GRAPHS = 8
 """Graphs of one model in memory: more forms, batch sizes or numbers of slots than that run on PyTorch."""
+
+
+OFTEN = 1000
+"""Frames after which a smaller graph is made where a larger one does: they gain as long as it takes to make it."""
 
 
 def graph_facts(model: Any) -> dict[str, Any]:
@@ -152,6 +157,7 @@ class GraphRunner:
         self._tell = tell or (lambda line: warnings.warn(line, stacklevel=2))
         self._graphs: dict[Any, FrameGraph] = {}
         self._checks: dict[Any, int] = {}
+        self._wanted = Counter[Any]()
         if type(model).step is not SceneModel.step or model.viewpoint_size is not None:
             self._refuse("it explains clips, or the views of a scene, as wholes")
 
@@ -159,8 +165,7 @@ class GraphRunner:
         """Explain one more frame; see `SceneModel.explain_frame`."""
         model = self._model
         opened = model.open_frame(frame, state) if isinstance(model, Stages) else state
-        given = model.rounded(opened) if isinstance(model, Stages) else opened
-        key = self._key(frame, given, refinements)
+        key, given = self._choice(frame, opened, refinements)
         if key is not None and self._is_ready(key, frame, given, refinements):
             part, after = self._graphs[key].run(frame, given)
         else:
@@ -168,6 +173,25 @@ class GraphRunner:
         if isinstance(model, Stages):
             return model.close_frame(frame, part, opened, after)
         return link(part, after) if explains_alone(model) else (part, after)
+
+    def _choice(self, frame: Tensor, opened: State, refinements: int | None) -> tuple[Any, State]:
+        """Return which graph explains a frame, None for none, and what it is given.
+
+        It is that of the smallest shape that does. One that is not there is made, unless there is one of a larger
+        shape, which is as good until the smaller one has been wanted often.
+        """
+        model = self._model
+        roundings = model.roundings(opened) if isinstance(model, Stages) else iter([opened])
+        first = next(roundings, opened)
+        key = self._key(frame, first, refinements)
+        if key is None or key in self._graphs:
+            return key, first
+        self._wanted[key] += 1
+        for given in roundings if self._wanted[key] < OFTEN else ():
+            larger = self._key(frame, given, refinements)
+            if larger in self._graphs:
+                return larger, given
+        return key, first
 
     def _is_ready(self, key: Any, frame: Tensor, state: State, refinements: int | None) -> bool:
         """Make the graph for a frame where there is none, and compare it as long as that is due."""
