@@ -176,7 +176,8 @@ class Ledger:
 def _is_sound(row: Row) -> bool:
     """Return whether a row holds what was written: its name leads nowhere else, and every value is of its kind."""
     for each in fields(Row):
-        value, kind = getattr(row, each.name), str if each.default is MISSING else type(each.default)
+        value: Any = getattr(row, each.name)
+        kind = str if each.default is MISSING else type(each.default)
         if type(value) is not kind or (kind is not str and not 0 <= value < math.inf):
             return False
     names = (row.name, row.report or "report")
