@@ -175,10 +175,12 @@ class Ledger:
 
 def _is_sound(row: Row) -> bool:
     """Return whether a row holds what was written: its name leads nowhere else, and every value is of its kind."""
-    for each in fields(Row):
-        value, kind = getattr(row, each.name), str if each.default is MISSING else type(each.default)
-        if type(value) is not kind or (kind is not str and not 0 <= value < math.inf):
-            return False
+    values: dict[str, Any] = {each.name: getattr(row, each.name) for each in fields(Row)}
+    kinds = {each.name: str if each.default is MISSING else type(each.default) for each in fields(Row)}
+    if any(type(values[name]) is not kind for name, kind in kinds.items()):
+        return False
+    if not all(0 <= values[name] < math.inf for name, kind in kinds.items() if kind is not str):
+        return False
     names = (row.name, row.report or "report")
     return row.state in STATES and all(is_below(name) and "\0" not in name for name in names)
 

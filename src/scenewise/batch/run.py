@@ -276,7 +276,7 @@ class Batch:
 
 def _outcome(row: Row, facts: dict[str, Any]) -> Outcome | None:
     """Return what the record of whole results by the row's model says, None of any other and of a damaged one."""
-    kinds = {"verdict": str, "objects": int, "frames": int, "seconds": (int, float), "files": list}
+    kinds: dict[str, Any] = {"verdict": str, "objects": int, "frames": int, "seconds": (int, float), "files": list}
     settings: Any = facts.get("settings")
     model = settings.get("model") if isinstance(settings, dict) else None
     ours = isinstance(model, dict) and model.get("fingerprint") == row.fingerprint
