@@ -273,8 +273,8 @@ class ProvideWindows(Stages, Provide):
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels), windows.colours)
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
-        names = ("window", "colour", "together", "extent")
-        memory = PartMemory(state["owner"], state["on"], waits, *(state[name] for name in names))
+        known = (state[name] for name in ("window", "colour", "together", "extent"))
+        memory = PartMemory(state["owner"], state["on"], waits, *known)
         look = guess(state["strange"], state["difference"], memory, limits)
         begins = look.births | look.returns | look.heirs
         on = ((state["on"] > 0) & ~look.ends | begins).to(state["on"].dtype)
@@ -353,8 +353,6 @@ class ProvideWindows(Stages, Provide):
     def _hold(self, objects: Tensor, strange: Tensor, state: State, least: float) -> Tensor:
         """Let a slot that explains too little hold what is in its window and nobody's: it may yet learn to draw it.
 
-        Too little is less than an object has, or less than half of what is in the window.
-
         Args:
             objects: What slots but 0 own, bool, shape (B, K - 1, H, W).
             strange: Pixels that are no background, bool, shape (B, 1, H, W).
@@ -390,9 +388,8 @@ class ProvideWindows(Stages, Provide):
             raise TypeError("frames of slots in windows only")
         drawing = part.cutouts or self.decoder(part.posterior.mean, part.hidden, part.scene)
         mixture = self.engine.explain(part.frame, drawing)
-        shares = None
-        if not part.cutouts:
-            shares = self._with_edges(mixture.responsibilities, part.frame, part.scene).unsqueeze(1)
+        seen = mixture.responsibilities
+        shares = None if part.cutouts else self._with_edges(seen, part.frame, part.scene).unsqueeze(1)
         decomposition = decomposed(mixture, part.posterior, part.prior)
         return replace(decomposition, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
 
