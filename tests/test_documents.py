@@ -100,8 +100,8 @@ def test_the_line_of_an_error_keeps_its_remedy():
 # -- nothing goes round the loaders ------------------------------------------------------------------------------------
 
 LOADERS = {"src/scenewise/documents.py", "src/scenewise/yaml_text.py"}
-PIPES = {f"src/scenewise/batch/{name}.py" for name in ("child", "job", "pool")}
-"""What processes of one batch tell each other, file names that are no UTF-8 among it."""
+PIPES = {f"src/scenewise/{name}.py" for name in ("batch/child", "batch/job", "batch/pool", "decompose/export/feed")}
+"""What processes of one batch, or a process and its copy, tell each other, file names that are no UTF-8 among it."""
 UNBOUNDED = {
     "json": {"load", "loads"},
     "yaml": {"load", "load_all", "safe_load", "safe_load_all", "full_load", "unsafe_load", "compose", "parse"},
