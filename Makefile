@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # On shared cores torch's busy waiting makes small steps many times slower.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test test-browser test-slow test-gpu gpu-report check docs format clean
+.PHONY: demo test test-browser test-slow test-gpu gpu-report check style types floors docs format clean
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,10 +35,10 @@ demo: $(VENV)/runs
 	$(BIN)/scenewise demo --out demo --overwrite
 
 test: $(VENV)/develops
-	$(BIN)/python -m pytest -n 2 -q -m "not slow and not browser"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not browser"
 
 test-browser: $(VENV)/develops
-	$(BIN)/python -m pytest -n 2 -q -m browser
+	$(BIN)/python -m pytest -n 2 -q -m browser tests/*/test_*in_browser.py
 
 test-slow: $(VENV)/develops
 	$(BIN)/python -m pytest -q -m slow --timeout=3600
@@ -55,10 +55,18 @@ test-gpu:
 gpu-report:
 	$(GPU_PYTHON) scripts/gpu_report.py --out $(OUT) --minutes $(MINUTES) --recipe $(RECIPE)
 
+# Its three parts run side by side; each can be asked for alone.
 check: $(VENV)/develops
+	@$(MAKE) --no-print-directory -j2 --keep-going types floors style
+
+style: $(VENV)/develops
 	$(BIN)/ruff check src tests scripts examples
 	$(BIN)/ruff format --check src tests scripts examples
+
+types: $(VENV)/develops
 	$(BIN)/mypy
+
+floors: $(VENV)/develops
 	$(BIN)/lint-imports
 
 docs: $(VENV)/documents

@@ -306,12 +306,13 @@ def table(parts: Sequence[Part], models: dict[str, str]) -> str:
             results["scenewise"] = by_model(part, models[part.scene.name])
         for method, (labels, speed) in results.items():
             values = scores(labels, part)
-            rows.append((part.title, method, *map(_number, values.values()), f"{speed:.0f}"))
+            rows.append((part.title, method, *map(number, values.values()), f"{speed:.0f}"))
     head = ("clip", "method", *values, "frames/s")
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows))
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a number as the table has it: two digits, and no zero before the point."""
     return str(value) if isinstance(value, (int, np.integer)) else re.sub(r"^(-?)0\.", r"\1.", f"{value:.2f}")
 
 

@@ -1,11 +1,13 @@
 """What every test may use."""
 
+import gc
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve shared cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # models of tests are small, and workers share the cores
 
 import pytest
 from hypothesis import settings
@@ -15,6 +17,24 @@ settings.load_profile("scenewise")
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 os.environ.setdefault("MPLCONFIGDIR", str(_CACHE / "matplotlib"))  # its list of fonts takes seconds to make
+
+gc.disable()  # while libraries and tests are read, of which nothing is garbage
+
+
+def pytest_collection_modifyitems(items):
+    """Hold tests of pages in files whose names `make test-browser` knows."""
+    strays = [
+        item.nodeid for item in items if item.get_closest_marker("browser") and "_in_browser" not in item.path.name
+    ]
+    if strays:
+        raise pytest.UsageError(f"tests of pages belong in files test_..._in_browser.py: {', '.join(strays)}")
+
+
+def pytest_collection_finish():
+    """Leave what was read out of garbage collections, which would walk through it again and again."""
+    gc.freeze()
+    gc.enable()
+
 
 _SHARED_DATA = Path(os.environ.get("SCENEWISE_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 

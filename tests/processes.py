@@ -7,6 +7,7 @@ of a process (signals, a disk of its own, an end that others see) a copy has too
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -28,6 +29,8 @@ PRELOADED = (
     "scenewise.decompose.export.run",
     "scenewise.models.provide",
 )
+
+_NEW_MOUNTS, _NEW_USERS = 0x00020000, 0x10000000  # CLONE_NEWNS and CLONE_NEWUSER of Linux's unshare
 
 
 def copies() -> multiprocessing.context.ForkServerContext:
@@ -120,6 +123,21 @@ def main_on_a_full_disk(words, limit):
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     return main_of(words)
+
+
+def main_on_a_small_disk(words, folder, kilobytes):
+    """Run a command in a folder that is a disk of its own, and print what lies there then; 77 where none can be."""
+    kernel, (user, group) = ctypes.CDLL(None), (os.getuid(), os.getgid())
+    if kernel.unshare(_NEW_USERS | _NEW_MOUNTS):
+        return 77
+    for file, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
+        Path("/proc/self", file).write_text(text)
+    if kernel.mount(b"full", str(folder).encode(), b"tmpfs", 0, f"size={kilobytes}k".encode()):
+        return 77
+    os.chdir(folder)
+    code = main_of(words)
+    print(*(str(path) for path in Path().rglob("*") if path.is_file()))
+    return code
 
 
 def main_without(number, words):

@@ -253,7 +253,7 @@ def test_places_that_hold_no_model_are_refused(folder, tmp_path):
 
 
 def test_shipped_models_are_found_by_name(model, monkeypatch, tmp_path):
-    monkeypatch.setattr(checkpoint, "_weights_root", lambda: tmp_path)
+    monkeypatch.setattr(checkpoint, "weights_folder", lambda: tmp_path)
     save_model(model, tmp_path / "provide-small", CARD)
     assert shipped() == ["provide-small"]
     assert load_model("provide-small").path == tmp_path / "provide-small"

@@ -112,7 +112,7 @@ def found() -> list[Printed]:
     ]
     files = [
         Printed(path.name, one)
-        for folder in ("recipes", "experiments/tables")
+        for folder in ("recipes", "experiments/definitions")
         for path in sorted((PACKAGE / folder).glob("*.yaml"))
         for one in commands(re.sub(r"^#", " ", path.read_text(encoding="utf-8"), flags=re.MULTILINE))
     ]

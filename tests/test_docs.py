@@ -28,12 +28,17 @@ SECTION = re.compile(rf"^({NUMBER})\.? ")
 
 def prose(path: Path) -> str:
     """The text of a page without what is fenced or quoted as code, where nothing is a heading or a link."""
-    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    text = prose_with_code(path)
     return re.sub(r"`[^`\n]*`", lambda code: code[0].replace("(", " ").replace("#", " "), text)
 
 
+def prose_with_code(path: Path) -> str:
+    """The text of a page without what is fenced."""
+    return re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
 def headings(path: Path) -> list[str]:
-    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    text = prose_with_code(path)
     return [title for _, title in HEADING.findall(text)]
 
 
@@ -103,6 +108,15 @@ def test_pages_named_in_texts_exist() -> None:
         (path, name) for path in TEXTS for name in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8"))
     }
     assert [f"{path.relative_to(ROOT)}: {name}" for path, name in named if not (ROOT / name).is_file()] == []
+
+
+def test_files_of_the_repository_that_pages_name_exist() -> None:
+    """`tests/data/test_files.py` in a page is a file; capital letters stand for what a reader fills in."""
+    path = re.compile(r"`((?:tests|src|scripts|docs|examples)/[\w./-]+)`")
+    named = {(page.name, name) for page in PAGES for name in path.findall(prose_with_code(page))}
+    assert len(named) > 10
+    lost = [(page, name) for page, name in named if not re.search("[A-Z]{4}", name) and not (ROOT / name).exists()]
+    assert lost == []
 
 
 def test_every_note_is_listed_and_reached() -> None:

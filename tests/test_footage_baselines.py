@@ -107,4 +107,4 @@ def test_an_object_that_stands_most_of_the_time_is_in_the_median_only(scripts):
 
 def test_numbers_of_the_table(scripts):
     values = (0.054, -0.12, 10.03, 1.0, 7, np.int64(10))
-    assert [scripts[0]._number(value) for value in values] == [".05", "-.12", "10.03", "1.00", "7", "10"]
+    assert [scripts[0].number(value) for value in values] == [".05", "-.12", "10.03", "1.00", "7", "10"]

@@ -10,12 +10,10 @@ import warnings
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from scenewise import registry
 from scenewise.errors import InputError
-from scenewise.media import VideoWriter
 from scenewise.registry import PluginWarning, Registry, plugin_folders
 from scenewise.training import recipes
 
@@ -38,7 +36,7 @@ def make_distribution(folder: Path, name: str, entry_points: str, **modules: str
 def site(tmp_path, monkeypatch):
     """A folder from which packages are imported, as site-packages."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(registry, "_left_out", set())
+    monkeypatch.setattr(registry, "LEFT_OUT", set())
     yield tmp_path
     for name in [name for name in sys.modules if name.startswith("plugged")]:
         del sys.modules[name]
@@ -88,6 +86,18 @@ def test_a_broken_plug_in_is_told_once_by_name_and_the_rest_is_there(site, fruit
             "the plug-in 'rotten' of plugged (scenewise.fruit) is left out: RuntimeError: it is rotten",
         ),
     ]
+
+
+def test_a_plug_in_that_ends_the_program_is_left_out(site, fruit):
+    make_distribution(
+        site,
+        "plugged",
+        "[scenewise.fruit]\napple = plugged_apple\nend = plugged_end\n",
+        plugged_apple=FRUIT.format(name="apple"),
+        plugged_end="import sys\nsys.exit(3)\n",
+    )
+    with pytest.warns(PluginWarning, match="'end' of plugged .* is left out: SystemExit: 3"):
+        assert fruit.names() == ["apple"]
 
 
 def test_a_plug_in_cannot_displace_a_name(site, fruit):
@@ -168,21 +178,6 @@ def printed_commands() -> list[str]:
     return [f"{verb}{rest} {SMALL[verb]}" for verb, rest in lines]
 
 
-def write_clips(folder: Path) -> None:
-    """Clips of a bright square that moves over a dark ground."""
-    folder.mkdir()
-    for seed, split in enumerate(("train", "validation", "test")):
-        frames, ids = np.zeros((2, 3, 16, 16, 3), np.uint8), np.zeros((2, 3, 16, 16), np.int64)
-        for video, (x, y) in enumerate(np.random.default_rng(seed).integers(0, 8, (2, 2))):
-            for t in range(3):
-                frames[video, t, y : y + 5, x + t : x + t + 5] = 200
-                ids[video, t, y : y + 5, x + t : x + t + 5] = 1
-        np.savez(folder / f"{split}.npz", frames=frames, ids=ids)
-    with VideoWriter(folder.parent / "clip.mp4", (16, 16), 10) as writer:
-        for frame in frames[0]:
-            writer.write(frame)
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The folder that pip installs the example into, without network."""
@@ -210,7 +205,7 @@ def test_the_example_is_installed_with_an_entry_in_every_group(installed):
 
 @pytest.mark.slow
 def test_every_command_of_the_page_works(environment, tmp_path):
-    write_clips(tmp_path / "clips")
+    subprocess.run([sys.executable, PLUGIN / "make_clips.py"], cwd=tmp_path, env=environment, check=True)
     commands = printed_commands()
     assert [line.split()[0] for line in commands] == ["data", "train", "evaluate", "decompose"]
     done = subprocess.run(
@@ -226,7 +221,7 @@ def test_every_command_of_the_page_works(environment, tmp_path):
     assert '"purity"' in (tmp_path / "scores.json").read_text()
     assert (tmp_path / "out" / "clip" / "report.html").is_file()
     head, *rows = [line.split(",") for line in (tmp_path / "out" / "clip" / "areas.csv").read_text().splitlines()]
-    assert head == ["frame", "slot 0", "slot 1"]  # one object and the background
+    assert head == ["frame", "slot 0", "slot 1", "slot 2"]  # two objects and the background
     assert [row[0] for row in rows] == ["0", "1", "2"]
     assert all(abs(sum(map(float, row[1:])) - 1) < 1e-5 for row in rows)
 

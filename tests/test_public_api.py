@@ -64,26 +64,23 @@ follow_imports = skip
 
 @pytest.fixture(scope="module")
 def mypy_errors(tmp_path_factory):
+    """The errors of both examples by name: sets of line and code."""
     folder = tmp_path_factory.mktemp("typed")
     settings = folder / "mypy.ini"
     settings.write_text(SETTINGS.format(src=SRC, cache=folder / "cache"))
-
-    def errors(name, text):
-        example = folder / f"{name}.py"
-        example.write_text(text)
-        command = [sys.executable, "-m", "mypy", "--config-file", str(settings), "--no-error-summary", str(example)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode in (0, 1), done.stderr
-        return {
-            (int(line), code)
-            for line, code in re.findall(rf"{name}\.py:(\d+): error: .*\[([\w-]+)\]$", done.stdout, re.MULTILINE)
-        }
-
-    return errors
+    examples = {"right": RIGHT, "wrong": WRONG}
+    for name, text in examples.items():
+        (folder / f"{name}.py").write_text(text)
+    files = [str(folder / f"{name}.py") for name in examples]
+    command = [sys.executable, "-m", "mypy", "--config-file", str(settings), "--no-error-summary", *files]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    told = re.findall(r"(right|wrong)\.py:(\d+): error: .*\[([\w-]+)\]$", done.stdout, re.MULTILINE)
+    return {name: {(int(line), code) for where, line, code in told if where == name} for name in examples}
 
 
 def test_right_use_has_no_type_error(mypy_errors):
-    assert mypy_errors("right", RIGHT) == set()
+    assert mypy_errors["right"] == set()
 
 
 def test_wrong_use_is_told_line_by_line(mypy_errors):
@@ -93,7 +90,7 @@ def test_wrong_use_is_told_line_by_line(mypy_errors):
         if (code := re.search(r"# E: ([\w-]+)$", line))
     }
     assert len(expected) == 10
-    assert mypy_errors("wrong", WRONG) == expected
+    assert mypy_errors["wrong"] == expected
 
 
 @pytest.mark.parametrize("name", PACKAGES)

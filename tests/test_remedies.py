@@ -8,6 +8,7 @@ import functools
 import re
 import shlex
 import tomllib
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -42,20 +43,27 @@ def is_error(node):
 def literals(tree, of_errors=False):
     """Line and text of every literal that is no docstring; of those in errors alone where that is asked."""
     for root in filter(is_error, ast.walk(tree)) if of_errors else [tree]:
-        parts = {id(part) for node in ast.walk(root) if isinstance(node, ast.JoinedStr) for part in node.values}
-        left_out = parts | {id(node.value) for node in ast.walk(root) if isinstance(node, ast.Expr)}
-        for node in ast.walk(root):
-            if id(node) not in left_out and (text := text_of(node)):
+        left = deque([root])
+        while left:
+            node = left.popleft()
+            if text := text_of(node):
                 yield node.lineno, text
+            parts = (
+                node.values if isinstance(node, ast.JoinedStr) else [node.value] if isinstance(node, ast.Expr) else ()
+            )
+            for child in ast.iter_child_nodes(node):  # of parts of a text, and of docstrings, what they are made of
+                left.extend(ast.iter_child_nodes(child) if child in parts else [child])
 
 
 @functools.cache
 def messages(of_errors=False):
-    """Place and text of every literal of the library."""
+    """Place and text of every literal of the library that may speak of the program; of every error's where asked."""
     found = {}
     for path in sorted(SOURCE.rglob("*.py")):
-        for line, text in literals(ast.parse(path.read_text(encoding="utf-8")), of_errors):
-            found[f"{path.relative_to(SOURCE)}:{line}", text] = None
+        text = path.read_text(encoding="utf-8")
+        if of_errors or re.search(r"scenewise[ \[\"']", text):
+            for line, literal in literals(ast.parse(text), of_errors):
+                found[f"{path.relative_to(SOURCE)}:{line}", literal] = None
     return list(found)
 
 

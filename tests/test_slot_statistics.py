@@ -105,3 +105,14 @@ def test_a_slot_that_shares_its_pixels_is_undecided():
         roles = statistics.roles()
         assert roles == ["background", role, "unused"]
         assert statistics.rows(roles)[1]["mean_mask"] == pytest.approx(top, abs=1e-3)
+
+
+def test_a_model_that_names_its_objects_is_taken_at_its_word_however_small_they_are():
+    labels, image = np.zeros((64, 64), int), np.zeros((64, 64, 3), np.uint8)
+    labels[3, 3:6] = 1  # less than a thousandth of the frame
+    statistics = SlotStatistics(3, Geometry((64, 64), (0, 0, 64, 64)))
+    for index in range(30):
+        shown = labels if index == 0 else np.zeros_like(labels)  # there for one frame of thirty
+        tracks = np.array([0, 1 if index == 0 else -1, -1])
+        statistics.add(dataclasses.replace(frame_of(shown, image, 3, index), tracks=tracks))
+    assert statistics.roles() == ["background", "object", "unused"]

@@ -26,8 +26,7 @@ from scenewise import hub
 from scenewise.config import build, merge, plain, setting
 from scenewise.documents import shortened
 from scenewise.errors import InputError, nearest
-from scenewise.media.documents import read_json
-from scenewise.media.files import read_bytes, reading, write_atomically, write_problem
+from scenewise.media.files import read_bytes, read_json, reading, write_atomically, write_problem
 from scenewise.models import MODELS, SceneModel
 from scenewise.models.contract import Renders
 from scenewise.models.renamed import current, original
@@ -130,13 +129,14 @@ class LoadedModel:
 # -- finding --------------------------------------------------------------------------------------------------------
 
 
-def _weights_root() -> Path:
+def weights_folder() -> Path:
+    """Return the folder of the models that come with the package."""
     return Path(str(importlib.resources.files("scenewise"))) / "weights"
 
 
 def shipped() -> list[str]:
     """Return the names of the models that come with the package, sorted."""
-    return sorted(config.parent.name for config in _weights_root().glob(f"*/{CONFIG}"))
+    return sorted(config.parent.name for config in weights_folder().glob(f"*/{CONFIG}"))
 
 
 def find(name_or_path: str | Path) -> Path:
@@ -146,7 +146,7 @@ def find(name_or_path: str | Path) -> Path:
         InputError: It is none of these, or cannot be got.
     """
     if str(name_or_path) in shipped():
-        return _weights_root() / str(name_or_path)
+        return weights_folder() / str(name_or_path)
     path = Path(name_or_path)
     with reading(name_or_path, "a model folder", "Check the path."):
         if path.is_dir():

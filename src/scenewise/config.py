@@ -65,7 +65,8 @@ def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
     problems: list[str] = []
     built = _build(cls, values, "", problems)
     if problems:
-        raise InputError(where, "; ".join(problems), "Correct these settings.")
+        text = "; ".join(problems)
+        raise InputError(where, text if text.endswith((".", "?")) else f"{text}.", "Correct these settings.")
     return built
 
 

@@ -24,7 +24,7 @@ TOO_DEEP = f"lists or mappings nested more than {DEEPEST} deep"
 
 
 def parse_json(text: bytes | str, where: object, expected: str, remedy: str) -> Any:
-    """Read a JSON text; see `scenewise.media.documents.read_json`.
+    """Read a JSON text; see `scenewise.media.files.read_json`.
 
     Examples:
         >>> parse_json('{"size": [32, 32]}', "facts.json", "facts", "Write it again.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 
 class InputError(ValueError):
@@ -106,3 +108,30 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     words = sorted(choices)
     close = get_close_matches(word, words, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(words) or 'none'}."
+
+
+def shell_word(path: str | Path) -> str:
+    r"""Return a file as a word of a shell's command line that no program takes for an option.
+
+    A name with bytes that a terminal would act upon, or that are not UTF-8, is written as bash and zsh read it, $'...'.
+
+    Examples:
+        >>> shell_word("clip.mp4"), shell_word("my clip.mp4"), shell_word("-dash.mp4")
+        ('clip.mp4', "'my clip.mp4'", './-dash.mp4')
+        >>> print(shell_word("caf\udce9.mp4"))
+        $'caf\xe9.mp4'
+    """
+    text = str(path)
+    if text.startswith("-"):
+        text = f"./{text}"
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(_in_dollar_quotes(letter) for letter in text) + "'"
+
+
+def _in_dollar_quotes(letter: str) -> str:
+    if letter in "'\\":
+        return f"\\{letter}"
+    if letter.isprintable():
+        return letter
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))

@@ -10,13 +10,14 @@ import importlib
 import importlib.util
 import pkgutil
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from scenewise.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
@@ -53,6 +54,16 @@ class Registry(Generic[T]):
             return item
 
         return enter
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Take out again what is registered within this context: for tests of what plugs in."""
+        self._fill()
+        items = dict(self._items)
+        try:
+            yield
+        finally:
+            self._items = items
 
     def names(self) -> list[str]:
         """Return all registered names, sorted."""
@@ -93,7 +104,7 @@ class Registry(Generic[T]):
         for plugin in plugins(self.group):
             try:
                 plugin.load()
-            except Exception as error:  # whatever is wrong with it must not stop a command that does not need it
+            except (Exception, SystemExit) as error:  # whatever is wrong must not stop a command that does not need it
                 _leave_out(plugin, error)
 
 
@@ -113,19 +124,20 @@ def plugin_folders(group: str) -> list[Path]:
             if spec is None or not spec.submodule_search_locations:
                 raise ModuleNotFoundError(f"{plugin.value} is not a package")
             folders += [Path(place) for place in spec.submodule_search_locations]
-        except Exception as error:  # finding a package imports those it lies in
+        except (Exception, SystemExit) as error:  # finding a package imports those it lies in
             _leave_out(plugin, error)
     return folders
 
 
-_left_out: set[tuple[str, str]] = set()
+LEFT_OUT: set[tuple[str, str]] = set()
+"""Group and value of the entry points of broken plug-ins, each of which is told once."""
 
 
-def _leave_out(plugin: EntryPoint, error: Exception) -> None:
+def _leave_out(plugin: EntryPoint, error: BaseException) -> None:
     """Warn about a broken plug-in, the first time only, at its own place rather than at a line of ours."""
-    if (plugin.group, plugin.value) in _left_out:
+    if (plugin.group, plugin.value) in LEFT_OUT:
         return
-    _left_out.add((plugin.group, plugin.value))
+    LEFT_OUT.add((plugin.group, plugin.value))
     package = f" of {plugin.dist.name}" if plugin.dist is not None else ""
     reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
     text = f"the plug-in {plugin.name!r}{package} ({plugin.group}) is left out: {reason}"

@@ -39,7 +39,8 @@ RULE = (
     f"background's and it is scattered (compactness below {SCATTERED}; a filled disc has 1) or holds at least "
     f"{BORDER_SHARE:.0%} of the border. Of the others, a slot is an object where it owns at least {SMALLEST_AREA:.1%} "
     f"of the pixels in at least a twentieth of the frames with a mean mask of at least {SURE}; one whose mask is lower "
-    "shares its pixels with others and is undecided; the rest are unused."
+    "shares its pixels with others and is undecided; the rest are unused. Where the model itself says which slots "
+    "hold an object, however small and for however short a time, its word stands in place of area, colour and frames."
 )
 """How slots are judged, in words; stands in slots.json."""
 
@@ -84,6 +85,7 @@ class SlotStatistics:
         self.last = np.full(slots, -1, dtype=np.int64)
         self.stride = 1
         self.tracks: list[list[int]] = [[] for _ in range(slots)]  # numbers of the objects that a slot has held
+        self._named = False  # whether the model says which slots hold an object
         self._paths: list[list[tuple[int, float, float]]] = [[] for _ in range(slots)]
         self._area = np.zeros(slots)
         self._border = np.zeros(slots)
@@ -99,7 +101,11 @@ class SlotStatistics:
         """Take in the next frame."""
         labels = frame.labels.reshape(-1).astype(np.intp)
         counts = np.bincount(labels, minlength=self.slots)[: self.slots].astype(float)
-        active = counts >= max(1.0, SMALLEST_AREA * labels.size)
+        if frame.tracks is not None:
+            self._named = True
+            active = (counts > 0) & (frame.tracks >= 0)
+        else:
+            active = counts >= max(1.0, SMALLEST_AREA * labels.size)
         centroids, compact = self._shape(labels, counts)
         self._count(frame, labels, counts, active)
         self._compact += np.where(active, compact, 0.0)
@@ -121,6 +127,7 @@ class SlotStatistics:
             "frames": self.frames,
             "stride": self.stride,
             "tracks": [list(numbers) for numbers in self.tracks],
+            "named": self._named,
             "paths": [np.array(path, float).reshape(-1, 3) for path in self._paths],
             "latents": latents,
             **sums,
@@ -130,6 +137,7 @@ class SlotStatistics:
         """Go on from what `state` gave."""
         self.frames, self.stride = state["frames"], state["stride"]
         self.tracks = [list(numbers) for numbers in state["tracks"]]
+        self._named = state.get("named", False)
         self._paths = [[(int(index), x, y) for index, x, y in path.tolist()] for path in state["paths"]]
         for name in _SUMS:
             getattr(self, name)[:] = state[name]
@@ -213,6 +221,8 @@ class SlotStatistics:
     def background(self) -> list[int]:
         """Return the slots that look like background; see `RULE`."""
         main = self.main_background
+        if self._named:
+            return [main, *(k for k in range(self.slots) if k != main and self.active[k] and not self.tracks[k])]
         colour = self._colour / np.maximum(self._pixels, 1)[:, None]
         alike = np.sqrt(((colour - colour[main]) ** 2).mean(1)) <= SAME_COLOUR
         compact = self._compact / np.maximum(self.active, 1)
@@ -222,7 +232,7 @@ class SlotStatistics:
 
     def roles(self) -> list[str]:
         """Return "background", "object", "undecided" or "unused" for each slot; see `RULE`."""
-        background, needed = self.background(), max(1, self.frames // 20)
+        background, needed = self.background(), 1 if self._named else max(1, self.frames // 20)
         active = ["object" if sure else "undecided" for sure in self.certainty >= SURE]
         return [
             "background" if k in background else active[k] if self.active[k] >= needed else "unused"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scenewise.batch.job import Job, Outcome
+from scenewise.batch.job import BatchJob, Outcome
 from scenewise.batch.pool import Pool
 from scenewise.checkpoint import Card, Reference, load_model, save_model
 from scenewise.config import build
@@ -33,7 +33,7 @@ def tiny(tmp_path_factory):
 def job(tiny, tmp_path):
     """Tracks alone, by a tiny model, into a folder `out`."""
     model = tiny("provide")
-    return Job(str(tmp_path / "out"), model, load_model(model).fingerprint, "cpu", formats=["slots", "labels"])
+    return BatchJob(str(tmp_path / "out"), model, load_model(model).fingerprint, "cpu", formats=["slots", "labels"])
 
 
 def write_clip(path, frames=4, seed=0, size=(24, 32)):

@@ -97,14 +97,22 @@ def test_one_that_kills_its_worker_is_set_aside(once):
 
 
 def test_results_that_were_whole_before_the_end_came_count(once, job, clips):
-    with Batch(job, "tiny") as batch:
-        batch.plan(list_videos([str(clips)], {}))
-        group = batch._group(room=5)  # begun, and then everything is killed
-    results(job, group[0].name)
+    class Killed:
+        room, given = 5, ()
+
+        def submit(self, tasks):
+            self.given = tasks
+            raise SystemExit
+
+    pool = Killed()
+    with pytest.raises(SystemExit), Batch(job, "tiny") as batch:
+        batch.run(batch.plan(list_videos([str(clips)], {})), pool)
+    (name,) = (task.name for task in pool.given)
+    results(job, name)
     standing, pool = once()
     assert (standing.skipped, standing.done) == (1, 4)
-    assert [group[0].name] not in pool.given
-    assert rows(job)[group[0].name].verdict == "known footage"
+    assert [name] not in pool.given
+    assert rows(job)[name].verdict == "known footage"
 
 
 def test_other_options_are_refused_until_told(once, job):
@@ -117,7 +125,7 @@ def test_other_options_are_refused_until_told(once, job):
 
 
 def test_two_batches_in_one_folder_refuse_each_other(job, monkeypatch):
-    monkeypatch.setattr("scenewise.batch.run._SECONDS_FOR_LOCK", 0.1)
+    monkeypatch.setattr("scenewise.batch.run.LOCK_SECONDS", 0.1)
     with Batch(job, "tiny"):
         for choice in (None, Choice(shard=(1, 2))):
             with pytest.raises(InputError, match="another batch is at work"), Batch(job, "tiny", choice):

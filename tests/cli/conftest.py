@@ -56,11 +56,12 @@ def write_clip(path, frames, size=(48, 64)):
             writer.write(image)
 
 
-@pytest.fixture
-def longer(tmp_path):
+@pytest.fixture(scope="session")
+def longer(tmp_path_factory):
     """An mp4 that takes a while."""
-    write_clip(tmp_path / "longer.mp4", 1500)
-    return str(tmp_path / "longer.mp4")
+    path = tmp_path_factory.mktemp("videos") / "longer.mp4"
+    write_clip(path, 1500)
+    return str(path)
 
 
 @pytest.fixture

@@ -51,14 +51,14 @@ def test_a_model_that_cannot_be_run_so_says_why_in_the_record(decompose):
 @NEEDS
 def test_long_videos_get_a_quick_engine_by_themselves(decompose, monkeypatch):
     monkeypatch.setattr(runtimes, "LONG", 8)
-    monkeypatch.setattr(sessions, "_version", lambda name: None if name == "openvino" else "1")
+    monkeypatch.setattr(sessions, "package_version", lambda name: None if name == "openvino" else "1")
     assert decompose(name="long")[2]["settings"]["engine"] == "onnxruntime"
     monkeypatch.setattr(runtimes, "LONG", 9)
     assert decompose(name="short")[2]["settings"]["engine"] == "torch"
 
 
 def test_an_engine_that_is_not_installed_is_refused(decompose, monkeypatch):
-    monkeypatch.setattr(sessions, "_version", lambda name: None)
+    monkeypatch.setattr(sessions, "package_version", lambda name: None)
     code, err, _ = decompose("--engine", "openvino", name="out")
     assert code == 2
     assert "pip install 'scenewise[fast]'" in err

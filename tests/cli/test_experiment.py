@@ -123,7 +123,7 @@ def test_all_experiments_are_done_kept_and_put_on_a_page(scenewise, words, tmp_p
     (folder / "two.yaml").write_text(yaml.safe_dump({"summary": "Two", "sizes": {"small": {"cells": [
         {"model": "again", "data": "balls", "trained": "one/iodine.balls", "variants": {"lds1": {}},
          "scoring": [{"protocol": ["provide", "bound"], "samples": 2, "frames": [1, 2]}]}]}}}))  # fmt: skip
-    monkeypatch.setattr(experiments, "_folder", lambda: folder)
+    monkeypatch.setattr(experiments, "definitions_folder", lambda: folder)
     monkeypatch.setattr(measured_results, "file_of", lambda name: tmp_path / "package" / f"{name}.json")
     root = tmp_path / "root"
     code, told, _ = scenewise("experiment", "all", "--jobs", "2", "--out", root)

@@ -54,6 +54,17 @@ def test_checkpoints(run_once, tmp_path, capsys, kind):
     refused(capsys, "train", "--resume", "--out", run, "training.steps=3")
 
 
+def test_every_field_of_a_checkpoint_is_checked(run_once, tmp_path, capsys):
+    run = shutil.copytree(run_once, tmp_path / "run")
+    (path,) = (run / "checkpoints").iterdir()
+    whole = torch.load(path, weights_only=True)
+    for name in whole:
+        for value in ([{}], "x", -1):
+            torch.save(whole | {name: value}, path)
+            if (name, value) != ("best", -1):  # which it may be
+                refused(capsys, "train", "--resume", "--out", run, "training.steps=3")
+
+
 RUNS = {
     "list": lambda _: [1, 2],
     "text": lambda _: "x",

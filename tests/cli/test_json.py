@@ -123,6 +123,33 @@ def test_an_error_is_one_document_too(scenewise, places, tmp_path, verb):
         assert answer.get("error", {}).get("problem") or answer["failed"]
 
 
+@pytest.mark.parametrize("verb", [*VERBS, "data make", "data check", ""])
+def test_words_that_are_not_understood_are_told_as_one_document_too(scenewise, verb):
+    for words in (("--nonsense", "--json"), ("--json", "--nonsense"), ("--js", "--nonsense")):
+        code, out, err = scenewise(*verb.split(), *words)
+        assert code == 2
+        assert json.loads(out)["error"]["problem"] in err
+        assert "--help" in json.loads(out)["error"]["remedy"]
+
+
+def test_words_that_are_not_understood_are_not_told_as_json_where_that_goes_to_a_file(scenewise, tmp_path):
+    for words in (("--json", tmp_path / "scores.json"), (f"--json={tmp_path / 'scores.json'}",), ()):
+        code, out, _ = scenewise("evaluate", *words, "--nonsense")
+        assert (code, out) == (2, "")
+    code, out, _ = scenewise("decompose", "--json", "clip.mp4", "--nonsense")  # which takes no file
+    assert (code, "error" in json.loads(out)) == (2, True)
+
+
+def test_what_the_system_refuses_is_one_document_too(scenewise, monkeypatch, tmp_path):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "clip.mp4")
+
+    monkeypatch.setattr("scenewise.cli.models.run", refuse)
+    code, out, err = scenewise("models", "--json")
+    assert (code, json.loads(out)["error"]["subject"]) == (2, "clip.mp4")
+    assert "Permission denied" in err
+
+
 @pytest.mark.slow
 def test_workers_of_a_batch_print_nothing_beside_it(places, tmp_path):
     words = ["batch", places["CLIP"], *("--model", places["MODEL"], "--formats", "slots", "--workers", "2")]

@@ -1,10 +1,13 @@
 """`scenewise decompose --learn`: training on the videos themselves, then taking them apart, in one command."""
 
+import contextlib
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 
+from scenewise.cli import main
 from scenewise.cli.learn import shortened
 from scenewise.media import VideoWriter
 from scenewise.training import proposals, recipes
@@ -17,9 +20,8 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """Train the tiny preset for three steps, on one process."""
+def train_little(patch):
+    """Let what is proposed train the tiny preset for three steps, on one process."""
     propose = proposals.propose
 
     def propose_tiny(*args, **reading):
@@ -29,30 +31,51 @@ def small(monkeypatch):
         values["training"] |= {"steps": 3, "batch": 2, "validation_videos": 1, "device": "cpu"}
         return values, reasons
 
-    monkeypatch.setattr(proposals, "propose", propose_tiny)
+    patch.setattr(proposals, "propose", propose_tiny)
 
 
-@pytest.fixture
-def clip(tmp_path):
-    """A red square that goes to and fro before a smooth wall, 60 frames."""
-    with VideoWriter(tmp_path / "clip.mp4", (48, 80), 10) as writer:
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    train_little(monkeypatch)
+
+
+def write_clip(path):
+    """Write a red square that goes to and fro before a smooth wall, 60 frames."""
+    with VideoWriter(path, (48, 80), 10) as writer:
         for t in range(60):
             image = np.full((48, 80, 3), (90, 120, 150), np.uint8)
             left = abs(t % 56 - 28) * 2
             image[16:32, left : left + 16] = (220, 40, 40)
             writer.write(image)
-    return tmp_path / "clip.mp4"
+    return path
 
 
-def test_both_in_one_command_and_again(scenewise, clip, tmp_path):
-    code, out, err = scenewise("decompose", clip, "--out", tmp_path / "out", "--learn", "5", "--formats", "tracks")
-    assert code == 0, err
-    assert "1 objects in a busy frame" in out
-    assert "background picture:" in out
-    assert (tmp_path / "out" / "training" / "model" / "config.json").is_file()
-    assert (tmp_path / "out" / "clip" / "run.json").is_file()
-    assert "60 frames" in out
-    words = ("decompose", clip, "--out", tmp_path / "out", "--learn", "5", "--formats", "tracks", "--overwrite")
+@pytest.fixture
+def clip(tmp_path):
+    return write_clip(tmp_path / "clip.mp4")
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """A clip, the folder in which it was trained on and taken apart, and what was said of it."""
+    folder = tmp_path_factory.mktemp("learnt")
+    clip, out = write_clip(folder / "clip.mp4"), folder / "out"
+    words = ["decompose", str(clip), "--out", str(out), "--learn", "5", "--formats", "tracks"]
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as told:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        train_little(patch)
+        assert main(words) == 0
+    return clip, out, told.getvalue()
+
+
+def test_both_in_one_command_and_again(scenewise, learnt):
+    clip, folder, told = learnt
+    assert "1 objects in a busy frame" in told
+    assert "background picture:" in told
+    assert (folder / "training" / "model" / "config.json").is_file()
+    assert (folder / "clip" / "run.json").is_file()
+    assert "60 frames" in told
+    words = ("decompose", clip, "--out", folder, "--learn", "5", "--formats", "tracks", "--overwrite")
     code, out, err = scenewise(*words)
     assert code == 0, err
     assert "objects in a busy frame" not in out, "the run is there and goes on"
@@ -70,7 +93,7 @@ def test_all_of_a_training_fits_into_the_minutes():
 def test_a_training_that_does_not_fit_is_shortened_and_goes_on_when_asked_again(scenewise, clip, tmp_path, monkeypatch):
     estimate = Run.estimate
     monkeypatch.setattr(Run, "estimate", lambda run: [dataclasses.replace(each, hours=10.0) for each in estimate(run)])
-    monkeypatch.setattr("scenewise.cli.learn._FEWEST_STEPS", 2)
+    monkeypatch.setattr("scenewise.cli.learn.FEWEST_STEPS", 2)
     words = ("decompose", clip, "--out", tmp_path / "out", "--learn", "5", "--formats", "tracks")
     code, out, err = scenewise(*words)
     assert code == 0, err
@@ -106,7 +129,8 @@ def test_what_does_not_go_together(scenewise, clip, tmp_path, words, says):
     assert not (tmp_path / "out").exists()
 
 
-def test_sources_short_clips_and_other_files_are_refused(scenewise, clip, tmp_path):
+def test_sources_short_clips_and_other_files_are_refused(scenewise, learnt, tmp_path):
+    clip, folder, _ = learnt
     code, _, err = scenewise("decompose", "balls-colour#3", "--out", tmp_path / "out", "--learn", "5")
     assert code == 2
     assert "not a file" in err
@@ -116,10 +140,9 @@ def test_sources_short_clips_and_other_files_are_refused(scenewise, clip, tmp_pa
     code, _, err = scenewise("decompose", tmp_path / "short.mp4", "--out", tmp_path / "out", "--learn", "5")
     assert code == 2
     assert "has 10 frames" in err
-    assert scenewise("decompose", clip, "--out", tmp_path / "out", "--learn", "5", "--formats", "tracks")[0] == 0
     other = tmp_path / "other.mp4"
     other.write_bytes(clip.read_bytes())
-    code, _, err = scenewise("decompose", other, "--out", tmp_path / "out", "--learn", "5")
+    code, _, err = scenewise("decompose", other, "--out", folder, "--learn", "5")
     assert code == 2
     assert "clip.mp4" in err
     assert "another --out" in err

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from tests.cli.refusals import refused
+from tests.processes import Process, main_on_a_small_disk
 
 from scenewise.checkpoint import Card
 
@@ -132,22 +134,59 @@ def outcome(text):
     return "\n".join(lines)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small file system")
 @pytest.mark.parametrize("form", ["png", "h5", "npy"])
 def test_data_that_find_the_disk_full_leave_nothing(tmp_path, form):
-    unshare = shutil.which("unshare") or ""
-    if not unshare:
-        pytest.skip("no small file system can be mounted here")
     out = "data.h5" if form == "h5" else "data"
     words = f"data make balls-binary --samples 60 --format {form} --set size=64 frames=20 --out {out}"
     if form == "h5":
         words = words.replace("size=64 ", "")
-    script = (
-        f"mount -t tmpfs -o size=64k full {tmp_path} && cd {tmp_path} || exit 77\n"
-        f"{sys.executable} -m scenewise.cli {words}; echo ended $?; find . -type f"
-    )
-    done = subprocess.run([unshare, "--map-root-user", "--mount", "sh", "-c", script], capture_output=True, text=True)
-    if done.returncode == 77:
+    process = Process(main_on_a_small_disk, words.split(), str(tmp_path), 64)
+    told, errors = process.communicate()
+    if process.returncode == 77:
         pytest.skip("no small file system can be mounted here")
-    assert done.stdout == "ended 2\n", done.stderr
-    assert "no space left" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert process.returncode == 2, errors
+    assert told.splitlines()[-1] == ""  # no file
+    assert "no space left" in errors
+    assert "Traceback" not in errors
+
+
+REPLACED = {
+    "decompose": ("decompose", "HERE/frames", "--model", "MODEL", "--out", "HERE"),
+    "decompose, all around": ("decompose", "HERE/frames/inner/frames", "--model", "MODEL", "--out", "HERE"),
+    "decompose, the model": ("decompose", "CLIP", "--model", "HERE/clip/model", "--out", "HERE"),
+    "predict": ("predict", "HERE/frames", "--observe", "2", "--steps", "1", "--model", "MODEL", "--out", "HERE"),
+    "traverse": ("traverse", "IODINE", "HERE/frames", "--out", "HERE/frames"),
+    "refine, from below": ("refine", "IODINE", "HERE/frames", "--out", "HERE"),
+    "sample": ("sample", "HERE/genesis", "--out", "HERE/genesis"),
+    "render": ("render", "cle-mv#0", "--observe", "0", "--model", "HERE/mulmon", "--out", "HERE/mulmon"),
+    "demo": ("demo", "--model", "HERE/clip/model", "--out", "HERE/clip"),
+    "data make": (
+        "data",
+        "make",
+        "HERE/frames",
+        "--samples",
+        "1",
+        "--split",
+        "train",
+        "--format",
+        "png",
+        "--out",
+        "HERE",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_results_do_not_replace_what_they_are_of(here, capsys, models, clip, name):
+    for where in ("frames", "frames/inner/frames"):
+        (here / where).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (16, 16), (9 * number, 0, 0)).save(here / where / f"{number}.png")
+    for kind, place in (("MODEL", "clip/model"), ("GENESIS", "genesis"), ("MULMON", "mulmon")):
+        shutil.copytree(models[kind], here / place)
+    before = sorted(here.rglob("*"))
+    known = {**models, "CLIP": clip}
+    words = [known.get(word, word.replace("HERE", str(here))) for word in REPLACED[name]]
+    assert "which is read; it would be replaced" in refused(capsys, *words, "--overwrite")
+    assert sorted(here.rglob("*")) == before

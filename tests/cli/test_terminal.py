@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 from tests.processes import Process, main_printing_in
 
-from scenewise.cli import main, progress
-from scenewise.cli.progress import Progress, say, status
+from scenewise.cli import main, output
+from scenewise.cli.output import Progress, say, status
 from scenewise.cli.train_report import ConsoleReporter
-from scenewise.training.reporter import StagePlace
+from scenewise.training.recipe import StagePlace
 
 NAMES = [
     "video[final].mp4",
@@ -50,7 +50,7 @@ def test_a_bar_and_a_status_line_show_names_as_they_are(monkeypatch, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_lines_elsewhere(capsys, monkeypatch, name):
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(output, "SECONDS_BETWEEN_LINES", 0.0)
     with Progress(name) as bar:
         bar(1, 2)
     say(f"{name}: 2 frames")

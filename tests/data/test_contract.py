@@ -44,12 +44,11 @@ class Counting(Source):
 
 @pytest.fixture
 def counting(monkeypatch):
-    SOURCES.names()  # fills it, so that what is taken away again is only what is registered here
-    monkeypatch.setattr(SOURCES, "_items", dict(SOURCES._items))
-    monkeypatch.setattr("scenewise.data.contract.DESCRIPTIONS", dict(DESCRIPTIONS))
-    register_source("counting", Description("numbers", "generated"))(Counting)
-    register_source("counting-fast", Description("numbers", "generated"), {"step": 5})(Counting)
-    return SOURCES
+    with SOURCES.trial():
+        monkeypatch.setattr("scenewise.data.contract.DESCRIPTIONS", dict(DESCRIPTIONS))
+        register_source("counting", Description("numbers", "generated"))(Counting)
+        register_source("counting-fast", Description("numbers", "generated"), {"step": 5})(Counting)
+        yield SOURCES
 
 
 def test_many_videos_are_those_made_one_by_one():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from scenewise.data.resize import fit_ids, fit_images, nearest_pixels
-from scenewise.media.selection import Selection
+from scenewise.media.reader import Selection
 
 
 def test_ids_shrink_to_the_pixel_in_the_middle():

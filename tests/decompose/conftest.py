@@ -46,18 +46,18 @@ class Oracle(SceneModel, Predictor, Decodes):
         return {"last": torch.zeros(batch, *self.frame_shape), "frame": torch.tensor(0)}
 
     def explain_frame(self, frame, state, refinements=None):
-        return self._explain(frame), {"last": frame, "frame": state["frame"] + 1}
+        return self.explain(frame), {"last": frame, "frame": state["frame"] + 1}
 
     def predict(self, state, steps):
-        parts = [self._explain(state["last"]) for _ in range(steps)]
+        parts = [self.explain(state["last"]) for _ in range(steps)]
         return Decomposition.join(parts), {**state, "frame": state["frame"] + steps}
 
     def decode(self, latents, state=None):
-        part = self._explain(state["last"])
+        part = self.explain(state["last"])
         noise = latents.mean(-1)[:, :, None, None, None]  # (B, K, 1, 1, 1)
         return part.masks[:, 0], part.appearance[:, 0] + noise
 
-    def _explain(self, frame):
+    def explain(self, frame):
         owner = torch.where(frame.amax(1) < 0.5, 0, frame.argmax(1) + 1)  # (B, H, W)
         masks = torch.nn.functional.one_hot(owner, 4).movedim(-1, 1)[:, None, :, None].float()
         appearance = torch.zeros(len(frame), 1, 4, *self.frame_shape)

@@ -6,7 +6,7 @@ import torch
 
 from scenewise.config import build
 from scenewise.decompose import Decomposer
-from scenewise.decompose.spread import Spread
+from scenewise.decompose.spread import SampleSpread
 from scenewise.models import MODELS
 from scenewise.observation import Observation
 
@@ -36,7 +36,7 @@ def test_uncertainty_is_that_of_slots_in_the_models_order(genesis, frames):
     for t, result in enumerate(results):
         image = torch.from_numpy(frames[t]).permute(2, 0, 1)[None, None].float() / 255
         alone = genesis.model(Observation(image), seed=2 + t).decomposition
-        spread = Spread(genesis.model, alone.mean[0, 0], alone.log_variance[0, 0], {}, 2, t, genesis.size)()
+        spread = SampleSpread(genesis.model, alone.mean[0, 0], alone.log_variance[0, 0], {}, 2, t, genesis.size)()
         np.testing.assert_allclose(result.uncertainty, spread, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(np.sort(result.mean, 0), alone.mean[0, 0].sort(0).values, rtol=1e-4, atol=1e-5)
         orders.append(not np.allclose(result.mean, alone.mean[0, 0], rtol=1e-3, atol=1e-4))

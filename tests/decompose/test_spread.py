@@ -8,7 +8,7 @@ import torch
 
 from scenewise.config import build
 from scenewise.decompose import Decomposer
-from scenewise.decompose.spread import SAMPLES, Spread
+from scenewise.decompose.spread import SAMPLES, SampleSpread
 from scenewise.models import MODELS
 
 SIZE = (16, 24)
@@ -25,7 +25,7 @@ class Shelf:
 
 def test_it_is_the_standard_deviation_over_samples():
     shelf, mean = Shelf(), torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
-    found = Spread(shelf, mean, torch.full_like(mean, -2.0), {}, 0, 7, SIZE)()
+    found = SampleSpread(shelf, mean, torch.full_like(mean, -2.0), {}, 0, 7, SIZE)()
     samples = shelf.latents.numpy()[..., :3].mean(1)  # (S, C): slots share every pixel
     assert samples.shape == (SAMPLES, 3)
     expected = np.sqrt(samples.var(0, ddof=1).mean())
@@ -38,7 +38,7 @@ def test_frames_do_not_share_their_samples():
     shelf, mean = Shelf(), torch.zeros(2, 4)
     drawn = []
     for seed, index in ((0, 1), (0, 2), (1, 1), (0, 1)):
-        Spread(shelf, mean, mean, {}, seed, index, SIZE)()
+        SampleSpread(shelf, mean, mean, {}, seed, index, SIZE)()
         drawn.append(shelf.latents)
     assert not any(torch.equal(drawn[0], other) for other in drawn[1:3])
     assert torch.equal(drawn[0], drawn[3])

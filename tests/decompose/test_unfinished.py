@@ -1,10 +1,12 @@
 """A decomposition that is broken off anywhere and gone on with gives the files of one that was not."""
 
+import functools
 import json
 import os
 import shutil
 import signal
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,17 +25,20 @@ from scenewise.models.contract import MODELS
 TIMES = {"seconds", "model_seconds", "timings", "resumed", "interrupted"}
 
 
-@pytest.fixture(autouse=True)
-def often(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def often():
     """States are saved after every fourth frame, or after a window."""
-    monkeypatch.setattr(unfinished, "SECONDS", 0.0)
-    monkeypatch.setattr(run, "_SEGMENT", 4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unfinished, "SECONDS", 0.0)
+        patch.setattr(run, "SEGMENT", 4)
+        yield
 
 
 @pytest.fixture(scope="module")
 def model_of(tmp_path_factory):
     """Return an untrained tiny model of a kind, with weights so large that frames differ."""
 
+    @functools.cache
     def make(name):
         torch.manual_seed(3)
         kind = MODELS.get(name)
@@ -152,13 +157,13 @@ def test_nothing_of_it_stays_in_whole_results(model_of, tmp_path):
 def save_until_killed(model, video, out, when, threads):
     """Take a video apart until the process kills itself: after so many frames, or at a point of the writing."""
     torch.set_num_threads(threads)
-    unfinished.SECONDS, run._SEGMENT = 0.0, 4
+    unfinished.SECONDS, run.SEGMENT = 0.0, 4
 
     def die(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
 
     if when == "finishing":
-        run._Job.record = die
+        run.peak_memory_mib = die  # of the record, which comes last
     elif when == "saving":
         count, save = [], os.replace
 
@@ -230,13 +235,20 @@ def test_without_resume_what_was_left_is_removed(killed, tmp_path):
 # -- what cannot be gone on from ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def cut(model_of, tmp_path):
-    """A model, its video, and a folder of the first ten frames."""
+@pytest.fixture(scope="module")
+def first_frames(model_of, tmp_path_factory):
+    """A model, its video, and a folder of the first ten frames, to be copied."""
     decomposer = model_of("provide")
-    video = moving(decomposer)
-    stop_after(decomposer.decompose(video, name="clip"), tmp_path / "cut", 10)
-    return decomposer, video, tmp_path / "cut"
+    video, folder = moving(decomposer), tmp_path_factory.mktemp("first") / "cut"
+    stop_after(decomposer.decompose(video, name="clip"), folder, 10)
+    return decomposer, video, folder
+
+
+@pytest.fixture
+def cut(first_frames, tmp_path):
+    """A model, its video, and a folder of the first ten frames."""
+    decomposer, video, folder = first_frames
+    return decomposer, video, Path(shutil.copytree(folder, tmp_path / "cut"))
 
 
 @pytest.mark.parametrize(

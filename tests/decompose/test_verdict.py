@@ -90,8 +90,8 @@ def test_masks_that_all_slots_share(oracle, video, tmp_path, largest, expected):
     """All slots draw the whole frame: one leads everywhere, by a hair or clearly."""
 
     class Sharing(type(oracle.model)):
-        def _explain(self, frame):
-            part = super()._explain(frame)
+        def explain(self, frame):
+            part = super().explain(frame)
             masks = torch.full_like(part.masks, (1 - largest) / 3)
             masks[:, :, 0] = largest
             return dataclasses.replace(part, masks=masks, appearance=frame[:, None, None].expand_as(part.appearance))

@@ -8,7 +8,7 @@ import torch
 
 from scenewise.config import build
 from scenewise.decompose import Decomposer
-from scenewise.decompose.spread import Spread
+from scenewise.decompose.spread import SampleSpread
 from scenewise.errors import InputError
 from scenewise.models import MODELS
 from scenewise.variational.linking import contributions, link, match, reorder
@@ -92,6 +92,6 @@ def test_uncertainty_is_that_of_slots_in_the_models_order(ddpae, grey):
     part, state = observe(ddpae, grey[3:6])
     found = [frame.uncertainty for frame in ddpae.decompose(grey)][3:6]
     for t, spread in enumerate(found):
-        expected = Spread(ddpae.model, part.mean[0, t], part.log_variance[0, t], state, 0, 3 + t, (16, 16))()
+        expected = SampleSpread(ddpae.model, part.mean[0, t], part.log_variance[0, t], state, 0, 3 + t, (16, 16))()
         np.testing.assert_allclose(spread, expected, rtol=1e-4, atol=1e-5)
         assert spread.max() > 0

@@ -19,12 +19,12 @@ from scenewise.models.contract import MODELS, Output
 from scenewise.models.iodine import Iodine
 from scenewise.models.mulmon import Mulmon
 
-pytest.importorskip("sklearn")
 SHAPES, SIDE, VIEWS = ("bar", "box", "dot"), 16, 2
 
 
 @pytest.fixture(autouse=True)
 def small_forests(monkeypatch):
+    pytest.importorskip("sklearn")
     monkeypatch.setattr(sys.modules["scenewise.metrics.dci"], "TREES", 20)
 
 

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from scenewise.errors import InputError
 from scenewise.experiments import experiment as experiments
-from scenewise.experiments.campaign import Campaign, Task, check
+from scenewise.experiments.campaign import Campaign, CellTask, check
 from scenewise.experiments.cell_folder import CellFolder
-from scenewise.media.locks import BusyError, lock
+from scenewise.media.folders import BusyError, lock
 from scenewise.training.run import train
 
 
@@ -29,7 +29,7 @@ def tasks(table, content, tmp_path):
             change(content["sizes"]["smoke"])
         file = table(content)
         tiny, out = experiments.load(file, "smoke"), tmp_path / "out"
-        return [Task(tiny, CellFolder(cell, out, words, tmp_path)) for cell in tiny.cells]
+        return [CellTask(tiny, CellFolder(cell, out, words, tmp_path)) for cell in tiny.cells]
 
     return make
 
@@ -51,7 +51,7 @@ def campaign(tasks, tmp_path, **options):
 def held(path):
     """Start a process that holds a lock until its input ends."""
     code = (
-        "import sys; from pathlib import Path; from scenewise.media.locks import lock\n"
+        "import sys; from pathlib import Path; from scenewise.media.folders import lock\n"
         "with lock(Path(sys.argv[1])):\n print('held', flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(
@@ -187,11 +187,11 @@ def test_whatever_is_killed_nothing_is_lost(tasks, tmp_path, victim):
     whole = tmp_path / "whole"
     train(task.folder.recipe(), whole)
     code = (
-        "import sys; from pathlib import Path; from scenewise.experiments.campaign import Campaign, Task\n"
+        "import sys; from pathlib import Path; from scenewise.experiments.campaign import Campaign, CellTask\n"
         "from scenewise.experiments import experiment as e; from scenewise.experiments.cell_folder import CellFolder\n"
         "file, out = sys.argv[1:]\n"
         "tiny = e.load(file, 'smoke'); folder = CellFolder(tiny.cells[0], out, (), Path(out).parent)\n"
-        "Campaign([Task(tiny, folder)], Path(out) / 'log.txt', device='cpu').run()"
+        "Campaign([CellTask(tiny, folder)], Path(out) / 'log.txt', device='cpu').run()"
     )
     start = [sys.executable, "-c", code, str(tmp_path / "tiny.yaml"), str(task.folder.out)]
     process = subprocess.Popen(start, stdout=subprocess.DEVNULL)
@@ -257,13 +257,13 @@ def test_the_cheapest_comes_first_and_a_model_is_trained_once_for_two_experiment
             **content["sizes"]["smoke"]["cells"][0]["settings"], "training.steps": 2, "training.validate_every": 1}}
     )  # fmt: skip
     file = table(content)
-    monkeypatch.setattr(experiments, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(experiments, "definitions_folder", lambda: tmp_path)
     other = {"summary": "Another", "sizes": {"smoke": {"cells": [
         {"model": "same", "data": "balls", "trained": "tiny/provide.balls", "scoring": [
             {"protocol": "rnem", "samples": 1, "frames": 2}]}]}}}  # fmt: skip
     (tmp_path / "other.yaml").write_text(json.dumps(other))
     tiny = experiments.load(file, "smoke")
-    first = [Task(tiny, CellFolder(cell, tmp_path / "tiny-smoke", (), tmp_path)) for cell in tiny.cells]
+    first = [CellTask(tiny, CellFolder(cell, tmp_path / "tiny-smoke", (), tmp_path)) for cell in tiny.cells]
     (cell,) = experiments.load("other", "smoke").cells
     folder = CellFolder(cell, tmp_path / "other-smoke", (), tmp_path)
     assert folder.run.path == first[0].folder.path

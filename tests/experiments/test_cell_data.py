@@ -73,7 +73,7 @@ def test_equal_data_share_a_folder_and_others_do_not():
 def test_a_second_process_waits_for_the_first(tmp_path):
     made, lines = CellData(**MADE), []
     code = (
-        "import sys; from pathlib import Path; from scenewise.media.locks import lock\n"
+        "import sys; from pathlib import Path; from scenewise.media.folders import lock\n"
         "with lock(Path(sys.argv[1])):\n print('held', flush=True); sys.stdin.read()"
     )
     lock = tmp_path / f"{made.name}.lock"

@@ -91,9 +91,6 @@ def test_every_file_of_the_package_can_be_read_at_every_size(name):
     assert file.claim
     for size in file.sizes:
         experiment = experiments.load(name, size)
-        for one in experiment.cells:
-            if one.weights is None:
-                one.recipe()
         if experiment.module == "comparison":
             comparison.numbers(experiment, [])
 

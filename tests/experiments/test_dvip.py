@@ -196,13 +196,13 @@ def test_what_becomes_of_digits_that_were_held_apart():
         released("factored-held", 4, 0.98),
         released("factored-released", 4, 0.82),
     ]
-    lines = dvip._released(rows).splitlines()
+    lines = dvip.table_of_release(rows).splitlines()
     assert [line.split("|")[-2].strip() for line in lines[5:]] == [
         "and stay", "and mix again", "were not, so it tells nothing", "not released yet",
         "and drift together",
     ]  # fmt: skip
     assert "0.52, 1290.0" in lines[5]
-    assert dvip._released(rows[:1]) == ""
+    assert dvip.table_of_release(rows[:1]) == ""
 
 
 def test_a_street_has_no_digits():

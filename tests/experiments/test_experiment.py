@@ -185,7 +185,7 @@ def two(table, content, tmp_path, monkeypatch):
     import yaml
 
     table(content)
-    monkeypatch.setattr(experiments, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(experiments, "definitions_folder", lambda: tmp_path)
     group = {"model": "same", "data": "balls-678", "trained": "tiny/provide.balls",
              "scoring": [{"protocol": "savi", "source": "balls-colour-678", "settings": {"size": 16}}]}  # fmt: skip
 

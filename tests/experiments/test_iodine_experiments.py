@@ -21,7 +21,7 @@ from scenewise.experiments import (
     iodine_limits,
     iodine_traversals,
 )
-from scenewise.experiments.explained import explained, slot_figure
+from scenewise.experiments.explanations import explain_scenes, slot_figure
 from scenewise.experiments.object_codes import SlotCodes, object_codes
 from scenewise.experiments.pictures import drawn
 from scenewise.experiments.projection import neighbour_agreement, principal_components, squared_distances, t_sne
@@ -184,7 +184,7 @@ def test_a_code_of_a_scene_has_its_objects_in_the_papers_order(monkeypatch):
     scenes = SimpleNamespace(
         part=SimpleNamespace(mean=torch.tensor([[[[7.0, 8.0]]]])), ids=ids, samples=[SimpleNamespace(objects=objects)]
     )
-    monkeypatch.setattr("scenewise.experiments.object_codes.explained", lambda *_, **__: scenes)
+    monkeypatch.setattr("scenewise.experiments.object_codes.explain_scenes", lambda *_, **__: scenes)
     found = object_codes(None, [None], 1, places=5)
     assert found.codes.tolist() == [[7, 8]]
     assert found.present.tolist() == [[True, True, True, False, False]]
@@ -255,7 +255,7 @@ def test_colours_are_divided_into_as_many_clusters():
 
 
 def test_slots_of_images_become_a_figure(iodine):
-    scenes = explained(iodine, SOURCES.get("tetrominoes")("test"), range(2), slots=3)
+    scenes = explain_scenes(iodine, SOURCES.get("tetrominoes")("test"), range(2), slots=3)
     assert scenes.part.slots == 3
     assert len(scenes.decodes) == 2
     picture = slot_figure("two images", scenes)

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from scenewise.experiments import comparison, lds, lds_ablations
-from scenewise.experiments.experiment import Cell, Experiment, Group, Scoring
+from scenewise.experiments.experiment import Cell, CellGroup, Experiment, Scoring
 from scenewise.experiments.results import CellResult, Spread, markdown, write
 
 PUBLISHED = {"Paper": {"iodine.cle-mv.lds0": {"mIoU": [0.2, 0.1]}, "iodine.cle-mv.lds1": {"mIoU": [0.7, 0.1]}}}
@@ -15,7 +15,7 @@ PUBLISHED = {"Paper": {"iodine.cle-mv.lds0": {"mIoU": [0.2, 0.1]}, "iodine.cle-m
 
 def result(variant, seed, protocols, slots=None, **views):
     """Return the result of a cell: {protocol: {metric: values of images}}, with so many views of each scene."""
-    cell = Cell("iodine", "cle-mv", variant, seed, Group(variants={variant: {}}), (Scoring("lds"),))
+    cell = Cell("iodine", "cle-mv", variant, seed, CellGroup(variants={variant: {}}), (Scoring("lds"),))
     keys = {"source": None, "settings": {}, "split": "test", "frames": None, "slots": slots}
     scores = [
         {
@@ -146,8 +146,8 @@ def test_dots_are_what_the_prior_changes_of_each_image():
     zero = result("lds0", 0, {"lds": {"ELBO": [1.0, 2.0, 3.0]}, "lds-gap": {"gap": [5.0, 4.0, 4.0]}})
     plus = result("lds1", 0, {"lds": {"ELBO": [2.0, 2.0, 5.0]}, "lds-gap": {"gap": [3.0, 4.0, 5.0]}})
     comparisons = lds.pairs([zero, plus])
-    assert lds._dots(comparisons, "ELBO")["iodine cle-mv"].tolist() == [1.0, 0.0, 2.0]
-    assert lds._dots(comparisons, "gap")["iodine cle-mv"].tolist() == [2.0, 0.0, -1.0]
+    assert lds.image_changes(comparisons, "ELBO")["iodine cle-mv"].tolist() == [1.0, 0.0, 2.0]
+    assert lds.image_changes(comparisons, "gap")["iodine cle-mv"].tolist() == [2.0, 0.0, -1.0]
     experiment = Experiment("lds", "", "lds", {}, "small", (zero.cell, plus.cell))
     shown = lds.show(experiment, [zero, plus])
     figure = Figure()

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from scenewise.config import build, merge
 from scenewise.experiments import quality_and_work
-from scenewise.experiments.experiment import Cell, Experiment, Group, Scoring
+from scenewise.experiments.experiment import Cell, CellGroup, Experiment, Scoring
 from scenewise.experiments.quality_and_work import saved_bytes, work_of
 from scenewise.experiments.results import CellResult
 from scenewise.models.provide import PRESETS, Provide
@@ -66,7 +66,7 @@ def test_a_grid_with_more_decodes_works_more(grid, decodes):
 
 
 def result(variant, f_ari, gflop):
-    cell = Cell("provide", "balls", variant, 0, Group(variants={variant: {}}), (Scoring("provide"),))
+    cell = Cell("provide", "balls", variant, 0, CellGroup(variants={variant: {}}), (Scoring("provide"),))
     rows = [{"protocol": "provide", "metric": "F-ARI", "mean": f_ari, "values": [f_ari], "videos": 2, "frames": 4}]
     work = [{"frames": 4, "decodes": 8, "gflop": gflop, "graph_mib": 3.0, "cpu_seconds": 0.1}]
     settings = {"protocol": "provide", "frames": 4, "samples": 2, "slots": None, "refinements": None, "seed": 0}

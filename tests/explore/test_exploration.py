@@ -1,5 +1,8 @@
 """Frames in any order: the same as one after the other, found without reading all before them, in bounded memory."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -42,12 +45,17 @@ def test_a_frame_far_away_begins_anew_a_little_before_and_says_so(explore, monke
 
 
 def test_memory_is_bounded(explore, monkeypatch):
-    for name in ("_STATES", "_MOMENTS", "_FRAMES"):
+    for name in ("STATES", "MOMENTS", "FRAMES"):
         monkeypatch.setattr(module, name, 5)
     exploration = explore("provide", frames=30)
+    seen = {"moments": [], "states": [], "frames": []}
     for number in range(30):
-        exploration.moment(number)
-    assert all(len(held) <= 5 for held in (exploration._moments, exploration._states, exploration._frames))
+        seen["moments"].append(weakref.ref(exploration.moment(number)))
+        seen["states"].append(weakref.ref(exploration.state_after(number)["hidden"]))
+        seen["frames"].append(weakref.ref(exploration.frame(number)))
+    gc.collect()
+    for kind, references in seen.items():
+        assert 0 < sum(reference() is not None for reference in references) <= 7, kind  # a moment holds on to its state
 
 
 def test_frames_of_a_file_are_sought(explore, tmp_path):

@@ -1,7 +1,9 @@
 """Frames as they come: the newest is looked at, what came meanwhile is dropped and told, memory stays."""
 
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -79,10 +81,12 @@ def test_a_fixed_camera_is_drawn_over_what_it_has_shown():
 
 def test_memory_stays(camera):
     exploration = LiveExploration(untrained("iodine"), "camera", camera.frames, Request())
+    moments = []
     for number in range(MOMENTS + 5):
         camera.give(1, exploration)
-        exploration.moment(number)
-    assert len(exploration._moments) == MOMENTS
+        moments.append(weakref.ref(exploration.moment(number)))
+    gc.collect()
+    assert sum(moment() is not None for moment in moments) == MOMENTS
     with pytest.raises(InputError, match="no longer there"):
         exploration.moment(0)
 

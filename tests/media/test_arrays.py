@@ -262,3 +262,23 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="its file system has no locks") as caught:
         read_video(tmp_path / "x.h5", layout="THWC")
     assert "HDF5_USE_FILE_LOCKING=FALSE" in caught.value.remedy
+
+
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".h5"])
+def test_a_file_that_becomes_shorter_is_told(tmp_path, ending):
+    path = save(tmp_path / f"video{ending}", np.zeros((50, 64, 64, 3), np.uint8))
+    with read_video(path, layout="THWC") as reader:
+        frames = iter(reader)
+        next(frames)
+        os.truncate(path, 5000)
+        with pytest.raises(InputError, match="become shorter"):
+            next(frames)
+
+
+def test_a_sparse_file_that_claims_terabytes_is_refused(tmp_path):
+    with (tmp_path / "video.npy").open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (10**8, 64, 64, 3)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 10**8 * 64 * 64 * 3)
+    with pytest.raises(InputError, match="of which 0 were ever written"):
+        read_video(tmp_path / "video.npy", layout="THWC")

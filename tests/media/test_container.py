@@ -340,14 +340,14 @@ def test_time_stamps_that_fall_back_go_on_from_there(monkeypatch, tmp_path):
     from scenewise.media import video
 
     write_video(tmp_path / "clip.mkv", ramp(12), rate=10)
-    decoded = video._Decoding.__iter__
+    decoded = video.Decoding.__iter__
 
     def put_together(self):
         for number, frame in enumerate(decoded(self)):
             frame.pts = frame.pts if number < 6 else frame.pts - 600  # a second recording, which begins at 0
             yield frame
 
-    monkeypatch.setattr(video._Decoding, "__iter__", put_together)
+    monkeypatch.setattr(video.Decoding, "__iter__", put_together)
     reader = read_video(tmp_path / "clip.mkv")
     assert [frame.time_s for frame in reader] == pytest.approx([index / 10 for index in range(12)], abs=2e-3)
     assert any("do not rise" in problem for problem in reader.problems)

@@ -24,10 +24,8 @@ def file(tmp_path):
 @pytest.fixture
 def checks(monkeypatch):
     """Counts the data sets that are looked at."""
-    names, check = [], hdf5._check_dataset
-    monkeypatch.setattr(
-        hdf5, "_check_dataset", lambda path, name, *more: (names.append(name), check(path, name, *more))
-    )
+    names, check = [], hdf5.check_handle
+    monkeypatch.setattr(hdf5, "check_handle", lambda path, name, *more: (names.append(name), check(path, name, *more)))
     return names
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from scenewise.media import encode_rle
-from scenewise.media.placement import Placement
+from scenewise.media.annotations import Placement
 
 sides = st.integers(1, 9)
 

@@ -1,11 +1,10 @@
-import errno
-
 import numpy as np
 import pytest
 
 from scenewise.errors import InputError
 from scenewise.media import TracksWriter, mask_box, read_video
 
+from .disk import opened_by
 from .footage import noise, write_video
 
 
@@ -65,26 +64,13 @@ def test_a_box_without_area_is_refused(tmp_path, box):
     assert (tmp_path / "tracks.csv").read_text() == ""
 
 
-class Nearly:
-    """A file on a disk that has room for five more bytes, or none."""
-
-    def __init__(self, file, room):
-        self._file, self._room = file, room
-
-    def write(self, content):
-        if not self._room:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return self._file.write(content[: self._room])
-
-    def __getattr__(self, name):
-        return getattr(self._file, name)
-
-
 @pytest.mark.parametrize("room", [0, 5])
 def test_a_full_disk_leaves_whole_rows(tmp_path, room):
-    with TracksWriter(tmp_path / "tracks.csv", (8, 8), (0, 0, 8, 8)) as writer:
+    path = tmp_path / "tracks.csv"
+    writer, file = opened_by(lambda: TracksWriter(path, (8, 8), (0, 0, 8, 8)))
+    with writer:
         writer.write_frame(0, {0: (0, 0, 8, 8)})
-        writer._file = Nearly(writer._file, room)
+        file.limit = path.stat().st_size + room
         with pytest.raises(InputError, match=r"no space left for tracks\.csv"):
             writer.write_frame(1, {0: (0, 0, 8, 8)})
     assert (tmp_path / "tracks.csv").read_text() == "1,0,1,1,8,8,1,-1,-1,-1\n"

@@ -99,13 +99,13 @@ def test_a_seek_that_lands_too_late_is_made_good(tmp_path, monkeypatch, codec, l
     path = tmp_path / "clip.mp4"
     write_video(path, noise(60, 32, 32), codec=codec, gop=10, rate=25, options={"bf": "2"})
     everything = list(read_video(path))
-    exact = video._jump_to
+    exact = video.jump_to
 
     def beyond(stream, start, first_pts):
         jump = exact(stream, start, first_pts)
-        return video._Jump(round(jump.timestamp + late * jump.step), jump.step)
+        return video.Jump(round(jump.timestamp + late * jump.step), jump.step)
 
-    monkeypatch.setattr(video, "_jump_to", beyond)
+    monkeypatch.setattr(video, "jump_to", beyond)
     for start in (8, 9, 10, 11, 19, 20):
         part = list(read_video(path, start=start, stop=start + 3))
         assert [f.index for f in part] == [start, start + 1, start + 2]
@@ -114,7 +114,7 @@ def test_a_seek_that_lands_too_late_is_made_good(tmp_path, monkeypatch, codec, l
 
 def _count_decoded(monkeypatch, reader):
     made = []
-    monkeypatch.setattr(video, "_Decoding", lambda *a, kind=video._Decoding: made.append(kind(*a)) or made[-1])
+    monkeypatch.setattr(video, "Decoding", lambda *a, kind=video.Decoding: made.append(kind(*a)) or made[-1])
     list(reader)
     return sum(decoding.count for decoding in made)
 

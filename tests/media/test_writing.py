@@ -137,13 +137,14 @@ class Full:
     def mux(self, _packet):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    def close(self):
-        self._container.close()
+    def __getattr__(self, name):
+        return getattr(self._container, name)
 
 
-def test_a_full_disk_names_the_folder_and_the_remedy(tmp_path):
+def test_a_full_disk_names_the_folder_and_the_remedy(tmp_path, monkeypatch):
+    opening = av.open
+    monkeypatch.setattr(av, "open", lambda *a, **k: Full(opening(*a, **k)))
     writer = VideoWriter(tmp_path / "out.mp4", (16, 16), 10)
-    writer._container = Full(writer._container)
     with pytest.raises(InputError, match=r"no space left for out\.mp4") as caught:
         _write_all(writer, ramp(100))
     assert (caught.value.subject, caught.value.remedy) == (

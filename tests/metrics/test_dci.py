@@ -8,11 +8,10 @@ import pytest
 from scenewise.errors import InputError
 from scenewise.metrics import completeness, dci, dci_by, disentanglement
 
-pytest.importorskip("sklearn")
-
 
 @pytest.fixture(autouse=True)
 def small_forests(monkeypatch):
+    pytest.importorskip("sklearn")
     monkeypatch.setattr(sys.modules["scenewise.metrics.dci"], "TREES", 20)
 
 
@@ -108,13 +107,14 @@ def test_samples_of_one_scene_stay_in_one_half():
 
 
 def test_regressors_share_what_is_told_of_categories(monkeypatch):
-    module, fitted = sys.modules["scenewise.metrics.dci"], []
-    forest = module._forest
-    monkeypatch.setattr(module, "_forest", lambda *given: fitted.append(given) or forest(*given))
+    ensemble, forests = pytest.importorskip("sklearn.ensemble"), []
+    for kind in (ensemble.RandomForestRegressor, ensemble.RandomForestClassifier):
+        fit = kind.fit
+        monkeypatch.setattr(kind, "fit", lambda it, *a, fit=fit: forests.append(it.max_depth) or fit(it, *a))
     codes, factors = independent(60)
     columns = {"a": factors["a"], "kind": (factors["b"] > 0).astype(int)}
     both = dci_by(("lasso", "forest"), codes, columns, seed=3)
-    assert len(fitted) == 2  # of `a`, and once of `kind`
+    assert len(forests) == 2 * len(set(forests))  # each depth for `a`, and once for `kind`
     for regressor, found in both.items():
         alone = dci(codes, columns, regressor=regressor, seed=3)
         np.testing.assert_array_equal(found.importance, alone.importance)

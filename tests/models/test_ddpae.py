@@ -62,7 +62,7 @@ def test_shapes_of_the_paper():
     model = make("paper").eval()
     frames = clips(model, 1, 20)
     with torch.no_grad():
-        found = model._explain(frames[:, :10], 20, model._draws(model.noise_shape(1, 20), 0, None, frames.device))
+        found = model.explain(frames[:, :10], 20, model.draws_of(model.noise_shape(1, 20), 0, None, frames.device))
     assert found.components.shape == (1, 20, 2, 1, 64, 64)
     assert found.mean.shape == (1, 20, 1, 64, 64)
     assert model.poses(found.posterior.marginals().mean).shape == (1, 20, 2, 3)
@@ -98,8 +98,8 @@ def test_increments_add_up_before_they_are_squashed():
     model = agitated(make()).eval()
     frames = clips(model, 1, 5)
     noise = torch.randn(model.noise_shape(1, 5), generator=torch.Generator().manual_seed(3))
-    draws = model._draws(tuple(noise.shape), 0, noise, frames.device)
-    found = model._explain(frames[:, :2], 5, draws)
+    draws = model.draws_of(tuple(noise.shape), 0, noise, frames.device)
+    found = model.explain(frames[:, :2], 5, draws)
     raw = found.posterior.start.sample(draws.start)
     for t in range(5):
         raw = (
@@ -175,12 +175,12 @@ def test_divergence_is_the_mean_of_its_samples():
     generator = torch.Generator().manual_seed(0)
     q, p = (Gaussian(torch.randn(4, generator=generator), torch.randn(4, generator=generator)) for _ in range(2))
     noise = torch.randn(20_000, 4, generator=generator)
-    each = sampled._divergence(q, p, noise)
+    each = sampled.divergence(q, p, noise)
     x = q.sample(noise)
     densities = [torch.distributions.Normal(g.mean, (0.5 * g.log_variance).exp()).log_prob(x) for g in (q, p)]
     torch.testing.assert_close(each, densities[0] - densities[1], rtol=1e-3, atol=1e-3)
     error = each.std(0) / math.sqrt(len(noise))
-    closed = model._divergence(q, p, noise)
+    closed = model.divergence(q, p, noise)
     assert bool(((each.mean(0) - closed).abs() < 3 * error).all())
     expected = torch.distributions.kl_divergence(
         *(torch.distributions.Normal(g.mean, (0.5 * g.log_variance).exp()) for g in (q, p))
@@ -199,8 +199,8 @@ def test_terms_are_the_papers_bound():
     torch.testing.assert_close(d.log_likelihood, density.sum((2, 3, 4)), rtol=1e-4, atol=1e-2)
     torch.testing.assert_close(d.kl.sum(1), output.terms["kl"], rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(model.loss(output.terms), output.terms["nll"] + output.terms["kl"])
-    draws = model._draws(model.noise_shape(2, 5), 3, None, frames.device)
-    q = model._explain(frames[:, :2], 5, draws).posterior
+    draws = model.draws_of(model.noise_shape(2, 5), 3, None, frames.device)
+    q = model.explain(frames[:, :2], 5, draws).posterior
     normal = torch.distributions.Normal
     kl = torch.distributions.kl_divergence
     pairs = [(q.content, normal(0, 1)), (q.motion, normal(0, 0.1))]

@@ -7,25 +7,22 @@ operation on tensors of two devices), on any machine.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from scenewise.config import build
+from scenewise.config import build, replace
 from scenewise.models import MODELS
 from scenewise.observation import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LONG = {("rnem", "nem")}  # many steps a frame; the others of its kind show what it shows
-PRESETS = [
-    pytest.param(name, preset, marks=pytest.mark.slow if (name, preset) in LONG else (), id=f"{name}-{preset}")
-    for name in MODELS.names()
-    for preset in MODELS.get(name).presets
-]
+PRESETS = [pytest.param(name, preset) for name in MODELS.names() for preset in MODELS.get(name).presets]
+MOST = {"refinements": 2, "slots": 3}  # what runs again and again asks for nothing that it did not ask for before
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +35,11 @@ def no_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make(name: str, preset: str) -> Any:
     kind = MODELS.get(name)
+    config = build(kind.config_class, kind.presets[preset], preset)
+    numbers = {field.name for field in dataclasses.fields(config)} & MOST.keys()
+    fewer = {key: min(getattr(config, key), MOST[key]) for key in numbers}
     with torch.device("meta"):
-        model: Any = kind(build(kind.config_class, kind.presets[preset], preset))
+        model: Any = kind(replace(config, fewer, "test"))
     model = model.to("meta")
     model.check_frames = lambda frames: None  # looks at the values of frames, once, before anything is computed
     return model

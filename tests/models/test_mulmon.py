@@ -240,9 +240,9 @@ def test_views_may_come_one_at_a_time_and_their_order_matters() -> None:
     frames, cameras = observation.frames, observation.viewpoints
     assert cameras is not None
     first = model.infer(frames[:, :1], cameras[:, :1])
-    context = model._context(frames[:, 1], cameras[:, 1], first)
+    context = model.context(frames[:, 1], cameras[:, 1], first)
     eps = [seeded_noise((2, 3, 8), 0, 1, r) for r in range(model.decodes())]
-    after, _ = model._refine(context, torch.cat([*first], -1), eps, scored=False)
+    after, _ = model.refine_view(context, torch.cat([*first], -1), eps, scored=False)
     torch.testing.assert_close(model.infer(frames, cameras).mean, after.chunk(2, -1)[0])
     later = model.infer(frames[:, 1:], cameras[:, 1:], posterior=first)
     assert later.mean.shape == first.mean.shape
@@ -285,7 +285,7 @@ def test_one_sample_of_the_kl_has_the_closed_form_as_mean() -> None:
     class Given:
         terms: dict[str, Tensor] = {}  # noqa: RUF012
 
-    found = torch.cat([model._terms(Given(), call["context"], call["posterior"].detach(), d)["kl"] for d in draws])  # type: ignore[arg-type]
+    found = torch.cat([model.terms_of(Given(), call["context"], call["posterior"].detach(), d)["kl"] for d in draws])  # type: ignore[arg-type]
     error = found.std() / len(draws) ** 0.5
     assert float((found.mean() - call["kl"]).detach().abs()) < 5 * float(error.detach())
 

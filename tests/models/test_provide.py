@@ -160,7 +160,7 @@ def test_shared_first_sample_repeats_the_first_noise_in_every_frame() -> None:
         state = model.initial_state(1, seed=9)
         drawn = []
         for t in range(2):
-            drawn.append(model._noise(state, 0, None))
+            drawn.append(model.frame_noise(state, 0, None))
             _, state = model.step(clip(1).frames[:, t], state)
         assert torch.equal(*drawn) is same
 

@@ -39,7 +39,7 @@ def _beginning(model: ProvideWindows, batch: int = 1) -> dict[str, torch.Tensor]
 def test_a_slot_is_born_on_what_the_background_does_not_explain() -> None:
     model, picture = _model(), _background()
     state = _beginning(model)
-    parts = model._begin(state | model._compare(_with_square(picture, 10, 8), state), None)
+    parts = model.open_frame(_with_square(picture, 10, 8), state)
     assert parts["on"].tolist() == [[1, 1, 0, 0]]
     assert parts["track"].tolist() == [[0, 1, -1, -1]]
     x, y, wide, high = parts["window"][0, 1].tolist()
@@ -64,7 +64,7 @@ def test_a_plain_backdrop_is_the_colour_that_most_of_the_frame_has() -> None:
     for level in (0.0, 0.4):
         frame = _with_square(torch.full((1, 3, *SIZE), level), 10, 8)
         state = model.initial_state()
-        parts = model._begin(state | model._compare(frame, state), None)
+        parts = model.open_frame(frame, state)
         assert parts["on"].tolist() == [[1, 1, 0, 0]]
         assert bool((parts["background"] == level).all())
         x, y = parts["window"][0, 1, :2].tolist()
@@ -75,12 +75,12 @@ def test_a_slot_that_lost_its_object_starts_anew_under_its_track() -> None:
     model, picture = _model(), _background()
     frame = _with_square(picture, 10, 8)
     _, state = model.step(frame, _beginning(model))
-    begun = model._begin(state | model._compare(frame, state) | {"lost": torch.zeros(1, 4, dtype=torch.bool)}, None)
+    begun = model.open_frame(frame, state | {"lost": torch.zeros(1, 4, dtype=torch.bool)})
     assert torch.equal(begun["hidden"], state["hidden"] * state["on"].unsqueeze(2))
     lost = torch.tensor([[False, True, False, False]])
-    again = model._begin(state | model._compare(frame, state) | {"lost": lost}, None)
+    again = model.open_frame(frame, state | {"lost": lost})
     first = _beginning(model)
-    born = model._begin(first | model._compare(frame, first), None)
+    born = model.open_frame(frame, first)
     torch.testing.assert_close(again["hidden"][0, 1], born["hidden"][0, 1])
     assert not again["cell"][0, 1].any()
     assert again["track"].tolist() == state["track"].tolist()
@@ -329,10 +329,10 @@ def test_weights_serve_another_size_and_the_picture_stays_with_the_scene(trained
 def test_first_guesses_are_moved_in_training_alone() -> None:
     model, picture = _model(), _background()
     frame = _with_square(picture, 10, 8)
-    state = _beginning(model) | model._compare(frame, _beginning(model))
-    calm = model._begin(state, None)["window"]
+    state = _beginning(model)
+    calm = model.open_frame(frame, state)["window"]
     model.train()
-    moved = [model._begin(state | {"seed": torch.tensor(seed)}, None)["window"] for seed in (0, 0, 1)]
+    moved = [model.open_frame(frame, state | {"seed": torch.tensor(seed)})["window"] for seed in (0, 0, 1)]
     assert torch.equal(moved[0], moved[1])
     assert not torch.equal(moved[0], moved[2])
     assert 0 < (moved[0] - calm)[0, 1].abs().max() < 1

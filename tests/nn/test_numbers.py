@@ -4,7 +4,7 @@ import copy
 
 import torch
 
-from scenewise.nn.numbers import Numbers
+from scenewise.nn.layers import Numbers
 
 
 class Schedule(Numbers):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from scenewise.nn.parts import Guess, Limits, PartMemory, adopted, grown, guess, main_pieces
+from scenewise.nn.masks import adopted, grown, main_pieces, without_strays
+from scenewise.nn.parts import Guess, Limits, PartMemory, guess
 
 LIMITS = Limits(0.08, 0.12, 4.0)
 SIZE = (20, 30)
@@ -47,7 +48,8 @@ def _guess(
     waiting[0, waits or []] = True
     colours = seen.get("colours", torch.tensor([0.0, -0.3, 0.0]).expand(1, 4, 3))
     together = torch.full((1, 4, 4), seen.get("together", 0))
-    memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours, together)
+    extents = torch.tensor([seen.get("extents", (0.0,) * 4)])
+    memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours, together, extents)
     return guess(difference.norm(dim=1), difference, memory, limits)
 
 
@@ -93,6 +95,7 @@ def test_colours_part_every_frame_of_a_batch_by_itself() -> None:
         torch.zeros(3, 4, 4),
         torch.zeros(3, 4, 3),
         torch.zeros(3, 4, 4, dtype=torch.int64),
+        torch.zeros(3, 4),
     )
     one, other = (guess(frames.norm(dim=1), frames, memory, Limits(0.08, 0.12, 4.0, step)) for step in (0.0, 0.1))
     assert one.births.sum(1).tolist() == other.births.sum(1).tolist() == [1, 0, 2]
@@ -103,6 +106,7 @@ def test_a_slot_that_returns_may_hold_one_object_with_another() -> None:
     none, parts = torch.zeros(1, 3, dtype=torch.bool), torch.tensor([[0, 7, 7]])
     marks = dict.fromkeys(("moves", "births", "heirs", "ends"), none)
     fields = {"windows": torch.zeros(1, 3, 4), "colours": torch.zeros(1, 3, 3), "parts": parts}
+    fields |= {"extents": torch.zeros(1, 3), "entering": none}
     apart = torch.full((1, 3, 3), -1)
     assert int(Guess(returns=none, **marks, **fields).joined(apart)[0, 1, 2]) == -1, "seen in two parts once"
     returns = torch.tensor([[False, False, True]])
@@ -230,3 +234,41 @@ def test_specks_and_threads_are_no_parts_and_what_stands_beside_solid_pixels_is(
     found = _guess(difference)
     assert found.births.tolist() == [[False, True, False, False]]
     assert found.windows[0, 1].tolist() == pytest.approx(_box(3, 4, 3, 5), abs=1e-5)
+
+
+def test_small_pieces_far_from_an_object_are_none_of_it() -> None:
+    owner = _owner(s1=(5, 3, 6, 6), s2=(12, 20, 4, 4))
+    owner[0, 18, 28] = 1  # on the other side of the frame
+    owner[0, 12:16, 10:14] = 1  # half as large: the rest of it behind a pole
+    after = without_strays(owner)
+    assert after[0, 18, 28] == 0
+    after[0, 18, 28] = 1
+    assert torch.equal(after, owner)
+
+
+def test_a_part_of_its_usual_area_holds_no_newcomer_however_little_a_slot_owns_of_it() -> None:
+    difference = _difference((5, 3, 10, 6))
+    owner = _owner(s1=(5, 3, 4, 6))  # the slot explains less than half of its object
+    seen = {"on": (1, 1, 0, 0), "colours": torch.zeros(1, 4, 3)}
+    assert _guess(difference, owner, **seen).births.any()
+    usual = _guess(difference, owner, extents=(0.0, 60.0, 0.0, 0.0), **seen)
+    assert not usual.births.any()
+    assert usual.moves.tolist() == [[False, True, False, False]]
+    assert usual.windows[0, 1].tolist() == pytest.approx(_box(5, 3, 10, 6), abs=1e-5)
+
+
+def test_what_comes_in_at_the_border_grows_and_is_no_newcomer() -> None:
+    difference = _difference((5, 0, 10, 8))
+    owner = _owner(s1=(5, 0, 10, 3))
+    grows = _guess(difference, owner, on=(1, 1, 0, 0), extents=(0.0, 30.0, 0.0, 0.0), colours=torch.zeros(1, 4, 3))
+    assert not grows.births.any()
+    assert grows.extents[0, 1] == 80
+    assert grows.entering.tolist() == [[False, True, False, False]]
+
+
+def test_an_object_hidden_behind_another_comes_out_of_its_part() -> None:
+    seen = {"on": (1, 1, 0, 0), "waits": [2], "last": {2: (5, 9, 6, 6)}, "colours": torch.zeros(1, 4, 3)}
+    both, owner = _difference((5, 3, 6, 12)), _owner(s1=(5, 3, 6, 5))
+    alone, hidden = (_guess(both, owner, extents=(0.0, 36.0, area, 0.0), **seen) for area in (0.0, 36.0))
+    assert alone.births.any() or alone.returns.any()
+    assert not (hidden.births | hidden.returns).any()

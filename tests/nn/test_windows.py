@@ -76,7 +76,7 @@ def test_crops_are_bilinear_samples_about_the_window() -> None:
     encoder = CropEncoder(2, 3, 8, 7, 4, 8, 1.5)
     shared, own = torch.rand(2, 2, 20, 30), torch.rand(2, 3, 3, 20, 30)
     windows = torch.cat([torch.rand(2, 3, 2) - 0.5, torch.rand(2, 3, 2) - 1.5], -1)
-    crops = encoder._crops(shared, own, windows, torch.arange(6)).unflatten(0, (2, 3))
+    crops = encoder.crops(shared, own, windows, torch.arange(6)).unflatten(0, (2, 3))
     for b in range(2):
         for k in range(3):
             x, y, wide, high = windows[b, k]

@@ -12,8 +12,7 @@ from PIL import Image
 
 from scenewise.errors import InputError
 from scenewise.frame_result import FrameResult
-from scenewise.report import ReportBuilder, builder, tiles, write_report
-from scenewise.report import page as page_module
+from scenewise.report import ReportBuilder, tiles, write_report
 from scenewise.slot_statistics import Geometry, SlotStatistics
 from scenewise.summary import DOUBTFUL, UNKNOWN
 
@@ -84,7 +83,7 @@ def test_kept_frames_are_evenly_spaced_from_the_first(long_report):
 
 
 def test_many_bytes_are_thinned_like_many_frames(monkeypatch):
-    monkeypatch.setattr(builder, "LARGEST_PICTURES", 60_000)
+    monkeypatch.setattr("scenewise.report.page.LARGEST_PICTURES", 60_000)
     report = build(40)
     assert sum(sheets.bytes for sheets in report.pictures) <= 60_000
     assert report.stride > 1
@@ -268,7 +267,7 @@ def test_pictures_of_the_source_come_along_in_their_shape(tmp_path):
 
 
 def test_pictures_of_the_source_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(page_module, "LARGEST_PHOTOGRAPHS", 20_000)
+    monkeypatch.setattr("scenewise.report.page.LARGEST_PHOTOGRAPHS", 20_000)
     noise = np.random.default_rng(0).integers(0, 256, (90, 320, 3)).astype(np.uint8)
     report = build(3)
     report.sources = lambda positions: iter([noise] * len(positions))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scenewise.report.builder import Timeline
+from scenewise.report.page import Timeline
 
 
 def test_timeline_keeps_every_frame_while_they_fit():

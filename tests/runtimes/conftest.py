@@ -45,8 +45,14 @@ def stream(model: SceneModel, video: Tensor, seed: int = 3) -> tuple[list[Decomp
     return parts, state
 
 
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """Graphs that tests share: what one traced, another runtime is given."""
+    return GraphStore(tmp_path_factory.mktemp("traced") / "graphs")
+
+
 @pytest.fixture
-def store(tmp_path):
+def empty_store(tmp_path):
     return GraphStore(tmp_path / "graphs")
 
 

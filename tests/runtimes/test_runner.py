@@ -47,7 +47,7 @@ def test_models_that_stream_say_the_same(name, runtime, store):
     ours, our_after = stream(model, video)
     assert lines == []
     assert run.refusal is None
-    assert len(run._graphs) == 1
+    assert len(run.graphs) == 1
     assert_same(ours, theirs)
     assert after.keys() == our_after.keys()
     for key in after:
@@ -72,7 +72,7 @@ def test_slots_in_windows_come_and_go_as_on_torch(runtime, store):
     run = engaged(model, runtime, store, lines)
     ours, our_after = stream(model, video)
     assert lines == []
-    assert sorted(graph.inputs.count("state.drawers") for graph in run._graphs.values()) == [1, 1, 1]  # 1, 2 and 4
+    assert sorted(graph.inputs.count("state.drawers") for graph in run.graphs.values()) == [1, 1, 1]  # 1, 2 and 4
     assert_same(ours, theirs)
     assert all(torch.equal(a.tracks, b.tracks) for a, b in zip(ours, theirs, strict=True))
     assert after.keys() == our_after.keys()
@@ -104,11 +104,11 @@ def test_a_larger_graph_does_until_a_smaller_one_is_wanted_often(store, monkeypa
     video, numbers = passing(model), []
     _, state = stream(model, video[:, :7])  # one, two, and three objects
     monkeypatch.setattr(runner, "OFTEN", 2)
-    run._graphs = dict(list(run._graphs.items())[-1:])  # that of three alone
-    run._wanted.clear()
+    run.graphs = dict(list(run.graphs.items())[-1:])  # that of three alone
+    run.demand.clear()
     for frame in video[:, 9:].unbind(1):  # one object is left, which is seen at the end of the first of them
         _, state = model.step(frame, state)
-        numbers.append(len(run._graphs))
+        numbers.append(len(run.graphs))
     assert run.refusal is None
     assert numbers == [1, 1, 2]
 
@@ -148,7 +148,7 @@ def test_shipped_weights_say_the_same_for_twenty_frames(name, runtime, store):
     run = engaged(model, runtime, store)
     ours, _ = stream(model, video)
     assert run.refusal is None
-    assert run._graphs
+    assert run.graphs
     equal = np.mean([float((a.labels == b.labels).double().mean()) for a, b in zip(ours, theirs, strict=True)])
     assert equal >= 0.9999
 
@@ -169,7 +169,7 @@ def test_other_refinements_slots_and_seeds_have_graphs_of_their_own(store):
             said.append(part)
         torch.testing.assert_close(said[1].masks, said[0].masks, rtol=0, atol=1e-4)
     assert run.refusal is None
-    assert len(run._graphs) >= 2
+    assert len(run.graphs) >= 2
 
 
 @NEEDS
@@ -207,7 +207,7 @@ def test_what_follows_the_number_of_a_frame_is_seen_at_the_second_frame(store, m
     run = engaged(model, RUNTIMES["onnxruntime"], store, lines)
     stream(model, clip(model))
     assert run.refusal is not None
-    assert run._graphs
+    assert run.graphs
 
 
 @NEEDS
@@ -217,50 +217,60 @@ def test_training_watched_decodes_and_gradients_stay_with_torch(store):
     video, engine = clip(model), model.engine
     model.engine = dataclasses.replace(engine)
     stream(model, video)
-    assert not run._graphs
+    assert not run.graphs
     model.engine = engine
     stream(model, video)
-    assert run._graphs
+    assert run.graphs
 
 
 @NEEDS
-def test_graphs_are_kept_and_damaged_ones_made_anew(store, monkeypatch):
-    model = tiny("monet")
+def test_graphs_are_kept_and_damaged_ones_made_anew(empty_store, monkeypatch):
+    model = tiny("vae")
     video, traces = clip(model), []
     trace = runner.traced
     monkeypatch.setattr(runner, "traced", lambda *a: traces.append(1) or trace(*a))
     for _ in range(2):
-        engaged(model, RUNTIMES["onnxruntime"], store)
+        engaged(model, RUNTIMES["onnxruntime"], empty_store)
         stream(model, video)
     assert len(traces) == 1
-    (file,) = store.folder.iterdir()
+    (file,) = empty_store.folder.iterdir()
     for damage in (b"", file.read_bytes()[:-9], b"0" * 64 + b"\n" + b"no graph"):
         file.write_bytes(damage)
-        run = engaged(model, RUNTIMES["onnxruntime"], store)
+        run = engaged(model, RUNTIMES["onnxruntime"], empty_store)
         stream(model, video)
         assert run.refusal is None
-        assert run._graphs
+        assert run.graphs
     assert len(traces) == 4
     with torch.no_grad():
         next(model.parameters()).add_(0.1)
-    engaged(model, RUNTIMES["onnxruntime"], store)
+    engaged(model, RUNTIMES["onnxruntime"], empty_store)
     stream(model, video)
     assert len(traces) == 5
-    assert len(list(store.folder.iterdir())) == 2
+    assert len(list(empty_store.folder.iterdir())) == 2
 
 
-def test_the_store_is_bounded_and_what_was_used_last_stays(store, monkeypatch):
+def test_the_store_is_bounded_and_what_was_used_last_stays(empty_store, monkeypatch):
     monkeypatch.setattr(storing, "MOST_FILES", 3)
     for number, name in enumerate("abc"):
-        store.put(name, name.encode())
-        os.utime(store.folder / f"{name}.graph", (number, number))
-    assert store.get("a") == b"a"
-    store.put("d", b"d")
-    assert [store.get(name) for name in "abcd"] == [b"a", None, b"c", b"d"]
+        empty_store.put(name, name.encode())
+        os.utime(empty_store.folder / f"{name}.graph", (number, number))
+    assert empty_store.get("a") == b"a"
+    empty_store.put("d", b"d")
+    assert [empty_store.get(name) for name in "abcd"] == [b"a", None, b"c", b"d"]
     monkeypatch.setattr(storing, "MOST_BYTES", 100)
-    store.put("e", b"e" * 200)
-    assert store.get("e") == b"e" * 200
-    assert len(list(store.folder.iterdir())) == 1
+    empty_store.put("e", b"e" * 200)
+    assert empty_store.get("e") == b"e" * 200
+    assert len(list(empty_store.folder.iterdir())) == 1
+
+
+def test_what_is_no_file_counts_as_none(store):
+    store.folder.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(store.folder / "pipe.graph")
+    (store.folder / "zeros.graph").symlink_to("/dev/zero")
+    (store.folder / "folder.graph").mkdir()
+    (store.folder / "large.graph").touch()
+    os.truncate(store.folder / "large.graph", 1 << 40)
+    assert [store.get(name) for name in ("pipe", "zeros", "folder", "large")] == [None] * 4
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path):
@@ -280,7 +290,7 @@ def test_noise_may_come_from_elsewhere():
 
 def test_engines_are_chosen_by_length_and_by_what_is_there(monkeypatch):
     present = {"onnx", "onnxruntime"}
-    monkeypatch.setattr(sessions, "_version", lambda name: "1" if name in present else None)
+    monkeypatch.setattr(sessions, "package_version", lambda name: "1" if name in present else None)
     assert engine_for(499) == "torch"
     assert engine_for(500) == engine_for(None) == "onnxruntime"
     present.add("openvino")

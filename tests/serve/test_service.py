@@ -12,7 +12,7 @@ pytest.importorskip("httpx")
 
 from fastapi.testclient import TestClient
 
-from scenewise.batch.job import FrameCount, Job, Outcome
+from scenewise.batch.job import BatchJob, FrameCount, Outcome
 from scenewise.batch.pool import LocalPool, Pool
 from scenewise.checkpoint import Card, Reference, load_model, save_model
 from scenewise.config import build
@@ -20,7 +20,7 @@ from scenewise.media import VideoWriter
 from scenewise.models.contract import MODELS
 from scenewise.serve.app import make_app
 from scenewise.serve.roots import Root
-from scenewise.serve.service import Limits, Service
+from scenewise.serve.service import Service, ServiceLimits
 
 VIDEO = {"content-type": "video/mp4"}
 
@@ -66,8 +66,8 @@ def serve(tmp_path):
     running = []
 
     def start(limits=None, token=None, roots=(), out=tmp_path / "served"):
-        job = Job(str(out), "model", "f00d")
-        service = Service(job, "tiny", limits or Limits(), roots)
+        job = BatchJob(str(out), "model", "f00d")
+        service = Service(job, "tiny", limits or ServiceLimits(), roots)
         pool = Pretended(out)
         thread = threading.Thread(target=service.work, args=(lambda: pool,))
         thread.start()
@@ -131,7 +131,7 @@ def test_names_of_files_lead_nowhere_else(serve, tmp_path):
 
 
 def test_what_is_refused(serve):
-    client, _, _ = serve(Limits(megabytes=1))
+    client, _, _ = serve(ServiceLimits(megabytes=1))
     assert post(client, "clip.exe").status_code == 422
     assert post(client, "../../../clip").status_code == 422
     assert post(client, content=b"").status_code == 400
@@ -143,7 +143,7 @@ def test_what_is_refused(serve):
 
 
 def test_the_queue_has_an_end(serve):
-    client, pool, _ = serve(Limits(queue=2))
+    client, pool, _ = serve(ServiceLimits(queue=2))
     first = post(client).json()["id"]
     wait(client, first, "running")
     assert [post(client).status_code for _ in range(4)] == [202, 202, 429, 429]
@@ -224,7 +224,7 @@ def test_what_waited_goes_on_with_the_next_service(serve, tmp_path):
 
 
 def test_old_results_go(serve):
-    client, pool, _ = serve(Limits(keep=2))
+    client, pool, _ = serve(ServiceLimits(keep=2))
     pool.go.set()
     numbers = []
     for _ in range(4):
@@ -255,8 +255,8 @@ def test_real_workers(tiny_model, tmp_path):
             writer.write(np.full((24, 32, 3), 20 * level, np.uint8))
     content = (tmp_path / "a.mp4").read_bytes()
     fingerprint = load_model(tiny_model).fingerprint
-    job = Job(str(tmp_path / "out"), tiny_model, fingerprint, "cpu", formats=["slots"], most_frames=12)
-    service = Service(job, "tiny", Limits())
+    job = BatchJob(str(tmp_path / "out"), tiny_model, fingerprint, "cpu", formats=["slots"], most_frames=12)
+    service = Service(job, "tiny", ServiceLimits())
     thread = threading.Thread(target=service.work, args=(lambda: LocalPool(job, 1, service.held),))
     thread.start()
     try:
@@ -282,7 +282,7 @@ def test_no_question_is_a_fault(serve):
     schemathesis = pytest.importorskip("schemathesis")
     from hypothesis import HealthCheck, given, settings
 
-    client, pool, service = serve(Limits(queue=4), roots=[Root.read("https://media.example.org/clips/")])
+    client, pool, service = serve(ServiceLimits(queue=4), roots=[Root.read("https://media.example.org/clips/")])
     pool.go.set()
     app = make_app(service)
     schema = schemathesis.openapi.from_asgi("/openapi.json", app, headers={"host": "localhost"})

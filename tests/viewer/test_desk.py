@@ -16,7 +16,7 @@ from scenewise.metrics import adjusted_rand_index
 from scenewise.viewer import app as module
 from scenewise.viewer.app import make_app
 from scenewise.viewer.messages import Answer, decode
-from scenewise.viewer.worker import Worker
+from scenewise.viewer.worker import RequestThread
 
 KINDS = [
     *("provide", "provide-windows", "iodine", "seq-iodine", "monet", "genesis", "genesis-v2", "vae"),
@@ -168,7 +168,7 @@ def test_what_cannot_be_had_is_refused(make_desk, request_):
 class TestLink:
     @pytest.fixture
     def client(self, make_desk):
-        with Worker() as worker:
+        with RequestThread() as worker:
             yield TestClient(make_app(make_desk(), worker), base_url="http://127.0.0.1:8765")
 
     def test_two_pages_do_not_disturb_each_other(self, client):

@@ -10,14 +10,14 @@ from starlette.websockets import WebSocketDisconnect
 from scenewise.viewer.app import make_app
 from scenewise.viewer.guard import COOKIE, Guard
 from scenewise.viewer.server import Place
-from scenewise.viewer.worker import Worker
+from scenewise.viewer.worker import RequestThread
 
 HOME = "http://127.0.0.1:8765"
 
 
 @pytest.fixture
 def client(make_desk):
-    with Worker() as worker:
+    with RequestThread() as worker:
         yield TestClient(make_app(make_desk(), worker, port=8765), base_url=HOME)
 
 
@@ -101,7 +101,7 @@ def test_no_other_file_can_be_had(client, path):
 class TestToken:
     @pytest.fixture
     def client(self, make_desk):
-        with Worker() as worker:
+        with RequestThread() as worker:
             app = make_app(make_desk(), worker, hosts=("192.0.2.7",), port=8765, token="secret-token")
             yield TestClient(app, base_url="http://192.0.2.7:8765")
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from scenewise.viewer.worker import Superseded, Worker
+from scenewise.viewer.worker import RequestThread, Superseded
 
 
 def test_requests_of_a_kind_give_way_to_the_newest():
@@ -17,7 +17,7 @@ def test_requests_of_a_kind_give_way_to_the_newest():
         return "held"
 
     async def run():
-        with Worker() as worker:
+        with RequestThread() as worker:
             first = asyncio.create_task(worker.do("a", hold))
             assert await asyncio.to_thread(begun.wait, 10)
             kinds = [("b", 1), ("b", 2), ("c", 3), ("b", 4)]
@@ -38,7 +38,7 @@ def test_requests_of_a_kind_give_way_to_the_newest():
 
 def test_all_work_is_done_in_one_thread():
     async def run():
-        with Worker() as worker:
+        with RequestThread() as worker:
             return [await worker.do(n, threading.get_ident) for n in range(4)]
 
     threads = asyncio.run(run())
@@ -51,7 +51,7 @@ def test_an_error_reaches_who_asked_and_the_thread_lives_on():
         raise ZeroDivisionError
 
     async def run():
-        with Worker() as worker:
+        with RequestThread() as worker:
             with pytest.raises(ZeroDivisionError):
                 await worker.do("a", fail)
             return await worker.do("b", lambda: 1)
@@ -63,7 +63,7 @@ def test_who_has_gone_is_forgotten():
     begun, go_on, done = threading.Event(), threading.Event(), []
 
     async def run():
-        with Worker() as worker:
+        with RequestThread() as worker:
             first = asyncio.create_task(worker.do((1, "a"), lambda: begun.set() or go_on.wait(10)))
             assert await asyncio.to_thread(begun.wait, 10)
             gone = asyncio.create_task(worker.do((2, "b"), lambda: done.append("gone")))
@@ -81,7 +81,7 @@ def test_who_has_gone_is_forgotten():
 
 def test_after_the_end_nothing_is_taken_on():
     async def run():
-        worker = Worker()
+        worker = RequestThread()
         with worker:
             await worker.do("a", lambda: 1)
         with pytest.raises(Superseded):

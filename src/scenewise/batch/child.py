@@ -23,9 +23,9 @@ READY, REFUSED, PROGRESS, OUTCOME = "ready", "refused", "progress", "outcome"
 
 def main() -> None:
     """Read the job and the number of a file to answer on from the command line, load the model, and do every task."""
-    from scenewise.batch.job import Job
+    from scenewise.batch.job import BatchJob
 
-    job, answers = Job.read(sys.argv[1]), int(sys.argv[2])
+    job, answers = BatchJob.read(sys.argv[1]), int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the whole terminal gets Ctrl-C; who leads decides
     signal.signal(signal.SIGTERM, _end)
     tasks: queue.Queue[list[Task]] = queue.Queue()

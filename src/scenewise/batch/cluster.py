@@ -14,7 +14,7 @@ from scenewise.errors import InputError, describe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scenewise.batch.job import Job, Task
+    from scenewise.batch.job import BatchJob, Task
 
 LOCAL = "local"
 """Address that begins a cluster of this machine alone."""
@@ -23,7 +23,7 @@ LOCAL = "local"
 class Actor:
     """What runs on the cluster."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: BatchJob) -> None:
         self._worker = Worker(job)
 
     def begun(self) -> bool:
@@ -53,7 +53,7 @@ class RayPool(Pool):
         InputError: Ray is not installed, or the cluster cannot be reached.
     """
 
-    def __init__(self, job: Job, workers: int, address: str) -> None:
+    def __init__(self, job: BatchJob, workers: int, address: str) -> None:
         try:
             import ray
         except ImportError as error:

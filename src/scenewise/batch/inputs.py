@@ -177,9 +177,9 @@ def _below(folder: Path, endings: tuple[str, ...], without: Path | None) -> Iter
     """Yield the videos in a folder and below it; a folder of images that holds no video file is one."""
     excluded = None if without is None else os.path.abspath(without)
     for root, folders, files in os.walk(folder):
-        shown = [name for name in files if not name.startswith(".")]
-        videos = [name for name in shown if name.lower().endswith(endings)]
-        if not videos and any(name.lower().endswith(IMAGE_ENDINGS) for name in shown):
+        visible = [name for name in files if not name.startswith(".")]
+        videos = [name for name in visible if name.lower().endswith(endings)]
+        if not videos and any(name.lower().endswith(IMAGE_ENDINGS) for name in visible):
             folders.clear()  # what lies in there belongs to it
             yield Path(root)
             continue

@@ -15,7 +15,7 @@ RESULTS, THUMBNAILS = "videos", "thumbnails"
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchJob:
     """What is done to every video.
 
     Attributes:
@@ -32,10 +32,10 @@ class Job:
         engine: What explains frames, one of `runtimes.ENGINES`, or "auto": a quick one for each long video.
 
     Examples:
-        >>> job = Job("out", "provide-balls-colour", "a1b2", request={"slots": 5})
-        >>> Job.read(job.text()) == job
+        >>> job = BatchJob("out", "provide-balls-colour", "a1b2", request={"slots": 5})
+        >>> BatchJob.read(job.text()) == job
         True
-        >>> job.key() == Job("elsewhere", "a-copy", "a1b2", request={"slots": 5}).key()  # the same work
+        >>> job.key() == BatchJob("elsewhere", "a-copy", "a1b2", request={"slots": 5}).key()  # the same work
         True
     """
 
@@ -72,7 +72,7 @@ class Job:
         return json.dumps(asdict(self))
 
     @classmethod
-    def read(cls, text: str) -> Job:
+    def read(cls, text: str) -> BatchJob:
         """Return what `text` wrote."""
         return cls(**json.loads(text))
 
@@ -95,7 +95,7 @@ class Task:
     overwrite: bool = False
     title: str = ""
 
-    def folder(self, job: Job) -> Path:
+    def folder(self, job: BatchJob) -> Path:
         """Return where its results go."""
         return Path(job.out) / RESULTS / self.name
 

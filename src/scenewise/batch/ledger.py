@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import time
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from scenewise.documents import shortened
 from scenewise.errors import InputError, describe
+from scenewise.media.files import is_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from scenewise.batch.job import Outcome
 
 WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
+STATES = (WAITING, RUNNING, DONE, FAILED)
 """States of a video; one that failed is set aside."""
 
 TRIES = 3
@@ -100,6 +104,8 @@ class Ledger:
 
     def __init__(self, path: Path, read_only: bool = False, shared: bool = False) -> None:
         self.path = path
+        if os.path.lexists(path) and not os.path.isfile(path):  # a pipe or a device would block
+            raise InputError(path, "is no regular file.", "Choose another folder.")
         try:
             self._base = sqlite3.connect(path, isolation_level=None, timeout=30, check_same_thread=False)
             if not read_only:
@@ -109,6 +115,10 @@ class Ledger:
             version = self._base.execute("PRAGMA user_version").fetchone()[0]
             if version > _FORMAT:
                 raise InputError(path, f"has format {version}; this version reads up to {_FORMAT}.", "Upgrade.")
+            contents = self._base.execute("SELECT type, name FROM sqlite_master").fetchall()
+            if contents != [("table", "videos")]:  # a view or a trigger would do things of its own
+                problem = "is no ledger of a batch: it holds other things than a table of videos."
+                raise InputError(path, problem, "Choose another folder.")
             if not read_only:
                 self._base.execute(f"PRAGMA user_version={_FORMAT}")
         except sqlite3.Error as error:
@@ -125,7 +135,11 @@ class Ledger:
         except sqlite3.Error as error:
             raise InputError(self.path, f"cannot be read: {describe(error)}.", "Choose another folder.") from error
         values: list[list[Any]] = [[os.fsdecode(v) if isinstance(v, bytes) else v for v in each] for each in table]
-        rows = (Row(*each) for each in values)
+        rows = [Row(*each) for each in values]
+        for row in rows:
+            if not _is_sound(row):
+                problem = f"is damaged: what it says of {shortened(row.name)} was never written."
+                raise InputError(self.path, problem, "Choose another folder.")
         return {row.name: row for row in rows}
 
     def put(self, rows: Iterable[Row]) -> None:
@@ -144,12 +158,31 @@ class Ledger:
             raise InputError(self.path, f"cannot be written: {describe(error)}.", "Free some space.") from error
 
     def remove(self, names: Iterable[str]) -> None:
-        """Forget the rows of some names."""
-        self._base.executemany("DELETE FROM videos WHERE name = ?", [(_storable(name),) for name in names])
+        """Forget the rows of some names.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        try:
+            self._base.executemany("DELETE FROM videos WHERE name = ?", [(_storable(name),) for name in names])
+        except sqlite3.Error as error:
+            raise InputError(self.path, f"cannot be written: {describe(error)}.", "Choose another folder.") from error
 
     def close(self) -> None:
         """Let go of the file."""
         self._base.close()
+
+
+def _is_sound(row: Row) -> bool:
+    """Return whether a row holds what was written: its name leads nowhere else, and every value is of its kind."""
+    values: dict[str, Any] = {each.name: getattr(row, each.name) for each in fields(Row)}
+    kinds = {each.name: str if each.default is MISSING else type(each.default) for each in fields(Row)}
+    if any(type(values[name]) is not kind for name, kind in kinds.items()):
+        return False
+    if not all(0 <= values[name] < math.inf for name, kind in kinds.items() if kind is not str):
+        return False
+    names = (row.name, row.report or "report")
+    return row.state in STATES and all(is_below(name) and "\0" not in name for name in names)
 
 
 def waiting(video: VideoInput, before: Row, job: str, model: str, fingerprint: str) -> Row:

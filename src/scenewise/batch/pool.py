@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from scenewise.batch.job import Job, Task
+    from scenewise.batch.job import BatchJob, Task
 
 _MOST_STARTS = 3  # of a process that is gone before its model is loaded
 _SECONDS_TO_END = 5.0
@@ -83,7 +83,7 @@ class LocalPool(Pool):
         held: A file whose lock they hold as long as they live.
     """
 
-    def __init__(self, job: Job, workers: int, held: IO[str] | None = None) -> None:
+    def __init__(self, job: BatchJob, workers: int, held: IO[str] | None = None) -> None:
         self.job, self._held = job, held
         self._selector = selectors.DefaultSelector()
         self._children: list[_Child] = []
@@ -173,7 +173,7 @@ class LocalPool(Pool):
 class _Child:
     """One process, and what it has been given."""
 
-    def __init__(self, job: Job, held: IO[str] | None) -> None:
+    def __init__(self, job: BatchJob, held: IO[str] | None) -> None:
         self.device = job.device
         answers, end = os.pipe()
         inherited = (end,) if held is None else (end, held.fileno())

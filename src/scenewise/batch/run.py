@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from scenewise.batch import ledger
 from scenewise.batch.inputs import in_shard
@@ -16,22 +16,23 @@ from scenewise.batch.ledger import DONE, FAILED, RUNNING, WAITING, Ledger, Row
 from scenewise.batch.page import write_page
 from scenewise.batch.tables import write_csv, write_parquet
 from scenewise.errors import InputError, printable
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import writing
-from scenewise.media.locks import BusyError, lock
+from scenewise.media.files import read_json_mapping, writing
+from scenewise.media.folders import BusyError, lock
 from scenewise.run_record import RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from scenewise.batch.inputs import VideoInput
-    from scenewise.batch.job import Job
+    from scenewise.batch.job import BatchJob
     from scenewise.batch.pool import Pool
 
 INDEX, TABLE, PARQUET = "index.html", "summary.csv", "summary.parquet"
 """Files about all videos, in the batch's folder."""
 
-_SECONDS_FOR_LOCK = 3.0  # processes of a batch that was killed need a moment to notice
+LOCK_SECONDS = 3.0
+"""Time for which a folder is waited for: processes of a batch that was killed need a moment to notice."""
+
 _SECONDS_BETWEEN = 0.2  # looks at what the workers tell
 
 
@@ -101,7 +102,7 @@ class Batch:
         InputError: Another batch works in the folder, or it cannot be written.
     """
 
-    def __init__(self, job: Job, model: str, choice: Choice | None = None) -> None:
+    def __init__(self, job: BatchJob, model: str, choice: Choice | None = None) -> None:
         self.job, self.model, self.choice = job, model, choice or Choice()
         self.folder = Path(job.out)
         self.rows: dict[str, Row] = {}
@@ -239,11 +240,10 @@ class Batch:
             facts = read_json_mapping(record, "a record", "")
         except InputError:
             return False
-        if facts.get("interrupted") or facts.get("settings", {}).get("model", {}).get("fingerprint") != row.fingerprint:
-            return False
-        values = {name: facts[name] for name in ("verdict", "objects", "frames", "seconds", "files")}
-        ledger.ended(row, Outcome(row.name, **values))
-        return True
+        outcome = _outcome(row, facts)
+        if outcome is not None:
+            ledger.ended(row, outcome)
+        return outcome is not None
 
     def _group(self, room: int) -> list[Row]:
         """Return the next videos that go side by side, and note that they begin."""
@@ -274,6 +274,17 @@ class Batch:
             self._left.append(row)
 
 
+def _outcome(row: Row, facts: dict[str, Any]) -> Outcome | None:
+    """Return what the record of whole results by the row's model says, None of any other and of a damaged one."""
+    kinds: dict[str, Any] = {"verdict": str, "objects": int, "frames": int, "seconds": (int, float), "files": list}
+    settings: Any = facts.get("settings")
+    model = settings.get("model") if isinstance(settings, dict) else None
+    ours = isinstance(model, dict) and model.get("fingerprint") == row.fingerprint
+    if facts.get("interrupted") or not ours or not all(isinstance(facts.get(key), kind) for key, kind in kinds.items()):
+        return None
+    return Outcome(row.name, **{name: facts[name] for name in kinds})
+
+
 @contextmanager
 def _locked(path: Path, shared: bool = False) -> Iterator[IO[str]]:
     """Hold a batch's lock; processes that a killed batch has left behind are given time to end.
@@ -281,7 +292,7 @@ def _locked(path: Path, shared: bool = False) -> Iterator[IO[str]]:
     Raises:
         InputError: Another batch holds it.
     """
-    deadline = time.monotonic() + _SECONDS_FOR_LOCK
+    deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
             with ExitStack() as stack:

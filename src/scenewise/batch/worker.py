@@ -25,9 +25,9 @@ from scenewise.media.files import write_atomically
 from scenewise.media.reading import read_videos
 
 if TYPE_CHECKING:
-    from scenewise.batch.job import Job, Task
+    from scenewise.batch.job import BatchJob, Task
     from scenewise.decompose.clip import Clip
-    from scenewise.decompose.course import Course
+    from scenewise.decompose.result import Course
     from scenewise.frame_result import FrameResult
 
 Stream = Callable[["Clip"], Iterator["FrameResult"]]
@@ -49,7 +49,7 @@ class Worker:
         InputError: There is no such model or device, or the model is another than the job was made for.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: BatchJob) -> None:
         torch.set_num_threads(1)
         self.job, self.request = job, job.asked()
         self.decomposer = load(job.model, job.device)

@@ -9,15 +9,16 @@ import os
 import re
 import sys
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import scenewise
 from scenewise.cli import output
-from scenewise.errors import InputError, RenamedSettingWarning, is_out_of_memory, nearest
+from scenewise.errors import InputError, RenamedSettingWarning, is_out_of_memory, nearest, printable
 from scenewise.media.interruption import ending_cleanly, exit_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import NoReturn
 
 VERBS = {
@@ -71,17 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings(), ending_cleanly():
             warnings.showwarning = _with_notes(warnings.showwarning)
             args = command_parser(words).parse_args(words)
-            with output.speaking(args):
+            with output.speaking(args), _refusals():
                 return int(args.run(args))
     except SystemExit as end:  # argparse has printed help or an error
         return end.code if isinstance(end.code, int) else 2
     except InputError as error:
         print(f"error: {error.line()}", file=sys.stderr)
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        print("error: memory: ran out. Use fewer slots, a smaller size, or close other programs.", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
@@ -89,9 +85,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:  # what the system refused is no fault of the program, wherever it happened
-        print(f"error: {_refusal(error).line()}", file=sys.stderr)
-        return 2
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what the operating system refuses, which is no fault of the program wherever it happens, into InputError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        named = error.filename if isinstance(error.filename, (str, os.PathLike)) else "file"
+        problem = f"cannot be used: {error.strerror or error}."
+        raise InputError(named, problem, "Check the path, its permissions and space.") from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError("memory", "ran out.", "Use fewer slots, a smaller size, or close other programs.") from error
 
 
 def _print_anything() -> None:
@@ -99,14 +109,6 @@ def _print_anything() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _refusal(error: OSError) -> InputError:
-    """Return the message for something that the operating system refused."""
-    named = error.filename if isinstance(error.filename, (str, os.PathLike)) else "file"
-    return InputError(
-        named, f"cannot be used: {error.strerror or error}.", "Check the path, its permissions and space."
-    )
 
 
 def _open_streams() -> None:
@@ -140,13 +142,20 @@ class Parser(argparse.ArgumentParser):
         hint = f" {nearest(options[0], parser._option_string_actions)}" if options else ""
         parser.error(f"unrecognized arguments: {' '.join(rest)}.{hint}")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Parse the words that are known; all of them tell `error` whether it is to be told as JSON."""
+        self.words = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
-        """Print the usage and a message, and exit with 2."""
+        """Print the usage and a message, as JSON too where that is wanted, and exit with 2."""
         name = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if name is not None:
             choices = [word.strip(" '") for word in name.group(2).split(",")]
             message = f"{name.group(1)!r} is unknown. {nearest(name.group(1), choices)}"
-        super().error(message)
+        if output.prints_json(self, self.words):
+            output.print_error(InputError(self.prog, message, f"Run: {self.prog} --help"), sys.stdout)
+        super().error(printable(message, 480))
 
 
 def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scenewise.cli import options
-from scenewise.cli.progress import Progress
+from scenewise.cli.output import Progress
 from scenewise.errors import InputError
+from scenewise.media.files import check_writable
 
 if TYPE_CHECKING:
     import argparse
@@ -77,6 +78,7 @@ def _check_places(out: Path, sure: Path, overwrite: bool) -> None:
     for file in (out, sure):
         if file.exists() and not overwrite:
             raise InputError(file, "is there already.", "Add --overwrite, or choose another --out.")
+        check_writable(file)
 
 
 def _write(file: Path, values: np.ndarray) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options
-from scenewise.cli.progress import Progress, duration, say
+from scenewise.cli.output import Progress, duration, say
 from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from scenewise.batch.job import Job
+    from scenewise.batch.job import BatchJob
     from scenewise.batch.pool import Pool
     from scenewise.batch.run import Batch, Standing
 
@@ -126,14 +126,14 @@ def worker_count(chosen: int | None, device: str) -> int:
     return 1 if device.startswith("cuda:") else torch.cuda.device_count() or cores
 
 
-def job_of(args: argparse.Namespace) -> tuple[Job, str]:
+def job_of(args: argparse.Namespace) -> tuple[BatchJob, str]:
     """Check every option, load the model once to see that it can be, and return the job and the model's name.
 
     Raises:
         InputError: An option is wrong, or there is no such model or device.
     """
     import scenewise as sw
-    from scenewise.batch.job import Job
+    from scenewise.batch.job import BatchJob
     from scenewise.decompose.export.run import choose_formats
 
     formats = options.words(args.formats)
@@ -147,7 +147,7 @@ def job_of(args: argparse.Namespace) -> tuple[Job, str]:
     reading = {name: list(value) if isinstance(value, tuple) else value for name, value in reading.items()}
     if args.engine != "auto":
         decomposer.use(args.engine)  # to see that it can be
-    job = Job(
+    job = BatchJob(
         str(Path(args.out).absolute()),
         model,
         decomposer.fingerprint,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.bench.named import CASES, MAIN
 from scenewise.cli import options, output
-from scenewise.cli.progress import clear_status, note, status
+from scenewise.cli.output import clear_status, note, status
 from scenewise.errors import InputError
 from scenewise.media.files import check_writable
 

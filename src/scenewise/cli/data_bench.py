@@ -8,8 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli.output import PRINTED
-from scenewise.cli.progress import clear_status, status
+from scenewise.cli.output import PRINTED, clear_status, status
 from scenewise.errors import InputError
 from scenewise.media.files import check_writable
 

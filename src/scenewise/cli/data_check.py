@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenewise.cli.options import check_seed
-from scenewise.cli.progress import Progress, say
+from scenewise.cli.output import Progress, say
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:

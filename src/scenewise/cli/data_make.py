@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli.progress import Progress, say
+from scenewise.cli.output import Progress, say
 from scenewise.cli.sources import named_source
 from scenewise.errors import InputError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def run(args: argparse.Namespace) -> int:
     """Make files of the format that is asked for, or that the name of the file says."""
     from scenewise.data.shards.writers.base import WRITERS, WriteRequest, format_of
+    from scenewise.media.folders import check_apart
     from scenewise.media.interruption import Interruption
 
     if args.samples < 1:
@@ -32,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, option) is not None and not writer.sharded:
             raise InputError(f"--{option}", f"is for shards; {kind} is written by one process.", "Leave it out.")
     name, settings = named_source(args.source, args.settings)
+    if args.overwrite:
+        check_apart(out, *_paths(settings))
     workers = _cores() if args.workers is None else args.workers
     request = WriteRequest(name, args.split, args.samples, settings, args.source, args.overwrite, workers, args.shard)
     title = f"{args.source} ({args.split})"
@@ -61,6 +64,11 @@ def _tell(outcome: WriteOutcome, what: str, interrupted: int) -> int:
         return interrupted
     say(f"{what} in {outcome.total} shards: {outcome.folder}")
     return 0
+
+
+def _paths(settings: dict[str, Any]) -> list[Any]:
+    """Return what settings of a source read, as far as they are paths."""
+    return [part for value in settings.values() for part in (value if isinstance(value, list) else [value])]
 
 
 def _cores() -> int:

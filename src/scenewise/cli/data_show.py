@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.cli.progress import say
+from scenewise.cli.output import say
 from scenewise.cli.sources import open_source
 from scenewise.errors import InputError
 

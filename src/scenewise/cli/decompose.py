@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
-from scenewise.cli.progress import Progress, duration, say
+from scenewise.cli.output import Progress, duration, say
 from scenewise.cli.sources import source_video
 from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from scenewise.decompose import Decomposer, Request, Result, Summary
 
@@ -112,9 +113,8 @@ def run(args: argparse.Namespace) -> int:
             return exit_code(outcome.stopped)
         args.model = str(outcome.model)
     decomposer, request, reading, formats = prepare(args)
-    from scenewise.decompose.export.run import is_done
+    from scenewise.media.folders import distinct
     from scenewise.media.interruption import Interruption
-    from scenewise.media.output_folder import distinct
 
     warnings.filterwarnings("ignore", category=UserWarning, module=r"scenewise\.media")  # told as notes at the end
     videos, failures = open_inputs(args.inputs, reading)
@@ -126,36 +126,44 @@ def run(args: argparse.Namespace) -> int:
                 break
             video.name = name
             try:
-                if args.engine == "auto":
-                    decomposer.use_for(video.length if request.observe is None else request.observe)
-                result = video.start(decomposer, request, args.background)
-                result.keep_bytes, result.apart = 0, True
-                resume, folder = getattr(args, "resume", False), Path(args.out) / name  # `predict` cannot go on
-                if resume and is_done(result, folder, formats):
-                    say(f"{video.label}: is done already, in {folder}")
-                    passed += 1
-                    continue
-                tell_unfinished(video.label, folder, resume)
-                with Progress(video.label) as progress:
-                    result.save(
-                        folder,
-                        formats,
-                        overwrite=args.overwrite,
-                        resume=resume,
-                        progress=progress,
-                        stop=interruption,
-                    )
+                result = _take_apart(video, decomposer, request, formats, args, interruption)
             except InputError as error:
                 failures.append(video.label)
                 named = video.label in str(error)  # what a model refuses does not know of which video it is
                 say(f"error: {error.line() if named else f'{video.label}: {error.line()}'}", file=sys.stderr)
                 continue
-            summary = result.summary
-            if summary is not None:
-                tell(video.label, summary)
-                done.append(summary)
+            if result is None:
+                passed += 1
+            elif result.summary is not None:
+                tell(video.label, result.summary)
+                done.append(result.summary)
     args.answer = {"videos": [asdict(summary) for summary in done], "failed": failures}
     return _end(len(done) + passed, failures, interruption.exit_code)
+
+
+def _take_apart(
+    video: Video,
+    decomposer: Decomposer,
+    request: Request,
+    formats: list[str] | None,
+    args: argparse.Namespace,
+    stop: Callable[[], bool],
+) -> Result | None:
+    """Run the model over a video and write the results; None where they are there already."""
+    from scenewise.decompose.export.run import is_done
+
+    if args.engine == "auto":
+        decomposer.use_for(video.length if request.observe is None else request.observe)
+    result = video.start(decomposer, request, args.background)
+    result.keep_bytes, result.apart = 0, True
+    resume, folder = getattr(args, "resume", False), Path(args.out) / video.name  # `predict` cannot go on
+    if resume and is_done(result, folder, formats):
+        say(f"{video.label}: is done already, in {folder}")
+        return None
+    tell_unfinished(video.label, folder, resume)
+    with Progress(video.label) as progress:
+        result.save(folder, formats, overwrite=args.overwrite, resume=resume, progress=progress, stop=stop)
+    return result
 
 
 def prepare(args: argparse.Namespace) -> tuple[Decomposer, Request, dict[str, object], list[str] | None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
-from scenewise.cli.progress import Progress, duration, say
+from scenewise.cli.output import Progress, duration, say
 
 if TYPE_CHECKING:
     import argparse
@@ -40,9 +40,10 @@ def run(args: argparse.Namespace) -> int:
     options.check_seed(args.seed)
     import scenewise as sw
     from scenewise.data.shards.writers.folders import write_video
+    from scenewise.media.folders import OutputFolder, check_apart
     from scenewise.media.interruption import Interruption
-    from scenewise.media.output_folder import OutputFolder
 
+    check_apart(Path(args.out), args.model)
     with OutputFolder(Path(args.out), args.overwrite) as output, Interruption() as interruption:
         decomposer = sw.load(args.model, args.device)
         options.tell_untried(args, decomposer)

@@ -105,8 +105,8 @@ def _engines(findings: Findings) -> None:
     from scenewise.runtimes import RUNTIMES
     from scenewise.runtimes.store import GraphStore
 
-    there = [runtime.describe() for runtime in RUNTIMES.values() if runtime.is_there() and runtime.exact]
-    findings.say("engines", ", ".join(["torch", *there]))
+    names = [runtime.describe() for runtime in RUNTIMES.values() if runtime.is_there() and runtime.exact]
+    findings.say("engines", ", ".join(["torch", *names]))
     folder = GraphStore().folder
     if folder is not None and folder.is_dir():
         size = sum(file.stat().st_size for file in folder.iterdir())

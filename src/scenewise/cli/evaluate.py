@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, output, threads
-from scenewise.cli.progress import Progress, duration
+from scenewise.cli.output import Progress, duration
 from scenewise.cli.sources import add_source_options, open_source
 from scenewise.documents import shortened
 from scenewise.errors import InputError

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
-from scenewise.cli.progress import duration
-from scenewise.errors import InputError
-from scenewise.media.content import shell_word
+from scenewise.cli.output import duration
+from scenewise.documents import shortened
+from scenewise.errors import InputError, shell_word
 from scenewise.media.files import check_folder
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from scenewise.experiments.campaign import CampaignOutcome, Task
+    from scenewise.experiments.campaign import CampaignOutcome, CellTask
     from scenewise.experiments.experiment import Experiment
 
 EXAMPLE = """examples:
@@ -32,6 +33,8 @@ What is missing is done, the cheapest first; a cell that was stopped or killed g
 passed over. Settings key=value are laid over every recipe. Exit code 0: all done, or out of time; 1: cells failed."""
 
 ALL = "all"
+
+_MOST_JOBS = 1024
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,15 +65,18 @@ def run(args: argparse.Namespace) -> int:
         return _page(args, args.page)
     if args.name is None:
         return _names(args)
-    for name in ("minutes", "jobs"):
+    for name, most in (("minutes", math.inf), ("jobs", _MOST_JOBS + 1)):
         value = getattr(args, name)
-        if value is not None and value <= 0:
-            raise InputError(f"--{name}", f"must be above 0; found {value}.")
+        if value is not None and not 0 < value < most:
+            raise InputError(f"--{name}", f"must be above 0 and less than {most}; found {shortened(value)}.")
     if args.out is not None:
         check_folder(args.out)  # before plans are made, which takes a while
     chosen = [experiments.load(args.name, args.size)] if args.name != ALL else _all(args.size)
     if args.show or args.keep:
         return _show(args, chosen) if args.show else _keep(args, chosen)
+    from scenewise.checkpoint import as_device
+
+    as_device(args.device)
     tasks = _tasks(args, chosen)
     if args.list:
         return _list(args, tasks)
@@ -96,12 +102,12 @@ def _places(args: argparse.Namespace, experiment: Experiment) -> tuple[Path, Pat
     return root if alone else root / f"{experiment.name}-{experiment.size}", root
 
 
-def _tasks(args: argparse.Namespace, chosen: Sequence[Experiment]) -> list[Task]:
+def _tasks(args: argparse.Namespace, chosen: Sequence[Experiment]) -> list[CellTask]:
     from scenewise.experiments import experiment as experiments
-    from scenewise.experiments.campaign import Task
+    from scenewise.experiments.campaign import CellTask
     from scenewise.experiments.cell_folder import CellFolder
 
-    tasks: list[Task] = []
+    tasks: list[CellTask] = []
     for experiment in chosen:
         out, root = _places(args, experiment)
         try:
@@ -110,7 +116,7 @@ def _tasks(args: argparse.Namespace, chosen: Sequence[Experiment]) -> list[Task]
             if args.name != ALL:
                 raise
             continue
-        tasks += [Task(experiment, CellFolder(cell, out, args.overrides, root)) for cell in cells]
+        tasks += [CellTask(experiment, CellFolder(cell, out, args.overrides, root)) for cell in cells]
     if not tasks:
         raise InputError("--only", f"no cell has {args.only}.", "See the cells with --list.")
     return tasks
@@ -140,7 +146,7 @@ def _names(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
+def _list(args: argparse.Namespace, tasks: Sequence[CellTask]) -> int:
     args.answer = []
     for out in dict.fromkeys(task.folder.out for task in tasks):
         folders = [task.folder for task in tasks if task.folder.out == out]
@@ -157,7 +163,7 @@ def _list(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
     return 0
 
 
-def _plan(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
+def _plan(args: argparse.Namespace, tasks: Sequence[CellTask]) -> int:
     from scenewise.experiments.estimate import Estimator
 
     estimator = Estimator([task.folder for task in tasks])
@@ -184,7 +190,7 @@ def _plan(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
 # -- doing it ---------------------------------------------------------------------------------------------------------
 
 
-def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
+def _run(args: argparse.Namespace, tasks: Sequence[CellTask]) -> int:
     """Train and score; everything is checked before anything is computed."""
     args.answer = {"done": [], "failed": {}, "left": {}, "busy": [], "core_seconds": 0.0, "stopped": False}
     from scenewise.experiments.campaign import Campaign, check, jobs_by_default
@@ -223,7 +229,7 @@ def _run(args: argparse.Namespace, tasks: Sequence[Task]) -> int:
     return int(bool(broken or outcome.failed))
 
 
-def _places_log(args: argparse.Namespace, tasks: Sequence[Task]) -> Path:
+def _places_log(args: argparse.Namespace, tasks: Sequence[CellTask]) -> Path:
     from scenewise.experiments.cell_folder import CAMPAIGN
 
     return (tasks[0].folder.root if args.name == ALL else tasks[0].folder.out) / CAMPAIGN / "campaign.log"

@@ -81,9 +81,10 @@ def open_frames(args: argparse.Namespace) -> Frames:
         raise InputError("--slot", f"counts from 1; found {args.slot}.")
     options.request(args, "slots", "refinements", "seed")
     import scenewise as sw
-    from scenewise.media.output_folder import check_free
+    from scenewise.media.folders import check_apart, check_free
 
     check_free(Path(args.out), args.overwrite)
+    check_apart(Path(args.out), args.input, args.model)
     decomposer = sw.load(args.model, args.device)
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from scenewise.training.recipe import Recipe
     from scenewise.training.run import TrainingOutcome
 
-_FEWEST_STEPS = 40
+FEWEST_STEPS = 40
+"""Steps that a model learns for, however few minutes there are."""
+
 _PESSIMISM = 2.0  # times the minutes it takes; two trial steps of few clips, and other programs, make estimates so long
 
 FOLDER = "training"
@@ -71,7 +73,7 @@ def shortened(recipe: Recipe, share: float) -> Recipe:
     A training that ends in the middle has seen no clips longer than a frame, and no small learning rate.
     """
     training = recipe.training
-    steps = max(_FEWEST_STEPS, round(share * training.steps))
+    steps = max(FEWEST_STEPS, round(share * training.steps))
     share = min(1.0, steps / training.steps)
     at = {
         name: max(1, round(share * getattr(training, name)))

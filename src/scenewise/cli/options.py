@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli.progress import note
+from scenewise.cli.output import note
 from scenewise.documents import shortened
 from scenewise.errors import InputError
 
@@ -248,7 +248,7 @@ def reading(args: argparse.Namespace) -> dict[str, object]:
     Raises:
         InputError: One of the options that say what to read is malformed or out of range.
     """
-    from scenewise.media.selection import Selection
+    from scenewise.media.reader import Selection
 
     crop = numbers(args.crop, "--crop", 4)
     Selection(None, crop, args.every, args.start, args.stop, stream=args.stream)  # type: ignore[arg-type]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenewise.cli import options
-from scenewise.cli.decompose import run
+from scenewise.cli import decompose, options
+from scenewise.documents import shortened
+from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-
-__all__ = ["EXAMPLE", "add_arguments", "run"]
 
 EXAMPLE = """example:
   scenewise predict clip.mp4 --observe 20 --steps 20 --out out
@@ -32,3 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_background(parser)
     options.add_engine(parser)
     options.add_reading(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the verb; a future that would not fit the disk with a byte a frame is refused, not begun."""
+    out = Path(args.out).absolute()
+    free = shutil.disk_usage(next(path for path in (out, *out.parents) if path.is_dir())).free
+    if args.steps > free:
+        problem = f"{shortened(args.steps)} frames are more than the {free} bytes that are free on the disk."
+        raise InputError("--steps", problem, "Predict fewer.")
+    return decompose.run(args)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
-from scenewise.cli.progress import duration, say
+from scenewise.cli.output import duration, say
 from scenewise.cli.sources import add_source_options, numbered, open_source
 from scenewise.errors import InputError
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     import time
 
     import scenewise as sw
-    from scenewise.media.output_folder import OutputFolder
+    from scenewise.media.folders import OutputFolder, check_apart
     from scenewise.scenes.files import described, write_rendering
     from scenewise.scenes.page import REPORT, write_page
     from scenewise.scenes.rendering import drawing_model, open_scene, render_scene
@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)
     name, index = numbered(args.scene) or (args.scene, 0)
+    check_apart(Path(args.out), name, args.model)
     source = open_source(name, args.split, args.settings)
     started = time.perf_counter()
     with OutputFolder(Path(args.out), args.overwrite) as output:

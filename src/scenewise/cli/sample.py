@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenewise.cli import options
-from scenewise.cli.progress import say
+from scenewise.cli.output import say
 
 if TYPE_CHECKING:
     import argparse
@@ -38,11 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     import scenewise as sw
-    from scenewise.media.output_folder import check_free
+    from scenewise.media.folders import check_apart, check_free
     from scenewise.scenes.sampling import sample_scenes, save_scenes
 
     request = options.request(args, "slots", "refinements", "seed")
     check_free(Path(args.out), args.overwrite)
+    check_apart(Path(args.out), args.model)
     decomposer = sw.load(args.model, args.device)
     decomposer.model.refuse(request.refinements)
     scenes = sample_scenes(decomposer.model, args.count, request.slots, request.seed)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from scenewise.cli import options, output
 from scenewise.cli.batch import job_of, worker_count
-from scenewise.cli.progress import say
+from scenewise.cli.output import say
 from scenewise.errors import InputError
 from scenewise.loopback import LOOPBACK, is_loopback
 from scenewise.media.files import read_text
@@ -72,10 +72,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("serve", "needs FastAPI and uvicorn.", "pip install 'scenewise[serve]'") from error
     from scenewise.batch.pool import LocalPool
     from scenewise.serve.roots import Root
-    from scenewise.serve.service import Limits, Service
+    from scenewise.serve.service import Service, ServiceLimits
 
     token = _token(args)
-    limits = Limits(args.most_megabytes, args.most_frames, args.queue, args.keep)
+    limits = ServiceLimits(args.most_megabytes, args.most_frames, args.queue, args.keep)
     roots = [Root.read(text) for text in args.fetch]
     workers = worker_count(args.workers, args.device)
     with listen(args.host, args.port) as listening:

@@ -7,7 +7,7 @@ import json
 import typing
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli.progress import note
+from scenewise.cli.output import note
 from scenewise.errors import InputError, nearest
 
 if TYPE_CHECKING:

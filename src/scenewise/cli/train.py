@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli.options import admit_settings_anywhere
-from scenewise.cli.progress import note, say
-from scenewise.media.content import shell_word
+from scenewise.cli.output import note, say
+from scenewise.errors import InputError, shell_word
 
 if TYPE_CHECKING:
     from scenewise.training.recipe import Recipe
@@ -70,6 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; return 0, or 128 + the signal's number where a signal stopped the run."""
+    if args.minutes is not None and not 0 <= args.minutes < math.inf:
+        raise InputError("--minutes", f"must be at least 0, and finite; found {args.minutes}.")
     recipe, files, words = words_of(args)
     if args.lds is not None:
         words = [*words, f"model.settings.duplicates.weight={args.lds}"]
@@ -109,8 +112,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _start(args: argparse.Namespace) -> tuple[str, str] | None:
     """Return the stage that --from names and the model it begins with."""
-    from scenewise.errors import InputError
-
     if args.begin is None and args.model is None:
         return None
     if args.model is None:
@@ -156,7 +157,6 @@ def words_of(args: argparse.Namespace) -> tuple[str | None, list[str], list[str]
 def _recipe(name: str | None, files: list[str], words: list[str], args: argparse.Namespace) -> tuple[Recipe, list[str]]:
     """Return the recipe and, for footage, the reasons for what it proposes."""
     from scenewise.config import plain
-    from scenewise.errors import InputError
     from scenewise.training import recipes
 
     if name is None:
@@ -172,7 +172,6 @@ def _recipe(name: str | None, files: list[str], words: list[str], args: argparse
 
 def _footage(name: str, files: list[str], words: list[str]) -> tuple[dict[str, Any], list[str]]:
     from scenewise.config import nest
-    from scenewise.errors import InputError
 
     if not files:
         if name == "footage":

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from scenewise.training.reporter import Forecast, Reporter, StagePlace, StepProgress
+from scenewise.training.recipe import StagePlace
+from scenewise.training.reporter import Forecast, Reporter, StepProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import exploring
-from scenewise.cli.progress import say
+from scenewise.cli.output import say
 
 if TYPE_CHECKING:
     import argparse
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the verb."""
     from scenewise.explore.files import described, write_traversal
     from scenewise.explore.traversal import traverse
-    from scenewise.media.output_folder import OutputFolder
+    from scenewise.media.folders import OutputFolder
 
     frames = exploring.open_frames(args)
     decomposer, exploration = frames.decomposer, frames.exploration

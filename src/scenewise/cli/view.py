@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import exploring, options, output, threads
-from scenewise.cli.progress import say
+from scenewise.cli.output import say
 from scenewise.cli.sources import add_source_options, numbered
 from scenewise.errors import InputError, printable
 
@@ -47,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; default: %(default)s, this machine alone")
     parser.add_argument("--port", type=int, default=8765, help="0 for any that is free; default: %(default)s")
     parser.add_argument("--open", action="store_true", help="open the page in the default browser")
-    options.add_engine(parser)
     options.add_background(parser)
+    options.add_engine(parser)
     options.add_reading(parser, size=None)
     add_source_options(parser)
 
@@ -102,19 +102,19 @@ def open_desk(args: argparse.Namespace) -> Desk:
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)
 
-    def under(other: Decomposer, background: str | None) -> Exploration:
+    def under(other: Decomposer) -> Exploration:
+        background = args.background if other is decomposer or other.model.takes_background else None
         words = argparse.Namespace(**{**vars(args), "background": background})
         exploration = exploring.open_exploration(words, other, text)
         if args.engine == "auto":
             other.use_for(exploration.length)
         return exploration
 
-    exploration = under(decomposer, args.background)
+    exploration = under(decomposer)
     title = text if numbered(text) else printable(Path(text).name)
 
     def open_other(name: str) -> Exploration:
-        other = _engaged(sw.load(name, args.device), args.engine)
-        return under(other, args.background if other.model.takes_background else None)
+        return under(_engaged(sw.load(name, args.device), args.engine))
 
     alone = decomposer.model.viewpoint_size is not None or exploration.length is None  # views, or a camera
     others = () if alone else tuple(name for name in names if name not in (decomposer.name, *_OF_VIEWS))
@@ -165,7 +165,7 @@ def _of_results(folder: Path, model: str | None) -> tuple[str, str]:
     Raises:
         InputError: Its record does not say.
     """
-    from scenewise.media.documents import read_json
+    from scenewise.media.files import read_json
 
     remedy = "Name both: view VIDEO --model MODEL"
     record = read_json(folder / "run.json", "the record of a decomposed video", remedy)

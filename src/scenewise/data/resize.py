@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from scenewise.media.selection import Selection
+    from scenewise.media.reader import Selection
 
 
 def fit_images(images: np.ndarray, selection: Selection, scaling: str = "bilinear") -> np.ndarray:

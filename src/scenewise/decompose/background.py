@@ -16,11 +16,11 @@ import torch
 
 from scenewise.data.footage.background import Background, ShortVideoError, emptiest
 from scenewise.data.footage.picture import background
-from scenewise.decompose.resuming import first_file
+from scenewise.decompose.verdict import first_file
 from scenewise.errors import InputError, printable
 from scenewise.media.frames import load_image
-from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
-from scenewise.media.selection import Selection
+from scenewise.media.pixels import to_grey, to_rgb, to_uint8
+from scenewise.media.reader import Selection, fit
 from scenewise.nn.light import light_between
 
 if TYPE_CHECKING:
@@ -195,8 +195,8 @@ def _parts(image: np.ndarray, clip: Clip, where: str) -> list[np.ndarray]:
         parts.append(image[rows, columns])
     if not parts:
         problem = f"is {image.shape[1]}x{image.shape[0]}; the frames are {clip.source_size[1]}x{clip.source_size[0]}"
-        shown = "" if (height, width) == clip.source_size else f", of which {width}x{height} is shown"
-        raise InputError(where, f"{problem}{shown}.", "Give a picture of the same camera, of the frame's proportions.")
+        part = "" if (height, width) == clip.source_size else f", of which {width}x{height} is shown"
+        raise InputError(where, f"{problem}{part}.", "Give a picture of the same camera, of the frame's proportions.")
     return parts
 
 

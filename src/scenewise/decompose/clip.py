@@ -16,10 +16,9 @@ from scenewise.data.contract import Sample
 from scenewise.data.resize import nearest_pixels
 from scenewise.decompose.request import checked_size
 from scenewise.errors import InputError, printable
-from scenewise.media.pixels import fit, to_grey, to_rgb, to_uint8
-from scenewise.media.reader import MediaFrame, VideoReader
+from scenewise.media.pixels import to_grey, to_rgb, to_uint8
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit
 from scenewise.media.reading import read_video
-from scenewise.media.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -233,10 +232,10 @@ class _Fitting:
         """Return a frame at both sizes, each made from the image itself."""
         rgb = _as_rgb(image, where)
         own = self._own(rgb, where)
-        known = None if ids is None else self._ids(ids)
+        own_ids = None if ids is None else self._ids(ids)
         if self.size == self.own_size:
-            return ClipFrame(index, time_s, own, known)
-        return ClipFrame(index, time_s, self._channels(fit(rgb, Selection(size=self.size))), known, own)
+            return ClipFrame(index, time_s, own, own_ids)
+        return ClipFrame(index, time_s, self._channels(fit(rgb, Selection(size=self.size))), own_ids, own)
 
     def own(self, image: np.ndarray, where: object) -> np.ndarray:
         """Return uint8 (h, w, C) as the model takes it."""
@@ -364,9 +363,9 @@ class _LooseFrames:
 
     def __iter__(self) -> Iterator[ClipFrame]:
         for number, frame in enumerate(self.video):
-            known = isinstance(frame, MediaFrame)
-            index, time_s = (frame.index, frame.time_s) if known else (number, None)
-            image = np.asarray(frame.image if known else _as_images(frame[None])[0])
+            is_frame = isinstance(frame, MediaFrame)
+            index, time_s = (frame.index, frame.time_s) if is_frame else (number, None)
+            image = np.asarray(frame.image if is_frame else _as_images(frame[None])[0])
             yield self.fitting.frame(index, time_s, image, f"frame {index}")
 
 
@@ -397,3 +396,35 @@ def in_trained_part(video: Any, reading: dict[str, Any], card: Card) -> tuple[An
         "Choose the part with --crop."
     )
     return reader, {}
+
+
+class Past:
+    """Frames as they go by, counted.
+
+    Args:
+        frames: The frames.
+
+    Attributes:
+        count: How many there were so far.
+        last: Up to two, the newest last.
+    """
+
+    def __init__(self, frames: Iterable[ClipFrame]) -> None:
+        self._frames = frames
+        self.count, self.last = 0, list[ClipFrame]()
+
+    def __iter__(self) -> Iterator[ClipFrame]:
+        """Yield them in order."""
+        for frame in self._frames:
+            self.count, self.last = self.count + 1, [*self.last, frame][-2:]
+            yield frame
+
+
+def following(last: list[ClipFrame]) -> ClipFrame:
+    """Return a frame that nobody saw: index and time go on as before."""
+    newest = last[-1]
+    step = newest.index - last[0].index or 1
+    times = [frame.time_s for frame in last]
+    has_times = len(times) == 2 and None not in times
+    time_s = 2 * times[1] - times[0] if has_times else None  # type: ignore[operator]
+    return ClipFrame(newest.index + step, time_s, np.zeros_like(newest.image))

@@ -19,15 +19,14 @@ from scenewise import hub
 from scenewise.checkpoint import Card, load_model, save_model
 from scenewise.config import plain
 from scenewise.decompose.background import backdrop, picture_of
-from scenewise.decompose.clip import Clip, ClipFrame, as_image, clip_at, in_trained_part
-from scenewise.decompose.course import Course, Past, following
+from scenewise.decompose.clip import Clip, ClipFrame, Past, as_image, clip_at, following, in_trained_part
 from scenewise.decompose.engines import RunsOnEngines
 from scenewise.decompose.export.run import export
 from scenewise.decompose.live_background import LiveBackground
 from scenewise.decompose.request import Request, check_limits
-from scenewise.decompose.result import ModelFacts, Result
+from scenewise.decompose.result import Course, ModelFacts, Result
 from scenewise.decompose.sizes import draw, image_size
-from scenewise.decompose.spread import Spread
+from scenewise.decompose.spread import SampleSpread
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Predictor, SceneModel, State
 
@@ -385,8 +384,8 @@ class Decomposer(RunsOnEngines):
                 part, state = self.model.predict(before, 1)  # type: ignore[operator]
             truth = next(frames, None)
             frame = truth or following(last)
-            known = truth is not None
-            yield self.result_of(frame, part, before, state, request.seed, predicted=True, known=known)
+            has_truth = truth is not None
+            yield self.result_of(frame, part, before, state, request.seed, predicted=True, known=has_truth)
             last = [*last, frame][-2:]
 
     def check_background(self, background: Any) -> None:
@@ -472,7 +471,9 @@ class Decomposer(RunsOnEngines):
         spread = self._spread(part, before, after, seed, frame)
         return draw(frame, part, spread=spread, predicted=predicted, known=known)
 
-    def _spread(self, part: Decomposition, before: State, after: State, seed: int, frame: ClipFrame) -> Spread | None:
+    def _spread(
+        self, part: Decomposition, before: State, after: State, seed: int, frame: ClipFrame
+    ) -> SampleSpread | None:
         """Return what computes a frame's uncertainty, None where the model cannot draw samples."""
         if not isinstance(self.model, Decodes):
             return None
@@ -482,7 +483,9 @@ class Decomposer(RunsOnEngines):
             mean, log_variance = mean[numbers], log_variance[numbers]
         state = self.model.drawing_state(before, after)
         state = {name: tensor for name, tensor in state.items() if name != "shown"}
-        return Spread(self.model, mean, log_variance, state, seed, frame.index, image_size(frame.image), self._turn())
+        return SampleSpread(
+            self.model, mean, log_variance, state, seed, frame.index, image_size(frame.image), self._turn()
+        )
 
     def _turn(self) -> AbstractContextManager[object]:
         """Return what is held while the model works: graphs are not traced or captured while another thread draws."""

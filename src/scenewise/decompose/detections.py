@@ -9,7 +9,7 @@ import numpy as np
 
 from scenewise.errors import InputError
 from scenewise.media import mask_box
-from scenewise.media.placement import Placement
+from scenewise.media.annotations import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

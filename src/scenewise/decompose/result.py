@@ -1,4 +1,4 @@
-"""The decomposition of one video: iterated, collected or saved, and computed no earlier than that."""
+"""The decomposition of one video: iterated, collected or saved, and computed no earlier than that; how far it is."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.decompose.course import Course
 from scenewise.decompose.detections import VideoDetections
 from scenewise.decompose.verdict import Evidence
 from scenewise.errors import InputError
-from scenewise.media.placement import Placement
+from scenewise.media.annotations import Placement
 from scenewise.slot_statistics import Geometry, SlotStatistics
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from scenewise.decompose.clip import Clip
     from scenewise.decompose.request import Request
     from scenewise.frame_result import FrameResult
+    from scenewise.models.contract import State
     from scenewise.summary import Summary
 
 REUSE_BYTES = 64 << 20
@@ -63,6 +63,20 @@ class ModelFacts:
     settings: dict[str, Any]
     window: int = 1
     engine: str = "torch"
+
+
+@dataclass
+class Course:
+    """Where a stream over a video is; whoever runs the stream moves it along.
+
+    Attributes:
+        frames: Frames explained so far.
+        state: What the model carries on after them; None where it cannot be told: within frames that are explained
+            together, and while frames are predicted.
+    """
+
+    frames: int = 0
+    state: State | None = None
 
 
 class Result:

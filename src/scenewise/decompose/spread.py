@@ -27,7 +27,7 @@ _KEY = 1 << 20  # keeps this noise apart from that of the refinements
 
 
 @dataclass(frozen=True)
-class Spread:
+class SampleSpread:
     """What the uncertainty of one frame is computed from; it holds on to latents and state, not to what was drawn.
 
     Attributes:

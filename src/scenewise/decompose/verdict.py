@@ -1,4 +1,4 @@
-"""Whether a model knows the footage it was given, by the error it makes on it."""
+"""Whether a model knows the footage it was given, by the error it makes on it, and the command that helps if not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.decompose.resuming import resume_command
-from scenewise.media.content import shell_word
+from scenewise.errors import InputError, shell_word
+from scenewise.media.files import read_yaml
 from scenewise.summary import DOUBTFUL, KNOWN, NO_OBJECTS, NOT_TAKEN_APART, UNDECIDED, UNKNOWN, UNVALIDATED
 
 if TYPE_CHECKING:
@@ -179,9 +179,8 @@ def judge(
         >>> card = Reference(mse=0.001, mse_high=0.004, data="balls")
         >>> judge(0.002, card, ["background", "object"], "m")
         ('known footage', '')
-        >>> doubtful, unknown = (judge(mse, card, ["background", "object"], "m")[0] for mse in (0.005, 0.02))
-        >>> doubtful, unknown  # above the 99th percentile, and above four times that
-        ('doubtful footage', 'unknown footage')
+        >>> [judge(mse, card, ["object"], "m")[0] for mse in (0.005, 0.02)]  # above the 99th percentile, and 4 times it
+        ['doubtful footage', 'unknown footage']
         >>> judge(0.002, card, ["background", "unused"], "m")
         ('no objects', 'The model m found no object, only background.')
         >>> judge(0.002, card, ["background", "background"], "m", decided=False)[0]
@@ -261,3 +260,65 @@ def _free(folder: Path) -> str:
     """Return the folder, or with a number after its name where a run has taken it."""
     numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
     return str(next(path for path in itertools.chain([folder], numbered) if not path.exists()))
+
+
+def resume_command(model: Path, file: Path) -> str | None:
+    """Return the command that goes on with a run on a video, or None where a model is of no such run.
+
+    An unfinished run is resumed for the minutes its card says it still needs, a finished one is made twice as long.
+
+    Args:
+        model: The model folder, which lies in the folder of its run.
+        file: The video.
+    """
+    from scenewise.checkpoint import read_card  # torch, which help texts spare
+
+    run = model.parent
+    recipe, done = _recipe(run), _steps_done(run)
+    if recipe is None or done is None:
+        return None
+    try:
+        card, steps = read_card(model), int(recipe["training"]["steps"])
+    except (InputError, KeyError, TypeError, ValueError):
+        return None
+    if not any(path.exists() and path.samefile(file) for path in _files(recipe)):
+        return None
+    command = f"scenewise train --resume --out {shell_word(run)}"
+    if done >= steps:
+        return f"{command} training.steps={2 * steps}"
+    minutes = 60 * card.hours / max(card.steps, 1) * (steps - done)
+    return f"{command} --minutes {max(1, math.ceil(minutes))}"
+
+
+def first_file(model: Path) -> Path | None:
+    """Return the first video that a model's run was trained on, or None where that is not known.
+
+    Args:
+        model: The model folder, which lies in the folder of its run.
+    """
+    recipe = _recipe(model.parent)
+    return next(iter(_files(recipe)), None) if recipe is not None else None
+
+
+def _files(recipe: dict[str, Any]) -> list[Path]:
+    """Return the videos of a recipe; none where it is of other data."""
+    try:
+        data = recipe["data"]
+        return [Path(text) for text in data["settings"]["files"]] if data.get("source") == "footage" else []
+    except (KeyError, TypeError, AttributeError):
+        return []
+
+
+def _recipe(run: Path) -> dict[str, Any] | None:
+    """Return the recipe of a run as plain values, or None where there is none without stages."""
+    try:
+        recipe = read_yaml(run / "recipe.yaml", "a run's settings", "").get("recipe")
+    except InputError:
+        return None
+    return recipe if isinstance(recipe, dict) and not recipe.get("stages") else None
+
+
+def _steps_done(run: Path) -> int | None:
+    """Return the step of the newest checkpoint, by its name; None where there is none."""
+    numbers = [path.stem.removeprefix("step_") for path in (run / "checkpoints").glob("step_*.pt")]
+    return max((int(number) for number in numbers if number.isdigit()), default=None)

@@ -93,11 +93,7 @@ def evaluate(
     definitions = [PROTOCOLS.get(name) for name in protocols]
     of_metrics = [protocol for protocol in definitions if protocol.function is None]
     functions = [protocol.function for protocol in definitions if protocol.function is not None]
-    if not source.facts.has_ids:
-        raise InputError(source.facts.origin, "has no ground truth to score against.", "Use a source with ids.")
-    if not seeds or min(counts) < 1:
-        raise InputError("videos" if seeds else "seeds", "must name at least one.")
-
+    _check(source, seeds, counts)
     combinations = list(itertools.product(counts, _listed(slots), _listed(refinements)))
     passes = [tuple(lengths)] if model.keeps_slots else [(length,) for length in lengths]
     per_video = bool(of_metrics) * sum(map(max, passes)) + len(functions) * sum(lengths)
@@ -111,6 +107,14 @@ def evaluate(
             asked = {"length": length, "slots": k, "refinements": r, "labels": labels}
             rows += [row | asked for row in score(replace(request, frames=length))]
     return rows
+
+
+def _check(source: Source, seeds: Sequence[int], counts: Sequence[int]) -> None:
+    """Raise InputError where there is nothing to score."""
+    if not source.facts.has_ids:
+        raise InputError(source.facts.origin, "has no ground truth to score against.", "Use a source with ids.")
+    if not seeds or min(counts) < 1:
+        raise InputError("videos" if seeds else "seeds", "must name at least one.")
 
 
 def _listed(wanted: Several) -> list[int | None]:

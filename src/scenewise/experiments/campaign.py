@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from scenewise.errors import InputError
 from scenewise.experiments.cell_folder import extras_of
 from scenewise.experiments.estimate import Estimate, Estimator, progress
-from scenewise.experiments.work import BUSY, DONE, STOPPED, Job, work
+from scenewise.experiments.work import BUSY, DONE, STOPPED, CellJob, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +36,7 @@ _LEAST, _SHARE = 10.0, 0.25  # seconds at least, and share of all minutes at mos
 
 
 @dataclass(frozen=True)
-class Task:
+class CellTask:
     """A cell and whose it is.
 
     Attributes:
@@ -71,19 +71,26 @@ class CampaignOutcome:
         signal: True where it was stopped by `stop`.
     """
 
-    done: list[Task] = field(default_factory=list)
-    failed: list[tuple[Task, str]] = field(default_factory=list)
-    left: list[tuple[Task, float]] = field(default_factory=list)
+    done: list[CellTask] = field(default_factory=list)
+    failed: list[tuple[CellTask, str]] = field(default_factory=list)
+    left: list[tuple[CellTask, float]] = field(default_factory=list)
     seconds: float = 0.0
-    busy: list[Task] = field(default_factory=list)
+    busy: list[CellTask] = field(default_factory=list)
     signal: bool = False
 
 
 @dataclass(frozen=True)
 class Running:
-    """A cell's process."""
+    """A cell's process.
 
-    task: Task
+    Attributes:
+        task: The cell.
+        process: The process.
+        place: Its place among those at work, from 0; on a machine with GPUs, which one it uses.
+        began: When, of `time.time`.
+    """
+
+    task: CellTask
     process: ForkServerProcess
     place: int
     began: float
@@ -105,7 +112,7 @@ class Campaign:
 
     def __init__(
         self,
-        tasks: Sequence[Task],
+        tasks: Sequence[CellTask],
         log: Path,
         *,
         jobs: int = 1,
@@ -122,7 +129,7 @@ class Campaign:
         self.minutes = minutes
         self.estimator = Estimator([task.folder for task in tasks])
         self.running: list[Running] = []
-        self.halted: list[Task] = []
+        self.halted: list[CellTask] = []
         self.outcome = CampaignOutcome()
         self.total = len(self.waiting)
         self._context = _context()
@@ -174,7 +181,7 @@ class Campaign:
             self.waiting.remove(task)
             self._start(task)
 
-    def _cheapest(self, tasks: Sequence[Task]) -> Task | None:
+    def _cheapest(self, tasks: Sequence[CellTask]) -> CellTask | None:
         """Return the cell with the least left to do; none whose training could only be stopped at once."""
         costs = [(self.estimator.estimate(task.folder), task) for task in tasks]
         if self.ends is not None:
@@ -182,15 +189,15 @@ class Campaign:
             costs = [(cost, task) for cost, task in costs if not cost.training or self._reserve(cost, task) < left]
         return min(costs, key=lambda pair: pair[0].total)[1] if costs else None
 
-    def _reserve(self, cost: Estimate, task: Task) -> float:
+    def _reserve(self, cost: Estimate, task: CellTask) -> float:
         """Return the seconds that are kept for scoring a cell."""
         seconds = max(_LEAST, 2 * cost.scoring) + _MEASURING * bool(extras_of(task.experiment.module))
         return 0.0 if self.minutes is None else min(seconds, 60 * self.minutes * _SHARE)
 
-    def _start(self, task: Task) -> None:
+    def _start(self, task: CellTask) -> None:
         place = min(set(range(self.jobs)) - {running.place for running in self.running})
         cost, folder = self.estimator.estimate(task.folder), task.folder
-        job = Job(
+        job = CellJob(
             cell=folder.cell,
             module=task.experiment.module,
             out=folder.out,
@@ -240,7 +247,7 @@ class Campaign:
         else:
             self._failed(task, code)
 
-    def _failed(self, task: Task, code: int | None) -> None:
+    def _failed(self, task: CellTask, code: int | None) -> None:
         failure = task.folder.failure()
         if failure is None:
             task.folder.fail(f"its process ended with code {code}")
@@ -317,13 +324,13 @@ def _environment(**values: str) -> Iterator[None]:
                 os.environ[key] = value
 
 
-def check(tasks: Sequence[Task]) -> list[tuple[Task, str]]:
+def check(tasks: Sequence[CellTask]) -> list[tuple[CellTask, str]]:
     """Check all cells before anything is computed, and return those that cannot work, with the reason.
 
     Raises:
         InputError: None can work.
     """
-    broken: list[tuple[Task, InputError]] = []
+    broken: list[tuple[CellTask, InputError]] = []
     for task in tasks:
         try:
             task.folder.check()

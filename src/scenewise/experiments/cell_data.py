@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.config import setting
+from scenewise.data.splits import check_split
 from scenewise.errors import InputError
-from scenewise.media.locks import BusyError, lock
+from scenewise.media.folders import BusyError, lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +29,10 @@ class CellData:
     samples: dict[str, int] = field(default_factory=dict, metadata={"meaning": "Videos or scenes by split"})
 
     def __post_init__(self) -> None:
-        """Raise InputError where a split is missing or no number."""
+        """Raise InputError where a split is none, or its samples are no number."""
         for split, count in self.samples.items():
-            if not isinstance(count, int) or count < 1:
+            check_split(split)
+            if type(count) is not int or count < 1:
                 raise InputError(f"made.samples.{split}", f"must be at least 1; found {count!r}.")
 
     @property

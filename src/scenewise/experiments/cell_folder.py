@@ -7,7 +7,6 @@ lie `data`, which they make for themselves, and in each `campaign` with the lock
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import itertools
 import json
 import time
@@ -22,12 +21,12 @@ from scenewise.data.contract import SOURCES
 from scenewise.errors import InputError
 from scenewise.evaluation.evaluate import evaluate
 from scenewise.evaluation.protocols import PROTOCOLS
+from scenewise.experiments.experiment import hooks_of
 from scenewise.experiments.measured_results import weights_hash
 from scenewise.experiments.pictures import write_pictures
 from scenewise.experiments.results import SCORES, of_cell, read_scores
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import write_atomically, writing
-from scenewise.media.locks import lock
+from scenewise.media.files import read_json_mapping, write_atomically, writing
+from scenewise.media.folders import lock
 from scenewise.run_record import versions
 from scenewise.training.folder import RECIPE, RunFolder
 from scenewise.training.plan import make_plan
@@ -58,7 +57,7 @@ def extras_of(module: str) -> dict[str, Extra]:
         module: Name of the experiment's module; its functions are `measure` and `pictures`, kept as `measured` and
             `pictures`.
     """
-    hooks = importlib.import_module(f"scenewise.experiments.{module}")
+    hooks = hooks_of(module)
     functions = {"measured": "measure", "pictures": "pictures"}
     return {kept: getattr(hooks, name) for kept, name in functions.items() if hasattr(hooks, name)}
 
@@ -155,7 +154,7 @@ class CellFolder:
     def failure(self) -> dict[str, Any] | None:
         """Return what the last attempt failed with: `error`, `traceback`, `time` and `step`; None where it did not."""
         try:
-            return read_json_mapping(self.path / FAILURE, "why an attempt failed", "")
+            return {"error": "unknown"} | read_json_mapping(self.path / FAILURE, "why an attempt failed", "")
         except InputError:
             return None
 
@@ -183,8 +182,11 @@ class CellFolder:
         """Check that it can be trained, or that what lies there is a training of this cell; or that weights are there.
 
         Raises:
-            InputError: The recipe cannot work, the folder holds something else, or weights or their data are wrong.
+            InputError: The recipe cannot work, the folder holds something else, or weights or their data are wrong; or
+                nothing is called as an evaluation has it.
         """
+        for scoring in self.cell.scoring:
+            PROTOCOLS.get(scoring.protocol)
         if self.cell.weights is not None:
             self._check_weights(self.cell.weights)
             return
@@ -354,9 +356,10 @@ class CellFolder:
     def usage(self) -> dict[str, float]:
         """Return `memory_gib`, the most memory its training has held, where that is known."""
         try:
-            return read_json_mapping(self.run.path / USAGE, "what a training has used", "")
+            facts = read_json_mapping(self.run.path / USAGE, "what a training has used", "")
         except InputError:
             return {}
+        return {name: value for name, value in facts.items() if isinstance(value, (int, float))}
 
     def note_usage(self, memory_gib: float) -> None:
         """Keep the most memory that a training has held, over all its starts."""

@@ -34,12 +34,12 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
     """Return a clip as the model explains it: frames, what it draws, segments, and each slot over time."""
-    from scenewise.experiments.explained import clip_figure, explained
+    from scenewise.experiments.explanations import clip_figure, explain_scenes
 
     if folder.cell.seed or folder.cell.model not in _DRAWN or not folder.cell.scoring:
         return {}
     scoring = folder.cell.scoring[0]
     source = folder.source(scoring.split, scoring.source, **(scoring.settings if scoring.source else {}))
     length = min(source.length(0), scoring.frames or source.length(0))
-    clips = explained(model.model, source, [0], frames=length, slots=scoring.slots)
+    clips = explain_scenes(model.model, source, [0], frames=length, slots=scoring.slots)
     return {"clip": clip_figure(folder.cell.name, clips, 0, math.ceil(length / COLUMNS))}

@@ -200,8 +200,8 @@ def _named(key: str, value: int | None) -> str:
 
 def _fixed(chosen: Sequence[Number], varied: Sequence[str]) -> str:
     """Return in words what is the same in each row of what was measured."""
-    ours = [dict(n.at) for n in chosen if n.ours.values]
-    same = {key: dict.fromkeys(at[key] for at in ours if at[key] is not None) for key in AXES if key not in varied}
+    points = [dict(n.at) for n in chosen if n.ours.values]
+    same = {key: dict.fromkeys(at[key] for at in points if at[key] is not None) for key in AXES if key not in varied}
     return ", ".join(" or ".join(_named(key, value) for value in values) for key, values in same.items() if values)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from scenewise.evaluation.batches import viewpoints
-from scenewise.experiments.explained import Explained, explained, framed
-from scenewise.explore.figure import Row, figure
+from scenewise.experiments.explanations import SceneExplanations, explain_scenes, framed
+from scenewise.explore.figure import FigureRow, figure
 from scenewise.frame_result import as_picture
 from scenewise.models.contract import Decodes
 from scenewise.observation import Observation
@@ -52,7 +52,7 @@ def raw_masks(model: SceneModel, latents: Tensor) -> Tensor | None:
 
 
 @torch.no_grad()
-def images_of(model: SceneModel, source: Source, count: int, seed: int = 0) -> Explained:
+def images_of(model: SceneModel, source: Source, count: int, seed: int = 0) -> SceneExplanations:
     """Return images as a model explains them: one of each scene, or of models of viewpoints the views of the first.
 
     Args:
@@ -62,7 +62,7 @@ def images_of(model: SceneModel, source: Source, count: int, seed: int = 0) -> E
         seed: Of the posterior noise.
     """
     if model.viewpoint_size is None:
-        return explained(model, source, range(count), seed=seed)
+        return explain_scenes(model, source, range(count), seed=seed)
     count = min(count, source.length(0))
     sample = source.sample(0, 0, count)
     frames = torch.from_numpy(sample.frames[None].astype(np.float32) / 255)
@@ -70,10 +70,10 @@ def images_of(model: SceneModel, source: Source, count: int, seed: int = 0) -> E
     part = model(Observation(frames, viewpoints=cameras), None, None, seed).decomposition
     views = part.map(lambda tensor: tensor.flatten(0, 1).unsqueeze(1).float().cpu())
     ids = None if sample.ids is None else np.asarray(sample.ids)[:, None]
-    return Explained(frames[0][:, None].numpy(), ids, views, [])
+    return SceneExplanations(frames[0][:, None].numpy(), ids, views, [])
 
 
-def component_figure(title: str, model: SceneModel, images: Explained) -> np.ndarray:
+def component_figure(title: str, model: SceneModel, images: SceneExplanations) -> np.ndarray:
     """Return a figure as the papers' Figure 2: a row per image with what was observed, drawn, segmented, and each slot.
 
     Slots are drawn by the sigmoid of their raw masks where the model has such, else by their masks; the largest first.
@@ -93,10 +93,10 @@ def component_figure(title: str, model: SceneModel, images: Explained) -> np.nda
     for n in range(len(images.frames)):
         parts = []
         for k in np.argsort(-images.masks(n).sum((1, 2)), kind="stable").tolist():
-            drawn = np.moveaxis(np.asarray(images.part.appearance[n, 0, k]), 0, -1).clip(0, 1)
+            picture = np.moveaxis(np.asarray(images.part.appearance[n, 0, k]), 0, -1).clip(0, 1)
             mask = masks[n, k, ..., None]
-            parts.append(framed(as_picture(mask * drawn + 1 - mask), k))
-        rows.append(Row(str(n + 1), [images.image(n), images.reconstruction(n), images.segmentation(n), *parts]))
+            parts.append(framed(as_picture(mask * picture + 1 - mask), k))
+        rows.append(FigureRow(str(n + 1), [images.image(n), images.reconstruction(n), images.segmentation(n), *parts]))
     drawing = "slots by the sigmoid of their raw masks" if raw is not None else "slots by their masks"
     columns = ["observed", "all slots", "segments", *[""] * images.part.slots]
     return figure(f"{title}; {drawing}", columns, rows)

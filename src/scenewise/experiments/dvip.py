@@ -335,7 +335,7 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     )
     lines = [*map(_line, rows), *_means(experiment, runs)]
     text = markdown(head, lines) + "".join(f"\n{line}\n" for line in (*_notes(rows), *_control_notes(controls)))
-    text += _released(rows)
+    text += table_of_release(rows)
     figures = {f"correlation-{row['model']}": _heat_map_figure(row) for row in rows if row["seed"] == rows[0]["seed"]}
     return Presentation(text, {"rows": rows, "controls": controls}, figures)
 
@@ -383,7 +383,7 @@ def missing_digits(row: dict[str, Any]) -> list[int]:
     return [int(digit) for digit in np.flatnonzero(shares < PLACE_SHARE)]
 
 
-def _released(rows: Sequence[dict[str, Any]]) -> str:
+def table_of_release(rows: Sequence[dict[str, Any]]) -> str:
     """Return whether parts that were held to digits stay there once they are released, seed by seed; maybe nothing."""
     stages = ("factored-shipped", "factored-held", "factored-released")
     by_stage = {stage: {row["seed"]: row for row in rows if row["model"] == stage} for stage in stages}

@@ -20,15 +20,19 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.resources
+import importlib.util
 import itertools
+import math
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scenewise.config import build, merge, nest, plain, setting
+from scenewise.documents import shortened
 from scenewise.errors import InputError, nearest
 from scenewise.experiments.cell_data import CellData
-from scenewise.media.documents import read_yaml
+from scenewise.media.files import check_name, read_yaml
 from scenewise.training import recipes
 from scenewise.training.recipe import DataPart, Recipe
 
@@ -44,6 +48,9 @@ LISTS = ("protocol", "samples", "frames", "slots", "refinements", "seeds")
 
 SIZES = ("smoke", "small", "paper")
 
+MOST_CELLS = 10_000
+"""Most cells of an experiment, and most evaluations of a group: a few lines can name more than memory holds."""
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -55,14 +62,16 @@ class Scoring:
     split: Literal["train", "validation", "test"] = setting("test", "Its split")
     samples: int = setting(200, "Videos or scenes", minimum=1)
     frames: int | None = setting(None, "Frames or views of each from the start; all where null", minimum=1)
-    seed: int = setting(0, "Seed of the posterior noise; `seeds` in files, one or several", minimum=0)
+    seed: int = setting(
+        0, "Seed of the posterior noise; `seeds` in files, one or several", minimum=0, maximum=(1 << 63) - 1
+    )
     slots: int | None = setting(None, "K; the model's own where null", minimum=1, maximum=256)
     refinements: int | None = setting(None, "R; the model's own where null", minimum=1, maximum=64)
     batch: int = setting(16, "Videos side by side", minimum=1)
 
 
 @dataclass(frozen=True)
-class Group:
+class CellGroup:
     """Cells that share a recipe or weights: one for each variant and seed."""
 
     model: str = setting("", "What cells call the model")
@@ -86,7 +95,10 @@ class Group:
     scoring: tuple[Scoring, ...] = setting((), "Evaluations in place of the size's")
 
     def __post_init__(self) -> None:
-        """Raise InputError where weights stand beside what only a training has."""
+        """Raise InputError where settings are none, or weights stand beside what only a training has."""
+        for name, settings in self.variants.items():
+            if not isinstance(settings, (dict, type(None))):
+                raise InputError(f"variants.{name}", f"must be a mapping; found {shortened(settings)}.")
         origin = "weights" if self.weights is not None else "trained" if self.trained is not None else None
         if origin is None:
             return
@@ -103,7 +115,7 @@ class Size:
     """An experiment at one size."""
 
     summary: str = setting("", "How long it takes, on what")
-    cells: tuple[Group, ...] = setting((), "Groups of cells")
+    cells: tuple[CellGroup, ...] = setting((), "Groups of cells")
     scoring: tuple[Scoring, ...] = setting((), "Evaluations of every cell")
 
 
@@ -138,7 +150,7 @@ class Cell:
     data: str
     variant: str
     seed: int
-    group: Group
+    group: CellGroup
     scoring: tuple[Scoring, ...]
     origin: Cell | None = None
     home: str = ""
@@ -240,18 +252,27 @@ class Experiment:
         Raises:
             InputError: There is none.
         """
-        name = f"scenewise.experiments.{self.module}"
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            raise InputError(self.name, f"names the module {self.module!r}, which is not there.") from None
+        return hooks_of(self.module)
+
+
+def hooks_of(module: str) -> ModuleType:
+    """Return a module beside this one that shows experiments.
+
+    Raises:
+        InputError: There is none of that name, or it shows nothing.
+    """
+    name = f"scenewise.experiments.{module}"
+    if module.isidentifier() and importlib.util.find_spec(name) is not None:
+        hooks = importlib.import_module(name)
+        if hasattr(hooks, "show"):
+            return hooks
+    problem = f"names the module {shortened(module)}, which is not there or shows nothing."
+    raise InputError("the experiment", problem, "Leave `module` out: then every metric is shown.")
 
 
 def names() -> list[str]:
     """Return the names of the experiments that come with the package, sorted."""
-    return sorted(path.stem for path in _folder().glob("*.yaml"))
+    return sorted(path.stem for path in definitions_folder().glob("*.yaml"))
 
 
 def read(name_or_path: str | Path) -> File:
@@ -271,11 +292,15 @@ def load(name_or_path: str | Path, size: str = "small") -> Experiment:
         InputError: There is no such experiment or size, or with everything that is wrong in its file.
     """
     path = _path(name_or_path)
-    return _load(path, _changed(path), size)
+    try:
+        return _load(path, _changed(path), size)
+    except RecursionError:
+        problem = "takes trained cells from itself, by way of `trained`."
+        raise InputError(path.stem, problem, "Correct the file.") from None
 
 
 def _path(name_or_path: str | Path) -> Path:
-    path = _folder() / f"{name_or_path}.yaml" if str(name_or_path) in names() else Path(name_or_path)
+    path = definitions_folder() / f"{name_or_path}.yaml" if str(name_or_path) in names() else Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         raise InputError(name_or_path, "is neither an experiment nor a YAML file.", nearest(str(name_or_path), names()))
     return path
@@ -288,7 +313,7 @@ def _changed(path: Path) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _read(path: Path, _: int) -> File:
-    content = read_yaml(path, "sizes", "See docs/experiments.md.")
+    content = read_yaml(path, "sizes", "Write it as docs/experiments.md shows.")
     earlier = content.pop("measures", None)  # what `metrics` was called
     return build(File, content if earlier is None else {"metrics": earlier, **content}, path.stem)
 
@@ -298,39 +323,60 @@ def _load(path: Path, changed: int, size: str) -> Experiment:
     file = _read(path, changed)
     if size not in file.sizes:
         raise InputError("size", f"{size!r} is not one of {path.stem}.", nearest(size, file.sizes))
-    contents = build(Size, _expanded(file.sizes[size] or {}), f"{path.stem}, size {size}")
+    where = f"{path.stem}, size {size}"
+    contents = build(Size, _expanded(file.sizes[size] or {}, where), where)
+    count = sum(len(group.variants) * len(group.seeds or (0,)) for group in contents.cells)
+    if count > MOST_CELLS:
+        raise InputError(where, f"names {count} cells; at most {MOST_CELLS} are done.", "Name fewer seeds or variants.")
     cells = tuple(itertools.chain.from_iterable(_cells(group, contents, size) for group in contents.cells))
-    names = [cell.name for cell in cells]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    names = Counter(cell.name for cell in cells)
+    for name in names:
+        check_name(where, name)
+    twice = sorted(name for name, times in names.items() if times > 1)
     if twice or not cells:
         problem = f"names {twice[0]} twice." if twice else "has no cells."
-        raise InputError(f"{path.stem}, size {size}", problem, "Correct the file.")
+        raise InputError(where, problem, "Correct the file.")
     return Experiment(path.stem, file.summary, file.module, file.published, size, cells, file.note, file.metrics)
 
 
-def _expanded(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a size with an evaluation for each combination of what the file lists."""
+def _expanded(content: Any, where: str) -> Any:
+    """Return a size with an evaluation for each combination of what the file lists; what is no size, as it is.
 
-    def spread(part: dict[str, Any]) -> dict[str, Any]:
+    Raises:
+        InputError: There are more combinations than anyone evaluates.
+    """
+
+    def spread(part: Any) -> Any:
         if not isinstance(part, dict) or not isinstance(part.get("scoring"), list):
             return part
+        count = sum(math.prod(map(len, _several(scoring).values())) for scoring in part["scoring"])
+        if count > MOST_CELLS:
+            raise InputError(where, f"names {count} evaluations; at most {MOST_CELLS} are made.", "Name fewer of them.")
         return part | {"scoring": list(itertools.chain.from_iterable(map(_combinations, part["scoring"])))}
 
+    if not isinstance(content, dict):
+        return content
     groups = content.get("cells")
     return spread(content) | ({"cells": [spread(group) for group in groups]} if isinstance(groups, list) else {})
+
+
+def _several(scoring: Any) -> dict[str, list[Any]]:
+    """Return what an evaluation names several of."""
+    keys = LISTS if isinstance(scoring, dict) else ()
+    return {key: scoring[key] for key in keys if isinstance(scoring.get(key), list)}
 
 
 def _combinations(scoring: Any) -> list[Any]:
     if not isinstance(scoring, dict):
         return [scoring]
-    several = {key: scoring[key] for key in LISTS if isinstance(scoring.get(key), list)}
+    several = _several(scoring)
     combinations = [
         scoring | dict(zip(several, values, strict=True)) for values in itertools.product(*several.values())
     ]
     return [{"seed" if key == "seeds" else key: value for key, value in one.items()} for one in combinations]
 
 
-def _cells(group: Group, size: Size, name: str) -> list[Cell]:
+def _cells(group: CellGroup, size: Size, name: str) -> list[Cell]:
     scoring = group.scoring or size.scoring
     if group.trained is None:
         trainings = itertools.product(group.variants, group.seeds or (0,))
@@ -370,8 +416,9 @@ def choose(cells: Sequence[Cell], only: str | None) -> list[Cell]:
     return subset
 
 
-def _folder() -> Path:
-    return Path(str(importlib.resources.files("scenewise"))) / "experiments" / "tables"
+def definitions_folder() -> Path:
+    """Return the folder of the experiments' definitions."""
+    return Path(str(importlib.resources.files("scenewise"))) / "experiments" / "definitions"
 
 
 def _undotted(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scenewise.checkpoint import LoadedModel
     from scenewise.experiments.cell_folder import CellFolder
     from scenewise.experiments.experiment import Experiment
-    from scenewise.experiments.explained import Explained
+    from scenewise.experiments.explanations import SceneExplanations
     from scenewise.experiments.results import CellResult
 
     Cells = frozenset[tuple[int, int]]
@@ -139,8 +139,8 @@ def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
     """Return one run of each outcome: the division, its slots, and a run with the same division in other slots."""
-    from scenewise.experiments.explained import framed
-    from scenewise.explore.figure import Row, figure
+    from scenewise.experiments.explanations import framed
+    from scenewise.explore.figure import FigureRow, figure
 
     size, sheets = model.model.config.size[0], {}
     for name, rows in ARRANGEMENTS.items():
@@ -153,7 +153,7 @@ def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
             share = sum(other == number for other, _ in outcomes) / len(outcomes)
             slots = [framed(scenes.slot(n, k), k) for k in range(scenes.part.slots)]
             panels = [scenes.image(n), scenes.reconstruction(n), scenes.segmentation(n), *slots]
-            lines.append(Row(label, panels, f"{100 * share:.1f} % of runs, run {n + 1}"))
+            lines.append(FigureRow(label, panels, f"{100 * share:.1f} % of runs, run {n + 1}"))
         columns = ["image", "all slots", "segmentation", *(f"slot {k + 1}" for k in range(scenes.part.slots))]
         sheets[name] = figure(f"{len(outcomes)} runs on one image with three divisions", columns, lines)
     return sheets
@@ -171,19 +171,19 @@ def _examples(outcomes: Sequence[tuple[int | None, Any]]) -> list[int]:
     return chosen + [n for n, (number, _) in enumerate(outcomes) if number is None][:2]
 
 
-def _runs(model: LoadedModel, rows: Sequence[str], size: int) -> tuple[Explained, list[tuple[Any, ...]]]:
-    from scenewise.experiments.explained import explained
+def _runs(model: LoadedModel, rows: Sequence[str], size: int) -> tuple[SceneExplanations, list[tuple[Any, ...]]]:
+    from scenewise.experiments.explanations import explain_scenes
 
     image, corner = image_of(rows, size)
-    scenes = explained(model.model, np.repeat(image[None, None], RUNS, 0))
+    scenes = explain_scenes(model.model, np.repeat(image[None, None], RUNS, 0))
     return scenes, [(scenes.labels(n), corner, rows) for n in range(RUNS)]
 
 
 def ordinary(folder: CellFolder, model: LoadedModel) -> float:
     """Return in which share of ordinary images every piece has one slot to itself, by most of its pixels' owner."""
-    from scenewise.experiments.explained import explained
+    from scenewise.experiments.explanations import explain_scenes
 
-    scenes = explained(model.model, folder.source(), range(RUNS))
+    scenes = explain_scenes(model.model, folder.source(), range(RUNS))
     whole = 0
     for n in range(len(scenes.frames)):
         ids, labels = scenes.ids[n, 0], scenes.labels(n)  # type: ignore[index]  # the source knows them

@@ -81,18 +81,18 @@ def mask_logits(folder: CellFolder, model: LoadedModel) -> np.ndarray:
         uint8, shape (height, width, 3).
     """
     from scenewise.decompose.export.pictures import slot_colours
-    from scenewise.experiments.explained import evenly, explained
-    from scenewise.explore.figure import Row, figure
+    from scenewise.experiments.explanations import evenly, explain_scenes
+    from scenewise.explore.figure import FigureRow, figure
     from scenewise.frame_result import as_picture
 
-    scenes, rows = explained(model.model, folder.source(), range(_SHOWN)), []
+    scenes, rows = explain_scenes(model.model, folder.source(), range(_SHOWN)), []
     logits = np.asarray(scenes.decodes[-1].mixture.logits[:, :, 0].detach().cpu())  # (N, K, H, W)
     for n in range(len(scenes.frames)):
         ids = np.zeros(scenes.frames.shape[-2:], int) if scenes.ids is None else scenes.ids[n, 0].clip(0)
         colours = np.concatenate([np.zeros((1, 3)), slot_colours(max(1, int(ids.max())))]) / 255
         masks = [as_picture(mask[..., None]) for mask in scenes.masks(n)]
-        rows.append(Row(f"image {n + 1}", [scenes.image(n), *masks], "and masks", space=10 if n else 0))
-        rows.append(Row("truth", [as_picture(colours[ids]), *map(evenly, logits[n])], "and mask logits"))
+        rows.append(FigureRow(f"image {n + 1}", [scenes.image(n), *masks], "and masks", space=10 if n else 0))
+        rows.append(FigureRow("truth", [as_picture(colours[ids]), *map(evenly, logits[n])], "and mask logits"))
     slots = [f"slot {k + 1}" for k in range(scenes.part.slots)]
     return figure(f"{folder.cell.model}, {folder.cell.data}: masks and mask logits", ["", *slots], rows)
 
@@ -105,18 +105,19 @@ def prior_samples(model: LoadedModel) -> np.ndarray:
     """
     import torch
 
-    from scenewise.experiments.explained import framed
-    from scenewise.explore.figure import Row, figure
+    from scenewise.experiments.explanations import framed
+    from scenewise.explore.figure import FigureRow, figure
     from scenewise.explore.moment import Drawing
 
     net: Any = model.model
     slots = net.config.slots
     latents = torch.randn(_SAMPLES, slots, net.config.latent, generator=torch.Generator().manual_seed(0))
     masks, appearance = net.decode(latents.to(next(net.parameters()).device) * net.config.prior_std)
-    drawn = Drawing(masks[:, :, 0].float().cpu().numpy(), np.moveaxis(appearance.float().cpu().numpy(), 2, -1))
-    alone = [drawn.alone(k) for k in range(slots)]
+    drawing = Drawing(masks[:, :, 0].float().cpu().numpy(), np.moveaxis(appearance.float().cpu().numpy(), 2, -1))
+    alone = [drawing.alone(k) for k in range(slots)]
     rows = [
-        Row(str(n + 1), [drawn.images[n], *(framed(alone[k][n], k) for k in range(slots))]) for n in range(_SAMPLES)
+        FigureRow(str(n + 1), [drawing.images[n], *(framed(alone[k][n], k) for k in range(slots))])
+        for n in range(_SAMPLES)
     ]
     columns = ["all slots", *(f"slot {k + 1}" for k in range(slots))]
     return figure("Drawn from the prior, each slot by itself", columns, rows)

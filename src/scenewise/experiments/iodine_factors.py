@@ -74,12 +74,12 @@ def readout(fit: SlotCodes, held: SlotCodes) -> dict[str, float]:
         optimizer.zero_grad()
         losses = []
         for name, head in heads.items():
-            drawn = head(inputs).unflatten(1, (fit.places, -1))[present]
+            outputs = head(inputs).unflatten(1, (fit.places, -1))[present]
             target = targets[name][present]
             if name in kinds:
-                losses.append(torch.nn.functional.cross_entropy(drawn, target))
+                losses.append(torch.nn.functional.cross_entropy(outputs, target))
             else:
-                losses.append((drawn[:, 0] - target).square().mean())
+                losses.append((outputs[:, 0] - target).square().mean())
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
@@ -95,8 +95,8 @@ def _target(codes: SlotCodes, name: str, kinds: Mapping[str, np.ndarray]) -> Any
     values = codes.factors[name]
     if name in kinds:
         return torch.from_numpy(np.searchsorted(kinds[name], values).clip(0, len(kinds[name]) - 1))
-    known = codes.column(name)
-    return torch.tensor((values - known.mean()) / known.std(), dtype=torch.float32)
+    column = codes.column(name)
+    return torch.tensor((values - column.mean()) / column.std(), dtype=torch.float32)
 
 
 def _scores(
@@ -168,11 +168,11 @@ def draw_bars(figure: Any, rows: Sequence[Mapping[str, Any]], factors: Sequence[
     width = min(0.4, 0.8 / max(1, len(rows)))
     for number, row in enumerate(rows):
         places = [(n + (number - (len(rows) - 1) / 2) * width, name) for n, name in enumerate(factors)]
-        known = [(x, name) for x, name in places if name in row["scores"]]
-        heights = [max(0.0, row["scores"][name].mean) for _, name in known]
-        errors = [row["scores"][name].std for _, name in known]  # NaN, for one seed, draws nothing
-        axes.bar([x for x, _ in known], heights, width * 0.92, yerr=errors, label=" ".join(row["row"]), capsize=2)
-        for x, name in known:
+        bars = [(x, name) for x, name in places if name in row["scores"]]
+        heights = [max(0.0, row["scores"][name].mean) for _, name in bars]
+        errors = [row["scores"][name].std for _, name in bars]  # NaN, for one seed, draws nothing
+        axes.bar([x for x, _ in bars], heights, width * 0.92, yerr=errors, label=" ".join(row["row"]), capsize=2)
+        for x, name in bars:
             level = row["frequent"][name]
             if level:
                 axes.hlines(level, x - width / 2, x + width / 2, color="black", linewidth=1.2)

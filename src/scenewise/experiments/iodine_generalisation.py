@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scenewise.data.contract import Source
     from scenewise.experiments.cell_folder import CellFolder
     from scenewise.experiments.experiment import Experiment
-    from scenewise.experiments.explained import Explained
+    from scenewise.experiments.explanations import SceneExplanations
     from scenewise.experiments.results import CellResult
 
 IMAGES, OBJECTS, SLOTS = 100, 9, 11
@@ -40,14 +40,14 @@ def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
 
     Keys: `green spheres` and `other objects`, each with iou, mse and objects.
     """
-    from scenewise.experiments.explained import explained
+    from scenewise.experiments.explanations import explain_scenes
 
     if has_pieces(folder):
         return {}
     source = unseen(folder, 3, 6)
     values: dict[str, list[tuple[float, float]]] = {"green spheres": [], "other objects": []}
     for first in range(0, IMAGES, _BATCH):
-        scenes = explained(model.model, source, range(first, first + _BATCH))
+        scenes = explain_scenes(model.model, source, range(first, first + _BATCH))
         for n in range(_BATCH):
             for is_green, iou, error in _objects(scenes, n):
                 values["green spheres" if is_green else "other objects"].append((iou, error))
@@ -55,7 +55,7 @@ def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
     return {name: {"iou": iou, "mse": mse, "objects": len(values[name])} for name, (iou, mse) in means.items()}
 
 
-def _objects(scenes: Explained, n: int) -> list[tuple[bool, float, float]]:
+def _objects(scenes: SceneExplanations, n: int) -> list[tuple[bool, float, float]]:
     """Return of every object that is seen whether it is a green sphere, the IoU of its best slot, and its error."""
     objects, labels = scenes.samples[n].objects, scenes.labels(n)
     ids = scenes.ids[n, 0]  # type: ignore[index]  # the source knows them
@@ -86,7 +86,7 @@ def unseen(folder: CellFolder, least: int, most: int) -> Source:
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
     """Return inference on images of more objects than in training, of the first seed."""
-    from scenewise.experiments.explained import explained
+    from scenewise.experiments.explanations import explain_scenes
 
     if folder.cell.seed:
         return {}
@@ -95,11 +95,11 @@ def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
         slots, what = SLOTS_OF_PIECES, f"{PIECES} pieces"
     else:
         source, slots, what = unseen(folder, OBJECTS, OBJECTS), SLOTS, f"{OBJECTS} objects, a green sphere among them"
-    scenes = explained(model.model, source, range(_SHOWN), slots=slots)
+    scenes = explain_scenes(model.model, source, range(_SHOWN), slots=slots)
     return {f"refinements{n + 1}": refinement_figure(scenes, n, f"{slots} slots, {what}") for n in range(_SHOWN)}
 
 
-def refinement_figure(scenes: Explained, n: int, title: str) -> np.ndarray:
+def refinement_figure(scenes: SceneExplanations, n: int, title: str) -> np.ndarray:
     """Return a row for each refinement of an image: what is drawn, where slots are, and slots, the largest first.
 
     Args:
@@ -111,20 +111,20 @@ def refinement_figure(scenes: Explained, n: int, title: str) -> np.ndarray:
         uint8, shape (height, width, 3).
     """
     from scenewise.decompose.export.pictures import tinted
-    from scenewise.experiments.explained import framed
-    from scenewise.explore.figure import Row, figure
+    from scenewise.experiments.explanations import framed
+    from scenewise.explore.figure import FigureRow, figure
     from scenewise.frame_result import as_picture
 
-    image, rows = scenes.image(n), list[Row]()
+    image, rows = scenes.image(n), list[FigureRow]()
     order = np.argsort(-scenes.masks(n).sum((1, 2)), kind="stable").tolist()
     for decode in scenes.decodes:
         masks = decode.mixture.masks[n, :, 0].detach().cpu().numpy()
         appearance = np.moveaxis(decode.mixture.appearance[n].detach().cpu().numpy(), 1, -1)
-        drawn = as_picture((masks[..., None] * appearance).sum(0))
-        shown = masks[..., None] * appearance.clip(0, 1) + (1 - masks[..., None])  # on white
-        slots = [framed(as_picture(shown[k]), k) for k in order]
+        reconstruction = as_picture((masks[..., None] * appearance).sum(0))
+        parts = masks[..., None] * appearance.clip(0, 1) + (1 - masks[..., None])  # on white
+        slots = [framed(as_picture(parts[k]), k) for k in order]
         given = None if rows else image
-        rows.append(Row(f"r = {decode.number}", [given, drawn, tinted(image, masks, order[0]), *slots]))
+        rows.append(FigureRow(f"r = {decode.number}", [given, reconstruction, tinted(image, masks, order[0]), *slots]))
     return figure(title, ["image", "all slots", "segmentation", *("" for _ in order)], rows)
 
 

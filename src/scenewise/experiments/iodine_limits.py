@@ -35,11 +35,11 @@ def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
     Keys: `truth` and `colour` (means of the adjusted Rand index over images, all pixels), `colour and truth`, what a
     division by colour alone would reach, and images.
     """
-    from scenewise.experiments.explained import explained
+    from scenewise.experiments.explanations import explain_scenes
     from scenewise.metrics import adjusted_rand_index
 
     source = folder.source()
-    scenes = explained(model.model, source, range(min(IMAGES, len(source))))
+    scenes = explain_scenes(model.model, source, range(min(IMAGES, len(source))))
     values: dict[str, list[float]] = {"truth": [], "colour": [], "colour and truth": []}
     for n in range(len(scenes.frames)):
         pixels = np.moveaxis(scenes.frames[n, 0], 0, -1)

@@ -25,17 +25,17 @@ _COLUMNS = 8  # frames of a clip that are drawn, at most
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
     """Return figures of the first test images or clips, of the first seed."""
-    from scenewise.experiments.explained import clip_figure, explained, slot_figure
+    from scenewise.experiments.explanations import clip_figure, explain_scenes, slot_figure
 
     if folder.cell.seed:
         return {}
     source, title = folder.source(), f"{folder.cell.model}, {folder.cell.data}, {folder.cell.variant}"
     if source.facts.frames != 1:
         length = min(_FRAMES, source.facts.frames or _FRAMES)
-        clips = explained(model.model, source, range(_CLIPS), frames=length)
+        clips = explain_scenes(model.model, source, range(_CLIPS), frames=length)
         step = -(-length // _COLUMNS)
         return {f"clip{n + 1}": clip_figure(title, clips, n, step) for n in range(_CLIPS)}
-    scenes = explained(model.model, source, range(_IMAGES))
+    scenes = explain_scenes(model.model, source, range(_IMAGES))
     sheets = {"slots": slot_figure(title, scenes)}
     if getattr(getattr(model.model.config, "decoder", None), "kind", None) == "deconv":
         sheets["unmasked"] = slot_figure(f"{title}, slots not masked", scenes, unmasked=True)

@@ -72,8 +72,8 @@ def effects(moment: Moment, slot: int) -> np.ndarray:
     latents = mean.repeat(2 * units, 1, 1)  # (2 Z, K, Z)
     every = torch.arange(units)
     latents[every, slot, every], latents[every + units, slot, every] = -SPAN, SPAN
-    drawn = moment.draw(latents)
-    masks, colours = drawn.masks[:, slot], drawn.appearance[:, slot]
+    drawing = moment.draw(latents)
+    masks, colours = drawing.masks[:, slot], drawing.appearance[:, slot]
     facts = [_facts(mask, image) for mask, image in zip(masks, colours, strict=True)]
     pairs = zip(facts[:units], facts[units:], masks[:units], masks[units:], strict=True)
     return np.array([_change(low, high, first, last) for low, high, first, last in pairs])

@@ -76,7 +76,8 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     if comparisons:
         figures = {"figure3": lambda figure: _draw_duplicates(figure, comparisons)}
         figures["differences"] = lambda figure: _draw_differences(figure, comparisons)
-        figures |= {"dots": lambda figure: _draw_dots(figure, comparisons)} if _dots(comparisons, "ELBO") else {}
+        if image_changes(comparisons, "ELBO"):
+            figures["dots"] = lambda figure: _draw_dots(figure, comparisons)
     return Presentation(text, {"rows": list(_plain_rows(results)), "effects": _plain_effects(comparisons)}, figures)
 
 
@@ -110,10 +111,10 @@ def _scores(experiment: Experiment, results: Sequence[CellResult]) -> str:
     head += [f"{name} {paper}" for paper in papers for name in ("MSE", "mIoU")]
     rows = []
     for (model, data, variant), together in over_seeds(results).items():
-        ours = [spread(together, "lds", name).text(digits) for name, digits in _TABLE]
+        means = [spread(together, "lds", name).text(digits) for name, digits in _TABLE]
         papers_cells = [_printed(experiment, paper, model, data, variant) for paper in papers]
         steps = "/".join(sorted({str(result.scores["step"]) for result in together}))
-        rows.append([model, data, variant, steps, *ours, *(cell for paper in papers_cells for cell in paper)])
+        rows.append([model, data, variant, steps, *means, *(cell for paper in papers_cells for cell in paper)])
     note = (
         "MSE: squared RGB distance on [0, 1]. mIoU: Hungarian, background included. Mean ± std over seeds (number).\n"
     )
@@ -306,7 +307,7 @@ def _draw_differences(figure: Any, comparisons: Sequence[Pair]) -> None:
         axes.legend()
 
 
-def _dots(comparisons: Sequence[Pair], metric: str) -> dict[str, np.ndarray]:
+def image_changes(comparisons: Sequence[Pair], metric: str) -> dict[str, np.ndarray]:
     """Return what the prior changes of each image of the first seed: the drop of the gap, or the rise of the ELBO."""
     protocol, sign = ("lds-gap", -1) if metric == "gap" else ("lds", 1)
     changes = {}
@@ -320,10 +321,10 @@ def _dots(comparisons: Sequence[Pair], metric: str) -> dict[str, np.ndarray]:
 def _draw_dots(figure: Any, comparisons: Sequence[Pair]) -> None:
     """Draw a dot per image and their mean: the drop of the gap (BMVC, Table 2), the rise of the ELBO (ICLR, Fig. 5)."""
     kinds = {"gap": "drop of the inference gap, nats", "ELBO": "rise of the ELBO, nats"}
-    shown = {name: title for name, title in kinds.items() if _dots(comparisons, name)}
-    for axes, (name, title) in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown.items(), strict=True):
+    titles = {name: title for name, title in kinds.items() if image_changes(comparisons, name)}
+    for axes, (name, title) in zip(np.atleast_1d(figure.subplots(1, len(titles))), titles.items(), strict=True):
         first = 0
-        for label, values in _dots(comparisons, name).items():
+        for label, values in image_changes(comparisons, name).items():
             places = np.arange(first, first + len(values))
             (dots,) = axes.plot(places, values, ".", markersize=3, alpha=0.5, label=label)
             axes.plot(places[[0, -1]], [values.mean()] * 2, color=dots.get_color(), linewidth=2)

@@ -18,8 +18,7 @@ import numpy as np
 from scenewise.experiments.experiment import read as read_file
 from scenewise.experiments.pictures import FOLDER, drawn, keep_files
 from scenewise.experiments.results import CellResult, current, of_cell, read_scores
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import reading, write_atomically, writing
+from scenewise.media.files import read_json_mapping, reading, write_atomically, writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,8 +164,8 @@ def keep(experiment: Experiment, out: Path) -> int:
         for cell, file in before
     }
     write_atomically(path, _text({**whole, experiment.size: cells}))
-    shown = results(experiment)
-    draws = experiment.hooks().show(experiment, shown).figures if shown else {}
+    rows = results(experiment)
+    draws = experiment.hooks().show(experiment, rows).figures if rows else {}
     images = {f"{name}.png": drawn(draw) for name, draw in draws.items()}
     keep_files(kept_folder(experiment), files | {name: image for name, image in images.items() if image is not None})
     return count

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scenewise.errors import InputError
-from scenewise.experiments.explained import explained
+from scenewise.experiments.explanations import explain_scenes
 
 if TYPE_CHECKING:
     from scenewise.data.contract import Source
@@ -78,17 +78,17 @@ def object_codes(
     rows: list[tuple[np.ndarray, list[dict[str, object]]]] = []
     count = min(count, len(source))
     for first in range(0, count, _BATCH):
-        scenes = explained(model, source, range(first, min(first + _BATCH, count)), slots=slots)
+        scenes = explain_scenes(model, source, range(first, min(first + _BATCH, count)), slots=slots)
         means = np.asarray(scenes.part.mean[:, 0])  # (N, K, Z)
         for n, sample in enumerate(scenes.samples):
             if scenes.ids is None or sample.objects is None:
                 raise InputError(source.facts.origin, "does not tell factors of its objects.")
-            shown = _objects(sample.objects, scenes.ids[n, 0])
+            objects = _objects(sample.objects, scenes.ids[n, 0])
             if means.shape[1] == 1:
-                rows.append((means[n, 0], sorted((facts for _, facts in shown), key=_rank)))
+                rows.append((means[n, 0], sorted((facts for _, facts in objects), key=_rank)))
             else:
                 masks = scenes.masks(n)
-                rows += [(means[n, _slot(masks, seen)], [facts]) for seen, facts in shown]
+                rows += [(means[n, _slot(masks, seen)], [facts]) for seen, facts in objects]
     return _stacked(rows, places)
 
 

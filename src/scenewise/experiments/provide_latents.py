@@ -80,7 +80,7 @@ def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
     """Return the frame as it is drawn while single numbers of one slot change."""
-    from scenewise.explore.figure import Row, figure
+    from scenewise.explore.figure import FigureRow, figure
 
     if folder.cell.seed:
         return {}
@@ -90,7 +90,7 @@ def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
         return {}
     one, first = walk(moment, slots[0]), moment.draw(moment.posterior.mean[None])
     rows = [
-        Row(f"z{dimension}", [first.images[0], *drawing.images], f"{kl:.2f} nats")
+        FigureRow(f"z{dimension}", [first.images[0], *drawing.images], f"{kl:.2f} nats")
         for dimension, kl, drawing in zip(one.dimensions[:_DRAWN], one.kl, one.drawings, strict=False)
     ]
     columns = ["as it is", *(f"{value:+.1f}" for value in VALUES)]
@@ -153,8 +153,8 @@ def purity(effects: np.ndarray) -> float:
     Args:
         effects: Shape (slots, D, effects), NaN where a slot vanished.
     """
-    known = np.nan_to_num(effects)
-    scaled = known / np.maximum(known.max(1, keepdims=True), 1e-9)
+    effect_sizes = np.nan_to_num(effects)
+    scaled = effect_sizes / np.maximum(effect_sizes.max(1, keepdims=True), 1e-9)
     largest, together = scaled.max(2), scaled.sum(2)
     weights = largest.sum()
     return float((largest / np.maximum(together, 1e-9) * largest).sum() / max(weights, 1e-9))
@@ -162,7 +162,7 @@ def purity(effects: np.ndarray) -> float:
 
 def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     """Show what `comparison` shows, and what numbers change by their KL."""
-    shown, rows = comparison.show(experiment, results), []
+    presentation, rows = comparison.show(experiment, results), []
     lines = []
     for (model, data, variant), together in over_seeds(results).items():
         measured = next((r.scores["measured"] for r in together if "measured" in r.scores), None)
@@ -174,10 +174,10 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
             names = names if rank == 0 else [""] * len(names)
             lines.append([*names, str(rank + 1), f"{row['kl']:.2f}", *(f"{value:.3f}" for value in row["effects"])])
     head = ["model", "data", "variant", "purity", "numbers above 0.1 nats", "by KL", "nats", *EFFECTS]
-    text = shown.text
+    text = presentation.text
     if lines:
         text += f"\n## What single numbers change\n\n{markdown(head, lines)}\n{_NOTE}\n"
-    return Presentation(text, {**shown.data, "latents": rows}, shown.figures)
+    return Presentation(text, {**presentation.data, "latents": rows}, presentation.figures)
 
 
 _NOTE = """How far a slot's centre (share of the side), area (share of the frame) and colour (0 to 1) go while one

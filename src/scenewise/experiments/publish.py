@@ -15,8 +15,7 @@ from typing import Any
 from scenewise.checkpoint import Card, Score, load_model, save_model
 from scenewise.errors import InputError
 from scenewise.evaluation.rows import renamed
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import reading
+from scenewise.media.files import read_json_mapping, reading
 from scenewise.training.plan import PLACES
 
 _EVALUATION, _SCORE_AGAIN = "an evaluation", "Score the model again by `scenewise evaluate`, with --json."

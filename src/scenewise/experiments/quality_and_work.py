@@ -105,13 +105,13 @@ def saved_bytes(model: SceneModel, observation: Any) -> int:
 
 def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     """Show what `comparison` shows, the work, and quality against work."""
-    shown, rows = comparison.show(experiment, results), work_rows(results)
+    presentation, rows = comparison.show(experiment, results), work_rows(results)
     if not rows:
-        return shown
+        return presentation
     points = quality(experiment, results, rows)
-    figures = dict(shown.figures) | ({"work": lambda figure: draw(figure, points)} if points else {})
-    text = f"{shown.text}\n## Work of a training step on one video\n\n{_table(rows)}"
-    return Presentation(text, {**shown.data, "work": rows}, figures)
+    figures = dict(presentation.figures) | ({"work": lambda figure: draw(figure, points)} if points else {})
+    text = f"{presentation.text}\n## Work of a training step on one video\n\n{_table(rows)}"
+    return Presentation(text, {**presentation.data, "work": rows}, figures)
 
 
 def work_rows(results: Sequence[CellResult]) -> list[dict[str, Any]]:

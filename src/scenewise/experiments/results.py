@@ -17,8 +17,7 @@ import numpy as np
 from scenewise.config import plain
 from scenewise.evaluation.rows import renamed
 from scenewise.experiments.pictures import drawn
-from scenewise.media.documents import read_json
-from scenewise.media.files import write_atomically, writing
+from scenewise.media.files import read_json_mapping, reading, write_atomically, writing
 
 if TYPE_CHECKING:
     from scenewise.experiments.experiment import Cell, Experiment
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 SCORES = "scores.json"
 """What was scored, in a cell's folder."""
+
+_AGAIN = "Remove it to score again."
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,21 @@ def read_scores(folder: Path) -> dict[str, Any]:
     """
     if not (folder / SCORES).exists():
         return {}
-    content = read_json(folder / SCORES, "scores of a cell", "Remove it to score again.")
-    return current(content) if isinstance(content, dict) else {}
+    content = read_json_mapping(folder / SCORES, "scores of a cell", _AGAIN)
+    with reading(folder / SCORES, "scores of a cell", _AGAIN):
+        scores = current(content)
+        for row in (row for evaluation in scores["scores"] for row in evaluation["rows"]):
+            _check_row(row)
+    return scores
+
+
+def _check_row(row: Mapping[str, Any]) -> None:
+    """Raise ValueError where a row of scores is damaged."""
+    numbers = [row["mean"], row.get("std"), *row.get("values", ())]
+    if not isinstance(row["metric"], str) or not isinstance(row["protocol"], str):
+        raise ValueError("a row without a name")
+    if not all(number is None or isinstance(number, (int, float)) for number in numbers):
+        raise ValueError(f"scores of {row['metric']} that are no numbers")
 
 
 def current(scores: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import torch
 
 from scenewise.errors import InputError
 from scenewise.experiments.cell_folder import CAMPAIGN, CellFolder, extras_of
-from scenewise.media.locks import BusyError
+from scenewise.media.folders import BusyError
 from scenewise.training.reporter import Forecast, Reporter, StepProgress
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _PATIENCE = 120.0  # seconds for a clean end after the process that started it h
 
 
 @dataclass(frozen=True)
-class Job:
+class CellJob:
     """What is to be done.
 
     Attributes:
@@ -113,7 +113,7 @@ class LineReporter(Reporter):
         self.file.flush()
 
 
-def work(job: Job) -> None:
+def work(job: CellJob) -> None:
     """Do a job and end the process with one of the exit codes above; output goes to the cell's log."""
     os.setsid()  # Ctrl-C in the terminal is for the campaign, which asks its processes to end
     if job.gpu is not None:
@@ -145,7 +145,7 @@ def _end_with_parent() -> None:
         os._exit(STOPPED)
 
 
-def _done(job: Job, reporter: LineReporter) -> int:
+def _done(job: CellJob, reporter: LineReporter) -> int:
     """Return how it went."""
     folder = CellFolder(job.cell, job.out, job.words, job.root)
     try:
@@ -166,7 +166,7 @@ def _done(job: Job, reporter: LineReporter) -> int:
         return FAILED
 
 
-def _trained_and_scored(job: Job, folder: CellFolder, reporter: LineReporter) -> int:
+def _trained_and_scored(job: CellJob, folder: CellFolder, reporter: LineReporter) -> int:
     if job.trains:
         minutes = None if job.train_until is None else max(0.0, (job.train_until - time.time()) / 60)
         outcome = folder.train(reporter, minutes)

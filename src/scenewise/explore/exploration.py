@@ -34,10 +34,11 @@ LONGEST_WAY = 96
 LEAD = 8
 """Frames before a frame at which slots begin anew, so that they have settled."""
 
-_STATES, _MOMENTS, _FRAMES = 512, 48, 256
+STATES, MOMENTS, FRAMES = 512, 48, 256
+"""How many of each an exploration of a video keeps for a second look."""
 
 
-class Look(NamedTuple):
+class ModelStep(NamedTuple):
     """What one step of a model gave.
 
     Attributes:
@@ -55,7 +56,7 @@ class Look(NamedTuple):
     decodes: Sequence[RecordedDecode]
 
 
-def look_at(decomposer: Decomposer, frames: torch.Tensor, before: State, refinements: int | None) -> Look:
+def look_at(decomposer: Decomposer, frames: torch.Tensor, before: State, refinements: int | None) -> ModelStep:
     """Let a model explain frames (1, t, C, H, W), and write down what a closer look needs.
 
     Another runtime than PyTorch shows no decodes: they are made where somebody asks for them.
@@ -73,7 +74,7 @@ def look_at(decomposer: Decomposer, frames: torch.Tensor, before: State, refinem
         part, after = model.step(frames, before, refinements)
         decodes = LateDecodes(lambda: recorded()[-1])
     state = model.drawing_state(before, after) if isinstance(model, Decodes) else before
-    return Look(part, after, state, after["order"][0] if "order" in after else None, decodes)
+    return ModelStep(part, after, state, after["order"][0] if "order" in after else None, decodes)
 
 
 class Exploration(ABC):
@@ -203,7 +204,7 @@ class VideoExploration(Exploration):
             self._running = (number, self.clip.since(number))
         at, frames = self._running
         for position, frame in zip(range(at, number + 1), frames, strict=False):
-            _remember(self._frames, position, frame, _FRAMES)
+            _remember(self._frames, position, frame, FRAMES)
             self._running = (position + 1, frames)
         if number not in self._frames:
             self._running = None
@@ -249,14 +250,14 @@ class VideoExploration(Exploration):
             part, decodes = look.part.frame(t), look.decodes if len(clip) == 1 else []
             facts = (frame.index, frame.time_s, np.asarray(frame.given))
             moment = Moment(model, *facts, part, look.state, look.order, decodes, frame.ids, note)
-            _remember(self._moments, first + t, moment, max(_MOMENTS, self.window))
+            _remember(self._moments, first + t, moment, max(MOMENTS, self.window))
         following = first + self.window
-        _remember(self._states, following, look.after, _STATES)
+        _remember(self._states, following, look.after, STATES)
         if began is not None:
             self._fresh[following] = began
         else:
             self._fresh.pop(following, None)
-        if len(self._fresh) > 4 * _STATES:
+        if len(self._fresh) > 4 * STATES:
             self._fresh = {n: began for n, began in self._fresh.items() if n in self._states}
 
     def _block(self, first: int) -> Iterator[ClipFrame]:
@@ -313,22 +314,22 @@ class SceneExploration(Exploration):
         device, model, request = self.decomposer.device, self.decomposer.model, self.request
         frames = torch.from_numpy(self.images).movedim(-1, 1)[None].to(device).float() / 255
         cameras = torch.from_numpy(self.viewpoints)[None].to(device)
-        shown = list(self.observed)
-        observation = Observation(frames[:, shown], None, cameras[:, shown])
+        observed = list(self.observed)
+        observation = Observation(frames[:, observed], None, cameras[:, observed])
         with recording(model) as decodes:
             output = model(observation, request.slots, request.refinements, request.seed)
             refining = list(decodes)
             parts = output.decomposition
-        rest = [v for v in range(len(self.images)) if v not in shown]
-        for rank, v in enumerate(shown):
+        rest = [v for v in range(len(self.images)) if v not in observed]
+        for rank, v in enumerate(observed):
             own = [decode for decode in refining if decode.look == rank]
             self._moments[v] = self._view(v, parts.frame(rank), cameras, own)
         if rest:
             q = parts.frame(0)
             posterior = Gaussian(q.mean[:, 0], q.log_variance[:, 0])
-            drawn = model.render(posterior, cameras[:, rest], request.seed)  # type: ignore[operator]
+            views = model.render(posterior, cameras[:, rest], request.seed)  # type: ignore[operator]
             for place, v in enumerate(rest):
-                self._moments[v] = self._view(v, drawn.frame(place), cameras, [])
+                self._moments[v] = self._view(v, views.frame(place), cameras, [])
 
     def anew(self, request: Request) -> SceneExploration:
         """Return an exploration of the same scene; see `Exploration.anew`."""

@@ -19,7 +19,7 @@ _GAP, _MARGIN, _TEXT, _SMALL = 6, 18, 14, 12
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureRow:
     """One row of pictures.
 
     Attributes:
@@ -52,7 +52,7 @@ class Curve:
     values: Sequence[float]
 
 
-def figure(title: str, columns: Sequence[str], rows: Sequence[Row], curves: Sequence[Curve] = ()) -> np.ndarray:
+def figure(title: str, columns: Sequence[str], rows: Sequence[FigureRow], curves: Sequence[Curve] = ()) -> np.ndarray:
     """Return a figure, uint8, shape (height, width, 3).
 
     Args:
@@ -96,7 +96,7 @@ def figure(title: str, columns: Sequence[str], rows: Sequence[Row], curves: Sequ
     return np.asarray(canvas)
 
 
-def _draw_label(draw: Any, row: Row, middle: int) -> None:
+def _draw_label(draw: Any, row: FigureRow, middle: int) -> None:
     left = _MARGIN
     if row.colour is not None:
         draw.rounded_rectangle((left, middle - 6, left + 12, middle + 6), 3, fill=row.colour)

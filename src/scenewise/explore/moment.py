@@ -145,7 +145,7 @@ class Moment:
         chosen = torch.tensor(slots, device=device)[back]
         own = self.model.slot_state
         state = {name: t.index_select(1, chosen) if name in own else t for name, t in self.state.items()}
-        drawn = self.model.decode(latents.to(device)[:, back], repeated(state, len(latents)))
+        pictures = self.model.decode(latents.to(device)[:, back], repeated(state, len(latents)))
         place = back.argsort()
-        masks, appearance = (t[:, place].float().cpu().numpy() for t in drawn)
+        masks, appearance = (t[:, place].float().cpu().numpy() for t in pictures)
         return Drawing(masks[:, :, 0], np.moveaxis(appearance, 2, -1))

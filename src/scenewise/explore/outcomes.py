@@ -19,7 +19,7 @@ ALIKE = 0.95
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeGroup:
     """Explanations that divide a frame alike.
 
     Attributes:
@@ -54,7 +54,7 @@ def again(
     return other.alone(number) if isinstance(other, VideoExploration) else other.moment(number)
 
 
-def tally(moments: Sequence[Moment], seeds: Sequence[int]) -> list[Outcome]:
+def tally(moments: Sequence[Moment], seeds: Sequence[int]) -> list[OutcomeGroup]:
     """Group explanations of one frame by how they divide its pixels, the most frequent first.
 
     Args:
@@ -70,7 +70,7 @@ def tally(moments: Sequence[Moment], seeds: Sequence[int]) -> list[Outcome]:
         else:
             groups.append((moment, [seed]))
     groups.sort(key=lambda group: -len(group[1]))
-    return [Outcome(first, tuple(members)) for first, members in groups]
+    return [OutcomeGroup(first, tuple(members)) for first, members in groups]
 
 
 def agreement(one: Moment, other: Moment) -> float:

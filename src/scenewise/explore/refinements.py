@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from scenewise.decompose.export.pictures import slot_colours, tinted
 from scenewise.errors import InputError
-from scenewise.explore.figure import Curve, Row, diverging, figure
+from scenewise.explore.figure import Curve, FigureRow, diverging, figure
 from scenewise.frame_result import as_picture
 
 if TYPE_CHECKING:
@@ -112,16 +112,16 @@ def refinement_figure(
     given = _at(as_picture(moment.image / np.float32(255)), size)
     largest = int(pictures[-1].masks.sum((1, 2)).argmax())  # left as it is, as the background mostly is the largest
     rows = [
-        Row("all slots", [given, *(p.image for p in pictures)]),
-        Row("where they are", [None, *(tinted(given, p.masks, largest) for p in pictures)]),
+        FigureRow("all slots", [given, *(p.image for p in pictures)]),
+        FigureRow("where they are", [None, *(tinted(given, p.masks, largest) for p in pictures)]),
     ]
     for k in chosen:
-        rows.append(Row(f"slot {k + 1}", [None, *(p.alone(k) for p in pictures)], colour=_colour(k), space=8))
+        rows.append(FigureRow(f"slot {k + 1}", [None, *(p.alone(k) for p in pictures)], colour=_colour(k), space=8))
         for name, label in (("means", "by its mean"), ("masks", "by its mask")):
             if name not in pictures[0].gradients:
                 continue
             seen = [_at(diverging(p.gradients[name][k]), size) if p.gradients else None for p in pictures]
-            rows.append(Row("gradient", [None, *seen], label))
+            rows.append(FigureRow("gradient", [None, *seen], label))
     curves = [Curve("NLL, nats", [p.nll for p in pictures]), Curve("KL, nats", [p.kl for p in pictures])]
     return figure(title, ["frame", *(f"r = {p.name}" if ":" not in p.name else p.name for p in pictures)], rows, curves)
 

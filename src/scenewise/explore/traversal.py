@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from scenewise.errors import InputError
-from scenewise.explore.figure import Row, figure
+from scenewise.explore.figure import FigureRow, figure
 
 if TYPE_CHECKING:
     from scenewise.explore.moment import Drawing, Moment
@@ -64,7 +64,7 @@ class Traversal:
             nearest = 1 + int(np.abs(self.values[d] - self.own[d]).argmin())
             inside = self.values[d].min() <= self.own[d] <= self.values[d].max()
             note = f"{self.kl[d]:.2f} nats"
-            rows.append(Row(f"z{dimension}", [first[0], *pictures], note, nearest if inside else None))
+            rows.append(FigureRow(f"z{dimension}", [first[0], *pictures], note, nearest if inside else None))
         columns = ["as it is", *(f"{step:+.2g} sd" for step in self.steps)]
         return figure(title, columns, rows)
 
@@ -117,11 +117,7 @@ def traverse(
     spread = (0.5 * prior.log_variance[slot, chosen]).exp()
     centre = (prior if around == "prior" else posterior).mean[slot, chosen]
     values = centre[:, None] + spread[:, None] * offsets.to(centre)  # (D, V)
-    drawings = []
-    for row, dimension in zip(values, ranking.tolist(), strict=True):
-        latents = posterior.mean.repeat(steps, 1, 1)  # (V, K, Z)
-        latents[:, slot, dimension] = row
-        drawings.append(_drawn(moment, latents))
+    drawings = [_draw(moment, slot, *change) for change in zip(ranking.tolist(), values, strict=True)]
     return Traversal(
         slot=slot,
         dimensions=ranking,
@@ -135,9 +131,12 @@ def traverse(
     )
 
 
-def _drawn(moment: Moment, latents: torch.Tensor) -> Drawing:
+def _draw(moment: Moment, slot: int, dimension: int, values: torch.Tensor) -> Drawing:
+    """Draw the frame with one dimension of a slot's latent set to each of V values."""
     from scenewise.explore.moment import Drawing
 
+    latents = moment.posterior.mean.repeat(len(values), 1, 1)  # (V, K, Z)
+    latents[:, slot, dimension] = values
     parts = [moment.draw(part) for part in latents.split(MOST_PICTURES)]
     return Drawing(np.concatenate([p.masks for p in parts]), np.concatenate([p.appearance for p in parts]))
 

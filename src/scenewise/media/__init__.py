@@ -6,13 +6,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from scenewise.media.annotations import JsonArrayWriter, TracksWriter, decode_rle, encode_rle, mask_box
     from scenewise.media.files import atomic_file, write_atomically
     from scenewise.media.palette import SLOT_COLOURS, read_palette_png, write_palette_png
-    from scenewise.media.reader import MediaFrame, VideoReader
+    from scenewise.media.reader import MediaFrame, Selection, VideoReader
     from scenewise.media.reading import read_video, read_videos
-    from scenewise.media.rle import JsonArrayWriter, decode_rle, encode_rle
-    from scenewise.media.selection import Selection
-    from scenewise.media.tracks import TracksWriter, mask_box
     from scenewise.media.writing import VideoWriter
 
 _PUBLIC = {
@@ -22,15 +20,15 @@ _PUBLIC = {
     "read_palette_png": "palette",
     "write_palette_png": "palette",
     "MediaFrame": "reader",
-    "Selection": "selection",
+    "Selection": "reader",
     "VideoReader": "reader",
     "read_video": "reading",
     "read_videos": "reading",
-    "JsonArrayWriter": "rle",
-    "decode_rle": "rle",
-    "encode_rle": "rle",
-    "TracksWriter": "tracks",
-    "mask_box": "tracks",
+    "JsonArrayWriter": "annotations",
+    "decode_rle": "annotations",
+    "encode_rle": "annotations",
+    "TracksWriter": "annotations",
+    "mask_box": "annotations",
     "VideoWriter": "writing",
 }
 

@@ -15,9 +15,8 @@ from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
 from scenewise.media.hdf5 import check_dataset, open_h5
 from scenewise.media.npy import read_header
-from scenewise.media.pixels import fit, to_rgb, to_uint8
-from scenewise.media.reader import MediaFrame, VideoReader, safe_name
-from scenewise.media.selection import Selection
+from scenewise.media.pixels import to_rgb, to_uint8
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +28,7 @@ LAYOUTS = ("NTHWC", "TNHWC", "NTCHW", "TNCHW", "THWC", "TCHW", "NTHW", "TNHW", "
 _CHANNELS = (1, 3, 4)
 _LARGEST_UNPACKED = 1 << 32  # bytes of a compressed npz member that is unpacked in memory
 _LARGEST_EMPTY = 1 << 28  # bytes of an h5 data set that were never written
+_LARGEST_SPARSE = 1 << 34  # bytes of a file that may never have been written
 UNPACKED_ANYWAY = 1 << 28  # bytes that are unpacked however small they were packed
 _MOST_PACKED = 200  # beyond that, bytes of an array that one packed byte may stand for: pictures pack to a tenth
 _REMEDY = "Write the file again."
@@ -70,9 +70,12 @@ class ArrayReader(VideoReader):
     def _read(self) -> Iterator[MediaFrame]:
         total = range(self._array.length("T"))
         with opened(self._array.path, self._array.key) as values:
+            size = self._array.path.stat().st_size
             for index in total[self.selection.start : self.selection.stop : self.selection.every]:
                 where = f"{self.path}, video {self._video}, frame {index}"
                 with reading(where, "a frame that can be read", _REMEDY):
+                    if self._array.path.stat().st_size < size:  # reading a map beyond its file's end kills the process
+                        raise ValueError("a file that has become shorter since it was opened")
                     image = _frame(values, self._array.layout, self._video, index)
                     self._note_zeros_and_ones(image)
                     image = to_rgb(to_uint8(image, where))
@@ -105,12 +108,22 @@ def open_arrays(path: Path, layout: str | None, key: str | None, selection: Sele
         [('balls_0', (8, 6), 3), ('balls_1', (8, 6), 3)]
     """
     check_readable(path)
+    _check_written(path)
     with opened(path, key) as values:
         array = _Array(path, key, tuple(values.shape), _checked_layout(path, values, layout))
     count, stem = array.length("N"), safe_name(path)
     width = len(str(count - 1))
     names = [stem] if "N" not in array.layout else [f"{stem}_{i:0{width}}" for i in range(count)]
     return [ArrayReader(array, i, name, selection) for i, name in enumerate(names)]
+
+
+def _check_written(path: Path) -> None:
+    """Check that a large file was written: a sparse one claims terabytes, and is frames of zeros without end."""
+    facts = path.stat()
+    on_disk = getattr(facts, "st_blocks", facts.st_size) * 512  # Windows has no blocks
+    if facts.st_size > _LARGEST_SPARSE and on_disk < facts.st_size // 100:
+        problem = f"claims {facts.st_size >> 20} MiB, of which {on_disk >> 20} were ever written."
+        raise InputError(path, problem, _REMEDY)
 
 
 @contextmanager
@@ -239,21 +252,21 @@ def _chosen(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> 
 
 def _checked_layout(path: Path, values: Any, layout: str | None) -> str:
     shape = tuple(values.shape)
-    found = f"an array of shape {shape} and dtype {values.dtype}"
+    array = f"an array of shape {shape} and dtype {values.dtype}"
     meaning = f"one letter per axis (N videos, T frames, H, W, C); plausible: {_plausible(shape)}"
     choice = f"Give --layout (data.settings.layout in training) with {meaning}."
     if layout is None:
-        raise InputError(path, f"expected to be told what its axes are; found {found}.", choice)
+        raise InputError(path, f"expected to be told what its axes are; found {array}.", choice)
     letters = layout.upper()
     if len(set(letters)) != len(letters) or not {"H", "W"} <= set(letters) <= set("NTHWC"):
         raise InputError(path, f"layout {layout!r} is not made of N, T, H, W, C, each once, with H and W.", choice)
     if len(letters) != len(shape):
-        raise InputError(path, f"layout {layout!r} names {len(letters)} axes; found {found}.", choice)
+        raise InputError(path, f"layout {layout!r} names {len(letters)} axes; found {array}.", choice)
     if "C" in letters and shape[letters.index("C")] not in _CHANNELS:
-        problem = f"layout {layout!r} gives {shape[letters.index('C')]} channels; expected 1, 3 or 4 in {found}."
+        problem = f"layout {layout!r} gives {shape[letters.index('C')]} channels; expected 1, 3 or 4 in {array}."
         raise InputError(path, problem, choice)
     if math.prod(shape) == 0:
-        raise InputError(path, f"holds no frame: {found}.", _REMEDY)
+        raise InputError(path, f"holds no frame: {array}.", _REMEDY)
     return letters
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
+
+from scenewise.errors import shell_word
 
 _HEAD = 1024  # bytes looked at
 _TS_PACKET = 188  # bytes; m2ts puts four more before each
@@ -150,33 +151,6 @@ def advice(path: Path, otherwise: str) -> tuple[str, str]:
     if kind.ending:
         return kind.name, f"Rename it to end in {kind.ending}."
     return kind.name, kind.remedy.format(file=shell_word(path), copy=shell_word(path.with_name(f"{path.stem}-2")))
-
-
-def shell_word(path: str | Path) -> str:
-    r"""Return a file as a word of a shell's command line that no program takes for an option.
-
-    A name with bytes that a terminal would act upon, or that are not UTF-8, is written as bash and zsh read it, $'...'.
-
-    Examples:
-        >>> shell_word("clip.mp4"), shell_word("my clip.mp4"), shell_word("-dash.mp4")
-        ('clip.mp4', "'my clip.mp4'", './-dash.mp4')
-        >>> print(shell_word("caf\udce9.mp4"))
-        $'caf\xe9.mp4'
-    """
-    text = str(path)
-    if text.startswith("-"):
-        text = f"./{text}"
-    if text.isprintable():
-        return shlex.quote(text)
-    return "$'" + "".join(_in_dollar_quotes(letter) for letter in text) + "'"
-
-
-def _in_dollar_quotes(letter: str) -> str:
-    if letter in "'\\":
-        return f"\\{letter}"
-    if letter.isprintable():
-        return letter
-    return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
 
 
 def _in_packets(head: bytes, first: int, step: int) -> bool:

@@ -1,4 +1,7 @@
-"""Files that are whole or absent, and what the operating system says about them in words a user can act on."""
+"""Files that are whole or absent, and what the operating system says about them in words a user can act on.
+
+Of JSON and YAML files, `scenewise.documents` and `scenewise.yaml_text` say what is refused in them.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ import os
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
+from scenewise.documents import parse_json, type_of
 from scenewise.errors import InputError, describe
 
 if TYPE_CHECKING:
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_LARGEST_TEXT = 1 << 28  # bytes; the largest tables of boxes have some ten million
 _LONGEST_NAME = 150  # bytes; file systems take 255, and hidden names beside it have more
 _LOCK, _UNLOCKED = "unable to lock file", "HDF5_USE_FILE_LOCKING=FALSE"  # HDF5's words, and what turns locks off
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EBUSY}  # by another program
@@ -257,12 +262,16 @@ def read_text(path: Path) -> str:
 
     Bytes that are none become a replacement sign, so that a comment in another encoding stops nothing.
 
+    Raises:
+        InputError: It is missing, no regular file, may not be read, or is larger than any such file.
+
     Examples:
         >>> _ = Path("boxes.csv").write_bytes("1,1,0,0,9,9,1\r\n".encode("utf-16"))
         >>> read_text(Path("boxes.csv"))
         '1,1,0,0,9,9,1\n'
     """
-    content = path.read_bytes()
+    empty = path.is_file() and not path.stat().st_size
+    content = b"" if empty else read_bytes(path, _LARGEST_TEXT)
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     text = content.decode("utf-16" if marked else "utf-8-sig", errors="replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -324,3 +333,60 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+# -- JSON and YAML -----------------------------------------------------------------------------------------------------
+
+MOST_BYTES = 64 << 20
+"""Largest JSON file that is read."""
+MOST_YAML_BYTES = 1 << 19
+"""Largest YAML file that is read; PyYAML takes some seconds for it."""
+
+
+def read_json(path: Path, expected: str, remedy: str, most: int = MOST_BYTES) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: The file.
+        expected: What it should be, for the message.
+        remedy: What to do when it is not.
+        most: Largest size, bytes.
+
+    Returns:
+        Plain values: mappings, lists, texts, numbers, truth values and None.
+
+    Raises:
+        InputError: It is missing, no regular file, too large, no JSON, or holds what `check_plain` refuses.
+    """
+    return parse_json(read_bytes(path, most), path, expected, remedy)
+
+
+def read_json_mapping(path: Path, expected: str, remedy: str, most: int = MOST_BYTES) -> dict[str, Any]:
+    """Read a JSON file that holds a mapping; see `read_json`."""
+    values = read_json(path, expected, remedy, most)
+    if not isinstance(values, dict):
+        raise InputError(path, f"expected {expected}; found {type_of(values)} in place of a mapping.", remedy)
+    return values
+
+
+def read_yaml(path: Path, holds: str, remedy: str) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Args:
+        path: The file.
+        holds: What the mapping should hold, for the message.
+        remedy: What to do when it is something else.
+
+    Raises:
+        InputError: It is missing, no regular file, too large, no YAML within the limits, or no mapping.
+    """
+    from scenewise.yaml_text import parse_yaml
+
+    content = read_bytes(path, MOST_YAML_BYTES)
+    try:
+        values = parse_yaml(content.decode("utf-8-sig"))
+    except ValueError as error:
+        raise InputError(path, f"is not YAML: {describe(error)}.", remedy) from error
+    if not isinstance(values, dict):
+        raise InputError(path, f"must hold a mapping with {holds}; found {type_of(values)}.", remedy)
+    return values

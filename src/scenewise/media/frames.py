@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from scenewise.errors import InputError, printable
 from scenewise.media.files import reading
 from scenewise.media.images import image_size, read_image
-from scenewise.media.pixels import UsedRange, fit
-from scenewise.media.reader import MediaFrame, VideoReader, safe_name
-from scenewise.media.selection import Selection
+from scenewise.media.pixels import UsedRange
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

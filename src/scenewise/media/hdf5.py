@@ -57,7 +57,7 @@ def _check(path: Path, file: Any, size: int) -> None:
     """Go over all links once: none leads out of the file, and what they lead to can be read."""
     import h5py
 
-    found: list[InputError] = []  # an error must not leave a visit halfway
+    errors: list[InputError] = []  # an error must not leave a visit halfway
 
     def visit(name: bytes, link: Any) -> bool | None:
         try:
@@ -67,15 +67,15 @@ def _check(path: Path, file: Any, size: int) -> None:
             if link.type == h5py.h5l.TYPE_HARD:
                 item = h5py.h5o.open(file.id, name)
                 if isinstance(item, h5py.h5d.DatasetID):
-                    _check_dataset(path, name.decode(errors="replace"), item, size, _LARGEST_EMPTY)
+                    check_handle(path, name.decode(errors="replace"), item, size, _LARGEST_EMPTY)
         except InputError as error:
-            found.append(error)
+            errors.append(error)
             return True
         return None
 
     file.id.links.visit(visit, info=True)
-    if found:
-        raise found[0]
+    if errors:
+        raise errors[0]
 
 
 def check_dataset(path: Path, dataset: Any, size: int, beyond: int = _LARGEST_EMPTY) -> None:
@@ -90,11 +90,22 @@ def check_dataset(path: Path, dataset: Any, size: int, beyond: int = _LARGEST_EM
     Raises:
         InputError: It does not, or cannot.
     """
-    _check_dataset(path, dataset.name, dataset.id, size, beyond)
+    check_handle(path, dataset.name, dataset.id, size, beyond)
 
 
-def _check_dataset(path: Path, name: str, dataset: Any, size: int, beyond: int) -> None:
-    """Check a data set by HDF5's own handle: those of h5py cost ten times as much."""
+def check_handle(path: Path, name: str, dataset: Any, size: int, beyond: int) -> None:
+    """Check a data set by HDF5's own handle: those of h5py cost ten times as much.
+
+    Args:
+        path: The file.
+        name: Of the data set.
+        dataset: Its handle.
+        size: Bytes of the file.
+        beyond: As of `check_dataset`.
+
+    Raises:
+        InputError: As of `check_dataset`.
+    """
     import h5py
 
     name, plan = _name(name), dataset.get_create_plist()

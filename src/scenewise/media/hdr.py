@@ -66,8 +66,8 @@ class ToneMap:
             light = light * scene ** np.float32(_SYSTEM_GAMMA - 1) * np.float32(_PEAK / REFERENCE_WHITE)
         light = np.maximum(light @ _to_bt709(self.primaries).T, 0)
         largest = light.max(axis=-1, keepdims=True)
-        shown = light / np.maximum(largest, 1)
-        values = np.rint(shown ** np.float32(1 / _DISPLAY_GAMMA) * 255).astype(np.uint8)
+        light_share = light / np.maximum(largest, 1)
+        values = np.rint(light_share ** np.float32(1 / _DISPLAY_GAMMA) * 255).astype(np.uint8)
         return values, float(largest.max()) * REFERENCE_WHITE
 
 

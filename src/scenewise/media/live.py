@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scenewise.errors import InputError, describe
-from scenewise.media.pixels import fit
-from scenewise.media.reader import MediaFrame, VideoReader
-from scenewise.media.selection import Selection
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -161,8 +159,8 @@ def _frames(source: str, selection: Selection, opened: tuple[Any, Any] | None) -
             if index and selection.ends_at(index):
                 return
             if selection.takes(index):
-                known = first.time is not None and frame.time is not None
-                time_s = float(frame.time - first.time) if known else None
+                has_times = first.time is not None and frame.time is not None
+                time_s = float(frame.time - first.time) if has_times else None
                 yield MediaFrame(index, time_s, frame.to_ndarray(format="rgb24"))
 
 

@@ -9,9 +9,8 @@ from scenewise.errors import InputError
 from scenewise.media.files import check_readable, describe, reading
 from scenewise.media.frames import FolderReader
 from scenewise.media.images import REMEDY, StoredImage, image_size, stored_image
-from scenewise.media.pixels import UsedRange, fit
-from scenewise.media.reader import MediaFrame, VideoReader, safe_name
-from scenewise.media.selection import Selection
+from scenewise.media.pixels import UsedRange
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,16 +1,12 @@
-"""From whatever numbers a file holds to uint8 RGB: ranges, channels, crop and size."""
+"""From whatever numbers a file holds to uint8 RGB: ranges and channels."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scenewise.errors import InputError
-
-if TYPE_CHECKING:
-    from scenewise.media.selection import Selection
 
 _SLACK = 1e-3  # rounding of half floats; beyond it a value is wrong, not imprecise
 
@@ -100,8 +96,8 @@ def _float_to_uint8(values: np.ndarray, subject: object) -> np.ndarray:
 
 def _check_range(values: np.ndarray, low: float, high: float, subject: object, remedy: str) -> None:
     if values.size and (values.min() < low or values.max() > high):
-        found = f"[{values.min():g}, {values.max():g}]"
-        problem = f"expected {values.dtype} values in [{round(low)}, {round(high)}]; found {found}."
+        span = f"[{values.min():g}, {values.max():g}]"
+        problem = f"expected {values.dtype} values in [{round(low)}, {round(high)}]; found {span}."
         raise InputError(subject, problem, remedy)
 
 
@@ -134,27 +130,3 @@ def to_grey(image: np.ndarray) -> np.ndarray:
     """
     weighted = image.astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
     return ((weighted + 500) // 1000).astype(np.uint8)[..., None]
-
-
-def fit(image: np.ndarray, selection: Selection) -> np.ndarray:
-    """Cut the crop out of uint8 (H, W, 3) and scale it by pixel area to the wanted size.
-
-    Examples:
-        >>> from scenewise.media import Selection
-        >>> image = np.array([[[0] * 3, [100] * 3, [9] * 3, [9] * 3]], np.uint8)  # a row of four pixels
-        >>> fit(image, Selection(crop=(0, 0, 1, 2), size=(1, 1))).tolist()  # the mean of the first two
-        [[[50, 50, 50]]]
-    """
-    if selection.crop is not None:
-        top, left, height, width = selection.crop
-        image = image[top : top + height, left : left + width]
-    if selection.size in (None, image.shape[:2]):
-        return np.ascontiguousarray(image)
-    return _area_scale(image, selection.size)
-
-
-def _area_scale(image: np.ndarray, size: Any) -> np.ndarray:
-    from PIL import Image
-
-    scaled = Image.fromarray(np.ascontiguousarray(image)).resize((size[1], size[0]), Image.Resampling.BOX)
-    return np.array(scaled)

@@ -12,7 +12,7 @@ from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import IMAGE_ENDINGS, FolderReader, image_files, natural_order
 from scenewise.media.live import LiveReader, is_live
 from scenewise.media.pictures import open_image
-from scenewise.media.selection import Selection
+from scenewise.media.reader import Selection
 from scenewise.media.video import VIDEO_ENDINGS, VideoFileReader
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ def read_videos(
     if ending in (*IMAGE_ENDINGS, _ANIMATION_ENDING):
         return [open_image(path, selection)]
     check_readable(path)
-    known = ", ".join((*VIDEO_ENDINGS, *IMAGE_ENDINGS, *ARRAY_ENDINGS))
+    endings = ", ".join((*VIDEO_ENDINGS, *IMAGE_ENDINGS, *ARRAY_ENDINGS))
     kind, remedy = advice(path, "Convert it to one of these.")
-    found = f"{ending or 'none'!r}{f', {kind}' if kind else ''}"
-    raise InputError(path, f"expected a folder or a file ending in {known}; found {found}.", remedy)
+    file_kind = f"{ending or 'none'!r}{f', {kind}' if kind else ''}"
+    raise InputError(path, f"expected a folder or a file ending in {endings}; found {file_kind}.", remedy)
 
 
 def _refuse_stream(path: Path, selection: Selection) -> None:

@@ -10,13 +10,21 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
-from scenewise.media.completeness import breaks_off, is_encrypted
-from scenewise.media.container import EXPECTED, REMEDY, OpenVideo, codec_name, more_layers, open_video, turns_of
+from scenewise.media.container import (
+    EXPECTED,
+    REMEDY,
+    OpenVideo,
+    breaks_off,
+    codec_name,
+    is_encrypted,
+    more_layers,
+    open_video,
+    turns_of,
+)
 from scenewise.media.files import check_readable, describe, reading
 from scenewise.media.hdr import HDR, REFERENCE_WHITE, TRANSFERS, ToneMap
 from scenewise.media.pixels import UsedRange
-from scenewise.media.reader import MediaFrame, VideoReader, safe_name
-from scenewise.media.selection import Selection
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +61,13 @@ class _Probe:
 
 
 @dataclass(frozen=True)
-class _Jump:
-    """Where to seek, and the constant time from frame to frame, in the stream's time base."""
+class Jump:
+    """Where to seek for a frame.
+
+    Attributes:
+        timestamp: Of the frame, in the stream's time base.
+        step: The constant time from frame to frame, in that base.
+    """
 
     timestamp: int
     step: float
@@ -91,7 +104,7 @@ class VideoFileReader(VideoReader):
         with reading(self.path, EXPECTED, REMEDY):
             video = open_video(self.path, self.selection.stream)
             with video.container:
-                decoding = _Decoding(video)
+                decoding = Decoding(video)
                 packets = sum(1 for packet in decoding.packets() if packet is not None and not packet.is_discard)
                 alike = codec_name(video.stream) in _FRAME_BY_FRAME and not self._probe.interlaced
                 whole = not decoding.error and not self._breaks_off(decoding)
@@ -127,7 +140,7 @@ class VideoFileReader(VideoReader):
                 return
         yield from enumerate(self._decoded(None))
 
-    def _first_after(self, jump: _Jump, frames: Iterator[Any]) -> Any:
+    def _first_after(self, jump: Jump, frames: Iterator[Any]) -> Any:
         """Return frame `start`, or None where the seek landed behind it."""
         for frame in frames:
             if frame.pts is None:
@@ -137,26 +150,26 @@ class VideoFileReader(VideoReader):
                 return frame if index == self.selection.start else None
         return None
 
-    def _jump(self) -> _Jump | None:
+    def _jump(self) -> Jump | None:
         if self.selection.start == 0 or self._probe.first_pts is None:
             return None
         with reading(self.path, EXPECTED, REMEDY):
             video = open_video(self.path, self.selection.stream)
             with video.container:
-                return _jump_to(video.stream, self.selection.start, self._probe.first_pts)
+                return jump_to(video.stream, self.selection.start, self._probe.first_pts)
 
-    def _decoded(self, jump: _Jump | None) -> Iterator[Any]:
+    def _decoded(self, jump: Jump | None) -> Iterator[Any]:
         with reading(self.path, EXPECTED, REMEDY):
             video = open_video(self.path, self.selection.stream)
         with video.container:
             if jump is not None:
                 with reading(self.path, "a video that can be sought", REMEDY):
                     video.container.seek(jump.timestamp, stream=video.stream)
-            decoding = _Decoding(video)
+            decoding = Decoding(video)
             yield from decoding
             self._note_problems(decoding, sought=jump is not None)
 
-    def _note_problems(self, decoding: _Decoding, sought: bool) -> None:
+    def _note_problems(self, decoding: Decoding, sought: bool) -> None:
         cut = decoding.count > 0 and self._breaks_off(decoding, sought)
         if not cut and not decoding.error:
             return
@@ -169,7 +182,7 @@ class VideoFileReader(VideoReader):
         reason = f" ({decoding.error})" if decoding.error else ""
         self.note(f"is cut off or damaged{reason}; {read} could be read.")
 
-    def _breaks_off(self, decoding: _Decoding, sought: bool = False) -> bool:
+    def _breaks_off(self, decoding: Decoding, sought: bool = False) -> bool:
         """Return whether frames are missing at the end: those that an index lists, or a part of the file itself."""
         if decoding.indexed and not sought and decoding.packet_count < decoding.indexed:
             return True
@@ -177,7 +190,7 @@ class VideoFileReader(VideoReader):
         return not decoding.reached_the_last and breaks_off(self.path, container)
 
 
-class _Decoding:
+class Decoding:
     """All frames of a stream that can be decoded; broken packets are passed over and remembered in `error`.
 
     Attributes:
@@ -386,7 +399,7 @@ def _probe(path: Path, number: int | None) -> _Probe:
     with reading(path, EXPECTED, REMEDY):
         video = open_video(path, number)
         with video.container:
-            decoding, stream = _Decoding(video), video.stream
+            decoding, stream = Decoding(video), video.stream
             if "mp4" in video.container.format.name and is_encrypted(path):
                 raise InputError(path, "is encrypted; its pictures cannot be read.", "Get a copy without protection.")
             frame = next(iter(decoding), None)
@@ -455,7 +468,7 @@ def _turned(size: tuple[int, int], turns: tuple[str, ...]) -> tuple[int, int]:
     return (size[1], size[0]) if any("transpose" in turn for turn in turns) else size
 
 
-def _jump_to(stream: Any, start: int, first_pts: int) -> _Jump | None:
+def jump_to(stream: Any, start: int, first_pts: int) -> Jump | None:
     """Return the way to frame `start` where the index lists every frame and all are the same time apart."""
     entries = getattr(stream, "index_entries", None)
     if "mp4" not in stream.container.format.name or not entries or len(entries) != stream.frames:
@@ -464,4 +477,4 @@ def _jump_to(stream: Any, start: int, first_pts: int) -> _Jump | None:
     step = (times[-1] - times[0]) / max(1, len(times) - 1)
     if step <= 0 or any(abs(time - times[0] - i * step) > step / 4 for i, time in enumerate(times)):
         return None
-    return _Jump(round(first_pts + start * step), step)
+    return Jump(round(first_pts + start * step), step)

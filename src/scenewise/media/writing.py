@@ -252,8 +252,8 @@ def padded_frame(image: np.ndarray, size: tuple[int, int], path: Path) -> Any:
     from av import VideoFrame
 
     if image.shape != (*size, 3) or image.dtype != np.uint8:
-        expected, found = f"uint8 {(*size, 3)}", f"{image.dtype} {image.shape}"
-        raise InputError(path, f"expected frames of {expected}; found {found}.")
+        expected, actual = f"uint8 {(*size, 3)}", f"{image.dtype} {image.shape}"
+        raise InputError(path, f"expected frames of {expected}; found {actual}.")
     if size[0] % 2 or size[1] % 2:
         image = np.pad(image, ((0, size[0] % 2), (0, size[1] % 2), (0, 0)), mode="edge")
     return VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")

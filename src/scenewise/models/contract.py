@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
-from scenewise.nn.numbers import Numbers
+from scenewise.nn.layers import Numbers
 from scenewise.observation import Observation
 from scenewise.registry import Registry
 from scenewise.variational.gaussian import seeded_noise

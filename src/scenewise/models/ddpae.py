@@ -291,15 +291,15 @@ class Ddpae(SceneModel, Predictor, Decodes):
         time = frames.shape[1]
         window = min(self.config.observed, time)
         shape = self.noise_shape(len(frames), time, slots)
-        latents = self._explain(frames[:, :window], time, self._draws(shape, seed, noise, frames.device))
+        latents = self.explain(frames[:, :window], time, self.draws_of(shape, seed, noise, frames.device))
         likelihood, (content_kl, start_kl, motion_kl) = self._likelihood(frames, latents.mean), self._kl(latents)
         scored = likelihood[:, window:] if self._predicts_only and window < time else likelihood
         parts = {"content_kl": content_kl, "pose_kl": start_kl + motion_kl.sum(1)}
         terms = {"nll": -scored.sum(1), "kl": parts["content_kl"] + parts["pose_kl"], **parts}
         return Output(lambda: self._decomposition(latents, likelihood), terms)
 
-    def _explain(self, frames: Tensor, time: int, draws: Draws) -> ClipLatents:
-        """Infer all latents from observed frames and draw `time` frames."""
+    def explain(self, frames: Tensor, time: int, draws: Draws) -> ClipLatents:
+        """Infer all latents from observed frames (B, t, C, H, W) and draw `time` frames, at least t."""
         outputs, state = self.pose.look(frames, draws.content.shape[1])
         all_outputs = torch.cat([outputs, *self._outputs_ahead(state, time - frames.shape[1])[0]], 1)
         start, motion = self.pose.start(outputs), self.pose.motion(all_outputs)
@@ -337,7 +337,7 @@ class Ddpae(SceneModel, Predictor, Decodes):
         objects = self.decoder(content.flatten(0, 1)).unflatten(0, content.shape[:2])  # (B, N, C, O, O)
         return draw_in(objects.unsqueeze(1), poses, self.config.size)
 
-    def _draws(self, shape: tuple[int, ...], seed: int, noise: Tensor | None, device: torch.device) -> Draws:
+    def draws_of(self, shape: tuple[int, ...], seed: int, noise: Tensor | None, device: torch.device) -> Draws:
         """Return noise as given, from a seed in training mode, or none at all in evaluation mode."""
         if noise is None:
             noise = seeded_noise(shape, seed, device=device) if self.training else torch.zeros(shape, device=device)
@@ -359,11 +359,11 @@ class Ddpae(SceneModel, Predictor, Decodes):
         q, draws = latents.posterior, latents.draws
         p = self._prior(q.content.mean, q.motion.mean)
         pairs = zip((q.content, q.start, q.motion), (p.content, p.start, p.motion), draws, strict=True)
-        content, start, motion = (self._divergence(*pair) for pair in pairs)
+        content, start, motion = (self.divergence(*pair) for pair in pairs)
         return content.sum((1, 2)), start.sum((1, 2)), motion.sum((2, 3))
 
-    def _divergence(self, q: Gaussian, p: Gaussian, noise: Tensor) -> Tensor:
-        """Return KL(q || p) in nats per dimension, or log q - log p at the sample."""
+    def divergence(self, q: Gaussian, p: Gaussian, noise: Tensor) -> Tensor:
+        """Return KL(q || p) in nats per dimension, or log q - log p at the sample that `noise` draws of q."""
         if not self.config.sampled_kl:
             return q.kl(p)
         away = (q.sample(noise) - p.mean).square() * (-p.log_variance).exp()
@@ -411,7 +411,7 @@ class Ddpae(SceneModel, Predictor, Decodes):
         self.refuse(refinements)
         batch, time = frames.shape[:2]
         nothing = torch.zeros(self.noise_shape(batch, time, int(state["slots"])), device=frames.device)
-        latents = self._explain(frames, time, self._draws(tuple(nothing.shape), 0, nothing, frames.device))
+        latents = self.explain(frames, time, self.draws_of(tuple(nothing.shape), 0, nothing, frames.device))
         decomposition = self._decomposition(latents, self._likelihood(frames, latents.mean))
         content = latents.posterior.content
         state = {**state, "content": content.mean, "content_log_variance": content.log_variance}

@@ -310,12 +310,12 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         decodes, (observed, queried) = self.decodes(0, self.count_refinements(refinements)), self.split(views, seed)
         for rank, v in enumerate(observed):
             eps = [self._noise(posterior, seed, v, r) if noise is None else noise[:, v, r] for r in range(decodes)]
-            context = self._context(frames[:, v], cameras[:, v], self.engine.posterior(posterior) if rank else first)
-            posterior, terms = self._refine(context, posterior, eps, scored=True)
+            context = self.context(frames[:, v], cameras[:, v], self.engine.posterior(posterior) if rank else first)
+            posterior, terms = self.refine_view(context, posterior, eps, scored=True)
             weight = 2 * (rank + 1) / (len(observed) * (len(observed) + 1))
             totals = {name: totals.get(name, 0.0) + weight * term for name, term in terms.items()}
         last = self._noise(posterior, seed, 0, decodes) if noise is None else noise[:, 0, decodes]
-        contexts = [self._context(frames[:, v], cameras[:, v], first) for v in range(views)]
+        contexts = [self.context(frames[:, v], cameras[:, v], first) for v in range(views)]
         totals["query"] = self._query([contexts[v] for v in queried], posterior, last)
         return Output(lambda: self._explain(contexts, posterior, last), totals)
 
@@ -340,7 +340,8 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         for v in range(views):
             prior = self.engine.posterior(state) if begun or v else self._first_prior(state)
             eps = [self._noise(state, seed, v, r) for r in range(self.decodes(refinements=refinements))]
-            state, _ = self._refine(self._context(frames[:, v], viewpoints[:, v], prior), state, eps, scored=False)
+            context = self.context(frames[:, v], viewpoints[:, v], prior)
+            state, _ = self.refine_view(context, state, eps, scored=False)
         return self.engine.posterior(state)
 
     @torch.no_grad()
@@ -353,7 +354,7 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         raw = torch.cat([*posterior], -1)
         noise = torch.zeros_like(posterior.mean) if seed is None else self._noise(raw, seed, 0, 0)
         blank = raw.new_zeros(batch, *self.frame_shape)
-        contexts = [self._context(blank, v, self._first_prior(raw)) for v in viewpoints.to(raw).unbind(1)]
+        contexts = [self.context(blank, v, self._first_prior(raw)) for v in viewpoints.to(raw).unbind(1)]
         return Decomposition.join([self._draw(context, raw, noise, invented=True) for context in contexts])
 
     @torch.no_grad()
@@ -405,10 +406,13 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         """
         return self.initial.expand(batch, self.count_slots(slots), -1)
 
-    def _refine(
+    def refine_view(
         self, context: FrameContext, posterior: Tensor, noise: Sequence[Tensor], scored: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return lambda after one view, whose LSTM starts at zero, and the weighted terms where wanted."""
+        """Return lambda (B, K, 2Z) after one view, whose LSTM starts at zero, and the weighted terms where wanted.
+
+        `noise` is that of each decode, (B, K, Z).
+        """
         zeros = posterior.new_zeros(*posterior.shape[:2], self.config.hidden)
         carry, totals, decodes = (zeros, zeros), dict[str, Any](), len(noise)
         selection, gradient_start = self.selection(decodes), self.gradient_start(decodes)
@@ -419,11 +423,12 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
             selection.see(r, decode, source, carry)
             if scored and r >= gradient_start:
                 weight = 2 * (r + 1) / (decodes * (decodes + 1))
-                terms = self._terms(decode, context, source, eps)
+                terms = self.terms_of(decode, context, source, eps)
                 totals = {name: totals.get(name, 0.0) + weight * term for name, term in terms.items()}
         return selection.best.posterior, totals
 
-    def _terms(self, decode: Decode, context: FrameContext, posterior: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    def terms_of(self, decode: Decode, context: FrameContext, posterior: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """Return the terms of a decode, each (B,); the KL in closed form or of the one sample, as settings say."""
         terms = dict(decode.terms)
         if self.config.kl_estimate == "sample":
             q = self.engine.posterior(posterior)
@@ -450,8 +455,8 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
             mixture = self.engine.explain(mixture.composed, decode.drawing)
         return decomposed(mixture, self.engine.posterior(posterior), context.prior, seen=not invented)
 
-    def _context(self, image: Tensor, viewpoint: Tensor, prior: Gaussian) -> FrameContext:
-        """Return what all decodes of a view share; the decoder finds the viewpoint (B, K, D) where h of a video is."""
+    def context(self, image: Tensor, viewpoint: Tensor, prior: Gaussian) -> FrameContext:
+        """Return what all decodes of a view (B, C, H, W) share; the decoder finds viewpoints where h of a video is."""
         viewpoint = viewpoint.unsqueeze(1).expand(-1, prior.mean.shape[1], -1)
         return FrameContext(image, (viewpoint, viewpoint), prior, self.weights)
 

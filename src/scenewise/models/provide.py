@@ -284,7 +284,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         totals: dict[str, Any] = {}
         selection, gradient_start = self.selection(decodes, index), self.gradient_start(decodes)
         for r in range(decodes):
-            eps = self._noise(state, r, noise)
+            eps = self.frame_noise(state, r, noise)
             refine = r + 1 < decodes or (self.config.budget.trailing and index > 0)
             source, carry = posterior, refinement
             with torch.set_grad_enabled(torch.is_grad_enabled() and r >= gradient_start):
@@ -327,7 +327,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         zeros = h.new_zeros(*h.shape[:2], self.config.latent)
         return Gaussian(zeros, zeros)
 
-    def _noise(self, state: State, r: int, noise: Tensor | None) -> Tensor:
+    def frame_noise(self, state: State, r: int, noise: Tensor | None) -> Tensor:
         """Noise of decode r of this frame, shape (B, K, M)."""
         index = int(state["frame"])
         if r == 0 and self.config.first_sample == "shared":
@@ -377,7 +377,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         prior = self._prior(hidden)
         posterior = self.initial.expand(*hidden.shape[:2], -1)
         first = Gaussian(*posterior.chunk(2, -1))
-        noise = self._noise(state, 0, None)
+        noise = self.frame_noise(state, 0, None)
         choices = {"initial": first.sample(state["first_noise"]), "prior_sample": prior.sample(noise)}
         latent = choices.get(self.config.prediction.latent, prior.mean)
         mixture = self._imagine(latent, hidden)
@@ -388,7 +388,7 @@ class Provide(Refines, SceneModel, Predictor, Decodes):
         source = first if self.config.prediction.latent == "initial" else prior
         if self.config.prediction.readout == "refined":
             source = Gaussian(*after.chunk(2, -1))
-            mixture = self._imagine(source.sample(self._noise(state, 1, None)), hidden)
+            mixture = self._imagine(source.sample(self.frame_noise(state, 1, None)), hidden)
             context = replace(context, frame=mixture.frame)
         frame = mixture.frame
         if self.config.pooling > 1:

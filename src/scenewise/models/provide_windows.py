@@ -36,7 +36,8 @@ from scenewise.models.window_engine import SceneContext, WindowEngine
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.dynamics import Dynamics, Sighting, Trail
 from scenewise.nn.light import brightening, light_between
-from scenewise.nn.parts import ALIKE, Limits, PartMemory, adopted, guess, main_pieces
+from scenewise.nn.masks import adopted, main_pieces, without_strays
+from scenewise.nn.parts import ALIKE, Limits, PartMemory, guess
 from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner
 from scenewise.nn.windows import (
     NUMBERS,
@@ -172,6 +173,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
             "on": on,
             "colour": zeros(batch, count, self.config.channels),
             "kind": zeros(batch, count, self.config.channels),
+            "extent": zeros(batch, count),
             "lost": zeros(batch, count, dtype=torch.bool),
             "owner": zeros(batch, *self.config.working_size, dtype=torch.int64),
             "track": on.long() - 1,
@@ -225,7 +227,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
     ) -> tuple[Decomposition, State]:
         """Say which object owns which pixel, and let slots die; see `Stages.close_frame`."""
         seen: Tensor = part.responsibilities  # type: ignore[assignment]  # of a frame that was seen
-        shares = self._with_edges(seen[:, 0], frame, opened["wall"]).unsqueeze(1)
+        shares = self._with_edges(seen[:, 0], frame, _wall_scene(opened)).unsqueeze(1)
         part = replace(part, responsibilities=shares, tracks=_tracks(opened).unsqueeze(1))
         return part, self._after(frame, part.mean[:, 0], opened, after)
 
@@ -286,7 +288,8 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels), windows.colours)
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
-        memory = PartMemory(state["owner"], state["on"], waits, state["window"], state["colour"], state["together"])
+        known = (state[name] for name in ("window", "colour", "together", "extent"))
+        memory = PartMemory(state["owner"], state["on"], waits, *known)
         look = guess(state["strange"], state["difference"], memory, limits)
         begins = look.births | look.returns | look.heirs
         on = ((state["on"] > 0) & ~look.ends | begins).to(state["on"].dtype)
@@ -294,13 +297,14 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         boxes = look.windows
         if self.training and windows.jitter:
             boxes = torch.where(new, self._jittered(boxes, state, noise), boxes)
+        going = torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)  # of those that touch others
         shape = boxes + boxes.new_tensor([0.0, 0.0, 1.5, 1.0])
         fresh = self.birth(torch.cat([shape, torch.ones_like(shape[..., :1]), 3 * look.colours], -1)).tanh()
         again = new | (look.moves & state["lost"]).unsqueeze(2)
         return state | {
             "hidden": torch.where(again, fresh, state["hidden"] * alive),
             "cell": torch.where(again, torch.zeros_like(state["cell"]), state["cell"] * alive),
-            "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"]),
+            "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"] + going),
             "before": torch.where(new, boxes, state["window"]),
             "speed": torch.where(new, torch.zeros_like(state["speed"]), state["speed"]),
             "on": on,
@@ -309,6 +313,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
             "absence": torch.where(begins, torch.zeros_like(state["absence"]), state["absence"]),
             "kind": torch.where(new, look.colours, state["kind"]),
             "together": look.joined(state["together"]),
+            "extent": look.extents,
             "begins": begins,
         }
 
@@ -328,7 +333,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         windows, shares, error = self.config.windows, evidence["shares"], evidence["errors"]  # (B, K, h, w)
         slots = shares.shape[1]
         largest = shares.max(1, keepdim=True).indices == torch.arange(slots, device=shares.device).view(1, -1, 1, 1)
-        explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < windows.fit * self.config.sigma)
+        explained = (error[:, 1:] < error[:, :1]) & (error[:, 1:] < max(windows.fit * self.config.sigma, ALIKE))
         strange = (state["strange"] > windows.strange[0]).unsqueeze(1)
         objects, least = main_pieces(largest[:, 1:] & strange & explained), windows.least_area * strange[0].numel()
         drawn = objects.sum((2, 3))
@@ -368,10 +373,12 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
             state: Of this frame.
             least: Pixels an object has.
         """
-        weak = (state["on"][:, 1:] > 0) & (objects.sum((2, 3)) < least)
+        inside = covered(state["window"][:, 1:], objects.shape[-2:]) & strange
+        drawn, half = objects.sum((2, 3)), self.config.windows.least_drawn * inside.sum((2, 3))
+        weak = (state["on"][:, 1:] > 0) & (drawn < half.clamp_min(least))
         if not weak.any():
             return objects
-        inside = covered(state["window"][:, 1:], objects.shape[-2:]) & weak[..., None, None] & strange
+        inside &= weak[..., None, None]
         free = inside & ~(objects & ~weak[..., None, None]).any(1, keepdim=True)
         first = free & (free.cumsum(1) == 1)
         return torch.where(weak[..., None, None], main_pieces(first), objects)
@@ -399,28 +406,29 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
             raise TypeError("frames of slots in windows only")
         drawing = part.cutouts or self.decoder(part.posterior.mean, part.hidden, part.scene)
         mixture = self.engine.explain(part.frame, drawing)
-        picture = part.scene.picture
-        shares = None if part.cutouts else self._with_edges(mixture.responsibilities, part.frame, picture).unsqueeze(1)
+        seen = mixture.responsibilities
+        shares = None if part.cutouts else self._with_edges(seen, part.frame, part.scene).unsqueeze(1)
         decomposition = decomposed(mixture, part.posterior, part.prior)
         return replace(decomposition, responsibilities=shares, tracks=part.tracks.unsqueeze(1))
 
-    def _with_edges(self, shares: Tensor, frame: Tensor, wall: Tensor) -> Tensor:
+    def _with_edges(self, shares: Tensor, frame: Tensor, scene: WindowScene) -> Tensor:
         """Return responsibilities that are certain where the difference from the wall says so.
 
         An object explains its blurred edge better than the background does, however little of it is in the pixel:
         pixels that differ little are the background's. What differs clearly and no object explains, such as detail
-        that a patch is too coarse for, belongs to the object beside it.
+        that a patch is too coarse for, belongs to the object beside it; and where a slot draws less than half of what
+        is in its window, to that slot, which may yet learn to draw it.
 
         Args:
             shares: Responsibilities, shape (B, K, 1, H, W).
             frame: Shape (B, C, H, W).
-            wall: What the background shows, shape (B, C, H, W).
+            scene: What the background shows, and the windows of slots.
 
         Returns:
             Shape (B, K, 1, H, W).
         """
         batch, slots, faint = len(shares), shares.shape[1], self.config.windows.faint
-        strange = (frame - wall).square().sum(1).sqrt()  # (B, H, W)
+        strange = (frame - scene.picture).square().sum(1).sqrt()  # (B, H, W)
         owner = shares.max(1).indices.squeeze(1)
         objects = (owner + slots * torch.arange(batch, device=owner.device).view(-1, 1, 1)).flatten()
         sums = strange.new_zeros(2, batch * slots).index_add_(
@@ -428,10 +436,21 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         )
         limits = (self.config.windows.edge * sums[0] / sums[1].clamp_min(1)).clamp_min(faint)
         pale = (strange < limits[objects].view_as(strange)) & (owner > 0)
-        after = adopted(owner.masked_fill(pale, 0), strange > 2 * faint, _BESIDE * self.config.pooling)
+        clear = strange > 2 * faint
+        held = self._held(without_strays(owner.masked_fill(pale, 0)), clear, scene)
+        after = adopted(held, clear, _BESIDE * self.config.pooling)
         changed = (after != owner)[:, None, None]
         certain = after[:, None, None] == torch.arange(slots, device=owner.device).view(-1, 1, 1, 1)
         return torch.where(changed, certain.to(shares.dtype), shares)
+
+    def _held(self, owner: Tensor, clear: Tensor, scene: WindowScene) -> Tensor:
+        """Return owners (B, H, W) in which slots that draw too little own what is clear in their windows and free."""
+        inside = covered(scene.windows[:, 1:], owner.shape[-2:]) & (clear & (owner == 0)).unsqueeze(1)
+        drawn = functional.one_hot(owner, scene.on.shape[1])[..., 1:].sum((1, 2))
+        weak = (scene.on[:, 1:] > 0) & (drawn <= self.config.windows.least_drawn * (drawn + inside.sum((2, 3))))
+        inside &= weak[..., None, None]
+        first = inside & (inside.cumsum(1) == 1)
+        return owner + (first * torch.arange(1, scene.on.shape[1], device=owner.device).view(-1, 1, 1)).sum(1)
 
     def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
         """Continue by one frame: windows go on as they moved, and the background stays under its last light."""
@@ -461,7 +480,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         mean, hidden, windows, on = state["drawn"].split(sizes, 2)
         scene = WindowScene(state["wall"], windows, on.squeeze(2))
         mixture = self.engine.explain(state["seen"], self.decoder(mean, hidden, scene))
-        owner = self._with_edges(mixture.responsibilities, state["seen"], state["wall"]).max(1).indices.squeeze(1)
+        owner = self._with_edges(mixture.responsibilities, state["seen"], scene).max(1).indices.squeeze(1)
         return moved_cutouts(state["seen"], owner, state["wall"], state["distance"])
 
     @torch.no_grad()

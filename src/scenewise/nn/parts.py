@@ -11,13 +11,14 @@ import torch
 from scipy import ndimage, sparse
 from torch import Tensor
 
+from scenewise.nn.masks import SQUARE, grown
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALIKE = 0.15
 """Of [0, 1]: colours of two slots, or of a pixel and a slot, that may be of one object differ by less."""
 
-_SQUARE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])  # eight neighbours in the same frame
 _APART = 2  # pixels from what a slot owns that still count as its own
 _CLEAR_PIXELS = 0.15  # of a part must differ clearly
 _SAME_SIZE = (0.5, 2.0)  # area of a part over that of a slot, where the part can be all of its object
@@ -26,8 +27,10 @@ _NEW_SHARE = 0.4  # of the owned area of a part that what nobody owns must have 
 _LEFT = 0.25  # of a slot's pixels that are still strange, below which its object has gone
 _REACH = 1.5  # sides of a part over which a slot looks for its object
 _SAME_COLOUR = 0.3  # of [0, 1]
-_SAME_SIDES = (0.65, 1.5)  # sides of a piece of a part over those of another object, where it is one of its kind
+_SAME_SIDES = (0.75, 1.35)  # sides of a piece of a part over those of another object, where it is one of its kind
 _STAYS = 0.8  # of a slot's pixels that are still in its part where its object has hardly moved
+_GROWTH = 1.3  # times its usual area, below which a part holds nothing new
+_SLOWLY = 0.1  # share by which the usual area of a part follows it
 _PATIENCE = 2  # frames in one part after which two slots that were never apart may hold one object
 
 
@@ -61,6 +64,8 @@ class Guess:
         heirs: Slots that hold an object, and take over the pixels of another slot, bool, shape (B, K).
         ends: Slots whose pixels another slot takes over, bool, shape (B, K).
         parts: Number of the connected part of each slot's object in its frame, 0 for none, int64, shape (B, K).
+        extents: Usual area of the part of each slot's object, pixels, shape (B, K).
+        entering: Slots whose part lies at the border of the frame, bool, shape (B, K).
     """
 
     windows: Tensor
@@ -71,17 +76,21 @@ class Guess:
     heirs: Tensor
     ends: Tensor
     parts: Tensor
+    extents: Tensor
+    entering: Tensor
 
     def joined(self, frames: Tensor) -> Tensor:
         """Return for how many frames two slots were in one part, -1 once they were in two, int64, shape (B, K, K).
 
-        Slots that were joined are told apart if the second comes back: one slot was no explanation of both.
+        Slots that were joined are told apart if the second comes back: one slot was no explanation of both. At the
+        border nothing is learned of it: of one thing that comes in, several pieces are seen first.
 
         Args:
             frames: The same before this frame.
         """
         born, ends = (mark.unsqueeze(1) | mark.unsqueeze(2) for mark in (self.births | self.returns, self.ends))
-        one, other = self.parts.unsqueeze(2), self.parts.unsqueeze(1)
+        inner = self.parts.masked_fill(self.entering, 0)
+        one, other = inner.unsqueeze(2), inner.unsqueeze(1)
         frames = torch.where(born, torch.zeros_like(frames), frames)
         apart = (frames < 0) | ends | (one != other) & (one > 0) & (other > 0)
         return torch.where(apart, torch.full_like(frames, -1), frames + ((one == other) & (one > 0)))
@@ -98,6 +107,7 @@ class PartMemory:
         windows: Where objects were last, shape (B, K, 4).
         colours: Their mean differences from the background, shape (B, K, C).
         together: Frames in which two slots were in one part, -1 once they were in two, int64, shape (B, K, K).
+        extents: Usual area of the part of each slot's object, pixels; 0 where nothing is known, shape (B, K).
     """
 
     owner: Tensor
@@ -106,6 +116,7 @@ class PartMemory:
     windows: Tensor
     colours: Tensor
     together: Tensor
+    extents: Tensor
 
 
 @dataclass(frozen=True)
@@ -146,6 +157,11 @@ class _Part:
         """Pixels of its box."""
         return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
 
+    def touches(self, size: Sequence[int]) -> bool:
+        """Return whether it lies at the border of a frame (H, W), where more of it may come in."""
+        sides = zip((self.rows, self.columns), size, strict=True)
+        return any(side.start == 0 or side.stop == whole for side, whole in sides)
+
     def window(self, height: int, width: int) -> list[float]:
         """Return (x, y, log half width, log half height)."""
         sides = ((self.columns, width), (self.rows, height))
@@ -173,21 +189,24 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     shade = difference.detach().cpu().numpy()
     masks = values > limits.strange
     masks &= grown(_solid(masks))  # no specks, no threads
-    labels = _of_like_colours(masks, shade, limits.step) if limits.step else ndimage.label(masks, _SQUARE)[0]
+    labels = _of_like_colours(masks, shade, limits.step) if limits.step else ndimage.label(masks, SQUARE)[0]
     near = grown(owners > 0, _APART)
     batch, slots, channels = memory.colours.shape
     on, waits, together = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy(), memory.together.cpu().numpy()
     windows, colours = memory.windows.detach().cpu().numpy(), memory.colours.detach().cpu().numpy()
     boxes, shades = np.zeros((batch, slots, 4), np.float32), np.zeros((batch, slots, channels), np.float32)
     marks, parts = np.zeros((5, batch, slots), bool), np.zeros((batch, slots), np.int64)
+    entering = np.zeros((batch, slots), bool)
+    extents = memory.extents.cpu().numpy().copy()
     for b in range(batch):
         frame = _Frame(values[b], shade[b], owners[b], _from_one(labels[b]), near[b], limits)
         heirs = frame.merge(colours[b], together[b])
         if heirs:
             frame = replace(frame, owner=np.array([heirs.get(k, k) for k in range(slots)])[frame.owner])
-        kinds = {k: (windows[b, k], colours[b, k]) for k in range(1, slots) if on[b, k] or waits[b, k]}
-        moves, new = frame.assign(colours[b])
-        moves, new = frame.split(moves, new, kinds)
+        absent = frame.extents_behind(waits[b], windows[b], extents[b])
+        moves, new = frame.assign(colours[b], extents[b], absent)
+        kinds = {k: (windows[b, k], colours[b, k]) for k in moves}  # those that share a part may be pieces of things
+        moves, new = frame.split(moves, new, kinds, extents[b])
         empty = [k for k in np.flatnonzero(on[b])[1:] if frame.shows_background(k)]
         moves |= frame.claims(new, empty, windows[b], colours[b])
         returns = frame.claims(new, np.flatnonzero(waits[b]).tolist(), windows[b], colours[b])
@@ -197,27 +216,16 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
         parts[b] = frame.part_of_slots(slots)
         for slot, part in (moves | returns | births).items():
             boxes[b, slot], shades[b, slot], parts[b, slot] = part.window(*values.shape[1:]), part.colour, part.number
+            slowly = slot in moves and not part.touches(values.shape[1:])
+            extents[b, slot] += (_SLOWLY if slowly else 1.0) * (part.area - extents[b, slot])
+        entering[b] = np.isin(parts[b], frame.border_parts())
         chosen = ([*moves], [*returns], [*births], [*heirs.values()], [*heirs])
         for mark, slots_of_it in zip(marks, chosen, strict=True):
             mark[b, slots_of_it] = True
     moved, returned, born, heir, ended = torch.from_numpy(marks).to(strange.device)
-    places, colour, number = (torch.from_numpy(array).to(strange.device) for array in (boxes, shades, parts))
-    return Guess(places, colour, moved, returned, born, heir, ended, number)
-
-
-def grown(masks: np.ndarray, steps: int = 1) -> np.ndarray:
-    """Return masks (..., H, W) with the four neighbours of their pixels, and theirs, for so many steps.
-
-    By shifts of whole images, several times as quick for small ones as a morphology that takes any shape.
-    """
-    for _ in range(steps):
-        larger = masks.copy()
-        larger[..., 1:, :] |= masks[..., :-1, :]
-        larger[..., :-1, :] |= masks[..., 1:, :]
-        larger[..., 1:] |= masks[..., :-1]
-        larger[..., :-1] |= masks[..., 1:]
-        masks = larger
-    return masks
+    places, colour = (torch.from_numpy(array).to(strange.device) for array in (boxes, shades))
+    number, usual, border = (torch.from_numpy(array).to(strange.device) for array in (parts, extents, entering))
+    return Guess(places, colour, moved, returned, born, heir, ended, number, usual, border)
 
 
 def _solid(masks: np.ndarray) -> np.ndarray:
@@ -270,6 +278,11 @@ class _Frame:
     near: np.ndarray
     limits: Limits
 
+    def border_parts(self) -> np.ndarray:
+        """Return the numbers of the parts at the border of the frame."""
+        numbers = np.unique(np.concatenate([*self.labels[[0, -1]], *self.labels[:, [0, -1]].T]))
+        return numbers[numbers > 0]
+
     def part_of_slots(self, slots: int) -> np.ndarray:
         """Return the number of the part in which each slot owns most, 0 where that is little of its own, shape (K,)."""
         count = int(self.labels.max()) + 1
@@ -294,11 +307,24 @@ class _Frame:
                 heirs[int(slot)] = int(np.where(others, areas, 0).argmax())
         return heirs
 
-    def assign(self, colours: np.ndarray) -> tuple[dict[int, _Part], list[_Part]]:
+    def extents_behind(self, waits: np.ndarray, windows: np.ndarray, extents: np.ndarray) -> np.ndarray:
+        """Return the usual areas of objects that slots wait for where each part is now, shape (parts + 1,)."""
+        size, hidden = np.array(self.labels.shape), np.zeros(int(self.labels.max()) + 1)
+        for slot in np.flatnonzero(waits):
+            place = np.rint((windows[slot, 1::-1] + 1) / 2 * (size - 1)).astype(int)
+            row, column = np.clip(place, 0, size - 1)
+            hidden[self.labels[row, column]] += extents[slot]
+        return hidden
+
+    def assign(
+        self, colours: np.ndarray, extents: np.ndarray, absent: np.ndarray
+    ) -> tuple[dict[int, _Part], list[_Part]]:
         """Return the parts that are the objects of slots, by slot, and those that are nobody's.
 
         Args:
             colours: Of all slots, shape (K, C).
+            extents: Usual areas of their parts, shape (K,); those of parts at the border grow with them.
+            absent: The same of objects that may be hidden in each part, by its number.
         """
         slots = len(colours)
         areas = np.bincount(self.owner.ravel(), minlength=slots)
@@ -314,10 +340,14 @@ class _Frame:
             if not owned.any():
                 new += self._lawful(inside, box)
                 continue
-            pieces = self._lawful_pieces(inside & ~self.near[box], box)
+            holders = owned > _LEFT * areas
+            if edge[box][inside].any() and holders.any():  # more of its objects comes in
+                extents[holders] *= max(1.0, area / max(float(extents[holders].sum()), 1.0))
+            usual = area < _GROWTH * (extents[holders].sum() + absent[number] * holders.any())
+            pieces = [] if usual else self._lawful_pieces(inside & ~self.near[box], box)
             pieces = [part for part in pieces if part.area >= _NEW_SHARE * owned.sum()]
             single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
-            if single and _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]:
+            if single and (usual or _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]):
                 grows = owned[slot] < _STAYS * areas[slot] or bool(edge[self.owner == slot].any())  # moves, or comes in
                 pieces = [part for part in pieces if not grows and np.abs(part.colour - colours[slot]).max() > ALIKE]
                 if not pieces:
@@ -326,7 +356,11 @@ class _Frame:
         return moves, new
 
     def split(
-        self, moves: dict[int, _Part], new: list[_Part], kinds: dict[int, tuple[np.ndarray, np.ndarray]]
+        self,
+        moves: dict[int, _Part],
+        new: list[_Part],
+        kinds: dict[int, tuple[np.ndarray, np.ndarray]],
+        extents: np.ndarray,
     ) -> tuple[dict[int, _Part], list[_Part]]:
         """Take parts apart that hold one more of a kind of object, and something of another colour.
 
@@ -334,6 +368,7 @@ class _Frame:
             moves: Parts that are the objects of slots.
             new: Parts that are nobody's.
             kinds: Windows and colours of objects that are known, by slot.
+            extents: Usual areas of the parts of slots, shape (K,); nothing has come to a part of its usual area.
         """
         height, width = self.labels.shape
         boxes = {slot: (np.exp(window[3]) * height, np.exp(window[2]) * width) for slot, (window, _) in kinds.items()}
@@ -341,6 +376,8 @@ class _Frame:
         fresh = [(part, part.sides, part.colour) for part in new]
         after, rest = dict(moves), []
         for slot, part in [*moves.items(), *((0, part) for part in new)]:
+            if slot and part.area < _GROWTH * extents[slot] and not part.touches(self.labels.shape):
+                continue
             likes = [(sides, colour) for who, sides, colour in [*known, *fresh] if who is not part and who != slot]
             pieces = next(filter(None, (self._pieces(part, sides, colour) for sides, colour in likes)), [part])
             if slot:
@@ -358,7 +395,7 @@ class _Frame:
         like = inside & (np.abs(self.difference[:, *box] - colour[:, None, None]).max(0) < ALIKE)
         if not like.any():
             return []
-        labels, _ = ndimage.label(like, _SQUARE[1])
+        labels, _ = ndimage.label(like, SQUARE[1])
         main = grown(labels == np.bincount(labels[like]).argmax()) & inside
         rest = inside & ~grown(main)
         if np.count_nonzero(rest) < self.limits.area:
@@ -407,7 +444,7 @@ class _Frame:
         """Return the connected pieces of some pixels in a box that are large and clear enough to be parts."""
         if np.count_nonzero(inside) < self.limits.area:
             return []
-        labels, count = ndimage.label(inside, _SQUARE[1])
+        labels, count = ndimage.label(inside, SQUARE[1])
         return [part for number in range(1, count + 1) for part in self._lawful(labels == number, box)]
 
     def _lawful(self, inside: np.ndarray, box: tuple[slice, slice]) -> list[_Part]:
@@ -430,39 +467,3 @@ class _Frame:
             colour,
             int(self.labels[box][inside][0]),
         )
-
-
-def adopted(owner: Tensor, clear: Tensor, reach: float) -> Tensor:
-    """Return owners in which pixels that are clearly no background go to the object nearest to them.
-
-    Args:
-        owner: Slot of each pixel, 0 the background, int64, shape (B, H, W).
-        clear: Which pixels are clearly no background, bool, shape (B, H, W).
-        reach: Pixels up to which an object is near.
-    """
-    owners, holes = owner.cpu().numpy().copy(), (clear & (owner == 0)).cpu().numpy()
-    for one, hole in zip(owners, holes, strict=True):
-        if one.any() and hole.any():
-            distance, nearest = ndimage.distance_transform_edt(one == 0, return_indices=True)
-            near = hole & (distance <= reach)
-            one[near] = one[tuple(index[near] for index in nearest)]
-    return torch.from_numpy(owners).to(owner.device)
-
-
-def main_pieces(masks: Tensor) -> Tensor:
-    """Return of each mask its largest piece; pieces with a gap of two pixels at most are one.
-
-    Args:
-        masks: bool, shape (B, K, H, W).
-    """
-    values = masks.flatten(0, 1).cpu().numpy()
-    labels, count = ndimage.label(grown(values), _SQUARE)
-    if not count:
-        return masks
-    areas = np.bincount(labels[values], minlength=count + 1)
-    frames = np.array([box[0].start for box in ndimage.find_objects(labels)])
-    largest = np.zeros(count + 1, bool)
-    for frame in np.unique(frames):
-        numbers = 1 + np.flatnonzero(frames == frame)
-        largest[numbers[areas[numbers].argmax()]] = True
-    return torch.from_numpy(values & largest[labels]).to(masks.device).unflatten(0, masks.shape[:2])

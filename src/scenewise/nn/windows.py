@@ -23,8 +23,11 @@ _STEP = 0.25  # window units per unit of latent
 _FARTHEST = 1.3  # a centre
 _SMALLEST, _LARGEST = -3.2, 0.1  # log half sides
 _MARGIN = 1.15  # a patch reaches beyond its window by this factor
-_FALL, _DEEPEST = 2.0, 25.0  # mask logit at a window's edge, and the lowest
-_OFF = -37.0  # mask logit of a slot that is off
+_FALL, _DEEPEST = (
+    2.0,
+    2000.0,
+)  # mask logit at a window's edge, and the lowest: black, which is drawn there, explains nothing
+_OFF = -2000.0  # mask logit of a slot that is off, below what any pixel could gain by it
 
 
 @dataclass(frozen=True)
@@ -258,12 +261,12 @@ class CropEncoder(nn.Module):
         Returns:
             Shape (B * K, code).
         """
-        x = arranged(self._crops(shared, per_slot, windows, scene.seeing))
+        x = arranged(self.crops(shared, per_slot, windows, scene.seeing))
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = functional.elu(norm(layer(x)))
         return scene.spread(functional.elu(self.linear(x.flatten(1))), 0.0).flatten(0, 1)
 
-    def _crops(self, shared: Tensor, per_slot: Tensor, windows: Tensor, seeing: Tensor) -> Tensor:
+    def crops(self, shared: Tensor, per_slot: Tensor, windows: Tensor, seeing: Tensor) -> Tensor:
         """Return (N, S + P, side, side) of slots by their numbers, N of them, counted through the batch."""
         x, y, wide, high = windows.flatten(0, 1).index_select(0, seeing).unbind(-1)
         rows, columns = self._look_up(y, high, shared.shape[-2]), self._look_up(x, wide, shared.shape[-1])

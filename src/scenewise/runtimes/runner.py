@@ -141,6 +141,8 @@ class GraphRunner:
 
     Attributes:
         refusal: Why PyTorch is used for frames of a form that comes more than once; None while nothing spoke against.
+        graphs: Those in use, by the form of frames and state.
+        demand: How often a form came that has no graph of its own.
     """
 
     def __init__(
@@ -155,9 +157,9 @@ class GraphRunner:
         self.refusal: str | None = None
         self._model, self._engine, self._store = model, model.engine, store or GraphStore()
         self._tell = tell or (lambda line: warnings.warn(line, stacklevel=2))
-        self._graphs: dict[Any, FrameGraph] = {}
+        self.graphs: dict[Any, FrameGraph] = {}
         self._checks: dict[Any, int] = {}
-        self._wanted = Counter[Any]()
+        self.demand = Counter[Any]()
         if type(model).step is not SceneModel.step or model.viewpoint_size is not None:
             self._refuse("it explains clips, or the views of a scene, as wholes")
 
@@ -167,7 +169,7 @@ class GraphRunner:
         opened = model.open_frame(frame, state) if isinstance(model, Stages) else state
         key, given = self._choice(frame, opened, refinements)
         if key is not None and self._is_ready(key, frame, given, refinements):
-            part, after = self._graphs[key].run(frame, given)
+            part, after = self.graphs[key].run(frame, given)
         else:
             part, after = explainer(model)(frame, opened, refinements)
         if isinstance(model, Stages):
@@ -184,12 +186,12 @@ class GraphRunner:
         roundings = model.roundings(opened) if isinstance(model, Stages) else iter([opened])
         first = next(roundings, opened)
         key = self._key(frame, first, refinements)
-        if key is None or key in self._graphs:
+        if key is None or key in self.graphs:
             return key, first
-        self._wanted[key] += 1
-        for given in roundings if self._wanted[key] < OFTEN else ():
+        self.demand[key] += 1
+        for given in roundings if self.demand[key] < OFTEN else ():
             larger = self._key(frame, given, refinements)
-            if larger in self._graphs:
+            if larger in self.graphs:
                 return larger, given
         return key, first
 
@@ -197,10 +199,10 @@ class GraphRunner:
         """Make the graph for a frame where there is none, and compare it as long as that is due."""
         problem, left = None, self._checks.get(key, CHECKS if self.runtime.exact else 0)
         try:
-            if key not in self._graphs:
-                self._graphs[key] = self._made(key, frame, _needed(self._model, state), refinements)
+            if key not in self.graphs:
+                self.graphs[key] = self._made(key, frame, _needed(self._model, state), refinements)
             if left:
-                problem = difference(self._model, self._graphs[key], frame, _needed(self._model, state), refinements)
+                problem = difference(self._model, self.graphs[key], frame, _needed(self._model, state), refinements)
         except (UnknownOperationError, NotImplementedError) as error:  # the second is PyTorch's own
             problem = f"it holds an operation that is not written: {error}"
         except Exception as error:  # whatever goes wrong inside a tracer or a runtime: PyTorch does the work
@@ -230,7 +232,7 @@ class GraphRunner:
         numbers = [(name, int(tensor)) for name, tensor in state.items() if not tensor.ndim]
         fixed = tuple(pair for pair in numbers if pair[0] not in ("seed", "frame"))
         key = (form, refinements, tuple(frame.shape), tuple(shapes), fixed)
-        return None if key not in self._graphs and len(self._graphs) >= MOST_GRAPHS else key
+        return None if key not in self.graphs and len(self.graphs) >= MOST_GRAPHS else key
 
     def _made(self, key: Any, frame: Tensor, state: State, refinements: int | None) -> FrameGraph:
         """Return the graph for a frame, from the store or traced."""

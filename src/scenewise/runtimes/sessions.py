@@ -41,7 +41,7 @@ class Runtime:
 
     def missing(self) -> list[str]:
         """Return the packages that it lacks."""
-        return [name for name in ("onnx", self.package) if _version(name) is None]
+        return [name for name in ("onnx", self.package) if package_version(name) is None]
 
     def check(self) -> None:
         """Raise InputError where a package is missing."""
@@ -51,10 +51,11 @@ class Runtime:
 
     def describe(self) -> str:
         """Return its name with the version of its package."""
-        return f"{self.name} {_version(self.package)}"
+        return f"{self.name} {package_version(self.package)}"
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """Return the version of an installed package, None of one that is not."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -13,7 +13,7 @@ import torch
 
 from scenewise.data.containers.cache import user_cache
 from scenewise.errors import InputError
-from scenewise.media.files import atomic_file
+from scenewise.media.files import atomic_file, read_bytes
 from scenewise.version import __version__
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_FILES = 64
 MOST_BYTES = 512 << 20
+_LARGEST = 1 << 31  # bytes of a graph; ONNX has no larger ones
 
 _ROOMS = ("models", "nn", "variational", "runtimes")  # a graph is what code in these makes
 
@@ -42,8 +43,8 @@ class GraphStore:
             return None
         path = self.folder / f"{key}.graph"
         try:
-            digest, content = path.read_bytes().split(b"\n", 1)
-        except (OSError, ValueError):
+            digest, content = read_bytes(path, _LARGEST).split(b"\n", 1)
+        except (OSError, ValueError):  # an InputError is one
             return None
         if hashlib.sha256(content).hexdigest().encode() != digest:
             return None

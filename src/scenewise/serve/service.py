@@ -18,14 +18,14 @@ from scenewise.batch.ledger import DONE, FAILED, RUNNING, WAITING, Ledger, Row
 from scenewise.documents import shortened
 from scenewise.errors import InputError, printable
 from scenewise.media.files import writing
-from scenewise.media.locks import BusyError, lock
+from scenewise.media.folders import BusyError, lock
 from scenewise.media.video import VIDEO_ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import IO
 
-    from scenewise.batch.job import Job
+    from scenewise.batch.job import BatchJob
     from scenewise.batch.pool import LocalPool
     from scenewise.serve.roots import Root
 
@@ -41,7 +41,7 @@ class FullError(Exception):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServiceLimits:
     """What a service takes.
 
     Attributes:
@@ -75,7 +75,7 @@ class Service:
         InputError: The folder cannot be written, or another service has it.
     """
 
-    def __init__(self, job: Job, model: str, limits: Limits, roots: Sequence[Root] = ()) -> None:
+    def __init__(self, job: BatchJob, model: str, limits: ServiceLimits, roots: Sequence[Root] = ()) -> None:
         self.job, self.model, self.limits, self.roots = job, model, limits, tuple(roots)
         self.folder = Path(job.out)
         with writing(self.folder / UPLOADS):

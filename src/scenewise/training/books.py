@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     import torch
 
     from scenewise.models.contract import SceneModel
-    from scenewise.training.best_model import BestModel
     from scenewise.training.folder import RunFolder
     from scenewise.training.plan import Plan
-    from scenewise.training.reporter import Reporter, StagePlace
+    from scenewise.training.recipe import StagePlace
+    from scenewise.training.reporter import Reporter
+    from scenewise.training.validation import BestModel
 
 NO_GAIN = "no gain"
 """What stops a stage whose validations have brought no better bound for as long as the recipe waits."""

@@ -159,8 +159,8 @@ class Clips(Dataset[ClipBatch]):
 def backgrounds(source: Source, chosen: Sequence[int]) -> Tensor:
     """Return the background pictures of videos, uint8, shape (n, C, H, W); empty where the source does not know one."""
     pictures = [source.background(index) for index in chosen]
-    known = [picture for picture in pictures if picture is not None]
-    return torch.from_numpy(np.stack(known)) if len(known) == len(pictures) else torch.empty(0)
+    frames = [picture for picture in pictures if picture is not None]
+    return torch.from_numpy(np.stack(frames)) if len(frames) == len(pictures) else torch.empty(0)
 
 
 def random_stream(seed: int, purpose: str, step: int, row: int = 0) -> np.random.Generator:

@@ -17,9 +17,8 @@ import yaml
 
 from scenewise.config import build, plain
 from scenewise.errors import InputError
-from scenewise.media.documents import read_yaml
-from scenewise.media.files import check_readable, read_bytes, write_atomically, writing
-from scenewise.media.locks import BusyError, FolderLock
+from scenewise.media.files import check_readable, read_bytes, read_yaml, write_atomically, writing
+from scenewise.media.folders import BusyError, FolderLock
 from scenewise.models import renamed
 from scenewise.training.recipe import Recipe, differences
 from scenewise.training.recipes import from_plain, with_current_names

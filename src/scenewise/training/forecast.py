@@ -15,8 +15,8 @@ import torch
 from scenewise.observation import Observation
 from scenewise.training.clips import Clips
 from scenewise.training.plan import describe_data
-from scenewise.training.recipe import clip_length, work
-from scenewise.training.reporter import Forecast, StagePlace
+from scenewise.training.recipe import StagePlace, clip_length, work
+from scenewise.training.reporter import Forecast
 
 if TYPE_CHECKING:
     from torch import Tensor

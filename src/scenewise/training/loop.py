@@ -17,7 +17,7 @@ from scenewise.errors import InputError, is_out_of_memory
 from scenewise.media.files import write_atomically
 from scenewise.training.books import NO_GAIN
 from scenewise.training.clips import ClipBatch, Clips, InOrder
-from scenewise.training.passes import CapturedPass, Explain, Pass
+from scenewise.training.passes import Explain, passes
 from scenewise.training.recipe import clip_length, learning_rate, longest_clip
 from scenewise.training.states import fits, take_up
 
@@ -86,9 +86,7 @@ def fit(
     step = first = 0 if state is None else int(state["step"])
     averages = Averages(model, training.ema, None if state is None else state.get("averaged"))
     wrapped, optimizer = fabric.setup(Explain(model), optimizer)
-    run: Any = Pass(fabric, wrapped, training.accumulation)
-    if training.captured and fabric.device.type == "cuda" and fabric.world_size == training.accumulation == 1:
-        run = CapturedPass(run, folder.log)
+    run = passes(fabric, wrapped, training, folder.log)
     loader = _loader(plan, model, first, fabric)
     clips: Iterator[Any] = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))
     stopped = None
@@ -112,10 +110,9 @@ def fit(
             total, *values, norm = _mean(fabric, torch.cat([torch.stack(parts).mean(0), length[None]])).tolist()
             if not math.isfinite(total) or not math.isfinite(norm):
                 part, term = _culprit(parts, list(terms)) or (len(parts) - 1, "gradient")
-                error = NonFiniteError(step, term)
                 if term != "gradient" or (math.isfinite(total) and fabric.is_global_zero):  # else another process does
-                    _save_failure(folder, error, loader.dataset[(step - first) * len(parts) + part])
-                raise error
+                    _save_failure(folder, step, term, loader.dataset[(step - first) * len(parts) + part])
+                raise NonFiniteError(step, term)
             optimizer.step()
             optimizer.zero_grad()
             if wrapped.module.output is not None:
@@ -301,19 +298,19 @@ def _to_cpu(value: Any) -> Any:
     return [_to_cpu(v) for v in value] if isinstance(value, list) else value
 
 
-def _save_failure(folder: RunFolder, error: NonFiniteError, clip: ClipBatch) -> None:
+def _save_failure(folder: RunFolder, step: int, term: str, clip: ClipBatch) -> None:
     """Write what a broken step saw as failure.json and failure.npz."""
     facts = {
-        "step": error.step,
-        "term": error.term,
-        "message": str(error),
+        "step": step,
+        "term": term,
+        "message": str(NonFiniteError(step, term)),
         "videos": [int(i) for i in clip["indices"]],
         "rows": [int(i) for i in clip["rows"]],
         "seed": int(clip["seed"]),
     }
     np.savez(folder.path / "failure.npz", frames=clip["frames"].numpy(), noise=clip["noise"].numpy())
     write_atomically(folder.path / "failure.json", json.dumps(facts, indent=2) + "\n")
-    folder.log(f"failure: {error}")
+    folder.log(f"failure: {facts['message']}")
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from scenewise.models.contract import Output, SceneModel
     from scenewise.training.clips import ClipBatch
+    from scenewise.training.recipe import TrainingPart
 
 T = TypeVar("T")
 Scores = tuple[Tensor, dict[str, Tensor]]
@@ -55,6 +56,22 @@ class Explain(nn.Module):
         output: Output = self.model(observation, seed=clip["seed"], noise=noise)
         self.output = output
         return self.model.loss(output.terms).mean(), dict(output.terms)
+
+
+def passes(
+    fabric: Fabric, wrapped: Any, training: TrainingPart, say: Callable[[str], None]
+) -> Callable[[ClipBatch, int], Scores]:
+    """Return what adds the gradients of one part of a batch: from captured graphs where that was asked for and can be.
+
+    Args:
+        fabric: Wraps the model.
+        wrapped: The model in `Explain`, as `fabric` set it up.
+        training: Of the recipe.
+        say: Takes one line about what cannot be captured.
+    """
+    ordinary = Pass(fabric, wrapped, training.accumulation)
+    alone = fabric.world_size == training.accumulation == 1
+    return CapturedPass(ordinary, say) if training.captured and alone and fabric.device.type == "cuda" else ordinary
 
 
 class Pass:

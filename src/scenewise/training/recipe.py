@@ -118,6 +118,25 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class StagePlace:
+    """Where a stage stands in its run.
+
+    Attributes:
+        number: From 1.
+        count: Stages of the run.
+        name: Its name; "" where the recipe has no stages.
+    """
+
+    number: int = 1
+    count: int = 1
+    name: str = ""
+
+    def __str__(self) -> str:
+        """In words, such as "stage 3 of 7, slots apart"; "" where there are no stages."""
+        return f"stage {self.number} of {self.count}, {self.name}" if self.name else ""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A run that can be repeated.
 

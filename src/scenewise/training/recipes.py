@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from scenewise.config import build, merge, nest, plain
 from scenewise.documents import shortened
 from scenewise.errors import InputError, nearest
-from scenewise.media.documents import read_yaml
-from scenewise.media.files import check_name
+from scenewise.media.files import check_name, read_yaml
 from scenewise.registry import plugin_folders
 from scenewise.training.recipe import ModelPart, Recipe, Stage, TrainingPart, stage_number
 

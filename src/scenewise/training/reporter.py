@@ -5,30 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scenewise.training.recipe import StagePlace
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from scenewise.training.validation import Validation
-
-
-@dataclass(frozen=True)
-class StagePlace:
-    """Where a stage stands in its run.
-
-    Attributes:
-        number: From 1.
-        count: Stages of the run.
-        name: Its name; "" where the recipe has no stages.
-    """
-
-    number: int = 1
-    count: int = 1
-    name: str = ""
-
-    def __str__(self) -> str:
-        """In words, such as "stage 3 of 7, slots apart"; "" where there are no stages."""
-        return f"stage {self.number} of {self.count}, {self.name}" if self.name else ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +71,7 @@ class StepProgress:
     loss: float
     terms: dict[str, float]
     clip: int
-    place: StagePlace = StagePlace()
+    place: StagePlace = StagePlace()  # noqa: RUF009 - frozen
 
 
 class Reporter:

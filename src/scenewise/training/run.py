@@ -18,8 +18,8 @@ from scenewise.training.folder import RunFolder, settings_of
 from scenewise.training.forecast import device_name, forecast
 from scenewise.training.motion import StoppedError, learn_motion
 from scenewise.training.plan import cautions, make_plan
-from scenewise.training.recipe import differences
-from scenewise.training.reporter import Forecast, Reporter, StagePlace
+from scenewise.training.recipe import StagePlace, differences
+from scenewise.training.reporter import Forecast, Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -254,9 +254,9 @@ class Run:
         deadline: float | None,
     ) -> str | None:
         """Train one stage; return what stopped it before its last step."""
-        from scenewise.training.best_model import BestModel
         from scenewise.training.books import NO_GAIN, Books
         from scenewise.training.loop import fit
+        from scenewise.training.validation import BestModel
 
         plan, folder, books = self.plans[number], self.stage_folder(number), None
         if is_first() and not folder.begun:
@@ -369,9 +369,9 @@ def check_world(devices: int, environment: Mapping[str, str], expected: int | No
     else:
         launcher, world, nodes = "", str(devices), "1"
     if expected is not None and expected != max(1, _count(nodes)):
-        found = f"{launcher} started {_count(nodes)}" if launcher else "no launcher started this process"
+        world_text = f"{launcher} started {_count(nodes)}" if launcher else "no launcher started this process"
         remedy = f"Start it on each: torchrun --nnodes={expected} ..., or leave training.nodes out."
-        raise InputError("training.nodes", f"is {expected}; {found}.", remedy)
+        raise InputError("training.nodes", f"is {expected}; {world_text}.", remedy)
     if _count(world) != devices:
         remedy = f"Set training.devices={_count(world)}, or start {devices}: it counts those of all nodes."
         raise InputError("training.devices", f"is {devices}; {launcher} started {_count(world)} processes.", remedy)

@@ -21,6 +21,7 @@ MOMENTS = {torch.optim.Adam: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.RMSp
 """What optimisers keep of every weight."""
 
 _LARGEST_STEP = 10**12
+_NOT_ALWAYS = ("averaged", "waited")  # the second came later
 
 
 def check_state(state: Any, step: int) -> None:
@@ -42,10 +43,11 @@ def check_state(state: Any, step: int) -> None:
         "model": _are_tensors,
         "averaged": _are_tensors,
         "optimizer": _is_optimizer,
+        "waited": lambda value: type(value) is int and 0 <= value < _LARGEST_STEP,
         "trained": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
     }
     wrong = [name for name, check in checks.items() if name in state and not check(state[name])]
-    missing = [name for name in checks if name not in state and name != "averaged"]
+    missing = [name for name in checks if name not in state and name not in _NOT_ALWAYS]
     if wrong or missing:
         raise ValueError(f"fields are missing or not what they should be: {', '.join(missing + wrong)}")
 

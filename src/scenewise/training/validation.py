@@ -1,24 +1,28 @@
-"""Validation: the bound that chooses the weights, and scores and pictures that are only looked at."""
+"""How well a model does so far, and the best of a run as a folder that can be used while the run goes on."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from scenewise.checkpoint import Card, Reference, Score, TrainedStage, load_model, save_model
 from scenewise.evaluation.batches import viewpoints
 from scenewise.evaluation.protocols import Accumulator, default_protocols
 from scenewise.media.contact_sheet import contact_sheet
 from scenewise.media.palette import SLOT_COLOURS
 from scenewise.observation import Observation
 from scenewise.training.clips import backgrounds
+from scenewise.training.plan import describe_data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from scenewise.data.contract import Source
     from scenewise.decomposition import Decomposition
@@ -202,3 +206,123 @@ def _picture_rows(frames: torch.Tensor, decomposition: Decomposition) -> list[li
     columns = [frames, painted, decomposition.reconstruction.cpu(), *slots.unbind(2)]
     times = sorted({round(t) for t in np.linspace(0, frames.shape[1] - 1, _PICTURED_FRAMES)})
     return [[column[b, t].permute(1, 2, 0).numpy() for column in columns] for b in range(len(frames)) for t in times]
+
+
+_LEAST_FRAMES = 10  # of footage; fewer may all be empty, and every other frame would seem foreign
+
+
+class BestModel:
+    """Writes a model folder whenever the validation bound is the highest so far.
+
+    Args:
+        folders: Where the model goes: that of the stage, and that of the run where it has stages.
+        plan: What is trained on what.
+        hardware: The device in words.
+        stage: Name of the stage; "" where the recipe has none.
+        earlier: The stages before, as their cards have them.
+        lengthened: Steps the stage had been planned with before it was lengthened, oldest first.
+        bound: Highest bound so far, nats per frame.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        plan: Plan,
+        hardware: str,
+        stage: str = "",
+        earlier: tuple[TrainedStage, ...] = (),
+        lengthened: tuple[int, ...] = (),
+        bound: float = -math.inf,
+    ) -> None:
+        self.folders, self.plan, self.hardware = folders, plan, hardware
+        self.stage, self.earlier, self.lengthened, self.bound = stage, earlier, lengthened, bound
+
+    def offer(self, model: SceneModel, validation: Validation, step: int, seconds: float) -> bool:
+        """Write the model if it is the best so far, and say whether it is.
+
+        Args:
+            model: Its weights now.
+            validation: Its validation.
+            step: Steps of the stage so far.
+            seconds: Seconds of the stage so far.
+        """
+        if validation.bound <= self.bound:
+            return False
+        self.bound = validation.bound
+        card = self._card(validation, step, seconds)
+        for folder in self.folders:
+            save_model(model, folder, card)
+        return True
+
+    def complete(self, steps: int, seconds: float) -> None:
+        """Write into the card how long the stage was trained in all, the steps after the best model included."""
+        saved = load_model(self.folders[0])
+        card = saved.card
+        last = dataclasses.replace(card.stages[-1], steps=steps, hours=seconds / 3600, lengthened=self.lengthened)
+        card = dataclasses.replace(card, **_sums((*card.stages[:-1], last)))
+        for folder in self.folders:
+            save_model(saved.model, folder, card)
+
+    def _card(self, validation: Validation, step: int, seconds: float) -> Card:
+        recipe, train = self.plan.recipe, self.plan.train
+        where = f"{recipe.data.source}, validation split, {validation.frames} frames"
+        scores = tuple(
+            Score(protocol=s.protocol, metric=name, data=where, value=value, videos=s.videos)
+            for s in validation.scores
+            for name, value in s.values.items()
+            if name != "MSE" and math.isfinite(value)
+        )
+        has_objects = train.facts.has_ids or validation.mse.size >= _LEAST_FRAMES
+        stage = TrainedStage(
+            name=self.stage,
+            steps=step,
+            best_step=step,
+            hours=seconds / 3600,
+            seed=recipe.training.seed,
+            mse=float(validation.mse.mean()),
+            f_ari=next((s.value for s in scores if (s.protocol, s.metric) == ("provide", "F-ARI")), None),
+            ari=next((s.value for s in scores if (s.protocol, s.metric) == ("provide", "ARI")), None),
+            lengthened=self.lengthened,
+        )
+        return Card(
+            name=recipe.name,
+            summary=recipe.summary,
+            recipe=recipe.name,
+            data=describe_data(recipe, train),
+            data_fingerprint=train.fingerprint(),
+            hardware=self.hardware,
+            frames=self.plan.longest,
+            crop=train.crop,
+            source_size=train.source_size,
+            validated=Reference(
+                mse=stage.mse if has_objects else None,
+                mse_high=float(np.percentile(validation.mse, 99)) if has_objects else None,
+                data=where,
+                protocol="mean and 99th percentile over frames" if has_objects else "too few frames to tell",
+            ),
+            scores=scores,
+            limitations=_limitations(self.plan),
+            **_sums((*self.earlier, stage)),
+        )
+
+
+def _sums(stages: tuple[TrainedStage, ...]) -> dict[str, Any]:
+    """Return what a card says of all stages together."""
+    return {
+        "stages": stages,
+        "steps": sum(stage.steps for stage in stages),
+        "hours": sum(stage.hours or 0.0 for stage in stages),
+        "seeds": tuple(dict.fromkeys(stage.seed for stage in stages if stage.seed is not None)),
+    }
+
+
+def _limitations(plan: Plan) -> tuple[str, ...]:
+    height, width = plan.train.facts.size
+    lines = [
+        f"Knows only videos like its training data ({plan.recipe.data.source}); others need training of their own.",
+        f"Frames are {height} x {width} pixels; clips in training had at most {plan.longest} frames.",
+    ]
+    objects = plan.train.facts.max_objects
+    if objects is not None:
+        lines.append(f"Was trained on at most {objects} objects.")
+    return tuple(lines)

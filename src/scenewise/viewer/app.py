@@ -15,7 +15,7 @@ from scenewise.report.templates import source, template
 from scenewise.viewer.extra import missing_extra
 from scenewise.viewer.guard import Guard
 from scenewise.viewer.messages import Answer
-from scenewise.viewer.worker import Superseded, Worker
+from scenewise.viewer.worker import RequestThread, Superseded
 
 try:
     from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -35,7 +35,11 @@ _WAITING = 32  # requests of one page at a time
 
 
 def make_app(
-    desk: Desk, worker: Worker, hosts: tuple[str, ...] = LOOPBACK, port: int | None = None, token: str | None = None
+    desk: Desk,
+    worker: RequestThread,
+    hosts: tuple[str, ...] = LOOPBACK,
+    port: int | None = None,
+    token: str | None = None,
 ) -> Any:
     """Return the ASGI application.
 
@@ -83,7 +87,7 @@ def make_app(
     return Guard(app, hosts, port, token)
 
 
-async def _converse(socket: Any, worker: Worker, desk: Desk, page: int) -> None:
+async def _converse(socket: Any, worker: RequestThread, desk: Desk, page: int) -> None:
     """Answer the requests of one page, several at a time, until it goes."""
     tasks = set[asyncio.Task[None]]()
     sending = asyncio.Lock()
@@ -109,7 +113,7 @@ async def _converse(socket: Any, worker: Worker, desk: Desk, page: int) -> None:
 
 
 async def _reply(
-    socket: Any, sending: asyncio.Lock, worker: Worker, desk: Desk, page: int, request: dict[str, Any]
+    socket: Any, sending: asyncio.Lock, worker: RequestThread, desk: Desk, page: int, request: dict[str, Any]
 ) -> None:
     head = {"id": request.get("id"), "do": request.get("do")}
     kind = (page, request.get("channel") or request.get("do"))

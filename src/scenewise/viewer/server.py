@@ -12,7 +12,7 @@ from scenewise.loopback import LOOPBACK, is_loopback
 from scenewise.sockets import host_of_address, listen
 from scenewise.viewer.app import make_app
 from scenewise.viewer.extra import missing_extra
-from scenewise.viewer.worker import Worker
+from scenewise.viewer.worker import RequestThread
 
 try:
     import uvicorn
@@ -68,7 +68,7 @@ def serve(desk: Desk, place: Place, ready: Callable[[str], None]) -> None:
     """
     listening = listen(place.host, place.port)
     port = int(listening.getsockname()[1])
-    with listening, Worker() as worker:
+    with listening, RequestThread() as worker:
         app = make_app(desk, worker, place.names, None, place.token)  # any port: a tunnel has one of its own
         config = uvicorn.Config(
             app,

@@ -13,7 +13,7 @@ Work = Callable[[], Any]
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Question:
     work: Work
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
@@ -23,19 +23,19 @@ class Superseded(Exception):  # noqa: N818 - nothing went wrong
     """A newer request of the same kind came before this one was begun."""
 
 
-class Worker:
+class RequestThread:
     """Works on requests one after the other, in its own thread, oldest kind first.
 
     Use it as a context manager.
     """
 
     def __init__(self) -> None:
-        self._jobs: OrderedDict[Any, _Job] = OrderedDict()
+        self._jobs: OrderedDict[Any, _Question] = OrderedDict()
         self._ready = threading.Condition()
         self._ends = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> RequestThread:
         self._thread.start()
         return self
 
@@ -59,7 +59,7 @@ class Worker:
             Superseded: A newer request took its place, or the worker has ended.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(work, loop, loop.create_future())
+        job = _Question(work, loop, loop.create_future())
         with self._ready:
             if self._ends:
                 raise Superseded
@@ -93,7 +93,7 @@ class Worker:
                 _answer(job, value)
 
 
-def _answer(job: _Job, value: Any = None, error: BaseException | None = None) -> None:
+def _answer(job: _Question, value: Any = None, error: BaseException | None = None) -> None:
     def tell() -> None:
         if job.future.done():  # whoever asked has gone
             return

@@ -70,8 +70,10 @@ def test_a_damaged_picture_is_made_anew(tmp_path):
     file = written(table()[0], tmp_path / "table.mp4")
     first = sw.background(file, folder=tmp_path / "cache")
     (stored,) = (tmp_path / "cache").iterdir()
-    stored.write_bytes(stored.read_bytes()[:100])
-    assert np.array_equal(sw.background(file, folder=tmp_path / "cache").picture, first.picture)
+    np.save(tmp_path / "other.npy", np.zeros(3))
+    for content in (stored.read_bytes()[:100], (tmp_path / "other.npy").read_bytes(), b""):
+        stored.write_bytes(content)
+        assert np.array_equal(sw.background(file, folder=tmp_path / "cache").picture, first.picture)
 
 
 def test_reasons_are_kept_with_the_picture(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scenewise.data import SOURCES
-from scenewise.data.footage.sampling import NOMINAL, Draw, Drawing, Variation, clusters
+from scenewise.data.footage.sampling import NOMINAL, ClipSampler, Draw, Variation, clusters
 
 
 def _frames() -> np.ndarray:
@@ -21,7 +21,7 @@ def test_frames_that_look_alike_are_together() -> None:
 
 
 def test_rare_frames_are_drawn_as_often_as_frequent_ones() -> None:
-    drawing = Drawing(Variation(clusters=True), {0: (0, 200)}, lambda file: _frames(), 3)
+    drawing = ClipSampler(Variation(clusters=True), {0: (0, 200)}, lambda file: _frames(), 3)
     draws = [drawing.draw(index) for index in range(600)]
     rare = np.mean([draw.begin + 2 >= 150 and draw.begin < 160 for draw in draws])
     assert rare == pytest.approx(1 / 3, abs=0.08)
@@ -30,7 +30,7 @@ def test_rare_frames_are_drawn_as_often_as_frequent_ones() -> None:
 
 
 def test_draws_lie_inside_their_part_whatever_the_step() -> None:
-    drawing = Drawing(Variation(steps=9, flips=True, shift=(2, 3)), {4: (20, 40)}, lambda file: _frames(), 4)
+    drawing = ClipSampler(Variation(steps=9, flips=True, shift=(2, 3)), {4: (20, 40)}, lambda file: _frames(), 4)
     draws = [drawing.draw(index) for index in range(300)]
     assert all(draw.file == 4 and draw.begin >= 20 and draw.begin + 3 * draw.step < 40 for draw in draws)
     assert {draw.step for draw in draws} == set(range(1, 7))  # (40 - 20 - 1) // 3 is the longest that fits

@@ -103,8 +103,8 @@ def expected_ids(first_wins):
 def test_videos_and_annotations(root):
     source = read(root)
     assert (len(source), source.facts.size, source.facts.has_ids) == (2, SIZE, False)
-    sample = source.sample(1)
-    images = np.stack([frame.image for frame in read_video(source._videos[1])])
+    sample, videos = source.sample(1), sorted(root.rglob("*.mp4"))
+    images = np.stack([frame.image for frame in read_video(videos[1])])
     assert np.array_equal(sample.frames, np.moveaxis(images, -1, 1))
     assert sample.ids is None
     extras = sample.extras

@@ -129,7 +129,7 @@ def test_index_is_made_once_and_anew_for_another_file(root, monkeypatch):
     first = read(root).sample(1).ids
     kept = list((root / "train").glob("*.index"))
     assert len(kept) == 1
-    monkeypatch.setattr(json_index, "_search", lambda path: pytest.fail("was searched again"))
+    monkeypatch.setattr(json_index, "search", lambda path: pytest.fail("was searched again"))
     assert np.array_equal(read(root).sample(1).ids, first)
     monkeypatch.undo()
     kept[0].write_text("{ damaged")

@@ -3,14 +3,14 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processes import Process
 
 from scenewise.data import SOURCES
 from scenewise.data.contract import Facts, Sample, Source, SourceMaker
@@ -69,29 +69,23 @@ def test_two_processes_write_the_same_bytes_as_one(tmp_path):
 
 
 def test_bytes_do_not_depend_on_when_they_are_made(tmp_path):
-    for name in "ab":
+    for name, seconds in (("a", 1.1), ("b", 0)):
         for format in LAYOUTS:
             make(plan_of(3, format), tmp_path / name / format)
-        time.sleep(1.1)  # file formats note seconds
+        time.sleep(seconds)  # file formats note seconds
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
-ENDLESS = """
-import sys, time
-from pathlib import Path
-from scenewise.data.shards.writer import make, make_plan
-if __name__ == "__main__":
-    settings = {settings!r}
-    plan = make_plan("balls", "test", settings, 10, {format!r}, 4)
-    make(plan, Path(sys.argv[1]), progress=lambda *_: time.sleep(0.15))
-"""
+def make_slowly(format, out, workers=1, frames=SMALL["frames"]):
+    """Make shards with a pause after every video."""
+    plan = plan_of(format=format, frames=frames)
+    make(plan, Path(out), workers=workers, progress=lambda *_: time.sleep(0.15))
 
 
 @pytest.mark.parametrize("format", ["npy", *(pytest.param(name, marks=pytest.mark.slow) for name in LAYOUTS[1:])])
 def test_a_killed_process_leaves_whole_shards_and_the_next_one_continues(tmp_path, format):
     make(plan_of(format=format), tmp_path / "whole")
-    code = ENDLESS.format(settings=VARIED, format=format)
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "killed")])
+    process = Process(make_slowly, format, str(tmp_path / "killed"))
     record = tmp_path / "killed" / "test" / made.MAKING / "00000.json"
     while not record.exists():
         assert process.poll() is None
@@ -290,9 +284,10 @@ class Ragged(Source):
 
 
 @pytest.mark.parametrize("format", LAYOUTS)
-def test_lengths_may_differ_and_every_extra_comes_back(tmp_path, monkeypatch, format):
-    monkeypatch.setitem(SOURCES._items, "ragged", SourceMaker("ragged", Ragged, {}))
-    make(make_plan("ragged", "test", {}, 6, format, 4), tmp_path)
+def test_lengths_may_differ_and_every_extra_comes_back(tmp_path, format):
+    with SOURCES.trial():
+        SOURCES.register("ragged")(SourceMaker("ragged", Ragged, {}))
+        make(make_plan("ragged", "test", {}, 6, format, 4), tmp_path)
     there, source = MadeSource(tmp_path, "test"), Ragged()
     assert set(there.plan.per_frame) >= {"track", "moments"}
     for index in range(6):
@@ -332,9 +327,7 @@ def test_what_cannot_be_made_is_said_before_anything_is_written(words):
 
 @pytest.mark.slow
 def test_workers_end_with_the_process_that_started_them(tmp_path):
-    code = ENDLESS.format(settings={**VARIED, "frames": 2000}, format="npy")
-    code = code.replace("progress=", "workers=2, progress=")
-    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    process = Process(make_slowly, "npy", str(tmp_path), 2, 2000)
     children = []
     while len(children) < 2:
         assert process.poll() is None

@@ -14,8 +14,7 @@ from scenewise.data import fingerprints
 from scenewise.data.containers.cache import cache_folder
 from scenewise.documents import parse_json
 from scenewise.errors import InputError
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import check_readable, reading, write_atomically
+from scenewise.media.files import check_readable, read_json_mapping, reading, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +73,7 @@ def index_videos(path: Path, cache: str | None = None) -> VideoIndex:
     place = cache_folder(path, cache) / f"{path.name}.{key}.index"
     index = _load(place)
     if index is None:
-        index = _search(path)
+        index = search(path)
         _save(place, index)
     return VideoIndex(path, index["videos"], index["categories"], index["spans"])
 
@@ -167,7 +166,12 @@ class _Text:
         return bool(new)
 
 
-def _search(path: Path) -> dict[str, Any]:
+def search(path: Path) -> dict[str, Any]:
+    """Return an index of a file, for which all of it is read.
+
+    Raises:
+        InputError: An annotation belongs to no video, or the file is no such JSON.
+    """
     index: dict[str, Any] = {"videos": [], "categories": [], "spans": {}}
     keys = []
     for key, first, text in entries(path):

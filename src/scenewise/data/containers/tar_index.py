@@ -114,14 +114,18 @@ def index_shards(paths: Sequence[Path], cache: str | None = None) -> TarIndex:
     place = cache_folder(paths[0], cache) / f"{paths[0].stem}.{fingerprints.of_values(_VERSION, states)}.members"
     index = _load(place)
     if index is None:
-        index = _search(paths)
+        index = search(paths)
         _save(place, index)
     fields, keys, shards, places = (index[name] for name in _ARRAYS)
     return TarIndex(tuple(paths), tuple(fields.tolist()), keys, shards, places)
 
 
-def _search(paths: Sequence[Path]) -> dict[str, np.ndarray]:
-    """Return the arrays of an index."""
+def search(paths: Sequence[Path]) -> dict[str, np.ndarray]:
+    """Return the arrays of an index, for which all shards are read.
+
+    Raises:
+        InputError: A field comes twice, or there is none.
+    """
     samples: list[tuple[str, int, dict[str, tuple[int, int, int]]]] = []
     for number, path in enumerate(paths):
         known: dict[str, dict[str, tuple[int, int, int]]] = {}
@@ -178,8 +182,8 @@ def _unpacked_size(file: io.BufferedReader, member: tarfile.TarInfo) -> int:
 
 def _load(place: Path) -> dict[str, np.ndarray] | None:
     try:
-        with np.load(place, allow_pickle=False) as kept:
-            return {name: kept[name] for name in _ARRAYS}
+        with np.load(place, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in _ARRAYS}
     except Exception:  # a damaged cache is made again, whatever is wrong with it
         return None
 

@@ -15,7 +15,7 @@ from scenewise.documents import parse_json
 from scenewise.errors import InputError
 from scenewise.media.files import reading
 from scenewise.media.npy import read_header
-from scenewise.media.selection import Selection
+from scenewise.media.reader import Selection
 from scenewise.media.video import VideoFileReader
 
 if TYPE_CHECKING:

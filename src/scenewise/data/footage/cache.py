@@ -142,6 +142,7 @@ def _whole(path: Path, reader: VideoReader) -> bool:
     """Return whether a cached file can be used; one that was damaged is decoded again."""
     try:
         frames = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except Exception:  # a damaged file raises anything
         return False
-    return bool(frames.dtype == np.uint8 and frames.shape[1:] == (*reader.size, reader.selection.channels))
+    shape = (*reader.size, reader.selection.channels)
+    return isinstance(frames, np.ndarray) and frames.dtype == np.uint8 and frames.shape[1:] == shape

@@ -53,6 +53,8 @@ class FileLook:
         sides: Square root of the area of each part, in source pixels.
         speeds: Source pixels per frame of the parts that move.
         colourful: Share of each part's difference from the background that no change of brightness makes.
+        contrasts: Length of each part's mean difference from the background, of [0, 1] per channel.
+        limit: What noise leaves of such differences.
         region: Where there are any: top, left, height, width in source pixels, or None.
     """
 
@@ -69,6 +71,8 @@ class FileLook:
     sides: np.ndarray = field(default_factory=lambda: np.zeros(0))
     speeds: np.ndarray = field(default_factory=lambda: np.zeros(0))
     colourful: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    contrasts: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    limit: float = 0.0
     region: tuple[int, int, int, int] | None = None
 
     @property
@@ -103,7 +107,7 @@ class FootageReport:
 
     Attributes:
         files: What every file shows.
-        objects: Parts before the background in a busy frame (the 90th percentile over frames).
+        objects: Parts before the background in one of the busiest frames (the 98th percentile over frames).
         side: Side of a typical one in source pixels (the median); 0 where there is none.
         smallest: Side of a small one (the 10th percentile).
         speed: Source pixels per frame of a typical one that moves; 0 where nothing does.
@@ -197,7 +201,7 @@ def inspect(
     counts, sides, speeds = (
         np.concatenate([getattr(look, name) for look in looks]) for name in ("counts", "sides", "speeds")
     )
-    objects = round(float(np.percentile(counts, 90))) if sides.size else 0
+    objects = round(float(np.percentile(counts, 98))) if sides.size else 0
     smallest, side = (float(np.percentile(sides, p)) if sides.size else 0.0 for p in (10, 50))
     speed = float(np.median(speeds)) if speeds.size else 0.0
     sizes = [FootageSize(look.size, look.frames, look.region if crop is None else None) for look in looks]
@@ -246,6 +250,8 @@ def _look(reader: VideoReader, notify: Callable[[str], None] | None) -> FileLook
         sides=motion.sides * scale,
         speeds=motion.speeds * scale,
         colourful=motion.colourful,
+        contrasts=motion.contrasts,
+        limit=motion.limit,
         region=_region(motion.often, scale),
     )
 

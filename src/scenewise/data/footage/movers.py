@@ -18,8 +18,11 @@ _AT_ONCE = 64  # frames
 _FLOOR = 4.0 / 255  # of [0, 1]; smaller differences, averaged over 3 x 3 pixels, are none on any footage
 _NOISE_TIMES = 4.0  # the same, of the noise that is left in such averages
 _CLEAR = 1.5  # times that limit; a part has pixels that differ by more
+_LEAST_CONTRAST = 2.0  # times that limit; what a codec leaves where a thing went by is paler
+_PALE, _SMALL = 0.1, 0.25  # of the median contrast and area of all parts; what is paler and smaller is such a rest too
 _EDGE = 0.5  # of a part's median difference; its border lies there
 _LEAST_PIXELS = 6
+_CRUMB, _BESIDE = 0.25, 4  # a part with less than this share of the area of one so many pixels off is a piece of it
 _NEAR, _ALIKE = 1.5, 0.4  # a part seen again lies within so many of its sides and keeps so much of its area
 
 
@@ -35,6 +38,8 @@ class Movers:
         noise: Standard deviation of still pixels, of [0, 1].
         colourful: Of each part, the share of its difference from the background that no change of brightness makes,
             shape (N,).
+        contrasts: Of each part, the length of its mean difference from the background over the channels, shape (N,).
+        limit: What noise leaves of such a difference, averaged over 3 x 3 pixels.
     """
 
     counts: np.ndarray
@@ -43,6 +48,8 @@ class Movers:
     often: np.ndarray
     noise: float
     colourful: np.ndarray
+    contrasts: np.ndarray
+    limit: float
 
 
 def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
@@ -57,7 +64,7 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
     """
     noise, blur = _noise(runs, picture)
     limit = max(_FLOOR, _NOISE_TIMES * blur)
-    counts, sides, speeds, colourful = [], [], [], []
+    speeds, colours, sizes, numbers = [], [], [], []
     often, frames = np.zeros(picture.shape[:2]), 0
     for run in runs:
         differences = list(_differences(run, picture))
@@ -68,20 +75,36 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
             seen = (
                 np.any([distance < np.inf for distance in beside], axis=0) if beside else np.ones(len(areas[t]), bool)
             )
-            counts.append(int(np.sum(seen)))
-            sides.append(np.sqrt(areas[t][seen]))
-            colourful.append(_colourful(differences[t], picture, labels[t], len(seen))[seen])
+            colours.append(_colours(differences[t], picture, labels[t], len(seen))[:, seen])
+            sizes.append(areas[t][seen])
+            numbers.append(np.full(int(seen.sum()), frames + t))
             often += np.isin(labels[t], 1 + np.flatnonzero(seen))
             if t + 1 < len(run):
                 speeds.append(beside[-1][beside[-1] < np.inf])
         frames += len(run)
+    shares, contrasts = np.concatenate(colours, 1)
+    area, when = np.concatenate(sizes), np.concatenate(numbers)
+    things = contrasts >= _LEAST_CONTRAST * limit
+    if things.any():
+        things &= (contrasts >= _PALE * np.median(contrasts[things])) | (area >= _SMALL * np.median(area[things]))
     distances = np.concatenate(speeds) if speeds else np.zeros(0)
-    each = (np.array(counts), np.concatenate(sides), distances[distances > 0.15])
-    return Movers(*each, often / frames, noise, np.concatenate(colourful))
+    return Movers(
+        counts=np.bincount(when[things], minlength=frames),
+        sides=np.sqrt(area[things]),
+        speeds=distances[distances > 0.15],
+        often=often / frames,
+        noise=noise,
+        colourful=shares[things],
+        contrasts=contrasts[things],
+        limit=limit,
+    )
 
 
-def _colourful(difference: np.ndarray, picture: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Return the share of each part's mean difference that is not along the colour of what it hides, shape (N,)."""
+def _colours(difference: np.ndarray, picture: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Return what share of each part's mean difference is not along the colour of what it hides, and its length.
+
+    Shape (2, N).
+    """
     numbers = np.arange(1, count + 1)
     change, hidden = (
         np.stack([ndimage.mean(image[..., c], labels, numbers) for c in range(3)], -1).reshape(-1, 3)
@@ -89,7 +112,8 @@ def _colourful(difference: np.ndarray, picture: np.ndarray, labels: np.ndarray, 
     )
     hidden = hidden / np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-6)
     across = change - (change * hidden).sum(1, keepdims=True) * hidden
-    return np.linalg.norm(across, axis=1) / np.maximum(np.linalg.norm(change, axis=1), 1e-6)
+    lengths = np.linalg.norm(change, axis=1)
+    return np.stack([np.linalg.norm(across, axis=1) / np.maximum(lengths, 1e-6), lengths])
 
 
 def _differences(run: np.ndarray, picture: np.ndarray) -> Iterator[np.ndarray]:
@@ -125,9 +149,21 @@ def _parts(difference: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray
     labels = np.where(size > _EDGE * typical[labels], labels, 0)  # averaging has widened clear parts by a pixel
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     valid = (areas >= _LEAST_PIXELS) & (peaks > _CLEAR * limit) & (numbers > 0)
+    valid &= ~_crumbs(labels, np.where(valid, areas, 0))
     renumbered = np.where(valid, np.cumsum(valid), 0)
     places = np.array(ndimage.center_of_mass(np.ones_like(size), labels, numbers[valid])).reshape(-1, 2)
     return renumbered[labels], places, areas[valid]
+
+
+def _crumbs(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Return which parts are pieces of a larger one beside them: its shadow, a hand, a rim, bool, shape (N + 1,)."""
+    crumbs = np.zeros(len(areas), bool)
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        if box is not None and areas[number]:
+            around = tuple(slice(max(side.start - _BESIDE, 0), side.stop + _BESIDE) for side in box)
+            beside = np.unique(labels[around])
+            crumbs[number] = bool((areas[number] < _CRUMB * areas[beside[beside > 0]]).any())
+    return crumbs
 
 
 def _again(places: np.ndarray, areas: np.ndarray, others: np.ndarray, sizes: np.ndarray) -> np.ndarray:

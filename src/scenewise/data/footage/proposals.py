@@ -24,7 +24,13 @@ _MOST_UNEVEN = 2.0  # ratio of a crop's sides
 
 @dataclass(frozen=True)
 class Proposal:
-    """One setting and the sentence that says why."""
+    """One setting and why.
+
+    Attributes:
+        name: The setting.
+        value: What it should be.
+        reason: A sentence that says why.
+    """
 
     name: str
     value: Any

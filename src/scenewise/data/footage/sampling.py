@@ -91,7 +91,7 @@ def _thumbnail(image: np.ndarray) -> np.ndarray:
     return blocks.mean((1, 3), dtype=np.float32) / np.float32(255)
 
 
-class Drawing:
+class ClipSampler:
     """Draws clips from parts of files, each by its number alone.
 
     Args:

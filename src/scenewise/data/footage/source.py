@@ -19,7 +19,7 @@ from scenewise.data.contract import Description, Facts, Sample, Source, register
 from scenewise.data.footage import cache
 from scenewise.data.footage.background import emptiest
 from scenewise.data.footage.inspect import FootageReport, inspect
-from scenewise.data.footage.sampling import NOMINAL, Draw, Drawing, Variation
+from scenewise.data.footage.sampling import NOMINAL, ClipSampler, Draw, Variation
 from scenewise.data.splits import SPLITS, check_index, check_span, check_split, time_block
 from scenewise.errors import InputError
 from scenewise.media.files import reading
@@ -176,12 +176,12 @@ class FootageSource(Source):
             self._backgrounds[file] = (picture * 255).round().astype(np.uint8)
         return self._backgrounds[file]
 
-    def _make_drawing(self) -> Drawing:
+    def _make_drawing(self) -> ClipSampler:
         """Return what draws training clips from files with room for one."""
         config = self.config
         parts = [self._part(file) for file in range(len(self._paths))]
         roomy = {file: part for file, part in enumerate(parts) if part[1] - part[0] >= config.clip_length}
-        return Drawing(config.variation, roomy, self._file, config.clip_length)
+        return ClipSampler(config.variation, roomy, self._file, config.clip_length)
 
     def _file(self, file: int) -> np.ndarray:
         if file not in self._maps:

@@ -214,26 +214,26 @@ def _walkers(config: CrowdConfig, numbers: np.random.Generator) -> Walkers:
     cars = int(numbers.integers(config.min_cars, config.max_cars + 1))
     kinds = np.repeat([_PERSON, _CAR], [people, cars])
     count, side = len(kinds), config.size
-    drawn = numbers.random((count, 8))
-    places = drawn[:, :2] * side
-    moments = np.floor(drawn[:, 2] * config.frames)
-    course, speed = 2 * math.pi * drawn[:, 3], config.min_speed + (config.max_speed - config.min_speed) * drawn[:, 4]
+    draws = numbers.random((count, 8))
+    places = draws[:, :2] * side
+    moments = np.floor(draws[:, 2] * config.frames)
+    course, speed = 2 * math.pi * draws[:, 3], config.min_speed + (config.max_speed - config.min_speed) * draws[:, 4]
     if config.place == "street":  # pavements are walked along
-        above = drawn[:, 1] < 0.5
+        above = draws[:, 1] < 0.5
         low, high = np.where(above, 0.2, _ROAD[1] + 0.06), np.where(above, _ROAD[0] - 0.02, 1.0)
-        places[:, 1] = side * (low + (high - low) * (2 * drawn[:, 1]) % 1)
-        course = np.where(drawn[:, 3] < 0.5, 0.0, math.pi) + 0.2 * (drawn[:, 5] - 0.5)
+        places[:, 1] = side * (low + (high - low) * (2 * draws[:, 1]) % 1)
+        course = np.where(draws[:, 3] < 0.5, 0.0, math.pi) + 0.2 * (draws[:, 5] - 0.5)
     driving = kinds == _CAR
-    lane = np.floor(drawn[:, 1] * _LANES)
+    lane = np.floor(draws[:, 1] * _LANES)
     lane_rows = side * (_ROAD[0] + (lane + 0.85) / _LANES * (_ROAD[1] - _ROAD[0]))
     places[:, 1] = np.where(driving, lane_rows, places[:, 1])
     course = np.where(driving, np.where(lane < _LANES / 2, math.pi, 0.0), course)
     slow, fast = config.car_speed
-    speed = np.where(driving, slow + (fast - slow) * drawn[:, 4], speed)
+    speed = np.where(driving, slow + (fast - slow) * draws[:, 4], speed)
     length = speed * config.height * side * nearness(places[:, 1], side)
     velocities = length[:, None] * np.stack([np.cos(course), np.sin(course)], -1)
-    colours = np.array([_colours(*values) for values in zip(kinds, *drawn[:, 5:7].T, strict=True)]).reshape(count, 2, 3)
-    return Walkers(kinds, places, moments, velocities, colours, 2 * math.pi * drawn[:, 7])
+    colours = np.array([_colours(*values) for values in zip(kinds, *draws[:, 5:7].T, strict=True)]).reshape(count, 2, 3)
+    return Walkers(kinds, places, moments, velocities, colours, 2 * math.pi * draws[:, 7])
 
 
 def nearness(rows: np.ndarray | float, side: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import SPLITS, check_index, check_span, check_split, time_block
 from scenewise.errors import InputError
 from scenewise.media.files import reading
-from scenewise.media.selection import Selection
+from scenewise.media.reader import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -34,10 +34,9 @@ from scenewise.data.readers.base import FilesConfig, FilesSource, Record, split_
 from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import check_index, check_span, shared_span
 from scenewise.errors import InputError
-from scenewise.media.documents import read_json
-from scenewise.media.files import reading
-from scenewise.media.rle import decode_rle
-from scenewise.media.selection import Selection
+from scenewise.media.annotations import decode_rle
+from scenewise.media.files import read_json, reading
+from scenewise.media.reader import Selection
 from scenewise.media.video import VideoFileReader
 
 _NAME = "clevrer-files"

@@ -18,8 +18,7 @@ from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import split_records
 from scenewise.data.readers.video import ClipsConfig, ClipsSource, own_records
 from scenewise.errors import InputError
-from scenewise.media.documents import read_json
-from scenewise.media.files import check_readable, reading
+from scenewise.media.files import check_readable, read_json, reading
 from scenewise.media.frames import load_image, natural_order
 
 if TYPE_CHECKING:

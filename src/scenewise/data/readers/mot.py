@@ -353,8 +353,8 @@ def _sequences(root: Path, split: str, boxes: str) -> tuple[list[_Sequence], boo
         [top] if _frames_folder(top) else natural_order([p for p in top.iterdir() if p.is_dir() and _frames_folder(p)])
     )
     if not folders:
-        found = ", ".join(sorted(p.name for p in top.iterdir())[:5]) or "nothing"
-        raise InputError(top, f"expected SEQUENCE/img1 with images, found {found}.", "Choose another split, or unpack.")
+        names = ", ".join(sorted(p.name for p in top.iterdir())[:5]) or "nothing"
+        raise InputError(top, f"expected SEQUENCE/img1 with images, found {names}.", "Choose another split, or unpack.")
     if boxes not in ("gt", "det", "off") and len(folders) > 1:
         raise InputError("boxes", f"{boxes} is one file, {top} has {len(folders)} sequences.", "Give gt, det or off.")
     return [

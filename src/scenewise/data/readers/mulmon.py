@@ -29,8 +29,7 @@ from scenewise.data.contract import Description, register_source
 from scenewise.data.objects import ObjectKeys
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
 from scenewise.errors import InputError
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import check_readable, is_below, reading
+from scenewise.media.files import check_readable, is_below, read_json_mapping, reading
 from scenewise.media.frames import load_image
 from scenewise.media.hdf5 import open_h5
 from scenewise.media.pixels import to_uint8

@@ -20,10 +20,9 @@ from scenewise.data.contract import Description, register_source
 from scenewise.data.readers.base import split_records
 from scenewise.data.readers.video import OVERLAPS, ClipsConfig, ClipsSource, paint_masks, stored_mask
 from scenewise.errors import InputError
-from scenewise.media.documents import read_json
-from scenewise.media.files import reading
+from scenewise.media.files import read_json, reading
 from scenewise.media.frames import natural_order
-from scenewise.media.selection import Selection
+from scenewise.media.reader import Selection
 from scenewise.media.video import VideoFileReader
 
 if TYPE_CHECKING:

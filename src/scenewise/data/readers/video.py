@@ -19,9 +19,9 @@ from scenewise.data.readers.base import FilesConfig, FilesSource, Record, split_
 from scenewise.data.resize import fit_ids, fit_images, nearest_pixels
 from scenewise.data.splits import SPLITS, check_index
 from scenewise.errors import InputError
+from scenewise.media.annotations import decode_rle
 from scenewise.media.files import reading
 from scenewise.media.frames import image_files, load_image
-from scenewise.media.rle import decode_rle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -136,26 +136,26 @@ class TreesSource(ClipsSource):
     ) -> None:
         """Note folders of images and of masks; with `drop`, frames without a mask are left out."""
         self._videos, self._masks, self._drop = videos, masks, drop
-        found = self._kept(records.start)
-        if not found:
+        first = self._kept(records.start)
+        if not first:
             raise InputError(videos[records.start], "expected images, found none.", "Unpack the set again.")
-        size = load_image(found[0]).shape[:2]
+        size = load_image(first[0]).shape[:2]
         self._settle_clips(records, size, has_ids=masks is not None, max_objects=None, **facts)
 
     def _files(self) -> list[Path]:
         few = np.unique(self._clips[:, 0])[:8]
-        found = [self._kept(int(video))[0] for video in few]
+        files = [self._kept(int(video))[0] for video in few]
         if self._masks is not None:
-            found += [file for video in few for file in image_files(self._masks[int(video)])[:1]]
-        return found
+            files += [file for video in few for file in image_files(self._masks[int(video)])[:1]]
+        return files
 
     def _kept(self, video: int) -> list[Path]:
         """Return the images of a video that count as its frames."""
         files = image_files(self._videos[video])
         if self._masks is None or not self._drop:
             return files
-        known = self._by_stem(video)
-        return [file for file in files if file.stem in known]
+        stems = self._by_stem(video)
+        return [file for file in files if file.stem in stems]
 
     def _by_stem(self, video: int) -> dict[str, Path]:
         folder = None if self._masks is None else self._masks[video]
@@ -180,10 +180,10 @@ class TreesSource(ClipsSource):
     def _more(self, video: int, span: range) -> dict[str, Any]:
         files, masks = self._kept(video), self._by_stem(video)
         stems = [files[place].stem for place in span]
-        told: dict[str, Any] = {"stems": stems}
+        facts: dict[str, Any] = {"stems": stems}
         if self._masks is not None:
-            told["annotated"] = np.array([stem in masks for stem in stems])
-        return told
+            facts["annotated"] = np.array([stem in masks for stem in stems])
+        return facts
 
     def _without_mask(self, video: int, image: Path) -> np.ndarray:
         """Return the ids of a frame without a mask; a subclass may know better than to refuse."""

@@ -163,8 +163,8 @@ class InstancesSource(ClipsSource):
         for entry in self._index.annotations(self._entry(video)["id"]):
             parts = entry.get("segmentations")
             if not isinstance(parts, list) or len(parts) != self._count(video):
-                there = len(parts) if isinstance(parts, list) else parts
-                problem = f"segmentations: expected one for each of {self._count(video)} frames, found {there}."
+                count = len(parts) if isinstance(parts, list) else parts
+                problem = f"segmentations: expected one for each of {self._count(video)} frames, found {count}."
                 raise InputError(f"{self._index.path}, annotation {entry.get('id')}", problem, _REMEDY)
             found.append(parts)
         return found
@@ -232,10 +232,10 @@ def _place(root: Path, split: str, subset: str | None) -> _Place:
         if (root / name / "JPEGImages").is_dir():
             return _Place(root / name, name, split if subset is None else None)
     if subset is None and (root / "JPEGImages").is_dir():
-        known = [key for key, aliases in _FOLDERS.items() if root.name in aliases]
-        return _Place(root, root.name, known[0] if known else None)
-    found = ", ".join(sorted(p.name for p in root.iterdir() if p.is_dir())[:5]) if root.is_dir() else "no folder"
-    problem = f"expected {' or '.join(names)} with JPEGImages in it, found {found or 'nothing'}."
+        splits = [key for key, aliases in _FOLDERS.items() if root.name in aliases]
+        return _Place(root, root.name, splits[0] if splits else None)
+    folders = ", ".join(sorted(p.name for p in root.iterdir() if p.is_dir())[:5]) if root.is_dir() else "no folder"
+    problem = f"expected {' or '.join(names)} with JPEGImages in it, found {folders or 'nothing'}."
     raise InputError(root, problem, f"Expected is {_LAYOUT}.")
 
 

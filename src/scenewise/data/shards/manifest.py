@@ -19,8 +19,7 @@ from scenewise.data.contract import Facts
 from scenewise.data.splits import SPLITS
 from scenewise.documents import shortened, type_of
 from scenewise.errors import InputError
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import inside, reading, write_atomically, writing
+from scenewise.media.files import inside, read_json_mapping, reading, write_atomically, writing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,7 @@ from scenewise.data.shards.json_values import decode, encode
 from scenewise.data.shards.packing import Span, flatten, unflatten
 from scenewise.documents import parse_json
 from scenewise.errors import InputError
-from scenewise.media.documents import read_json_mapping
+from scenewise.media.files import read_json_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -163,11 +163,11 @@ def make(
             (folder / made.MAKING).mkdir(parents=True, exist_ok=True)
         with _alone(folder):
             made.write_synced(folder / made.MAKING / "plan.json", json.dumps(dataclasses.asdict(plan), indent=1))
-            kept = _whole(ready, folder, workers)
+            whole = _whole(ready, folder, workers)
             _tidy(folder)
-            missing = [number for number in range(plan.shards) if number not in kept]
-            records = kept | _make(plan, folder, missing, workers, progress or _silent, stop or _never)
-            outcome = WriteOutcome(folder, None, len(kept), len(records), plan.shards)
+            missing = [number for number in range(plan.shards) if number not in whole]
+            records = whole | _make(plan, folder, missing, workers, progress or _silent, stop or _never)
+            outcome = WriteOutcome(folder, None, len(whole), len(records), plan.shards)
             return outcome if len(records) < plan.shards else _finish(plan, outcome, records)
     except InputError:
         _leave(folder, fresh)

@@ -1,4 +1,4 @@
-"""Pictures to look at: a video side by side, and masks as palette images."""
+"""To look at: a video side by side, masks as palette images, and the page of the video."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
 from scenewise.media import SLOT_COLOURS, write_palette_png
 from scenewise.media.pixels import to_grey
 from scenewise.media.writing import SegmentedVideoWriter
+from scenewise.report import ReportBuilder, write_report
 
 if TYPE_CHECKING:
     from scenewise.frame_result import FrameResult
@@ -130,3 +131,37 @@ def tinted(image: np.ndarray, masks: np.ndarray, background: int | None = None) 
     covered = weights.sum(0)[..., None]
     grey = to_grey(image) * ((1 - _STRENGTH) * covered)  # its own colour would mix with the slot's
     return np.clip(np.rint(image * (1 - covered) + grey + _STRENGTH * colour), 0, 255).astype(np.uint8)
+
+
+@FORMATS.register("report")
+class Report(Exporter):
+    """One page that opens from disk: frames, masks, slots, uncertainty, what happened when, settings and scores."""
+
+    files: ClassVar[str] = "report.html"
+
+    def __init__(self, context: ExportContext) -> None:
+        super().__init__(context)
+        written = [file for name in context.settings.get("formats", ()) for file in FORMATS.get(name).files.split(", ")]
+        self._builder = ReportBuilder(
+            title=context.heading or context.title,
+            statistics=context.statistics,
+            settings=context.settings,
+            sources=context.sources,
+            downloads=[name for name in written if name != self.files and "%" not in name],
+        )
+
+    def add(self, frame: FrameResult) -> None:
+        """Take in one frame; uncertainty is computed for frames that are pictured."""
+        self._builder.add(frame)
+
+    def state(self) -> dict[str, Any]:
+        """Return the pictures and curves so far."""
+        return self._builder.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with them."""
+        self._builder.restore(state)
+
+    def finish(self, summary: Summary) -> None:
+        """Write the page."""
+        write_report(self._builder, self.context.folder / self.files, summary)

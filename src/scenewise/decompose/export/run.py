@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.data.fingerprints import of_values
 from scenewise.decompose import verdict
-from scenewise.decompose.course import Course
 from scenewise.decompose.export import unfinished
-from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
+from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter, LabelStore
 from scenewise.decompose.export.feed import Apart, Feed
-from scenewise.decompose.export.label_store import LabelStore
+from scenewise.decompose.result import Course
 from scenewise.decompose.scores import VideoScores
 from scenewise.errors import InputError, printable
 from scenewise.media.files import reading, write_atomically, write_problem
-from scenewise.media.output_folder import OutputFolder
+from scenewise.media.folders import OutputFolder, check_apart
 from scenewise.run_record import RECORD, peak_memory_mib, versions
 from scenewise.slot_statistics import Geometry, SlotStatistics
 from scenewise.summary import Summary
@@ -31,8 +30,10 @@ if TYPE_CHECKING:
     from scenewise.decompose.result import Result
     from scenewise.frame_result import FrameResult
 
+SEGMENT = 48
+"""Frames between two places at which another process can go on, or up to a window more."""
+
 _DEFAULT_RATE = 12.0  # frames per second of videos to write where the source knows none
-_SEGMENT = 48  # frames between two places at which another process can go on, or up to a window more
 _CONVENTIONS = {
     "labels.npz, masks/, masks.json, slots.json": "labels.npz and slots.json count slots from 0 and say with track_ids "
     "which number a slot's object has in all other files; masks/ and masks.json hold that number, 0 where there is no "
@@ -56,6 +57,8 @@ def export(
 ) -> Summary:
     """Run a decomposition to its end and write it; see `Result.save` for the arguments and errors."""
     writers = choose_formats(formats)
+    if overwrite:
+        check_apart(folder, result.clip.path, result.model.path)
     left, heritage, begun = unfinished.unfinished(folder) if resume else None, None, None
     if left is not None and left.path is not None:
         left.check(_facts(result, writers) or {})
@@ -116,7 +119,7 @@ class _Job:
         self.interrupted = False
         self.started = time.perf_counter()
         self.model_seconds = self.seconds_before = 0.0
-        segment = -(-_SEGMENT // result.model.window) * result.model.window
+        segment = -(-SEGMENT // result.model.window) * result.model.window
         self.writers = _Writers(result, folder, formats, segment, begun)
         self.errors = _Errors()
 

@@ -21,10 +21,8 @@ import numpy as np
 from scenewise.data.fingerprints import of_file, of_values
 from scenewise.documents import parse_json
 from scenewise.errors import InputError
-from scenewise.media.documents import read_json_mapping
-from scenewise.media.files import check_readable, reading, write_atomically
-from scenewise.media.locks import BusyError, FolderLock
-from scenewise.media.output_folder import GRACE, hidden_folders
+from scenewise.media.files import check_readable, read_json_mapping, reading, write_atomically
+from scenewise.media.folders import GRACE, BusyError, FolderLock, hidden_folders
 from scenewise.run_record import RECORD
 
 if TYPE_CHECKING:
@@ -95,9 +93,9 @@ class Unfinished:
         """
         if self.path is None:
             return
-        found = read_json_mapping(self.path / _REQUEST, "what was asked for", _BEGIN_ANEW)
+        request = read_json_mapping(self.path / _REQUEST, "what was asked for", _BEGIN_ANEW)
         expected = parse_json(json.dumps(facts), self.target, "what is asked for", _BEGIN_ANEW)
-        others = [key for key in {**found, **expected} if found.get(key) != expected.get(key)]
+        others = [key for key in {**request, **expected} if request.get(key) != expected.get(key)]
         if others:
             problem = f"was begun with another {', '.join(others)}; going on would mix the two."
             raise InputError(self.target, problem, f"Ask for the same as then. {_BEGIN_ANEW}")
@@ -234,7 +232,7 @@ def _content(clip: Clip) -> str | None:
     images = getattr(clip.frames, "images", None)
     if not isinstance(images, np.ndarray):
         return None
-    found = hashlib.sha256(repr((images.shape, str(images.dtype))).encode())
+    digest = hashlib.sha256(repr((images.shape, str(images.dtype))).encode())
     for t in np.unique(np.linspace(0, len(images) - 1, _SAMPLES).astype(int)).tolist():
-        found.update(np.ascontiguousarray(images[t]).tobytes())
-    return found.hexdigest()[:16]
+        digest.update(np.ascontiguousarray(images[t]).tobytes())
+    return digest.hexdigest()[:16]

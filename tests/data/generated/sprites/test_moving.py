@@ -153,8 +153,8 @@ def test_a_video_is_the_same_in_any_batch_and_span(indices, start, border, seed)
 
 def test_least_visible_pixels_hold_in_some_frame_of_every_video():
     changes = {"min_sprites": 6, "max_sprites": 6, "max_speed": 1.0, "margin": 0.3}
-    free = ready(**changes).batch(range(200))[1]
-    kept = ready(**changes, min_visible=40).batch(range(200))[1]
+    free = ready(**changes).batch(range(80))[1]
+    kept = ready(**changes, min_visible=40).batch(range(80))[1]
 
     def least(ids):
         counts = np.stack([(ids == sprite).sum((2, 3)) for sprite in range(1, 7)])

@@ -16,7 +16,7 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.generated.balls.drawing import DDPAE_RADIUS, DDPAE_WORLD, hard_discs
-from scenewise.data.generated.balls.physics import BOX, Motion, Start, simulate
+from scenewise.data.generated.balls.physics import BOX, BallMotion, Start, simulate
 from scenewise.data.generated.base import GeneratedSource, joined
 from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import stream
@@ -143,7 +143,7 @@ class DdpaeBallsGenerator(GeneratedSource[DdpaeBallsVideos]):
             for row in range(len(videos.ids))
         ]
 
-    def _motion(self, indices: Sequence[int], frames: int) -> Motion:
+    def _motion(self, indices: Sequence[int], frames: int) -> BallMotion:
         """Return the courses of videos, in units of `physics`."""
         starts = [_begin(stream(self.config.seed, self.split, index), self.config.balls) for index in indices]
         shape = (len(indices), self.config.balls)

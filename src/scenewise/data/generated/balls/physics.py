@@ -39,7 +39,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Motion:
+class BallMotion:
     """How N videos of T frames go on.
 
     Attributes:
@@ -111,7 +111,7 @@ def _place(stream: np.random.Generator, radii: np.ndarray) -> np.ndarray:
     )
 
 
-def simulate(initial: Start, frames: int, substeps: int, sticky: bool = False) -> Motion:
+def simulate(initial: Start, frames: int, substeps: int, sticky: bool = False) -> BallMotion:
     """Let the balls move.
 
     Args:
@@ -130,7 +130,7 @@ def simulate(initial: Start, frames: int, substeps: int, sticky: bool = False) -
         contacts[frame] = world.advance(substeps)
     track = np.where(initial.radii.T > 0, track, np.nan)
     positions, velocities = np.ascontiguousarray(track.transpose(0, 4, 1, 3, 2))  # (2, T, 2, n, N) -> (2, N, T, n, 2)
-    return Motion(positions, velocities, np.ascontiguousarray(contacts.transpose(2, 0, 1)))
+    return BallMotion(positions, velocities, np.ascontiguousarray(contacts.transpose(2, 0, 1)))
 
 
 class _World:

@@ -19,7 +19,7 @@ from scenewise.config import plain, setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.fingerprints import of_values
 from scenewise.data.generated.balls.drawing import hard_discs, paint_touching, soft_discs
-from scenewise.data.generated.balls.physics import BOX, Motion, Start, simulate, start
+from scenewise.data.generated.balls.physics import BOX, BallMotion, Start, simulate, start
 from scenewise.data.generated.base import GeneratedSource
 from scenewise.data.objects import ObjectKeys
 from scenewise.data.palette import palette
@@ -163,7 +163,7 @@ class BallsSource(GeneratedSource[BallsVideos]):
     def _samples(self, videos: BallsVideos) -> list[Sample]:
         return [_one(videos, row) for row in range(len(videos.ids))]
 
-    def _motion(self, indices: Sequence[int], frames: int) -> tuple[Start, Motion]:
+    def _motion(self, indices: Sequence[int], frames: int) -> tuple[Start, BallMotion]:
         config = self.config
         counts = (config.min_balls, config.max_balls)
         streams = [stream(config.seed, self.split, index) for index in indices]

@@ -33,7 +33,7 @@ from scenewise.data.fingerprints import of_values
 from scenewise.data.generated.scenes3d import clevrer_world as world
 from scenewise.data.generated.scenes3d.base import SceneSource, stacked, views
 from scenewise.data.generated.scenes3d.clevr_world import floor, lamps
-from scenewise.data.generated.scenes3d.collisions import Course, Law, euler, simulate
+from scenewise.data.generated.scenes3d.collisions import Law, Trajectories, euler, simulate
 from scenewise.data.generated.scenes3d.painter import bare, paint
 from scenewise.data.generated.scenes3d.stage import RayScene
 from scenewise.data.splits import check_split, shared_span
@@ -134,7 +134,7 @@ class ClevrerSource(SceneSource):
         facts = {**_known(players, course, first, stop), **stacked(facts_of_views)} if extras else {}
         return Sample(np.stack([p.frame for p in pictures]), np.stack([p.ids for p in pictures]), facts)
 
-    def _play(self, rng: np.random.Generator) -> tuple[list[world.Player], Course]:
+    def _play(self, rng: np.random.Generator) -> tuple[list[world.Player], Trajectories]:
         """Return objects and their course, with enough collisions."""
         config: ClevrerConfig = self.config
         law = Law(friction=config.friction, restitution=config.restitution)
@@ -147,8 +147,8 @@ class ClevrerSource(SceneSource):
         return players, course
 
     def _shared(
-        self, rng: np.random.Generator, players: list[world.Player], course: Course
-    ) -> tuple[list[world.Player], Course, int]:
+        self, rng: np.random.Generator, players: list[world.Player], course: Trajectories
+    ) -> tuple[list[world.Player], Trajectories, int]:
         """Return a clip whose objects are all in it for long enough, the given one or another, and its first frame."""
         camera, trim = world.camera(self.config.size), self.config.trim
         for _ in range(DRAWS):
@@ -165,7 +165,7 @@ def _stage(players: list[world.Player]) -> RayScene:
     return RayScene([floor(), *(world.body(player, row + 1) for row, player in enumerate(players))])
 
 
-def _all_shown(players: list[world.Player], course: Course, camera: Camera, frames: range) -> bool:
+def _all_shown(players: list[world.Player], course: Trajectories, camera: Camera, frames: range) -> bool:
     """Return whether a pixel of every object is seen in all frames: others may hide it, or the border cut it off."""
     stage = _stage(players)
     for time in frames:
@@ -175,7 +175,7 @@ def _all_shown(players: list[world.Player], course: Course, camera: Camera, fram
     return True
 
 
-def _known(players: list[world.Player], course: Course, first: int, stop: int) -> dict[str, Any]:
+def _known(players: list[world.Player], course: Trajectories, first: int, stop: int) -> dict[str, Any]:
     """Return what is known of frames `first` to `stop`; frames of collisions count from `first`."""
     places = course.places[first:stop]
     full = world.camera(world.FULL)

@@ -59,7 +59,7 @@ class Mover:
     entry: int = 0
 
 
-class Course(NamedTuple):
+class Trajectories(NamedTuple):
     """What n bodies did over T frames.
 
     Attributes:
@@ -79,7 +79,7 @@ class Course(NamedTuple):
     spots: np.ndarray
 
 
-def simulate(movers: Sequence[Mover], frames: int, law: Law) -> Course:
+def simulate(movers: Sequence[Mover], frames: int, law: Law) -> Trajectories:
     """Return the course of bodies; frame 0 is their start.
 
     Raises:
@@ -134,10 +134,10 @@ def _start(mover: Mover) -> np.ndarray:
     return np.array([across, up, 0.0, *local, 0.0])
 
 
-def _course(rows: list[tuple[np.ndarray, np.ndarray]], record: _CourseRecord) -> Course:
+def _course(rows: list[tuple[np.ndarray, np.ndarray]], record: _CourseRecord) -> Trajectories:
     poses, speeds = np.stack([row[0] for row in rows]), np.stack([row[1] for row in rows])
     turns = poses[..., 3:]
-    return Course(
+    return Trajectories(
         poses[..., :3],
         turns,
         speeds[..., :3],

@@ -9,7 +9,7 @@ import numpy as np
 
 from scenewise.data.shards.writers.base import register_writer
 from scenewise.media import VideoWriter, write_palette_png
-from scenewise.media.output_folder import OutputFolder
+from scenewise.media.folders import OutputFolder
 
 if TYPE_CHECKING:
     from pathlib import Path

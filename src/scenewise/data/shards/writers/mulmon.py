@@ -18,8 +18,8 @@ import numpy as np
 from scenewise.data.shards.writers.base import register_writer
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file, write_atomically, writing
+from scenewise.media.folders import OutputFolder
 from scenewise.media.npy import write_array
-from scenewise.media.output_folder import OutputFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scenewise.errors import InputError
-from scenewise.media.output_folder import OutputFolder, check_free, distinct
+from scenewise.media.folders import OutputFolder, check_free, distinct
 
 
 def test_what_is_not_committed_vanishes(tmp_path):
@@ -66,7 +66,7 @@ import errno
 import subprocess
 import sys
 from pathlib import Path
-from scenewise.media.output_folder import OutputFolder
+from scenewise.media.folders import OutputFolder
 with OutputFolder(Path(sys.argv[1]), overwrite=True) as output:
     (output.path / "file").write_text("x" * 1000)
     print("filling", flush=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from scenewise.decompose.export.pictures import slot_colours, tinted
-from scenewise.explore.figure import Row, figure
+from scenewise.explore.figure import FigureRow, figure
 from scenewise.explore.recording import recording
 from scenewise.frame_result import as_picture
 from scenewise.observation import Observation
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Explained:
+class SceneExplanations:
     """N images or clips as a model explains them.
 
     Attributes:
@@ -64,8 +64,8 @@ class Explained:
     def slot(self, n: int, k: int, t: int = 0) -> np.ndarray:
         """Return a slot as strongly as its mask is, on white, uint8, shape (H, W, 3)."""
         mask = self.masks(n, t)[k, ..., None]
-        drawn = np.moveaxis(np.asarray(self.part.appearance[n, t, k]), 0, -1).clip(0, 1)
-        return as_picture(mask * drawn + (1 - mask))
+        picture = np.moveaxis(np.asarray(self.part.appearance[n, t, k]), 0, -1).clip(0, 1)
+        return as_picture(mask * picture + (1 - mask))
 
     def unmasked(self, n: int, k: int, t: int = 0) -> np.ndarray:
         """Return what a slot draws everywhere, uint8, shape (H, W, 3)."""
@@ -77,7 +77,7 @@ class Explained:
 
 
 @torch.no_grad()
-def explained(
+def explain_scenes(
     model: SceneModel,
     data: Source | np.ndarray,
     indices: Sequence[int] = (),
@@ -86,7 +86,7 @@ def explained(
     slots: int | None = None,
     refinements: int | None = None,
     seed: int = 0,
-) -> Explained:
+) -> SceneExplanations:
     """Let a model explain samples of a source, or images, side by side.
 
     Args:
@@ -110,10 +110,10 @@ def explained(
     observation = Observation(torch.from_numpy(images)).to(next(model.parameters()).device)
     with recording(model) as decodes:
         part = model(observation, slots, refinements, seed).decomposition
-    return Explained(images, ids, part.map(lambda tensor: tensor.float().cpu()), list(decodes), samples)
+    return SceneExplanations(images, ids, part.map(lambda tensor: tensor.float().cpu()), list(decodes), samples)
 
 
-def slot_figure(title: str, scenes: Explained, count: int | None = None, unmasked: bool = False) -> np.ndarray:
+def slot_figure(title: str, scenes: SceneExplanations, count: int | None = None, unmasked: bool = False) -> np.ndarray:
     """Return a figure with a row per image: it, its reconstruction, its segmentation, and slots, the largest first.
 
     Args:
@@ -130,12 +130,12 @@ def slot_figure(title: str, scenes: Explained, count: int | None = None, unmaske
         order = np.argsort(-scenes.masks(n).sum((1, 2)), kind="stable").tolist()
         draw = scenes.unmasked if unmasked else scenes.slot
         parts = [draw(n, k) if unmasked else framed(draw(n, k), k) for k in order]
-        rows.append(Row(str(n + 1), [scenes.image(n), scenes.reconstruction(n), scenes.segmentation(n), *parts]))
+        rows.append(FigureRow(str(n + 1), [scenes.image(n), scenes.reconstruction(n), scenes.segmentation(n), *parts]))
     slots = scenes.part.slots
     return figure(title, ["image", "all slots", "masks", *("" for _ in range(slots))], rows)
 
 
-def clip_figure(title: str, clips: Explained, n: int, step: int = 1) -> np.ndarray:
+def clip_figure(title: str, clips: SceneExplanations, n: int, step: int = 1) -> np.ndarray:
     """Return a figure of one clip: its frames, reconstructions, segmentations and each slot over time.
 
     Args:
@@ -149,12 +149,13 @@ def clip_figure(title: str, clips: Explained, n: int, step: int = 1) -> np.ndarr
     """
     times = range(0, clips.frames.shape[1], step)
     rows = [
-        Row("frames", [clips.image(n, t) for t in times]),
-        Row("all slots", [clips.reconstruction(n, t) for t in times]),
-        Row("segmentation", [clips.segmentation(n, t) for t in times]),
+        FigureRow("frames", [clips.image(n, t) for t in times]),
+        FigureRow("all slots", [clips.reconstruction(n, t) for t in times]),
+        FigureRow("segmentation", [clips.segmentation(n, t) for t in times]),
     ]
     rows += [
-        Row(f"slot {k + 1}", [clips.slot(n, k, t) for t in times], colour=colour(k)) for k in range(clips.part.slots)
+        FigureRow(f"slot {k + 1}", [clips.slot(n, k, t) for t in times], colour=colour(k))
+        for k in range(clips.part.slots)
     ]
     return figure(title, [f"t = {t + 1}" for t in times], rows)
 

@@ -1,25 +1,25 @@
-"""Folders that appear complete or not at all."""
+"""Folders that appear complete or not at all, and locks between processes that go with the process, however it ends."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import tempfile
-from contextlib import nullcontext, suppress
+import time
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from scenewise.errors import InputError
-from scenewise.media.files import is_of_writing, write_problem
-from scenewise.media.locks import BusyError, FolderLock
+from scenewise.errors import InputError, printable
+from scenewise.media.files import is_of_writing, write_problem, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from types import TracebackType
-
 
 _LONGEST_PREFIX = 80  # bytes
 GRACE = 0.5
@@ -206,6 +206,35 @@ def check_free(target: Path, overwrite: bool = False) -> None:
         raise _problem(target, error) from error
 
 
+def check_apart(target: Path, *sources: object) -> None:
+    """Check that what is to be replaced holds nothing that is read: results would take the place of their own source.
+
+    Args:
+        target: A folder or file that results go to.
+        *sources: Paths of what is read; what is no path of anything, such as the name of a model, is left out.
+
+    Raises:
+        InputError: One lies in the target, links followed.
+
+    Examples:
+        >>> Path("clips").mkdir()
+        >>> check_apart(Path("out"), "clips")
+        >>> check_apart(Path("."), "clips")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: .: holds clips, which is read; it would be replaced. Choose another folder.
+    """
+    for source in filter(None, sources):
+        try:
+            path = Path(str(source)).resolve()
+            within = path.exists() and path.is_relative_to(target.resolve())
+        except (OSError, ValueError, RuntimeError):  # a name that no file can have, or a circle of links
+            continue
+        if within:
+            problem = f"holds {printable(source)}, which is read; it would be replaced."
+            raise InputError(target, problem, "Choose another folder.")
+
+
 def distinct(names: Sequence[str]) -> list[str]:
     """Return the names with -2, -3 ... added where one has been there before (capital letters make no difference).
 
@@ -229,3 +258,93 @@ def _problem(target: Path, error: OSError) -> InputError:
     if isinstance(error, NotADirectoryError):
         return InputError(target, "lies below something that is a file.", "Choose another folder.")
     return write_problem(target, error)
+
+
+# -- locks -------------------------------------------------------------------------------------------------------------
+
+
+class BusyError(Exception):
+    """Another process holds the lock."""
+
+
+@contextmanager
+def lock(path: Path, shared: bool = False) -> Iterator[IO[str]]:
+    """Hold a file's lock; the operating system gives it back when this process ends, even when it is killed.
+
+    Args:
+        path: The file; it is made where it is not there, and stays.
+        shared: Hold it beside others that hold it so; where the file system has no locks, such a one is not held.
+
+    Yields:
+        The open file: a process that inherits it holds the lock as long as it lives.
+
+    Raises:
+        BusyError: Another process (or another holder in this one) has it.
+        InputError: The file cannot be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    with file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(str(path)) from None
+        except OSError:
+            if not shared:
+                raise
+        yield file
+
+
+class FolderLock:
+    """The lock of a folder itself, so that no file is left behind; it is given back on `release`, or with the process.
+
+    Args:
+        path: The folder.
+        seconds: How long to wait for it.
+
+    Attributes:
+        real: Whether it is held; not every network file system has locks, and the work must go on there.
+
+    Raises:
+        BusyError: Another process (or another holder in this one) has it.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> first = FolderLock(Path("."))
+        >>> FolderLock(Path("."))
+        Traceback (most recent call last):
+        ...
+        scenewise.media.folders.BusyError: .
+        >>> first.release()
+        >>> FolderLock(Path(".")).release()
+    """
+
+    def __init__(self, path: Path, seconds: float = 0.0) -> None:
+        self._handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)  # a pipe would wait for someone to write to it
+        self.real, deadline = True, time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    self.release()
+                    raise BusyError(str(path)) from None
+                time.sleep(0.01)
+            except OSError:
+                self.real = False
+                return
+            else:
+                return
+
+    def release(self) -> None:
+        """Give it back."""
+        with suppress(OSError):  # given back already
+            os.close(self._handle)
+        self._handle = -1
+
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()

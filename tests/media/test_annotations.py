@@ -1,4 +1,3 @@
-import errno
 import json
 from contextlib import suppress
 
@@ -11,7 +10,9 @@ from pycocotools import mask as coco
 
 from scenewise.errors import InputError
 from scenewise.media import JsonArrayWriter, decode_rle, encode_rle
-from scenewise.media.rle import run_lengths
+from scenewise.media.annotations import run_lengths
+
+from .disk import opened_by
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40))
 
@@ -97,27 +98,11 @@ def test_an_array_is_valid_json_after_every_write(tmp_path):
     assert json.loads(path.read_text()) == written
 
 
-class Nearly:
-    """A file on a disk with room for so many more bytes."""
-
-    def __init__(self, file, room):
-        self._file, self._room = file, room
-
-    def write(self, content):
-        room = max(0, self._room - self._file.tell())
-        if not room and len(content):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return self._file.write(bytes(content)[:room])
-
-    def __getattr__(self, name):
-        return getattr(self._file, name)
-
-
 def test_a_full_disk_leaves_the_frames_before(tmp_path):
     path = tmp_path / "a.json"
-    writer = JsonArrayWriter(path)
+    writer, file = opened_by(lambda: JsonArrayWriter(path))
     writer.write(["first"])
-    writer._file = Nearly(writer._file, path.stat().st_size + 20)
+    file.limit = path.stat().st_size + 20
     with pytest.raises(InputError, match=r"no space left for a\.json") as caught:
         writer.write(["second " * 10])
     assert caught.value.subject == str(tmp_path)
