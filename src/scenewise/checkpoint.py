@@ -106,6 +106,7 @@ class Card:
     scores: tuple[Score, ...] = dataclasses.field(default=())
     limitations: tuple[str, ...] = setting((), "What it cannot do")
     stages: tuple[TrainedStage, ...] = dataclasses.field(default=())
+    motion: str = setting("", "How it learned how objects move, and how far predicted places are off; empty if not")
 
 
 @dataclass(frozen=True)
@@ -302,6 +303,7 @@ def _facts(model: SceneModel, card: Card) -> list[tuple[str, str]]:
         ("training", f"{card.steps:,} steps, {card.hours:.2f} h"),
         ("hardware", card.hardware),
         ("seeds", ", ".join(map(str, card.seeds))),
+        ("motion of objects", card.motion),
     ]
     if validated.mse is not None:
         high = "" if validated.mse_high is None else f", 99th percentile {validated.mse_high:.5f}"

@@ -181,6 +181,92 @@ def test_a_scene_at_rest_is_predicted_as_it_was_seen(trained: ProvideWindows) ->
     assert not after["distance"].any()
 
 
+def _moving(trained: ProvideWindows) -> ProvideWindows:
+    """The trained model with a network for how objects move, whose weights are random and which counts as learned."""
+    model = _model(windows={"dynamics": 8})
+    weights = trained.state_dict()
+    model.load_state_dict(model.adapt(weights))
+    with torch.no_grad():
+        model.dynamics.change[-1].bias.copy_(torch.tensor([0.4, -0.4]))  # each step is 0.025 longer than the last one
+    return model
+
+
+def test_a_network_for_how_objects_move_changes_nothing_but_predictions_and_those_once_it_has_learned(trained) -> None:
+    frames = [_with_square(_background(), 2 + 2 * t, 8) for t in range(6)]
+    model = _moving(trained)
+    (part, state), (plain_part, plain_state) = _streamed(model, frames)[-1], _streamed(trained, frames)[-1]
+    assert torch.equal(part.masks, plain_part.masks)
+    assert all(torch.equal(state[name], tensor) for name, tensor in plain_state.items())
+    assert set(state) - set(plain_state) == {"places", "lasted"}
+    assert state["lasted"].tolist() == [[6, 6, 0, 0]]
+    expected, _ = trained.predict(plain_state, 3)
+    assert torch.equal(model.predict(state, 3)[0].masks, expected.masks)
+    model.dynamics.learned.fill_(True)
+    assert not torch.equal(model.predict(state, 3)[0].masks, expected.masks)
+
+
+def test_objects_go_where_the_network_says_once_they_were_seen_for_six_frames(trained) -> None:
+    frames = [_with_square(_background(), 2 + 2 * t, 8) for t in range(6)]
+    model = _moving(trained)
+    model.dynamics.learned.fill_(True)
+    states = [state for _, state in _streamed(model, frames)]
+    _, plain = trained.predict(states[4], 2)
+    _, after = model.predict(states[4], 2)
+    assert torch.equal(after["window"], plain["window"]), "five frames are too few"
+    state = states[5]
+    x = state["places"][0, 1, :, 0]
+    assert x.tolist() == pytest.approx([(2 * t + 5) / 15.5 - 1 for t in range(6)], abs=0.02)
+    _, after = model.predict(state, 2)
+    step = state["places"][0, 1, -1] - state["places"][0, 1, -2]
+    change = torch.tensor([0.4, -0.4]) / 16  # of the step, from frame to frame
+    moved = 2 * step + 3 * change
+    torch.testing.assert_close((after["window"] - state["window"])[0, 1, :2], moved)
+    torch.testing.assert_close(after["distance"][0, 1], moved)
+    torch.testing.assert_close(after["places"][0, 1, -1], state["places"][0, 1, -1] + moved)
+    assert not after["distance"][0, 2:].any()
+
+
+def test_where_objects_were_is_the_same_in_any_company_and_continued(trained) -> None:
+    model = _moving(trained)
+    model.dynamics.learned.fill_(True)
+    videos = [[_with_square(_background(), 2 + (1 + b) * t, 8 + 4 * b) for t in range(7)] for b in range(2)]
+    state = _beginning(model, 2)
+    for frames in zip(*videos, strict=True):
+        _, state = model.step(torch.cat(frames), state)
+    predicted, _ = model.predict(state, 3)
+    alone = _streamed(model, videos[0])[-1][1]
+    torch.testing.assert_close(state["places"][0], alone["places"][0], atol=0.05, rtol=0)
+    assert state["lasted"][0].tolist() == alone["lasted"][0].tolist()
+    copied = {name: tensor.clone() for name, tensor in state.items()}
+    assert torch.equal(model.predict(copied, 3)[0].masks, predicted.masks), "a saved state predicts the same"
+    first, between = model.predict(state, 1)
+    second, _ = model.predict(between, 2)
+    assert torch.equal(torch.cat([first.masks, second.masks], 1), predicted.masks)
+
+
+def test_how_objects_move_knows_no_number_of_slots(trained) -> None:
+    model = _moving(trained)
+    model.dynamics.learned.fill_(True)
+    futures = []
+    for slots in (4, 6):
+        state = model.initial_state(1, slots) | {"background": _background()}
+        for t in range(6):
+            _, state = model.step(_with_square(_background(), 2 + 2 * t, 8), state)
+        futures.append(model.predict(state, 2)[1]["window"][0, 1])
+    torch.testing.assert_close(futures[0], futures[1], atol=0.1, rtol=0)
+
+
+def test_how_objects_move_is_taken_over_where_it_fits(trained) -> None:
+    one, other, smaller = _moving(trained), _moving(trained), _model(windows={"dynamics": 4})
+    one.dynamics.learned.fill_(True)
+    other.load_state_dict(other.adapt(one.state_dict()))
+    assert other.dynamics.learned
+    smaller.load_state_dict(smaller.adapt(one.state_dict()))
+    assert not smaller.dynamics.learned
+    plain = _model()
+    plain.load_state_dict(plain.adapt(one.state_dict()))
+
+
 def test_a_slot_that_cannot_draw_its_object_yet_holds_it_under_one_track() -> None:
     model = _model()  # draws nothing well
     parts = _streamed(model, [_with_square(_background(), 2 + 2 * t, 8) for t in range(5)])

@@ -59,6 +59,7 @@ class ConsoleReporter(Reporter):
         stages = [(f"stage {f.place.number}", f"{f.place.name}: {_time_of(f)}") for f in forecasts if f.place.name]
         hours, steps = sum(f.hours for f in forecasts), sum(f.steps for f in forecasts)
         lines |= dict(stages)
+        lines |= {"motion": forecasts[-1].motion} if forecasts[-1].motion else {}
         lines["time"] = f"about {_hours(hours * 3600)} for {steps:,} steps"
         lines["folder"] = str(largest.folder)
         for name, text in lines.items():
@@ -86,6 +87,15 @@ class ConsoleReporter(Reporter):
         """Print a validation."""
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in validation.row().items())
         self._print(f"validation at step {step}  {numbers}{'  (best, kept)' if best else ''}")
+
+    def followed(self, what: str, done: int, total: int) -> None:
+        """Move the bar, which begins anew."""
+        if self.console.is_terminal and self._task is not None:
+            text = f"learning how objects move, {what}s"
+            self.bar.update(self._task, description=text, total=total, completed=done, text="")
+        elif time.monotonic() - self._last > _EVERY or done == total:
+            self._last = time.monotonic()
+            self._print(f"learning how objects move, {what} {done:,} of {total:,}")
 
     def noted(self, text: str) -> None:
         """Print an event."""

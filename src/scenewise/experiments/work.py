@@ -101,6 +101,12 @@ class LineReporter(Reporter):
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in validation.row().items())
         self.noted(f"validation at step {step}: {numbers}{' (best, kept)' if best else ''}")
 
+    def followed(self, what: str, done: int, total: int) -> None:
+        """Write a line now and then."""
+        if time.monotonic() - self._last > _EVERY or done == total:
+            self._last = time.monotonic()
+            self.noted(f"learning how objects move, {what} {done} of {total}")
+
     def noted(self, text: str) -> None:
         """Write a line."""
         self.file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")

@@ -9,7 +9,8 @@ Likelihood, posterior, prior, refinement and carried state are PROVIDE's (models
   owns; a slot that owns too little after the frame is off. What a slot owns after a frame, and explains better than the
   background, is where its window begins in the next one. A slot that is used again gets a new track;
 - a pixel of a frame that was seen belongs to the slot with the largest responsibility m_k N_k / p, not to that with the
-  largest mask.
+  largest mask;
+- in predicted frames objects go where a network says that learned how they move (`nn.dynamics`), if it has.
 
 No parameter depends on the size of the frames or on K. The picture comes with an observation, or is the one kept with
 the weights (`picture`, that of the footage it was trained on).
@@ -26,12 +27,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scenewise.models.contract import register_model
+from scenewise.models.moving import FollowsObjects
 from scenewise.models.provide import Provide
 from scenewise.models.provide_config import ProvideConfig
 from scenewise.models.provide_windows_config import PRESETS, WindowsConfig
 from scenewise.models.stages import Stages
 from scenewise.models.window_engine import SceneContext, WindowEngine
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
+from scenewise.nn.dynamics import Dynamics, Sighting, Trail
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.masks import adopted, main_pieces, without_strays
 from scenewise.nn.parts import ALIKE, Limits, PartMemory, guess
@@ -45,6 +48,7 @@ from scenewise.nn.windows import (
     WindowDecoderSettings,
     WindowScene,
     box_of,
+    centre_of,
     covered,
 )
 from scenewise.variational.engine import DecodedFrame, FrameContext, decomposed
@@ -88,7 +92,7 @@ class WindowedFrame(DecodedFrame):
 
 
 @register_model("provide-windows")
-class ProvideWindows(Stages, Provide):
+class ProvideWindows(Stages, FollowsObjects, Provide):
     """PROVIDE with windows over a background picture."""
 
     config_class: ClassVar[type] = WindowsConfig
@@ -112,6 +116,8 @@ class ProvideWindows(Stages, Provide):
             self.initial[config.latent : config.latent + NUMBERS] = -3.0
         self.picture: Tensor
         self.register_buffer("picture", torch.zeros(config.channels, *config.size))
+        width = config.windows.dynamics  # no loss of a clip looks at this network
+        self.dynamics = Dynamics(width).requires_grad_(False) if width else None
 
     @staticmethod
     def _make_refiner(config: ProvideConfig, inputs: tuple[int, int]) -> Refiner:
@@ -129,8 +135,11 @@ class ProvideWindows(Stages, Provide):
         return WindowDecoder(config.latent, config.hidden, width, canvas, config.channels, settings.light_fields)
 
     def adapt(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Take a relative's weights and keep the own picture: another scene, or another size."""
-        return {**weights, "picture": self.picture}
+        """Take a relative's weights and keep the own picture (another scene, or another size), and how objects move."""
+        rest, moving = ({n: t for n, t in weights.items() if n.startswith("dynamics.") is yes} for yes in (False, True))
+        own = {n: t for n, t in self.state_dict().items() if n.startswith("dynamics.")}
+        fits = {n: t.shape for n, t in moving.items()} == {n: t.shape for n, t in own.items()}
+        return {**rest, **(moving if fits else own), "picture": self.picture}
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -171,7 +180,13 @@ class ProvideWindows(Stages, Provide):
             "absence": zeros(batch, count, dtype=torch.int64),
             "last_track": zeros(batch, dtype=torch.int64),
             "together": zeros(batch, count, count, dtype=torch.int64),
+            **(vars(Trail.unknown(zeros(batch, count))) if self.dynamics is not None else {}),
         }
+
+    def sighting(self, state: State) -> Sighting:
+        """Return what the last frame showed of the objects; see `FollowsObjects.sighting`."""
+        share = Motion(state["step"], state["pace"], state["steadiness"]).share
+        return Sighting(state["places"][:, :, -1], state["window"][..., 2:], _tracks(state), state["speed"], share)
 
     # -- one frame ----------------------------------------------------------------------------------------------
 
@@ -330,9 +345,8 @@ class ProvideWindows(Stages, Provide):
         holds = (on * area > 0).unsqueeze(2)
         boxes = torch.where(holds, box_of(mass), state["window"])  # those of slots that are off stay where they were
         owner = (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1)
-        colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / mass.sum((2, 3)).clamp_min(1e-6).unsqueeze(
-            2
-        )
+        weight = mass.sum((2, 3)).clamp_min(1e-6).unsqueeze(2)
+        colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / weight
         colour = torch.where(holds, colour, state["colour"])
         other = holds.squeeze(2) & ((colour - state["kind"]).abs().amax(2) > ALIKE)
         together = state["together"].masked_fill(other.unsqueeze(1) | other.unsqueeze(2), 0)
@@ -345,7 +359,7 @@ class ProvideWindows(Stages, Provide):
             "kind": torch.where(other.unsqueeze(2), colour, state["kind"]),
             "together": together,
             "lost": lost & (on > 0),
-            **({} if self.training else self._motion(frame, owner, state)),
+            **({} if self.training else self._motion(frame, owner, state) | self._trail(mass, on > 0, state)),
             "colour": colour,
             "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
         }
@@ -378,6 +392,10 @@ class ProvideWindows(Stages, Provide):
         motion = Motion(state["step"], state["pace"], state["steadiness"]).after(step, known)
         unit = 2 / step.new_tensor([max(width - 1, 1), max(height - 1, 1)])
         return {"speed": motion.pace * (step * state["step"] > 0) * unit, **vars(motion)}
+
+    def _trail(self, mass: Tensor, on: Tensor, state: State) -> State:
+        """Return where objects were, this frame included: the centres of mass (B, K, h, w) of what slots own."""
+        return {} if self.dynamics is None else vars(Trail.of(state).after(centre_of(mass), on, state["begins"]))
 
     # -- drawing and prediction ---------------------------------------------------------------------------------
 
@@ -436,10 +454,12 @@ class ProvideWindows(Stages, Provide):
 
     def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:
         """Continue by one frame: windows go on as they moved, and the background stays under its last light."""
-        windows = state["window"] + torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)
-        share = Motion(state["step"], state["pace"], state["steadiness"]).share
-        state = state | {"window": windows, "distance": state["distance"] + state["speed"]}
-        state |= {"speed": share * state["speed"]}
+        step, share = state["speed"], Motion(state["step"], state["pace"], state["steadiness"]).share
+        if self.dynamics is not None:
+            step = self.dynamics.step(Trail.of(state), state["window"][..., 2:], _tracks(state) > 0, step)
+            state = state | vars(Trail.of(state).going(step))
+        windows = state["window"] + torch.cat([step, torch.zeros_like(step)], -1)
+        state = state | {"window": windows, "distance": state["distance"] + step, "speed": share * state["speed"]}
         hidden, wall = state["hidden"], state["wall"]
         prior, scene, lit = self._prior(hidden), WindowScene(wall, windows, state["on"]), self._working(wall)
         drawing = self.decoder(prior.mean, hidden, replace(scene, picture=lit))

@@ -50,6 +50,10 @@ class WindowSettings:
     least_drawn: float = setting(
         0.5, "Share of its object that a slot must have drawn well, or it starts anew", minimum=0, maximum=1
     )
+    dynamics: int = setting(
+        0, "Width of the network that learns how objects move, for predicted frames; 0: they keep their pace",
+        minimum=0, maximum=1024,
+    )  # fmt: skip
     jitter: float = setting(0.2, "Spread of first guesses in training, log units", minimum=0, maximum=1)
 
 

@@ -123,8 +123,8 @@ VALUES: dict[tuple[str, str], tuple[tuple[Any, Any], ...]] = {
 }
 """By model and name of today: old values with the values of today, where these changed too."""
 
-LATER = {"dvip": {"owned_weight"}}
-"""By model: settings outside groups that came later; where they are the default, models are those of before."""
+LATER = {"dvip": {"owned_weight"}, "provide-windows": {"windows.dynamics"}}
+"""By model: settings that came later, of groups without old names too; the default leaves models those of before."""
 
 
 def current(model: str, values: Mapping[str, Any], where: str | None = None) -> dict[str, Any]:
@@ -170,8 +170,8 @@ def original(model: str, settings: Mapping[str, Any], defaults: Mapping[str, Any
     renamed = {key: names.split() for key, names in RENAMED.get(model, {}).items()}
     groups = {name.partition(".")[0] for names in renamed.values() for name in names}
     nested = {f"{g}.{key}": value for g in sorted(groups & settings.keys()) for key, value in settings[g].items()}
-    later = {key for key in LATER.get(model, ()) if settings.get(key) == defaults.get(key)}
-    flat = {key: value for key, value in settings.items() if key not in groups | later}
+    settings = _without_later(model, settings, defaults)
+    flat = {key: value for key, value in settings.items() if key not in groups}
     default = {f"{g}.{key}": value for g in groups & defaults.keys() for key, value in defaults[g].items()}
     for key, (name, *copies) in renamed.items():
         if name not in nested:
@@ -181,3 +181,15 @@ def original(model: str, settings: Mapping[str, Any], defaults: Mapping[str, Any
         default |= dict.fromkeys(copies, value)
     old = {name for name, *_ in renamed.values()}
     return flat | {name: value for name, value in nested.items() if name not in old and value != default.get(name)}
+
+
+def _without_later(model: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without those of `LATER` that are the default."""
+    result = dict(settings)
+    for name in LATER.get(model, ()):
+        group, _, field = name.rpartition(".")
+        values, default = (result.get(group, {}), defaults.get(group, {})) if group else (result, defaults)
+        if values.get(field) == default.get(field):
+            rest = {key: value for key, value in values.items() if key != field}
+            result = result | {group: rest} if group else rest
+    return result

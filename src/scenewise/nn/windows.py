@@ -315,3 +315,10 @@ def box_of(mass: Tensor) -> Tensor:
     """Return the windows about mass (..., H, W), shape (..., 4); see `extent`."""
     (x, wide), (y, high) = (extent(mass.sum(axis)).unbind(-1) for axis in (-2, -1))
     return torch.stack([x, y, wide, high], -1)
+
+
+def centre_of(mass: Tensor) -> Tensor:
+    """Return the centre of mass (..., H, W), x and y in units of a window, shape (..., 2); 0 where there is none."""
+    total = mass.sum((-2, -1)).clamp_min(1e-6)
+    sides = ((mass.sum(axis), mass.shape[-1 if axis == -2 else -2]) for axis in (-2, -1))
+    return torch.stack([(sums * torch.linspace(-1, 1, n, device=mass.device)).sum(-1) / total for sums, n in sides], -1)

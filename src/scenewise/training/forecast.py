@@ -52,7 +52,7 @@ def forecast(
         folder: Named in the result.
         place: Where the stage stands in its run.
     """
-    training = plan.recipe.training
+    training, motion = plan.recipe.training, plan.recipe.training.motion
     share = training.batch // (training.devices * training.accumulation)
     length = clip_length(training, min(first, training.steps - 1))
     seconds, base, peak, tried = _try(plan, model.to(device), device, first, share)
@@ -72,6 +72,7 @@ def forecast(
         steps=training.steps - first,
         first=first,
         folder=folder,
+        motion="" if motion is None else f"then {motion.steps:,} steps on how objects move in {motion.videos:,} videos",
     )
 
 

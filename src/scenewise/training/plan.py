@@ -13,6 +13,8 @@ from scenewise.config import build, merge
 from scenewise.data.contract import SOURCES
 from scenewise.errors import InputError, nearest
 from scenewise.models.contract import MODELS, SceneModel
+from scenewise.models.moving import dynamics_of
+from scenewise.nn.dynamics import HISTORY
 from scenewise.training.recipe import longest_clip
 
 if TYPE_CHECKING:
@@ -138,7 +140,9 @@ def _model_config(recipe: Recipe, facts: Facts | None) -> Any:
         values["bf16_convolutions"] = True
     config: Any = build(model_class.config_class, values, "model.settings")
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        model_class(config)  # settings that cannot work together
+        model = model_class(config)  # settings that cannot work together
+    if recipe.training.motion is not None:
+        dynamics_of(model)
     return config
 
 
@@ -171,6 +175,12 @@ def _misfits(recipe: Recipe, train: Source, config: Any) -> list[str]:
         problems.append(
             f"training.curriculum: clips of {longest_clip(training)} frames with frame_step {training.frame_step} need "
             f"{span} frames; the videos have {usable}."
+        )
+    seen = None if training.motion is None else HISTORY + training.motion.ahead
+    if seen is not None and facts.frames is not None and (facts.frames - 1) // training.frame_step + 1 < seen:
+        problems.append(
+            f"training.motion: is learned from {seen} frames in a row; the videos have {facts.frames}, every "
+            f"{training.frame_step} counts. Footage's grow with data.settings.clip_length."
         )
     return problems
 

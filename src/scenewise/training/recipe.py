@@ -39,6 +39,20 @@ class DataPart:
 
 
 @dataclass(frozen=True)
+class MotionPart:
+    """How to learn how objects move, after the last step."""
+
+    videos: int = setting(300, "Training videos that the model looks at, whole", minimum=1, maximum=1_000_000)
+    steps: int = setting(6000, "Optimiser steps of the network", minimum=1, maximum=10_000_000)
+    batch: int = setting(64, "Stretches of video per step", minimum=1, maximum=65_536)
+    learning_rate: float = setting(2e-3, "Learning rate at the first step, from which it falls as a cosine", minimum=0)
+    ahead: int = setting(3, "Frames that are predicted one from another, and compared", minimum=1, maximum=100)
+    jitter: float = setting(0.1, "Noise laid on the places a prediction begins with, pixels", minimum=0, maximum=100)
+    symmetric: bool = setting(False, "Objects move by the same laws in every direction: learn from turned videos too")
+    validation_videos: int = setting(32, "Validation videos whose places are compared", minimum=1, maximum=10_000)
+
+
+@dataclass(frozen=True)
 class TrainingPart:
     """How to train."""
 
@@ -85,6 +99,7 @@ class TrainingPart:
     images_every: int = setting(1000, "Steps between image panels", minimum=1)
     checkpoint_every: int = setting(500, "Steps between checkpoints", minimum=1)
     checkpoint_minutes: float = setting(10.0, "Minutes after which one is due anyway", minimum=0)
+    motion: MotionPart | None = setting(None, "How to learn how objects move, after the last step; null for not at all")
 
 
 @dataclass(frozen=True)

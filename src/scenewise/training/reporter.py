@@ -31,6 +31,7 @@ class Forecast:
         steps: Steps that are left.
         first: First step.
         folder: The run's folder.
+        motion: What it learns of how objects move after its last step, in words; "" where nothing.
     """
 
     place: StagePlace
@@ -45,6 +46,7 @@ class Forecast:
     steps: int
     first: int
     folder: Path
+    motion: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,9 @@ class Reporter:
 
     def validated(self, step: int, validation: Validation, best: bool) -> None:
         """Hear what a validation found and whether the model is the best so far."""
+
+    def followed(self, what: str, done: int, total: int) -> None:
+        """Hear how far learning is how objects move: of "video" or "step", `done` of `total`."""
 
     def noted(self, text: str) -> None:
         """Hear of an event: a checkpoint, a stop, a model written."""

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from scenewise.checkpoint import TrainedStage, as_device, find, read_card
+from scenewise.checkpoint import TrainedStage, as_device, find, load_model, read_card, save_model
 from scenewise.errors import InputError
 from scenewise.media.interruption import Interruption
 from scenewise.training.folder import RunFolder, settings_of
 from scenewise.training.forecast import device_name, forecast
+from scenewise.training.motion import StoppedError, learn_motion
 from scenewise.training.plan import cautions, make_plan
 from scenewise.training.recipe import StagePlace, differences
 from scenewise.training.reporter import Forecast, Reporter
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from scenewise.training.books import Books
+    from scenewise.training.plan import Plan
     from scenewise.training.recipe import Recipe, TrainingPart
 
 
@@ -230,8 +233,10 @@ class Run:
             self.folder.begin(whole)
 
     def _is_done(self, number: int) -> bool:
-        folder = self.stage_folder(number)
-        return self.resume and folder.begun and folder.steps_done() >= self.plans[number].recipe.training.steps
+        folder, training = self.stage_folder(number), self.plans[number].recipe.training
+        if not (self.resume and folder.begun and folder.steps_done() >= training.steps):
+            return False
+        return training.motion is None or bool(read_card(folder.model).motion)
 
     def _model_before(self, number: int) -> Path | None:
         """Return the model folder that a stage begins with, None for the recipe's own initial model."""
@@ -249,7 +254,7 @@ class Run:
         deadline: float | None,
     ) -> str | None:
         """Train one stage; return what stopped it before its last step."""
-        from scenewise.training.books import Books
+        from scenewise.training.books import NO_GAIN, Books
         from scenewise.training.loop import fit
         from scenewise.training.validation import BestModel
 
@@ -285,8 +290,32 @@ class Run:
                 books.close()
         if books is not None:
             folder.log(f"{'stopped by ' + stopped if stopped else 'finished'} at step {step}")
+        if plan.recipe.training.motion is not None and stopped in (None, NO_GAIN):
+            if books is not None:
+                stopped = self._learn_motion(plan, books, interruption, deadline) or stopped
+            stopped = fabric.broadcast(stopped)
         fabric.barrier()
         return stopped
+
+    def _learn_motion(self, plan: Plan, books: Books, interruption: Interruption, deadline: float | None) -> str | None:
+        """Let the best model of a stage learn how objects move, and write it anew; return what stopped it, if so."""
+
+        def stop() -> str | None:
+            late = deadline is not None and time.monotonic() >= deadline
+            return interruption.name or ("time limit" if late else None)
+
+        saved = load_model(books.best.folders[0], self.device)
+        sources = (plan.train, plan.validation)
+        try:
+            learned = learn_motion(saved.model, plan.recipe.training, sources, books.reporter.followed, stop)
+        except StoppedError as error:
+            books.folder.log(f"stopped by {error} while it learned how objects move")
+            return str(error)
+        for folder in reversed(books.best.folders):  # the stage's is last: by its card a run knows that all is done
+            save_model(saved.model, folder, dataclasses.replace(saved.card, motion=str(learned)))
+        books.folder.log(f"learned how objects move: {learned}")
+        books.reporter.noted(f"learned how objects move: {learned}")
+        return None
 
     def _earlier(self, number: int) -> tuple[TrainedStage, ...]:
         """Return the stages before one, as the card of the model it begins with has them."""
