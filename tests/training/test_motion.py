@@ -88,7 +88,7 @@ def test_slots_count_while_they_hold_one_object() -> None:
 def test_turned_places_are_turned_with_their_sides() -> None:
     generator = torch.Generator().manual_seed(0)
     places, sides = torch.tensor([[[[0.1, 0.7]]]]).repeat(64, 3, 2, 1), torch.tensor([[[-1.0, -2.0]]]).repeat(64, 2, 1)
-    turned, turned_sides = learning._turned(places, sides, generator)
+    turned, turned_sides = learning.turned_about(places, sides, generator)
     seen = {(*p, *s) for p, s in zip(turned[:, 0, 0].tolist(), turned_sides[:, 0].tolist(), strict=True)}
     a, b = places[0, 0, 0].tolist()
     straight = {(x * a, y * b, -1.0, -2.0) for x in (1, -1) for y in (1, -1)}
@@ -131,7 +131,7 @@ def test_a_run_learns_how_objects_move_after_its_last_step(whole) -> None:
     text = (outcome.model / "README.md").read_text()
     assert "| motion of objects | 5 steps over 10 videos, " in text
     assert "seed 0; places are off by " in text
-    assert Run(recipes.load("provide-tiny", WORDS), outcome.folder, resume=True)._is_done(0)
+    assert not Run(recipes.load("provide-tiny", WORDS), outcome.folder, resume=True).estimate()
 
 
 @pytest.mark.parametrize("what", ["video", "step"])
@@ -229,7 +229,7 @@ def test_videos_are_followed_whole_however_few_frames_are_in_memory(monkeypatch)
     assert tracks.seen.place.shape == (9, 12, 3, 2)
     assert tracks.pixels.tolist() == [15.5, 15.5]
     assert bool((tracks.seen.track[:, HISTORY:] > 0).any())
-    monkeypatch.setattr(learning, "_IN_MEMORY", 5)
+    monkeypatch.setattr(learning, "IN_MEMORY", 5)
     parts = learning.follow(model, plan.train, 9)
     assert all(torch.equal(getattr(parts.seen, name), value) for name, value in vars(tracks.seen).items())
 

@@ -41,7 +41,7 @@ _AT_ONCE = 8  # videos looked at together; bounds the memory
 _SEED = 1  # of the posterior noise with which videos are looked at
 _BEND = 0.5  # pixels from which on an error counts linearly
 _LARGEST_GRADIENT = 1.0
-_IN_MEMORY = 64  # frames of a video
+IN_MEMORY = 64  # frames of a video
 _NAMES = tuple(field.name for field in dataclasses.fields(Sighting))
 
 
@@ -204,7 +204,7 @@ def _sightings(model: Any, source: Source, indices: list[int], frame_step: int, 
     state, seen = model.initial_state(len(indices), seed=_SEED), []
     if model.takes_background and (pictures := backgrounds(source, indices)).numel():
         state = state | {"background": pictures.to(device).float() / 255}
-    length, span = source.length(indices[0]), _IN_MEMORY * frame_step
+    length, span = source.length(indices[0]), IN_MEMORY * frame_step
     for begin in range(0, length, span):
         samples = [source.sample(i, begin, min(span, length - begin)).frames[::frame_step] for i in indices]
         frames = torch.from_numpy(np.stack(samples)).to(device).float() / 255
@@ -256,7 +256,7 @@ def fit_dynamics(
         video, start = videos[chosen], starts[chosen]
         places, sides = tracks.windows(video, start, frames), tracks.seen.sides[video, start + HISTORY - 1]
         if motion.symmetric:
-            places, sides = _turned(places, sides, generator)
+            places, sides = turned_about(places, sides, generator)
         noise = torch.randn(places[:, :HISTORY].shape, generator=generator) * motion.jitter / pixels
         history, present = (places[:, :HISTORY] + noise).transpose(1, 2), usable[video, start]
         batch = [tensor.to(device) for tensor in (history, sides, present, places[:, HISTORY:], pixels)]
@@ -273,7 +273,7 @@ def fit_dynamics(
     return motion.steps
 
 
-def _turned(places: Tensor, sides: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def turned_about(places: Tensor, sides: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return places (M, T, K, 2) and sides (M, K, 2) with axes swapped and turned round, at random for each of M."""
     swap, signs = torch.randint(2, (len(places), 3), generator=generator).split([1, 2], 1)
     order = torch.cat([swap, 1 - swap], 1)
