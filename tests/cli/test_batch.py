@@ -223,8 +223,10 @@ def test_a_ray_cluster_gives_the_same_bytes(batch, clips, tmp_path):
     pytest.importorskip("ray")
     assert batch(clips, "--workers", 2, "--quiet", out=tmp_path / "here")[0] == 0
     (clips / "broken.mp4").write_bytes(b"no video")
+    handler = signal.getsignal(signal.SIGTERM)
     code, _, err = batch(clips, "--ray", "local", "--workers", 2)
     assert code == 3, err
+    assert signal.getsignal(signal.SIGTERM) is handler, "Ray puts its own there"
     os.remove(tmp_path / "clips/broken.mp4")
     assert contents(tmp_path / "out") == contents(tmp_path / "here")
     assert len(contents(tmp_path / "out")) == 6

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 from scenewise.batch.job import FrameCount, Outcome
@@ -60,8 +62,11 @@ class RayPool(Pool):
             raise InputError("--ray", "needs Ray.", "pip install 'scenewise[cluster]'") from error
         self._ray: Any = ray
         self.job = job
+        ended_by = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address=None if address == LOCAL else address, log_to_driver=False, logging_level=logging.ERROR)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, ended_by)  # Ray has put its own there, which ends the process at once
         except Exception as error:  # a cluster can be out of reach in many ways
             raise InputError(
                 "--ray", f"{address} cannot be reached: {describe(error)}.", "Check the address."

@@ -18,7 +18,7 @@ the weights (`picture`, that of the footage it was trained on).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,7 +32,7 @@ from scenewise.models.provide import Provide
 from scenewise.models.provide_config import ProvideConfig
 from scenewise.models.provide_windows_config import PRESETS, WindowsConfig
 from scenewise.models.stages import Stages
-from scenewise.models.window_engine import SceneContext, WindowEngine
+from scenewise.models.window_engine import SceneContext, WindowedFrame, WindowEngine
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.dynamics import Dynamics, Sighting, Trail
 from scenewise.nn.light import brightening, light_between
@@ -72,23 +72,6 @@ _OF_ONE_FRAME = (
 _HELD = 0.1  # least weight of a pixel that a slot owns
 _BESIDE = 2  # working pixels from an object that are beside it
 _JITTER = 1 << 21  # key of the random stream that first guesses are moved by
-
-
-@dataclass(frozen=True)
-class WindowedFrame(DecodedFrame):
-    """A frame after its last decode, with what it takes to draw it at its full size.
-
-    Attributes:
-        tracks: The object of each slot, 0 the background, -1 none, shape (B, K).
-        hidden: h left by the last frame, (B, K, hidden).
-        scene: What the slots draw into, at the full size.
-        cutouts: Of a frame that nobody saw, means and mask logits of what was seen last, moved; else None.
-    """
-
-    tracks: Tensor
-    hidden: Tensor
-    scene: WindowScene
-    cutouts: Pair | None = None
 
 
 @register_model("provide-windows")

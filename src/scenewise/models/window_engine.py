@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
 from scenewise.nn.windows import WindowScene
-from scenewise.variational.engine import Decode, Engine, FrameContext
+from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,23 @@ class SceneContext(FrameContext):
     """
 
     scene: WindowScene = None  # type: ignore[assignment]  # a field after those with defaults
+
+
+@dataclass(frozen=True)
+class WindowedFrame(DecodedFrame):
+    """A frame after its last decode, with what it takes to draw it at its full size.
+
+    Attributes:
+        tracks: The object of each slot, 0 the background, -1 none, shape (B, K).
+        hidden: h left by the last frame, (B, K, hidden).
+        scene: What the slots draw into, at the full size.
+        cutouts: Of a frame that nobody saw, means and mask logits of what was seen last, moved; else None.
+    """
+
+    tracks: Tensor
+    hidden: Tensor
+    scene: WindowScene
+    cutouts: Pair | None = None
 
 
 @dataclass(frozen=True)
