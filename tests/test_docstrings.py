@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processes import Process
 
 SRC = Path(__file__).parents[1] / "src"
 PACKAGES = ("metrics", "media", "evaluation", "decompose")
@@ -28,7 +29,11 @@ def doctests_of(module: str) -> list[doctest.DocTest]:
 MODULES = ["scenewise.errors", *(module for package in PACKAGES for module in modules_of(package))]
 
 
-@pytest.mark.parametrize("module", MODULES)
+SIGNALS = "scenewise.media.interruption"
+"""Its examples end processes."""
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != SIGNALS])
 def test_examples_run(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = doctest.DocTestRunner(optionflags=doctest.FAIL_FAST | doctest.ELLIPSIS)
     said: list[str] = []
@@ -38,6 +43,21 @@ def test_examples_run(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.chdir(folder)  # an example may write files
         runner.run(test, out=said.append)
     assert runner.failures == 0, "".join(said)
+
+
+def run_examples_of_signals() -> int:
+    """Return how many fail."""
+    runner = doctest.DocTestRunner()
+    for test in doctests_of(SIGNALS):
+        runner.run(test)
+    return runner.failures
+
+
+def test_examples_of_signals_run() -> None:
+    process = Process(run_examples_of_signals)
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    assert len(doctests_of(SIGNALS)) == 3
 
 
 def test_there_are_a_hundred_examples_whose_result_is_checked() -> None:
