@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from scenewise.explore.recording import RecordedDecode
     from scenewise.models.contract import SceneModel
 
+PAPER = 0.6
+"""Grey that pictures of single slots are drawn on: neither black things nor white ones vanish."""
+
 
 @dataclass(frozen=True)
 class SceneExplanations:
@@ -62,10 +65,10 @@ class SceneExplanations:
         return as_picture(np.moveaxis(np.asarray(self.part.reconstruction[n, t]), 0, -1))
 
     def slot(self, n: int, k: int, t: int = 0) -> np.ndarray:
-        """Return a slot as strongly as its mask is, on white, uint8, shape (H, W, 3)."""
+        """Return a slot as strongly as its mask is, on grey, uint8, shape (H, W, 3)."""
         mask = self.masks(n, t)[k, ..., None]
         picture = np.moveaxis(np.asarray(self.part.appearance[n, t, k]), 0, -1).clip(0, 1)
-        return as_picture(mask * picture + (1 - mask))
+        return as_picture(mask * picture + (1 - mask) * PAPER)
 
     def unmasked(self, n: int, k: int, t: int = 0) -> np.ndarray:
         """Return what a slot draws everywhere, uint8, shape (H, W, 3)."""

@@ -111,7 +111,7 @@ def refinement_figure(scenes: SceneExplanations, n: int, title: str) -> np.ndarr
         uint8, shape (height, width, 3).
     """
     from scenewise.decompose.export.pictures import tinted
-    from scenewise.experiments.explanations import framed
+    from scenewise.experiments.explanations import PAPER, framed
     from scenewise.explore.figure import FigureRow, figure
     from scenewise.frame_result import as_picture
 
@@ -121,7 +121,7 @@ def refinement_figure(scenes: SceneExplanations, n: int, title: str) -> np.ndarr
         masks = decode.mixture.masks[n, :, 0].detach().cpu().numpy()
         appearance = np.moveaxis(decode.mixture.appearance[n].detach().cpu().numpy(), 1, -1)
         reconstruction = as_picture((masks[..., None] * appearance).sum(0))
-        parts = masks[..., None] * appearance.clip(0, 1) + (1 - masks[..., None])  # on white
+        parts = masks[..., None] * appearance.clip(0, 1) + (1 - masks[..., None]) * PAPER
         slots = [framed(as_picture(parts[k]), k) for k in order]
         given = None if rows else image
         rows.append(FigureRow(f"r = {decode.number}", [given, reconstruction, tinted(image, masks, order[0]), *slots]))
