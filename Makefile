@@ -34,8 +34,11 @@ $(VENV)/documents: $(VENV)/made pyproject.toml
 demo: $(VENV)/runs
 	$(BIN)/scenewise demo --out demo --overwrite
 
+# On a busy machine a process of tests can be lost, and one test with it: what failed is tried once more.
+TESTS := $(BIN)/python -m pytest -q -m "not slow and not browser"
+
 test: $(VENV)/develops
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not browser"
+	$(TESTS) -n 2 || $(TESTS) --last-failed --last-failed-no-failures none
 
 test-browser: $(VENV)/develops
 	$(BIN)/python -m pytest -n 2 -q -m browser tests/*/test_*in_browser.py
