@@ -34,7 +34,7 @@ $(VENV)/documents: $(VENV)/made pyproject.toml
 demo: $(VENV)/runs
 	$(BIN)/scenewise demo --out demo --overwrite
 
-# On a busy machine a process of tests can be lost, and one test with it: what failed is tried once more.
+# A process of tests is lost now and then, and one test with it: what failed is tried once more.
 TESTS := $(BIN)/python -m pytest -q -m "not slow and not browser"
 
 test: $(VENV)/develops
