@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 HORIZONS = (1, 5, 10)
 """Frames ahead whose errors are told."""
 
+IN_MEMORY = 64
+"""Frames of a video that are in memory while it is looked at."""
+
 _AT_ONCE = 8  # videos looked at together; bounds the memory
 _SEED = 1  # of the posterior noise with which videos are looked at
 _BEND = 0.5  # pixels from which on an error counts linearly
 _LARGEST_GRADIENT = 1.0
-IN_MEMORY = 64  # frames of a video
 _NAMES = tuple(field.name for field in dataclasses.fields(Sighting))
 
 
@@ -62,9 +64,22 @@ class Tracks:
     pixels: Tensor
 
     def lasting(self, frames: int) -> Tensor:
-        """Return which slots hold one object for `frames` frames from each on, bool, (N, T - frames + 1, K)."""
-        spans = self.seen.track.unfold(1, frames, 1)  # (N, T - frames + 1, K, frames)
+        """Return which slots hold one object for `frames` frames from each on, bool, (N, max(0, T - frames + 1), K)."""
+        track = self.seen.track
+        if track.shape[1] < frames:
+            return track.new_zeros(len(track), 0, track.shape[2], dtype=torch.bool)
+        spans = track.unfold(1, frames, 1)  # (N, T - frames + 1, K, frames)
         return (spans > 0).all(3) & (spans == spans[..., :1]).all(3)
+
+    def stretches(self, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the M stretches of `frames` frames in which some slot holds one object all along.
+
+        Returns:
+            Their videos and first frames, int64, shape (M,), and which slots hold one, bool, shape (M, K).
+        """
+        lasting = self.lasting(frames)
+        videos, starts = lasting.any(2).nonzero(as_tuple=True)
+        return videos, starts, lasting[videos, starts]
 
     def windows(self, videos: Tensor, starts: Tensor, frames: int) -> Tensor:
         """Return places in `frames` frames from `starts` (M,) of `videos` (M,) on, shape (M, frames, K, 2)."""
@@ -240,8 +255,7 @@ def fit_dynamics(
         The steps it took: 0 where nothing could be learned.
     """
     frames = HISTORY + motion.ahead
-    usable = tracks.lasting(frames) if tracks.seen.track.shape[1] >= frames else torch.zeros(0, 0, 0, dtype=torch.bool)
-    videos, starts = usable.any(2).nonzero(as_tuple=True)
+    videos, starts, holding = tracks.stretches(frames)
     if not len(videos):
         return 0
     device, generator = dynamics.learned.device, torch.Generator().manual_seed(seed)
@@ -258,7 +272,7 @@ def fit_dynamics(
         if motion.symmetric:
             places, sides = turned_about(places, sides, generator)
         noise = torch.randn(places[:, :HISTORY].shape, generator=generator) * motion.jitter / pixels
-        history, present = (places[:, :HISTORY] + noise).transpose(1, 2), usable[video, start]
+        history, present = (places[:, :HISTORY] + noise).transpose(1, 2), holding[chosen]
         batch = [tensor.to(device) for tensor in (history, sides, present, places[:, HISTORY:], pixels)]
         history, sides, present, future, scale = batch
         away = (net.rollout(history, sides, present, motion.ahead) - future) * scale
@@ -295,13 +309,12 @@ def place_errors(dynamics: Dynamics, tracks: Tracks) -> tuple[tuple[float, ...],
     network, pace = [], []
     for ahead in HORIZONS:
         frames = HISTORY + ahead
-        usable = tracks.lasting(frames) if tracks.seen.track.shape[1] >= frames else torch.zeros(0, 0, 0)
-        videos, starts = usable.any(2).nonzero(as_tuple=True)
+        videos, starts, present = tracks.stretches(frames)
         if not len(videos):
             network.append(math.nan)
             pace.append(math.nan)
             continue
-        present, newest = usable[videos, starts], starts + HISTORY - 1
+        newest = starts + HISTORY - 1
         places, seen = tracks.windows(videos, starts, frames), tracks.seen
         history, last, goal = places[:, :HISTORY].transpose(1, 2), places[:, HISTORY - 1], places[:, -1]
         device, sides = dynamics.learned.device, seen.sides[videos, newest]

@@ -16,7 +16,6 @@ from scenewise.errors import InputError
 from scenewise.media.interruption import Interruption
 from scenewise.training.folder import RunFolder, settings_of
 from scenewise.training.forecast import device_name, forecast
-from scenewise.training.motion import StoppedError, learn_motion
 from scenewise.training.plan import cautions, make_plan
 from scenewise.training.recipe import StagePlace, differences
 from scenewise.training.reporter import Forecast, Reporter
@@ -299,6 +298,7 @@ class Run:
 
     def _learn_motion(self, plan: Plan, books: Books, interruption: Interruption, deadline: float | None) -> str | None:
         """Let the best model of a stage learn how objects move, and write it anew; return what stopped it, if so."""
+        from scenewise.training.motion import StoppedError, learn_motion
 
         def stop() -> str | None:
             late = deadline is not None and time.monotonic() >= deadline
