@@ -36,7 +36,7 @@ from scenewise.models.window_engine import SceneContext, WindowedFrame, WindowEn
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.dynamics import Dynamics, Sighting, Trail
 from scenewise.nn.light import brightening, light_between
-from scenewise.nn.masks import adopted, main_pieces, without_strays
+from scenewise.nn.masks import adopted, disjoint, main_pieces, without_strays
 from scenewise.nn.parts import ALIKE, Limits, PartMemory, guess
 from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner
 from scenewise.nn.windows import (
@@ -224,15 +224,8 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
             after: The state after that, with `_evidence` of the frame.
         """
         drawn = torch.cat([mean, state["hidden"], state["window"], state["on"].unsqueeze(2)], 2)
-        after = (
-            after
-            | self._end(frame, state, after)
-            | {
-                "seen": frame,
-                "drawn": drawn.detach(),
-                "distance": torch.zeros_like(state["speed"]),
-            }
-        )
+        last = {"seen": frame, "drawn": drawn.detach(), "distance": torch.zeros_like(state["speed"])}
+        after = after | self._end(frame, state, after) | last
         return {name: tensor for name, tensor in after.items() if name not in _OF_ONE_FRAME}
 
     @torch.no_grad()
@@ -363,8 +356,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
             return objects
         inside &= weak[..., None, None]
         free = inside & ~(objects & ~weak[..., None, None]).any(1, keepdim=True)
-        first = free & (free.cumsum(1) == 1)
-        return torch.where(weak[..., None, None], main_pieces(first), objects)
+        return torch.where(weak[..., None, None], main_pieces(disjoint(free)), objects)
 
     def _motion(self, frame: Tensor, owner: Tensor, state: State) -> State:
         """Measure how far objects went since the last frame, and what follows for the next."""
@@ -431,8 +423,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         inside = covered(scene.windows[:, 1:], owner.shape[-2:]) & (clear & (owner == 0)).unsqueeze(1)
         drawn = functional.one_hot(owner, scene.on.shape[1])[..., 1:].sum((1, 2))
         weak = (scene.on[:, 1:] > 0) & (drawn <= self.config.windows.least_drawn * (drawn + inside.sum((2, 3))))
-        inside &= weak[..., None, None]
-        first = inside & (inside.cumsum(1) == 1)
+        first = disjoint(inside & weak[..., None, None])
         return owner + (first * torch.arange(1, scene.on.shape[1], device=owner.device).view(-1, 1, 1)).sum(1)
 
     def _predict_frame(self, state: State) -> tuple[DecodedFrame, State]:

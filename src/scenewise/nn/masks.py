@@ -28,6 +28,11 @@ def grown(masks: np.ndarray, steps: int = 1) -> np.ndarray:
     return masks
 
 
+def disjoint(masks: Tensor) -> Tensor:
+    """Return masks, bool, shape (B, K, H, W), in which a pixel of several is that of the first alone."""
+    return masks & (masks.cumsum(1) == 1)
+
+
 def without_strays(owner: Tensor) -> Tensor:
     """Return owners in which small pieces of an object, beside its largest one, are the background's.
 

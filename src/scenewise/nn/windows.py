@@ -23,10 +23,8 @@ _STEP = 0.25  # window units per unit of latent
 _FARTHEST = 1.3  # a centre
 _SMALLEST, _LARGEST = -3.2, 0.1  # log half sides
 _MARGIN = 1.15  # a patch reaches beyond its window by this factor
-_FALL, _DEEPEST = (
-    2.0,
-    2000.0,
-)  # mask logit at a window's edge, and the lowest: black, which is drawn there, explains nothing
+_FALL = 2.0  # by which a mask logit is lower at a window's edge
+_DEEPEST = 2000.0  # by which at most: black, which is drawn there, explains nothing
 _OFF = -2000.0  # mask logit of a slot that is off, below what any pixel could gain by it
 
 
