@@ -110,9 +110,10 @@ def fit(
             total, *values, norm = _mean(fabric, torch.cat([torch.stack(parts).mean(0), length[None]])).tolist()
             if not math.isfinite(total) or not math.isfinite(norm):
                 part, term = _culprit(parts, list(terms)) or (len(parts) - 1, "gradient")
+                error = NonFiniteError(step, term)
                 if term != "gradient" or (math.isfinite(total) and fabric.is_global_zero):  # else another process does
-                    _save_failure(folder, step, term, loader.dataset[(step - first) * len(parts) + part])
-                raise NonFiniteError(step, term)
+                    _save_failure(folder, error, loader.dataset[(step - first) * len(parts) + part])
+                raise error
             optimizer.step()
             optimizer.zero_grad()
             if wrapped.module.output is not None:
@@ -298,19 +299,19 @@ def _to_cpu(value: Any) -> Any:
     return [_to_cpu(v) for v in value] if isinstance(value, list) else value
 
 
-def _save_failure(folder: RunFolder, step: int, term: str, clip: ClipBatch) -> None:
+def _save_failure(folder: RunFolder, error: NonFiniteError, clip: ClipBatch) -> None:
     """Write what a broken step saw as failure.json and failure.npz."""
     facts = {
-        "step": step,
-        "term": term,
-        "message": str(NonFiniteError(step, term)),
+        "step": error.step,
+        "term": error.term,
+        "message": str(error),
         "videos": [int(i) for i in clip["indices"]],
         "rows": [int(i) for i in clip["rows"]],
         "seed": int(clip["seed"]),
     }
     np.savez(folder.path / "failure.npz", frames=clip["frames"].numpy(), noise=clip["noise"].numpy())
     write_atomically(folder.path / "failure.json", json.dumps(facts, indent=2) + "\n")
-    folder.log(f"failure: {facts['message']}")
+    folder.log(f"failure: {error}")
 
 
 @contextlib.contextmanager
