@@ -175,8 +175,8 @@ def as_device(name: str | torch.device) -> torch.device:
     if device.type not in ("cpu", "cuda"):  # Apple's "mps" too, on which no model was ever checked
         problem = "is no device that models run on: they are checked on CPUs and NVIDIA's GPUs alone."
         raise InputError(name, problem, "Use --device cpu or auto.")
-    there = torch.cuda.device_count()
-    if (device.index or 0) >= (there if device.type == "cuda" else 1):
+    if (device.index or 0) >= (torch.cuda.device_count() if device.type == "cuda" else 1):
+        there = torch.cuda.device_count()
         raise InputError(name, f"is not there; this machine has {there} CUDA devices.", "Use --device cpu or auto.")
     return device
 

@@ -65,12 +65,12 @@ class RayPool(Pool):
         ended_by = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address=None if address == LOCAL else address, log_to_driver=False, logging_level=logging.ERROR)
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, ended_by)  # Ray has put its own there, which ends the process at once
         except Exception as error:  # a cluster can be out of reach in many ways
             raise InputError(
                 "--ray", f"{address} cannot be reached: {describe(error)}.", "Check the address."
             ) from error
+        if ended_by is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ended_by)  # Ray has put its own there, which ends the process at once
         options: dict[str, Any] = {"num_cpus": 1, "num_gpus": int(job.device.startswith("cuda"))}
         options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}}
         self._kind = ray.remote(Actor).options(**options)
