@@ -365,9 +365,7 @@ class Decomposer(RunsOnEngines):
         frames = itertools.islice(iter(clip), course.frames, None)
         past = Past(itertools.islice(frames, request.observe))
         start = self.start(clip, request, background)  # told again where a run goes on from a later state
-        live = None
-        if self.model.takes_background and background is None and not clip.again and course.state is None:
-            live = LiveBackground(start["background"][0])
+        live = None if clip.again or course.state is not None else self.live_background(start, background)
         state = yield from self._explain(past, request, course, start if course.state is None else course.state, live)
         if live is not None:
             clip.reading["background"] = live.origin
@@ -397,6 +395,15 @@ class Decomposer(RunsOnEngines):
         if background is not None and not self.model.takes_background:
             remedy = "Leave it out, or use a model that `scenewise train footage` made of a fixed camera."
             raise InputError("background", f"{self.name} draws over no background picture.", remedy)
+
+    def live_background(self, start: State, given: Any = None) -> LiveBackground | None:
+        """Return what learns the background of frames that come one by one; None where one is given, or none is drawn.
+
+        Args:
+            start: The state before the first frame.
+            given: The empty scene, as in `decompose`.
+        """
+        return LiveBackground(start["background"][0]) if self.model.takes_background and given is None else None
 
     def start(self, clip: Clip, request: Request, background: Any = None) -> State:
         """Return the state before the first frame of a video, over its background where the model draws over one.
