@@ -20,6 +20,7 @@ from scenewise.media.files import write_problem, writing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import TracebackType
+    from typing import Self
 
     from scenewise.media.reader import VideoReader
 
@@ -135,7 +136,27 @@ def _parse(counts: str | bytes) -> list[int]:
     return runs
 
 
-class JsonArrayWriter:
+class _Closes:
+    """A writer of one file, which closes it at the end of a `with` block."""
+
+    path: Path
+    _file: IO[bytes]
+
+    def close(self) -> None:
+        """Close the file; closing twice does nothing."""
+        with writing(self.path):
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class JsonArrayWriter(_Closes):
     """A JSON array in a file, valid after every call of `write`, also when the process is killed between two calls.
 
     Args:
@@ -158,7 +179,7 @@ class JsonArrayWriter:
         self._end = 1
         self._empty = True
         with writing(self.path):
-            self._file: IO[bytes] = self.path.open("wb", buffering=0)  # one call, one write to the system
+            self._file = self.path.open("wb", buffering=0)  # one call, one write to the system
             self._put(0, b"[")
 
     def write(self, items: Iterable[Any]) -> None:
@@ -174,19 +195,6 @@ class JsonArrayWriter:
         if lines:
             self._put(self._end, (b"\n" if self._empty else b",\n") + b",\n".join(lines))
             self._empty = False
-
-    def close(self) -> None:
-        """Close the file; closing twice does nothing."""
-        with writing(self.path):
-            self._file.close()
-
-    def __enter__(self) -> JsonArrayWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _put(self, at: int, content: bytes) -> None:
         """Write over the tail, and put the old tail back where the disk has no room for more."""
@@ -223,7 +231,7 @@ def mask_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
     return left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1
 
 
-class TracksWriter:
+class TracksWriter(_Closes):
     r"""`tracks.csv`: rows of 10 columns without header, as the MOT challenge takes results.
 
     Columns: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames and source pixels count from 1, as
@@ -278,19 +286,6 @@ class TracksWriter:
         except OSError as error:
             self._file.truncate(start)
             raise write_problem(self.path, error) from error
-
-    def close(self) -> None:
-        """Close the file; closing twice does nothing."""
-        with writing(self.path):
-            self._file.close()
-
-    def __enter__(self) -> TracksWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _row(self, index: int, name: int, box: Box, confidence: float) -> str:
         left, top, width, height = box
