@@ -20,3 +20,15 @@ def refused(capsys, *words):
     assert errors[0].isprintable()
     assert seconds < SECONDS
     return errors[0]
+
+
+def set_in(*keys):
+    """Return what sets a value in a file's content: all of `keys` but the last two lead to its place."""
+    *path, last, value = keys
+
+    def change(content):
+        for key in path:
+            content = content[key]
+        content[last] = value
+
+    return change

@@ -6,7 +6,7 @@ import os
 
 import pytest
 import yaml
-from tests.cli.refusals import refused
+from tests.cli.refusals import refused, set_in
 from tests.cli.test_experiment import CONTENT
 
 from scenewise.cli import main
@@ -14,53 +14,41 @@ from scenewise.cli import main
 MANY = list(range(1, 120))
 
 
-def at(*keys):
-    """Return what sets a value in a file: all of `keys` but the last lead to it."""
-    *path, last, value = keys
-
-    def change(content):
-        for key in path:
-            content = content[key]
-        content[last] = value
-
-    return change
-
-
 CELLS, GROUP_AT = ("sizes", "smoke"), ("sizes", "smoke", "cells", 0)
 FILES = {
-    "list for sizes": (at("sizes", [1]), "sizes must be a mapping"),
-    "list for a size": (at(*CELLS, [1]), "must be a mapping"),
-    "text for a size": (at(*CELLS, "x"), "must be a mapping"),
-    "text for cells": (at(*CELLS, "cells", "x"), "cells must be a list"),
-    "text for a cell": (at(*CELLS, "cells", ["x"]), "must be a mapping"),
-    "text for an evaluation": (at(*CELLS, "scoring", ["x"]), "must be a mapping"),
+    "list for sizes": (set_in("sizes", [1]), "sizes must be a mapping"),
+    "list for a size": (set_in(*CELLS, [1]), "must be a mapping"),
+    "text for a size": (set_in(*CELLS, "x"), "must be a mapping"),
+    "text for cells": (set_in(*CELLS, "cells", "x"), "cells must be a list"),
+    "text for a cell": (set_in(*CELLS, "cells", ["x"]), "must be a mapping"),
+    "text for an evaluation": (set_in(*CELLS, "scoring", ["x"]), "must be a mapping"),
     "combinations without end": (
-        at(*CELLS, "scoring", [dict.fromkeys(("samples", "frames", "slots", "refinements", "seeds"), MANY)]),
+        set_in(*CELLS, "scoring", [dict.fromkeys(("samples", "frames", "slots", "refinements", "seeds"), MANY)]),
         "evaluations; at most",
     ),
-    "seeds without end": (at(*GROUP_AT, "seeds", list(range(6000))), "12000 cells; at most"),
-    "a model that leaves": (at(*GROUP_AT, "model", "../../evil"), "cannot be the name"),
-    "data of a place": (at(*GROUP_AT, "data", "/tmp/evil"), "cannot be the name"),
-    "a variant that leaves": (at(*GROUP_AT, "variants", {"../../evil": {}}), "cannot be the name"),
-    "a name of escape bytes": (at(*GROUP_AT, "model", "a\x1b[2J"), "cannot be the name"),
-    "a long name": (at(*GROUP_AT, "model", "x" * 400), "cannot be the name"),
-    "text for a variant": (at(*GROUP_AT, "variants", {"a": 5}), "must be a mapping"),
-    "a protocol of nowhere": (at(*CELLS, "scoring", [{"protocol": "nowhere"}]), "is not a protocol"),
+    "seeds without end": (set_in(*GROUP_AT, "seeds", list(range(6000))), "12000 cells; at most"),
+    "a model that leaves": (set_in(*GROUP_AT, "model", "../../evil"), "cannot be the name"),
+    "data of a place": (set_in(*GROUP_AT, "data", "/tmp/evil"), "cannot be the name"),
+    "a variant that leaves": (set_in(*GROUP_AT, "variants", {"../../evil": {}}), "cannot be the name"),
+    "a name of escape bytes": (set_in(*GROUP_AT, "model", "a\x1b[2J"), "cannot be the name"),
+    "a long name": (set_in(*GROUP_AT, "model", "x" * 400), "cannot be the name"),
+    "text for a variant": (set_in(*GROUP_AT, "variants", {"a": 5}), "must be a mapping"),
+    "a protocol of nowhere": (set_in(*CELLS, "scoring", [{"protocol": "nowhere"}]), "is not a protocol"),
     "a split of nowhere": (
-        at(*GROUP_AT, "made", {"source": "balls-colour", "samples": {"tst": 1}}),
+        set_in(*GROUP_AT, "made", {"source": "balls-colour", "samples": {"tst": 1}}),
         "tst is not a split",
     ),
     "a truth value for samples": (
-        at(*GROUP_AT, "made", {"source": "balls-colour", "samples": {"test": True}}),
+        set_in(*GROUP_AT, "made", {"source": "balls-colour", "samples": {"test": True}}),
         "must be of type int",
     ),
-    "a large seed": (at(*CELLS, "scoring", [{"protocol": "lds", "seeds": 1 << 63}]), "seed is"),
-    "trained by itself": (at(*CELLS, "cells", [{"trained": "FILE/m.d", "variants": {}}]), "from itself"),
-    "a module of a module": (at("module", "lds.x"), "shows nothing"),
-    "a module that leaves": (at("module", "../../evil"), "shows nothing"),
-    "a module of nothing": (at("module", ""), "shows nothing"),
-    "a module that shows nothing": (at("module", "cell_folder"), "shows nothing"),
-    "a module of zero bytes": (at("module", "a\0"), "shows nothing"),
+    "a large seed": (set_in(*CELLS, "scoring", [{"protocol": "lds", "seeds": 1 << 63}]), "seed is"),
+    "trained by itself": (set_in(*CELLS, "cells", [{"trained": "FILE/m.d", "variants": {}}]), "from itself"),
+    "a module of a module": (set_in("module", "lds.x"), "shows nothing"),
+    "a module that leaves": (set_in("module", "../../evil"), "shows nothing"),
+    "a module of nothing": (set_in("module", ""), "shows nothing"),
+    "a module that shows nothing": (set_in("module", "cell_folder"), "shows nothing"),
+    "a module of zero bytes": (set_in("module", "a\0"), "shows nothing"),
 }
 
 

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from tests.cli.refusals import refused
+from tests.cli.refusals import refused, set_in
 
 from scenewise.cli import main
 from scenewise.data.shards import writer
@@ -164,17 +164,6 @@ def config(change):
         file.write_text(json.dumps(values) if text is None else text)
 
     return spoil
-
-
-def set_in(*keys):
-    *path, last, value = keys
-
-    def change(values):
-        for key in path:
-            values = values[key]
-        values[last] = value
-
-    return change
 
 
 def pipe(name):
