@@ -34,11 +34,8 @@ $(VENV)/documents: $(VENV)/made pyproject.toml
 demo: $(VENV)/runs
 	$(BIN)/scenewise demo --out demo --overwrite
 
-# A process of tests is lost now and then, and one test with it: what failed is tried once more.
-TESTS := $(BIN)/python -m pytest -q -m "not slow and not browser"
-
 test: $(VENV)/develops
-	$(TESTS) -n 2 || $(TESTS) --last-failed --last-failed-no-failures none
+	$(BIN)/python -m pytest -n 2 -q -m "not slow and not browser"
 
 test-browser: $(VENV)/develops
 	$(BIN)/python -m pytest -n 2 -q -m browser tests/*/test_*in_browser.py

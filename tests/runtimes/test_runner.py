@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
 import torch
+from tests.processes import Process
 from tests.runtimes.conftest import clip, stream, tiny
 
 from scenewise.checkpoint import load_model
@@ -331,3 +333,27 @@ def test_metadata_says_what_a_graph_takes(store):
     assert facts["scenewise"]["inputs"][0] == "frame"
     assert facts["scenewise"]["counts"] == {"seed": 0, "frame": 1}
     onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
+
+
+def drop_sessions_and_get_signals(name: str) -> int:
+    """Start three sessions, drop them in the order in which they came, and get a signal after each."""
+    from onnx import TensorProto, helper
+
+    x, y = (helper.make_tensor_value_info(end, TensorProto.FLOAT, [1, 4]) for end in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "rectifier", [x], [y])
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    signals: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: signals.append(number))
+    open_sessions = [RUNTIMES[name].start(model) for _ in range(3)]
+    rectified = [session([np.float32([[-1, 0, 1, 2]])])[0].tolist() for session in open_sessions]
+    while open_sessions:
+        del open_sessions[0]
+        _elsewhere = [bytearray(100_000) for _ in range(200)]  # memory that was a session's is something else's now
+        os.kill(os.getpid(), signal.SIGUSR1)
+    return 0 if len(signals) == 3 and rectified == [[[0, 0, 1, 2]]] * 3 else 1
+
+
+def test_a_process_survives_signals_after_sessions_went(runtime):
+    process = Process(drop_sessions_and_get_signals, runtime.name)
+    assert process.wait(60) == 0

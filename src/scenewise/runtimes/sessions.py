@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy as np
+    import openvino
 
     Session = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
     """Takes a graph's inputs and returns its outputs, both in their order."""
@@ -62,11 +64,22 @@ def package_version(package: str) -> str | None:
         return None
 
 
+@cache
+def openvino_core() -> openvino.Core:
+    """Return the process's one OpenVINO.
+
+    A core's CPU plug-in gives the thread that starts it a stack for signals, and when it goes puts back the one that
+    was there before. Of several cores that go in another order than last come, first gone, one puts back a stack that
+    is no more, and the process ends with the next signal. So there is one, which stays.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def _openvino(precision: str) -> Callable[[bytes], Session]:
     def start(model: bytes) -> Session:
-        import openvino
-
-        core = openvino.Core()
+        core = openvino_core()
         hints = {
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
