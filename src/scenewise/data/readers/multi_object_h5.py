@@ -149,15 +149,19 @@ def _open(path: str, masks: str | None, split: str) -> _ImageArrays:
 
 
 def _checked(path: str, group: Any, images: str, masks: str, layout: str) -> _ImageArrays:
+    import h5py
+
     pictures, masked = h5_array(path, group, images, layout), h5_array(path, group, masks, layout)
     total, height, width = _image_shape(path, images, pictures, layout)
     shape = (total, None, height, width, 1) if masks == "masks" else (total, height, width, 1)
     check_array(path, masks, masked, shape, "buif", layout)
-    others = {
-        name: values
-        for name, values in _flat(group).items()
-        if name not in (images, masks) and values.shape[:1] == (total,)
-    }
+    others: dict[str, Any] = {}  # all arrays of the group and of groups in it, by their path
+
+    def add(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and name not in (images, masks) and item.shape[:1] == (total,):
+            others[name] = item
+
+    group.visititems(add)
     return _ImageArrays(pictures, masked, others)
 
 
@@ -166,15 +170,6 @@ def _image_shape(path: object, name: str, array: Any, layout: str) -> tuple[int,
     if array.shape[3] not in (1, 3):
         raise InputError(path, f"{name}: expected 1 or 3 channels last, found {array.shape}.", f"Expected is {layout}.")
     return array.shape[0], array.shape[1], array.shape[2]
-
-
-def _flat(group: Any) -> dict[str, Any]:
-    """Return all arrays of a group and of groups in it, by their last name."""
-    import h5py
-
-    labels: dict[str, Any] = {}
-    group.visititems(lambda name, item: labels.update({name: item}) if isinstance(item, h5py.Dataset) else None)
-    return labels
 
 
 def _open_npy(path: Path, masks: str | None, split: str) -> _ImageArrays:
