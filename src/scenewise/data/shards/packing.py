@@ -182,11 +182,15 @@ def _columns(flat: Sequence[Mapping[str, Any]]) -> tuple[dict[str, np.ndarray], 
     columns: dict[str, np.ndarray] = {}
     rest = []
     for name in dict.fromkeys(name for row in flat for name in row):
-        values = [row.get(name) for row in flat]
-        if _alike(values):
-            columns |= _column(name, values)  # type: ignore[arg-type]
-        else:
+        values: list[Any] = [row.get(name) for row in flat]
+        if not _alike(values):
             rest.append(name)
+            continue
+        columns[name] = _padded(values, np.nan if _kind(values).kind in "fc" else 0)
+        if len({value.shape for value in values}) > 1:
+            columns[f"{name}.shape"] = np.array([value.shape for value in values])
+        if any(value.dtype != columns[name].dtype for value in values):
+            columns[f"{name}.dtype"] = np.array([value.dtype.str.encode() for value in values])
     return columns, rest
 
 
@@ -198,15 +202,6 @@ def _alike(values: Sequence[Any]) -> bool:
         return False
     kinds = {value.dtype for value in values if value.size}
     return len(kinds) <= 1 or all(kind.kind == "U" for kind in kinds)
-
-
-def _column(name: str, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    columns = {name: _padded(values, np.nan if _kind(values).kind in "fc" else 0)}
-    if len({value.shape for value in values}) > 1:
-        columns[f"{name}.shape"] = np.array([value.shape for value in values])
-    if any(value.dtype != columns[name].dtype for value in values):
-        columns[f"{name}.dtype"] = np.array([value.dtype.str.encode() for value in values])
-    return columns
 
 
 def _kind(values: Sequence[np.ndarray]) -> np.dtype[Any]:
