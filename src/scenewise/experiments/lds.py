@@ -78,7 +78,12 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
         figures["differences"] = lambda figure: _draw_differences(figure, comparisons)
         if image_changes(comparisons, "ELBO"):
             figures["dots"] = lambda figure: _draw_dots(figure, comparisons)
-    return Presentation(text, {"rows": list(_plain_rows(results)), "effects": _plain_effects(comparisons)}, figures)
+    effects = [
+        {"model": pair.model, "data": pair.data, "metric": name, **pair.differences("lds", name).plain()}
+        for pair in comparisons
+        for name in ("MSE", "mIoU", *_LIKE, *_DOUBLE)
+    ]
+    return Presentation(text, {"rows": list(_plain_rows(results)), "effects": effects}, figures)
 
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
@@ -186,21 +191,16 @@ def _duplicates(comparisons: Sequence[Pair]) -> str:
 def _gaps(comparisons: Sequence[Pair]) -> str:
     rows = []
     for pair in comparisons:
-        for name in _gap_names(pair):
+        for name in (f"{name}{suffix}" for suffix in ("", " with mask KL") for name in _GAP):
             zero, plus = (pair.side("lds-gap", name, side) for side in (False, True))
-            rows.append([pair.model, pair.data, name, zero.text(2), plus.text(2), f"{zero.mean - plus.mean:+.2f}"])
+            if zero.values:
+                rows.append([pair.model, pair.data, name, zero.text(2), plus.text(2), f"{zero.mean - plus.mean:+.2f}"])
         bound = pair.differences("lds", "ELBO")
         if bound.values:
             rows.append([pair.model, pair.data, "ELBO, with - without", "", "", _signed(bound, 1)])
     head = ["model", "data", "metric (nats)", "without", "with", "drop"]
     note = "A gap whose spread is above 3 nats has not settled: it mostly shows the spread (lds.md 4.4).\n"
     return markdown(head, rows) + "\n" + note if rows else ""
-
-
-def _gap_names(pair: Pair) -> list[str]:
-    suffixes = ("", " with mask KL")
-    names = [f"{name}{suffix}" for suffix in suffixes for name in _GAP]
-    return [name for name in names if pair.side("lds-gap", name, False).values]
 
 
 def _correlations(comparisons: Sequence[Pair]) -> str:
@@ -262,14 +262,6 @@ def _plain_rows(results: Sequence[CellResult]) -> Iterator[dict[str, Any]]:
         for protocol, name in dict.fromkeys((row["protocol"], row["metric"]) for row in rows):
             names = {"model": model, "data": data, "variant": variant, "protocol": protocol, "metric": name}
             yield names | spread(together, protocol, name).plain()
-
-
-def _plain_effects(comparisons: Sequence[Pair]) -> list[dict[str, Any]]:
-    return [
-        {"model": pair.model, "data": pair.data, "metric": name, **pair.differences("lds", name).plain()}
-        for pair in comparisons
-        for name in ("MSE", "mIoU", *_LIKE, *_DOUBLE)
-    ]
 
 
 # -- figures --------------------------------------------------------------------------------------------------------
