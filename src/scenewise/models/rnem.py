@@ -170,7 +170,12 @@ class Rnem(SceneModel, Predictor):
             self.log_ascent = nn.Parameter(torch.tensor(config.ascent).log())
         else:
             self.encoder = NormedEncoder(config.channels, config.widths, config.code, config.working_size)
-            self.cell = _make_cell(config)
+            if config.cell == "lstm":
+                self.cell = NormedLSTM(config.code, config.hidden)
+            elif config.cell == "plain":
+                self.cell = PlainCell(config.code, config.hidden, config.carry)
+            else:
+                self.cell = RelationalCell(config.code, config.hidden, config.carry, config.attention)
         xavier_(self)
 
     def forward(
@@ -293,7 +298,8 @@ class Rnem(SceneModel, Predictor):
             r: Refinement of the frame, from 0.
             noise: What chance is drawn from at the very first; that of the state's seed where None.
         """
-        frame = self._black_and_white(frame)
+        if self.config.grey == "threshold":
+            frame = (frame >= 0.5).to(frame.dtype)
         small, psi = self._small(frame), state["psi"]
         first = r == 0 and int(state["frame"]) == 0
         gamma = self._random_gamma(state, noise) if first else responsibilities(psi, small)
@@ -400,10 +406,6 @@ class Rnem(SceneModel, Predictor):
             problem = "must be black and white, 0 or 1 in every channel; found values between."
             raise InputError("frames", problem, "Use a binary source, or train with model.settings.grey=threshold.")
 
-    def _black_and_white(self, frame: Tensor) -> Tensor:
-        """Return a frame of 0 and 1 where the settings cut grey at half, or as it is."""
-        return (frame >= 0.5).to(frame.dtype) if self.config.grey == "threshold" else frame
-
     def _small(self, frames: Tensor) -> Tensor:
         return frames if self.config.pooling == 1 else pooled(frames, self.config.pooling)
 
@@ -434,14 +436,6 @@ class Rnem(SceneModel, Predictor):
         if reading.first:
             return psi, gamma.repeat_interleave(self.config.pooling, -1).repeat_interleave(self.config.pooling, -2)
         return psi, imagined_responsibilities(psi) if reading.frame is None else responsibilities(psi, reading.frame)
-
-
-def _make_cell(config: RnemConfig) -> nn.Module:
-    if config.cell == "lstm":
-        return NormedLSTM(config.code, config.hidden)
-    if config.cell == "plain":
-        return PlainCell(config.code, config.hidden, config.carry)
-    return RelationalCell(config.code, config.hidden, config.carry, config.attention)
 
 
 def _detached(state: State) -> State:
