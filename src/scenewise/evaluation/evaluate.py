@@ -192,17 +192,14 @@ def explain(
         part, state = model.step(videos[:, t : t + 1].to(device).float() / 255, state, refinements)
         parts.append(_kept(part.labelled(request.labels)))
         request.meter(len(videos))
-    return Explanation(*(np.concatenate(values, 1) for values in zip(*map(_arrays, parts), strict=True)))
+    arrays = [(part.labels, part.reconstruction, part.nll, part.kl) for part in parts]
+    return Explanation(*(np.concatenate(values, 1) for values in zip(*arrays, strict=True)))
 
 
 def _kept(part: Decomposition) -> Explanation:
     labels = part.labels.to(torch.uint8 if part.slots <= 256 else torch.int64)
     values = (labels, part.reconstruction, -part.log_likelihood, part.kl)
     return Explanation(*(value.cpu().numpy() for value in values))
-
-
-def _arrays(part: Explanation) -> tuple[np.ndarray, ...]:
-    return part.labels, part.reconstruction, part.nll, part.kl
 
 
 class _Meter:

@@ -16,7 +16,7 @@ import numpy as np
 from scenewise.metrics.arrays import integers, mean, one_of, same_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from numpy.typing import ArrayLike
 
@@ -105,15 +105,11 @@ def adjusted_rand_index(
 def _scores(labels: np.ndarray, ids: np.ndarray, foreground: bool, background_ids: Collection[int]) -> np.ndarray:
     """ARI of each row of (S, n) labellings; blocks of rows bound the memory."""
     scores = np.empty(len(ids))
-    for rows in _blocks(*ids.shape):
+    step = max(1, BLOCK_PIXELS // max(1, ids.shape[1]))
+    for rows in (slice(start, start + step) for start in range(0, len(ids), step)):
         truth = _rename(ids[rows], foreground, background_ids)
         scores[rows] = _from_pairs(*_pairs(labels[rows].astype(np.int64), truth))
     return scores
-
-
-def _blocks(sets: int, pixels: int) -> Iterator[slice]:
-    rows = max(1, BLOCK_PIXELS // max(1, pixels))
-    return (slice(start, start + rows) for start in range(0, sets, rows))
 
 
 def _rename(ids: np.ndarray, foreground: bool, background_ids: Collection[int]) -> np.ndarray:

@@ -78,7 +78,8 @@ def velocity_similarity(
     same_shape(predicted, truth, ("labels", "ids"), "(N, T, H, W)", rank=4)
     check_observed(observed, truth.shape[1], minimum=max(lag, 1))
     slots = _slot_centres(predicted, observed) if slot_positions is None else _said(slot_positions, predicted, observed)
-    true = _object_centres(truth, background_ids) if gt == "bbox" else _states(positions, truth.shape)
+    objects = [int(i) for i in np.unique(truth) if i != -1 and i not in background_ids]
+    true = box_centres(truth, objects) if gt == "bbox" else _states(positions, truth.shape)
     return velocity_similarity_of_positions(slots, true, observed, matching=matching, lag=lag)
 
 
@@ -178,11 +179,6 @@ def _said(positions: ArrayLike, labels: np.ndarray, observed: int) -> np.ndarray
 def _areas(labels: np.ndarray, names: Collection[int]) -> np.ndarray:
     """Pixels that each slot owns, (N, T, K)."""
     return np.stack([(labels == k).sum(axis=(-2, -1)) for k in names], axis=-1)
-
-
-def _object_centres(ids: np.ndarray, background_ids: Collection[int]) -> np.ndarray:
-    """Centres of true objects, (N, T, M, 2)."""
-    return box_centres(ids, [int(i) for i in np.unique(ids) if i != -1 and i not in background_ids])
 
 
 def _states(positions: ArrayLike | None, shape: tuple[int, ...], name: str = "positions") -> np.ndarray:

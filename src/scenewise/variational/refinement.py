@@ -190,7 +190,9 @@ class Inputs:
             "means": lambda: mixture.appearance,
             "masks": lambda: mixture.masks,
             "mask_logits": lambda: mixture.logits,
-            "mask_posterior": lambda: self._posterior(mixture),
+            "mask_posterior": lambda: (
+                mixture.mask_posterior if self.mask_posterior == "exact" else mixture.softmax_of_likelihoods
+            ),
             "mean_gradient": lambda: normalise(gradients.appearance, 3),
             "mask_gradient": lambda: normalise(self._by_mask(gradients), 3),
             "leave_one_out": lambda: self._others(mixture),
@@ -222,9 +224,6 @@ class Inputs:
         if self.likelihood == "ratio":
             values = mixture.log_likelihood.unsqueeze(1) - values
         return normalise(values.exp() if self.likelihood == "probability" else values, 3)
-
-    def _posterior(self, mixture: SpatialMixture) -> Tensor:
-        return mixture.mask_posterior if self.mask_posterior == "exact" else mixture.softmax_of_likelihoods
 
 
 @lru_cache(maxsize=32)
