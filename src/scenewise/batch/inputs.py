@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -128,7 +129,13 @@ def _named(word: str, endings: tuple[str, ...], without: Path | None) -> Iterato
     elif os.path.lexists(path):
         yield _as_written(word)
     elif glob.has_magic(word):
-        yield from _matches(word, endings, without)
+        fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+        paths = [Path(text) for text in glob.iglob(word, recursive=True)]
+        paths = [path for path in paths if not (without and path.absolute().is_relative_to(without.absolute()))]
+        paths = [path for path in paths if path.suffix.lower() in endings or _holds_images(path)]
+        if not paths:
+            raise InputError(word, "matches no video.", "Put it in quotes, and check the pattern.")
+        yield from ((_relative(path, fixed), str(path)) for path in paths)
     else:
         raise InputError(word, "names no file, folder or list.", "Check the path.")
 
@@ -154,23 +161,6 @@ def _as_written(text: str) -> tuple[str, str]:
 def _relative(path: Path, folder: Path) -> str:
     """Return the name of a video below a folder; the folder itself goes by its own name."""
     return str(path.relative_to(folder)) if path != folder else path.absolute().name
-
-
-def _matches(pattern: str, endings: tuple[str, ...], without: Path | None) -> Iterator[tuple[str, str]]:
-    fixed = Path(*(part for part in _before_magic(Path(pattern).parts)))
-    paths = [Path(text) for text in glob.iglob(pattern, recursive=True)]
-    videos = [path for path in paths if not (without and path.absolute().is_relative_to(without.absolute()))]
-    videos = [path for path in videos if path.suffix.lower() in endings or _holds_images(path)]
-    if not videos:
-        raise InputError(pattern, "matches no video.", "Put it in quotes, and check the pattern.")
-    yield from ((_relative(path, fixed), str(path)) for path in videos)
-
-
-def _before_magic(parts: Iterable[str]) -> Iterator[str]:
-    for part in parts:
-        if glob.has_magic(part):
-            return
-        yield part
 
 
 def _below(folder: Path, endings: tuple[str, ...], without: Path | None) -> Iterator[Path]:
