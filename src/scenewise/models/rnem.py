@@ -298,8 +298,7 @@ class Rnem(SceneModel, Predictor):
             r: Refinement of the frame, from 0.
             noise: What chance is drawn from at the very first; that of the state's seed where None.
         """
-        if self.config.grey == "threshold":
-            frame = (frame >= 0.5).to(frame.dtype)
+        frame = self._black_and_white(frame)
         small, psi = self._small(frame), state["psi"]
         first = r == 0 and int(state["frame"]) == 0
         gamma = self._random_gamma(state, noise) if first else responsibilities(psi, small)
@@ -405,6 +404,10 @@ class Rnem(SceneModel, Predictor):
         if self.config.grey == "refuse" and bool(((frames > 0) & (frames < 1)).any()):
             problem = "must be black and white, 0 or 1 in every channel; found values between."
             raise InputError("frames", problem, "Use a binary source, or train with model.settings.grey=threshold.")
+
+    def _black_and_white(self, frame: Tensor) -> Tensor:
+        """Return a frame of 0 and 1 where the settings cut grey at half, or as it is."""
+        return (frame >= 0.5).to(frame.dtype) if self.config.grey == "threshold" else frame
 
     def _small(self, frames: Tensor) -> Tensor:
         return frames if self.config.pooling == 1 else pooled(frames, self.config.pooling)

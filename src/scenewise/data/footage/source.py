@@ -119,11 +119,7 @@ class FootageSource(Source):
         self._maps: dict[int, np.ndarray] = {}
         self._backgrounds: dict[int, np.ndarray] = {}
         self._clips = self._place_clips()
-        self._drawing: ClipSampler | None = None
-        if split == "train" and config.variation != Variation():  # clips are drawn, of files with room for one
-            parts = [self._part(file) for file in range(len(self._paths))]
-            roomy = {file: part for file, part in enumerate(parts) if part[1] - part[0] >= config.clip_length}
-            self._drawing = ClipSampler(config.variation, roomy, self._file, config.clip_length)
+        self._drawing = self._make_drawing() if split == "train" and config.variation != Variation() else None
         self.facts = Facts(
             channels=3,
             size=readers[0].size,
@@ -165,10 +161,7 @@ class FootageSource(Source):
         if self.config.background == "none":
             return None
         clip = self._clip(index)
-        if clip.file not in self._backgrounds:  # of the whole file: no part may have seen all places empty
-            picture = emptiest(self._file(clip.file)).picture
-            self._backgrounds[clip.file] = (picture * 255).round().astype(np.uint8)
-        return np.ascontiguousarray(np.moveaxis(clip.varied(self._backgrounds[clip.file]), -1, 0))
+        return np.ascontiguousarray(np.moveaxis(clip.varied(self._emptiest(clip.file)), -1, 0))
 
     def _clip(self, index: int) -> Draw:
         number = check_index(index, len(self), self.facts.origin)
@@ -176,6 +169,19 @@ class FootageSource(Source):
             return self._drawing.draw(number)
         file, begin = self._clips[number]
         return Draw(file, begin, self.config.frame_step, flip=False, shift=(0, 0))
+
+    def _emptiest(self, file: int) -> np.ndarray:
+        if file not in self._backgrounds:
+            picture = emptiest(self._file(file)).picture  # of the whole file: no part may have seen all places empty
+            self._backgrounds[file] = (picture * 255).round().astype(np.uint8)
+        return self._backgrounds[file]
+
+    def _make_drawing(self) -> ClipSampler:
+        """Return what draws training clips from files with room for one."""
+        config = self.config
+        parts = [self._part(file) for file in range(len(self._paths))]
+        roomy = {file: part for file, part in enumerate(parts) if part[1] - part[0] >= config.clip_length}
+        return ClipSampler(config.variation, roomy, self._file, config.clip_length)
 
     def _file(self, file: int) -> np.ndarray:
         if file not in self._maps:
@@ -192,13 +198,16 @@ class FootageSource(Source):
             clips += [(file, begin) for begin in range(first, stop - config.span + 1, stride)]
         if not clips:
             share = config.shares[SPLITS.index(self.split)]
-            longest = max(len(self._file(file)) for file in range(len(self._paths)))
             problem = (
                 f"the {self.split} part ({share:.0%} of each file) has no room for a clip of {config.clip_length} "
-                f"frames at frame_step {config.frame_step}; the longest file has {longest} frames."
+                f"frames at frame_step {config.frame_step}; the longest file has {self._longest} frames."
             )
             raise InputError("footage", problem, "Lower clip_length or frame_step, change shares, or add footage.")
         return clips
+
+    @property
+    def _longest(self) -> int:
+        return max(len(self._file(file)) for file in range(len(self._paths)))
 
     def _part(self, file: int) -> tuple[int, int]:
         """Return the first frame of a file's part for this split, and the frame after its last."""
