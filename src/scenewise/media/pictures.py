@@ -59,7 +59,8 @@ class PicturesReader(VideoReader):
                 image = self._picture(file, number)
                 if image is None:
                     break
-                if image.pixels.shape[:2] != self.source_size or _is_reduced(file):
+                tags = getattr(file, "tag_v2", None) or {}
+                if image.pixels.shape[:2] != self.source_size or int(tags.get(_REDUCED, 0)) & 1:
                     odd += 1
                     continue
                 if image.brightest is not None:
@@ -132,8 +133,3 @@ def _stop(file: Any) -> tuple[int, str]:
 def _duration(file: Any) -> float:
     """Return for how many milliseconds a picture is shown."""
     return float(file.info.get("duration") or _UNTIMED)
-
-
-def _is_reduced(file: Any) -> bool:
-    tags = getattr(file, "tag_v2", None)
-    return tags is not None and bool(int(tags.get(_REDUCED, 0)) & 1)
