@@ -83,9 +83,10 @@ def list_videos(words: Iterable[str], reading: dict[str, Any], without: Path | N
     nested = next((name for name in locations if not locations.keys().isdisjoint(map(str, Path(name).parents))), None)
     if nested is not None:
         raise InputError(nested, "lies inside of another input.", "Give one of the two.")
-    versions = _versions(locations.values())
-    videos = [
-        VideoInput(name, where, version) for (name, where), version in zip(locations.items(), versions, strict=True)
+    remote_versions = remote.versions([where for where in locations.values() if remote.is_remote(where)])
+    videos = [  # with what changes when a video does: of a file size and time, of a folder those of all its files
+        VideoInput(name, where, remote_versions[where] if where in remote_versions else _version(Path(where)))
+        for name, where in locations.items()
     ]
     if "N" in str(reading.get("layout") or "").upper():
         videos = [part for video in videos for part in _parts(video, reading)]
@@ -181,13 +182,6 @@ def _below(folder: Path, endings: tuple[str, ...], without: Path | None) -> Iter
 
 def _holds_images(path: Path) -> bool:
     return path.is_dir() and any(item.suffix.lower() in IMAGE_ENDINGS for item in path.iterdir())
-
-
-def _versions(locations: Iterable[str]) -> list[str]:
-    """Return what changes when a video does: of a file size and time, of a folder those of all its files."""
-    where = list(locations)
-    addresses = remote.versions([text for text in where if remote.is_remote(text)])
-    return [addresses[text] if text in addresses else _version(Path(text)) for text in where]
 
 
 def _version(path: Path) -> str:

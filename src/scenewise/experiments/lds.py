@@ -17,7 +17,7 @@ from scenewise.experiments.results import Presentation, Spread, markdown, over_s
 from scenewise.metrics import pearson, rescaled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from scenewise.checkpoint import LoadedModel
     from scenewise.experiments.cell_folder import CellFolder
@@ -78,12 +78,18 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
         figures["differences"] = lambda figure: _draw_differences(figure, comparisons)
         if image_changes(comparisons, "ELBO"):
             figures["dots"] = lambda figure: _draw_dots(figure, comparisons)
+    plain_rows = []
+    for (model, data, variant), together in over_seeds(results).items():
+        measured = [row for evaluation in together[0].scores["scores"] for row in evaluation["rows"]]
+        for protocol, name in dict.fromkeys((row["protocol"], row["metric"]) for row in measured):
+            names = {"model": model, "data": data, "variant": variant, "protocol": protocol, "metric": name}
+            plain_rows.append(names | spread(together, protocol, name).plain())
     effects = [
         {"model": pair.model, "data": pair.data, "metric": name, **pair.differences("lds", name).plain()}
         for pair in comparisons
         for name in ("MSE", "mIoU", *_LIKE, *_DOUBLE)
     ]
-    return Presentation(text, {"rows": list(_plain_rows(results)), "effects": effects}, figures)
+    return Presentation(text, {"rows": plain_rows, "effects": effects}, figures)
 
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
@@ -254,14 +260,6 @@ def _same_images(zero: CellResult, plus: CellResult) -> bool:
 
 
 # -- numbers --------------------------------------------------------------------------------------------------------
-
-
-def _plain_rows(results: Sequence[CellResult]) -> Iterator[dict[str, Any]]:
-    for (model, data, variant), together in over_seeds(results).items():
-        rows = [row for evaluation in together[0].scores["scores"] for row in evaluation["rows"]]
-        for protocol, name in dict.fromkeys((row["protocol"], row["metric"]) for row in rows):
-            names = {"model": model, "data": data, "variant": variant, "protocol": protocol, "metric": name}
-            yield names | spread(together, protocol, name).plain()
 
 
 # -- figures --------------------------------------------------------------------------------------------------------

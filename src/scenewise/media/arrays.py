@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +175,10 @@ def _h5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
 def _npz_member(path: Path, key: str | None) -> np.ndarray:
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        shapes = {name: shape for name, info in members.items() if (shape := _member_shape(archive, info)) is not None}
+        shapes = {}
+        for name, info in members.items():
+            with suppress(ValueError), archive.open(info) as file:  # what else may lie beside arrays has no such head
+                shapes[name] = read_header(file)[0]
         info = members[_chosen(path, key, shapes)]
         if info.compress_type == zipfile.ZIP_STORED:
             return _map_member(path, archive, info)
@@ -197,15 +200,6 @@ def _check_unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo)
         sizes = f"{info.file_size >> 20} MiB of {info.compress_size >> 10} KiB"
         remedy = "Save it with np.save instead."
         raise InputError(path, f"its compressed array is too large to unpack: {sizes}.", remedy)
-
-
-def _member_shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...] | None:
-    """Return the shape of an array, None for what else may lie beside it in the archive."""
-    try:
-        with archive.open(info) as file:
-            return read_header(file)[0]
-    except ValueError:
-        return None
 
 
 def _map_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:

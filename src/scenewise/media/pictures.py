@@ -92,15 +92,10 @@ def open_image(path: Path, selection: Selection) -> VideoReader:
     Raises:
         InputError: It cannot be read.
     """
-    return PicturesReader(path, selection) if _is_animation(path) else FolderReader(path, selection)
-
-
-def _is_animation(path: Path) -> bool:
-    try:
-        with _opened(path) as file:
-            return bool(getattr(file, "is_animated", False)) and file.format not in _ALTERNATES
-    except InputError:  # which is told better, or mended, by who reads one picture
-        return False
+    animated = False
+    with suppress(InputError), _opened(path) as file:  # it is told better, or mended, by who reads one picture
+        animated = getattr(file, "is_animated", False) and file.format not in _ALTERNATES
+    return PicturesReader(path, selection) if animated else FolderReader(path, selection)
 
 
 @contextmanager

@@ -107,18 +107,12 @@ def _scores(labels: np.ndarray, ids: np.ndarray, foreground: bool, background_id
     scores = np.empty(len(ids))
     step = max(1, BLOCK_PIXELS // max(1, ids.shape[1]))
     for rows in (slice(start, start + step) for start in range(0, len(ids), step)):
-        truth = _rename(ids[rows], foreground, background_ids)
+        truth = ids[rows].astype(np.int64) + 2  # 0 is "not used", 1 the background as one cluster, the others objects
+        for background in background_ids:
+            truth[ids[rows] == background] = 0 if foreground else 1
+        truth[ids[rows] == -1] = 0
         scores[rows] = _from_pairs(*_pairs(labels[rows].astype(np.int64), truth))
     return scores
-
-
-def _rename(ids: np.ndarray, foreground: bool, background_ids: Collection[int]) -> np.ndarray:
-    """Truth as int64 in which 0 means "not used", 1 background as one cluster and higher numbers objects."""
-    renamed = ids.astype(np.int64) + 2
-    for background in background_ids:
-        renamed[ids == background] = 0 if foreground else 1
-    renamed[ids == -1] = 0
-    return renamed
 
 
 def _pairs(labels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

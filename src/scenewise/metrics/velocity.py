@@ -124,7 +124,9 @@ def velocity_similarity_of_positions(
     owners = [assign(cost) for cost in costs]
     excluded = [choice is None for choice in owners]
     owner = np.array([np.full(true.shape[2], -1) if choice is None else choice for choice in owners], dtype=int)
-    v, v_true = (_velocities(p, observed, lag) for p in (_follow(predicted, owner), true))
+    followed = np.take_along_axis(predicted, np.maximum(owner, 0)[:, None, :, None], axis=2)  # the slot of each object
+    followed = np.where((owner >= 0)[:, None, :, None], followed, np.nan)  # (N, T, M, 2)
+    v, v_true = (_velocities(p, observed, lag) for p in (followed, true))
     return VelocitySimilarity(*_compare(v, v_true), float(np.mean(excluded)) if excluded else float("nan"))
 
 
@@ -224,12 +226,6 @@ def _nearest(cost: np.ndarray) -> np.ndarray | None:
     owner = np.full(cost.shape[1], -1)
     owner[objects] = slots
     return owner
-
-
-def _follow(predicted: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Positions of the slot of each object, (N, T, M, 2), NaN where it has none."""
-    followed = np.take_along_axis(predicted, np.maximum(owner, 0)[:, None, :, None], axis=2)
-    return np.where((owner >= 0)[:, None, :, None], followed, np.nan)
 
 
 def _velocities(positions: np.ndarray, observed: int, lag: int) -> np.ndarray:

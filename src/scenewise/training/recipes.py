@@ -100,20 +100,15 @@ def from_plain(values: Mapping[str, Any], where: str) -> Recipe:
         f"stages: {name!r} is the name of several" for name in sorted({s for s in slugs if slugs.count(s) > 1})
     ]
     problems += ["stages: each needs a name"] if "" in slugs else []
-    for what, name in [("name", recipe.name), *(("stages", slug) for slug in slugs)]:
-        problems += _name_problems(what, name) if name else []
+    names = [("name", recipe.name), *(("stages", slug) for slug in slugs)]
+    for what, name in (pair for pair in names if pair[1]):
+        try:  # runs and stages are folders called by their names
+            check_name(what, name)
+        except InputError as error:
+            problems.append(f"{what}: {error.problem}".rstrip("."))
     if problems:
         raise InputError(where, "; ".join([*dict.fromkeys(problems), *_rest(values)]), "Correct these settings.")
     return recipe
-
-
-def _name_problems(what: str, name: str) -> list[str]:
-    """Return what keeps a name from being that of a folder, as runs and stages are called by theirs."""
-    try:
-        check_name(what, name)
-    except InputError as error:
-        return [f"{what}: {error.problem}".rstrip(".")]
-    return []
 
 
 def lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,13 +106,19 @@ class MultiObjectH5Source(FilesSource):
         whole = _is_library(arrays) and total == _LIBRARY_SPLITS["test"][1]
         alone = {self.split: (0, total)} if not _is_library(arrays) else None
         span = split_records(config, self.split, total, _LIBRARY_SPLITS if whole else alone)
+        if arrays.masks.ndim == 5:
+            largest = int(arrays.masks.shape[1]) - 1
+        elif "visibility" in arrays.others and arrays.others["visibility"].ndim > 1:
+            largest = int(arrays.others["visibility"].shape[1]) - 1
+        else:  # as seen in the first records
+            largest = int(np.max(arrays.masks[span.start : min(span.stop, span.start + _LOOKED_AT)]))
         room = "objects_room" in self.path.name.lower()
         backgrounds = config.background_ids or tuple(range(_ROOM_BACKGROUNDS if room else 1))
         self._settle(
             span,
             arrays.images.shape[1:],
             frames=1,
-            max_objects=_most_ids(arrays, span) - len(backgrounds) + 1,
+            max_objects=largest - len(backgrounds) + 1,
             background_ids=backgrounds,
             origin=f"{self.path.name}, {self.split}, records {span.start} to {span.stop - 1}",
         )
@@ -205,15 +211,6 @@ def _twin(images: Path, masks: str | None) -> Path:
 def _is_library(arrays: _ImageArrays) -> bool:
     """Return whether the arrays hold all splits."""
     return hasattr(arrays.masks, "parent") and arrays.masks.name.rpartition("/")[2] == "mask"
-
-
-def _most_ids(arrays: _ImageArrays, span: range) -> int:
-    """Return the largest id: by the number of masks, or `visibility`, or else as seen in the first records."""
-    if arrays.masks.ndim == 5:
-        return int(arrays.masks.shape[1]) - 1
-    if "visibility" in arrays.others and arrays.others["visibility"].ndim > 1:
-        return int(arrays.others["visibility"].shape[1]) - 1
-    return int(np.max(arrays.masks[span.start : min(span.stop, span.start + _LOOKED_AT)]))
 
 
 def _ids(mask: np.ndarray) -> np.ndarray:

@@ -113,7 +113,11 @@ def unpack(arrays: Mapping[str, Any], row: int, span: Span) -> Sample:
     first, stop = span.first, length if span.stop is None else span.stop
     frames = np.array(arrays["frames"][row, first:stop])
     ids = np.asarray(arrays["ids"][row, first:stop]).astype(np.int64) if "ids" in arrays else None
-    return Sample(frames, ids, _extras(arrays, row, span) if span.extras else {})
+    if not span.extras:
+        return Sample(frames, ids, {})
+    names = [key.removeprefix(EXTRAS) for key in arrays if key.startswith(EXTRAS)]
+    flat = {name: _value(arrays, EXTRAS + name, row, name, span) for name in names if "." not in name}
+    return Sample(frames, ids, unflatten(flat | _others(arrays, row, span)))
 
 
 def unpack_extra(arrays: Mapping[str, Any], row: int, name: str, span: Span) -> Any:
@@ -149,15 +153,6 @@ def _entries(value: Any) -> int | None:
     if isinstance(value, np.ndarray):
         return len(value) if value.ndim else None
     return len(value) if isinstance(value, (list, tuple)) else None
-
-
-def _extras(arrays: Mapping[str, Any], row: int, span: Span) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key in arrays:
-        name = key.removeprefix(EXTRAS)
-        if key.startswith(EXTRAS) and "." not in name:
-            flat[name] = _value(arrays, key, row, name, span)
-    return unflatten(flat | _others(arrays, row, span))
 
 
 def _others(arrays: Mapping[str, Any], row: int, span: Span) -> dict[str, Any]:
