@@ -16,7 +16,7 @@ A video is determined by (seed, split, index).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +27,6 @@ from scenewise.data.generated.scenes3d.base import SceneSource, stacked, views
 from scenewise.data.generated.scenes3d.painter import paint
 from scenewise.data.generated.scenes3d.stage import RUBBER, Body, RayScene, about_z
 from scenewise.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 _MOST = 6
 _PATHS = 50  # of the camera, tried until it shows an object
