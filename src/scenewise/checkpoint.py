@@ -354,7 +354,12 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **c
     where = "settings" if config_overrides else str(path / CONFIG)
     config: Any = build(model_class.config_class, settings, where)
     card = read_card(path)
-    content = _read_weights(path)
+    if not (path / WEIGHTS).exists():
+        pickles = sorted(file for file in path.iterdir() if file.suffix in _PICKLES)
+        if pickles:
+            raise _pickle_error(pickles[0])
+        raise InputError(path, f"has no {WEIGHTS}.", "Copy the model folder anew.")
+    content = read_bytes(path / WEIGHTS, _LARGEST_WEIGHTS)
     tensors = _tensors(content, path / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # making a model must not move the caller's random numbers
         with torch.device("meta"):  # settings that do not fit the weights may ask for more memory than there is
@@ -417,16 +422,6 @@ def _check_keys(kept: dict[str, Any], file: Path) -> None:
     if not isinstance(kept["model"], str):
         problem = f"model must be a name; found {shortened(kept['model'])}."
         raise InputError(file, problem, "Copy the model folder anew.")
-
-
-def _read_weights(path: Path) -> bytes:
-    file = path / WEIGHTS
-    if not file.exists():
-        pickles = sorted(p for p in path.iterdir() if p.suffix in _PICKLES)
-        if pickles:
-            raise _pickle_error(pickles[0])
-        raise InputError(path, f"has no {WEIGHTS}.", "Copy the model folder anew.")
-    return read_bytes(file, _LARGEST_WEIGHTS)
 
 
 def _pickle_error(file: Path) -> InputError:

@@ -89,7 +89,8 @@ def evaluate(
     Raises:
         InputError: The source has no ids, its frames do not fit the model, or a protocol is unknown.
     """
-    counts, lengths = _counts(videos, source), [_length(source, wanted) for wanted in _listed(frames)]
+    counts = [min(count, len(source)) for count in ([videos] if isinstance(videos, int) else videos)] or [0]
+    lengths = [_length(source, wanted) for wanted in _listed(frames)]
     definitions = [PROTOCOLS.get(name) for name in protocols]
     of_metrics = [protocol for protocol in definitions if protocol.function is None]
     functions = [protocol.function for protocol in definitions if protocol.function is not None]
@@ -119,10 +120,6 @@ def _check(source: Source, seeds: Sequence[int], counts: Sequence[int]) -> None:
 
 def _listed(wanted: Several) -> list[int | None]:
     return [wanted] if wanted is None or isinstance(wanted, int) else list(wanted)
-
-
-def _counts(videos: int | Sequence[int], source: Source) -> list[int]:
-    return [min(wanted, len(source)) for wanted in ([videos] if isinstance(videos, int) else videos)] or [0]
 
 
 def _shared_rows(request: EvaluationRequest, protocols: Sequence[Protocol], lengths: Sequence[int]) -> Rows:

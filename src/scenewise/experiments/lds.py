@@ -123,9 +123,13 @@ def _scores(experiment: Experiment, results: Sequence[CellResult]) -> str:
     rows = []
     for (model, data, variant), together in over_seeds(results).items():
         means = [spread(together, "lds", name).text(digits) for name, digits in _TABLE]
-        papers_cells = [_printed(experiment, paper, model, data, variant) for paper in papers]
+        printed = []
+        for paper in papers:
+            numbers = _published(experiment, paper, model, data, variant)
+            texts = [" ± ".join(f"{v:.4f}" for v in numbers.get(name, ())) for name in ("MSE", "mIoU")]
+            printed += [text or "-" for text in texts]
         steps = "/".join(sorted({str(result.scores["step"]) for result in together}))
-        rows.append([model, data, variant, steps, *means, *(cell for paper in papers_cells for cell in paper)])
+        rows.append([model, data, variant, steps, *means, *printed])
     note = (
         "MSE: squared RGB distance on [0, 1]. mIoU: Hungarian, background included. Mean ± std over seeds (number).\n"
     )
@@ -134,11 +138,6 @@ def _scores(experiment: Experiment, results: Sequence[CellResult]) -> str:
 
 def _published(experiment: Experiment, paper: str, *names: str) -> dict[str, list[float]]:
     return dict(experiment.published[paper].get(".".join(names), {}))
-
-
-def _printed(experiment: Experiment, paper: str, *names: str) -> list[str]:
-    numbers = _published(experiment, paper, *names)
-    return [" ± ".join(f"{v:.4f}" for v in numbers[name]) if name in numbers else "-" for name in ("MSE", "mIoU")]
 
 
 def _effects(experiment: Experiment, comparisons: Sequence[Pair]) -> str:

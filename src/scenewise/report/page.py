@@ -321,7 +321,10 @@ def _slot_rows(report: ReportBuilder, summary: Summary) -> list[list[str]]:
 
 def _data(report: ReportBuilder, summary: Summary) -> dict[str, Any]:
     """Return what the page's script draws from, beside the frames."""
-    factor = report.pictures[0].factor if report.pictures else 1
+    factor, paths = report.pictures[0].factor if report.pictures else 1, {}
+    if not summary.warning and report.frames:  # where objects went: (frame, x, y) in pixels of the source, by slot
+        rows = report.statistics.rows(summary.roles)
+        paths = {row["slot"]: row["centroid_path"] for row in rows if row["role"] == "object"}
     height, width = (-(-n // factor) for n in report.size)
     matches, level = report.matches(), summary.validated_mse
     first, last = report.span
@@ -334,7 +337,7 @@ def _data(report: ReportBuilder, summary: Summary) -> dict[str, Any]:
         "crop": list(crop),
         "open": report.opening(summary.roles),
         "numbers": [0 if summary.warning else n for n in summary.track_ids],
-        "trails": _trails(report, summary),
+        "trails": {str(k): [[i, round(x, 1), round(y, 1)] for i, x, y in path] for k, path in paths.items()},
         "tile": padded(height),
         "model": _model_size(report),
         "frames": report.frames,
@@ -351,15 +354,6 @@ def _data(report: ReportBuilder, summary: Summary) -> dict[str, Any]:
         "ids": {str(i): matches.get(i, -1) for i in report.true_ids()},  # -1 where no slot is left for it
         "timeline": _timeline(report),
     }
-
-
-def _trails(report: ReportBuilder, summary: Summary) -> dict[str, list[list[float]]]:
-    """Return where the objects went: (frame, x, y) in pixels of the source, by slot."""
-    if summary.warning or not report.frames:
-        return {}
-    rows = report.statistics.rows(summary.roles)
-    paths = {row["slot"]: row["centroid_path"] for row in rows if row["role"] == "object"}
-    return {str(k): [[i, round(x, 1), round(y, 1)] for i, x, y in path] for k, path in paths.items()}
 
 
 def _timeline(report: ReportBuilder) -> dict[str, Any]:

@@ -42,6 +42,10 @@ def write_page(rendering: Rendering, path: Path, model: str, settings: Mapping[s
 def render_page(rendering: Rendering, model: str, settings: Mapping[str, Any]) -> str:
     """Return the report as HTML."""
     facts, frames, around = summary(rendering), _coloured(rendering.scene.frames), turn(rendering)
+    truth, queried = true_objects(rendering), rendering.queried  # columns of pictures, a row per queried view
+    columns = {"Truth": frames[list(queried)], "Drawn": rendering.views.pictures, "Slots": slots(rendering)}
+    columns |= {} if truth is None else {"True objects": truth}
+    columns |= {"Uncertainty": heat(rendering.uncertainty)}
     height, width = rendering.scene.frames.shape[1:3]
     own = rendering.scene.source_size
     scaling = "" if own == (height, width) else f", scaled from {own[1]} × {own[0]}"
@@ -55,7 +59,7 @@ def render_page(rendering: Rendering, model: str, settings: Mapping[str, Any]) -
         facts=[f"model {model}", f"{width} × {height} pixels{scaling}", many(len(rendering.mean), "slot")],
         summary=facts,
         observed=[(view, _png(frames[view])) for view in rendering.observed],
-        queried=_queried(rendering, frames),
+        queried=[_column(name, images) for name, images in columns.items()],
         alone=_alone(rendering),
         turn=_gif(around) if len(around) else "",
         turn_views=len(around),
@@ -65,15 +69,6 @@ def render_page(rendering: Rendering, model: str, settings: Mapping[str, Any]) -
         uncertainty_range=UNCERTAINTY_RANGE,
         ramp=f"linear-gradient(90deg,{','.join(shades)})",
     )
-
-
-def _queried(rendering: Rendering, frames: np.ndarray) -> list[dict[str, Any]]:
-    """Return the columns of pictures, a row per queried view."""
-    truth = true_objects(rendering)
-    columns = {"Truth": frames[list(rendering.queried)], "Drawn": rendering.views.pictures, "Slots": slots(rendering)}
-    columns |= {} if truth is None else {"True objects": truth}
-    columns |= {"Uncertainty": heat(rendering.uncertainty)}
-    return [_column(name, images) for name, images in columns.items()]
 
 
 def _alone(rendering: Rendering) -> list[dict[str, Any]]:

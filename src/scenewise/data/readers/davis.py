@@ -141,14 +141,10 @@ def _listed(root: Path, config: DavisConfig, split: str) -> list[str] | None:
     file = next((place / f"{name}.txt" for place in places if (place / f"{name}.txt").is_file()), None)
     if file is not None:
         check_readable(file)
-        return list(dict.fromkeys(_sequence(line) for line in read_text(file).split("\n") if line.strip()))
+        names = [line.split()[0] for line in read_text(file).split("\n") if line.strip()]
+        # A sequence's name, or (2016) the path of an image in its folder.
+        return list(dict.fromkeys(Path(name).parent.name if "/" in name else name for name in names))
     if config.subset is None and not (root / "ImageSets").is_dir():
         return None
     listing = ", ".join(sorted(p.stem for place in places if place.is_dir() for p in place.glob("*.txt"))) or "none"
     raise InputError(places[0], f"expected list {name}.txt, found {listing}.", "Set subset to one of these, or get it.")
-
-
-def _sequence(line: str) -> str:
-    """Return the sequence of a line: its name, or (2016) the path of an image in its folder."""
-    first = line.split()[0]
-    return Path(first).parent.name if "/" in first else first

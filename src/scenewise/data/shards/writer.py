@@ -92,6 +92,10 @@ def make_plan(
         raise InputError("--samples", f"must lie in [1, {len(source)}], what {name} ({split}) has; found {samples}.")
     if shard is not None and not 1 <= shard <= 1_000_000:
         raise InputError("--shard", f"must lie in [1, 1000000]; found {shard}.")
+    names: list[str] = []  # of extras that are cut when a video is; one of one frame cannot be
+    video = next((index for index in range(min(samples, 16)) if source.length(index) > 1), None)
+    if video is not None:
+        names = per_frame(source.sample(video), source.sample(video, 0, source.length(video) - 1))
     config, facts = source.config, source.facts
     if shard is None:
         size = source.length(0) * facts.channels * facts.size[0] * facts.size[1]
@@ -107,22 +111,13 @@ def make_plan(
         shard=min(samples, shard),
         fingerprint=source.fingerprint(),
         facts=_as_json(dataclasses.asdict(facts)),
-        per_frame=_per_frame(source, samples),
+        per_frame=names,
     )
 
 
 def _as_json(values: dict[str, Any]) -> dict[str, Any]:
     """Return values as they come back from a file."""
     return dict(parse_json(json.dumps(values, default=str), "facts", "plain values", ""))
-
-
-def _per_frame(source: Source, samples: int) -> list[str]:
-    """Return the extras that are cut when a video is cut; a video of one frame cannot be."""
-    for index in range(min(samples, 16)):
-        time = source.length(index)
-        if time > 1:
-            return per_frame(source.sample(index), source.sample(index, 0, time - 1))
-    return []
 
 
 def make(
@@ -160,7 +155,9 @@ def make(
             (folder / made.MAKING).mkdir(parents=True, exist_ok=True)
         with _alone(folder):
             made.write_synced(folder / made.MAKING / "plan.json", json.dumps(dataclasses.asdict(plan), indent=1))
-            whole = _whole(ready, folder, workers)
+            with ThreadPoolExecutor(workers) as threads:
+                problems = list(threads.map(lambda shard: made.problem_of(shard, folder), ready.values()))
+            whole = {number: ready[number] for number, problem in zip(ready, problems, strict=True) if problem is None}
             _tidy(folder)
             missing = [number for number in range(plan.shards) if number not in whole]
             silent, never = lambda done, total: None, lambda: False
@@ -238,13 +235,6 @@ def _alone(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise InputError(folder, "is being made by another process.", "Wait for it, or stop it.") from None
         yield
-
-
-def _whole(records: dict[int, Shard], folder: Path, workers: int) -> dict[int, Shard]:
-    """Return the shards whose files are as they were made."""
-    with ThreadPoolExecutor(workers) as pool:
-        problems = list(pool.map(lambda shard: made.problem_of(shard, folder), records.values()))
-    return {number: records[number] for number, problem in zip(records, problems, strict=True) if problem is None}
 
 
 def _leave(folder: Path, fresh: Sequence[Path]) -> None:
