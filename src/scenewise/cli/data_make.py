@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
     if args.overwrite:
         values = (value if isinstance(value, list) else [value] for value in settings.values())
         check_apart(out, *itertools.chain.from_iterable(values))  # what the source reads, as far as these are paths
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        workers = min(256, cores) if args.workers is None else args.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(256, cores) if args.workers is None else args.workers
     request = WriteRequest(name, args.split, args.samples, settings, args.source, args.overwrite, workers, args.shard)
     title = f"{args.source} ({args.split})"
     # writers without shards leave nothing to go on from

@@ -151,7 +151,7 @@ def _explain(
             bound = decomposition.log_likelihood - kl_weight(model, output.terms) * decomposition.kl
         else:  # the loss of R-NEM's family, which is no ELBO, is of a mean step
             bound = -model.loss(output.terms).unsqueeze(1).expand_as(decomposition.kl)
-        likelihood, kl = decomposition.log_likelihood.flatten(), decomposition.kl.flatten()
+    likelihood, kl = decomposition.log_likelihood.flatten(), decomposition.kl.flatten()
     if observation.ids is not None:
         labels, ids = decomposition.labels.cpu().numpy(), observation.ids.cpu().numpy()
         for accumulator in accumulators:
