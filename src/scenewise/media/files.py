@@ -303,9 +303,7 @@ def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
-            mask = os.umask(0o022)  # it can only be read by setting it
-            os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)
+            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
@@ -325,6 +323,12 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
     """
     with atomic_file(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 # -- JSON and YAML -----------------------------------------------------------------------------------------------------

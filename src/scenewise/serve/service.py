@@ -216,9 +216,7 @@ class Service:
             if row.state == RUNNING:
                 self._dropped.add(number)
             self._ledger.remove([number])
-        self._upload(row).unlink(missing_ok=True)
-        shutil.rmtree(self._results(row.name), ignore_errors=True)
-        (self.folder / THUMBNAILS / f"{row.name}.jpg").unlink(missing_ok=True)
+        self._remove(row)
         return True
 
     # -- the work -----------------------------------------------------------------------------------------------
@@ -287,3 +285,8 @@ class Service:
 
     def _upload(self, row: Row) -> Path:
         return self.folder / UPLOADS / Path(row.location).name
+
+    def _remove(self, row: Row) -> None:
+        self._upload(row).unlink(missing_ok=True)
+        shutil.rmtree(self._results(row.name), ignore_errors=True)
+        (self.folder / THUMBNAILS / f"{row.name}.jpg").unlink(missing_ok=True)
