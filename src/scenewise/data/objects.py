@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 _AXES = {"position": 1, "place": 1, "velocity": 1, "amodal": 2}  # of a value, behind that of the objects
 _FACTORS = ("shape", "label", "texture", "material", "size", "colour")
@@ -106,19 +106,21 @@ class ObjectKeys:
 
     def read(self, extras: Mapping[str, Any], background_ids: Collection[int] = (0,)) -> Objects | None:
         """Return what extras tell of objects, None where they tell nothing."""
-        columns: dict[str, np.ndarray] = {}
+        columns = dict(self._known(extras))
+        if not columns:
+            return None
+        count = max(_count(name, values) for name, values in columns.items())
+        first = 0 if self.entities else max(background_ids, default=-1) + 1
+        return Objects(np.arange(first, first + count), **columns)
+
+    def _known(self, extras: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
         for name in (field.name for field in fields(self) if field.name != "entities"):
             keys = (key.split("+") for key in getattr(self, name).split("|"))
             parts = next(([np.asarray(extras[part]) for part in key] for key in keys if set(key) <= set(extras)), None)
             if parts is not None:
                 values = parts[0] if len(parts) == 1 else np.stack(parts, -1)
                 if values.ndim > _AXES.get(name, 0):  # files may hold something else under the name
-                    columns[name] = values
-        if not columns:
-            return None
-        count = max(_count(name, values) for name, values in columns.items())
-        first = 0 if self.entities else max(background_ids, default=-1) + 1
-        return Objects(np.arange(first, first + count), **columns)
+                    yield name, values
 
 
 def _count(name: str, values: np.ndarray) -> int:
