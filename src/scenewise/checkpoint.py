@@ -203,7 +203,8 @@ def save_model(model: SceneModel, folder: str | Path, card: Card) -> Path:
     target = Path(folder).absolute()
     previous, fresh = target.with_name(f".{target.name}.previous"), target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        _recover(target, previous)
+        if previous.is_dir() and not target.exists():  # a process died between the two renames of `_swap`
+            os.replace(previous, target)
         if target.exists() and not target.is_dir():
             raise InputError(target, "is a file; a model is a folder.", "Choose another name.")
         if target.is_dir() and any(target.iterdir()) and not (target / CONFIG).is_file():
@@ -238,12 +239,6 @@ def _contents(model: SceneModel, card: Card) -> dict[str, bytes | str]:
 def _settings(model: SceneModel) -> dict[str, Any]:
     """Return what the model is; how it happened to be computed stays out."""
     return {key: value for key, value in plain(model.config).items() if key not in model.runtime_settings}
-
-
-def _recover(target: Path, previous: Path) -> None:
-    """Put back what a process that died between the two renames of `_swap` had moved away."""
-    if previous.is_dir() and not target.exists():
-        os.replace(previous, target)
 
 
 def _swap(fresh: Path, target: Path, previous: Path) -> None:
@@ -290,13 +285,17 @@ def readme(model: SceneModel, card: Card) -> str:
 
 def _facts(model: SceneModel, card: Card) -> list[tuple[str, str]]:
     channels, height, width = model.frame_shape
-    validated = card.validated
+    validated, crop = card.validated, ""
+    if card.crop is not None and card.source_size is not None:
+        (top, left, height_of_crop, width_of_crop), (full_height, full_width) = card.crop, card.source_size
+        crop = f"{width_of_crop} x {height_of_crop} pixels from ({left}, {top})"
+        crop += f" of source frames of {full_width} x {full_height}"
     rows = [
         ("model", model.registered_name),
         ("parameters", f"{sum(p.numel() for p in model.parameters()):,}"),
         ("frames", f"{channels} x {height} x {width}"),
         ("longest training clip", "" if card.frames is None else f"{card.frames} frames"),
-        ("crop", _crop(card)),
+        ("crop", crop),
         ("recipe", card.recipe),
         ("training data", card.data),
         ("data fingerprint", card.data_fingerprint),
@@ -311,13 +310,6 @@ def _facts(model: SceneModel, card: Card) -> list[tuple[str, str]]:
     if validated.refinements:
         rows.append(("validated refinements", "{} to {}".format(*validated.refinements)))
     return [(what, value) for what, value in rows if value]
-
-
-def _crop(card: Card) -> str:
-    if card.crop is None or card.source_size is None:
-        return ""
-    (top, left, height, width), (full_height, full_width) = card.crop, card.source_size
-    return f"{width} x {height} pixels from ({left}, {top}) of source frames of {full_width} x {full_height}"
 
 
 def _score_row(score: Score) -> tuple[str, str, str, str]:
@@ -362,15 +354,26 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **c
     where = "settings" if config_overrides else str(path / CONFIG)
     config: Any = build(model_class.config_class, settings, where)
     card = read_card(path)
-    content = _read_weights(path)
+    if not (path / WEIGHTS).exists():
+        pickles = sorted(file for file in path.iterdir() if file.suffix in _PICKLES)
+        if pickles:
+            raise _pickle_error(pickles[0])
+        raise InputError(path, f"has no {WEIGHTS}.", "Copy the model folder anew.")
+    content = read_bytes(path / WEIGHTS, _LARGEST_WEIGHTS)
     tensors = _tensors(content, path / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # making a model must not move the caller's random numbers
         with torch.device("meta"):  # settings that do not fit the weights may ask for more memory than there is
             check_weights(model_class(config), tensors, path / WEIGHTS)
-        _check_checksum(kept, content, path / WEIGHTS)
+        if _CHECKSUM in kept and kept[_CHECKSUM] != hashlib.sha256(content).hexdigest():
+            problem = f"has other bytes than were saved: its SHA-256 is not the {_CHECKSUM} of {CONFIG}."
+            remedy = f"Copy the model folder anew; of weights you changed yourself, take {_CHECKSUM} out of {CONFIG}."
+            raise InputError(path / WEIGHTS, problem, remedy)
         model = model_class(config)
     put_weights(model, tensors, path / WEIGHTS)
-    return LoadedModel(model.to(place).eval(), card, path, _fingerprint(model, content))
+    name = model.registered_name
+    facts = json.dumps([name, original(name, _settings(model), plain(model.config_class()))], sort_keys=True)
+    fingerprint = hashlib.sha256(facts.encode() + content).hexdigest()[:12]
+    return LoadedModel(model.to(place).eval(), card, path, fingerprint)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -421,24 +424,6 @@ def _check_keys(kept: dict[str, Any], file: Path) -> None:
         raise InputError(file, problem, "Copy the model folder anew.")
 
 
-def _read_weights(path: Path) -> bytes:
-    file = path / WEIGHTS
-    if not file.exists():
-        pickles = sorted(p for p in path.iterdir() if p.suffix in _PICKLES)
-        if pickles:
-            raise _pickle_error(pickles[0])
-        raise InputError(path, f"has no {WEIGHTS}.", "Copy the model folder anew.")
-    return read_bytes(file, _LARGEST_WEIGHTS)
-
-
-def _check_checksum(kept: dict[str, Any], content: bytes, file: Path) -> None:
-    """Compare the weights with the SHA-256 that `config.json` holds, where it holds one."""
-    if _CHECKSUM in kept and kept[_CHECKSUM] != hashlib.sha256(content).hexdigest():
-        problem = f"has other bytes than were saved: its SHA-256 is not the {_CHECKSUM} of {CONFIG}."
-        remedy = f"Copy the model folder anew; of weights you changed yourself, take {_CHECKSUM} out of {CONFIG}."
-        raise InputError(file, problem, remedy)
-
-
 def _pickle_error(file: Path) -> InputError:
     remedy = f"Save the weights as {WEIGHTS} with safetensors, from a program you trust."
     return InputError(file, "is a pickle, which can run any code when read; it is not opened.", remedy)
@@ -485,9 +470,3 @@ def check_weights(model: SceneModel, tensors: Mapping[str, Tensor], where: objec
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise InputError(where, "; ".join(sorted(problems)[:5]) + more + ".", "Weights and settings must fit.")
-
-
-def _fingerprint(model: SceneModel, content: bytes) -> str:
-    name = model.registered_name
-    settings = json.dumps([name, original(name, _settings(model), plain(model.config_class()))], sort_keys=True)
-    return hashlib.sha256(settings.encode() + content).hexdigest()[:12]

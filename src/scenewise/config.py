@@ -147,7 +147,10 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
             continue
         hint = hints[name]
         if dataclasses.is_dataclass(hint):
-            nested = _over_default(field, values[name])
+            default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+            nested = values[name]  # laid over the field's default, if it has one
+            if dataclasses.is_dataclass(default) and hasattr(nested, "items"):
+                nested = merge(plain(default), nested)
             values_by_name[name] = _build(hint, nested, f"{prefix}{name}.", problems)  # type: ignore[arg-type]
             continue
         before = len(problems)
@@ -164,12 +167,6 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
             raise
         problems.append(f"{prefix}{error.subject} {error.problem} {error.remedy}".rstrip(". "))
         return cast("C", None)
-
-
-def _over_default(field: dataclasses.Field[Any], values: Any) -> Any:
-    """Return nested values laid over the default of their field, if it has one."""
-    default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-    return merge(plain(default), values) if dataclasses.is_dataclass(default) and hasattr(values, "items") else values
 
 
 def _convert(value: Any, hint: Any, key: str, problems: list[str]) -> Any:

@@ -76,7 +76,12 @@ class RayPool(Pool):
         self._kind = ray.remote(Actor).options(**options)
         self._idle: list[Any] = [self._kind.remote(job) for _ in range(workers)]
         self._busy: dict[Any, tuple[Any, list[Task]]] = {}
-        self._try(self._idle[0].begun.remote())
+        try:
+            ray.get(self._idle[0].begun.remote())
+        except ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            self.close()
+            raise cause if isinstance(cause, InputError) else InputError("--ray", describe(error) + ".") from error
 
     @property
     def room(self) -> int:
@@ -108,11 +113,3 @@ class RayPool(Pool):
         for actor in [*self._idle, *(actor for actor, _ in self._busy.values())]:
             self._ray.kill(actor)
         self._ray.shutdown()
-
-    def _try(self, answer: Any) -> None:
-        try:
-            self._ray.get(answer)
-        except self._ray.exceptions.RayError as error:
-            cause = getattr(error, "cause", None)
-            self.close()
-            raise cause if isinstance(cause, InputError) else InputError("--ray", describe(error) + ".") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -82,9 +83,10 @@ def list_videos(words: Iterable[str], reading: dict[str, Any], without: Path | N
     nested = next((name for name in locations if not locations.keys().isdisjoint(map(str, Path(name).parents))), None)
     if nested is not None:
         raise InputError(nested, "lies inside of another input.", "Give one of the two.")
-    versions = _versions(locations.values())
-    videos = [
-        VideoInput(name, where, version) for (name, where), version in zip(locations.items(), versions, strict=True)
+    remote_versions = remote.versions([where for where in locations.values() if remote.is_remote(where)])
+    videos = [  # with what changes when a video does: of a file size and time, of a folder those of all its files
+        VideoInput(name, where, remote_versions[where] if where in remote_versions else _version(Path(where)))
+        for name, where in locations.items()
     ]
     if "N" in str(reading.get("layout") or "").upper():
         videos = [part for video in videos for part in _parts(video, reading)]
@@ -128,7 +130,13 @@ def _named(word: str, endings: tuple[str, ...], without: Path | None) -> Iterato
     elif os.path.lexists(path):
         yield _as_written(word)
     elif glob.has_magic(word):
-        yield from _matches(word, endings, without)
+        fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+        paths = [Path(text) for text in glob.iglob(word, recursive=True)]
+        paths = [path for path in paths if not (without and path.absolute().is_relative_to(without.absolute()))]
+        paths = [path for path in paths if path.suffix.lower() in endings or _holds_images(path)]
+        if not paths:
+            raise InputError(word, "matches no video.", "Put it in quotes, and check the pattern.")
+        yield from ((_relative(path, fixed), str(path)) for path in paths)
     else:
         raise InputError(word, "names no file, folder or list.", "Check the path.")
 
@@ -156,23 +164,6 @@ def _relative(path: Path, folder: Path) -> str:
     return str(path.relative_to(folder)) if path != folder else path.absolute().name
 
 
-def _matches(pattern: str, endings: tuple[str, ...], without: Path | None) -> Iterator[tuple[str, str]]:
-    fixed = Path(*(part for part in _before_magic(Path(pattern).parts)))
-    paths = [Path(text) for text in glob.iglob(pattern, recursive=True)]
-    videos = [path for path in paths if not (without and path.absolute().is_relative_to(without.absolute()))]
-    videos = [path for path in videos if path.suffix.lower() in endings or _holds_images(path)]
-    if not videos:
-        raise InputError(pattern, "matches no video.", "Put it in quotes, and check the pattern.")
-    yield from ((_relative(path, fixed), str(path)) for path in videos)
-
-
-def _before_magic(parts: Iterable[str]) -> Iterator[str]:
-    for part in parts:
-        if glob.has_magic(part):
-            return
-        yield part
-
-
 def _below(folder: Path, endings: tuple[str, ...], without: Path | None) -> Iterator[Path]:
     """Yield the videos in a folder and below it; a folder of images that holds no video file is one."""
     excluded = None if without is None else os.path.abspath(without)
@@ -191,13 +182,6 @@ def _below(folder: Path, endings: tuple[str, ...], without: Path | None) -> Iter
 
 def _holds_images(path: Path) -> bool:
     return path.is_dir() and any(item.suffix.lower() in IMAGE_ENDINGS for item in path.iterdir())
-
-
-def _versions(locations: Iterable[str]) -> list[str]:
-    """Return what changes when a video does: of a file size and time, of a folder those of all its files."""
-    where = list(locations)
-    addresses = remote.versions([text for text in where if remote.is_remote(text)])
-    return [addresses[text] if text in addresses else _version(Path(text)) for text in where]
 
 
 def _version(path: Path) -> str:

@@ -30,30 +30,23 @@ def write_page(rows: Sequence[Row], path: Path) -> None:
     Raises:
         InputError: The disk is full or the folder cannot be written.
     """
-    pieces = template("batch.html").generate(
-        title=printable(path.absolute().parent.name),
-        verdict=_in_words(rows),
-        facts=_facts(rows),
-        rows=[_row(row, path.parent) for row in rows],
-    )
-    with atomic_file(path) as file:
-        for piece in pieces:
-            file.write(piece.encode())
-
-
-def _in_words(rows: Sequence[Row]) -> str:
     states = Counter(row.state for row in rows)
     left = len(rows) - states[DONE] - states[FAILED]
     parts = [f"{states[DONE]:,} of {many(len(rows), 'video')} done"]
     parts += [f"{states[FAILED]:,} failed"] if states[FAILED] else []
     parts += [f"{left:,} left"] if left else []
-    return ", ".join(parts) + "."
-
-
-def _facts(rows: Sequence[Row]) -> list[str]:
     models = sorted({f"model {row.model}" for row in rows})
     frames, objects = sum(row.frames for row in rows), sum(row.objects for row in rows)
-    return [*models, many(frames, "frame"), many(objects, "object"), f"{sum(r.seconds for r in rows) / 3600:.2f} hours"]
+    hours = f"{sum(row.seconds for row in rows) / 3600:.2f} hours"
+    pieces = template("batch.html").generate(
+        title=printable(path.absolute().parent.name),
+        verdict=", ".join(parts) + ".",
+        facts=[*models, many(frames, "frame"), many(objects, "object"), hours],
+        rows=[_row(row, path.parent) for row in rows],
+    )
+    with atomic_file(path) as file:
+        for piece in pieces:
+            file.write(piece.encode())
 
 
 def _row(row: Row, folder: Path) -> dict[str, Any]:

@@ -188,7 +188,11 @@ class Batch:
                 standing.stopped = True
                 break
             while self._left and pool.room:
-                group = self._group(pool.room)
+                size = min(self.choice.group, -(-len(self._left) // pool.room))
+                group = [self._left.popleft() for _ in range(size)]  # the next videos that go side by side
+                for row in group:
+                    ledger.began(row)
+                self.ledger.put(group)
                 busy |= {row.name: row for row in group}
                 pool.submit([self._task(row) for row in group])
             for event in pool.events(_SECONDS_BETWEEN):
@@ -244,15 +248,6 @@ class Batch:
         if outcome is not None:
             ledger.ended(row, outcome)
         return outcome is not None
-
-    def _group(self, room: int) -> list[Row]:
-        """Return the next videos that go side by side, and note that they begin."""
-        size = min(self.choice.group, -(-len(self._left) // room))
-        group = [self._left.popleft() for _ in range(size)]
-        for row in group:
-            ledger.began(row)
-        self.ledger.put(group)
-        return group
 
     def _task(self, row: Row) -> Task:
         ours = self.choice.overwrite or row.name in self._ours or row.attempts + row.deaths > 0

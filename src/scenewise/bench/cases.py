@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scenewise.bench.named import CASES, MAIN
 from scenewise.bench.subject import Spec
@@ -79,22 +79,15 @@ def specs(request: BenchRequest) -> tuple[list[Spec], list[str]]:
         if CASES[name].model not in MODELS.names():
             skipped.append(f"{name}: skipped, the model {CASES[name].model!r} is not registered")
             continue
-        specs.append(_of_case(name, request))
+        case = CASES[name]
+        fields = {f.name for f in dataclasses.fields(MODELS.get(case.model).config_class)}
+        overrides = {key: value for key, value in case.overrides.items() if key in fields}
+        specs.append(_spec(Spec(case.model, case.preset, overrides, case.batch, case.frames, case=name), request))
     for name in request.models:
-        presets = request.presets if name in MODELS.names() and not _is_weights(name) else (None,)
+        weights = name in shipped() or ("/" in name and Path(name).is_dir())
+        presets = request.presets if name in MODELS.names() and not weights else (None,)
         specs += [_spec(Spec(name, preset), request) for preset in presets]
     return specs, skipped
-
-
-def _is_weights(name: str) -> bool:
-    return name in shipped() or ("/" in name and Path(name).is_dir())
-
-
-def _of_case(name: str, request: BenchRequest) -> Spec:
-    case = CASES[name]
-    fields = {f.name for f in dataclasses.fields(MODELS.get(case.model).config_class)}
-    overrides = {key: value for key, value in case.overrides.items() if key in fields}
-    return _spec(Spec(case.model, case.preset, overrides, case.batch, case.frames, case=name), request)
 
 
 def _spec(spec: Spec, request: BenchRequest) -> Spec:
@@ -102,7 +95,14 @@ def _spec(spec: Spec, request: BenchRequest) -> Spec:
     kind = spec.model_class()
     fields = {f.name for f in dataclasses.fields(kind.config_class)}
     overrides = dict(spec.overrides)
-    for option, key, value in _changes(request):
+    changes = [
+        ("--slots", "slots", request.slots),
+        ("--bf16", "bf16_convolutions", request.bf16 or None),
+        ("--recompute", "recompute", request.recompute or None),
+    ]
+    for option, key, value in changes:
+        if value is None:
+            continue
         if key not in fields:
             raise InputError(option, f"{spec.name} has no setting {key!r}.", f"Leave {option} out.")
         overrides[key] = value
@@ -116,13 +116,3 @@ def _spec(spec: Spec, request: BenchRequest) -> Spec:
         threads=request.threads,
         engine=request.engine,
     )
-
-
-def _changes(request: BenchRequest) -> list[tuple[str, str, Any]]:
-    """Return (option, setting, value) of what was asked for."""
-    every = [
-        ("--slots", "slots", request.slots),
-        ("--bf16", "bf16_convolutions", request.bf16 or None),
-        ("--recompute", "recompute", request.recompute or None),
-    ]
-    return [row for row in every if row[2] is not None]

@@ -28,21 +28,17 @@ class Lap(NamedTuple):
 def lap(run: Callable[[], object], device: torch.device) -> Lap:
     """Return how long `run` takes; on a GPU, from its first kernel to its last."""
     if device.type == "cuda":
-        seconds = _cuda_seconds(run)
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        first.record()
+        run()
+        last.record()
+        torch.cuda.synchronize()
+        seconds = first.elapsed_time(last) / 1000
         return Lap(seconds, seconds)
     wall, cpu = time.perf_counter(), time.process_time()
     run()
     return Lap(time.perf_counter() - wall, time.process_time() - cpu)
-
-
-def _cuda_seconds(run: Callable[[], object]) -> float:
-    first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda.synchronize()
-    first.record()
-    run()
-    last.record()
-    torch.cuda.synchronize()
-    return first.elapsed_time(last) / 1000
 
 
 @dataclass(frozen=True)

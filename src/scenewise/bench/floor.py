@@ -108,16 +108,10 @@ def _trained(record: Recorder, call: Call, count: int) -> int:
     if call.operation is not aten.convolution.default:
         return count
     x, w, _, *rest = call.arguments
-    ran = sum(
-        n
-        for other, n in record.calls.items()
-        if _trains(other) and other.arguments[1:3] + other.arguments[4:-1] == (x, w, *rest)
-    )
+    backward = [each for each in record.calls if each.operation is aten.convolution_backward.default]
+    trains = [each for each in backward if each.arguments[-1][1]]  # by the weight
+    ran = sum(record.calls[each] for each in trains if each.arguments[1:3] + each.arguments[4:-1] == (x, w, *rest))
     return min(count, ran or count)
-
-
-def _trains(call: Call) -> bool:
-    return call.operation is aten.convolution_backward.default and call.arguments[-1][1]
 
 
 def _add(total: Counter[Call], calls: Iterable[Call], count: float) -> None:
@@ -128,17 +122,13 @@ def _add(total: Counter[Call], calls: Iterable[Call], count: float) -> None:
 def _backward(record: Recorder, call: Call, data: bool, weight: bool) -> list[Call]:
     """Return the calls that differentiate a forward call by its data, its weight, or both."""
     if call.operation is aten.convolution.default:
-        return [_convolution_backward(record, call, data, weight)]
+        x, w, bias, *rest = call.arguments
+        mask = (data, weight, weight and bias is not None)
+        arguments = (record.outputs[call], x, w, None if bias is None else bias.shape, *rest, mask)
+        return [Call(aten.convolution_backward.default, arguments, call.flops * (data + weight))]
     *_, x, w = call.arguments
     gradient = record.outputs[call]
     product = aten.bmm.default if len(x.shape) == 3 else aten.mm.default
     by_data = Call(product, (gradient, w.transposed()), call.flops)
     by_weight = Call(product, (x.transposed(), gradient), call.flops)
     return [by_data] * data + [by_weight] * weight
-
-
-def _convolution_backward(record: Recorder, call: Call, data: bool, weight: bool) -> Call:
-    x, w, bias, *rest = call.arguments
-    mask = (data, weight, weight and bias is not None)
-    arguments = (record.outputs[call], x, w, None if bias is None else bias.shape, *rest, mask)
-    return Call(aten.convolution_backward.default, arguments, call.flops * (data + weight))

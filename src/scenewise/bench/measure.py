@@ -183,6 +183,12 @@ class _Bench:
         """Return what the repeats say; memory is measured now."""
         spec, record = self.subject.spec, self.record
         memory_use = memory.measure(spec, self.training) if with_memory else None
+        naive, plain = None, self.plain_record
+        if plain is not None:
+            its = None if memory_use is None else memory.measure(replace(spec, naive=True), self.training)
+            more = its.growth / memory_use.growth if its and memory_use and memory_use.growth > 0 else None
+            times, ratios = Timing.of([each.wall for each in self.plain_laps]), _ratios(self.plain_laps, self.laps)
+            naive = Plain(times, plain.flops / 1e9, its, *ratios, plain.flops / max(record.flops, 1), more)
         return Phase(
             seconds=Timing.of([each.wall for each in self.laps]),
             cpu_seconds=Timing.of([each.cpu for each in self.laps]),
@@ -193,18 +199,12 @@ class _Bench:
             rule=self._floor(self.rule, self.rule_laps) if self.rule else None,
             executed=self._floor(self.executed, self.executed_laps),
             memory=memory_use,
-            naive=None if self.plain_record is None else self._plain(self.plain_record, memory_use),
+            naive=naive,
         )
 
     def _floor(self, work: floor.Work, laps: list[Lap]) -> Floor:
         least = statistics.median(each.wall for each in laps)
         return Floor(least, floor.work_flops(work) / 1e9, *_ratios(self.laps, laps))
-
-    def _plain(self, record: Recorder, memory_use: Memory | None) -> Plain:
-        its = None if memory_use is None else memory.measure(replace(self.subject.spec, naive=True), self.training)
-        more = None if its is None or memory_use is None or memory_use.growth <= 0 else its.growth / memory_use.growth
-        times, ratios = Timing.of([each.wall for each in self.plain_laps]), _ratios(self.plain_laps, self.laps)
-        return Plain(times, record.flops / 1e9, its, *ratios, record.flops / max(self.record.flops, 1), more)
 
 
 def measure(
@@ -230,7 +230,12 @@ def measure(
     subject = Subject(spec)
     subject.settle()
     against_naive = against_naive and bool(floor.parts_of(subject.model))
-    benches = [_prepare(subject, training, against_naive) for training in (True, False)]
+    benches = []
+    for training in (True, False):  # what is computed is counted, which warms it up as well
+        plain = subject.record(training, plain=True) if against_naive else None
+        bench = _Bench(subject, training, subject.record(training), plain)
+        bench.lap(False)
+        benches.append(bench)
     if spec.engine != "torch":  # after counting: other engines do not tell which layers they run
         progress("preparing")
         subject.engage()
@@ -240,14 +245,6 @@ def measure(
             bench.repeat()
     progress("memory")
     return Measurement(spec, subject.settings(), len(benches[0].laps), *(bench.phase(with_memory) for bench in benches))
-
-
-def _prepare(subject: Subject, training: bool, against_naive: bool) -> _Bench:
-    """Count what a phase computes, which warms it up as well."""
-    plain = subject.record(training, plain=True) if against_naive else None
-    bench = _Bench(subject, training, subject.record(training), plain)
-    bench.lap(False)
-    return bench
 
 
 def rounds(repeats: int | None) -> Iterator[int]:

@@ -60,17 +60,12 @@ def main(text: str) -> str:
     spec = Spec(**request["spec"])
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
-    _touch(spec)
+    tiny = Subject(Spec(spec.model_class().registered_name, "tiny"))
+    tiny.train()  # what libraries load and set up when first used is no model's memory
+    tiny.stream()
     subject = _subject(spec, request["training"])
     with subject.way():
         return json.dumps(asdict(watched(lambda: _work(subject, request["training"]))))
-
-
-def _touch(spec: Spec) -> None:
-    """Run the model's tiny preset once: what libraries load and set up when first used is no model's memory."""
-    tiny = Subject(Spec(spec.model_class().registered_name, "tiny"))
-    tiny.train()
-    tiny.stream()
 
 
 def _work(subject: Subject, training: bool) -> None:

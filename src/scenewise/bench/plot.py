@@ -29,15 +29,11 @@ def svg(points: Sequence[Point]) -> str:
     width, height = len(axes) * (_WIDTH + _MARGIN) + _MARGIN, _TOP + _HEIGHT + 44
     frame = f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     style = "<style>text{font:12px sans-serif;fill:#333}</style>"
-    return f'<svg {frame}>{style}<rect width="100%" height="100%" fill="#fff"/>{_legend()}{"".join(parts)}</svg>\n'
-
-
-def _legend() -> str:
-    words = (
+    legend = "".join(
         f'<text x="{_MARGIN + n * 170}" y="18" style="fill:{colour}">{name}</text>'
         for n, (name, colour) in enumerate(SHOWN.values())
     )
-    return "".join(words)
+    return f'<svg {frame}>{style}<rect width="100%" height="100%" fill="#fff"/>{legend}{"".join(parts)}</svg>\n'
 
 
 def _panel(number: int, axis: str, points: Sequence[Point], fitted: dict[tuple[str, str], Line]) -> str:
@@ -50,21 +46,16 @@ def _panel(number: int, axis: str, points: Sequence[Point], fitted: dict[tuple[s
         elements.append(f'<text x="{x:.1f}" y="{_TOP + _HEIGHT + 16}" text-anchor="middle">{value}</text>')
     for quantity, (_, colour) in SHOWN.items():
         most = max(getattr(point, quantity) for point in points) or 1.0
-        elements += [_dot(left, far, point.value, getattr(point, quantity) / most, colour) for point in points]
+        for point in points:
+            x, y = _place(left, far, point.value, getattr(point, quantity) / most)
+            elements.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>')
         if (axis, quantity) in fitted:
-            elements.append(_stroke(left, far, fitted[axis, quantity], most, colour))
+            line = fitted[axis, quantity]
+            (x1, y1), (x2, y2) = (_place(left, far, v, (line.start + line.slope * v) / most) for v in (0.0, far))
+            ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+            elements.append(f'<line {ends} stroke="{colour}" stroke-opacity="0.6"/>')
     return "".join(elements)
 
 
 def _place(left: float, far: float, value: float, share: float) -> tuple[float, float]:
     return left + _WIDTH * value / far * 0.95, _TOP + _HEIGHT * (1 - 0.9 * share)
-
-
-def _dot(left: float, far: float, value: float, share: float, colour: str) -> str:
-    x, y = _place(left, far, value, share)
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
-
-
-def _stroke(left: float, far: float, line: Line, most: float, colour: str) -> str:
-    (x1, y1), (x2, y2) = (_place(left, far, v, (line.start + line.slope * v) / most) for v in (0.0, far))
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-opacity="0.6"/>'

@@ -78,7 +78,10 @@ class Spec:
             InputError: There is no such model or preset.
         """
         if self.preset is None:
-            return MODELS.get(_kept(self.model)["model"])
+            if self.model not in shipped() and not Path(self.model).exists():
+                problem = "is no registered model, no weights that ship and no model folder."
+                raise InputError(self.model, problem, nearest(self.model, [*MODELS.names(), *shipped()]))
+            return MODELS.get(read_config(find(self.model))["model"])
         model_class = MODELS.get(self.model)
         if self.preset not in model_class.presets:
             raise InputError(
@@ -98,14 +101,6 @@ class Spec:
         torch.manual_seed(0)
         config = build(kind.config_class, merge(kind.presets[self.preset], self.overrides), self.name)
         return kind(config).to(as_device(self.device))
-
-
-def _kept(name: str) -> dict[str, Any]:
-    """Return `config.json` of weights."""
-    if name in shipped() or Path(name).exists():
-        return read_config(find(name))
-    names = [*MODELS.names(), *shipped()]
-    raise InputError(name, "is no registered model, no weights that ship and no model folder.", nearest(name, names))
 
 
 class Subject:

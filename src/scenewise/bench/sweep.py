@@ -94,8 +94,10 @@ def sweep(
             seconds.append(lap(subject.train, subject.device))
     progress("memory")
     growths = [memory.measure(subject.spec, training=True).growth for subject in subjects]
-    rows = zip(places, laps, growths, gflops, strict=True)
-    return [Point(*place, *_medians(seconds), mib, gflop) for place, seconds, mib, gflop in rows]
+    wall = [statistics.median(each.wall for each in times) for times in laps]
+    cpu = [statistics.median(each.cpu for each in times) for times in laps]
+    rows = zip(places, wall, cpu, growths, gflops, strict=True)
+    return [Point(*place, seconds, work, mib, gflop) for place, seconds, work, mib, gflop in rows]
 
 
 def lines(points: Sequence[Point]) -> list[Line]:
@@ -105,10 +107,6 @@ def lines(points: Sequence[Point]) -> list[Line]:
         points_on_axis = [point for point in points if point.axis == axis]
         lines += [_line(axis, quantity, points_on_axis) for quantity in QUANTITIES]
     return lines
-
-
-def _medians(laps: Sequence[Lap]) -> tuple[float, float]:
-    return statistics.median(each.wall for each in laps), statistics.median(each.cpu for each in laps)
 
 
 def _line(axis: str, quantity: str, points: Sequence[Point]) -> Line:

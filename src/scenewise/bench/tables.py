@@ -145,7 +145,8 @@ def _row(title: str, phase: Phase) -> tuple[str, ...]:
         f"{phase.gflop:.3g}",
         f"{phase.gflops:.3g}",
     )
-    return (title, *times, duration(phase.floor.seconds), *_two(phase.floor))
+    floor = phase.floor
+    return (title, *times, duration(floor.seconds), _ratio(floor.ratio), f"{floor.cpu_ratio.median:.2f}")
 
 
 def _short(phase: Phase) -> tuple[str, ...]:
@@ -169,10 +170,6 @@ def _difference(title: str, phase: Phase) -> list[str]:
 
 def _floor(floor: Floor) -> str:
     return f"{duration(floor.seconds)} and {floor.gflop:.3g} GFLOP (time / floor {floor.ratio.median:.2f})"
-
-
-def _two(floor: Floor) -> tuple[str, str]:
-    return _ratio(floor.ratio), f"{floor.cpu_ratio.median:.2f}"
 
 
 def _spread(spread: Timing) -> str:

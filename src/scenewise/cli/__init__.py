@@ -65,8 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see the README on shared cores
     words = list(sys.argv[1:] if argv is None else argv)
-    _open_streams()
-    _print_anything()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # who started the process has closed it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal's encoding lacks is printed as its code
+            stream.reconfigure(errors="backslashreplace")
     try:
         _check_folder()
         with warnings.catch_warnings(), ending_cleanly():
@@ -102,20 +106,6 @@ def _refusals() -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise InputError("memory", "ran out.", "Use fewer slots, a smaller size, or close other programs.") from error
-
-
-def _print_anything() -> None:
-    """Let what the terminal's encoding lacks be printed as its code instead of ending the program."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _open_streams() -> None:
-    """Give the process streams to print on where who started it has closed them."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _check_folder() -> None:

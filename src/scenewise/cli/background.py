@@ -16,7 +16,6 @@ from scenewise.media.files import check_writable
 if TYPE_CHECKING:
     import argparse
 
-    from scenewise.data.footage.background import Background
 
 EXAMPLE = """examples:
   scenewise background clip.mp4 --out empty.png
@@ -57,7 +56,12 @@ def run(args: argparse.Namespace) -> int:
         )
     _write(out, picture.picture)
     _write(sure, picture.support)
-    _tell(out, sure, picture)
+    height, width = picture.picture.shape[:2]
+    often = float((picture.support >= 0.5).mean())
+    print(f"{out}: {width}x{height}, noise {255 * picture.noise:.1f}/255")
+    print(f"{sure}: {often:.0%} of the picture was seen in at least half of the frames, the rest less often")
+    for reason in picture.reasons:
+        print(f"  note: not sound: {reason}. Dark places in {sure.name} may show things instead of background.")
     args.answer = {
         "picture": str(out),
         "sure": str(sure),
@@ -91,12 +95,3 @@ def _write(file: Path, values: np.ndarray) -> None:
     with io.BytesIO() as buffer:
         image.save(buffer, Image.registered_extensions()[file.suffix.lower()])
         write_atomically(file, buffer.getvalue())
-
-
-def _tell(out: Path, sure: Path, found: Background) -> None:
-    height, width = found.picture.shape[:2]
-    often = float((found.support >= 0.5).mean())
-    print(f"{out}: {width}x{height}, noise {255 * found.noise:.1f}/255")
-    print(f"{sure}: {often:.0%} of the picture was seen in at least half of the frames, the rest less often")
-    for reason in found.reasons:
-        print(f"  note: not sound: {reason}. Dark places in {sure.name} may show things instead of background.")

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from scenewise.errors import InputError, printable
 if TYPE_CHECKING:
     from scenewise.batch.job import BatchJob
     from scenewise.batch.pool import Pool
-    from scenewise.batch.run import Batch, Standing
+    from scenewise.batch.run import Standing
 
 EXAMPLE = """examples:
   scenewise batch clips --out out --model provide-balls-colour
@@ -93,9 +92,21 @@ def run(args: argparse.Namespace) -> int:
         if standing.left:
             if standing.skipped:
                 say(f"{standing.skipped} of {standing.total} videos are done already; {standing.left} are left.")
-            pool = _pool(args, batch, min(workers, standing.left))
+            pool: Pool
+            if args.ray is None:
+                from scenewise.batch.pool import LocalPool
+
+                pool = LocalPool(batch.job, min(workers, standing.left), batch.held)
+            else:
+                from scenewise.batch.cluster import RayPool
+
+                pool = RayPool(batch.job, min(workers, standing.left), args.ray)
             with pool, Progress(Path(standing.folder).name, unit="videos") as bar:
-                batch.run(standing, pool, partial(_show, bar), interruption)
+
+                def show(now: Standing) -> None:
+                    bar.show(now.done + len(now.failed) + now.skipped, now.total, _rate(now))
+
+                batch.run(standing, pool, show, interruption)
         pages = batch.write_pages()
     _tell_end(args, standing, pages)
     return interruption.exit_code or (3 if standing.failed else 0)
@@ -158,20 +169,6 @@ def job_of(args: argparse.Namespace) -> tuple[BatchJob, str]:
         engine=args.engine,
     )
     return job, decomposer.name
-
-
-def _pool(args: argparse.Namespace, batch: Batch, workers: int) -> Pool:
-    if args.ray is None:
-        from scenewise.batch.pool import LocalPool
-
-        return LocalPool(batch.job, workers, batch.held)
-    from scenewise.batch.cluster import RayPool
-
-    return RayPool(batch.job, workers, args.ray)
-
-
-def _show(bar: Progress, standing: Standing) -> None:
-    bar.show(standing.done + len(standing.failed) + standing.skipped, standing.total, _rate(standing))
 
 
 def _rate(standing: Standing) -> str:

@@ -81,7 +81,9 @@ def _below(parser: argparse.ArgumentParser, words: tuple[str, ...], meaning: str
     actions = [action for action in parser._actions if action.option_strings]
     options = tuple(_option(parser, action) for action in actions)
     if inner is None:
-        yield Command(words, meaning, options, _names(parser))
+        first = next((action for action in parser._actions if not action.option_strings), None)
+        names = () if first is None else tuple(map(str, first.choices or ())) or _known(first.dest)
+        yield Command(words, meaning, options, names)
         return
     yield Command(words, meaning, options, tuple(inner.choices))
     helps = {action.dest: action.help or "" for action in inner._choices_actions}
@@ -93,13 +95,6 @@ def _option(parser: argparse.ArgumentParser, action: argparse.Action) -> Option:
     text = parser._get_formatter()._expand_help(action) if action.help else ""
     choices = tuple(map(str, action.choices or ())) or _known(action.dest)
     return Option(tuple(action.option_strings), " ".join(text.split()), action.nargs != 0, choices)
-
-
-def _names(parser: argparse.ArgumentParser) -> tuple[str, ...]:
-    first = next((action for action in parser._actions if not action.option_strings), None)
-    if first is None:
-        return ()
-    return tuple(map(str, first.choices or ())) or _known(first.dest)
 
 
 def _known(name: str) -> tuple[str, ...]:
@@ -136,7 +131,8 @@ def bash(verbs: list[Command]) -> str:
         values = [f"      {'|'.join(o.names)}) words={_quoted(o.choices)} ;;" for o in command.options if o.choices]
         files = [f"      {'|'.join(o.names)}) files=1 ;;" for o in command.options if o.takes and not o.choices]
         lines += [f"    {shlex.quote(' '.join(command.words))})", '      case "$prev" in', *values, *files]
-        lines += [f"      *) options={_quoted(_flags(command))}; words={_quoted(command.names)} ;;", "      esac ;;"]
+        flags = _quoted(name for option in command.options for name in option.names)
+        lines += [f"      *) options={flags}; words={_quoted(command.names)} ;;", "      esac ;;"]
     return _BASH.format(
         verbs=_quoted(c.words[0] for c in verbs if len(c.words) == 1),
         nested="|".join(sorted({c.words[0] for c in verbs if len(c.words) > 1})),
@@ -189,10 +185,6 @@ _BASH = """_scenewise() {{
   esac
 }}
 complete -o filenames -o bashdefault -F _scenewise scenewise"""
-
-
-def _flags(command: Command) -> list[str]:
-    return [name for option in command.options for name in option.names]
 
 
 def _quoted(words: Iterable[str]) -> str:

@@ -32,22 +32,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="list|show|make|check|bench", required=True)
     listed = actions.add_parser("list", help="list the sources of data")
     listed.add_argument("--long", action="store_true", help="with paper, size, factors, licence and how to get files")
-    _add_show(actions.add_parser("show", help="print facts, write a contact sheet and a video"))
-    _add_make(actions.add_parser("make", help="write videos of a source with their ground truth"))
-    check = actions.add_parser("check", help="compare a made folder with its checksums and with videos made again")
-    check.add_argument("folder", metavar="DIR", help="what `scenewise data make` wrote")
-    check.add_argument("--again", type=int, default=8, metavar="K", help="videos made again; default: %(default)s")
-    check.add_argument("--seed", type=int, default=0, help="which videos are made again; default: %(default)s")
-    _add_bench(actions.add_parser("bench", help="measure how fast sources make videos"))
-
-
-def _add_show(show: argparse.ArgumentParser) -> None:
+    show = actions.add_parser("show", help="print facts, write a contact sheet and a video")
     show.add_argument("source", metavar="SOURCE", help=_SOURCE)
     add_source_options(show)
     show.add_argument("--index", type=int, default=0, metavar="N", help="which video; default: %(default)s")
     show.add_argument(
         "--out", metavar="DIR|PNG", help="a folder for a sheet with objects and an mp4, or a PNG of frames and ids"
     )
+    _add_make(actions.add_parser("make", help="write videos of a source with their ground truth"))
+    check = actions.add_parser("check", help="compare a made folder with its checksums and with videos made again")
+    check.add_argument("folder", metavar="DIR", help="what `scenewise data make` wrote")
+    check.add_argument("--again", type=int, default=8, metavar="K", help="videos made again; default: %(default)s")
+    check.add_argument("--seed", type=int, default=0, help="which videos are made again; default: %(default)s")
+    bench = actions.add_parser("bench", help="measure how fast sources make videos")
+    bench.add_argument("sources", nargs="*", metavar="NAME", help="default: all that need no files")
+    add_settings(bench, "settings of the sources")
+    bench.add_argument("--seconds", type=float, default=1.0, help="of work per round; default: %(default)s")
+    bench.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
+    bench.add_argument("--workers", type=int, nargs="+", default=[1, 2], metavar="W", help="default: 1 2")
+    bench.add_argument("--check", action="store_true", help="exit with 1 where a source is slower than it should be")
+    output.add_json_file(bench, "all numbers")
 
 
 def _add_make(make: argparse.ArgumentParser) -> None:
@@ -69,16 +73,6 @@ def _add_make(make: argparse.ArgumentParser) -> None:
         "--shard", type=int, metavar="N", help="videos per shard; default: 256, or what fits into 32 MiB of frames"
     )
     make.add_argument("--overwrite", action="store_true", help="replace what is there")
-
-
-def _add_bench(bench: argparse.ArgumentParser) -> None:
-    bench.add_argument("sources", nargs="*", metavar="NAME", help="default: all that need no files")
-    add_settings(bench, "settings of the sources")
-    bench.add_argument("--seconds", type=float, default=1.0, help="of work per round; default: %(default)s")
-    bench.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
-    bench.add_argument("--workers", type=int, nargs="+", default=[1, 2], metavar="W", help="default: 1 2")
-    bench.add_argument("--check", action="store_true", help="exit with 1 where a source is slower than it should be")
-    output.add_json_file(bench, "all numbers")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -25,7 +25,11 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.data import SOURCES
     from scenewise.data.shards.speed import Bench, generated
 
-    _check(args)
+    for name, low, high in (("rounds", 1, 1000), ("seconds", 0.0, 3600.0)):
+        if not low <= getattr(args, name) <= high:
+            raise InputError(f"--{name}", f"must lie in [{low}, {high}]; found {getattr(args, name)}.")
+    if not all(1 <= many <= 256 for many in args.workers):
+        raise InputError("--workers", f"must lie in [1, 256]; found {args.workers}.")
     if args.json not in (None, PRINTED):
         check_writable(args.json)
     settings = nest(args.settings, "--set")
@@ -48,14 +52,6 @@ def run(args: argparse.Namespace) -> int:
     if args.check and slow:
         print(f"slower than it should be: {', '.join(slow)}", file=sys.stderr)
     return 1 if args.check and slow else 0
-
-
-def _check(args: argparse.Namespace) -> None:
-    for name, low, high in (("rounds", 1, 1000), ("seconds", 0.0, 3600.0)):
-        if not low <= getattr(args, name) <= high:
-            raise InputError(f"--{name}", f"must lie in [{low}, {high}]; found {getattr(args, name)}.")
-    if not all(1 <= many <= 256 for many in args.workers):
-        raise InputError("--workers", f"must lie in [1, 256]; found {args.workers}.")
 
 
 def _print(speeds: Sequence[Speed], workers: Sequence[int]) -> None:

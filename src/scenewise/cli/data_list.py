@@ -20,7 +20,11 @@ def run(args: argparse.Namespace) -> int:
     if sys.stdout.isatty():
         _table(rows, args.long)
     else:
-        _lines(rows, args.long)
+        width = max(len(row["name"]) for row in rows) + 2
+        for row in rows:
+            print(f"{row['name']:<{width}}{row['kind']:<11}{row['what']}")
+            for head, value in _told(row) if args.long else ():
+                print(f"{'':<{width}}{head}: {value}")
     return 0
 
 
@@ -48,14 +52,6 @@ def _told(row: dict[str, Any]) -> list[tuple[str, str]]:
     values = {key: row.get(key) for key in _LONG}
     values["factors"] = ", ".join(row.get("factors", ()))
     return [(_HEADS[key], str(value)) for key, value in values.items() if value]
-
-
-def _lines(rows: Sequence[dict[str, Any]], long: bool) -> None:
-    width = max(len(row["name"]) for row in rows) + 2
-    for row in rows:
-        print(f"{row['name']:<{width}}{row['kind']:<11}{row['what']}")
-        for head, value in _told(row) if long else ():
-            print(f"{'':<{width}}{head}: {value}")
 
 
 def _table(rows: Sequence[dict[str, Any]], long: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from contextlib import nullcontext
@@ -34,8 +35,10 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--{option}", f"is for shards; {kind} is written by one process.", "Leave it out.")
     name, settings = named_source(args.source, args.settings)
     if args.overwrite:
-        check_apart(out, *_paths(settings))
-    workers = _cores() if args.workers is None else args.workers
+        values = (value if isinstance(value, list) else [value] for value in settings.values())
+        check_apart(out, *itertools.chain.from_iterable(values))  # what the source reads, as far as these are paths
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(256, cores) if args.workers is None else args.workers
     request = WriteRequest(name, args.split, args.samples, settings, args.source, args.overwrite, workers, args.shard)
     title = f"{args.source} ({args.split})"
     # writers without shards leave nothing to go on from
@@ -64,12 +67,3 @@ def _tell(outcome: WriteOutcome, what: str, interrupted: int) -> int:
         return interrupted
     say(f"{what} in {outcome.total} shards: {outcome.folder}")
     return 0
-
-
-def _paths(settings: dict[str, Any]) -> list[Any]:
-    """Return what settings of a source read, as far as they are paths."""
-    return [part for value in settings.values() for part in (value if isinstance(value, list) else [value])]
-
-
-def _cores() -> int:
-    return min(256, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -77,20 +77,17 @@ def _show_in(folder: Path, source: Source, args: argparse.Namespace) -> None:
     _tell("contact sheet", folder / f"{name}.png")
     args.answer["files"].append(folder / f"{name}.png")
     for key, value in samples[0].extras.items():
-        args.answer["extras"][key] = _words(value)
-        _tell(f"  {key}", args.answer["extras"][key])
+        text = str(value)
+        if isinstance(value, np.ndarray):
+            text = f"{'texts' if value.dtype.kind == 'U' else value.dtype.name} {value.shape}"
+        elif len(text) > 60:
+            text = f"{type(value).__name__} of {len(value)}"
+        args.answer["extras"][key] = text
+        _tell(f"  {key}", text)
     if len(samples[0].frames) > 1 and "viewpoints" not in samples[0].extras:
         _film(samples[0], folder / f"{name}.mp4")
         _tell("film", folder / f"{name}.mp4")
         args.answer["files"].append(folder / f"{name}.mp4")
-
-
-def _words(value: Any) -> str:
-    """Return what an extra is: its type and shape, or itself where it is short."""
-    if isinstance(value, np.ndarray):
-        return f"{'texts' if value.dtype.kind == 'U' else value.dtype.name} {value.shape}"
-    text = str(value)
-    return text if len(text) <= 60 else f"{type(value).__name__} of {len(value)}"
 
 
 def _film(sample: Sample, path: Path) -> None:

@@ -138,7 +138,13 @@ def run(args: argparse.Namespace) -> int:
                 tell(video.label, result.summary)
                 done.append(result.summary)
     args.answer = {"videos": [asdict(summary) for summary in done], "failed": failures}
-    return _end(len(done) + passed, failures, interruption.exit_code)
+    if len(done) + passed + len(failures) > 1:
+        names = ": " + ", ".join(failures) if failures else ""
+        say(f"{len(done) + passed} done, {len(failures)} failed{names}")
+    if interruption.exit_code:
+        say("interrupted: the files hold the frames done; the same command with --resume goes on", file=sys.stderr)
+        return interruption.exit_code
+    return 2 if failures else 0
 
 
 def _take_apart(
@@ -257,12 +263,3 @@ def tell_unfinished(label: str, folder: Path, resume: bool) -> None:
         say(f"{label}: nothing to go on from; begins anew", file=sys.stderr)
     elif left is not None and not left.stopped:
         say(f"note: {label}: what a process that was killed had left is removed; --resume would go on", file=sys.stderr)
-
-
-def _end(done: int, failures: list[str], interrupted: int) -> int:
-    if done + len(failures) > 1:
-        say(f"{done} done, {len(failures)} failed{': ' + ', '.join(failures) if failures else ''}")
-    if interrupted:
-        say("interrupted: the files hold the frames done; the same command with --resume goes on", file=sys.stderr)
-        return interrupted
-    return 2 if failures else 0

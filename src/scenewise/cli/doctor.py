@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -201,19 +202,14 @@ def _room(findings: Findings) -> None:
             findings.blame(f"Less than 1 GiB is free in {folder}. Free some space.")
         if not os.access(folder, os.W_OK):
             findings.say("room", f"{folder} cannot be written: choose another folder with --out")
-    memory = _free_memory()
+    memory = None
+    with suppress(OSError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        memory = next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")), None)
     if memory is not None:
         findings.say("room", f"memory: {memory / (1 << 30):.1f} GiB free")
         if memory < _LEAST_MEMORY:
             findings.blame("Less than 1 GiB of memory is free. Close other programs.")
-
-
-def _free_memory() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def _version(name: str) -> str | None:

@@ -62,7 +62,12 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.experiments import experiment as experiments
 
     if args.page is not None:
-        return _page(args, args.page)
+        from scenewise.experiments.page import write_page
+
+        write_page(args.page)
+        print(args.page)
+        args.answer = {"page": args.page}
+        return 0
     if args.name is None:
         return _names(args)
     for name, most in (("minutes", math.inf), ("jobs", _MOST_JOBS + 1)):
@@ -71,7 +76,13 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--{name}", f"must be above 0 and less than {most}; found {shortened(value)}.")
     if args.out is not None:
         check_folder(args.out)  # before plans are made, which takes a while
-    chosen = [experiments.load(args.name, args.size)] if args.name != ALL else _all(args.size)
+    names = [args.name]
+    if args.name == ALL:
+        names = [name for name in experiments.names() if args.size in experiments.read(name).sizes]
+        if not names:
+            sizes = ", ".join(experiments.SIZES)
+            raise InputError("--size", f"no experiment has {args.size!r}.", f"Choose one of {sizes}.")
+    chosen = [experiments.load(name, args.size) for name in names]
     if args.show or args.keep:
         return _show(args, chosen) if args.show else _keep(args, chosen)
     from scenewise.checkpoint import as_device
@@ -84,15 +95,6 @@ def run(args: argparse.Namespace) -> int:
         return _plan(args, tasks)
     code = _run(args, tasks)
     return max(code, _show(args, chosen, made=True))
-
-
-def _all(size: str) -> list[Experiment]:
-    from scenewise.experiments import experiment as experiments
-
-    found = [experiments.load(name, size) for name in experiments.names() if size in experiments.read(name).sizes]
-    if not found:
-        raise InputError("--size", f"no experiment has {size!r}.", f"Choose one of {', '.join(experiments.SIZES)}.")
-    return found
 
 
 def _places(args: argparse.Namespace, experiment: Experiment) -> tuple[Path, Path]:
@@ -194,6 +196,7 @@ def _run(args: argparse.Namespace, tasks: Sequence[CellTask]) -> int:
     """Train and score; everything is checked before anything is computed."""
     args.answer = {"done": [], "failed": {}, "left": {}, "busy": [], "core_seconds": 0.0, "stopped": False}
     from scenewise.experiments.campaign import Campaign, check, jobs_by_default
+    from scenewise.experiments.cell_folder import CAMPAIGN
     from scenewise.media.interruption import Interruption
 
     if args.score:
@@ -210,10 +213,11 @@ def _run(args: argparse.Namespace, tasks: Sequence[CellTask]) -> int:
     missing = [task for task in tasks if task not in refused and not task.finished]
     if not missing:
         return int(bool(broken))
+    log = (tasks[0].folder.root if args.name == ALL else tasks[0].folder.out) / CAMPAIGN / "campaign.log"
     with Interruption() as interruption:
         outcome = Campaign(
             missing,
-            _places_log(args, tasks),
+            log,
             jobs=args.jobs or jobs_by_default(),
             minutes=args.minutes,
             device=args.device,
@@ -222,17 +226,15 @@ def _run(args: argparse.Namespace, tasks: Sequence[CellTask]) -> int:
             stop=interruption,
         ).run()
     _tell(outcome)
-    _note(args, outcome)
+    args.answer["done"] = [task.name for task in outcome.done]
+    args.answer["failed"] |= {task.name: reason for task, reason in outcome.failed}
+    args.answer["left"] = {task.name: seconds for task, seconds in outcome.left}
+    args.answer["busy"] = [task.name for task in outcome.busy]
+    args.answer |= {"core_seconds": outcome.seconds, "stopped": outcome.signal}
     if outcome.signal:
         print("Stopped; the same command goes on from here.")
         return interruption.exit_code
     return int(bool(broken or outcome.failed))
-
-
-def _places_log(args: argparse.Namespace, tasks: Sequence[CellTask]) -> Path:
-    from scenewise.experiments.cell_folder import CAMPAIGN
-
-    return (tasks[0].folder.root if args.name == ALL else tasks[0].folder.out) / CAMPAIGN / "campaign.log"
 
 
 def _tell(outcome: CampaignOutcome) -> None:
@@ -247,15 +249,6 @@ def _tell(outcome: CampaignOutcome) -> None:
         print(f"  {'together':<{width}}  {outcome.seconds / 3600:6.2f} h of one core")
     for task in outcome.busy:
         print(f"{task.name}: another process works on it")
-
-
-def _note(args: argparse.Namespace, outcome: CampaignOutcome) -> None:
-    """Put how a campaign ended into the answer."""
-    args.answer["done"] = [task.name for task in outcome.done]
-    args.answer["failed"] |= {task.name: reason for task, reason in outcome.failed}
-    args.answer["left"] = {task.name: seconds for task, seconds in outcome.left}
-    args.answer["busy"] = [task.name for task in outcome.busy]
-    args.answer |= {"core_seconds": outcome.seconds, "stopped": outcome.signal}
 
 
 # -- what was measured ------------------------------------------------------------------------------------------------
@@ -305,13 +298,4 @@ def _keep(args: argparse.Namespace, chosen: Sequence[Experiment]) -> int:
             print(f"{experiment.name}: {count} cells of {len(experiment.cells)} kept in {file}")
         for name in measured_results.figures(experiment):
             print(f"  {measured_results.kept_folder(experiment) / name}")
-    return 0
-
-
-def _page(args: argparse.Namespace, file: Path) -> int:
-    from scenewise.experiments.page import write_page
-
-    write_page(file)
-    print(file)
-    args.answer = {"page": file}
     return 0

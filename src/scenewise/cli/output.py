@@ -108,7 +108,11 @@ def speaking(args: argparse.Namespace) -> Iterator[None]:
         elif VOICE.screen is not None:
             _print(getattr(args, "answer", {"lines": lines.getvalue().splitlines()}), screen)
         elif place and hasattr(args, "answer"):
-            _write(place, args.answer)
+            from scenewise.media.files import write_atomically
+
+            write_atomically(place, json.dumps(plain(args.answer), indent=1) + "\n")
+            if not VOICE.quiet:
+                print(f"  {place}")
         logging.getLogger("scenewise").info("done in %.2f s", time.perf_counter() - began)
     except InputError as error:
         if VOICE.level <= logging.DEBUG:
@@ -185,14 +189,6 @@ def _print(answer: Any, screen: Any) -> None:
     letters = (getattr(screen, "encoding", None) or "utf-8").lower().startswith("utf")  # else \xNN, which is no JSON
     screen.write(json.dumps(plain(answer), indent=1, ensure_ascii=not letters) + "\n")
     screen.flush()
-
-
-def _write(path: str, answer: Any) -> None:
-    from scenewise.media.files import write_atomically
-
-    write_atomically(path, json.dumps(plain(answer), indent=1) + "\n")
-    if not VOICE.quiet:
-        print(f"  {path}")
 
 
 # -- lines and progress ----------------------------------------------------------------------------------------------

@@ -75,7 +75,10 @@ class ConsoleReporter(Reporter):
 
     def progressed(self, progress: StepProgress) -> None:
         """Move the bar."""
-        text = _line(progress)
+        terms = "  ".join(f"{name} {value:.1f}" for name, value in progress.terms.items())
+        end = time.strftime("%a %H:%M", time.localtime(time.time() + progress.seconds_left))
+        rest = f"{_hours(progress.seconds_left)} left{' in all' if progress.place.name else ''}, {end}"
+        text = f"{progress.per_second:.2f} steps/s  loss {progress.loss:.1f}  {terms}  T={progress.clip}  {rest}"
         if self.console.is_terminal and self._task is not None:
             self.bar.update(self._task, completed=progress.step, text=text)
         elif time.monotonic() - self._last > _EVERY or progress.step == progress.steps:
@@ -103,13 +106,6 @@ class ConsoleReporter(Reporter):
 
     def _print(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
-
-
-def _line(progress: StepProgress) -> str:
-    terms = "  ".join(f"{name} {value:.1f}" for name, value in progress.terms.items())
-    end = time.strftime("%a %H:%M", time.localtime(time.time() + progress.seconds_left))
-    rest = f"{_hours(progress.seconds_left)} left{' in all' if progress.place.name else ''}"
-    return f"{progress.per_second:.2f} steps/s  loss {progress.loss:.1f}  {terms}  T={progress.clip}  {rest}, {end}"
 
 
 def _time_of(forecast: Forecast) -> str:

@@ -34,7 +34,10 @@ def with_objects(samples: Sequence[Sample], background: Sequence[int] = (0,)) ->
     Returns:
         uint8, shape (H', W', 3).
     """
-    parts = _spread(samples[0]) if len(samples) == 1 else [(s.frames[0], _first(s.ids)) for s in samples[:_COLUMNS]]
+    if len(samples) == 1:
+        parts = _spread(samples[0])
+    else:
+        parts = [(s.frames[0], None if s.ids is None else s.ids[0]) for s in samples[:_COLUMNS]]
     rows = _rows(parts)
     ids = [truth for _, truth in parts if truth is not None]
     if len(ids) == len(parts):
@@ -59,10 +62,6 @@ def enlarged(images: np.ndarray) -> np.ndarray:
     """Return images (..., H, W, 3) with pixels repeated until the longer side has at least about 128."""
     factor = max(1, _SIDE // max(images.shape[-3:-1]))
     return images.repeat(factor, axis=-3).repeat(factor, axis=-2)
-
-
-def _first(ids: np.ndarray | None) -> np.ndarray | None:
-    return None if ids is None else ids[0]
 
 
 def _spread(sample: Sample) -> list[tuple[np.ndarray, np.ndarray | None]]:

@@ -189,7 +189,9 @@ def clip_at(
     """Take whatever holds a video, as `open_clip` does, at a size that was checked before."""
     fitting = _Fitting(frame_shape, resize, size or frame_shape[1:])
     if isinstance(video, Clip):
-        return _opened(video, size is not None, fitting)
+        if size is not None and video.size != fitting.size:
+            raise InputError("size", f"this clip was opened at {video.size}.", "Give the size to open_clip.")
+        return video
     if reading and not isinstance(video, (str, Path)):
         raise InputError(", ".join(reading), "can only be chosen for a path.", "Give them to read_video instead.")
     if isinstance(video, (str, Path)):
@@ -199,18 +201,23 @@ def clip_at(
     if isinstance(video, VideoReader):
         return _of_reader(video, fitting, name)
     if isinstance(video, Sample):
-        return _of_sample(video, fitting, name or "video")
+        images = np.moveaxis(video.frames, 1, -1)  # (T, H, W, C)
+        return _of_array(images, video.ids, fitting, name or "video", "a data source")
     if hasattr(video, "ndim"):
         return _of_array(_as_images(video), None, fitting, name or "video", "an array")
     if isinstance(video, Iterable):
-        return _of_iterable(video, fitting, name or "video")
+        return Clip(
+            frames=_LooseFrames(video, fitting),
+            name=name or "video",
+            size=fitting.size,
+            source_size=fitting.size,
+            crop=(0, 0, *fitting.size),
+            frame_rate=None,
+            length_hint=len(video) if isinstance(video, Sized) else None,
+            origin="frames from a program",
+            again=iter(video) is not video,
+        )
     raise InputError("video", f"expected a path, a reader, an array or frames; found {type(video).__name__}.")
-
-
-def _opened(clip: Clip, chosen: bool, fitting: _Fitting) -> Clip:
-    if chosen and clip.size != fitting.size:
-        raise InputError("size", f"this clip was opened at {clip.size}.", "Give the size to open_clip.")
-    return clip
 
 
 @dataclass(frozen=True)
@@ -232,7 +239,7 @@ class _Fitting:
         """Return a frame at both sizes, each made from the image itself."""
         rgb = _as_rgb(image, where)
         own = self._own(rgb, where)
-        own_ids = None if ids is None else self._ids(ids)
+        own_ids = None if ids is None else nearest_pixels(ids, self.size)
         if self.size == self.own_size:
             return ClipFrame(index, time_s, own, own_ids)
         return ClipFrame(index, time_s, self._channels(fit(rgb, Selection(size=self.size))), own_ids, own)
@@ -253,10 +260,6 @@ class _Fitting:
     def _channels(self, rgb: np.ndarray) -> np.ndarray:
         return to_grey(rgb) if self.frame_shape[0] == 1 else np.ascontiguousarray(rgb)
 
-    def _ids(self, ids: np.ndarray) -> np.ndarray:
-        """Return ids at the size of the results: the nearest pixel of each."""
-        return nearest_pixels(ids, self.size)
-
 
 def _as_rgb(image: np.ndarray, where: object) -> np.ndarray:
     """Return uint8 (H, W, 3) of an image (H, W) or (H, W, C)."""
@@ -276,6 +279,7 @@ def as_image(frame: Any, frame_shape: tuple[int, int, int], resize: bool) -> np.
 
 
 def _of_reader(reader: VideoReader, fitting: _Fitting, name: str | None) -> Clip:
+    selection = reader.selection
     return Clip(
         frames=_ReaderFrames(reader, fitting),
         name=name or reader.name,
@@ -285,16 +289,11 @@ def _of_reader(reader: VideoReader, fitting: _Fitting, name: str | None) -> Clip
         frame_rate=reader.frame_rate,
         length_hint=reader.length_hint,
         origin=printable(reader.path),
-        reading=_reading(reader),
+        reading={"every": selection.every, "start": selection.start, "stop": selection.stop, **reader.choices},
         problems=reader.problems,
         path=reader.path,
         reader=reader,
     )
-
-
-def _reading(reader: VideoReader) -> dict[str, Any]:
-    selection = reader.selection
-    return {"every": selection.every, "start": selection.start, "stop": selection.stop, **reader.choices}
 
 
 @dataclass
@@ -306,10 +305,6 @@ class _ReaderFrames:
         for frame in self.reader:
             where = f"{self.reader.path}, frame {frame.index}"
             yield self.fitting.frame(frame.index, frame.time_s, frame.image, where)
-
-
-def _of_sample(sample: Sample, fitting: _Fitting, name: str) -> Clip:
-    return _of_array(np.moveaxis(sample.frames, 1, -1), sample.ids, fitting, name, "a data source")
 
 
 def _of_array(images: np.ndarray, ids: np.ndarray | None, fitting: _Fitting, name: str, origin: str) -> Clip:
@@ -345,15 +340,6 @@ def _as_images(video: np.ndarray | Tensor) -> np.ndarray:
         return video[..., None] if video.ndim == 3 else video
     images = video.detach().cpu().numpy()
     return images[..., None] if images.ndim == 3 else np.moveaxis(images, 1, -1)
-
-
-def _of_iterable(video: Iterable[Any], fitting: _Fitting, name: str) -> Clip:
-    again = iter(video) is not video
-    hint = len(video) if isinstance(video, Sized) else None
-    frames = _LooseFrames(video, fitting)
-    return Clip(
-        frames, name, fitting.size, fitting.size, (0, 0, *fitting.size), None, hint, "frames from a program", again
-    )
 
 
 @dataclass

@@ -250,16 +250,11 @@ def training_command(verdict: str, origin: str, model: str = "", reading: Mappin
     further = resume_command(Path(model), Path(origin)) if model else None
     if further:
         return further
-    out = shell_word(_free(Path("objects")))
+    names = itertools.chain(["objects"], (f"objects-{number}" for number in itertools.count(2)))
+    out = next(name for name in names if not Path(name).exists())  # which no run has taken
     choices = {key: value for key, value in (reading or {}).items() if key in _CHOICES and value is not None}
     words = [word for key, value in choices.items() for word in (f"--{key}", shell_word(str(value)))]
     return " ".join([f"scenewise decompose {shell_word(origin)} --out {out} --learn {_MINUTES}", *words])
-
-
-def _free(folder: Path) -> str:
-    """Return the folder, or with a number after its name where a run has taken it."""
-    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
-    return str(next(path for path in itertools.chain([folder], numbered) if not path.exists()))
 
 
 def resume_command(model: Path, file: Path) -> str | None:
@@ -274,7 +269,9 @@ def resume_command(model: Path, file: Path) -> str | None:
     from scenewise.checkpoint import read_card  # torch, which help texts spare
 
     run = model.parent
-    recipe, done = _recipe(run), _steps_done(run)
+    names = [path.stem.removeprefix("step_") for path in (run / "checkpoints").glob("step_*.pt")]
+    done = max((int(name) for name in names if name.isdigit()), default=None)
+    recipe = _recipe(run)
     if recipe is None or done is None:
         return None
     try:
@@ -316,9 +313,3 @@ def _recipe(run: Path) -> dict[str, Any] | None:
     except InputError:
         return None
     return recipe if isinstance(recipe, dict) and not recipe.get("stages") else None
-
-
-def _steps_done(run: Path) -> int | None:
-    """Return the step of the newest checkpoint, by its name; None where there is none."""
-    numbers = [path.stem.removeprefix("step_") for path in (run / "checkpoints").glob("step_*.pt")]
-    return max((int(number) for number in numbers if number.isdigit()), default=None)

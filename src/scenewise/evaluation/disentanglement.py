@@ -74,7 +74,10 @@ def gather(request: EvaluationRequest, seed: int) -> ObjectCodes:
     """
     codes, rows, scenes, left_out = [], [], [], 0
     for scene, sample, labels, means in _explanations(request, seed):
-        for frame, views in _parts(request, len(labels)):
+        parts: list[tuple[int | None, slice]] = [(t, slice(t, t + 1)) for t in range(len(labels))]
+        if request.model.viewpoint_size is not None:  # all views of a scene are matched together
+            parts = [(None, slice(0, len(labels)))]
+        for frame, views in parts:
             factors = _factors(request, sample, frame)
             slots, missed = slots_of_objects(
                 labels[views], np.asarray(sample.ids)[views], request.source.facts.background_ids
@@ -127,13 +130,6 @@ def _explanations(request: EvaluationRequest, seed: int) -> Iterator[tuple[int, 
         request.meter(len(indices) * request.frames)
         part = part.labelled(request.labels)
         yield from zip(indices, samples, part.labels.cpu().numpy(), part.mean.cpu().numpy(), strict=True)
-
-
-def _parts(request: EvaluationRequest, frames: int) -> list[tuple[int | None, slice]]:
-    """Return what is matched together: all views of a scene, or frame by frame."""
-    if request.model.viewpoint_size is not None:
-        return [(None, slice(0, frames))]
-    return [(t, slice(t, t + 1)) for t in range(frames)]
 
 
 def _factors(request: EvaluationRequest, sample: Sample, frame: int | None) -> dict[str, dict[int, object]]:

@@ -89,7 +89,8 @@ def evaluate(
     Raises:
         InputError: The source has no ids, its frames do not fit the model, or a protocol is unknown.
     """
-    counts, lengths = _counts(videos, source), [_length(source, wanted) for wanted in _listed(frames)]
+    counts = [min(count, len(source)) for count in ([videos] if isinstance(videos, int) else videos)] or [0]
+    lengths = [_length(source, wanted) for wanted in _listed(frames)]
     definitions = [PROTOCOLS.get(name) for name in protocols]
     of_metrics = [protocol for protocol in definitions if protocol.function is None]
     functions = [protocol.function for protocol in definitions if protocol.function is not None]
@@ -119,10 +120,6 @@ def _check(source: Source, seeds: Sequence[int], counts: Sequence[int]) -> None:
 
 def _listed(wanted: Several) -> list[int | None]:
     return [wanted] if wanted is None or isinstance(wanted, int) else list(wanted)
-
-
-def _counts(videos: int | Sequence[int], source: Source) -> list[int]:
-    return [min(wanted, len(source)) for wanted in ([videos] if isinstance(videos, int) else videos)] or [0]
 
 
 def _shared_rows(request: EvaluationRequest, protocols: Sequence[Protocol], lengths: Sequence[int]) -> Rows:
@@ -192,17 +189,14 @@ def explain(
         part, state = model.step(videos[:, t : t + 1].to(device).float() / 255, state, refinements)
         parts.append(_kept(part.labelled(request.labels)))
         request.meter(len(videos))
-    return Explanation(*(np.concatenate(values, 1) for values in zip(*map(_arrays, parts), strict=True)))
+    arrays = [(part.labels, part.reconstruction, part.nll, part.kl) for part in parts]
+    return Explanation(*(np.concatenate(values, 1) for values in zip(*arrays, strict=True)))
 
 
 def _kept(part: Decomposition) -> Explanation:
     labels = part.labels.to(torch.uint8 if part.slots <= 256 else torch.int64)
     values = (labels, part.reconstruction, -part.log_likelihood, part.kl)
     return Explanation(*(value.cpu().numpy() for value in values))
-
-
-def _arrays(part: Explanation) -> tuple[np.ndarray, ...]:
-    return part.labels, part.reconstruction, part.nll, part.kl
 
 
 class _Meter:

@@ -195,7 +195,8 @@ def _observations(request: EvaluationRequest) -> Iterator[tuple[Observation, np.
 @torch.no_grad()
 def _explain(request: EvaluationRequest, observation: Observation, ids: np.ndarray, seed: int) -> ImageScores:
     output = request.model(observation, request.slots, request.refinements, seed)
-    part = _as_images(output.decomposition.labelled(request.labels))
+    labelled = output.decomposition.labelled(request.labels)
+    part = labelled.map(lambda tensor: tensor.flatten(0, 1).unsqueeze(1))  # of B T images
     mean, log_variance = part.mean[:, 0].cpu().numpy(), part.log_variance[:, 0].cpu().numpy()
     noise = np.random.default_rng(seed).standard_normal(mean.shape)
     return ImageScores(
@@ -213,8 +214,3 @@ def _decoded_masks(model: SceneModel, part: Decomposition) -> torch.Tensor:
     if model.slot_symmetric or not isinstance(model, Decodes):
         return part.masks[:, 0]
     return model.decode(part.mean[:, 0])[0]
-
-
-def _as_images(part: Decomposition) -> Decomposition:
-    """Return a decomposition of (B, T) frames as that of B T images."""
-    return part.map(lambda tensor: tensor.flatten(0, 1).unsqueeze(1))

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from scenewise.decomposition import Decomposition
     from scenewise.evaluation.request import EvaluationRequest
     from scenewise.evaluation.rows import Rows, Values
-    from scenewise.models.contract import State
 
 OBSERVED = 20
 """Frames that a model looks at, as in PROVIDE Fig. 5."""
@@ -121,21 +120,14 @@ def _forecast(
 def _rollout(request: EvaluationRequest, frames: torch.Tensor, steps: int, seed: int) -> Values:
     """Return what `_kept` names of T_0 + T' frames: observed, then predicted."""
     model: Any = request.model
-    parts, state = _look(request, frames, seed)
+    state, parts = model.initial_state(len(frames), request.slots, seed), []
+    for clip in frames.split(frames.shape[1] if model.window > 1 else 1, 1):  # one by one, or as a whole
+        part, state = model.step(clip, state, request.refinements)
+        parts.append(_kept(part.labelled(request.labels)))
     for _ in range(steps):  # one at a time, so that no more than labels and images are kept
         part, state = model.predict(state, 1)
         parts.append(_kept(part))
     return {name: np.concatenate([part[name] for part in parts], 1) for name in parts[0]}
-
-
-def _look(request: EvaluationRequest, frames: torch.Tensor, seed: int) -> tuple[list[Values], State]:
-    """Return what is kept of the frames that a model observes, one by one or as a whole, and its state after them."""
-    model = request.model
-    state, parts = model.initial_state(len(frames), request.slots, seed), []
-    for clip in frames.split(frames.shape[1] if model.window > 1 else 1, 1):
-        part, state = model.step(clip, state, request.refinements)
-        parts.append(_kept(part.labelled(request.labels)))
-    return parts, state
 
 
 def _kept(part: Decomposition) -> Values:

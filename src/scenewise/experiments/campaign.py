@@ -175,19 +175,15 @@ class Campaign:
             unfinished = (*self.waiting, *self.halted, *self.outcome.busy, *failed)
             ahead = busy | {task.folder.run.path for task in unfinished}
             free = [t for t in self.waiting if t.folder.run.path not in busy and t.folder.start not in ahead]
-            task = self._cheapest(free)
-            if task is None:
+            costs = [(self.estimator.estimate(task.folder), task) for task in free]
+            if self.ends is not None:  # none whose training could only be stopped at once
+                left = self.ends - time.time()
+                costs = [(cost, task) for cost, task in costs if not cost.training or self._reserve(cost, task) < left]
+            if not costs:
                 return
+            _, task = min(costs, key=lambda pair: pair[0].total)
             self.waiting.remove(task)
             self._start(task)
-
-    def _cheapest(self, tasks: Sequence[CellTask]) -> CellTask | None:
-        """Return the cell with the least left to do; none whose training could only be stopped at once."""
-        costs = [(self.estimator.estimate(task.folder), task) for task in tasks]
-        if self.ends is not None:
-            left = self.ends - time.time()
-            costs = [(cost, task) for cost, task in costs if not cost.training or self._reserve(cost, task) < left]
-        return min(costs, key=lambda pair: pair[0].total)[1] if costs else None
 
     def _reserve(self, cost: Estimate, task: CellTask) -> float:
         """Return the seconds that are kept for scoring a cell."""
@@ -245,15 +241,12 @@ class Campaign:
             self.halted.append(task)
             self.say(f"{task.name}: stopped after {took}, goes on another time")
         else:
-            self._failed(task, code)
-
-    def _failed(self, task: CellTask, code: int | None) -> None:
-        failure = task.folder.failure()
-        if failure is None:
-            task.folder.fail(f"its process ended with code {code}")
-            failure = task.folder.failure() or {}
-        self.outcome.failed.append((task, str(failure.get("error", code))))
-        self.say(f"{task.name}: FAILED, {' '.join(str(failure.get('error')).split())}; passed over")
+            failure = task.folder.failure()
+            if failure is None:
+                task.folder.fail(f"its process ended with code {code}")
+                failure = task.folder.failure() or {}
+            self.outcome.failed.append((task, str(failure.get("error", code))))
+            self.say(f"{task.name}: FAILED, {' '.join(str(failure.get('error')).split())}; passed over")
 
     def _end_all(self) -> None:
         """Ask all processes to end, and wait until what they do is whole."""

@@ -187,10 +187,15 @@ class CellFolder:
         """
         for scoring in self.cell.scoring:
             PROTOCOLS.get(scoring.protocol)
-        if self.cell.weights is not None:
-            self._check_weights(self.cell.weights)
-            return
-        if (self.run.path / RECIPE).is_file():
+        weights = self.cell.weights
+        if weights is not None:
+            if (self.path / RECIPE).is_file():
+                remedy = "Choose another --out."
+                raise InputError(self.path, f"holds a training; the cell has the weights {weights}.", remedy)
+            load_model(weights)
+            for scoring in self.cell.scoring:
+                self._source(scoring)
+        elif (self.run.path / RECIPE).is_file():
             self._check_same()
         else:
             plans = [make_plan(part) for part in self.recipe().parts()]
@@ -230,14 +235,6 @@ class CellFolder:
             return None
         return train(self.run.recipe(), path, resume=True, minutes=minutes, reporter=reporter)
 
-    def _check_weights(self, weights: str) -> None:
-        if (self.path / RECIPE).is_file():
-            remedy = "Choose another --out."
-            raise InputError(self.path, f"holds a training; the cell has the weights {weights}.", remedy)
-        load_model(weights)
-        for scoring in self.cell.scoring:
-            self._source(scoring)
-
     def _check_same(self) -> None:
         recipe = self.cell.recipe(self.words, self._home, self.root / "data")  # as it was begun, also without its data
         before, now = ([stage.slug for stage in one.stages] for one in (self.run.recipe(), recipe))
@@ -271,7 +268,12 @@ class CellFolder:
         loaded = load_model(self.cell.weights or self.run.model, device)
         record = self._record()
         if record.get("fingerprint") != loaded.fingerprint:
-            record = self._fresh(loaded)
+            card = loaded.card
+            record = {"name": self.cell.name, "fingerprint": loaded.fingerprint, "kept_step": card.steps}
+            record |= {"hours": card.hours, "hardware": card.hardware, "versions": versions(), "commit": commit()}
+            if self.cell.weights is not None:
+                record["weights"] = weights_hash(self.cell.weights)
+            record |= {**self.usage(), "scores": []}
         record["step"] = self.run.steps_done()
         scored = [evaluation["scoring"] for evaluation in record["scores"]]
         missing = [scoring for scoring in self.cell.scoring if plain(scoring) not in scored]
@@ -344,14 +346,6 @@ class CellFolder:
             facts = {"data": source.fingerprint(), "rows": part, "seconds": seconds}
             evaluations.append({"scoring": plain(scoring), **facts})
         return evaluations
-
-    def _fresh(self, loaded: LoadedModel) -> dict[str, Any]:
-        card = loaded.card
-        facts = {"name": self.cell.name, "fingerprint": loaded.fingerprint, "kept_step": card.steps}
-        facts |= {"hours": card.hours, "hardware": card.hardware, "versions": versions(), "commit": commit()}
-        if self.cell.weights is not None:
-            facts["weights"] = weights_hash(self.cell.weights)
-        return {**facts, **self.usage(), "scores": []}
 
     def usage(self) -> dict[str, float]:
         """Return `memory_gib`, the most memory its training has held, where that is known."""

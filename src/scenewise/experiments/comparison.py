@@ -167,23 +167,21 @@ def _papers(published: Mapping[str, Any]) -> Iterator[Number]:
 
 def _table(chosen: Sequence[Number]) -> str:
     """Return one metric: a row per model, data and variant, a column per evaluation."""
-    varied = _varied(chosen)
+    points: dict[tuple[str, str, str], list[dict[str, int | None]]] = {}
+    for number in chosen:
+        points.setdefault(number.row, []).append(dict(number.at))
+    # The keys of evaluations of which some row has several; what else was measured is the same in each row.
+    varied = [key for key in AXES if any(len({at[key] for at in row if key in at}) > 1 for row in points.values())]
     columns = list(dict.fromkeys(_column(n, varied) for n in chosen))
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
     for number in chosen:
         rows.setdefault(number.row, {})[_column(number, varied)] = number.text()
     head = ["model", "data", "variant", *columns]
-    fixed = _fixed(chosen, varied)
+    ours = [dict(n.at) for n in chosen if n.ours.values]
+    same = {key: dict.fromkeys(at[key] for at in ours if at[key] is not None) for key in AXES if key not in varied}
+    fixed = ", ".join(" or ".join(_named(key, value) for value in values) for key, values in same.items() if values)
     table = markdown(head, [[*row, *(cells.get(column, "-") for column in columns)] for row, cells in rows.items()])
     return table + (f"\n{fixed}\n" if fixed else "")
-
-
-def _varied(chosen: Sequence[Number]) -> list[str]:
-    """Return the keys of evaluations of which some row has several."""
-    rows: dict[tuple[str, str, str], list[dict[str, int | None]]] = {}
-    for number in chosen:
-        rows.setdefault(number.row, []).append(dict(number.at))
-    return [key for key in AXES if any(len({at[key] for at in row if key in at}) > 1 for row in rows.values())]
 
 
 def _column(number: Number, varied: Sequence[str]) -> str:
@@ -196,13 +194,6 @@ def _named(key: str, value: int | None) -> str:
     if key in ("frames", "samples"):
         return f"{'all' if value is None else value} {AXES[key]}"
     return f"{AXES[key]} {'own' if value is None else value}"
-
-
-def _fixed(chosen: Sequence[Number], varied: Sequence[str]) -> str:
-    """Return in words what is the same in each row of what was measured."""
-    points = [dict(n.at) for n in chosen if n.ours.values]
-    same = {key: dict.fromkeys(at[key] for at in points if at[key] is not None) for key in AXES if key not in varied}
-    return ", ".join(" or ".join(_named(key, value) for value in values) for key, values in same.items() if values)
 
 
 def _axis(numbers: Sequence[Number]) -> str | None:

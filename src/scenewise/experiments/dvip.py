@@ -334,7 +334,11 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
         *("same, bits", "cross, bits", "cross/same", "two components", "contrast", "split", "note"),
     )
     lines = [*map(_line, rows), *_means(experiment, runs)]
-    text = markdown(head, lines) + "".join(f"\n{line}\n" for line in (*_notes(rows), *_control_notes(controls)))
+    notes = [*_notes(rows)]
+    if controls:
+        values = ", ".join(f"{estimate:.2f} where the truth is {true}" for true, estimate in controls.items())
+        notes.append(f"The same estimator on Gaussians of the same sizes: {values}.")
+    text = markdown(head, lines) + "".join(f"\n{note}\n" for note in notes)
     text += table_of_release(rows)
     figures = {f"correlation-{row['model']}": _heat_map_figure(row) for row in rows if row["seed"] == rows[0]["seed"]}
     return Presentation(text, {"rows": rows, "controls": controls}, figures)
@@ -447,12 +451,6 @@ def _notes(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             f"In bits, as the paper's authors computed theirs: the last {count} pooled pairs, units as they are, the "
             "past of part i with the future of part j for i < j. Only these stand beside the paper's."
         )
-
-
-def _control_notes(controls: dict[str, float]) -> Iterator[str]:
-    if controls:
-        values = ", ".join(f"{estimate:.2f} where the truth is {true}" for true, estimate in controls.items())
-        yield f"The same estimator on Gaussians of the same sizes: {values}."
 
 
 def _heat_map_figure(row: dict[str, Any]) -> Draw:

@@ -64,7 +64,8 @@ class Estimator:
         except InputError:
             return Estimate(0.0, 0.0)
         if folder.cell.weights is None and state.steps:
-            rate = seconds_per_step(folder.run) or self._rate_of_others(folder) or training / state.steps
+            others = (seconds_per_step(other.run) for other in self._alike(folder))
+            rate = seconds_per_step(folder.run) or next(filter(None, others), None) or training / state.steps
             training = rate * max(0, state.steps - state.step)
         share = 1 - state.scored / max(1, state.scorings)
         estimate = Estimate(training, share * (self._scoring_of_others(folder) or scoring))
@@ -94,10 +95,6 @@ class Estimator:
             for other in self.folders
             if other is not folder and other.out == folder.out and other.cell.group is cell.group
         ]
-
-    def _rate_of_others(self, folder: CellFolder) -> float | None:
-        rates = filter(None, (seconds_per_step(other.run) for other in self._alike(folder)))
-        return next(rates, None)
 
     def _scoring_of_others(self, folder: CellFolder) -> float | None:
         for other in self._alike(folder):

@@ -51,14 +51,10 @@ def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
         "components": projection.of(points).round(3).tolist(),
         "explained": projection.shares.round(4).tolist(),
         "t_sne": t_sne(points).round(2).tolist(),
-        "factors": {name: _plain(values) for name, values in factors.items()},
+        "factors": {name: (v.round(3) if v.dtype.kind == "f" else v).tolist() for name, v in factors.items()},
         "agreement": {name: neighbour_agreement(points, values, NEIGHBOURS) for name, values in kinds.items()},
         "chance": {name: _chance(values) for name, values in kinds.items()},
     }
-
-
-def _plain(values: np.ndarray) -> list[Any]:
-    return np.round(values, 3).tolist() if values.dtype.kind == "f" else values.tolist()
 
 
 def _chance(kinds: np.ndarray) -> float:

@@ -36,7 +36,10 @@ def measure(folder: CellFolder, model: LoadedModel) -> dict[str, Any]:
 
     Keys: "loss", "provide F-ARI", "mse", "kl".
     """
-    curves = {"loss": _thinned(*_columns(folder.run.path / "metrics.csv", "loss"))}
+    steps, values = _columns(folder.run.path / "metrics.csv", "loss")
+    parts = np.array_split(np.arange(len(steps)), min(_POINTS, len(steps)))  # means over parts of about equal length
+    means = [float(np.mean([values[i] for i in part])) for part in parts]
+    curves = {"loss": ([steps[int(part[-1])] for part in parts], means)}
     for name in _CURVES:
         if name != "loss":
             curves[name] = _columns(folder.run.path / "validation.csv", name)
@@ -47,12 +50,6 @@ def _columns(file: Path, name: str) -> tuple[list[int], list[float]]:
     with file.open(encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row.get(name)]
     return [int(row["step"]) for row in rows], [float(row[name]) for row in rows]
-
-
-def _thinned(steps: list[int], values: list[float]) -> tuple[list[int], list[float]]:
-    """Return means over parts of a curve, of about equal length."""
-    parts = np.array_split(np.arange(len(steps)), min(_POINTS, len(steps)))
-    return [steps[int(part[-1])] for part in parts], [float(np.mean([values[i] for i in part])) for part in parts]
 
 
 def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:

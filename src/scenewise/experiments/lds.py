@@ -17,7 +17,7 @@ from scenewise.experiments.results import Presentation, Spread, markdown, over_s
 from scenewise.metrics import pearson, rescaled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from scenewise.checkpoint import LoadedModel
     from scenewise.experiments.cell_folder import CellFolder
@@ -78,7 +78,18 @@ def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
         figures["differences"] = lambda figure: _draw_differences(figure, comparisons)
         if image_changes(comparisons, "ELBO"):
             figures["dots"] = lambda figure: _draw_dots(figure, comparisons)
-    return Presentation(text, {"rows": list(_plain_rows(results)), "effects": _plain_effects(comparisons)}, figures)
+    plain_rows = []
+    for (model, data, variant), together in over_seeds(results).items():
+        measured = [row for evaluation in together[0].scores["scores"] for row in evaluation["rows"]]
+        for protocol, name in dict.fromkeys((row["protocol"], row["metric"]) for row in measured):
+            names = {"model": model, "data": data, "variant": variant, "protocol": protocol, "metric": name}
+            plain_rows.append(names | spread(together, protocol, name).plain())
+    effects = [
+        {"model": pair.model, "data": pair.data, "metric": name, **pair.differences("lds", name).plain()}
+        for pair in comparisons
+        for name in ("MSE", "mIoU", *_LIKE, *_DOUBLE)
+    ]
+    return Presentation(text, {"rows": plain_rows, "effects": effects}, figures)
 
 
 def pictures(folder: CellFolder, model: LoadedModel) -> dict[str, np.ndarray]:
@@ -112,9 +123,13 @@ def _scores(experiment: Experiment, results: Sequence[CellResult]) -> str:
     rows = []
     for (model, data, variant), together in over_seeds(results).items():
         means = [spread(together, "lds", name).text(digits) for name, digits in _TABLE]
-        papers_cells = [_printed(experiment, paper, model, data, variant) for paper in papers]
+        printed = []
+        for paper in papers:
+            numbers = _published(experiment, paper, model, data, variant)
+            texts = [" ± ".join(f"{v:.4f}" for v in numbers.get(name, ())) for name in ("MSE", "mIoU")]
+            printed += [text or "-" for text in texts]
         steps = "/".join(sorted({str(result.scores["step"]) for result in together}))
-        rows.append([model, data, variant, steps, *means, *(cell for paper in papers_cells for cell in paper)])
+        rows.append([model, data, variant, steps, *means, *printed])
     note = (
         "MSE: squared RGB distance on [0, 1]. mIoU: Hungarian, background included. Mean ± std over seeds (number).\n"
     )
@@ -123,11 +138,6 @@ def _scores(experiment: Experiment, results: Sequence[CellResult]) -> str:
 
 def _published(experiment: Experiment, paper: str, *names: str) -> dict[str, list[float]]:
     return dict(experiment.published[paper].get(".".join(names), {}))
-
-
-def _printed(experiment: Experiment, paper: str, *names: str) -> list[str]:
-    numbers = _published(experiment, paper, *names)
-    return [" ± ".join(f"{v:.4f}" for v in numbers[name]) if name in numbers else "-" for name in ("MSE", "mIoU")]
 
 
 def _effects(experiment: Experiment, comparisons: Sequence[Pair]) -> str:
@@ -186,21 +196,16 @@ def _duplicates(comparisons: Sequence[Pair]) -> str:
 def _gaps(comparisons: Sequence[Pair]) -> str:
     rows = []
     for pair in comparisons:
-        for name in _gap_names(pair):
+        for name in (f"{name}{suffix}" for suffix in ("", " with mask KL") for name in _GAP):
             zero, plus = (pair.side("lds-gap", name, side) for side in (False, True))
-            rows.append([pair.model, pair.data, name, zero.text(2), plus.text(2), f"{zero.mean - plus.mean:+.2f}"])
+            if zero.values:
+                rows.append([pair.model, pair.data, name, zero.text(2), plus.text(2), f"{zero.mean - plus.mean:+.2f}"])
         bound = pair.differences("lds", "ELBO")
         if bound.values:
             rows.append([pair.model, pair.data, "ELBO, with - without", "", "", _signed(bound, 1)])
     head = ["model", "data", "metric (nats)", "without", "with", "drop"]
     note = "A gap whose spread is above 3 nats has not settled: it mostly shows the spread (lds.md 4.4).\n"
     return markdown(head, rows) + "\n" + note if rows else ""
-
-
-def _gap_names(pair: Pair) -> list[str]:
-    suffixes = ("", " with mask KL")
-    names = [f"{name}{suffix}" for suffix in suffixes for name in _GAP]
-    return [name for name in names if pair.side("lds-gap", name, False).values]
 
 
 def _correlations(comparisons: Sequence[Pair]) -> str:
@@ -254,22 +259,6 @@ def _same_images(zero: CellResult, plus: CellResult) -> bool:
 
 
 # -- numbers --------------------------------------------------------------------------------------------------------
-
-
-def _plain_rows(results: Sequence[CellResult]) -> Iterator[dict[str, Any]]:
-    for (model, data, variant), together in over_seeds(results).items():
-        rows = [row for evaluation in together[0].scores["scores"] for row in evaluation["rows"]]
-        for protocol, name in dict.fromkeys((row["protocol"], row["metric"]) for row in rows):
-            names = {"model": model, "data": data, "variant": variant, "protocol": protocol, "metric": name}
-            yield names | spread(together, protocol, name).plain()
-
-
-def _plain_effects(comparisons: Sequence[Pair]) -> list[dict[str, Any]]:
-    return [
-        {"model": pair.model, "data": pair.data, "metric": name, **pair.differences("lds", name).plain()}
-        for pair in comparisons
-        for name in ("MSE", "mIoU", *_LIKE, *_DOUBLE)
-    ]
 
 
 # -- figures --------------------------------------------------------------------------------------------------------

@@ -197,7 +197,7 @@ def _row(row: Mapping[str, Any], each: frozenset[str]) -> dict[str, Any]:
     if "each" in row:
         small["quartiles"] = quartiles(row)
         if f"{row['protocol']} {row['metric']}" in each:
-            small["each"] = [[_rounded(v) for v in row["each"][0]]]
+            small["each"] = [[None if v is None else float(f"{v:.{DIGITS}g}") for v in row["each"][0]]]
     return small
 
 
@@ -207,10 +207,6 @@ def quartiles(row: Mapping[str, Any]) -> list[float] | None:
         return list(row["quartiles"]) if row["quartiles"] is not None else None
     values = np.array([v for values in row.get("each", []) for v in values if v is not None], float)
     return [float(f"{v:.6g}") for v in np.percentile(values, (25, 50, 75))] if len(values) else None
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.{DIGITS}g}")
 
 
 def progress(experiment: Experiment, out: Path | None = None) -> tuple[int, int]:

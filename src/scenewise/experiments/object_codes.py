@@ -88,12 +88,10 @@ def object_codes(
                 rows.append((means[n, 0], sorted((facts for _, facts in objects), key=_rank)))
             else:
                 masks = scenes.masks(n)
-                rows += [(means[n, _slot(masks, seen)], [facts]) for seen, facts in objects]
+                for seen, facts in objects:
+                    slot = int((masks * seen).sum((1, 2)).argmax())
+                    rows.append((means[n, slot], [facts]))
     return _stacked(rows, places)
-
-
-def _slot(masks: np.ndarray, seen: np.ndarray) -> int:
-    return int((masks * seen).sum((1, 2)).argmax())
 
 
 def _rank(facts: dict[str, object]) -> tuple[tuple[str, float], ...]:

@@ -35,7 +35,15 @@ may be compared with each other. Tables of `paper` are at the papers' own settin
 
 def page() -> str:
     """Return the page in markdown."""
-    return "\n".join([_HEAD, *(_part(name, experiments.read(name)) for name in experiments.names())])
+    lines = [_HEAD]
+    for name in experiments.names():
+        file = experiments.read(name)
+        lines += [f"## {name}\n", f"{_wrapped(file.summary)}.\n"]
+        lines += [f"{_wrapped(f'*The paper:* {file.claim}')}\n"] if file.claim else []
+        lines += [f"{_wrapped('*Here:* ' + (file.holds or 'not read yet.'))}\n"]
+        lines += [f"{_wrapped(file.note)}\n"] if file.note else []
+        lines += [_size(experiments.load(name, size), file) for size in _sizes(file)]
+    return "\n".join(lines)
 
 
 def page_figures() -> dict[str, dict[str, Path]]:
@@ -65,16 +73,6 @@ def _sizes(file: File) -> list[str]:
     return [size for size in ("small", "paper") if size in file.sizes]
 
 
-def _part(name: str, file: File) -> str:
-    lines = [f"## {name}\n", f"{_wrapped(file.summary)}.\n"]
-    lines += [f"{_wrapped(f'*The paper:* {file.claim}')}\n"] if file.claim else []
-    lines += [f"{_wrapped('*Here:* ' + (file.holds or 'not read yet.'))}\n"]
-    lines += [f"{_wrapped(file.note)}\n"] if file.note else []
-    for size in _sizes(file):
-        lines.append(_size(experiments.load(name, size), file))
-    return "\n".join(lines)
-
-
 def _wrapped(text: str) -> str:
     return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
 
@@ -93,10 +91,7 @@ def _size(experiment: Experiment, file: File) -> str:
     text = experiment.hooks().show(experiment, results).text.replace("## ", "#### ")
     hours = sum(float(result.scores.get("hours") or 0) for result in results)
     cost = f"{hours:.1f} hours of training in all."
-    return f"{head}\n{summary}\n{text}\n{_figures(experiment)}{cost}\n\n{provenance(results)}"
-
-
-def _figures(experiment: Experiment) -> str:
     folder = f"{FIGURES}/{experiment.name}-{experiment.size}"
     captions = measured_results.figures(experiment).items()
-    return "".join(f"![{caption}]({folder}/{file})\n\n{_wrapped(f'*{caption}*')}\n\n" for file, caption in captions)
+    figures = "".join(f"![{caption}]({folder}/{file})\n\n{_wrapped(f'*{caption}*')}\n\n" for file, caption in captions)
+    return f"{head}\n{summary}\n{text}\n{figures}{cost}\n\n{provenance(results)}"

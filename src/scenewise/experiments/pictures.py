@@ -15,7 +15,7 @@ from scenewise.media.contact_sheet import png
 from scenewise.media.files import write_atomically, writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -85,17 +85,14 @@ def drawn(draw: Draw) -> bytes | None:
     FigureCanvasAgg(figure)
     draw(figure)
     figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue() if buffer.tell() <= LARGEST else _of_few_colours(buffer)
-
-
-def _of_few_colours(figure: io.BytesIO) -> bytes:
-    """Return a PNG with 256 colours, which is enough for lines and points, and a third of the size."""
+    if buffer.tell() <= LARGEST:
+        return buffer.getvalue()
     from PIL import Image
 
-    figure.seek(0)
-    with Image.open(figure) as image, io.BytesIO() as buffer:
-        image.convert("RGB").quantize(256).save(buffer, "PNG", optimize=True)
-        return buffer.getvalue()
+    buffer.seek(0)
+    with Image.open(buffer) as image, io.BytesIO() as small:  # enough for lines and points, and a third of the size
+        image.convert("RGB").quantize(256).save(small, "PNG", optimize=True)
+        return small.getvalue()
 
 
 def keep_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -109,8 +106,8 @@ def keep_files(folder: Path, files: Mapping[str, bytes]) -> None:
         InputError: It cannot be written.
     """
     with writing(folder):
-        for file in _files(folder):
-            if file.name not in files:
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if file.is_file() and file.name not in files:
                 file.unlink()
         if files:
             folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +116,3 @@ def keep_files(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         if not (folder / name).is_file() or (folder / name).read_bytes() != content:
             write_atomically(folder / name, content)
-
-
-def _files(folder: Path) -> Iterable[Path]:
-    return sorted(file for file in folder.iterdir() if file.is_file()) if folder.is_dir() else ()

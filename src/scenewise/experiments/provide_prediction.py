@@ -32,7 +32,15 @@ STILL = " of last frame"
 def show(experiment: Experiment, results: Sequence[CellResult]) -> Presentation:
     """Show a table of each metric, with the papers' numbers of observed frames, of velocities, and one figure."""
     rows, motion = [row for metric in METRICS for row in scores(results, metric)], velocities(results)
-    tables = [f"## {metric}\n\n{_table(experiment, rows, metric)}" for metric in METRICS]
+    head = ["model", "data", "seeds", "paper, 20 frames", "observed", *(f"first {j}" for j in HORIZONS)]
+    tables = []
+    for metric in METRICS:
+        lines = []
+        for row in (row for row in rows if row["metric"] == metric):
+            paper = experiment.published.get(f"{row['model']}.{row['data']}", {}).get(metric)
+            ahead = [_text(row["ahead"].get(j)) for j in HORIZONS]
+            lines.append([row["model"], row["data"], row["seeds"], _text(paper), _text(row["observed"]), *ahead])
+        tables.append(f"## {metric}\n\n{markdown(head, lines)}")
     if motion:
         tables.append(f"## Velocity cosine, {AHEAD} frames predicted after 10\n\n{_velocity_table(motion)}")
     data = {"rows": rows, "velocities": motion}
@@ -85,30 +93,17 @@ def draw(figure: Any, rows: Sequence[dict[str, Any]]) -> None:
     colours: dict[tuple[str, str], Any] = {}
     for axes, metric in zip(figure.subplots(1, len(METRICS)), METRICS, strict=True):
         for row in (row for row in rows if row["metric"] == metric):
-            _line(axes, row, colours)
+            model, _, still = row["model"].partition(",")
+            points = ([] if row["observed"] is None else [(0, row["observed"])]) + list(row["ahead"].items())
+            style = {"linestyle": ":" if still else "-", "marker": None if still else "o", "markersize": 4}
+            label = f"{model}, {row['data']}{' (last frame repeated)' if still else ''}"
+            colour = colours.get((model, row["data"]))
+            (line,) = axes.plot(*zip(*points, strict=True), label=label, color=colour, **style)
+            colours[(model, row["data"])] = line.get_color()
         axes.set(title=metric, xlabel="predicted frames", xticks=[0, *HORIZONS])
         axes.grid(alpha=0.3)
         axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
-
-
-def _line(axes: Any, row: dict[str, Any], colours: dict[tuple[str, str], Any]) -> None:
-    model, _, still = row["model"].partition(",")
-    points = ([] if row["observed"] is None else [(0, row["observed"])]) + list(row["ahead"].items())
-    style = {"linestyle": ":" if still else "-", "marker": None if still else "o", "markersize": 4}
-    named = f"{model}, {row['data']}{' (last frame repeated)' if still else ''}"
-    (line,) = axes.plot(*zip(*points, strict=True), label=named, color=colours.get((model, row["data"])), **style)
-    colours[(model, row["data"])] = line.get_color()
-
-
-def _table(experiment: Experiment, rows: Sequence[dict[str, Any]], metric: str) -> str:
-    head = ["model", "data", "seeds", "paper, 20 frames", "observed", *(f"first {j}" for j in HORIZONS)]
-    lines = []
-    for row in (row for row in rows if row["metric"] == metric):
-        paper = experiment.published.get(f"{row['model']}.{row['data']}", {}).get(metric)
-        ahead = [_text(row["ahead"].get(j)) for j in HORIZONS]
-        lines.append([row["model"], row["data"], row["seeds"], _text(paper), _text(row["observed"]), *ahead])
-    return markdown(head, lines)
 
 
 def _velocity_table(rows: Sequence[dict[str, Any]]) -> str:

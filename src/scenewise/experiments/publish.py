@@ -35,11 +35,8 @@ def scores_of(evaluation: dict[str, Any]) -> tuple[Score, ...]:
     if "labels" in evaluation:
         where += f", labels by {evaluation['labels']}"
     where += "".join(f", {setting}" for setting in data["settings"] if setting.partition("=")[0] not in PLACES)
-    return tuple(_score(renamed(row), where) for row in evaluation["scores"] if row["mean"] is not None)
-
-
-def _score(row: dict[str, Any], where: str) -> Score:
-    return Score(protocol=row["protocol"], metric=row["metric"], data=where, value=row["mean"], videos=row["videos"])
+    rows = [renamed(row) for row in evaluation["scores"] if row["mean"] is not None]
+    return tuple(Score(row["protocol"], row["metric"], where, value=row["mean"], videos=row["videos"]) for row in rows)
 
 
 def publish(

@@ -127,14 +127,12 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     lengths = sorted({row["frames"] for row in rows})
     names = ("model", "data", "variant", "frames")
     head = [*names, "decodes", "GFLOP", "held, MiB", "CPU s"]
-    lines = [_line(row, names) for length in lengths for row in rows if row["frames"] == length]
+    lines = []
+    for row in (row for length in lengths for row in rows if row["frames"] == length):
+        work = (f"{row['decodes']:g}", f"{row['gflop']:.2f}", f"{row['graph_mib']:.0f}", f"{row['cpu_seconds']:.2f}")
+        lines.append([*(str(row[name]) for name in names), *work])
     note = "Operations of both passes and what is held for the backward pass are counted; time is the processor's."
     return f"{markdown(head, lines)}\n{note}\n"
-
-
-def _line(row: dict[str, Any], names: Sequence[str]) -> list[str]:
-    values = (f"{row['decodes']:g}", f"{row['gflop']:.2f}", f"{row['graph_mib']:.0f}", f"{row['cpu_seconds']:.2f}")
-    return [*(str(row[name]) for name in names), *values]
 
 
 def quality(

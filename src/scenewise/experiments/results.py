@@ -96,17 +96,12 @@ def read_scores(folder: Path) -> dict[str, Any]:
     with reading(folder / SCORES, "scores of a cell", _AGAIN):
         scores = current(content)
         for row in (row for evaluation in scores["scores"] for row in evaluation["rows"]):
-            _check_row(row)
+            values = [row["mean"], row.get("std"), *row.get("values", ())]
+            if not isinstance(row["metric"], str) or not isinstance(row["protocol"], str):
+                raise ValueError("a row without a name")
+            if not all(value is None or isinstance(value, (int, float)) for value in values):
+                raise ValueError(f"scores of {row['metric']} that are no numbers")
     return scores
-
-
-def _check_row(row: Mapping[str, Any]) -> None:
-    """Raise ValueError where a row of scores is damaged."""
-    numbers = [row["mean"], row.get("std"), *row.get("values", ())]
-    if not isinstance(row["metric"], str) or not isinstance(row["protocol"], str):
-        raise ValueError("a row without a name")
-    if not all(number is None or isinstance(number, (int, float)) for number in numbers):
-        raise ValueError(f"scores of {row['metric']} that are no numbers")
 
 
 def current(scores: dict[str, Any]) -> dict[str, Any]:
@@ -223,7 +218,8 @@ def provenance(results: Sequence[CellResult]) -> str:
     for (model, data, variant), together in over_seeds(results).items():
         seeds = " ".join(str(result.cell.seed) for result in together)
         evaluations = [evaluation for result in together for evaluation in result.scores.get("scores", [])]
-        protocols = _distinct(map(_protocol, evaluations))
+        asked = [evaluation["scoring"] for evaluation in evaluations]
+        protocols = _distinct(f"{scoring['protocol']} ({scoring['samples']})" for scoring in asked)
         prints = _distinct(str(evaluation.get("data", ""))[:12] for evaluation in evaluations)
         facts = [result.scores for result in together]
         steps = _distinct(str(fact.get("kept_step") or fact.get("step") or "-") for fact in facts)
@@ -236,10 +232,6 @@ def provenance(results: Sequence[CellResult]) -> str:
         rows.append([f"{model}.{data}.{variant}", seeds, *costs, hardware, commits])
     head = ["cells", "seeds", "steps", "hours", "GiB", "protocol (videos)", "data", "hardware", "commit"]
     return markdown(head, rows)
-
-
-def _protocol(evaluation: Mapping[str, Any]) -> str:
-    return f"{evaluation['scoring']['protocol']} ({evaluation['scoring']['samples']})"
 
 
 def _distinct(words: Iterable[str]) -> str:

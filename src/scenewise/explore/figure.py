@@ -67,7 +67,7 @@ def figure(title: str, columns: Sequence[str], rows: Sequence[FigureRow], curves
     factor = max(1, round(TILE / max(height, width)))
     height, width = height * factor, width * factor
     words = [row.label for row in rows] + [row.note for row in rows] + [curve.label for curve in curves]
-    left = _MARGIN + 22 + max(_width(word) for word in words)
+    left = _MARGIN + 22 + max(int(_font(_TEXT).getlength(word)) for word in words)
     tall = 72
     top = _MARGIN + 34 + len(curves) * (tall + 14) + 24
     whole = top + sum(height + _GAP + row.space for row in rows) + _MARGIN
@@ -145,10 +145,6 @@ def _font(size: int) -> Any:
     from PIL import ImageFont
 
     return ImageFont.load_default(size)
-
-
-def _width(text: str) -> int:
-    return int(_font(_TEXT).getlength(text))
 
 
 def diverging(values: np.ndarray) -> np.ndarray:

@@ -81,10 +81,20 @@ class LiveExploration(Exploration):
             return self._moments[number]
         if number < self._count:
             raise InputError(self.name, f"frame {number} is no longer there.", f"The last {MOMENTS} are.")
-        frame = self._wait()
+        frame = self.newest.take(PATIENCE)
+        if frame is None:
+            if isinstance(self.newest.error, InputError):
+                raise self.newest.error
+            problem = "has ended." if self.newest.over else f"gave no frame for {PATIENCE:g} seconds."
+            raise InputError(self.name, problem, "Start it again.")
         missed, self._taken = frame.index - self._taken - 1, frame.index
         self.dropped += missed
-        moment = self._explain(frame, missed)
+        own, model = as_image(frame.image, self.decomposer.frame_shape, resize=True), self.decomposer.model
+        before = self._state if self._background is None else self._background.behind(self._state, [own])
+        look = look_at(self.decomposer, self.decomposer.tensor(own), before, self.request.refinements)
+        self._state = look.after
+        note = f"{missed} frames came meanwhile and were dropped, {self.dropped} in all." if missed else ""
+        moment = Moment(model, frame.index, None, own, look.part, look.state, look.order, look.decodes, None, note)
         self._moments[self._count] = moment
         self._count += 1
         while len(self._moments) > MOMENTS:
@@ -98,24 +108,6 @@ class LiveExploration(Exploration):
 
         frames = np.stack([moment.image for moment in self._moments.values()][-1:])
         return VideoExploration(self.decomposer, open_clip(frames, self.decomposer.frame_shape), request)
-
-    def _explain(self, frame: MediaFrame, missed: int) -> Moment:
-        own = as_image(frame.image, self.decomposer.frame_shape, resize=True)
-        before = self._state if self._background is None else self._background.behind(self._state, [own])
-        look = look_at(self.decomposer, self.decomposer.tensor(own), before, self.request.refinements)
-        self._state = look.after
-        note = f"{missed} frames came meanwhile and were dropped, {self.dropped} in all." if missed else ""
-        model = self.decomposer.model
-        return Moment(model, frame.index, None, own, look.part, look.state, look.order, look.decodes, None, note)
-
-    def _wait(self) -> MediaFrame:
-        frame = self.newest.take(PATIENCE)
-        if frame is not None:
-            return frame
-        if isinstance(self.newest.error, InputError):
-            raise self.newest.error
-        problem = "has ended." if self.newest.over else f"gave no frame for {PATIENCE:g} seconds."
-        raise InputError(self.name, problem, "Start it again.")
 
 
 def open_live(decomposer: Decomposer, text: str, request: Request, background: Any = None) -> Any:

@@ -116,7 +116,9 @@ def refinement_figure(
         FigureRow("where they are", [None, *(tinted(given, p.masks, largest) for p in pictures)]),
     ]
     for k in chosen:
-        rows.append(FigureRow(f"slot {k + 1}", [None, *(p.alone(k) for p in pictures)], colour=_colour(k), space=8))
+        red, green, blue = slot_colours(k + 1)[k].astype(int).tolist()
+        alone = [None, *(p.alone(k) for p in pictures)]
+        rows.append(FigureRow(f"slot {k + 1}", alone, colour=(red, green, blue), space=8))
         for name, label in (("means", "by its mean"), ("masks", "by its mask")):
             if name not in pictures[0].gradients:
                 continue
@@ -124,11 +126,6 @@ def refinement_figure(
             rows.append(FigureRow("gradient", [None, *seen], label))
     curves = [Curve("NLL, nats", [p.nll for p in pictures]), Curve("KL, nats", [p.kl for p in pictures])]
     return figure(title, ["frame", *(f"r = {p.name}" if ":" not in p.name else p.name for p in pictures)], rows, curves)
-
-
-def _colour(slot: int) -> tuple[int, int, int]:
-    red, green, blue = slot_colours(slot + 1)[slot].astype(int).tolist()
-    return red, green, blue
 
 
 def _at(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

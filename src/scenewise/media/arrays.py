@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +77,11 @@ class ArrayReader(VideoReader):
                     if self._array.path.stat().st_size < size:  # reading a map beyond its file's end kills the process
                         raise ValueError("a file that has become shorter since it was opened")
                     image = _frame(values, self._array.layout, self._video, index)
-                    self._note_zeros_and_ones(image)
+                    if image.dtype.kind in "iu" and image.size and image.max() == 1:
+                        black = "integers of 0 and 1 are read as 0 and 1 of 255, nearly black"
+                        self.note(f"{black}; store bool for black and white.")
                     image = to_rgb(to_uint8(image, where))
                 yield MediaFrame(index, None, fit(image, self.selection))
-
-    def _note_zeros_and_ones(self, image: np.ndarray) -> None:
-        if image.dtype.kind in "iu" and image.size and image.max() == 1:
-            self.note("integers of 0 and 1 are read as 0 and 1 of 255, nearly black; store bool for black and white.")
 
 
 def open_arrays(path: Path, layout: str | None, key: str | None, selection: Selection) -> list[ArrayReader]:
@@ -108,22 +106,17 @@ def open_arrays(path: Path, layout: str | None, key: str | None, selection: Sele
         [('balls_0', (8, 6), 3), ('balls_1', (8, 6), 3)]
     """
     check_readable(path)
-    _check_written(path)
+    facts = path.stat()
+    on_disk = getattr(facts, "st_blocks", facts.st_size) * 512  # Windows has no blocks
+    if facts.st_size > _LARGEST_SPARSE and on_disk < facts.st_size // 100:  # frames of zeros without end
+        problem = f"claims {facts.st_size >> 20} MiB, of which {on_disk >> 20} were ever written."
+        raise InputError(path, problem, _REMEDY)
     with opened(path, key) as values:
         array = _Array(path, key, tuple(values.shape), _checked_layout(path, values, layout))
     count, stem = array.length("N"), safe_name(path)
     width = len(str(count - 1))
     names = [stem] if "N" not in array.layout else [f"{stem}_{i:0{width}}" for i in range(count)]
     return [ArrayReader(array, i, name, selection) for i, name in enumerate(names)]
-
-
-def _check_written(path: Path) -> None:
-    """Check that a large file was written: a sparse one claims terabytes, and is frames of zeros without end."""
-    facts = path.stat()
-    on_disk = getattr(facts, "st_blocks", facts.st_size) * 512  # Windows has no blocks
-    if facts.st_size > _LARGEST_SPARSE and on_disk < facts.st_size // 100:
-        problem = f"claims {facts.st_size >> 20} MiB, of which {on_disk >> 20} were ever written."
-        raise InputError(path, problem, _REMEDY)
 
 
 @contextmanager
@@ -159,20 +152,11 @@ def opened(path: Path, key: str | None) -> Iterator[Any]:
             values = _npz_member(path, key)
         yield values
     else:
-        with _h5_file(path) as file:
+        with closing(open_h5(path, rdcc_nbytes=1 << 25)) as file:  # keeps a chunk that spans several frames
             with reading(path, "an HDF5 file", _REMEDY):
                 values = file[_chosen(path, key, _h5_shapes(file))]
             check_dataset(path, values, path.stat().st_size, _LARGEST_EMPTY)  # all of it is going to be read
             yield values
-
-
-@contextmanager
-def _h5_file(path: Path) -> Iterator[Any]:
-    file = open_h5(path, rdcc_nbytes=1 << 25)  # keeps a chunk that spans several frames
-    try:
-        yield file
-    finally:
-        file.close()
 
 
 def _h5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
@@ -191,7 +175,10 @@ def _h5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
 def _npz_member(path: Path, key: str | None) -> np.ndarray:
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        shapes = {name: shape for name, info in members.items() if (shape := _member_shape(archive, info)) is not None}
+        shapes = {}
+        for name, info in members.items():
+            with suppress(ValueError), archive.open(info) as file:  # what else may lie beside arrays has no such head
+                shapes[name] = read_header(file)[0]
         info = members[_chosen(path, key, shapes)]
         if info.compress_type == zipfile.ZIP_STORED:
             return _map_member(path, archive, info)
@@ -213,15 +200,6 @@ def _check_unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo)
         sizes = f"{info.file_size >> 20} MiB of {info.compress_size >> 10} KiB"
         remedy = "Save it with np.save instead."
         raise InputError(path, f"its compressed array is too large to unpack: {sizes}.", remedy)
-
-
-def _member_shape(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...] | None:
-    """Return the shape of an array, None for what else may lie beside it in the archive."""
-    try:
-        with archive.open(info) as file:
-            return read_header(file)[0]
-    except ValueError:
-        return None
 
 
 def _map_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
@@ -253,7 +231,10 @@ def _chosen(path: Path, key: str | None, shapes: dict[str, tuple[int, ...]]) -> 
 def _checked_layout(path: Path, values: Any, layout: str | None) -> str:
     shape = tuple(values.shape)
     array = f"an array of shape {shape} and dtype {values.dtype}"
-    meaning = f"one letter per axis (N videos, T frames, H, W, C); plausible: {_plausible(shape)}"
+    names = [name for name in LAYOUTS if len(name) == len(shape)]
+    plausible = [name for name in names if "C" not in name or shape[name.index("C")] in _CHANNELS]
+    listing = ", ".join(plausible) or "none for this shape"
+    meaning = f"one letter per axis (N videos, T frames, H, W, C); plausible: {listing}"
     choice = f"Give --layout (data.settings.layout in training) with {meaning}."
     if layout is None:
         raise InputError(path, f"expected to be told what its axes are; found {array}.", choice)
@@ -268,15 +249,6 @@ def _checked_layout(path: Path, values: Any, layout: str | None) -> str:
     if math.prod(shape) == 0:
         raise InputError(path, f"holds no frame: {array}.", _REMEDY)
     return letters
-
-
-def _plausible(shape: tuple[int, ...]) -> str:
-    fitting = [
-        layout
-        for layout in LAYOUTS
-        if len(layout) == len(shape) and ("C" not in layout or shape[layout.index("C")] in _CHANNELS)
-    ]
-    return ", ".join(fitting) or "none for this shape"
 
 
 def _frame(values: Any, layout: str, video: int, index: int) -> np.ndarray:

@@ -79,7 +79,8 @@ def open_video(path: Path, number: int | None = None) -> OpenVideo:
     import av
 
     try:
-        more_options = {} if _version(av) >= _TAKES_ANY_TAG else {"metadata_errors": "replace"}
+        version = int(av.__version__.partition(".")[0])
+        more_options = {} if version >= _TAKES_ANY_TAG else {"metadata_errors": "replace"}
         container = av.open(f"file:{path.absolute()}", options=_OPEN_OPTIONS, **more_options)  # type: ignore[call-overload]
     except av.FFmpegError as error:
         if isinstance(error, PermissionError):
@@ -98,17 +99,13 @@ def open_video(path: Path, number: int | None = None) -> OpenVideo:
         raise
 
 
-def _version(av: Any) -> int:
-    """Return the first number of PyAV's version."""
-    return int(av.__version__.partition(".")[0])
-
-
 def _chosen(container: Any, path: Path, number: int | None) -> tuple[Any, list[str]]:
     """Return the stream to read, and what is to be said of the others."""
     videos = [stream for stream in container.streams.video if not _is_picture(stream)]
     if not videos:
-        problem = f"expected a video stream; found {_kinds(container)}."
-        raise InputError(path, problem, "Give a file with moving pictures.")
+        kinds = {"a cover picture" if stream.type == "video" else str(stream.type) for stream in container.streams}
+        listing = " and ".join(sorted(kinds, key=lambda kind: (kind == "a cover picture", kind))) or "nothing"
+        raise InputError(path, f"expected a video stream; found {listing}.", "Give a file with moving pictures.")
     listing = ", ".join(f"{place} ({_size(stream)})" for place, stream in enumerate(videos))
     if number is None:
         stream = max(videos, key=lambda video: (video.codec_context is not None, _is_default(video), _pixels(video)))
@@ -149,11 +146,6 @@ def _pixels(stream: Any) -> int:
 def _size(stream: Any) -> str:
     codec = stream.codec_context
     return "of an unknown codec" if codec is None else f"{codec.width}x{codec.height}"
-
-
-def _kinds(container: Any) -> str:
-    kinds = {"a cover picture" if stream.type == "video" else str(stream.type) for stream in container.streams}
-    return " and ".join(sorted(kinds, key=lambda kind: (kind == "a cover picture", kind))) or "nothing"
 
 
 def _decoder(stream: Any) -> tuple[Any, list[str]]:

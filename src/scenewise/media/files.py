@@ -212,18 +212,14 @@ def reading(path: object, expected: str, remedy: str) -> Iterator[None]:
     except PermissionError as error:
         raise InputError(path, "may not be read by this user.", "Change its permissions.") from error
     except Exception as error:  # decoders raise every kind of error over bytes they do not know
+        if _LOCK in str(error) and getattr(error, "errno", None) in _HELD:  # of HDF5 files
+            problem = "is locked: another program has it open."
+            remedy = f"Close that program, or set {_UNLOCKED} to read it as it is now."
+            raise InputError(path, problem, remedy) from error
         if _LOCK in str(error):
-            raise _locked(path, error) from error
+            problem = "cannot be locked: its file system has no locks."
+            raise InputError(path, problem, f"Set {_UNLOCKED} where nothing writes to it.") from error
         raise InputError(path, f"expected {expected}; found: {describe(error)}.", remedy) from error
-
-
-def _locked(path: object, error: Exception) -> InputError:
-    """Return the error for an HDF5 file whose lock was not to be had."""
-    if getattr(error, "errno", None) in _HELD:
-        problem = "is locked: another program has it open."
-        return InputError(path, problem, f"Close that program, or set {_UNLOCKED} to read it as it is now.")
-    problem = "cannot be locked: its file system has no locks."
-    return InputError(path, problem, f"Set {_UNLOCKED} where nothing writes to it.")
 
 
 @contextmanager

@@ -59,7 +59,9 @@ class OutputFolder:
         begun = False
         try:
             check_free(self.target, overwrite)
-            self._make_parents()
+            for folder in reversed([parent for parent in self.target.parents if not parent.exists()]):
+                folder.mkdir(exist_ok=True)
+                self._made.append(folder)
             with self._turn():
                 left = self._left()
                 if heritage is None:
@@ -149,12 +151,6 @@ class OutputFolder:
         _FILLED.discard(self.path)
         if self._lock is not None:
             self._lock.release()
-
-    def _make_parents(self) -> None:
-        missing = [p for p in self.target.parents if not p.exists()]
-        for folder in reversed(missing):
-            folder.mkdir(exist_ok=True)
-            self._made.append(folder)
 
     def _unmake(self) -> None:
         for folder in reversed(self._made):

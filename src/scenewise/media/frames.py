@@ -39,9 +39,14 @@ class FolderReader(VideoReader):
     def __init__(self, path: Path, selection: Selection) -> None:
         self._files = image_files(path) if path.is_dir() else [path]
         if not self._files:
-            problem = f"expected images ({', '.join(IMAGE_ENDINGS)}); found {_what_else(path)}."
+            endings = Counter(p.suffix for p in path.iterdir() if p.suffix and not p.name.startswith("."))
+            ending, count = next(iter(endings.most_common(1)), ("", 0))
+            other = f"none, but {count} of {printable(ending, 20)}" if count else "none"
+            problem = f"expected images ({', '.join(IMAGE_ENDINGS)}); found {other}."
             raise InputError(path, problem, "Give a folder with images directly in it.")
-        size = _common_size(self._files)
+        size = image_size(self._files[0])
+        for file in self._files[1:]:
+            _check_size(file, image_size(file), self._files[0], size)
         super().__init__(path, safe_name(path), size, selection, total=len(self._files))
 
     def _read(self) -> Iterator[MediaFrame]:
@@ -72,13 +77,6 @@ def image_files(folder: Path) -> list[Path]:
     with reading(folder, "a folder that can be listed", "Change its permissions."):
         pictures = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith(".")]
     return natural_order(pictures)
-
-
-def _what_else(folder: Path) -> str:
-    """Return what lies in a folder without images, such as pictures that are not read here."""
-    endings = Counter(path.suffix for path in folder.iterdir() if path.suffix and not path.name.startswith("."))
-    ending, count = next(iter(endings.most_common(1)), ("", 0))
-    return f"none, but {count} of {printable(ending, 20)}" if count else "none"
 
 
 def natural_order(paths: Sequence[Path]) -> list[Path]:
@@ -120,13 +118,6 @@ def load_image(path: Path) -> np.ndarray:
         message = f"{path.parent}: holds image files of several pictures, of which the first counts."
         warnings.warn(message, stacklevel=2)
     return image.pixels
-
-
-def _common_size(files: list[Path]) -> tuple[int, int]:
-    first = image_size(files[0])
-    for file in files[1:]:
-        _check_size(file, image_size(file), files[0], first)
-    return first
 
 
 def _check_size(path: Path, found: tuple[int, ...], first: Path, expected: tuple[int, int]) -> None:

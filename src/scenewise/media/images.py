@@ -74,7 +74,9 @@ def stored_image(file: Any, path: Path) -> StoredImage:
     Raises:
         InputError: It is of a mode without a known range.
     """
-    deep, kind = _is_deep(file), file.format
+    # Before it is loaded Pillow tells whether what it brings to 8 bits is stored in 16.
+    deep = any(";16" in str(part) for tile in getattr(file, "tile", ()) for part in tile[3:])
+    kind = file.format
     file.load()
     image = _upright(file)
     if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PNG"):
@@ -193,8 +195,3 @@ def _upright(image: Any) -> Any:
     }
     turn = turns.get(orientation(image))
     return image if turn is None else image.transpose(turn)
-
-
-def _is_deep(file: Any) -> bool:
-    """Return whether an image that Pillow brings to 8 bits is stored in 16; to be asked before it is loaded."""
-    return any(";16" in str(part) for tile in getattr(file, "tile", ()) for part in tile[3:])

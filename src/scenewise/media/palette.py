@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -91,11 +90,7 @@ def read_palette_png(path: str | Path) -> np.ndarray:
     path = Path(path)
     check_readable(path)
     with reading(path, "a PNG image of ids", "Write it again."), Image.open(path) as image:
-        return _ids(image, path)
-
-
-def _ids(image: Any, path: Path) -> np.ndarray:
-    if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):
-        problem = f"expected a palette or grey image of ids; found mode {image.mode}."
-        raise InputError(path, problem, "Convert its colours to ids first.")
-    return np.asarray(image).astype(np.int64)
+        if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):
+            problem = f"expected a palette or grey image of ids; found mode {image.mode}."
+            raise InputError(path, problem, "Convert its colours to ids first.")
+        return np.asarray(image).astype(np.int64)

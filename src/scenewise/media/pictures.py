@@ -59,7 +59,8 @@ class PicturesReader(VideoReader):
                 image = self._picture(file, number)
                 if image is None:
                     break
-                if image.pixels.shape[:2] != self.source_size or _is_reduced(file):
+                tags = getattr(file, "tag_v2", None) or {}
+                if image.pixels.shape[:2] != self.source_size or int(tags.get(_REDUCED, 0)) & 1:
                     odd += 1
                     continue
                 if image.brightest is not None:
@@ -91,15 +92,10 @@ def open_image(path: Path, selection: Selection) -> VideoReader:
     Raises:
         InputError: It cannot be read.
     """
-    return PicturesReader(path, selection) if _is_animation(path) else FolderReader(path, selection)
-
-
-def _is_animation(path: Path) -> bool:
-    try:
-        with _opened(path) as file:
-            return bool(getattr(file, "is_animated", False)) and file.format not in _ALTERNATES
-    except InputError:  # which is told better, or mended, by who reads one picture
-        return False
+    animated = False
+    with suppress(InputError), _opened(path) as file:  # it is told better, or mended, by who reads one picture
+        animated = getattr(file, "is_animated", False) and file.format not in _ALTERNATES
+    return PicturesReader(path, selection) if animated else FolderReader(path, selection)
 
 
 @contextmanager
@@ -132,8 +128,3 @@ def _stop(file: Any) -> tuple[int, str]:
 def _duration(file: Any) -> float:
     """Return for how many milliseconds a picture is shown."""
     return float(file.info.get("duration") or _UNTIMED)
-
-
-def _is_reduced(file: Any) -> bool:
-    tags = getattr(file, "tag_v2", None)
-    return tags is not None and bool(int(tags.get(_REDUCED, 0)) & 1)

@@ -78,20 +78,16 @@ def to_uint8(values: np.ndarray, subject: object) -> np.ndarray:
     if kind == "b":
         return values.astype(np.uint8) * np.uint8(255)
     if kind == "f":
-        return _float_to_uint8(values, subject)
+        broken = values.size - int(np.isfinite(values).sum())
+        if broken:
+            problem = f"expected finite values; found {broken} of {values.size} NaN or infinite."
+            raise InputError(subject, problem, "Replace them or drop the frame.")
+        _check_range(values, -_SLACK, 1 + _SLACK, subject, "Divide floats by their largest value, or store uint8.")
+        return np.rint(np.clip(values, 0, 1) * 255.0).astype(np.uint8)
     if kind in "iu":
         _check_range(values, 0, 255, subject, "Store 8-bit values, or floats in [0, 1].")
         return values.astype(np.uint8)
     raise InputError(subject, f"expected bool, integers or floats; found dtype {values.dtype}.", "Convert the array.")
-
-
-def _float_to_uint8(values: np.ndarray, subject: object) -> np.ndarray:
-    broken = values.size - int(np.isfinite(values).sum())
-    if broken:
-        problem = f"expected finite values; found {broken} of {values.size} NaN or infinite."
-        raise InputError(subject, problem, "Replace them or drop the frame.")
-    _check_range(values, -_SLACK, 1 + _SLACK, subject, "Divide floats by their largest value, or store uint8.")
-    return np.rint(np.clip(values, 0, 1) * 255.0).astype(np.uint8)
 
 
 def _check_range(values: np.ndarray, low: float, high: float, subject: object, remedy: str) -> None:

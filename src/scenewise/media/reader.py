@@ -143,14 +143,10 @@ def fit(image: np.ndarray, selection: Selection) -> np.ndarray:
         image = image[top : top + height, left : left + width]
     if selection.size in (None, image.shape[:2]):
         return np.ascontiguousarray(image)
-    return _area_scale(image, selection.size)
-
-
-def _area_scale(image: np.ndarray, size: Any) -> np.ndarray:
     from PIL import Image
 
-    scaled = Image.fromarray(np.ascontiguousarray(image)).resize((size[1], size[0]), Image.Resampling.BOX)
-    return np.array(scaled)
+    size: Any = (selection.size[1], selection.size[0])
+    return np.array(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BOX))
 
 
 @dataclass(frozen=True)

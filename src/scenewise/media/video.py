@@ -119,15 +119,13 @@ class VideoFileReader(VideoReader):
                 break
             time_s = clock(frame, index)
             if self.selection.takes(index):
-                yield MediaFrame(index, time_s, self._image(convert, frame, index))
+                where = f"{self.path}, frame {index}"
+                self.selection.within(_turned((frame.height, frame.width), self._probe.turns), where)
+                with reading(where, "pixels that can be converted to RGB", REMEDY):
+                    image = convert(frame)
+                yield MediaFrame(index, time_s, image)
         for problem in (*convert.problems(), *clock.problems()):
             self.note(problem)
-
-    def _image(self, convert: _Converter, frame: Any, index: int) -> np.ndarray:
-        where = f"{self.path}, frame {index}"
-        self.selection.within(_turned((frame.height, frame.width), self._probe.turns), where)
-        with reading(where, "pixels that can be converted to RGB", REMEDY):
-            return convert(frame)
 
     def _numbered(self) -> Iterator[tuple[int, Any]]:
         """Number the frames: from `start` after a seek where that is safe, else from 0."""
@@ -260,21 +258,19 @@ class Decoding:
         """Yield packets up to the end of what can be read, then None, which flushes the decoder."""
         try:
             for packet in self.video.container.demux(self.video.stream):
-                if packet.size:
-                    self._count(packet)
-                    yield packet
+                if not packet.size:
+                    continue
+                if not self.packet_count:
+                    self.layers = more_layers(self.video.stream, packet)
+                self.packet_count += 1
+                self.discarded += bool(packet.is_discard)
+                self._last_dts = packet.dts
+                if self._is_avi and self._reorders and packet.dts is not None:
+                    heappush(self._slots, packet.dts)
+                yield packet
         except Exception as error:  # nothing after this can be found; what came before is good
             self.error = describe(error)
         yield None
-
-    def _count(self, packet: Any) -> None:
-        if not self.packet_count:
-            self.layers = more_layers(self.video.stream, packet)
-        self.packet_count += 1
-        self.discarded += bool(packet.is_discard)
-        self._last_dts = packet.dts
-        if self._is_avi and self._reorders and packet.dts is not None:
-            heappush(self._slots, packet.dts)
 
 
 def _entries(stream: Any) -> int:
@@ -301,7 +297,8 @@ class _Clock:
         if self._first is None and self._probe.frame_rate is None:
             return None
         if frame.pts is None:
-            return self._next(index)
+            self._last = index * self._step if self._last is None else self._last + self._step
+            return self._last
         if self._first is None:
             self._first = frame.pts
             self._shift = 0.0 if self._last is None else self._last + self._step
@@ -321,10 +318,6 @@ class _Clock:
             return []
         times = "once" if self._fallen == 1 else f"{self._fallen} times"
         return [f"has time stamps that do not rise ({times}); times go on from the frame before."]
-
-    def _next(self, index: int) -> float:
-        self._last = index * self._step if self._last is None else self._last + self._step
-        return self._last
 
 
 class _Converter:

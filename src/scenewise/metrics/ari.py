@@ -16,7 +16,7 @@ import numpy as np
 from scenewise.metrics.arrays import integers, mean, one_of, same_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from numpy.typing import ArrayLike
 
@@ -105,24 +105,14 @@ def adjusted_rand_index(
 def _scores(labels: np.ndarray, ids: np.ndarray, foreground: bool, background_ids: Collection[int]) -> np.ndarray:
     """ARI of each row of (S, n) labellings; blocks of rows bound the memory."""
     scores = np.empty(len(ids))
-    for rows in _blocks(*ids.shape):
-        truth = _rename(ids[rows], foreground, background_ids)
+    step = max(1, BLOCK_PIXELS // max(1, ids.shape[1]))
+    for rows in (slice(start, start + step) for start in range(0, len(ids), step)):
+        truth = ids[rows].astype(np.int64) + 2  # 0 is "not used", 1 the background as one cluster, the others objects
+        for background in background_ids:
+            truth[ids[rows] == background] = 0 if foreground else 1
+        truth[ids[rows] == -1] = 0
         scores[rows] = _from_pairs(*_pairs(labels[rows].astype(np.int64), truth))
     return scores
-
-
-def _blocks(sets: int, pixels: int) -> Iterator[slice]:
-    rows = max(1, BLOCK_PIXELS // max(1, pixels))
-    return (slice(start, start + rows) for start in range(0, sets, rows))
-
-
-def _rename(ids: np.ndarray, foreground: bool, background_ids: Collection[int]) -> np.ndarray:
-    """Truth as int64 in which 0 means "not used", 1 background as one cluster and higher numbers objects."""
-    renamed = ids.astype(np.int64) + 2
-    for background in background_ids:
-        renamed[ids == background] = 0 if foreground else 1
-    renamed[ids == -1] = 0
-    return renamed
 
 
 def _pairs(labels: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -150,15 +150,11 @@ def dci_by(
             if (name, kind) not in predictions:
                 train, test = (_Half(scaled[half], columns[name][half]) for half in rows)
                 predictions[name, kind] = _predicted(train, test, kind, seed)
-        scores[regressor] = _scored({name: predictions[name, kind] for name, kind in kinds})
+        information = {name: predictions[name, kind][0] for name, kind in kinds}
+        importance = np.stack([predictions[name, kind][1] for name, kind in kinds], 1)  # (Z, F)
+        whole = disentanglement(importance), completeness(importance)
+        scores[regressor] = Dci(*whole, information, importance, _purity(importance), _purity(importance.T))
     return scores
-
-
-def _scored(predictions: Mapping[str, tuple[Informativeness, np.ndarray]]) -> Dci:
-    information = {name: each for name, (each, _) in predictions.items()}
-    importance = np.stack([column for _, column in predictions.values()], 1)  # (Z, F)
-    whole = disentanglement(importance), completeness(importance)
-    return Dci(*whole, information, importance, _purity(importance), _purity(importance.T))
 
 
 def disentanglement(importance: ArrayLike) -> float:

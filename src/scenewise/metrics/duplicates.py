@@ -92,7 +92,9 @@ def takeover(scores: ArrayLike, appearance: ArrayLike) -> Takeover:
     share, distance = np.zeros((count, slots, slots)), np.full((count, slots, slots), np.inf)
     for n in range(count):
         flat = soft[n].reshape(slots, -1)  # (K, HW)
-        first, second = _two_best(flat)
+        first, rest = flat.argmax(0), flat.astype(np.float64)
+        np.put_along_axis(rest, first[None], -np.inf, axis=0)
+        second = rest.argmax(0)  # who wins a pixel without its winner
         area[n] = np.bincount(first, minlength=slots)
         colours = images[n].reshape(slots, images.shape[2], -1)  # (K, C, HW)
         for j in np.flatnonzero(area[n]):
@@ -102,14 +104,6 @@ def takeover(scores: ArrayLike, appearance: ArrayLike) -> Takeover:
             difference = colours[:, :, won].astype(np.float64) - colours[j, :, won].T
             distance[n, :, j] = np.square(difference).sum(1).mean(1)
     return Takeover(area, share, distance, soft.shape[2] * soft.shape[3])
-
-
-def _two_best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the winner of each pixel and who wins without it, each (HW,)."""
-    first = scores.argmax(0)
-    rest = scores.astype(np.float64)
-    np.put_along_axis(rest, first[None], -np.inf, axis=0)
-    return first, rest.argmax(0)
 
 
 def duplicates(

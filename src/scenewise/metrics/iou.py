@@ -145,17 +145,14 @@ def overlaps_of(labels: np.ndarray, ids: np.ndarray, background_ids: Collection[
     """
     background = np.array(sorted(background_ids), dtype=np.int64)
     for predicted, truth in zip(labels, ids, strict=True):
-        yield _overlaps(predicted[truth != -1], truth[truth != -1], background)
-
-
-def _overlaps(labels: np.ndarray, ids: np.ndarray, background: np.ndarray) -> Overlaps:
-    segments = np.where(np.isin(ids, background), -1, ids)  # several background ids are one segment
-    names, segment = np.unique(segments, return_inverse=True)
-    slots = int(labels.max(initial=-1)) + 2  # one more for pixels nobody owns
-    counts = np.bincount(segment * slots + labels + 1, minlength=len(names) * slots).reshape(len(names), slots)
-    area, owned, both = counts.sum(1), counts.sum(0)[1:], counts[:, 1:]
-    union = area[:, None] + owned - both
-    return Overlaps(both / union, area, 0 if len(names) and names[0] == -1 else None)
+        owner, identity = predicted[truth != -1], truth[truth != -1]
+        segments = np.where(np.isin(identity, background), -1, identity)  # several background ids are one segment
+        names, segment = np.unique(segments, return_inverse=True)
+        slots = int(owner.max(initial=-1)) + 2  # one more for pixels nobody owns
+        counts = np.bincount(segment * slots + owner + 1, minlength=len(names) * slots).reshape(len(names), slots)
+        area, owned, both = counts.sum(1), counts.sum(0)[1:], counts[:, 1:]
+        union = area[:, None] + owned - both
+        yield Overlaps(both / union, area, 0 if len(names) and names[0] == -1 else None)
 
 
 def _best(iou: np.ndarray, matching: str) -> float:

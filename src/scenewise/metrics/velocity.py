@@ -78,7 +78,8 @@ def velocity_similarity(
     same_shape(predicted, truth, ("labels", "ids"), "(N, T, H, W)", rank=4)
     check_observed(observed, truth.shape[1], minimum=max(lag, 1))
     slots = _slot_centres(predicted, observed) if slot_positions is None else _said(slot_positions, predicted, observed)
-    true = _object_centres(truth, background_ids) if gt == "bbox" else _states(positions, truth.shape)
+    objects = [int(i) for i in np.unique(truth) if i != -1 and i not in background_ids]
+    true = box_centres(truth, objects) if gt == "bbox" else _states(positions, truth.shape)
     return velocity_similarity_of_positions(slots, true, observed, matching=matching, lag=lag)
 
 
@@ -123,7 +124,9 @@ def velocity_similarity_of_positions(
     owners = [assign(cost) for cost in costs]
     excluded = [choice is None for choice in owners]
     owner = np.array([np.full(true.shape[2], -1) if choice is None else choice for choice in owners], dtype=int)
-    v, v_true = (_velocities(p, observed, lag) for p in (_follow(predicted, owner), true))
+    followed = np.take_along_axis(predicted, np.maximum(owner, 0)[:, None, :, None], axis=2)  # the slot of each object
+    followed = np.where((owner >= 0)[:, None, :, None], followed, np.nan)  # (N, T, M, 2)
+    v, v_true = (_velocities(p, observed, lag) for p in (followed, true))
     return VelocitySimilarity(*_compare(v, v_true), float(np.mean(excluded)) if excluded else float("nan"))
 
 
@@ -180,11 +183,6 @@ def _areas(labels: np.ndarray, names: Collection[int]) -> np.ndarray:
     return np.stack([(labels == k).sum(axis=(-2, -1)) for k in names], axis=-1)
 
 
-def _object_centres(ids: np.ndarray, background_ids: Collection[int]) -> np.ndarray:
-    """Centres of true objects, (N, T, M, 2)."""
-    return box_centres(ids, [int(i) for i in np.unique(ids) if i != -1 and i not in background_ids])
-
-
 def _states(positions: ArrayLike | None, shape: tuple[int, ...], name: str = "positions") -> np.ndarray:
     if positions is None:
         raise InputError(name, 'are needed for gt="state".', 'Give them, or use gt="bbox".')
@@ -228,12 +226,6 @@ def _nearest(cost: np.ndarray) -> np.ndarray | None:
     owner = np.full(cost.shape[1], -1)
     owner[objects] = slots
     return owner
-
-
-def _follow(predicted: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Positions of the slot of each object, (N, T, M, 2), NaN where it has none."""
-    followed = np.take_along_axis(predicted, np.maximum(owner, 0)[:, None, :, None], axis=2)
-    return np.where((owner >= 0)[:, None, :, None], followed, np.nan)
 
 
 def _velocities(positions: np.ndarray, observed: int, lag: int) -> np.ndarray:

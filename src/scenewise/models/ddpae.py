@@ -293,7 +293,8 @@ class Ddpae(SceneModel, Predictor, Decodes):
         shape = self.noise_shape(len(frames), time, slots)
         latents = self.explain(frames[:, :window], time, self.draws_of(shape, seed, noise, frames.device))
         likelihood, (content_kl, start_kl, motion_kl) = self._likelihood(frames, latents.mean), self._kl(latents)
-        scored = likelihood[:, window:] if self._predicts_only and window < time else likelihood
+        predicts_only = self.training and 0 < self.config.predict_only_from <= int(self.number("progress"))
+        scored = likelihood[:, window:] if predicts_only and window < time else likelihood
         parts = {"content_kl": content_kl, "pose_kl": start_kl + motion_kl.sum(1)}
         terms = {"nll": -scored.sum(1), "kl": parts["content_kl"] + parts["pose_kl"], **parts}
         return Output(lambda: self._decomposition(latents, likelihood), terms)
@@ -345,10 +346,6 @@ class Ddpae(SceneModel, Predictor, Decodes):
         return Draws(content, start, motion.unflatten(-1, (-1, POSE)).transpose(1, 2))
 
     # -- how well it is explained -------------------------------------------------------------------------------
-
-    @property
-    def _predicts_only(self) -> bool:
-        return self.training and 0 < self.config.predict_only_from <= int(self.number("progress"))
 
     def _likelihood(self, frames: Tensor, mean: Tensor) -> Tensor:
         """Return log p(frame | latents), (B, T)."""

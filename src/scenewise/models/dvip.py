@@ -160,15 +160,15 @@ class Combination(nn.Module):
         """Take (B, features) and a prior of shape (B, z_dim); return a posterior of that shape."""
         constant = Gaussian(prior.mean.detach(), prior.log_variance.detach())
         image = _active(self.frame(_active(features)))
-        prior_code = constant if self.direct else self._prior_code(constant)
-        x = _active(self.joint(torch.cat([image, *prior_code], -1)))
+        if not self.direct:
+            constant = Gaussian(
+                _active(self.prior_mean(constant.mean)), _active(self.prior_scale(constant.log_variance))
+            )
+        x = _active(self.joint(torch.cat([image, *constant], -1)))
         mean, scale = self.mean(x), self.scale(x)
         if self.literal:
             mean, scale = _active(mean), _active(scale)
         return Gaussian(mean, scale.clamp(-_LIMIT, _LIMIT))
-
-    def _prior_code(self, prior: Gaussian) -> Gaussian:
-        return Gaussian(_active(self.prior_mean(prior.mean)), _active(self.prior_scale(prior.log_variance)))
 
 
 class Transition(nn.Module):

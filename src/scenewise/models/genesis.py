@@ -208,7 +208,12 @@ class Genesis(Balances, ImageModel, Samples, Decodes):
         """Explain images; see `ImageModel.explain`."""
         check_batch(self, images, self.config.gated.norm)
         for_masks, for_components = noise[:, 0].tensor_split([self.config.mask_latent], -1)
-        latents, posterior, prior = self._infer_masks(images, for_masks)
+        if for_masks.shape[1] == 1 and self.components is not None:  # of one slot nothing is asked, so q(z^m) is p
+            latents, posterior = for_masks, Gaussian.standard(for_masks)
+            prior = Gaussian.standard(for_masks)
+        else:
+            latents, posterior = self.inference(images, for_masks)
+            prior = self.prior(latents)
         log_masks, appearance = self._carve(latents)
         if self.components is not None:
             q = self.components.infer(images, log_masks)
@@ -218,13 +223,6 @@ class Genesis(Balances, ImageModel, Samples, Decodes):
         sigmas = images.new_full((latents.shape[1],), self.config.sigma)
         likelihood = masked_log_likelihood(images, appearance, log_masks, sigmas, self.config.mixture)
         return ImageExplanation(log_masks, appearance, latents, posterior, prior, likelihood)
-
-    def _infer_masks(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Gaussian, Gaussian]:
-        """Return the sample of z^m, q and p; of one slot among two stages nothing is asked, so q is p."""
-        if noise.shape[1] == 1 and self.components is not None:
-            return noise, Gaussian.standard(noise), Gaussian.standard(noise)
-        latents, posterior = self.inference(images, noise)
-        return latents, posterior, self.prior(latents)
 
     def _carve(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Return log masks (N, K, 1, H, W) of z^m (N, K, Z), and the appearance that GENESIS-S draws with them.

@@ -139,7 +139,11 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
         super().__init__()
         config = config or self.config_class()
         self.config = config
-        self.refine = _make_refiner(config)
+        shared, per_slot = config.inputs.channels(config.channels)
+        encoder = make_encoder(config.encoder, shared, per_slot, config.size)
+        vector = config.encoder.code + config.inputs.vectors(config.latent)
+        cell = RefinementLSTM(vector, config.hidden) if config.hidden else None
+        self.refine = Refiner(encoder, cell, config.hidden or vector, 2 * config.latent, config.bf16_convolutions)
         self.decoder = make_slot_decoder(
             config.decoder,
             config.latent,
@@ -243,7 +247,11 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
         best = selection.best
         part = DecodedFrame(images, best.mixture, self.engine.posterior(best.posterior), context.prior)
         terms = {name: term.unflatten(0, (batch, time)).sum(1) for name, term in totals.items()}
-        return Output(lambda: _per_video(part.decomposition(), batch, time), terms)
+
+        def decomposition() -> Decomposition:  # of B videos, from that of B * T images
+            return part.decomposition().map(lambda values: values.squeeze(1).unflatten(0, (batch, time)))
+
+        return Output(decomposition, terms)
 
     def beginning(self, batch: int, slots: int | None = None) -> tuple[Tensor, Pair]:
         """Return lambda (B, K, 2Z) and the LSTM's state before the first refinement.
@@ -292,15 +300,3 @@ class Iodine(Refines, SceneModel, Decodes, Weighs):
         p = Gaussian(part.prior_mean.flatten(0, 1), part.prior_log_variance.flatten(0, 1))
         weights = importance_log_weights(q, p, log_likelihood, samples, seed)
         return {name: w.unflatten(0, observation.frames.shape[:2]) for name, w in weights.items()}
-
-
-def _per_video(flat: Decomposition, batch: int, time: int) -> Decomposition:
-    """Return a decomposition of B * T images as that of B videos."""
-    return flat.map(lambda part: part.squeeze(1).unflatten(0, (batch, time)))
-
-
-def _make_refiner(config: IodineConfig) -> Refiner:
-    encoder = make_encoder(config.encoder, *config.inputs.channels(config.channels), config.size)
-    vector = config.encoder.code + config.inputs.vectors(config.latent)
-    cell = RefinementLSTM(vector, config.hidden) if config.hidden else None
-    return Refiner(encoder, cell, config.hidden or vector, 2 * config.latent, config.bf16_convolutions)

@@ -199,7 +199,11 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
         super().__init__()
         config = config or MulmonConfig()
         self.config = config
-        self.refine = _make_refiner(config, config.inputs.channels(config.channels))
+        shared, per_slot = config.inputs.channels(config.channels)
+        encoder = make_encoder(config.encoder, shared, per_slot, config.size)
+        code, plain = config.encoder.code + 4 * config.latent, not config.inputs.viewpoint
+        cell = RefinementLSTM(code, config.hidden) if plain else ViewLSTM(code, config.hidden, config.viewpoint)
+        self.refine = Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)
         sigmoid = config.mean_activation == "sigmoid"
         shape = (config.latent, config.channels, config.size)
         slot = make_slot_decoder(config.decoder, *shape, sigmoid=sigmoid, bf16=config.bf16_convolutions)
@@ -479,11 +483,3 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
     def _noise(self, posterior: Tensor, seed: int, *keys: int) -> Tensor:
         shape = (*posterior.shape[:2], self.config.latent)
         return seeded_noise(shape, seed, *keys, device=posterior.device)
-
-
-def _make_refiner(config: MulmonConfig, inputs: tuple[int, int]) -> Refiner:
-    encoder = make_encoder(config.encoder, *inputs, config.size)
-    seen = config.encoder.code + 4 * config.latent
-    plain = not config.inputs.viewpoint
-    cell = RefinementLSTM(seen, config.hidden) if plain else ViewLSTM(seen, config.hidden, config.viewpoint)
-    return Refiner(encoder, cell, config.hidden, 2 * config.latent, config.bf16_convolutions)

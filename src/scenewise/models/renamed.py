@@ -139,7 +139,10 @@ def current(model: str, values: Mapping[str, Any], where: str | None = None) -> 
     result: dict[str, Any] = {}
     for key, value in values.items():
         names = "" if hasattr(value, "items") else RENAMED.get(model, {}).get(key, "")  # `decoder` is a group today
-        targets = {name: _today(model, name, value) for name in names.split()}
+        targets = {}
+        for name in names.split():  # a value may have another name today, too
+            values_today = VALUES.get((model, name), ())
+            targets[name] = next((new for old, new in values_today if old == value), value)
         for name, new in targets.items():
             group, _, field = name.partition(".")
             result = merge(result, {group: {field: new}})
@@ -149,11 +152,6 @@ def current(model: str, values: Mapping[str, Any], where: str | None = None) -> 
             words = " and ".join(f"{where}{name}={new}" for name, new in targets.items())
             warnings.warn(f"{where}{key}={value} is now written {words}", RenamedSettingWarning, stacklevel=2)
     return result
-
-
-def _today(model: str, name: str, value: Any) -> Any:
-    """Return the value of today of a setting that had a value under its old name."""
-    return next((new for old, new in VALUES.get((model, name), ()) if old == value), value)
 
 
 def original(model: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -170,7 +170,12 @@ class Rnem(SceneModel, Predictor):
             self.log_ascent = nn.Parameter(torch.tensor(config.ascent).log())
         else:
             self.encoder = NormedEncoder(config.channels, config.widths, config.code, config.working_size)
-            self.cell = _make_cell(config)
+            if config.cell == "lstm":
+                self.cell = NormedLSTM(config.code, config.hidden)
+            elif config.cell == "plain":
+                self.cell = PlainCell(config.code, config.hidden, config.carry)
+            else:
+                self.cell = RelationalCell(config.code, config.hidden, config.carry, config.attention)
         xavier_(self)
 
     def forward(
@@ -434,14 +439,6 @@ class Rnem(SceneModel, Predictor):
         if reading.first:
             return psi, gamma.repeat_interleave(self.config.pooling, -1).repeat_interleave(self.config.pooling, -2)
         return psi, imagined_responsibilities(psi) if reading.frame is None else responsibilities(psi, reading.frame)
-
-
-def _make_cell(config: RnemConfig) -> nn.Module:
-    if config.cell == "lstm":
-        return NormedLSTM(config.code, config.hidden)
-    if config.cell == "plain":
-        return PlainCell(config.code, config.hidden, config.carry)
-    return RelationalCell(config.code, config.hidden, config.carry, config.attention)
 
 
 def _detached(state: State) -> State:

@@ -125,9 +125,19 @@ class Vae(Balances, ImageModel, Samples, Decodes):
         super().__init__()
         config = config or self.config_class()
         self.config = config
-        self.encoder = _make_encoder(config)
-        self.head = nn.Linear(config.encoder.code, 2 * config.latent)
-        self.decoder = _make_decoder(config)
+        code, latent, channels, size = config.encoder.code, config.latent, config.channels, config.size
+        gated = config.gated
+        self.encoder: nn.Module
+        if config.encoder.kind == "gated":
+            self.encoder = GatedEncoder(channels, gated.channels, code, size, gated.strides, gated.norm)
+        else:
+            self.encoder = make_encoder(config.encoder, 2, channels, size)
+        self.head = nn.Linear(code, 2 * latent)
+        self.decoder: nn.Module
+        if config.decoder.kind == "gated":
+            self.decoder = GatedDecoder(latent, gated.channels, channels, size, gated.strides, gated.norm)
+        else:
+            self.decoder = make_decoder(config.decoder, latent, channels, size, logit=False)
         self.geco = Geco(config.geco, config.sigma, self.frame_shape)
         self.grid: Tensor
         self.register_buffer("grid", coordinates(*config.size), persistent=False)
@@ -182,17 +192,3 @@ class Vae(Balances, ImageModel, Samples, Decodes):
     def imagine(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Draw new images from N(0, 1); see `Samples`."""
         return self.decode(noise)
-
-
-def _make_encoder(config: VaeConfig) -> nn.Module:
-    if config.encoder.kind != "gated":
-        return make_encoder(config.encoder, 2, config.channels, config.size)
-    gated = config.gated
-    return GatedEncoder(config.channels, gated.channels, config.encoder.code, config.size, gated.strides, gated.norm)
-
-
-def _make_decoder(config: VaeConfig) -> nn.Module:
-    if config.decoder.kind != "gated":
-        return make_decoder(config.decoder, config.latent, config.channels, config.size, logit=False)
-    gated = config.gated
-    return GatedDecoder(config.latent, gated.channels, config.channels, config.size, gated.strides, gated.norm)

@@ -70,7 +70,8 @@ class RelationalCell(PlainCell):
         effects = self.effect_norm(self.effect(core)).relu()
         if self.attend is not None:
             effects = effects * self.attend(core).sigmoid()
-        total = (effects * self._others(hidden.shape[1], hidden)).sum(2)
+        others = 1 - torch.eye(hidden.shape[1], device=hidden.device, dtype=hidden.dtype)
+        total = (effects * others.unsqueeze(-1)).sum(2)
         return self.linear(torch.cat([encoded, total, inputs], -1))
 
     def attention(self, hidden: Tensor) -> Tensor:
@@ -86,10 +87,6 @@ class RelationalCell(PlainCell):
         focus = functional.linear(encoded, self.core.weight[:, : self.hidden], self.core.bias)
         context = functional.linear(encoded, self.core.weight[:, self.hidden :])
         return self.core_norm(focus.unsqueeze(2) + context.unsqueeze(1)).relu()
-
-    @staticmethod
-    def _others(slots: int, like: Tensor) -> Tensor:
-        return (1 - torch.eye(slots, device=like.device, dtype=like.dtype)).unsqueeze(-1)
 
 
 class NormedLSTM(nn.Module):

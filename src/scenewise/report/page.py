@@ -46,7 +46,11 @@ class Timeline:
     def add(self, values: np.ndarray) -> None:
         """Append one frame's values, shape (channels,); values that are not finite do not count."""
         if self.frames == self.points * self.stretch:
-            self._merge()
+            half = self.points // 2  # of two points each one is made
+            for table in (self._sums, self._counts):
+                table[:half] = table[0::2] + table[1::2]
+                table[half:] = 0
+            self.stretch *= 2
         point = self.frames // self.stretch
         finite = np.isfinite(values)
         self._sums[point] += np.where(finite, values, 0.0)
@@ -68,13 +72,6 @@ class Timeline:
         used = -(-self.frames // self.stretch)
         sums, counts = self._sums[:used], self._counts[:used]
         return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-
-    def _merge(self) -> None:
-        half = self.points // 2
-        for table in (self._sums, self._counts):
-            table[:half] = table[0::2] + table[1::2]
-            table[half:] = 0
-        self.stretch *= 2
 
 
 class ReportBuilder:
@@ -151,7 +148,11 @@ class ReportBuilder:
         self.span = (self.span[0] if position else now, now)
         if position % self.stride == 0:
             self.pictures.append(pack(frame, position, self._factor, area))
-            self._thin()
+            while len(self.pictures) > 1 and (
+                len(self.pictures) > self.max_frames or sum(s.bytes for s in self.pictures) > LARGEST_PICTURES
+            ):
+                del self.pictures[1::2]
+                self.stride *= 2
 
     def state(self) -> dict[str, Any]:
         """Return all that was gathered, as plain values, arrays and bytes."""
@@ -203,13 +204,6 @@ class ReportBuilder:
         """Return the true ids that were seen."""
         return [i for i in range(IGNORED) if self._overlap[i].any()]
 
-    def _thin(self) -> None:
-        while len(self.pictures) > 1 and (
-            len(self.pictures) > self.max_frames or sum(s.bytes for s in self.pictures) > LARGEST_PICTURES
-        ):
-            del self.pictures[1::2]
-            self.stride *= 2
-
 
 # -- the page ---------------------------------------------------------------------------------------------------------
 
@@ -238,10 +232,13 @@ def write_report(report: ReportBuilder, path: str | os.PathLike[str], summary: S
 
 def render(report: ReportBuilder, summary: Summary) -> Iterator[str]:
     """Yield the page piece by piece; no piece holds more than one frame's pictures."""
+    height, width = report.size
+    own = _model_size(report)
+    scaling = f", scaled from the model's {own[1]} × {own[0]}" if own else ""
     return template("video.html").generate(
         title=report.title,
         summary=summary,
-        facts=_facts(report, summary),
+        facts=[f"model {summary.model}", f"{width} × {height} pixels{scaling}", many(report.slots, "slot")],
         extent=_extent(report),
         frame_count=report.frames,
         stride=report.stride,
@@ -301,13 +298,6 @@ def _extent(report: ReportBuilder) -> str:
     return f"{many(report.frames, 'frame')}{seconds}{tail}"
 
 
-def _facts(report: ReportBuilder, summary: Summary) -> list[str]:
-    height, width = report.size
-    own = _model_size(report)
-    scaling = f", scaled from the model's {own[1]} × {own[0]}" if own else ""
-    return [f"model {summary.model}", f"{width} × {height} pixels{scaling}", many(report.slots, "slot")]
-
-
 def _model_size(report: ReportBuilder) -> list[int] | None:
     """Return (H, W) at which the model works, None where that is the size of the results."""
     own = report.settings.get("input", {}).get("model_size")
@@ -331,7 +321,10 @@ def _slot_rows(report: ReportBuilder, summary: Summary) -> list[list[str]]:
 
 def _data(report: ReportBuilder, summary: Summary) -> dict[str, Any]:
     """Return what the page's script draws from, beside the frames."""
-    factor = report.pictures[0].factor if report.pictures else 1
+    factor, paths = report.pictures[0].factor if report.pictures else 1, {}
+    if not summary.warning and report.frames:  # where objects went: (frame, x, y) in pixels of the source, by slot
+        rows = report.statistics.rows(summary.roles)
+        paths = {row["slot"]: row["centroid_path"] for row in rows if row["role"] == "object"}
     height, width = (-(-n // factor) for n in report.size)
     matches, level = report.matches(), summary.validated_mse
     first, last = report.span
@@ -344,7 +337,7 @@ def _data(report: ReportBuilder, summary: Summary) -> dict[str, Any]:
         "crop": list(crop),
         "open": report.opening(summary.roles),
         "numbers": [0 if summary.warning else n for n in summary.track_ids],
-        "trails": _trails(report, summary),
+        "trails": {str(k): [[i, round(x, 1), round(y, 1)] for i, x, y in path] for k, path in paths.items()},
         "tile": padded(height),
         "model": _model_size(report),
         "frames": report.frames,
@@ -361,15 +354,6 @@ def _data(report: ReportBuilder, summary: Summary) -> dict[str, Any]:
         "ids": {str(i): matches.get(i, -1) for i in report.true_ids()},  # -1 where no slot is left for it
         "timeline": _timeline(report),
     }
-
-
-def _trails(report: ReportBuilder, summary: Summary) -> dict[str, list[list[float]]]:
-    """Return where the objects went: (frame, x, y) in pixels of the source, by slot."""
-    if summary.warning or not report.frames:
-        return {}
-    rows = report.statistics.rows(summary.roles)
-    paths = {row["slot"]: row["centroid_path"] for row in rows if row["role"] == "object"}
-    return {str(k): [[i, round(x, 1), round(y, 1)] for i, x, y in path] for k, path in paths.items()}
 
 
 def _timeline(report: ReportBuilder) -> dict[str, Any]:

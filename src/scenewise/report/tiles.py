@@ -88,6 +88,9 @@ def pack(frame: FrameResult, position: int, factor: int, area: np.ndarray) -> Sh
     shares = _levels(np.concatenate([spread / (peak or 1.0), masks]), _SHARE_STEP)  # (1 + K, H, W)
     labels = np.stack([pick(frame.labels, factor), pick(ids, factor)])
     scene = mean_blocks(np.stack([seen, reconstruction]), factor)
+    appearance = mean_blocks(frame.appearance, factor)
+    missing = padded(appearance.shape[1]) - appearance.shape[1]
+    appearance = np.pad(appearance, ((0, 0), (0, missing), (0, 0), (0, 0)), mode="edge")
     return Sheets(
         position=position,
         index=int(frame.index),
@@ -100,7 +103,7 @@ def pack(frame: FrameResult, position: int, factor: int, area: np.ndarray) -> Sh
         factor=factor,
         scene=_encode(_levels(scene / 255, _COLOUR_STEP), "PNG", compress_level=5),
         grey=_grey_png(np.concatenate([labels, shares])),
-        appearance=_encode(_pad(mean_blocks(frame.appearance, factor)), "JPEG", quality=90, subsampling=0),
+        appearance=_encode(appearance, "JPEG", quality=90, subsampling=0),
         area=area,
     )
 
@@ -151,11 +154,6 @@ def finite(value: float | None) -> float | None:
 def padded(height: int) -> int:
     """Return the height of an appearance tile."""
     return -(-height // _JPEG_BLOCK) * _JPEG_BLOCK
-
-
-def _pad(images: np.ndarray) -> np.ndarray:
-    missing = padded(images.shape[1]) - images.shape[1]
-    return np.pad(images, ((0, 0), (0, missing), (0, 0), (0, 0)), mode="edge")
 
 
 def _levels(shares: np.ndarray, step: int) -> np.ndarray:

@@ -46,7 +46,11 @@ def write_rendering(rendering: Rendering, folder: Path, decomposer: Decomposer, 
         InputError: A file cannot be written.
     """
     write_atomically(folder / SHEET, png(sheet(rendering)))
-    _write_film(rendering, folder)
+    frames = turn(rendering)
+    if len(frames):
+        with writing(folder / FILM), VideoWriter(folder / FILM, frames.shape[1:3], _RATE) as film:
+            for frame in frames:
+                film.write(frame)
     with io.BytesIO() as buffer:
         np.savez_compressed(buffer, **_arrays(rendering))  # type: ignore[arg-type]
         write_atomically(folder / ARRAYS, buffer.getvalue())
@@ -151,14 +155,6 @@ def turn(rendering: Rendering) -> np.ndarray:
     both = (enlarged(pictures), enlarged(tinted(pictures, rendering.turn.labels)))
     gap = np.full((*both[0].shape[:2], _GAP, 3), 255, np.uint8)
     return np.concatenate([both[0], gap, both[1]], axis=2)
-
-
-def _write_film(rendering: Rendering, folder: Path) -> None:
-    frames = turn(rendering)
-    if len(frames):
-        with writing(folder / FILM), VideoWriter(folder / FILM, frames.shape[1:3], _RATE) as film:
-            for frame in frames:
-                film.write(frame)
 
 
 def _arrays(rendering: Rendering) -> dict[str, np.ndarray]:

@@ -42,37 +42,33 @@ def write_page(rendering: Rendering, path: Path, model: str, settings: Mapping[s
 def render_page(rendering: Rendering, model: str, settings: Mapping[str, Any]) -> str:
     """Return the report as HTML."""
     facts, frames, around = summary(rendering), _coloured(rendering.scene.frames), turn(rendering)
-    return template("scene.html").render(
-        title=rendering.scene.name,
-        facts=_facts(rendering, model),
-        summary=facts,
-        observed=[(view, _png(frames[view])) for view in rendering.observed],
-        queried=_queried(rendering, frames),
-        alone=_alone(rendering),
-        turn=_gif(around) if len(around) else "",
-        turn_views=len(around),
-        score_rows=_score_rows(facts),
-        settings=settings,
-        samples=SAMPLES,
-        uncertainty_range=UNCERTAINTY_RANGE,
-        ramp=_ramp(),
-    )
-
-
-def _facts(rendering: Rendering, model: str) -> list[str]:
+    truth, queried = true_objects(rendering), rendering.queried  # columns of pictures, a row per queried view
+    columns = {"Truth": frames[list(queried)], "Drawn": rendering.views.pictures, "Slots": slots(rendering)}
+    columns |= {} if truth is None else {"True objects": truth}
+    columns |= {"Uncertainty": heat(rendering.uncertainty)}
     height, width = rendering.scene.frames.shape[1:3]
     own = rendering.scene.source_size
     scaling = "" if own == (height, width) else f", scaled from {own[1]} × {own[0]}"
-    return [f"model {model}", f"{width} × {height} pixels{scaling}", many(len(rendering.mean), "slot")]
-
-
-def _queried(rendering: Rendering, frames: np.ndarray) -> list[dict[str, Any]]:
-    """Return the columns of pictures, a row per queried view."""
-    truth = true_objects(rendering)
-    columns = {"Truth": frames[list(rendering.queried)], "Drawn": rendering.views.pictures, "Slots": slots(rendering)}
-    columns |= {} if truth is None else {"True objects": truth}
-    columns |= {"Uncertainty": heat(rendering.uncertainty)}
-    return [_column(name, images) for name, images in columns.items()]
+    rows = [
+        [f"view {r['view']}", "observed" if r["observed"] else "new", number(r["rmse"]), number(r["miou"])]
+        for r in facts["views"]
+    ]
+    shades = (f"rgb({r} {g} {b})" for r, g, b in heat(np.linspace(*UNCERTAINTY_RANGE, 9)).tolist())
+    return template("scene.html").render(
+        title=rendering.scene.name,
+        facts=[f"model {model}", f"{width} × {height} pixels{scaling}", many(len(rendering.mean), "slot")],
+        summary=facts,
+        observed=[(view, _png(frames[view])) for view in rendering.observed],
+        queried=[_column(name, images) for name, images in columns.items()],
+        alone=_alone(rendering),
+        turn=_gif(around) if len(around) else "",
+        turn_views=len(around),
+        score_rows=[*rows, ["all new views", "", number(facts["rmse"]), number(facts["miou"])]],
+        settings=settings,
+        samples=SAMPLES,
+        uncertainty_range=UNCERTAINTY_RANGE,
+        ramp=f"linear-gradient(90deg,{','.join(shades)})",
+    )
 
 
 def _alone(rendering: Rendering) -> list[dict[str, Any]]:
@@ -90,22 +86,9 @@ def _column(name: str, images: Iterable[np.ndarray], colour: str = "") -> dict[s
     return {"name": name, "colour": colour, "images": [_png(image) for image in images]}
 
 
-def _score_rows(facts: Mapping[str, Any]) -> list[list[str]]:
-    rows = [
-        [f"view {r['view']}", "observed" if r["observed"] else "new", number(r["rmse"]), number(r["miou"])]
-        for r in facts["views"]
-    ]
-    return [*rows, ["all new views", "", number(facts["rmse"]), number(facts["miou"])]]
-
-
 def _colour(slot: int) -> str:
     red, green, blue = SLOT_COLOURS[slot % len(SLOT_COLOURS)]
     return f"rgb({red} {green} {blue})"
-
-
-def _ramp() -> str:
-    colours = heat(np.linspace(*UNCERTAINTY_RANGE, 9))
-    return f"linear-gradient(90deg,{','.join(f'rgb({r} {g} {b})' for r, g, b in colours.tolist())})"
 
 
 def _coloured(frames: np.ndarray) -> np.ndarray:

@@ -115,7 +115,8 @@ class Rendering:
         fits: list[float | None] = [None] * len(queried)
         if self.scene.ids is not None:
             pair = (self.views.labels, self.scene.ids[queried])
-            fits = [_plain(v) for v in mean_iou(*pair, background_ids=self.scene.background_ids).each]
+            each = mean_iou(*pair, background_ids=self.scene.background_ids).each
+            fits = [float(value) if np.isfinite(value) else None for value in each]
         observed = [view in self.observed for view in queried]
         rows = zip(queried, observed, errors.tolist(), fits, strict=True)
         return [dict(zip(("view", "observed", "rmse", "miou"), row, strict=True)) for row in rows]
@@ -253,7 +254,3 @@ def _uncertainty(model: Renders, posterior: Gaussian, cameras: torch.Tensor, see
     images = torch.stack([model.render(posterior, cameras, seed + i).reconstruction[0] for i in range(SAMPLES)])
     variance = images.var(0, correction=1).sum(1)  # (Q, H, W)
     return (variance + _FLOOR).log10().cpu().numpy()
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

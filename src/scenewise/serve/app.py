@@ -124,7 +124,10 @@ def _uploads(service: Service) -> APIRouter:
             number, path = service.place_for(name)
         except InputError as error:
             raise HTTPException(422, error.line()) from error
-        _reserve(service)
+        try:
+            service.reserve()
+        except FullError as error:
+            raise _too_many() from error
         try:
             await _receive(request, path, service.limits.megabytes)
             service.add(number, str(path), name)
@@ -204,13 +207,6 @@ async def _receive(request: Request, path: Path, megabytes: int) -> None:
 def _check(service: Service) -> None:
     if service.problem:
         raise HTTPException(503, service.problem)
-
-
-def _reserve(service: Service) -> None:
-    try:
-        service.reserve()
-    except FullError as error:
-        raise _too_many() from error
 
 
 def _too_many() -> HTTPException:

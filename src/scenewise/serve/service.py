@@ -96,7 +96,10 @@ class Service:
         self._arriving = 0
         self._ending = threading.Event()
         self.problem = ""
-        self._take_up()
+        for row in sorted(self._rows.values(), key=lambda row: (row.state != RUNNING, row.began)):
+            if row.state in (WAITING, RUNNING):  # when the last service ended
+                row.state = WAITING
+                self._queue.append(row.name)
 
     # -- what comes in ------------------------------------------------------------------------------------------
 
@@ -269,19 +272,9 @@ class Service:
             self._ledger.put([row])
             if row.state in (DONE, FAILED):
                 self._upload(row).unlink(missing_ok=True)
-                self._forget_oldest()
-
-    def _take_up(self) -> None:
-        """Let wait again what waited or was under way when the last service ended."""
-        for row in sorted(self._rows.values(), key=lambda row: (row.state != RUNNING, row.began)):
-            if row.state in (WAITING, RUNNING):
-                row.state = WAITING
-                self._queue.append(row.name)
-
-    def _forget_oldest(self) -> None:
-        ended = sorted((row for row in self._rows.values() if row.state in (DONE, FAILED)), key=lambda row: row.ended)
-        for row in ended[: -self.limits.keep]:
-            self.drop(row.name)
+                done = [row for row in self._rows.values() if row.state in (DONE, FAILED)]
+                for oldest in sorted(done, key=lambda row: row.ended)[: -self.limits.keep]:
+                    self.drop(oldest.name)
 
     def _results(self, number: str) -> Path:
         return Task(number, "").folder(self.job)

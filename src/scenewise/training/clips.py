@@ -92,7 +92,16 @@ class Clips(Dataset[ClipBatch]):
         indices = videos_of_rows(self.training.seed, step, self.training.batch, rows, len(self.source))
         length = clip_length(self.training, step)
         span = (length - 1) * self.training.frame_step + 1
-        begins = self._begins(step, rows, indices, length, span)
+        if self._together:
+            begins = [self._begin(step, 0, self.source.length(indices[0]), length, span)] * len(rows)
+        else:
+            times = [self.source.length(index) for index in indices]
+            begins = [self._begin(step, row, time, length, span) for row, time in zip(rows, times, strict=True)]
+        viewpoints = torch.empty(0)
+        if self.viewpoints:  # of the views that `_frames` shows
+            every = self.training.frame_step
+            views = [self.source.viewpoints(i, b, span)[::every] for i, b in zip(indices, begins, strict=True)]
+            viewpoints = torch.from_numpy(np.stack(views).astype(np.float32))
         shape = self.noise_shapes.get(length)
         noise = np.zeros(0, np.float32) if shape is None else noise_of_rows(self.training.seed, step, rows, shape)
         seed = int(random_stream(self.training.seed, "seed", step, rows[0]).integers(2**31))
@@ -103,7 +112,7 @@ class Clips(Dataset[ClipBatch]):
             rows=rows,
             indices=indices,
             seed=seed,
-            viewpoints=self._viewpoints(indices, begins, span),
+            viewpoints=viewpoints,
             background=backgrounds(self.source, indices) if self.background else torch.empty(0),
         )
 
@@ -118,26 +127,11 @@ class Clips(Dataset[ClipBatch]):
         """Whether a batch is made at once, all its clips with the same first frame."""
         return self.source.together and self.source.facts.frames is not None
 
-    def _begins(self, step: int, rows: Sequence[int], indices: Sequence[int], length: int, span: int) -> list[int]:
-        """Return the first frame of each row's clip."""
-        if self._together:
-            return [self._begin(step, 0, self.source.length(indices[0]), length, span)] * len(rows)
-        lengths = [self.source.length(index) for index in indices]
-        return [self._begin(step, row, frames, length, span) for row, frames in zip(rows, lengths, strict=True)]
-
     def _frames(self, indices: Sequence[int], begins: Sequence[int], span: int) -> np.ndarray:
         every = self.training.frame_step
         if self._together:
             return np.ascontiguousarray(self.source.batch(indices, begins[0], span)[0][:, ::every])
         return np.stack([self.source.sample(i, b, span).frames[::every] for i, b in zip(indices, begins, strict=True)])
-
-    def _viewpoints(self, indices: Sequence[int], begins: Sequence[int], span: int) -> Tensor:
-        """Return the viewpoints of the views that `_frames` shows."""
-        if not self.viewpoints:
-            return torch.empty(0)
-        every = self.training.frame_step
-        views = [self.source.viewpoints(i, b, span)[::every] for i, b in zip(indices, begins, strict=True)]
-        return torch.from_numpy(np.stack(views).astype(np.float32))
 
     def _begin(self, step: int, row: int, frames: int, length: int, span: int) -> int:
         """Return the first frame of a clip: anywhere, or at a multiple of the clip's length."""

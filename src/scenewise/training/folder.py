@@ -253,7 +253,12 @@ class Table:
         self.path = path
         self.columns: list[str] | None = None
         if path.exists():
-            self._keep(step)
+            content = read_bytes(path, _LARGEST_TABLE).decode(errors="replace") if path.stat().st_size else ""
+            head, *lines = content.split("\n")[:-1] or [""]  # a torn last row has no end
+            rows = [line for line in lines if _WHOLE.match(line) and line.count(",") == head.count(",")]
+            rows_until = [row for row in rows if int(row.split(",")[0]) <= step]
+            self.columns = head.split(",") if rows_until else None
+            write_atomically(path, "".join(f"{line}\n" for line in ([head, *rows_until] if rows_until else [])))
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append one row; the first row of a file decides its columns."""
@@ -263,15 +268,7 @@ class Table:
             writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore", lineterminator="\n")
             if fresh:
                 writer.writeheader()
-            writer.writerow({key: _cell(value) for key, value in row.items()})
-
-    def _keep(self, step: int) -> None:
-        content = read_bytes(self.path, _LARGEST_TABLE).decode(errors="replace") if self.path.stat().st_size else ""
-        head, *lines = content.split("\n")[:-1] or [""]  # a torn last row has no end
-        rows = [line for line in lines if _WHOLE.match(line) and line.count(",") == head.count(",")]
-        rows_until = [row for row in rows if int(row.split(",")[0]) <= step]
-        self.columns = head.split(",") if rows_until else None
-        write_atomically(self.path, "".join(f"{line}\n" for line in ([head, *rows_until] if rows_until else [])))
+            writer.writerow({key: f"{v:.9g}" if isinstance(v, float) else v for key, v in row.items()})
 
 
 _WHOLE = re.compile(r"[0-9]{1,15},")  # how a whole row of a table begins
@@ -282,10 +279,6 @@ _LARGEST_TABLE = 1 << 30  # bytes
 def _step(path: Path) -> int:
     """Return the step of a checkpoint by its name."""
     return int(path.stem.removeprefix("step_"))
-
-
-def _cell(value: Any) -> Any:
-    return f"{value:.9g}" if isinstance(value, float) else value
 
 
 def settings_of(plan: Plan, recipe: Recipe | None = None) -> dict[str, Any]:

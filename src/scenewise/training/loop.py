@@ -82,54 +82,24 @@ def fit(
         InputError: Memory ran out; the message says what makes a step smaller.
     """
     training = plan.recipe.training
-    model, optimizer = _model_and_optimizer(fabric, plan, folder, state, moments)
-    step = first = 0 if state is None else int(state["step"])
-    averages = Averages(model, training.ema, None if state is None else state.get("averaged"))
-    wrapped, optimizer = fabric.setup(Explain(model), optimizer)
-    run = passes(fabric, wrapped, training, folder.log)
-    loader = _loader(plan, model, first, fabric)
-    clips: Iterator[Any] = iter(fabric.setup_dataloaders(loader, use_distributed_sampler=False))
+    descent = Descent(fabric, plan, folder, state, moments)
+    model, averages = descent.model, descent.averages
+    step = first = descent.first
     stopped = None
 
     with memory_remedy(plan, lambda: step):
         while step < training.steps and stopped is None:
-            rate = learning_rate(training, step)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            model.begin_step(step)
-
-            # forward and backward
-            parts: list[Tensor] = []
-            for part in range(training.accumulation):
-                clip: ClipBatch = next(clips)
-                loss, terms = run(clip, part)
-                parts.append(torch.stack([loss, *(term.mean() for term in terms.values())]))
-
-            # step; the one moment in which the host waits for a GPU
-            length = nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip or math.inf)
-            total, *values, norm = _mean(fabric, torch.cat([torch.stack(parts).mean(0), length[None]])).tolist()
-            if not math.isfinite(total) or not math.isfinite(norm):
-                part, term = _culprit(parts, list(terms)) or (len(parts) - 1, "gradient")
-                error = NonFiniteError(step, term)
-                if term != "gradient" or (math.isfinite(total) and fabric.is_global_zero):  # else another process does
-                    _save_failure(folder, error, loader.dataset[(step - first) * len(parts) + part])
-                raise error
-            optimizer.step()
-            optimizer.zero_grad()
-            if wrapped.module.output is not None:
-                model.end_step(wrapped.module.output)
+            row, frames = descent.step(step)
             step += 1
-            averages.update(model, step)
 
             # books: tables, validation and the best model, pictures, checkpoint
             if books is not None:
-                row = {"loss": total, **dict(zip(terms, values, strict=True))}
-                books.record(step, row | {"gradient_norm": norm, "learning_rate": rate}, clip["frames"].shape[1], model)
+                books.record(step, row, frames, model)
                 if books.look_is_due(step):
                     with averages.swapped(model):
                         books.look(step, model)
                 if step < training.steps and books.save_is_due(step):
-                    books.save(checkpoint(step, model, optimizer, averages))
+                    books.save(checkpoint(step, model, descent.optimizer, averages))
 
             # stop: all processes after the same step
             reason = _stop_reason(interruption, deadline, books)
@@ -140,8 +110,86 @@ def fit(
         if stopped in (None, "time limit", NO_GAIN):
             with averages.swapped(model):
                 books.end(step, model, stopped)
-        books.save(checkpoint(step, model, optimizer, averages))
+        books.save(checkpoint(step, model, descent.optimizer, averages))
     return step, stopped
+
+
+class Descent:
+    """The gradient descent of one stage: the model, the clips that it sees, and what moves its weights.
+
+    Args:
+        fabric: As of `fit`, like the others.
+        plan: What is trained on what.
+        folder: The stage's folder.
+        state: The checkpoint to continue from, or None.
+        moments: The checkpoint whose moments are taken over, or None.
+
+    Attributes:
+        model: What is trained, on its device.
+        averages: Of its weights.
+        optimizer: What moves them, as Fabric wraps it.
+        first: Steps done before.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        plan: Plan,
+        folder: RunFolder,
+        state: dict[str, Any] | None,
+        moments: dict[str, Any] | None,
+    ) -> None:
+        self._fabric, self._training, self._folder = fabric, plan.recipe.training, folder
+        self.first = 0 if state is None else int(state["step"])
+        self.model, optimizer = _model_and_optimizer(fabric, plan, folder, state, moments)
+        averaged = None if state is None else state.get("averaged")
+        self.averages = Averages(self.model, self._training.ema, averaged)
+        self._explain, self.optimizer = fabric.setup(Explain(self.model), optimizer)
+        self._pass = passes(fabric, self._explain, self._training, folder.log)
+        self._loader = _loader(plan, self.model, self.first, fabric)
+        self._clips: Iterator[Any] = iter(fabric.setup_dataloaders(self._loader, use_distributed_sampler=False))
+
+    def step(self, step: int) -> tuple[dict[str, float], int]:
+        """Make one step.
+
+        Args:
+            step: Its number, from 0.
+
+        Returns:
+            Loss, its terms in nats per clip, norm of the gradient and learning rate; and how many frames clips have.
+
+        Raises:
+            NonFiniteError: A loss or gradient is not finite; what the step saw is saved first.
+        """
+        model, training, optimizer = self.model, self._training, self.optimizer
+        rate = learning_rate(training, step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        model.begin_step(step)
+
+        # forward and backward
+        parts: list[Tensor] = []
+        for part in range(training.accumulation):
+            clip: ClipBatch = next(self._clips)
+            loss, terms = self._pass(clip, part)
+            parts.append(torch.stack([loss, *(term.mean() for term in terms.values())]))
+
+        # step; the one moment in which the host waits for a GPU
+        length = nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip or math.inf)
+        total, *values, norm = _mean(self._fabric, torch.cat([torch.stack(parts).mean(0), length[None]])).tolist()
+        if not math.isfinite(total) or not math.isfinite(norm):
+            part, term = _culprit(parts, list(terms)) or (len(parts) - 1, "gradient")
+            error = NonFiniteError(step, term)
+            if term != "gradient" or (math.isfinite(total) and self._fabric.is_global_zero):  # or another does
+                _save_failure(self._folder, error, self._loader.dataset[(step - self.first) * len(parts) + part])
+            raise error
+        optimizer.step()
+        optimizer.zero_grad()
+        if self._explain.module.output is not None:
+            model.end_step(self._explain.module.output)
+        self.averages.update(model, step + 1)
+        row = {"loss": total, **dict(zip(terms, values, strict=True))}
+        return row | {"gradient_norm": norm, "learning_rate": rate}, clip["frames"].shape[1]
 
 
 class Averages:

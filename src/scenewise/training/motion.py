@@ -27,7 +27,7 @@ from scenewise.training.plan import make_plan
 from scenewise.training.validation import evaluating
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from scenewise.data.contract import Source
@@ -211,7 +211,12 @@ def follow(
             told(stack.stop)
     height, width = source.facts.size
     pixels = torch.tensor([width - 1, height - 1], dtype=torch.float32).clamp_min(1) / 2
-    return Tracks(_joined(parts), pixels)
+    longest, joined = max(part.track.shape[1] for part in parts), {}
+    for name in _NAMES:  # (n, T, ...); where videos are shorter, slots hold nothing at their ends
+        values = [getattr(part, name) for part in parts]
+        filled = [v.new_full((len(v), longest - v.shape[1], *v.shape[2:]), -1) for v in values]
+        joined[name] = torch.cat([torch.cat(pair, 1) for pair in zip(values, filled, strict=True)])
+    return Tracks(Sighting(**joined), pixels)
 
 
 def _sightings(model: Any, source: Source, indices: list[int], frame_step: int, device: torch.device) -> Sighting:
@@ -227,16 +232,6 @@ def _sightings(model: Any, source: Source, indices: list[int], frame_step: int, 
             _, state = model.step(frame, state)
             seen.append(model.sighting(state))
     return Sighting(**{name: torch.stack([getattr(s, name) for s in seen], 1).cpu() for name in _NAMES})
-
-
-def _joined(parts: Sequence[Sighting]) -> Sighting:
-    """Return sightings of videos (n, T, ...) as one; where videos are shorter, slots hold nothing at their ends."""
-    longest, joined = max(part.track.shape[1] for part in parts), {}
-    for name in _NAMES:
-        values = [getattr(part, name) for part in parts]
-        filled = [v.new_full((len(v), longest - v.shape[1], *v.shape[2:]), -1) for v in values]
-        joined[name] = torch.cat([torch.cat(pair, 1) for pair in zip(values, filled, strict=True)])
-    return Sighting(**joined)
 
 
 def fit_dynamics(

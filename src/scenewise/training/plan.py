@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenewise.data.contract import Facts, Source
-    from scenewise.training.recipe import ModelPart, Recipe
+    from scenewise.training.recipe import Recipe
 
 
 _REMEDY = "Correct these settings."
@@ -75,7 +75,12 @@ class Plan:
             model.get_buffer("picture").copy_(torch.from_numpy(picture) / 255)
         initial = self.start or training.initial_model
         if initial is not None and warm:
-            _warm_start(model, load_model(initial).model, initial)
+            # Counters and schedules (buffers of one number) stay as in a new model.
+            fresh = {name: tensor.clone() for name, tensor in model.named_buffers() if tensor.ndim == 0}
+            put_weights(model, model.adapt(load_model(initial).model.state_dict()), initial)
+            for name, tensor in model.named_buffers():
+                if name in fresh:
+                    tensor.copy_(fresh[name])
         return model
 
     def check_start(self, before: Plan) -> None:
@@ -132,8 +137,15 @@ def _source(recipe: Recipe, split: str) -> Source:
 def _model_config(recipe: Recipe, facts: Facts | None) -> Any:
     model_class = MODELS.get(recipe.model.name)
     fields = {f.name for f in dataclasses.fields(model_class.config_class)}
-    values = merge(_preset(model_class, recipe.model), _from_facts(facts, fields))
-    values = merge(values, recipe.model.settings)
+    preset = recipe.model.preset
+    if preset not in model_class.presets:
+        raise InputError(f"model.preset {preset}", "is not known.", nearest(preset, model_class.presets))
+    facts_of_data: dict[str, Any] = {}  # what the data decide; K = objects + background
+    if facts is not None:
+        facts_of_data = {"size": list(facts.size), "channels": facts.channels}
+        facts_of_data |= {} if facts.max_objects is None else {"slots": facts.max_objects + 1}
+    decided = {key: value for key, value in facts_of_data.items() if key in fields}
+    values = merge(merge(model_class.presets[preset], decided), recipe.model.settings)
     if recipe.training.precision == "bf16":
         if "bf16_convolutions" not in fields:
             raise InputError("training.precision", f"bf16 is not offered by {recipe.model.name}.", "Use float32.")
@@ -144,22 +156,6 @@ def _model_config(recipe: Recipe, facts: Facts | None) -> Any:
     if recipe.training.motion is not None:
         dynamics_of(model)
     return config
-
-
-def _preset(model_class: type[SceneModel], part: ModelPart) -> Any:
-    if part.preset not in model_class.presets:
-        raise InputError(f"model.preset {part.preset}", "is not known.", nearest(part.preset, model_class.presets))
-    return model_class.presets[part.preset]
-
-
-def _from_facts(facts: Facts | None, fields: set[str]) -> dict[str, Any]:
-    """Return what the data decide: size, channels and K = objects + background."""
-    if facts is None:
-        return {}
-    facts_of_data: dict[str, Any] = {"size": list(facts.size), "channels": facts.channels}
-    if facts.max_objects is not None:
-        facts_of_data["slots"] = facts.max_objects + 1
-    return {key: value for key, value in facts_of_data.items() if key in fields}
 
 
 def _misfits(recipe: Recipe, train: Source, config: Any) -> list[str]:
@@ -183,15 +179,6 @@ def _misfits(recipe: Recipe, train: Source, config: Any) -> list[str]:
             f"{training.frame_step} counts. Footage's grow with data.settings.clip_length."
         )
     return problems
-
-
-def _warm_start(model: SceneModel, old: SceneModel, where: object) -> None:
-    """Take over weights; counters and schedules (buffers of one number) stay as in a new model."""
-    fresh = {name: t.clone() for name, t in model.named_buffers() if t.ndim == 0}
-    put_weights(model, model.adapt(old.state_dict()), where)
-    for name, tensor in model.named_buffers():
-        if name in fresh:
-            tensor.copy_(fresh[name])
 
 
 def cautions(config: Any) -> list[str]:

@@ -25,14 +25,11 @@ PARTS = ("model", "data", "training")
 _SEE_EXAMPLES = "See the examples of `scenewise train --help`."
 
 
-def _folder() -> Path:
-    return Path(str(importlib.resources.files("scenewise"))) / "recipes"
-
-
 def folders() -> list[Path]:
     """Return where recipes lie: in the package, in the folders of $SCENEWISE_RECIPES, and in plug-ins."""
     listed = [Path(folder) for folder in os.environ.get("SCENEWISE_RECIPES", "").split(os.pathsep) if folder]
-    return [_folder(), *listed, *plugin_folders("scenewise.recipes")]
+    package = Path(str(importlib.resources.files("scenewise")))
+    return [package / "recipes", *listed, *plugin_folders("scenewise.recipes")]
 
 
 def files() -> dict[str, Path]:
@@ -74,7 +71,11 @@ def load(name_or_path: str | Path, overrides: Sequence[str] = (), values: Mappin
 
 def _read(name_or_path: str | Path, inside: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return the plain values of a recipe's file, stages worked out; `inside` are the files that are being read."""
-    path = _path(name_or_path)
+    path, recipes = Path(name_or_path), files()
+    if str(name_or_path) in recipes:
+        path = recipes[str(name_or_path)]
+    elif path.suffix not in (".yaml", ".yml") and not path.is_file():
+        raise InputError(name_or_path, "is neither a recipe nor a YAML file.", nearest(str(name_or_path), recipes))
     if path.resolve() in inside:
         raise InputError(name_or_path, "takes stages from itself.", "Leave that stage out, or name another recipe.")
     content = {"name": path.stem} | read_yaml(path, "model, data and training", _SEE_EXAMPLES)
@@ -99,20 +100,15 @@ def from_plain(values: Mapping[str, Any], where: str) -> Recipe:
         f"stages: {name!r} is the name of several" for name in sorted({s for s in slugs if slugs.count(s) > 1})
     ]
     problems += ["stages: each needs a name"] if "" in slugs else []
-    for what, name in [("name", recipe.name), *(("stages", slug) for slug in slugs)]:
-        problems += _name_problems(what, name) if name else []
+    names = [("name", recipe.name), *(("stages", slug) for slug in slugs)]
+    for what, name in (pair for pair in names if pair[1]):
+        try:  # runs and stages are folders called by their names
+            check_name(what, name)
+        except InputError as error:
+            problems.append(f"{what}: {error.problem}".rstrip("."))
     if problems:
         raise InputError(where, "; ".join([*dict.fromkeys(problems), *_rest(values)]), "Correct these settings.")
     return recipe
-
-
-def _name_problems(what: str, name: str) -> list[str]:
-    """Return what keeps a name from being that of a folder, as runs and stages are called by theirs."""
-    try:
-        check_name(what, name)
-    except InputError as error:
-        return [f"{what}: {error.problem}".rstrip(".")]
-    return []
 
 
 def lay(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,15 +249,6 @@ def _rest(values: Mapping[str, Any]) -> list[str]:
             continue
         problems |= dict.fromkeys(examine(recipe)[0])
     return list(problems)
-
-
-def _path(name_or_path: str | Path) -> Path:
-    path, recipes = Path(name_or_path), files()
-    if str(name_or_path) in recipes:
-        return recipes[str(name_or_path)]
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        return path
-    raise InputError(name_or_path, "is neither a recipe nor a YAML file.", nearest(str(name_or_path), recipes))
 
 
 def _problems(training: TrainingPart) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from scenewise.checkpoint import TrainedStage, as_device, find, load_model, read_card, save_model
+from scenewise.checkpoint import as_device, find, load_model, read_card, save_model
 from scenewise.errors import InputError
 from scenewise.media.interruption import Interruption
 from scenewise.training.folder import RunFolder, settings_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from scenewise.training.books import Books
     from scenewise.training.plan import Plan
-    from scenewise.training.recipe import Recipe, TrainingPart
+    from scenewise.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,9 @@ class Run:
             raise InputError("training.devices", "must be the same in all stages.", "Set training.devices for all.")
         device = as_device(parts[0].training.device)
         self.nodes = check_world(parts[0].training.devices, os.environ, parts[0].training.nodes)
-        _check_devices(parts[0].training, device, self.nodes)
+        devices, count = parts[0].training.devices, torch.cuda.device_count()
+        if device.type == "cuda" and devices // self.nodes > count:
+            raise InputError("training.devices", f"is {devices}; this machine has {count} GPUs.", "Ask for fewer.")
         plans = [make_plan(part) for part in parts]
         for before, plan in zip(plans[self.first :], plans[self.first + 1 :], strict=False):
             plan.check_start(before)
@@ -190,7 +192,9 @@ class Run:
                     break
         if stopped is None and self.last + 1 < len(self.plans):
             stopped = "--until"
-        return self._outcome(stopped)
+        # `BestModel` has written the run's model whenever it wrote a stage's.
+        model = self.folder.model if (self.folder.model / "config.json").is_file() else None
+        return TrainingOutcome(self.folder.path, self.folder.steps_done(), self.recipe.steps, stopped, model)
 
     def estimate(self) -> list[Forecast]:
         """Return estimates of all stages of this run that are not done; raises InputError where it cannot begin."""
@@ -270,12 +274,15 @@ class Run:
             folder.log("begun" if state is None else f"resumed at step {step}")
             reporter.begun(place, plan.recipe.training.steps, step)
             folders = [folder.model] if folder.path == self.folder.path else [folder.model, self.folder.model]
+            start = self._model_before(number) or plan.recipe.training.initial_model
             best = BestModel(
                 folders,
                 plan,
                 device_name(self.device),
                 place.name,
-                self._earlier(number),
+                ()
+                if start is None
+                else read_card(start).stages,  # those before, as the card of the first model has them
                 tuple(folder.settings().get("lengthened", ())),
                 -float("inf") if state is None else float(state["best"]),
             )
@@ -317,11 +324,6 @@ class Run:
         books.reporter.noted(f"learned how objects move: {learned}")
         return None
 
-    def _earlier(self, number: int) -> tuple[TrainedStage, ...]:
-        """Return the stages before one, as the card of the model it begins with has them."""
-        model = self._model_before(number) or self.plans[number].recipe.training.initial_model
-        return () if model is None else read_card(model).stages
-
     def _support_precision(self, reporter: Reporter) -> None:
         """Take float32 where a stage wants bf16 and the device has none; one line says so."""
         if has_bf16(self.device) or all(plan.recipe.training.precision != "bf16" for plan in self.plans):
@@ -331,11 +333,6 @@ class Run:
             if plan.recipe.training.precision == "bf16":
                 config = dataclasses.replace(plan.config, bf16_convolutions=False)
                 self.plans[number] = dataclasses.replace(plan, config=config)
-
-    def _outcome(self, stopped: str | None) -> TrainingOutcome:
-        """Return how the run ended; `BestModel` has written the run's model whenever it wrote a stage's."""
-        model = self.folder.model if (self.folder.model / "config.json").is_file() else None
-        return TrainingOutcome(self.folder.path, self.folder.steps_done(), self.recipe.steps, stopped, model)
 
 
 def check_world(devices: int, environment: Mapping[str, str], expected: int | None = None) -> int:
@@ -387,12 +384,6 @@ _BY_HAND = ("bash", "interactive")
 
 def _count(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 1
-
-
-def _check_devices(training: TrainingPart, device: torch.device, nodes: int) -> None:
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and training.devices // nodes > count:
-        raise InputError("training.devices", f"is {training.devices}; this machine has {count} GPUs.", "Ask for fewer.")
 
 
 def has_bf16(device: torch.device) -> bool:

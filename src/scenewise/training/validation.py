@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scenewise.data.contract import Source
     from scenewise.decomposition import Decomposition
     from scenewise.evaluation.protocols import Scores
-    from scenewise.models.contract import Output, SceneModel
+    from scenewise.models.contract import SceneModel
     from scenewise.training.plan import Plan
 
 _AT_ONCE = 8  # videos explained together; bounds the memory
@@ -147,7 +147,10 @@ def _explain(
     with evaluating(model):
         output = model(observation, seed=_SEED)
         decomposition = output.decomposition
-        bound = _bound(model, output)
+        if "nll" in output.terms:
+            bound = decomposition.log_likelihood - kl_weight(model, output.terms) * decomposition.kl
+        else:  # the loss of R-NEM's family, which is no ELBO, is of a mean step
+            bound = -model.loss(output.terms).unsqueeze(1).expand_as(decomposition.kl)
     likelihood, kl = decomposition.log_likelihood.flatten(), decomposition.kl.flatten()
     if observation.ids is not None:
         labels, ids = decomposition.labels.cpu().numpy(), observation.ids.cpu().numpy()
@@ -155,14 +158,6 @@ def _explain(
             accumulator.add(labels, ids)
     errors = squared_errors(decomposition, observation.frames)
     return torch.stack([likelihood, kl, bound.flatten()]).cpu().numpy(), errors
-
-
-def _bound(model: SceneModel, output: Output) -> torch.Tensor:
-    """Return the bound of each frame, shape (B, T); the loss of R-NEM's family, which is no ELBO, is of a mean step."""
-    decomposition = output.decomposition
-    if "nll" in output.terms:
-        return decomposition.log_likelihood - kl_weight(model, output.terms) * decomposition.kl
-    return -model.loss(output.terms).unsqueeze(1).expand_as(decomposition.kl)
 
 
 def squared_errors(decomposition: Decomposition, frames: torch.Tensor) -> np.ndarray:

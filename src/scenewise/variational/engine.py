@@ -69,13 +69,10 @@ class Terms(Mapping[str, Tensor]):
         self._make = make
         self._made: dict[str, Tensor] | None = None
 
-    def _all(self) -> dict[str, Tensor]:
+    def __getitem__(self, name: str) -> Tensor:
         if self._made is None:
             self._made = self._make()
-        return self._made
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self._all()[name]
+        return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(TERMS)

@@ -89,15 +89,14 @@ class Geco(nn.Module):
         self.err.copy_(torch.where(self.seen == 0, now, decay * self.err + (1 - decay) * now))
         self.seen += 1
         if int(self.seen) % self.settings.every == 0:
-            self.beta.copy_(self._moved().clamp(*self.settings.limits))
-
-    def _moved(self) -> Tensor:
-        slack = self.goal - self.err
-        move = torch.where(slack > 0, self.settings.speed_up, 1.0) * self.step * slack
-        if self.settings.update == "exponential":
-            return self.beta * move.clamp(-50.0, 50.0).exp()
-        raw = self.beta + torch.log(-torch.expm1(-self.beta))  # the inverse of softplus
-        return nn.functional.softplus(raw + move)
+            slack = self.goal - self.err
+            move = torch.where(slack > 0, self.settings.speed_up, 1.0) * self.step * slack
+            if self.settings.update == "exponential":
+                beta = self.beta * move.clamp(-50.0, 50.0).exp()
+            else:
+                raw = self.beta + torch.log(-torch.expm1(-self.beta))  # the inverse of softplus
+                beta = nn.functional.softplus(raw + move)
+            self.beta.copy_(beta.clamp(*self.settings.limits))
 
 
 class Balances:

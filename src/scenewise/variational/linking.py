@@ -49,7 +49,10 @@ def reorder(decomposition: Decomposition, order: Tensor) -> Decomposition:
         order: int64, shape (B, K).
     """
     slots = {name: values for name, values in decomposition.tensors().items() if name not in _PER_FRAME}
-    return replace(decomposition, **{name: _reordered(values, order) for name, values in slots.items()})
+    for name, values in slots.items():  # (B, T, K, ...)
+        index = order[:, None].reshape(*order.shape[:1], 1, order.shape[1], *(1,) * (values.ndim - 3))
+        slots[name] = values.gather(2, index.expand_as(values))
+    return replace(decomposition, **slots)
 
 
 def link(decomposition: Decomposition, state: Mapping[str, Tensor]) -> tuple[Decomposition, dict[str, Tensor]]:
@@ -88,9 +91,3 @@ def link(decomposition: Decomposition, state: Mapping[str, Tensor]) -> tuple[Dec
         order = torch.arange(now.shape[1], device=now.device).expand(len(now), -1)
     last = contributions(decomposition, decomposition.masks.shape[1] - 1)
     return decomposition, {**state, "shown": last, "order": order}
-
-
-def _reordered(values: Tensor, order: Tensor) -> Tensor:
-    """Return (B, T, K, ...) with slots in the order given for each of B."""
-    index = order[:, None].reshape(*order.shape[:1], 1, order.shape[1], *(1,) * (values.ndim - 3))
-    return values.gather(2, index.expand_as(values))

@@ -181,16 +181,21 @@ class Inputs:
         self, mixture: SpatialMixture, gradients: ImageGradients, extra_shared: Sequence[Tensor] = ()
     ) -> tuple[Tensor, Tensor]:
         """Return shared (B, S, H, W) and per-slot (B, K, P, H, W) inputs; gradient flows through mu, m and logits."""
+        frame = mixture.frame
         shared: dict[str, Callable[[], Tensor]] = {
-            "image": lambda: mixture.frame,
+            "image": lambda: frame,
             "likelihood": lambda: self._likelihood(mixture),
-            "coordinates": lambda: self._places(mixture.frame),
+            "coordinates": lambda: _grid(self.coordinates, *frame.shape[-2:], frame.device, frame.dtype).expand(
+                len(frame), -1, -1, -1
+            ),
         }
         per_slot: dict[str, Callable[[], Tensor]] = {
             "means": lambda: mixture.appearance,
             "masks": lambda: mixture.masks,
             "mask_logits": lambda: mixture.logits,
-            "mask_posterior": lambda: self._posterior(mixture),
+            "mask_posterior": lambda: (
+                mixture.mask_posterior if self.mask_posterior == "exact" else mixture.softmax_of_likelihoods
+            ),
             "mean_gradient": lambda: normalise(gradients.appearance, 3),
             "mask_gradient": lambda: normalise(self._by_mask(gradients), 3),
             "leave_one_out": lambda: self._others(mixture),
@@ -200,10 +205,6 @@ class Inputs:
 
     def _chosen(self, inputs: Mapping[str, T]) -> list[T]:
         return [value for name, value in inputs.items() if name not in self.left_out]
-
-    def _places(self, frame: Tensor) -> Tensor:
-        grid = _grid(self.coordinates, *frame.shape[-2:], frame.device, frame.dtype)
-        return grid.expand(len(frame), -1, -1, -1)
 
     def _by_mask(self, gradients: ImageGradients) -> Tensor:
         by_mask = gradients.masks if self.mask_gradient == "mask" else gradients.logits
@@ -222,9 +223,6 @@ class Inputs:
         if self.likelihood == "ratio":
             values = mixture.log_likelihood.unsqueeze(1) - values
         return normalise(values.exp() if self.likelihood == "probability" else values, 3)
-
-    def _posterior(self, mixture: SpatialMixture) -> Tensor:
-        return mixture.mask_posterior if self.mask_posterior == "exact" else mixture.softmax_of_likelihoods
 
 
 @lru_cache(maxsize=32)

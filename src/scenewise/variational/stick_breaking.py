@@ -30,13 +30,10 @@ def broken_stick(logits: Tensor) -> Tensor:
         log m, float32, shape (B, K, 1, H, W); its exponentials sum to 1 over K.
     """
     logits = logits.float()
-    nothing = torch.zeros_like(logits[:, :1]) if logits.shape[1] else logits.new_zeros(_with_one_slot(logits))
+    one = (logits.shape[0], 1, *logits.shape[2:])
+    nothing = torch.zeros_like(logits[:, :1]) if logits.shape[1] else logits.new_zeros(one)
     scopes = torch.cat([nothing, functional.logsigmoid(-logits).cumsum(1)], 1)
     return torch.cat([scopes[:, :-1] + functional.logsigmoid(logits), scopes[:, -1:]], 1)
-
-
-def _with_one_slot(logits: Tensor) -> tuple[int, ...]:
-    return (logits.shape[0], 1, *logits.shape[2:])
 
 
 def carved(attend: Callable[[Tensor], Tensor], start: Tensor, slots: int) -> Tensor:

@@ -63,8 +63,10 @@ def make_app(
         kind = kinds.get(name) or ("text/javascript" if name in SCRIPTS else None)
         if kind is None:
             return PlainTextResponse("There is no such file.", 404)
-        text = str(source(name)) if name in ("page.css", "paint.js") else _own(name)
-        return Response(text, media_type=kind)
+        if name in ("page.css", "paint.js"):
+            return Response(str(source(name)), media_type=kind)
+        file = resources.files("scenewise.viewer").joinpath("page", name)
+        return Response(file.read_text(encoding="utf-8"), media_type=kind)
 
     @app.get("/save/{kind}")
     async def save(kind: str, number: int = 0, first: int = 0, last: int = 0) -> Response:
@@ -143,7 +145,3 @@ def _parsed(text: str) -> dict[str, Any]:
         return {}
     plain = (str, int)
     return request if all(isinstance(request.get(name, ""), plain) for name in ("id", "do", "channel")) else {}
-
-
-def _own(name: str) -> str:
-    return resources.files("scenewise.viewer").joinpath("page", name).read_text(encoding="utf-8")

@@ -143,7 +143,11 @@ class Desk:
         moment = self.looking.moment(number)
         answer = self._taken_apart(moment, self.looking)
         if request.get("spread") and isinstance(moment.model, Decodes):
-            spread = self._spread(moment)
+            shape = (SPREAD_SAMPLES, *moment.posterior.mean.shape)
+            noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+            drawing = moment.draw(moment.posterior.sample(noise.to(moment.posterior.mean)))
+            images = (drawing.masks[..., None] * drawing.appearance).sum(1)  # (S, h, w, C)
+            spread = np.sqrt(images.var(0, ddof=1).mean(-1))
             peak = float(spread.max(initial=0.0))
             answer.arrays["spread"] = _bytes(spread / (peak or 1.0))
             answer.facts["peak"] = finite(peak)
@@ -157,7 +161,9 @@ class Desk:
         if isinstance(self.looking, VideoExploration) and request.get("source"):
             for picture in self.looking.clip.pictures([number], longest=640):
                 answer.files["source"] = photograph(picture)
-        answer.facts |= {"number": number, "roles": self._roles(number, moment), **self._verdict()}
+        verdict = None if self._evidence is None else self._evidence.verdict()
+        answer.facts |= {"number": number, "roles": self._roles(number, moment)}
+        answer.facts |= {"verdict": verdict.name if verdict else "", "message": verdict.message if verdict else ""}
         return answer
 
     def _taken_apart(self, moment: Moment, exploration: Exploration) -> Answer:
@@ -177,7 +183,12 @@ class Desk:
             "tracks": [int(n) for n in frame.track_ids],
         }
         if moment.ids is not None:
-            facts["scores"] = _scores(frame.labels, moment.ids)
+            pair = (frame.labels.astype(np.int64)[None], moment.ids[None])
+            scores = {
+                "ARI": adjusted_rand_index(*pair).mean,
+                "F-ARI": adjusted_rand_index(*pair, foreground=True).mean,
+            }
+            facts["scores"] = {name: None if finite(v) is None else round(float(v), 4) for name, v in scores.items()}
         arrays = {
             "input": frame.image,
             "reconstruction": frame.picture,
@@ -188,12 +199,6 @@ class Desk:
         if moment.ids is not None:
             arrays["ids"] = np.where(moment.ids < 0, 255, moment.ids).astype(np.uint8)
         return Answer(facts, arrays)
-
-    def _spread(self, moment: Moment) -> np.ndarray:
-        noise = torch.randn((SPREAD_SAMPLES, *moment.posterior.mean.shape), generator=torch.Generator().manual_seed(0))
-        drawing = moment.draw(moment.posterior.sample(noise.to(moment.posterior.mean)))
-        images = (drawing.masks[..., None] * drawing.appearance).sum(1)  # (S, h, w, C)
-        return np.sqrt(images.var(0, ddof=1).mean(-1))
 
     def _roles(self, number: int, moment: Moment) -> list[str]:
         """Judge slots by all frames that were looked at so far."""
@@ -208,10 +213,6 @@ class Desk:
                 draw(ClipFrame(moment.index, moment.time_s, moment.image, moment.ids), moment.decomposition)
             )
         return self._evidence.verdict().roles
-
-    def _verdict(self) -> dict[str, Any]:
-        verdict = None if self._evidence is None else self._evidence.verdict()
-        return {"verdict": verdict.name if verdict else "", "message": verdict.message if verdict else ""}
 
     # -- refinements ----------------------------------------------------------------------------------------------
 
@@ -371,12 +372,3 @@ def _numbers(values: Any, length: int) -> np.ndarray:
 def _bytes(shares: np.ndarray) -> np.ndarray:
     """Return shares in [0, 1] as bytes."""
     return np.rint(np.nan_to_num(shares).clip(0, 1) * 255).astype(np.uint8)
-
-
-def _scores(labels: np.ndarray, ids: np.ndarray) -> dict[str, float | None]:
-    pair = (labels.astype(np.int64)[None], ids[None])
-    values = {
-        "ARI": adjusted_rand_index(*pair).mean,
-        "F-ARI": adjusted_rand_index(*pair, foreground=True).mean,
-    }
-    return {name: None if finite(value) is None else round(float(value), 4) for name, value in values.items()}

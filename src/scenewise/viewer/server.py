@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +52,12 @@ class Place:
         """Names under which requests may call the server."""
         if self.host in LOOPBACK:
             return LOOPBACK
-        own = [self.host] if self.host not in ("0.0.0.0", "::") else _addresses()
-        return (*LOOPBACK, *own)
+        if self.host not in ("0.0.0.0", "::"):
+            return (*LOOPBACK, self.host)
+        name, addresses = socket.gethostname(), set[str]()  # of this machine, as far as it knows them
+        with suppress(OSError):
+            addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
+        return (*LOOPBACK, name.lower(), *sorted(addresses))
 
 
 def serve(desk: Desk, place: Place, ready: Callable[[str], None]) -> None:
@@ -95,13 +100,3 @@ class _AnnouncedServer(uvicorn.Server):
         """Start to listen."""
         await super().startup(sockets=sockets)
         self._ready()
-
-
-def _addresses() -> list[str]:
-    """Return this machine's name and addresses, as far as it knows them."""
-    name = socket.gethostname()
-    try:
-        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(name, None)}
-    except OSError:
-        addresses = set()
-    return [name.lower(), *sorted(addresses)]

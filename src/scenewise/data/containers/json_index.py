@@ -7,6 +7,7 @@ every character is one byte, so that places in the text are places in the file; 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +72,13 @@ def index_videos(path: Path, cache: str | None = None) -> VideoIndex:
     state = path.stat()
     key = fingerprints.of_values(_VERSION, state.st_size, state.st_mtime_ns)
     place = cache_folder(path, cache) / f"{path.name}.{key}.index"
-    index = _load(place)
+    index: dict[str, Any] | None = None
+    with suppress(InputError):
+        index = read_json_mapping(place, "an index", "", _LARGEST)
     if index is None:
         index = search(path)
-        _save(place, index)
+        with suppress(InputError):  # where it cannot be kept for the next time, it is made again
+            write_atomically(place, json.dumps(index))
     return VideoIndex(path, index["videos"], index["categories"], index["spans"])
 
 
@@ -195,18 +199,3 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"an entry is {text[:40]!r}, not an object")
     return value
-
-
-def _load(place: Path) -> dict[str, Any] | None:
-    try:
-        return read_json_mapping(place, "an index", "", _LARGEST)
-    except InputError:
-        return None
-
-
-def _save(place: Path, index: dict[str, Any]) -> None:
-    """Keep an index for the next time; where that cannot be, it is made again."""
-    try:
-        write_atomically(place, json.dumps(index))
-    except InputError:
-        return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import tarfile
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -112,10 +113,16 @@ def index_shards(paths: Sequence[Path], cache: str | None = None) -> TarIndex:
         check_readable(path)
     states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     place = cache_folder(paths[0], cache) / f"{paths[0].stem}.{fingerprints.of_values(_VERSION, states)}.members"
-    index = _load(place)
+    index: dict[str, np.ndarray] | None = None  # a damaged one, in whatever way, counts as none
+    with (
+        suppress(Exception),
+        np.load(place, allow_pickle=False) as arrays,
+    ):
+        index = {name: arrays[name] for name in _ARRAYS}
     if index is None:
         index = search(paths)
-        _save(place, index)
+        with suppress(InputError), atomic_file(place) as file:  # where it cannot be kept, it is made again
+            np.savez(file, **index)  # type: ignore[arg-type]
     fields, keys, shards, places = (index[name] for name in _ARRAYS)
     return TarIndex(tuple(paths), tuple(fields.tolist()), keys, shards, places)
 
@@ -155,7 +162,11 @@ def _members(path: Path) -> Iterator[tuple[str, str, tuple[int, int, int]]]:
             folder, _, name = member.name.rpartition("/")
             key, dot, field = name.partition(".")
             if member.isreg() and key and dot and not name.startswith("__"):
-                packed = _unpacked_size(file, member) if field.endswith(".gz") else member.size
+                packed = member.size
+                if field.endswith(".gz"):  # gzip notes the unpacked size at the end
+                    file.seek(member.offset_data + max(member.size - 4, 0))
+                    note = file.read(4)
+                    packed = int(struct.unpack("<I", note)[0]) if len(note) == 4 else -1
                 yield f"{folder}/{key}" if folder else key, field, (member.offset_data, member.size, packed)
 
 
@@ -171,27 +182,3 @@ def _headers(path: Path, file: io.BufferedReader) -> Iterator[tarfile.TarInfo]:
     # Python's reader takes half a header for the end.
     if file.read(_BLOCK).strip(b"\0"):
         raise InputError(path, f"breaks off at byte {end}.", _REMEDY)
-
-
-def _unpacked_size(file: io.BufferedReader, member: tarfile.TarInfo) -> int:
-    """Return the size that gzip notes at the end."""
-    file.seek(member.offset_data + max(member.size - 4, 0))
-    note = file.read(4)
-    return int(struct.unpack("<I", note)[0]) if len(note) == 4 else -1
-
-
-def _load(place: Path) -> dict[str, np.ndarray] | None:
-    try:
-        with np.load(place, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in _ARRAYS}
-    except Exception:  # a damaged cache is made again, whatever is wrong with it
-        return None
-
-
-def _save(place: Path, index: dict[str, np.ndarray]) -> None:
-    """Keep an index for the next time; where that cannot be, it is made again."""
-    try:
-        with atomic_file(place) as file:
-            np.savez(file, **index)  # type: ignore[arg-type]
-    except InputError:
-        return

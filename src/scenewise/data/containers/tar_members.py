@@ -6,6 +6,7 @@ import gzip
 import io
 import math
 import tempfile
+import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -43,8 +44,9 @@ def array_head(member: Member) -> tuple[tuple[int, ...], np.dtype]:
     """
     content = member.content(_HEAD)
     with reading(member.where, "a NumPy array", _REMEDY):
-        packed = content[:2] == b"\x1f\x8b"
-        shape, _, dtype = _head(io.BytesIO(_begun(content) if packed else content))
+        if content[:2] == b"\x1f\x8b":  # gzip: its beginning, as far as it is there
+            content = zlib.decompressobj(wbits=31).decompress(content, _HEAD)
+        shape, _, dtype = _head(io.BytesIO(content))
     return shape, dtype
 
 
@@ -85,15 +87,10 @@ def _small(content: bytes, encoding: str, where: object) -> Any:
     if encoding == "npz":
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    return _pixels(content)
-
-
-def _pixels(content: bytes) -> np.ndarray:
-    """Return values of grey and palette images as stored (H, W, 1), else RGB (H, W, 3)."""
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as image:
-        if image.mode in ("P", "L", "1", "I") or image.mode.startswith("I;16"):
+        if image.mode in ("P", "L", "1", "I") or image.mode.startswith("I;16"):  # values as stored
             return np.asarray(image)[..., None]
         return np.asarray(image.convert("RGB"))
 
@@ -137,13 +134,6 @@ def _head(file: IO[bytes] | gzip.GzipFile) -> tuple[tuple[int, ...], bool, np.dt
     if dtype.hasobject:
         raise ValueError("it holds pickled objects, which are never read")
     return shape, fortran, dtype
-
-
-def _begun(content: bytes) -> bytes:
-    """Unpack the beginning of gzip content, as far as it is there."""
-    import zlib
-
-    return zlib.decompressobj(wbits=31).decompress(content, _HEAD)
 
 
 def _film(member: Member, span: range | None) -> np.ndarray:

@@ -38,7 +38,12 @@ class Example:
         self.where = where
         self._features: dict[str, tuple[int, memoryview]] = {}
         try:
-            self._parse(memoryview(payload))
+            for _, features in _fields(memoryview(payload)):
+                for _, entry in _fields(features):
+                    parts = dict(_fields(entry))
+                    name = bytes(parts[1]).decode() if 1 in parts else ""
+                    for kind, content in _fields(parts.get(2, memoryview(b""))):
+                        self._features[name] = (kind, content)
         except (ValueError, IndexError, TypeError) as error:
             remedy = "The file may be damaged or hold other messages."
             raise InputError(where, f"expected a tf.train.Example; found: {error}.", remedy) from error
@@ -99,14 +104,6 @@ class Example:
             values = bytes(content) if squeezed is None else _field(1, squeezed.tobytes())
             entries.append(_field(1, _field(1, name.encode()) + _field(2, _field(kind, values))))
         return _field(1, b"".join(entries))
-
-    def _parse(self, message: memoryview) -> None:
-        for _, features in _fields(message):
-            for _, entry in _fields(features):
-                parts = dict(_fields(entry))
-                name = bytes(parts[1]).decode() if 1 in parts else ""
-                for kind, content in _fields(parts.get(2, memoryview(b""))):
-                    self._features[name] = (kind, content)
 
     def _content(self, name: str) -> tuple[int, memoryview]:
         if name not in self._features:

@@ -157,8 +157,12 @@ def crc32c(content: bytes | memoryview) -> int:
     ragged = len(content) % _LANE
     for byte in bytes(content[:ragged]):
         state = int(table[(state ^ byte) & 255]) ^ (state >> 8)
+    lanes = np.frombuffer(content, np.uint8)[ragged:].reshape(-1, _LANE)
+    states = np.zeros(len(lanes), np.uint32)  # that each lane leaves when it is begun at 0
+    for column in lanes.T:
+        states = table[(states ^ column) & 255] ^ (states >> 8)
     advance = _lane_tables()
-    for lane in _lane_states(np.frombuffer(content, np.uint8)[ragged:].reshape(-1, _LANE)).tolist():
+    for lane in states.tolist():
         # A checksum is linear: that of two pieces is the first's, moved on over the length of the second, and its own.
         moved = [int(advance[place][(state >> (8 * place)) & 255]) for place in range(4)]
         state = moved[0] ^ moved[1] ^ moved[2] ^ moved[3] ^ lane
@@ -291,11 +295,3 @@ def _lane_tables() -> list[Any]:
     for _ in range(_LANE):
         states = _byte_table()[states & 255] ^ (states >> 8)
     return states.tolist()
-
-
-def _lane_states(lanes: np.ndarray) -> np.ndarray:
-    """Return the state that each row of bytes leaves when begun at 0, uint32 (n,)."""
-    states, table = np.zeros(len(lanes), np.uint32), _byte_table()
-    for column in lanes.T:
-        states = table[(states ^ column) & 255] ^ (states >> 8)
-    return states

@@ -75,7 +75,11 @@ def emptiest(frames: np.ndarray) -> Background:
         ShortVideoError: There are fewer.
         InputError: They have another shape or type.
     """
-    _check(frames)
+    if frames.ndim != 4 or frames.dtype != np.uint8:
+        raise InputError("frames", f"expected uint8 (T, H, W, C); found {frames.dtype} {frames.shape}.")
+    if len(frames) < LEAST_FRAMES:
+        problem = f"a background picture needs at least {LEAST_FRAMES}; found {len(frames)}."
+        raise ShortVideoError("frames", problem, "Give a longer video, or the picture itself.")
     index = np.unique(np.linspace(0, len(frames) - 1, _FRAMES).round().astype(int))
     chosen = np.stack([frames[i] for i in index])
     factor = max(1, round(max(chosen.shape[1:3]) / _SIDE))
@@ -96,14 +100,6 @@ def emptiest(frames: np.ndarray) -> Background:
         [_line(chosen[:, y], light, near[:, row][:, columns], picture[row][columns]) for y, row in enumerate(rows)]
     )
     return Background(full, support[rows][:, columns], noise, _reasons(support))
-
-
-def _check(frames: np.ndarray) -> None:
-    if frames.ndim != 4 or frames.dtype != np.uint8:
-        raise InputError("frames", f"expected uint8 (T, H, W, C); found {frames.dtype} {frames.shape}.")
-    if len(frames) < LEAST_FRAMES:
-        problem = f"a background picture needs at least {LEAST_FRAMES}; found {len(frames)}."
-        raise ShortVideoError("frames", problem, "Give a longer video, or the picture itself.")
 
 
 def _pooled(frames: np.ndarray, factor: int) -> np.ndarray:

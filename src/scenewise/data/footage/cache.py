@@ -95,13 +95,9 @@ def place(reader: VideoReader, folder: Path, ending: str) -> Path:
 
 def contents(reader: VideoReader) -> str:
     """Return a hash of what a reader reads, the same for a copy elsewhere."""
-    return fingerprints.of_values(
-        [fingerprints.of_file(file) for file in _few(_files(reader.path))], len(_files(reader.path)), reader.name
-    )
-
-
-def _few(files: list[Path]) -> list[Path]:
-    return files[:: max(1, len(files) // 16)][:16]
+    files = _files(reader.path)
+    few = files[:: max(1, len(files) // 16)][:16]
+    return fingerprints.of_values([fingerprints.of_file(file) for file in few], len(files), reader.name)
 
 
 def _files(path: Path) -> list[Path]:

@@ -62,7 +62,10 @@ def camera_motion(runs: Sequence[np.ndarray]) -> CameraMotion:
         >>> camera_motion([panned]).moves, camera_motion([panned[:1].repeat(30, 0)]).moves
         (True, False)
     """
-    grey = [_without_light(run) for run in runs if len(run) > 1]
+    grey = []  # frames without their local mean, float32 (T, H, W)
+    for run in (run for run in runs if len(run) > 1):
+        lit = run.mean(-1, dtype=np.float32)
+        grey.append(lit - ndimage.uniform_filter(lit, (0, _SMOOTH, _SMOOTH)))
     moving = changing = 0.0
     for lag in _LAGS:
         comparisons = [_compare(*pair) for run in grey for pair in _pairs(run, lag)]
@@ -72,12 +75,6 @@ def camera_motion(runs: Sequence[np.ndarray]) -> CameraMotion:
         if moving >= _MAJORITY:
             break
     return CameraMotion(moving, changing)
-
-
-def _without_light(run: np.ndarray) -> np.ndarray:
-    """Return grey frames without their local mean, float32 (T, H, W)."""
-    grey = run.mean(-1, dtype=np.float32)
-    return grey - ndimage.uniform_filter(grey, (0, _SMOOTH, _SMOOTH))
 
 
 def _pairs(run: np.ndarray, lag: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

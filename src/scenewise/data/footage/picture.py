@@ -55,7 +55,12 @@ def background(
     """
     if isinstance(video, np.ndarray):
         return _emptiest(video)
-    reader = video if isinstance(video, VideoReader) else _open(video, reading)
+    if isinstance(video, VideoReader):
+        reader = video
+    else:
+        from scenewise.media.reading import read_video
+
+        reader = read_video(video, **reading)
     wanted = (size, size) if isinstance(size, int) else size or reader.selection.size
     reader = reader.part(0, reader.length_hint or 1 << 40, wanted or small_size(reader.size, SIDE))
     stored = cache.place(reader, Path(folder) if folder else cache.default_folder(), f".background-{_VERSION}.npz")
@@ -84,12 +89,6 @@ def check_still(reader: VideoReader) -> None:
         problem = "the camera moves: the whole picture shifts from frame to frame, so it has no background picture."
         remedy = "Steady it first (ffmpeg's vidstab filters), or name a part in which it rests with --start and --stop."
         raise InputError(reader.path, problem, remedy)
-
-
-def _open(path: Any, reading: dict[str, Any]) -> VideoReader:
-    from scenewise.media.reading import read_video
-
-    return read_video(path, **reading)
 
 
 def _read(file: Path, size: tuple[int, int]) -> Background | None:

@@ -80,7 +80,13 @@ def propose(
     shares, step, length = _fit_clips(shortest, step)
     proposals = [
         Proposal("size", list(size), reason),
-        Proposal("slots", min(objects + 2, _MOST_SLOTS) if objects else _SLOTS, _slots_reason(objects)),
+        Proposal(
+            "slots",
+            min(objects + 2, _MOST_SLOTS) if objects else _SLOTS,
+            f"{objects} objects at a time; one slot more for the background and one spare."
+            if objects
+            else "nothing is known of how many objects there are.",
+        ),
         Proposal(
             "frame_step",
             step,
@@ -95,12 +101,6 @@ def propose(
     if shares != (0.8, 0.1, 0.1):
         proposals.append(Proposal("shares", list(shares), "the footage is short; validation and test need room."))
     return tuple(proposals)
-
-
-def _slots_reason(objects: int) -> str:
-    if not objects:
-        return "nothing is known of how many objects there are."
-    return f"{objects} objects at a time; one slot more for the background and one spare."
 
 
 def _fit_size(seen: tuple[int, ...], smallest: float) -> tuple[tuple[int, int], float, str]:
@@ -140,14 +140,9 @@ def _fit_clips(frames: int, step: int) -> tuple[tuple[float, float, float], int,
     """Return shares, frame step and clip length with which every split of a file has room for a clip."""
     options = [((0.8, 0.1, 0.1), s) for s in range(step, 0, -1)] + [((0.5, 0.25, 0.25), 1)]
     for shares, each in options:
-        room = _least_room(frames, shares)
+        blocks = [time_block(split, frames, shares, int(0.02 * frames)) for split in SPLITS]
+        room = min(stop - first for first, stop in blocks)  # of the shortest part, the gap before it taken off
         length = min(_LONGEST_CLIP, (room - 1) // each + 1)
         if length >= _LONGEST_CLIP // 2:
             return shares, each, length
     return shares, 1, max(1, min(_LONGEST_CLIP, room))
-
-
-def _least_room(frames: int, shares: tuple[float, float, float]) -> int:
-    """Return the length of the shortest part of a file, the gap before it taken off."""
-    blocks = [time_block(split, frames, shares, int(0.02 * frames)) for split in SPLITS]
-    return min(stop - first for first, stop in blocks)

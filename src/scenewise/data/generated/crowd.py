@@ -192,17 +192,13 @@ class CrowdSource(GeneratedSource[CrowdVideos]):
             walkers, light = _walkers(config, numbers), 1 + config.light * (2 * numbers.random() - 1)
             for t in range(first, stop):
                 picture, ids[row, t - first] = draw(config, behind, walkers, t)
-                if config.noise:
-                    picture = picture + config.noise * _grain(config.seed, self.split, index, t, picture.shape)
+                if config.noise:  # keyed by its frame: the same whatever frames are made beside it
+                    key = np.array([config.seed, (SPLITS.index(self.split) << 56) | index], np.uint64)
+                    grain = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, t + 1]))
+                    picture = picture + config.noise * grain.standard_normal(picture.shape)
                 frames[row, t - first] = np.rint(255 * np.clip(light * picture, 0, 1)).transpose(2, 0, 1)
             everybody.append(walkers)
         return CrowdVideos(frames, ids, everybody, first)
-
-
-def _grain(seed: int, split: str, index: int, frame: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the noise of one frame, the same whatever frames are made beside it."""
-    key = np.array([seed, (SPLITS.index(split) << 56) | index], np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, frame + 1])).standard_normal(shape)
 
 
 # -- who is there ---------------------------------------------------------------------------------------------------

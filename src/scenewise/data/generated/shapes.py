@@ -140,8 +140,12 @@ class ShapesSource(GeneratedSource[ShapesImages]):
         corners = (each[:, 1:].transpose(0, 2, 1) * room).astype(np.int64)
         forms[np.arange(config.max_shapes) >= counts[:, None]] = -1
         masks = _stamp(forms, corners, config.size)
-        frames, ids = _compose(masks)
-        return ShapesImages(frames, ids, forms, corners, masks)
+        covered = masks.sum(1, dtype=np.int8)  # (N, H, W)
+        numbers = np.arange(1, masks.shape[1] + 1, dtype=np.int8)
+        ids = (masks * numbers[:, None, None]).sum(1, dtype=np.int8)
+        ids[covered > 1] = -1
+        frames = (covered > 0)[:, None, None] * np.uint8(255)  # (N, 1, 1, H, W)
+        return ShapesImages(frames, ids[:, None], forms, corners, masks)
 
 
 def _one(images: ShapesImages, row: int, visibility: np.ndarray) -> Sample:
@@ -166,12 +170,3 @@ def _stamp(forms: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:
         corner = corners[images, places, None]  # (M, 1, 2)
         masks[images[:, None], places[:, None], corner[..., 0] + rows, corner[..., 1] + columns] = True
     return masks
-
-
-def _compose(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return frames (N, 1, 1, H, W) and ids (N, 1, H, W) of masks (N, n, H, W)."""
-    covered = masks.sum(1, dtype=np.int8)
-    numbers = np.arange(1, masks.shape[1] + 1, dtype=np.int8)
-    ids = (masks * numbers[:, None, None]).sum(1, dtype=np.int8)
-    ids[covered > 1] = -1
-    return (covered > 0)[:, None, None] * np.uint8(255), ids[:, None]

@@ -203,6 +203,21 @@ def ids_from_masks(masks: np.ndarray) -> np.ndarray:
     return ids
 
 
+def mapped_npy(path: str, layout: str, remedy: str) -> np.ndarray:
+    """Return the array of an npy file, mapped into memory instead of read.
+
+    Args:
+        path: The file.
+        layout: What it should hold, in words for the error.
+        remedy: What to do where it cannot be read.
+
+    Raises:
+        InputError: It is missing, damaged or no npy file.
+    """
+    with reading(path, layout, remedy):
+        return np.lib.format.open_memmap(path, mode="r")
+
+
 def check_array(path: object, name: str, array: Any, shape: Sequence[int | None], kinds: str, layout: str) -> None:
     """Check shape and element type of an array before it is read.
 

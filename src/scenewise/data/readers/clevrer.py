@@ -103,7 +103,11 @@ class ClevrerFilesSource(FilesSource):
         super().__init__(config, split)
         self._videos = _videos(self.path, split, config.skip)
         self._numbers = [_number(video) for video in self._videos]
-        self._annotations = _numbered(_annotation_folder(self.path, split, config.annotations), "*.json")
+        places = (self.path / name for name in _ANNOTATIONS[split])
+        annotations = next((place for place in places if place.is_dir()), None)
+        if config.annotations is not None:
+            annotations = Path(config.annotations)
+        self._annotations = _numbered(annotations, "*.json")
         self._proposals = _numbered(None if config.proposals is None else Path(config.proposals), "*.json")
         if config.predictions_as_ids and config.proposals is None:
             raise InputError("predictions_as_ids", "needs masks.", "Give proposals=FOLDER.")
@@ -169,15 +173,12 @@ class ClevrerFilesSource(FilesSource):
     def _files(self) -> list[Path]:
         return [self._videos[record] for record in self.records]
 
-    def _frames(self, video: Path, first: int, stop: int) -> np.ndarray:
-        """Decode frames, fitted one by one so that none stays in full size; fewer where the video ends before."""
-        scaled = Selection(self.config.size)
-        with VideoFileReader(video, Selection(None, self.config.crop, start=first, stop=stop)) as reader:
-            return np.concatenate([fit_images(frame.image[None], scaled, self.config.scaling) for frame in reader])
-
     def _read(self, record: int, first: int, stop: int) -> Record:
         video, number = self._videos[record], self._numbers[record]
-        images = self._frames(video, first, stop)
+        scaled = Selection(self.config.size)  # fitted one by one, so that no frame stays in full size
+        with VideoFileReader(video, Selection(None, self.config.crop, start=first, stop=stop)) as reader:
+            frames = [fit_images(frame.image[None], scaled, self.config.scaling) for frame in reader]
+        images = np.concatenate(frames)  # fewer where the video ends before
         if len(images) != stop - first:
             problem = f"expected frames {first} to {stop - 1}, found {len(images)} of them."
             raise InputError(video, problem, f"Set frames to what the videos have, or skip {number}.")
@@ -209,12 +210,6 @@ def _videos(root: Path, split: str, skip: tuple[int, ...]) -> list[Path]:
             folder, "expected video_00000.mp4 and so on, in it or in folders in it; found none.", "Unzip it."
         )
     return list(videos.values())
-
-
-def _annotation_folder(root: Path, split: str, path: str | None) -> Path | None:
-    if path is not None:
-        return Path(path)
-    return next((root / name for name in _ANNOTATIONS[split] if (root / name).is_dir()), None)
 
 
 def _numbered(folder: Path | None, pattern: str) -> dict[int, Path]:

@@ -91,9 +91,11 @@ class DavisSource(TreesSource):
         top = "Annotations_unsupervised" if self.config.track == "unsupervised" else "Annotations"
         hidden = (self.config.subset or _LISTS[self.split]).startswith("test")
         folder = self.path / top / self.config.resolution
-        whole = all(len(image_files(video)) == _masks_in(folder / video.name) for video in files) if hidden else True
-        if not whole:
-            return None
+        if hidden:
+            masks = [folder / video.name for video in files]
+            counts = [len(image_files(mask)) if mask.is_dir() else 0 for mask in masks]
+            if counts != [len(image_files(video)) for video in files]:
+                return None
         folder = _folder(self.path, top, self.config.resolution)
         missing = [video.name for video in files if not (folder / video.name).is_dir()]
         if missing:
@@ -101,7 +103,11 @@ class DavisSource(TreesSource):
         return [folder / video.name for video in videos]
 
     def _mask(self, file: Path) -> np.ndarray:
-        values, mode = _values(file)
+        from PIL import Image
+
+        check_readable(file)
+        with reading(file, "a PNG mask", _REMEDY), Image.open(file) as image:
+            values, mode = np.asarray(image), image.mode  # no palette is applied
         if self.config.year == 2016:
             colours = values.reshape(*values.shape[:2], -1)[..., :3]
             return np.asarray((colours > 0).any(-1), np.int64)
@@ -126,10 +132,6 @@ def _folder(root: Path, top: str, resolution: str) -> Path:
     return folder
 
 
-def _masks_in(folder: Path) -> int:
-    return len(image_files(folder)) if folder.is_dir() else 0
-
-
 def _listed(root: Path, config: DavisConfig, split: str) -> list[str] | None:
     """Return the sequences of a list in order; None where the copy has no lists at all."""
     name = config.subset or _LISTS[split]
@@ -139,23 +141,10 @@ def _listed(root: Path, config: DavisConfig, split: str) -> list[str] | None:
     file = next((place / f"{name}.txt" for place in places if (place / f"{name}.txt").is_file()), None)
     if file is not None:
         check_readable(file)
-        return list(dict.fromkeys(_sequence(line) for line in read_text(file).split("\n") if line.strip()))
+        names = [line.split()[0] for line in read_text(file).split("\n") if line.strip()]
+        # A sequence's name, or (2016) the path of an image in its folder.
+        return list(dict.fromkeys(Path(name).parent.name if "/" in name else name for name in names))
     if config.subset is None and not (root / "ImageSets").is_dir():
         return None
     listing = ", ".join(sorted(p.stem for place in places if place.is_dir() for p in place.glob("*.txt"))) or "none"
     raise InputError(places[0], f"expected list {name}.txt, found {listing}.", "Set subset to one of these, or get it.")
-
-
-def _sequence(line: str) -> str:
-    """Return the sequence of a line: its name, or (2016) the path of an image in its folder."""
-    first = line.split()[0]
-    return Path(first).parent.name if "/" in first else first
-
-
-def _values(file: Path) -> tuple[np.ndarray, str]:
-    """Return the values of an image without applying a palette, and its mode."""
-    from PIL import Image
-
-    check_readable(file)
-    with reading(file, "a PNG mask", _REMEDY), Image.open(file) as image:
-        return np.asarray(image), image.mode

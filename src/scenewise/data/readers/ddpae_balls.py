@@ -19,9 +19,17 @@ from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
 from scenewise.data.generated.balls.drawing import ddpae_discs
 from scenewise.data.objects import ObjectKeys
-from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records, whole_file_is
+from scenewise.data.readers.base import (
+    FilesConfig,
+    FilesSource,
+    Record,
+    check_array,
+    mapped_npy,
+    split_records,
+    whole_file_is,
+)
 from scenewise.errors import InputError
-from scenewise.media.files import check_readable, reading
+from scenewise.media.files import check_readable
 
 _NAME = "ddpae-balls-npy"
 _FILE = "dataset_info.npy"
@@ -71,7 +79,7 @@ class DdpaeBallsSource(FilesSource):
     def __init__(self, config: DdpaeBallsConfig, split: str = "train") -> None:
         super().__init__(config, split)
         self._file = _file(self.path, split)
-        self._opened = PerProcess(_mapped, str(self._file))
+        self._opened = PerProcess(mapped_npy, str(self._file), _LAYOUT, "It may be incomplete; get or make it again.")
         states = self._opened.get()
         check_array(self._file, "array", states, (None, None, None, 4), "fiu", _LAYOUT)
         split_of_folder = _split_of(self._file.parent)
@@ -119,8 +127,3 @@ def _file(path: Path, split: str) -> Path:
 def _split_of(folder: Path) -> str | None:
     clips = _CLIPS.search(folder.name)
     return _SPLITS.get(int(clips[1])) if clips else None
-
-
-def _mapped(path: str) -> np.ndarray:
-    with reading(path, _LAYOUT, "It may be incomplete; get or make it again."):
-        return np.lib.format.open_memmap(path, mode="r")

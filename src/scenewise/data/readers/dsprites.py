@@ -12,7 +12,7 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -132,15 +132,11 @@ def _unpacked(path: Path, cache: str | None) -> Path:
         names = archive.namelist()
         if "imgs.npy" not in names:
             raise InputError(path, f"expected an array imgs, found {', '.join(names) or 'nothing'}.", f"({_LAYOUT}.)")
-        with archive.open("imgs.npy") as packed:
-            _check_head(path, packed)
+        with archive.open("imgs.npy") as packed:  # shape and type are checked before gigabytes are unpacked
+            shape, _, dtype = read_header(packed)
+        if len(shape) != 3 or dtype.kind not in "bu" or dtype.itemsize != 1:
+            problem = f"imgs: expected {_LAYOUT}, found {dtype} {shape}."
+            raise InputError(path, problem, "Is it a file of another set?")
         with archive.open("imgs.npy") as packed, atomic_file(place) as file:
             shutil.copyfileobj(packed, file, _CHUNK)
     return place
-
-
-def _check_head(path: Path, packed: IO[bytes]) -> None:
-    """Check shape and type before gigabytes are unpacked."""
-    shape, _, dtype = read_header(packed)
-    if len(shape) != 3 or dtype.kind not in "bu" or dtype.itemsize != 1:
-        raise InputError(path, f"imgs: expected {_LAYOUT}, found {dtype} {shape}.", "Is it a file of another set?")

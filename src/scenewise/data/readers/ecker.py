@@ -120,16 +120,20 @@ class EckerSource(FilesSource):
         """Return ids of all frames of a video, int64 (T, H, W)."""
         where = f"{self._truth}, video {record}"
         with reading(where, "a list of frames with masks, ids and num_bg", _REMEDY):
-            text = _part(Path(str(self._truth)), *self._spans[record])  # type: ignore[index]
+            start, stop = (int(place) for place in self._spans[record])  # type: ignore[index]
+            with Path(str(self._truth)).open("rb") as file:
+                file.seek(start)
+                text = file.read(stop - start)
             frames = parse_json(text, where, "a list of frames", _REMEDY)
             time = int(self.facts.frames or 0)
             if len(frames) < time:
                 raise InputError(where, f"expected masks of at least {time} frames, found {len(frames)}.", _REMEDY)
-            numbers = _numbers(frames)
+            objects = [frame["ids"][: len(frame["ids"]) - int(frame.get("num_bg", 0))] for frame in frames]
+            # From 1 in the order of a video's ids, so that an object has one number in all frames.
+            numbers = {identity: number for number, identity in enumerate(sorted(set().union(*objects)), 1)}
             painted = np.zeros((time, *size), np.int64)
-            for frame, truth in zip(painted, frames, strict=False):
-                objects = len(truth["ids"]) - int(truth.get("num_bg", 0))
-                for text, identity in list(zip(truth["masks"], truth["ids"], strict=True))[:objects]:
+            for frame, truth, own in zip(painted, frames, objects, strict=False):
+                for text, identity in list(zip(truth["masks"], truth["ids"], strict=True))[: len(own)]:
                     frame[decode_row_rle(text, size, where)] = numbers[identity]
         return painted
 
@@ -158,14 +162,6 @@ def decode_row_rle(text: str, size: Sequence[int], where: object = "RLE") -> np.
     np.add.at(steps, starts, 1)
     np.add.at(steps, ends, -1)
     return steps.cumsum()[:-1].reshape(size[0], size[1]) > 0
-
-
-def _numbers(frames: list[dict[str, Any]]) -> dict[Any, int]:
-    """Number the objects of a video from 1 in the order of their ids, so that frames agree."""
-    names: set[Any] = set()
-    for frame in frames:
-        names |= set(frame["ids"][: len(frame["ids"]) - int(frame.get("num_bg", 0))])
-    return {identity: number for number, identity in enumerate(sorted(names), 1)}
 
 
 def _open(path: str, split: str, key: str | None) -> tuple[str, Any]:
@@ -241,9 +237,3 @@ def _video_spans(path: Path) -> np.ndarray:
     if depth or not spans:
         raise InputError(path, "expected a list of videos with masks; it breaks off or is another file.", _REMEDY)
     return np.array(spans, np.int64)
-
-
-def _part(path: Path, start: int, stop: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(int(start))
-        return file.read(int(stop) - int(start))

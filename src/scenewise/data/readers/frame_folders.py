@@ -84,7 +84,13 @@ class FoldersSource(FilesSource):
     def __init__(self, config: FoldersConfig, split: str = "train") -> None:
         super().__init__(config, split)
         self._videos = _videos(self.path, split, config.shares)
-        self._masks = None if config.masks is None else _twins(self.path, Path(config.masks), self._videos)
+        self._masks: list[Path] | None = None  # the mask folder of every video
+        if config.masks is not None:
+            self._masks = [Path(config.masks) / folder.relative_to(self.path) for folder in self._videos]
+            missing = [str(folder) for folder in self._masks if not folder.is_dir()]
+            if missing:
+                problem = f"expected the same folders as in {self.path}, missing: {', '.join(missing[:3])}."
+                raise InputError(Path(config.masks), problem)
         self._counts = [_count(folder) for folder in self._videos]
         self._colour_tables: dict[int, np.ndarray] = {}
         records = own_records(config, split, len(self._videos))
@@ -152,17 +158,13 @@ class FoldersSource(FilesSource):
             ids = read_id_map(file)
         elif self.config.masks_are == "palette":
             ids = clean_mask(load_image(file), palette(8, self.config.palette_order)[1:9])
-        else:
-            ids = self._by_colour(file, video)
+        else:  # the distinct colours of the whole video are numbered, so that an id means the same in all its frames
+            if video not in self._colour_tables:
+                self._colour_tables = {video: _distinct_colours(self._mask_files(video))}
+            table, codes = self._colour_tables[video], _codes(load_image(file))
+            ids = np.where(codes == 0, 0, np.searchsorted(table, codes) + 1).astype(np.int64)
         self._check_size(file, ids.shape)
         return fit_ids(ids, self._selection)
-
-    def _by_colour(self, file: Path, video: int) -> np.ndarray:
-        """Number the distinct colours of the whole video, so that an id means the same in all its frames."""
-        if video not in self._colour_tables:
-            self._colour_tables = {video: _distinct_colours(self._mask_files(video))}
-        table, codes = self._colour_tables[video], _codes(load_image(file))
-        return np.where(codes == 0, 0, np.searchsorted(table, codes) + 1).astype(np.int64)
 
 
 def read_id_map(file: Path) -> np.ndarray:
@@ -248,15 +250,6 @@ def _with_images(folder: Path) -> list[Path]:
 
 def _count(folder: Path) -> int:
     return len(image_files(folder))
-
-
-def _twins(root: Path, masks: Path, videos: list[Path]) -> list[Path]:
-    """Return the mask folder of every video."""
-    twins = [masks / folder.relative_to(root) for folder in videos]
-    missing = [str(folder) for folder in twins if not folder.is_dir()]
-    if missing:
-        raise InputError(masks, f"expected the same folders as in {root}, missing: {', '.join(missing[:3])}.")
-    return twins
 
 
 def _codes(image: np.ndarray) -> np.ndarray:

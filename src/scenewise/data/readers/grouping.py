@@ -174,8 +174,13 @@ class TaggerSource(FilesSource):
             mask = np.asarray(file["mask"][record]).reshape(-1, *self._size)
             others = ("targets", "codes")
             extras = {name: np.asarray(file[name][record]) for name in others if name in file}
-        ids = _shape_ids(mask, image) if self._background is None else _layer_ids(mask, self._background)
-        return Record(image[None, ..., None], ids[None], {**extras, "record": record})
+        if self._background is None:  # one mask per figure; where none is sure, -1 on what is drawn and else 0
+            ids = np.where(image == 0, 0, np.where(mask.max(0) > 0.5, mask.argmax(0) + 1, -1))
+        else:  # one of the masks is the background; the others are numbered in their order
+            numbers = np.arange(len(mask)) + 1
+            numbers[self._background], numbers[self._background + 1 :] = 0, numbers[self._background + 1 :] - 1
+            ids = numbers[mask.argmax(0)]
+        return Record(image[None, ..., None], ids[None].astype(np.int64), {**extras, "record": record})
 
 
 def _size(path: object, features: Any, mask: Any) -> tuple[int, int]:
@@ -199,18 +204,6 @@ def _size(path: object, features: Any, mask: Any) -> tuple[int, int]:
 def _background(mask: Any, span: range) -> int:
     """Return which of the masks covers most, on the first rows of a split."""
     return int(np.asarray(mask[span.start : min(span.stop, span.start + _LOOKED_AT)]).sum((0, 2, 3, 4)).argmax())
-
-
-def _shape_ids(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Return ids of one mask per figure: where none is sure, -1 on what is drawn and else 0."""
-    return np.where(image == 0, 0, np.where(mask.max(0) > 0.5, mask.argmax(0) + 1, -1)).astype(np.int64)
-
-
-def _layer_ids(mask: np.ndarray, background: int) -> np.ndarray:
-    """Return ids of masks of which one is the background; the others are numbered in their order."""
-    numbers = np.arange(len(mask)) + 1
-    numbers[background], numbers[background + 1 :] = 0, numbers[background + 1 :] - 1
-    return numbers[mask.argmax(0)].astype(np.int64)
 
 
 def _text(value: Any) -> str:

@@ -104,14 +104,13 @@ class KubricSource(ClipsSource):
                 problem = f"expected segmentation_{_number(file)}.png, found none."
                 raise InputError(self._scenes[video], problem, "Render the scene again, or set masks=false.")
             values = _values(mask)
-            yield values.astype(np.int64) if values.ndim == 2 else self._by_colour(video, values, mask)
-
-    def _by_colour(self, video: int, colours: np.ndarray, file: Path) -> np.ndarray:
-        """Number the colours of the whole scene; those of the last scene are kept."""
-        if video not in self._colours:
-            self._colours = {video: _all_colours(_layer(file.parent, "segmentation"))}
-        table, codes = self._colours[video], _codes(colours)
-        return np.where(codes == 0, 0, np.searchsorted(table, codes) + 1).astype(np.int64)
+            if values.ndim == 2:
+                yield values.astype(np.int64)
+                continue
+            if video not in self._colours:  # the colours of the whole scene are numbered; those of the last one stay
+                self._colours = {video: _all_colours(_layer(mask.parent, "segmentation"))}
+            table, codes = self._colours[video], _codes(values)
+            yield np.where(codes == 0, 0, np.searchsorted(table, codes) + 1).astype(np.int64)
 
     def _more(self, video: int, span: range) -> dict[str, Any]:
         facts = {}

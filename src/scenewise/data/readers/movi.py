@@ -218,9 +218,14 @@ def _known(example: Example, time: int, first: int, stop: int) -> dict[str, Any]
         if group == "instances" and "/" not in name and count:
             facts[name] = _of_instances(example, key, name, count, time, first, stop)
         elif group == "camera":
-            facts[f"camera_{name}"] = _of_camera(example, key, name, time, first, stop)
+            values, width = example.array(key), _CAMERA.get(name)
+            moving = width is not None and len(values) == time * width
+            facts[f"camera_{name}"] = values.reshape(time, -1)[first:stop] if moving else values
         elif key.startswith("events/collisions/"):
-            facts.setdefault("collisions", {})[key.rpartition("/")[2]] = _of_collisions(example, key)
+            values, events = example.array(key), len(example.array("events/collisions/frame"))
+            many = events and len(values) > events and len(values) % events == 0
+            row_each = values.reshape(events, -1) if many else values  # instance 65535 is the floor
+            facts.setdefault("collisions", {})[key.rpartition("/")[2]] = row_each
     if count and "instances/bboxes/ragged_flat_values" in example:
         facts["boxes"] = _boxes(example, count, time)[first:stop]
     if count is not None:
@@ -230,9 +235,10 @@ def _known(example: Example, time: int, first: int, stop: int) -> dict[str, Any]
 
 def _of_instances(example: Example, key: str, name: str, count: int, time: int, first: int, stop: int) -> Any:
     """Return (T, k, n) of what changes, else one row per instance; texts as a list."""
-    values = _values(example, key)
-    if isinstance(values, list):
-        return values
+    try:
+        return [bytes(text).decode("utf-8", "replace") for text in example.strings(key)]
+    except InputError:  # numbers
+        values = example.array(key)
     width = _PER_FRAME.get(name, 1 if name in _PER_FRAME_FLAT else 0)
     if name == "bboxes_3d" and len(values) == count * time * _CORNERS[0] * _CORNERS[1]:
         return np.moveaxis(values.reshape(count, time, *_CORNERS), 1, 0)[first:stop]
@@ -240,26 +246,6 @@ def _of_instances(example: Example, key: str, name: str, count: int, time: int, 
         moving = np.moveaxis(values.reshape(count, time, width), 1, 0)[first:stop]
         return moving if name in _PER_FRAME else moving[..., 0]
     return values.reshape(count, -1) if len(values) > count and len(values) % count == 0 else values
-
-
-def _of_camera(example: Example, key: str, name: str, time: int, first: int, stop: int) -> np.ndarray:
-    values = example.array(key)
-    width = _CAMERA.get(name)
-    return values.reshape(time, width)[first:stop] if width and len(values) == time * width else values
-
-
-def _of_collisions(example: Example, key: str) -> np.ndarray:
-    """Return one row per collision; instance 65535 is the floor."""
-    values, count = example.array(key), len(example.array("events/collisions/frame"))
-    return values.reshape(count, -1) if count and len(values) > count and len(values) % count == 0 else values
-
-
-def _values(example: Example, key: str) -> Any:
-    """Return numbers as an array, strings as a list of text."""
-    try:
-        return [bytes(text).decode("utf-8", "replace") for text in example.strings(key)]
-    except InputError:
-        return example.array(key)
 
 
 def _boxes(example: Example, count: int, time: int) -> np.ndarray:

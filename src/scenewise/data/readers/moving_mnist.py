@@ -15,9 +15,9 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, whole_file_is
+from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, mapped_npy, whole_file_is
 from scenewise.errors import InputError
-from scenewise.media.files import check_readable, reading
+from scenewise.media.files import check_readable
 
 _NAME = "moving-mnist-npy"
 _TIME = 20
@@ -64,7 +64,7 @@ class MovingMnistFileSource(FilesSource):
     def __init__(self, config: MovingMnistFileConfig, split: str = "test") -> None:
         super().__init__(config, split)
         check_readable(self.path)
-        self._opened = PerProcess(_mapped, config.path)
+        self._opened = PerProcess(mapped_npy, config.path, _LAYOUT, _REMEDY)
         array = self._opened.get()
         check_array(self.path, "array", array, (None, None, None, None), "u", _LAYOUT)
         if array.dtype.itemsize != 1:
@@ -96,8 +96,3 @@ class MovingMnistFileSource(FilesSource):
         array = self._opened.get()
         clip = array[first:stop, record] if self._time_first else array[record, first:stop]
         return Record(np.array(clip)[..., None], None, {"clip": record})
-
-
-def _mapped(path: str) -> np.ndarray:
-    with reading(path, _LAYOUT, _REMEDY):
-        return np.lib.format.open_memmap(path, mode="r")

@@ -117,7 +117,12 @@ class MulmonSource(FilesSource):
         raw = (self.path / "images").is_dir()
         index = None if raw else _index_file(self.path, split)
         self._raw = raw
-        self._scenes: list[Any] = _raw_scenes(self.path) if index is None else _packed_scenes(index)
+        self._scenes: list[Any] = (
+            sorted((self.path / "scenes").glob("*.json")) if index is None else _packed_scenes(index)
+        )
+        if raw and not self._scenes:
+            problem = f"expected {_RAW}; found no JSON file in scenes."
+            raise InputError(self.path, problem, "Give the folder above images.")
         self._index = index
         total = len(self._scenes)
         span = split_records(config, self.split, total, None if raw else {self.split: (0, total)})
@@ -315,13 +320,6 @@ def _packed_scenes(index: Path) -> list[dict[str, Any]]:
 
 def _json(path: Path) -> dict[str, Any]:
     return read_json_mapping(path, "a JSON file of scenes", _REMEDY, _LARGEST)
-
-
-def _raw_scenes(path: Path) -> list[Path]:
-    scenes = sorted((path / "scenes").glob("*.json"))
-    if not scenes:
-        raise InputError(path, f"expected {_RAW}; found no JSON file in scenes.", "Give the folder above images.")
-    return scenes
 
 
 def _views(root: Path, scene: Path) -> list[tuple[Path, Path]]:

@@ -166,14 +166,20 @@ class MultiObjectSource(FilesSource):
 
     def _read(self, record: int, first: int, stop: int) -> Record:
         example = self._file.example(record)
-        self._expect_length(example, "image", int(np.prod(self._shape)))
-        images = example.uint8("image").reshape(self._shape)[first:stop]
+        flat = example.uint8("image")
+        if len(flat) != np.prod(self._shape):
+            problem = f"image: expected {np.prod(self._shape)} bytes as in the first record, found {len(flat)}."
+            raise InputError(example.where, problem, "The file mixes sets or is damaged.")
+        images = flat.reshape(self._shape)[first:stop]
         masks = self._masks(example)
         extras = self._factors(example, masks.shape[1])
         present: np.ndarray = np.asarray(masks.any((0, 2, 3)))
         ids = ids_from_masks(masks[first:stop])
         if self.config.repair_walls and self.variant == "objects-room":
-            ids, present = _wall_repaired(ids, present)
+            third = ids == 3
+            at_side = third[:, [0, -1]].any() or third[:, :, [0, -1]].any()
+            if third.any() and not at_side:  # id 3 is an object, and is to be free for the wall that is not seen
+                ids, present = np.where(ids >= 3, ids + 1, ids), np.insert(present, 3, False)
         return Record(images, ids, {**extras, "present": present, "record": record})
 
     def _span(self) -> range:
@@ -225,12 +231,6 @@ class MultiObjectSource(FilesSource):
         remedy = f"They do not with mask_axis={other}: set it." if fits else "Is it a file of another set?"
         raise InputError(example.where, "masks: expected one entity per pixel, found several.", remedy)
 
-    def _expect_length(self, example: Example, name: str, expected: int) -> None:
-        length = len(example.uint8(name))
-        if length != expected:
-            problem = f"{name}: expected {expected} bytes as in the first record, found {length}."
-            raise InputError(example.where, problem, "The file mixes sets or is damaged.")
-
     def _factors(self, example: Example, entities: int) -> dict[str, Any]:
         """Return all other features, as rows per entity where their length allows it."""
         factors = {}
@@ -257,12 +257,3 @@ def _recognised(example: Example, layout_name: str | None) -> tuple[str, tuple[i
         f"expected {layout_name or 'one of ' + ', '.join(LAYOUTS)}; found image of {length} bytes, features {features}."
     )
     raise InputError(example.where, problem, "Give a file of these sets, or another variant.")
-
-
-def _wall_repaired(ids: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Move objects up by one where entity 3 is an object, so that id 3 stays free for the wall that is not seen."""
-    third = ids == 3
-    sides = third[:, [0, -1]].any() or third[:, :, [0, -1]].any()
-    if sides or not third.any():
-        return ids, present
-    return np.where(ids >= 3, ids + 1, ids), np.insert(present, 3, False)

@@ -106,13 +106,19 @@ class MultiObjectH5Source(FilesSource):
         whole = _is_library(arrays) and total == _LIBRARY_SPLITS["test"][1]
         alone = {self.split: (0, total)} if not _is_library(arrays) else None
         span = split_records(config, self.split, total, _LIBRARY_SPLITS if whole else alone)
+        if arrays.masks.ndim == 5:
+            largest = int(arrays.masks.shape[1]) - 1
+        elif "visibility" in arrays.others and arrays.others["visibility"].ndim > 1:
+            largest = int(arrays.others["visibility"].shape[1]) - 1
+        else:  # as seen in the first records
+            largest = int(np.max(arrays.masks[span.start : min(span.stop, span.start + _LOOKED_AT)]))
         room = "objects_room" in self.path.name.lower()
         backgrounds = config.background_ids or tuple(range(_ROOM_BACKGROUNDS if room else 1))
         self._settle(
             span,
             arrays.images.shape[1:],
             frames=1,
-            max_objects=_most_ids(arrays, span) - len(backgrounds) + 1,
+            max_objects=largest - len(backgrounds) + 1,
             background_ids=backgrounds,
             origin=f"{self.path.name}, {self.split}, records {span.start} to {span.stop - 1}",
         )
@@ -149,15 +155,19 @@ def _open(path: str, masks: str | None, split: str) -> _ImageArrays:
 
 
 def _checked(path: str, group: Any, images: str, masks: str, layout: str) -> _ImageArrays:
+    import h5py
+
     pictures, masked = h5_array(path, group, images, layout), h5_array(path, group, masks, layout)
     total, height, width = _image_shape(path, images, pictures, layout)
     shape = (total, None, height, width, 1) if masks == "masks" else (total, height, width, 1)
     check_array(path, masks, masked, shape, "buif", layout)
-    others = {
-        name: values
-        for name, values in _flat(group).items()
-        if name not in (images, masks) and values.shape[:1] == (total,)
-    }
+    others: dict[str, Any] = {}  # all arrays of the group and of groups in it, by their path
+
+    def add(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and name not in (images, masks) and item.shape[:1] == (total,):
+            others[name] = item
+
+    group.visititems(add)
     return _ImageArrays(pictures, masked, others)
 
 
@@ -166,15 +176,6 @@ def _image_shape(path: object, name: str, array: Any, layout: str) -> tuple[int,
     if array.shape[3] not in (1, 3):
         raise InputError(path, f"{name}: expected 1 or 3 channels last, found {array.shape}.", f"Expected is {layout}.")
     return array.shape[0], array.shape[1], array.shape[2]
-
-
-def _flat(group: Any) -> dict[str, Any]:
-    """Return all arrays of a group and of groups in it, by their last name."""
-    import h5py
-
-    labels: dict[str, Any] = {}
-    group.visititems(lambda name, item: labels.update({name: item}) if isinstance(item, h5py.Dataset) else None)
-    return labels
 
 
 def _open_npy(path: Path, masks: str | None, split: str) -> _ImageArrays:
@@ -210,15 +211,6 @@ def _twin(images: Path, masks: str | None) -> Path:
 def _is_library(arrays: _ImageArrays) -> bool:
     """Return whether the arrays hold all splits."""
     return hasattr(arrays.masks, "parent") and arrays.masks.name.rpartition("/")[2] == "mask"
-
-
-def _most_ids(arrays: _ImageArrays, span: range) -> int:
-    """Return the largest id: by the number of masks, or `visibility`, or else as seen in the first records."""
-    if arrays.masks.ndim == 5:
-        return int(arrays.masks.shape[1]) - 1
-    if "visibility" in arrays.others and arrays.others["visibility"].ndim > 1:
-        return int(arrays.others["visibility"].shape[1]) - 1
-    return int(np.max(arrays.masks[span.start : min(span.stop, span.start + _LOOKED_AT)]))
 
 
 def _ids(mask: np.ndarray) -> np.ndarray:

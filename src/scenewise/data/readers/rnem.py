@@ -99,11 +99,16 @@ class RnemSource(FilesSource):
             first = features[:, 0]
             self._scale = _scale(first)
             binary = config.mode == "stored" and config.size is None
+            most = None  # objects: by the positions, or else in the first frames of up to 64 videos
+            if "positions" in arrays and arrays["positions"].ndim == 4:
+                most = int(arrays["positions"].shape[2])
+            elif "groups" in arrays:
+                most = int(np.max(arrays["groups"][0, :64]))
             self._settle(
                 own_records(config, split, int(videos)),
                 (height, width, 3 if config.mode == "colour" else channels),
                 frames=config.frames or int(self._stored),
-                max_objects=_most_objects(arrays),
+                max_objects=most,
                 binary=binary and bool(np.isin(first * self._scale, (0, 255)).all()),
                 has_ids="groups" in arrays,
                 origin=f"R-NEM file {self.path.name}",
@@ -118,14 +123,26 @@ class RnemSource(FilesSource):
         config = self.config
         with _reading(config.path):
             arrays = self._arrays()
-            ids = self._ids(self._slice(arrays["groups"], record, first, stop)) if self.facts.has_ids else None
+            ids = None
+            if self.facts.has_ids:
+                groups = self._slice(arrays["groups"], record, first, stop)
+                ids = groups[..., 0].astype(np.int64)
+                if ids.min() < 0 or ids.max() > 255 or (groups.dtype.kind == "f" and (ids != groups[..., 0]).any()):
+                    raise InputError(config.path, "groups: expected whole numbers 0 to 255.")
             if config.mode == "colour":
                 painted = paint(np.asarray(ids), config.colours, config.palette_order, config.colour_by)
                 images = np.moveaxis(painted, 1, -1)
             else:
-                images = self._pixels(self._slice(arrays["features"], record, first, stop))
+                scaled = self._slice(arrays["features"], record, first, stop).astype(np.float32) * self._scale
+                if not (scaled.min() >= 0 and scaled.max() <= 255):
+                    raise InputError(config.path, "features: expected values from 0 to 1 (or to 255, whole numbers).")
+                images = np.rint(scaled).astype(np.uint8)
             extras = {name: self._slice(arrays[name], record, first, stop) for name in _OPTIONAL if name in arrays}
-        return Record(images, ids, {name: _squeeze(name, values) for name, values in extras.items()})
+        if "collisions" in extras:  # axes of length one that the layout adds
+            extras["collisions"] = extras["collisions"][..., 0]
+        if "events" in extras and extras["events"].size == len(extras["events"]):
+            extras["events"] = extras["events"].reshape(len(extras["events"]))
+        return Record(images, ids, extras)
 
     def _arrays(self) -> h5py.Group:
         """Return the group of this split in a file opened by this process."""
@@ -160,19 +177,6 @@ class RnemSource(FilesSource):
         if self.config.frames is not None and shape[0] not in (1, *range(self.config.frames, shape[0] + 1)):
             raise InputError(path, f"has videos of {shape[0]} frames, {self.config.frames} asked for.", "Lower frames.")
 
-    def _ids(self, groups: np.ndarray) -> np.ndarray:
-        ids = groups[..., 0].astype(np.int64)
-        if ids.min() < 0 or ids.max() > 255 or (groups.dtype.kind == "f" and (ids != groups[..., 0]).any()):
-            raise InputError(self.config.path, "groups: expected whole numbers 0 to 255.")
-        return ids
-
-    def _pixels(self, features: np.ndarray) -> np.ndarray:
-        """Turn stored values (T, H, W, C) into uint8."""
-        scaled = features.astype(np.float32) * self._scale
-        if not (scaled.min() >= 0 and scaled.max() <= 255):
-            raise InputError(self.config.path, "features: expected values from 0 to 1 (or to 255, whole numbers).")
-        return np.rint(scaled).astype(np.uint8)
-
 
 def _open(path: str) -> h5py.File:
     if not Path(path).is_file():
@@ -203,17 +207,3 @@ def _expect(path: str, arrays: h5py.Group, key: str, shape: tuple[int, ...] | No
 def _scale(features: np.ndarray) -> float:
     """Return what stored values are multiplied by to lie in [0, 255]; whole numbers may be 0/1 or 0 to 255."""
     return 1.0 if features.dtype.kind in "iu" and int(features.max()) > 1 else 255.0
-
-
-def _most_objects(arrays: h5py.Group) -> int | None:
-    """Return the largest number of objects: from the positions, or else from the first frames of up to 64 videos."""
-    if "positions" in arrays and arrays["positions"].ndim == 4:
-        return int(arrays["positions"].shape[2])
-    return int(np.max(arrays["groups"][0, :64])) if "groups" in arrays else None
-
-
-def _squeeze(name: str, values: np.ndarray) -> np.ndarray:
-    """Drop the axes of length one that the layout adds."""
-    if name == "collisions":
-        return values[..., 0]
-    return values.reshape(len(values)) if name == "events" and values.size == len(values) else values

@@ -88,8 +88,14 @@ class ClipsSource(FilesSource):
         where = f"{self.path}, video {self._name(video)}"
         labels = self._labels(video, span) if self.facts.has_ids else None
         images, ids = [], []
+        scaled = self.config.size is not None or self.config.crop is not None
         for image in self._images(video, span):
-            images.append(fit_images(self._checked(image, where)[None], self._selection, self.config.scaling)[0])
+            size = (int(image.shape[0]), int(image.shape[1]))
+            if not scaled and size != self._stored_size:
+                problem = f"expected height and width {self._stored_size} as in the first video, found {size}."
+                raise InputError(where, problem, "Set size to scale all videos to one size.")
+            self._selection.within(size, where)
+            images.append(fit_images(image[None], self._selection, self.config.scaling)[0])
             if labels is not None:
                 ids.append(fit_ids(match_size(next(labels), image.shape, where)[None], self._selection)[0])
         if len(images) != len(span):
@@ -117,15 +123,6 @@ class ClipsSource(FilesSource):
     def _more(self, video: int, span: range) -> dict[str, Any]:
         """Return what else is known of frames of a video."""
         return {}
-
-    def _checked(self, image: np.ndarray, where: object) -> np.ndarray:
-        """Return an image that gives a frame of the source's size."""
-        size = (int(image.shape[0]), int(image.shape[1]))
-        if self.config.size is None and self.config.crop is None and size != self._stored_size:
-            problem = f"expected height and width {self._stored_size} as in the first video, found {size}."
-            raise InputError(where, problem, "Set size to scale all videos to one size.")
-        self._selection.within(size, where)
-        return image
 
 
 class TreesSource(ClipsSource):

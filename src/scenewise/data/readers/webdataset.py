@@ -237,20 +237,14 @@ class WebdatasetSource(FilesSource):
             ids = array.reshape(size).astype(np.int64)
             return np.where(ids == self.config.void, -1, ids) if self.config.void is not None else ids, {}
         if kind == "instances" and array.ndim == 4 and array.shape[:3] == size:
-            return self._painted(array)
+            # Numbered by their place; the value of a mask is its category (0 where it is in no frame read).
+            instances = [[(n + 1, frame[..., n] > 0) for n in range(array.shape[3])] for frame in array]
+            ids = np.stack([paint_masks(frame, size[1:], self.config.overlap) for frame in instances])
+            return ids, {"categories": array.max((0, 1, 2)).astype(np.int64)}
         if kind == "one-hot" and (masks := _entities_first(array, size)) is not None:
             return ids_from_masks(masks), {"entities": masks.shape[1]}
         problem = f"expected {kind} of frames {size}, found shape {array.shape}."
         raise InputError(member.where, problem, "Set ids_are, or ids to another field.")
-
-    def _painted(self, array: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-        """Number instances by their place; the value of a mask is its category (0 where it is in no frame read)."""
-        size = (array.shape[1], array.shape[2])
-        painted = [
-            paint_masks([(n + 1, frame[..., n] > 0) for n in range(array.shape[3])], size, self.config.overlap)
-            for frame in array
-        ]
-        return np.stack(painted), {"categories": array.max((0, 1, 2)).astype(np.int64)}
 
     def _more(self, record: int, fields: tuple[str | None, ...], span: range | None) -> dict[str, Any]:
         """Decode other fields than the taken ones: those that are asked for, or all that are small."""

@@ -118,7 +118,13 @@ class InstancesSource(ClipsSource):
         self._index: VideoIndex = index_videos(file, config.cache)
         self._folder = place.folder / "JPEGImages"
         for video in self._index.videos:
-            _check_video(file, video)
+            names = video.get("file_names")
+            whole = all(type(video.get(side)) is int for side in ("height", "width"))
+            if "id" not in video or not whole or not isinstance(names, list) or not names:
+                problem = f"videos: expected id, height, width and file_names, found {', '.join(video)}."
+                raise InputError(file, problem, "Is it a file of YouTube-VIS?")
+            if not all(isinstance(name, str) and is_below(name) for name in names):
+                raise InputError(file, "file_names: expected names of images below JPEGImages, found others.", _REMEDY)
         records = _records(config, split, len(self._index.videos), place)
         few = self._index.videos[records.start]
         self._categories = {entry.get("id"): entry.get("name") for entry in self._index.categories}
@@ -213,16 +219,6 @@ class PalettesSource(TreesSource):
 
     def _without_mask(self, video: int, image: Path) -> np.ndarray:
         return np.full(load_image(image).shape[:2], -1, np.int64)
-
-
-def _check_video(file: Path, video: dict[str, Any]) -> None:
-    names = video.get("file_names")
-    whole = all(type(video.get(side)) is int for side in ("height", "width"))
-    if "id" not in video or not whole or not isinstance(names, list) or not names:
-        problem = f"videos: expected id, height, width and file_names, found {', '.join(video)}."
-        raise InputError(file, problem, "Is it a file of YouTube-VIS?")
-    if not all(isinstance(name, str) and is_below(name) for name in names):
-        raise InputError(file, "file_names: expected names of images below JPEGImages, found others.", _REMEDY)
 
 
 def _place(root: Path, split: str, subset: str | None) -> _Place:

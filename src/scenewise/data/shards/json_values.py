@@ -29,7 +29,11 @@ def encode(value: Any) -> Any:
     if type(value) is bytes:
         return {"bytes": base64.b64encode(value).decode()}
     if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind != "O":
-        return _of_array(value)
+        # Types that lists do not keep exactly go as bytes.
+        exact = value.dtype.kind in "biuU" or value.dtype in (np.float16, np.float32, np.float64)
+        content = value.tolist() if exact else base64.b64encode(np.asarray(value).tobytes()).decode()
+        single = {} if isinstance(value, np.ndarray) else {"scalar": True}
+        return {"array": content, "dtype": value.dtype.str, "shape": list(value.shape), "listed": exact, **single}
     raise InputError(
         "extras", f"values of type {type(value).__name__} cannot be stored.", "The source must give arrays or texts."
     )
@@ -47,18 +51,6 @@ def decode(value: Any) -> Any:
         return {decode(key): decode(part) for key, part in value["dict"]}
     if "bytes" in value:
         return base64.b64decode(value["bytes"])
-    return _to_array(value)
-
-
-def _of_array(value: np.ndarray | np.generic) -> dict[str, Any]:
-    """Return an array as lists; types that lists do not keep exactly go as bytes."""
-    exact = value.dtype.kind in "biuU" or value.dtype in (np.float16, np.float32, np.float64)
-    content = value.tolist() if exact else base64.b64encode(np.asarray(value).tobytes()).decode()
-    single = {} if isinstance(value, np.ndarray) else {"scalar": True}
-    return {"array": content, "dtype": value.dtype.str, "shape": list(value.shape), "listed": exact, **single}
-
-
-def _to_array(value: dict[str, Any]) -> Any:
     kind = np.dtype(value["dtype"])
     if value["listed"]:
         array = np.array(value["array"], kind).reshape(value["shape"])

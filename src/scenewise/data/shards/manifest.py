@@ -125,14 +125,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json`."""
     plan = dataclasses.asdict(manifest.plan)
     versions = [value for _, value in sorted({json.dumps(s.versions): s.versions for s in manifest.shards}.items())]
-    shards = [_with_number(dataclasses.asdict(shard), versions) for shard in manifest.shards]
+    shards = [  # what one was made with is named by its place in a list, which is short
+        {**dataclasses.asdict(shard), "versions": versions.index(shard.versions)} for shard in manifest.shards
+    ]
     content = {"kind": KIND, "format": FORMAT, **plan, "versions": versions, "shards": shards}
     write_synced(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
-
-
-def _with_number(shard: dict[str, Any], versions: list[dict[str, str]]) -> dict[str, Any]:
-    """Name what a shard was made with by its place in a list, which is short."""
-    return {**shard, "versions": versions.index(shard["versions"])}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -157,7 +154,11 @@ def read_manifest(folder: Path) -> Manifest:
         shards = tuple(
             shard_of({**shard, "versions": versions[shard["versions"]]}, path) for shard in content["shards"]
         )
-        _check_rows(plan, shards)
+        if len(shards) != plan.shards:
+            raise ValueError(f"{len(shards)} shards, which do not add up to {plan.samples} videos")
+        spans = [(plan.rows(n).start, len(plan.rows(n))) for n in range(plan.shards)]
+        if [(shard.first, shard.samples) for shard in shards] != spans:
+            raise ValueError(f"shards that do not add up to {plan.samples} videos")
     return Manifest(plan, shards)
 
 
@@ -188,14 +189,6 @@ def shard_of(content: Mapping[str, Any], where: object) -> Shard:
         if not isinstance(noted.get("sha256"), str) or not isinstance(noted.get("bytes"), int):
             raise InputError(where, f"file {shortened(suffix)} must have sha256 and bytes.", _ANEW)
     return shard
-
-
-def _check_rows(plan: ShardPlan, shards: tuple[Shard, ...]) -> None:
-    if len(shards) != plan.shards:
-        raise ValueError(f"{len(shards)} shards, which do not add up to {plan.samples} videos")
-    spans = [(plan.rows(n).start, len(plan.rows(n))) for n in range(plan.shards)]
-    if [(shard.first, shard.samples) for shard in shards] != spans:
-        raise ValueError(f"shards that do not add up to {plan.samples} videos")
 
 
 def not_whole(folder: Path) -> InputError:

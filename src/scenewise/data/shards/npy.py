@@ -70,12 +70,10 @@ def mapped(path: Path) -> dict[str, np.ndarray]:
             file.seek(member.header_offset)
             head = file.read(_LOCAL_HEADER)
             file.seek(sum(struct.unpack("<HH", head[26:30])), 1)  # name and extra field of the local header
-            arrays[member.filename.removesuffix(".npy")] = _mapped_array(file, path)
+            shape, fortran, kind = read_header(file)
+            if 0 in shape or not kind.itemsize:  # nothing to map
+                array = np.zeros(shape, kind)
+            else:
+                array = np.memmap(path, kind, "r", file.tell(), shape, "F" if fortran else "C")
+            arrays[member.filename.removesuffix(".npy")] = array
     return arrays
-
-
-def _mapped_array(file: Any, path: Path) -> np.ndarray:
-    shape, fortran, kind = read_header(file)
-    if 0 in shape or not kind.itemsize:
-        return np.zeros(shape, kind)
-    return np.memmap(path, kind, "r", file.tell(), shape, "F" if fortran else "C")

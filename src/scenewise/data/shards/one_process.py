@@ -12,10 +12,9 @@ from scenewise.data.shards.manifest import Shard, hashed, shard_name, sync, writ
 from scenewise.media.files import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from scenewise.data.contract import Sample
     from scenewise.data.shards.manifest import ShardPlan
 
 PART = ".part"
@@ -45,7 +44,11 @@ class Maker:
         name = shard_name(number)
         parts = {suffix: self.folder / f".{name}{suffix}.{os.getpid()}{PART}" for suffix in self.layout.SUFFIXES}
         step = self.source.at_once
-        samples = [sample for at in range(0, len(rows), step) for sample in self._samples(rows[at : at + step])]
+        samples = []
+        for at in range(0, len(rows), step):
+            for sample in self.source.samples(rows[at : at + step]):
+                self.tick()
+                samples.append(sample)
         try:
             with writing(self.folder / f"{name}{next(iter(parts))}"):
                 self.layout.write(parts, samples, rows.start, self.plan.facts["frames"] is None)
@@ -60,12 +63,6 @@ class Maker:
         shard = Shard(name, rows.start, len(rows), files, versions())
         write_record(self.folder, number, shard)
         return shard
-
-    def _samples(self, indices: range) -> Iterator[Sample]:
-        """Make videos and count them."""
-        for sample in self.source.samples(indices):
-            self.tick()
-            yield sample
 
 
 def versions() -> dict[str, str]:

@@ -113,7 +113,11 @@ def unpack(arrays: Mapping[str, Any], row: int, span: Span) -> Sample:
     first, stop = span.first, length if span.stop is None else span.stop
     frames = np.array(arrays["frames"][row, first:stop])
     ids = np.asarray(arrays["ids"][row, first:stop]).astype(np.int64) if "ids" in arrays else None
-    return Sample(frames, ids, _extras(arrays, row, span) if span.extras else {})
+    if not span.extras:
+        return Sample(frames, ids, {})
+    names = [key.removeprefix(EXTRAS) for key in arrays if key.startswith(EXTRAS)]
+    flat = {name: _value(arrays, EXTRAS + name, row, name, span) for name in names if "." not in name}
+    return Sample(frames, ids, unflatten(flat | _others(arrays, row, span)))
 
 
 def unpack_extra(arrays: Mapping[str, Any], row: int, name: str, span: Span) -> Any:
@@ -151,15 +155,6 @@ def _entries(value: Any) -> int | None:
     return len(value) if isinstance(value, (list, tuple)) else None
 
 
-def _extras(arrays: Mapping[str, Any], row: int, span: Span) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key in arrays:
-        name = key.removeprefix(EXTRAS)
-        if key.startswith(EXTRAS) and "." not in name:
-            flat[name] = _value(arrays, key, row, name, span)
-    return unflatten(flat | _others(arrays, row, span))
-
-
 def _others(arrays: Mapping[str, Any], row: int, span: Span) -> dict[str, Any]:
     """Return the flattened extras that are no rows of arrays."""
     packed = bytes(arrays["others"][row]) if "others" in arrays else b"{}"
@@ -182,11 +177,15 @@ def _columns(flat: Sequence[Mapping[str, Any]]) -> tuple[dict[str, np.ndarray], 
     columns: dict[str, np.ndarray] = {}
     rest = []
     for name in dict.fromkeys(name for row in flat for name in row):
-        values = [row.get(name) for row in flat]
-        if _alike(values):
-            columns |= _column(name, values)  # type: ignore[arg-type]
-        else:
+        values: list[Any] = [row.get(name) for row in flat]
+        if not _alike(values):
             rest.append(name)
+            continue
+        columns[name] = _padded(values, np.nan if _kind(values).kind in "fc" else 0)
+        if len({value.shape for value in values}) > 1:
+            columns[f"{name}.shape"] = np.array([value.shape for value in values])
+        if any(value.dtype != columns[name].dtype for value in values):
+            columns[f"{name}.dtype"] = np.array([value.dtype.str.encode() for value in values])
     return columns, rest
 
 
@@ -198,15 +197,6 @@ def _alike(values: Sequence[Any]) -> bool:
         return False
     kinds = {value.dtype for value in values if value.size}
     return len(kinds) <= 1 or all(kind.kind == "U" for kind in kinds)
-
-
-def _column(name: str, values: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-    columns = {name: _padded(values, np.nan if _kind(values).kind in "fc" else 0)}
-    if len({value.shape for value in values}) > 1:
-        columns[f"{name}.shape"] = np.array([value.shape for value in values])
-    if any(value.dtype != columns[name].dtype for value in values):
-        columns[f"{name}.dtype"] = np.array([value.dtype.str.encode() for value in values])
-    return columns
 
 
 def _kind(values: Sequence[np.ndarray]) -> np.dtype[Any]:

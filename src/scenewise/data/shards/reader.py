@@ -144,16 +144,13 @@ class MadeSource(Source):
         span = self._span(index, start, frames, extras)
         with _reading(self.folder, self.manifest.shards[number].name):
             sample = self.rows(number).sample(row, span)
-            self._check(sample, (span.stop or 0) - span.first)
+            time, height, width = (span.stop or 0) - span.first, *self.facts.size
+            shape, ids = (time, self.facts.channels, height, width), sample.ids
+            if sample.frames.dtype != np.uint8 or sample.frames.shape != shape:
+                raise ValueError(f"frames of {sample.frames.dtype} {sample.frames.shape}")
+            if ids is not None and (ids.dtype != np.int64 or ids.shape != (time, height, width)):
+                raise ValueError(f"ids of {ids.dtype} {ids.shape}")
             return self.with_objects(sample)
-
-    def _check(self, sample: Sample, frames: int) -> None:
-        """Raise ValueError where a video is not of the size and kind that the manifest tells."""
-        height, width = self.facts.size
-        if sample.frames.dtype != np.uint8 or sample.frames.shape != (frames, self.facts.channels, height, width):
-            raise ValueError(f"frames of {sample.frames.dtype} {sample.frames.shape}")
-        if sample.ids is not None and (sample.ids.dtype != np.int64 or sample.ids.shape != (frames, height, width)):
-            raise ValueError(f"ids of {sample.ids.dtype} {sample.ids.shape}")
 
     def _viewpoints(self, index: int, start: int, frames: int | None) -> Any:
         number, row = self._place(index)

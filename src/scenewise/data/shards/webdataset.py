@@ -39,23 +39,25 @@ def write(files: Mapping[str, Path], samples: Sequence[Sample], first: int, ragg
         for number, sample in enumerate(samples, first):
             begin = archive.offset
             for name, content in _members(sample):
-                _add(archive, f"{number:08d}.{name}", content)
+                member = tarfile.TarInfo(f"{number:08d}.{name}")  # no owner and no time: equal videos give equal bytes
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
             places.append([begin, archive.offset])
     lengths = [len(sample.frames) for sample in samples]
     files[".index.json"].write_text(json.dumps({"first": first, "places": places, "lengths": lengths}) + "\n")
 
 
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)  # no owner and no time, so equal videos give equal bytes
-    member.size = len(content)
-    archive.addfile(member, io.BytesIO(content))
-
-
 def _members(sample: Sample) -> Iterator[tuple[str, bytes]]:
     for t, frame in enumerate(sample.frames):
-        yield f"frame{t:04d}.png", _png(_image(frame))
+        if len(frame) not in (1, 3):
+            problem = f"PNG files have 1 or 3 channels; the frames have {len(frame)}."
+            raise InputError("--format webdataset", problem, "Use npy or hdf5.")
+        yield f"frame{t:04d}.png", _png(frame[0] if len(frame) == 1 else np.moveaxis(frame, 0, -1))
     for t, ids in enumerate(() if sample.ids is None else sample.ids):
-        yield f"ids{t:04d}.png", _png(_id_image(ids))
+        kind = np.dtype(np.uint8 if ids.max(initial=0) < 255 else np.uint16)
+        if ids.min(initial=0) < -1 or ids.max(initial=0) >= 65535:
+            raise InputError("--format webdataset", "PNG files hold ids from -1 to 65534.", "Use npy or hdf5.")
+        yield f"ids{t:04d}.png", _png(np.where(ids < 0, _IGNORE[kind], ids).astype(kind))
     large, small, others = _parts(flatten(sample.extras))
     for name, array in large.items():
         file = io.BytesIO()
@@ -78,20 +80,6 @@ def _parts(flat: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, np
         else:
             small[name] = value
     return large, small, others
-
-
-def _image(frame: np.ndarray) -> np.ndarray:
-    if len(frame) not in (1, 3):
-        problem = f"PNG files have 1 or 3 channels; the frames have {len(frame)}."
-        raise InputError("--format webdataset", problem, "Use npy or hdf5.")
-    return frame[0] if len(frame) == 1 else np.moveaxis(frame, 0, -1)
-
-
-def _id_image(ids: np.ndarray) -> np.ndarray:
-    kind = np.dtype(np.uint8 if ids.max(initial=0) < 255 else np.uint16)
-    if ids.min(initial=0) < -1 or ids.max(initial=0) >= 65535:
-        raise InputError("--format webdataset", "PNG files hold ids from -1 to 65534.", "Use npy or hdf5.")
-    return np.where(ids < 0, _IGNORE[kind], ids).astype(kind)
 
 
 def _png(image: np.ndarray) -> bytes:
@@ -130,7 +118,13 @@ class WebdatasetRows:
         ids = None
         if "ids0000.png" in members:
             ids = np.stack([_ids(png_pixels(members[f"ids{t:04d}.png"])) for t in time])
-        return Sample(frames, ids, _extras(members, span) if span.extras else {})
+        extras: dict[str, Any] = {}
+        if span.extras:
+            content = _listed(members)
+            large = [member.removesuffix(".npy").replace(_NESTED, "/") for member in members if member.endswith(".npy")]
+            names = [*content["others"], *content["factors"], *large]
+            extras = unflatten({name: span.cut(name, _extra(members, name, content)) for name in names})
+        return Sample(frames, ids, extras)
 
     def extra(self, row: int, name: str, span: Span) -> Any:
         """Return one extra of a video; see `layouts.ShardRows`."""
@@ -170,13 +164,6 @@ def _ids(image: np.ndarray) -> np.ndarray:
     ids = image.astype(np.int64)
     ids[ids == ignored] = -1
     return ids
-
-
-def _extras(members: Mapping[str, bytes], span: Span) -> dict[str, Any]:
-    content = _listed(members)
-    large = [member.removesuffix(".npy").replace(_NESTED, "/") for member in members if member.endswith(".npy")]
-    names = [*content["others"], *content["factors"], *large]
-    return unflatten({name: span.cut(name, _extra(members, name, content)) for name in names})
 
 
 def _listed(members: Mapping[str, bytes]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import threading
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -92,7 +92,14 @@ def make_plan(
         raise InputError("--samples", f"must lie in [1, {len(source)}], what {name} ({split}) has; found {samples}.")
     if shard is not None and not 1 <= shard <= 1_000_000:
         raise InputError("--shard", f"must lie in [1, 1000000]; found {shard}.")
-    config = source.config
+    names: list[str] = []  # of extras that are cut when a video is; one of one frame cannot be
+    video = next((index for index in range(min(samples, 16)) if source.length(index) > 1), None)
+    if video is not None:
+        names = per_frame(source.sample(video), source.sample(video, 0, source.length(video) - 1))
+    config, facts = source.config, source.facts
+    if shard is None:
+        size = source.length(0) * facts.channels * facts.size[0] * facts.size[1]
+        shard = max(1, min(_SHARD, _SHARD_BYTES // size))
     return made.ShardPlan(
         source=name,
         settings=_as_json(settings),
@@ -101,31 +108,16 @@ def make_plan(
         seed=getattr(config, "seed", None),
         samples=samples,
         layout=format,
-        shard=min(samples, shard or _shard_of(source)),
+        shard=min(samples, shard),
         fingerprint=source.fingerprint(),
-        facts=_as_json(dataclasses.asdict(source.facts)),
-        per_frame=_per_frame(source, samples),
+        facts=_as_json(dataclasses.asdict(facts)),
+        per_frame=names,
     )
 
 
 def _as_json(values: dict[str, Any]) -> dict[str, Any]:
     """Return values as they come back from a file."""
     return dict(parse_json(json.dumps(values, default=str), "facts", "plain values", ""))
-
-
-def _shard_of(source: Source) -> int:
-    facts = source.facts
-    size = source.length(0) * facts.channels * facts.size[0] * facts.size[1]
-    return max(1, min(_SHARD, _SHARD_BYTES // size))
-
-
-def _per_frame(source: Source, samples: int) -> list[str]:
-    """Return the extras that are cut when a video is cut; a video of one frame cannot be."""
-    for index in range(min(samples, 16)):
-        time = source.length(index)
-        if time > 1:
-            return per_frame(source.sample(index), source.sample(index, 0, time - 1))
-    return []
 
 
 def make(
@@ -163,23 +155,22 @@ def make(
             (folder / made.MAKING).mkdir(parents=True, exist_ok=True)
         with _alone(folder):
             made.write_synced(folder / made.MAKING / "plan.json", json.dumps(dataclasses.asdict(plan), indent=1))
-            whole = _whole(ready, folder, workers)
+            with ThreadPoolExecutor(workers) as threads:
+                problems = list(threads.map(lambda shard: made.problem_of(shard, folder), ready.values()))
+            whole = {number: ready[number] for number, problem in zip(ready, problems, strict=True) if problem is None}
             _tidy(folder)
             missing = [number for number in range(plan.shards) if number not in whole]
-            records = whole | _make(plan, folder, missing, workers, progress or _silent, stop or _never)
-            outcome = WriteOutcome(folder, None, len(whole), len(records), plan.shards)
-            return outcome if len(records) < plan.shards else _finish(plan, outcome, records)
+            silent, never = lambda done, total: None, lambda: False
+            records = whole | _make(plan, folder, missing, workers, progress or silent, stop or never)
+            manifest = None
+            if len(records) == plan.shards:
+                manifest = made.Manifest(plan, tuple(records[number] for number in range(plan.shards)))
+                made.write_manifest(folder, manifest)
+                shutil.rmtree(folder / made.MAKING)
+            return WriteOutcome(folder, manifest, len(whole), len(records), plan.shards)
     except InputError:
         _leave(folder, fresh)
         raise
-
-
-def _silent(done: int, total: int) -> None:
-    pass
-
-
-def _never() -> bool:
-    return False
 
 
 def _check_siblings(plan: ShardPlan, out: Path) -> None:
@@ -246,13 +237,6 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _whole(records: dict[int, Shard], folder: Path, workers: int) -> dict[int, Shard]:
-    """Return the shards whose files are as they were made."""
-    with ThreadPoolExecutor(workers) as pool:
-        problems = list(pool.map(lambda shard: made.problem_of(shard, folder), records.values()))
-    return {number: records[number] for number, problem in zip(records, problems, strict=True) if problem is None}
-
-
 def _leave(folder: Path, fresh: Sequence[Path]) -> None:
     """Remove halves after a failure, and folders made for it in which no shard became whole."""
     with suppress(OSError):
@@ -267,13 +251,6 @@ def _tidy(folder: Path) -> None:
     """Remove the halves that a killed process left."""
     for path in [*folder.glob(f".*{PART}"), *(folder / made.MAKING).glob(f".*{PART}")]:
         path.unlink(missing_ok=True)
-
-
-def _finish(plan: ShardPlan, outcome: WriteOutcome, records: dict[int, Shard]) -> WriteOutcome:
-    manifest = made.Manifest(plan, tuple(records[number] for number in range(plan.shards)))
-    made.write_manifest(outcome.folder, manifest)
-    shutil.rmtree(outcome.folder / made.MAKING)
-    return dataclasses.replace(outcome, manifest=manifest)
 
 
 def _make(
@@ -361,26 +338,16 @@ def _in_processes(
     pool = ProcessPoolExecutor(many, context, _begin, (plan, folder, counter))
     futures = [pool.submit(_shard, number) for number in missing]
     try:
-        _attend(futures, lambda: tell(int(counter.value)), stop)
+        while not stop():  # until all is done, one failed, or the user stops it
+            done, waiting = wait(futures, _POLL, FIRST_EXCEPTION)
+            tell(int(counter.value))
+            if not waiting or any(future.exception() is not None for future in done):
+                break
         return dict(future.result() for future in futures if future.done() and not future.cancelled())
     except BrokenProcessPool as error:
         remedy = "Memory may have run out: use fewer workers or smaller shards; the same command continues."
         raise InputError(folder, "a process that made shards ended early.", remedy) from error
-    finally:
-        _end(pool)
-
-
-def _attend(futures: Sequence[Future[Any]], tell: Callable[[], None], stop: Callable[[], bool]) -> None:
-    """Wait until all is done, one failed, or the user stops it."""
-    while not stop():
-        done, waiting = wait(futures, _POLL, FIRST_EXCEPTION)
-        tell()
-        if not waiting or any(future.exception() is not None for future in done):
-            return
-
-
-def _end(pool: ProcessPoolExecutor) -> None:
-    """End all processes at once; shards that are not whole are not noted, so nothing half stays."""
-    for process in list((pool._processes or {}).values()):
-        process.kill()
-    pool.shutdown(wait=True, cancel_futures=True)
+    finally:  # all processes end at once; shards that are not whole are not noted, so nothing half stays
+        for process in list((pool._processes or {}).values()):
+            process.kill()
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -202,8 +202,11 @@ class Apart:
     def __enter__(self) -> Apart:
         sys.stdout.flush()
         sys.stderr.flush()
+        import fcntl  # of Linux, like all of this
+
         frames, replies, parent = os.pipe(), os.pipe(), os.getpid()
-        _widen(frames[1])
+        with suppress(OSError):  # a pipe holds some frames, where that is allowed
+            fcntl.fcntl(frames[1], fcntl.F_SETPIPE_SZ, 1 << 20)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # other threads: none of theirs is wanted in the copy
             self.process = os.fork()
@@ -293,7 +296,9 @@ def _serve(writers: Takes, shared: Sequence[object], frames: Any, replies: Any, 
     try:
         for number in NAMES:
             signal.signal(number, signal.SIG_IGN)
-        _die_with(parent)
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with who made this process, in whatever way
+        if os.getppid() != parent:
+            os._exit(1)
         with Feed(writers.add) as feed:
             while (message := _next(frames, shared)) is not None:
                 if not isinstance(message, tuple):
@@ -326,18 +331,3 @@ def _answer(replies: Any, error: BaseException | None, answer: object) -> None:
         text = pickle.dumps((told, None))
     replies.write(text)
     replies.flush()
-
-
-def _widen(pipe: int) -> None:
-    """Let a pipe hold some frames, where that is allowed."""
-    import fcntl  # of Linux, like all of this
-
-    with suppress(OSError):
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, 1 << 20)
-
-
-def _die_with(parent: int) -> None:
-    """Let the system kill this process when another one, which made it, ends in whatever way."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)

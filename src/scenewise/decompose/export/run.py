@@ -126,15 +126,27 @@ class _Job:
     def run(self, progress: Callable[[int, int | None], None] | None, stop: Callable[[], bool] | None) -> Summary:
         """Feed the writers frame by frame, then let them finish."""
         saved = time.perf_counter()
-        with self._feed() as feed:
+        # Writers work on a thread, or in a process of their own where that is wanted and possible.
+        apart = self.result.apart and self.result.model.device == "cpu" and Apart.possible()
+        with Apart(self.writers, self.result.shared) if apart else Feed(self.writers.add) as feed:
             feed.ask(self.writers.open)
-            self._restore()
+            if self.begun is not None:  # go on from where another process was
+                with _reading_state(self.writers.store):
+                    self.course = Course(self.resumed, dict(self.begun["carried"]))
+                    self.seconds_before = float(self.begun["seconds"])
+                    self.model_seconds = float(self.begun["model_seconds"])
+                self.begun = self.writers.begun = None  # as large as all that was gathered
             if progress is not None and self.resumed:
                 progress(self.resumed, self.result.clip.length_hint)
             for count, frame in enumerate(self._timed(), start=self.resumed + 1):
                 feed.put(frame)
-                if time.perf_counter() - saved >= unfinished.SECONDS and self._can_save():
-                    saved = time.perf_counter() if feed.ask(self.writers.save, self.facts, self._state()) else saved
+                # Another process can go on from the end of a segment, where the model can.
+                can_save = self.facts is not None and self.course.state is not None
+                can_save = can_save and self.course.frames % self.writers.context.segment == 0
+                if can_save and time.perf_counter() - saved >= unfinished.SECONDS:
+                    seconds = {"seconds": self._seconds(), "model_seconds": self.model_seconds}
+                    state = {"frames": self.course.frames, "carried": self.course.state, **seconds}
+                    saved = time.perf_counter() if feed.ask(self.writers.save, self.facts, state) else saved
                 if progress is not None:
                     progress(count, self.result.clip.length_hint)
                 if stop is not None and stop():
@@ -151,11 +163,6 @@ class _Job:
         """Let go of all files; what goes wrong here went wrong before."""
         self.writers.close()
 
-    def _feed(self) -> Feed | Apart:
-        """Return the way to the writers, on a thread or in a process of their own where that is wanted and possible."""
-        apart = self.result.apart and self.result.model.device == "cpu" and Apart.possible()
-        return Apart(self.writers, self.result.shared) if apart else Feed(self.writers.add)
-
     def _timed(self) -> Iterator[FrameResult]:
         frames = self.result.run(self.course)
         while True:
@@ -168,25 +175,6 @@ class _Job:
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started
-
-    def _can_save(self) -> bool:
-        """Whether another process could go on from here, as far as the model is concerned."""
-        told = self.facts is not None and self.course.state is not None
-        return told and self.course.frames % self.writers.context.segment == 0
-
-    def _state(self) -> dict[str, Any]:
-        """Return where the model is."""
-        seconds = {"seconds": self._seconds(), "model_seconds": self.model_seconds}
-        return {"frames": self.course.frames, "carried": self.course.state, **seconds}
-
-    def _restore(self) -> None:
-        """Go on from where another process was."""
-        if self.begun is None:
-            return
-        with _reading_state(self.writers.store):
-            self.course = Course(self.resumed, dict(self.begun["carried"]))
-            self.seconds_before, self.model_seconds = float(self.begun["seconds"]), float(self.begun["model_seconds"])
-        self.begun = self.writers.begun = None  # as large as all that was gathered
 
     def record(self, summary: Summary) -> dict[str, Any]:
         """Return all that run.json holds."""

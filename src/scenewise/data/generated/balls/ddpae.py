@@ -16,7 +16,7 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data.contract import Description, Facts, Sample, register_source
 from scenewise.data.generated.balls.drawing import DDPAE_RADIUS, DDPAE_WORLD, hard_discs
-from scenewise.data.generated.balls.physics import BOX, BallMotion, Start, simulate
+from scenewise.data.generated.balls.physics import BOX, Start, simulate
 from scenewise.data.generated.base import GeneratedSource, joined
 from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import stream
@@ -113,10 +113,19 @@ class DdpaeBallsGenerator(GeneratedSource[DdpaeBallsVideos]):
         return joined([self._part(indices[at : at + _AT_ONCE], first, stop) for at in starts])
 
     def _part(self, indices: Sequence[int], first: int, stop: int) -> DdpaeBallsVideos:
-        motion, size = self._motion(indices, stop), self.config.size
+        config, size = self.config, self.config.size
+        starts = [_begin(stream(config.seed, self.split, index), config.balls) for index in indices]
+        shape = (len(indices), config.balls)
+        positions, velocities = (np.array([s[i] for s in starts]).reshape(*shape, 2) / _UNIT for i in (0, 1))
+        radii = np.full(shape, DDPAE_RADIUS / _UNIT)
+        initial = Start(positions, velocities, radii, np.ones(shape), np.zeros((shape[0], 2)))
+        motion = simulate(initial, stop, config.substeps)  # in units of `physics`
         ids = np.zeros((len(indices), stop - first, size, size), np.uint8)
         frames = np.zeros((len(indices), stop - first, 1, size, size), np.uint8)
-        self._draw(motion.positions[:, first:], frames, ids)
+        flat = motion.positions[:, first:].reshape(-1, config.balls, 2)  # (N, T, n, 2) -> (N * T, n, 2)
+        centres = np.rint(flat * (size / BOX)) + 0.5
+        pixel_radii = np.full(centres.shape[:2], np.trunc(DDPAE_RADIUS * size / DDPAE_WORLD))
+        hard_discs(centres, pixel_radii, _WHITE, frames.reshape(-1, 1, size, size), ids.reshape(-1, size, size))
         return DdpaeBallsVideos(
             frames=frames,
             ids=ids,
@@ -142,22 +151,6 @@ class DdpaeBallsGenerator(GeneratedSource[DdpaeBallsVideos]):
             )
             for row in range(len(videos.ids))
         ]
-
-    def _motion(self, indices: Sequence[int], frames: int) -> BallMotion:
-        """Return the courses of videos, in units of `physics`."""
-        starts = [_begin(stream(self.config.seed, self.split, index), self.config.balls) for index in indices]
-        shape = (len(indices), self.config.balls)
-        positions, velocities = (np.array([s[i] for s in starts]).reshape(*shape, 2) / _UNIT for i in (0, 1))
-        radii = np.full(shape, DDPAE_RADIUS / _UNIT)
-        initial = Start(positions, velocities, radii, np.ones(shape), np.zeros((shape[0], 2)))
-        return simulate(initial, frames, self.config.substeps)
-
-    def _draw(self, positions: np.ndarray, frames: np.ndarray, ids: np.ndarray) -> None:
-        """Draw balls at centres of shape (N, T, n, 2) into empty videos."""
-        size = self.config.size
-        centres = np.rint(positions * (size / BOX)).reshape(-1, *positions.shape[2:]) + 0.5  # (N * T, n, 2)
-        radii = np.full(centres.shape[:2], np.trunc(DDPAE_RADIUS * size / DDPAE_WORLD))
-        hard_discs(centres, radii, _WHITE, frames.reshape(-1, 1, size, size), ids.reshape(-1, size, size))
 
 
 def _begin(numbers: np.random.Generator, balls: int) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,11 @@ def hard_discs(
         for channel in range(channels):
             flat_frames[where] = colours[ball + 1, channel]
             where += area
-    for image in _overlapping(centres, radii):
+    first, second = np.triu_indices(radii.shape[1], 1)
+    apart = centres[:, first] - centres[:, second]
+    near = apart[..., 0] ** 2 + apart[..., 1] ** 2 < (radii[:, first] + radii[:, second]) ** 2
+    near &= (radii[:, first] > 0) & (radii[:, second] > 0)
+    for image in np.flatnonzero(near.any(1)):  # two discs overlap
         ids[image] = nearest_disc(centres[image], radii[image], size)
         frames[image] = np.moveaxis(colours[ids[image], :channels], -1, 0)
 
@@ -132,12 +136,3 @@ def _disc_pixels(centres: np.ndarray, radii: np.ndarray, size: int) -> tuple[np.
     shifts = (rows * size + first).ravel() - (ends - lengths)
     images = np.repeat(np.repeat(balls, tallest), lengths)
     return images, np.repeat(shifts, lengths) + np.arange(ends[-1] if len(ends) else 0)
-
-
-def _overlapping(centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Return the numbers of the images in which two discs overlap."""
-    first, second = np.triu_indices(radii.shape[1], 1)
-    apart = centres[:, first] - centres[:, second]
-    near = apart[..., 0] ** 2 + apart[..., 1] ** 2 < (radii[:, first] + radii[:, second]) ** 2
-    near &= (radii[:, first] > 0) & (radii[:, second] > 0)
-    return np.flatnonzero(near.any(1))

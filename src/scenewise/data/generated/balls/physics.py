@@ -154,20 +154,17 @@ class _World:
         touched = np.zeros(self.radii.shape, bool)
         for _ in range(substeps):
             self.positions += self.velocities / substeps
-            self._bounce_off_walls()
+            offset = self.positions - BOX / 2
+            outside = np.abs(offset) > self.free
+            if outside.any():  # walls send balls inward
+                inward = -np.sign(offset[outside])
+                self.velocities[outside] = np.abs(self.velocities[outside]) * inward
             apart = self.positions[:, self.first] - self.positions[:, self.second]
             squares = apart * apart
             touching = squares[0] + squares[1] < self.reach
             if touching.any():
                 self._collide(touching, apart, touched)
         return touched
-
-    def _bounce_off_walls(self) -> None:
-        offset = self.positions - BOX / 2
-        outside = np.abs(offset) > self.free
-        if outside.any():
-            inward = -np.sign(offset[outside])
-            self.velocities[outside] = np.abs(self.velocities[outside]) * inward
 
     def _collide(self, touching: np.ndarray, apart: np.ndarray, touched: np.ndarray) -> None:
         """Exchange momentum along the line of centres, pair after pair in a fixed order."""

@@ -186,8 +186,13 @@ class BallsSource(GeneratedSource[BallsVideos]):
         hard_discs(centres, radii, self._colours, flat_frames, flat_ids)
         if config.antialias:
             soft_discs(centres, radii, self._colours, flat_frames)
-        if config.curtain:
-            _hang_curtain(frames, ids, initial.curtain, round(config.curtain_side * config.size))
+        if config.curtain:  # a black square in every video
+            side = round(config.curtain_side * config.size)
+            corners = np.floor(initial.curtain * (config.size - side + 1)).astype(int)
+            for video, (top, left) in enumerate(corners):
+                square = (..., slice(top, top + side), slice(left, left + side))
+                frames[video][square] = 0
+                ids[video][square] = 0
 
 
 def _one(videos: BallsVideos, row: int) -> Sample:
@@ -203,15 +208,6 @@ def _one(videos: BallsVideos, row: int) -> Sample:
         "masses": videos.masses[row][present],
     }
     return Sample(videos.frames[row], videos.ids[row].astype(np.int64), extras)
-
-
-def _hang_curtain(frames: np.ndarray, ids: np.ndarray, places: np.ndarray, side: int) -> None:
-    """Blacken a square of every video, in place."""
-    corners = np.floor(places * (ids.shape[-1] - side + 1)).astype(int)
-    for video, (top, left) in enumerate(corners):
-        square = (..., slice(top, top + side), slice(left, left + side))
-        frames[video][square] = 0
-        ids[video][square] = 0
 
 
 _READY: dict[str, dict[str, Any]] = {

@@ -169,7 +169,11 @@ class MovingMnistSource(GeneratedSource[MovingMnistVideos]):
         angles = 2 * math.pi * each[:, 3]
         velocity = config.speed * np.stack([np.cos(angles), np.sin(angles)], -1)
         corners, velocities = move(each[:, 1:3].swapaxes(1, 2), velocity, first, stop, config.bounce)
-        planes = _placed(_shrunk(digits.inks, config.digit), corners, config.size)
+        inks, factor = digits.inks, SIDE // config.digit
+        if factor > 1:  # (N, n, 28, 28) averaged over blocks
+            blocks = inks.reshape(*inks.shape[:2], config.digit, factor, config.digit, factor)
+            inks = np.rint(blocks.mean((3, 5), dtype=np.float32)).astype(np.uint8)
+        planes = _placed(inks, corners, config.size)
         images, ids = compose(planes, config)
         return MovingMnistVideos(
             frames=images,
@@ -208,13 +212,6 @@ def move(
             places.append(start)
             steps.append(velocity)
     return np.stack(places, -3), np.stack(steps, -3)
-
-
-def _shrunk(digits: np.ndarray, side: int) -> np.ndarray:
-    """Return digits (N, n, 28, 28) averaged to (N, n, side, side), uint8."""
-    factor = SIDE // side
-    blocks = digits.reshape(*digits.shape[:2], side, factor, side, factor)
-    return digits if factor == 1 else np.rint(blocks.mean((3, 5), dtype=np.float32)).astype(np.uint8)
 
 
 def _placed(digits: np.ndarray, corners: np.ndarray, size: int) -> np.ndarray:

@@ -53,7 +53,9 @@ class Library:
         """Return a model of bodies, those of the background first, as the compiler would make it."""
         first = len(self._background)
         movers = bodies[first:]
-        model = copy.copy(self._stand(len(movers)))
+        if len(movers) not in self._stands:  # knows all forms; compiled once
+            self._stands[len(movers)] = self._compiled([self._forms[0]] * len(movers))
+        model = copy.copy(self._stands[len(movers)])
         rows = [self._rows[body.shape, body.size] for body in movers]
         for name in _FIELDS:
             getattr(model, name)[first:] = self._values[name][rows]
@@ -61,12 +63,6 @@ class Library:
         model.body_pos[1:] = np.array([body.place for body in movers]).reshape(-1, 3)
         model.body_quat[1:] = np.array([body.turn for body in movers]).reshape(-1, 4)
         return model
-
-    def _stand(self, count: int) -> Any:
-        """Return a model that knows all forms and has as many bodies as asked for, compiled once."""
-        if count not in self._stands:
-            self._stands[count] = self._compiled([self._forms[0]] * count)
-        return self._stands[count]
 
     def _compiled(self, forms: Sequence[Form]) -> Any:
         bodies = [Body(shape, size, _COLOUR, 0, 1) for shape, size in forms]

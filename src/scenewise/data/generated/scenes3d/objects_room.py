@@ -16,7 +16,7 @@ A video is determined by (seed, split, index).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +27,6 @@ from scenewise.data.generated.scenes3d.base import SceneSource, stacked, views
 from scenewise.data.generated.scenes3d.painter import paint
 from scenewise.data.generated.scenes3d.stage import RUBBER, Body, RayScene, about_z
 from scenewise.errors import InputError
-
-if TYPE_CHECKING:
-    from scenewise.data.generated.scenes3d.camera import Camera
 
 _MOST = 6
 _PATHS = 50  # of the camera, tried until it shows an object
@@ -86,7 +83,12 @@ class ObjectsRoomSource(SceneSource):
         floor, wall, look = room.vivid(rng), room.vivid(rng), room.lamps(rng)
         bodies, facts = self._objects(rng)
         stage = RayScene([*room.backdrop(floor, wall), *bodies], room.meshes())
-        cameras = _cameras(rng, stage, config, bool(bodies))[first:stop]
+        for _ in range(_PATHS):  # a path that shows an object at its start and at its end, where there are any
+            cameras = room.path(rng, config.frames, config.size)
+            ends = (cameras[0], cameras[-1])
+            if not bodies or all((stage.ids(camera) >= room.FIRST_OBJECT).any() for camera in ends):
+                break
+        cameras = cameras[first:stop]
         pictures = [paint(stage, camera, look, config.smooth) for camera in cameras]
         if extras:
             views_facts = [
@@ -124,15 +126,6 @@ class ObjectsRoomSource(SceneSource):
             "rotation": turns,
         }
         return bodies, factors
-
-
-def _cameras(rng: np.random.Generator, stage: RayScene, config: ObjectsRoomConfig, objects: bool) -> list[Camera]:
-    """Return a path of the camera that shows an object at its start and at its end, where there are any."""
-    for _ in range(_PATHS):
-        path = room.path(rng, config.frames, config.size)
-        if not objects or all((stage.ids(camera) >= room.FIRST_OBJECT).any() for camera in (path[0], path[-1])):
-            break
-    return path
 
 
 _READY: dict[str, dict[str, Any]] = {

@@ -77,18 +77,14 @@ def sky(look: Look, rays: np.ndarray) -> np.ndarray:
     return np.asarray(_single(look.sky) * (1 - up) + _single(look.zenith) * up)
 
 
+_LINEAR = np.linspace(0, 1, 8192)  # steps in which the darkest value shown is off by less than half a level
+_SRGB = np.where(_LINEAR <= 0.0031308, 12.92 * _LINEAR, 1.055 * np.maximum(_LINEAR, 1e-9) ** (1 / 2.4) - 0.055)
+_CURVE = np.asarray(255 * _SRGB, np.float32)
+
+
 def encode(linear: np.ndarray) -> np.ndarray:
     """Return display values 0 to 255 (sRGB curve), float32, of linear values."""
     return _CURVE.take((np.clip(linear, 0, 1) * (len(_CURVE) - 1)).astype(np.int32))
-
-
-def _curve() -> np.ndarray:
-    linear = np.linspace(0, 1, 8192)
-    curve = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
-    return np.asarray(255 * curve, np.float32)
-
-
-_CURVE = _curve()  # in 8192 steps the darkest value shown is off by less than half a level
 
 
 def _points(stage: RayScene, look: Look, origin: tuple[float, float, float], rays: np.ndarray, hits: Hits) -> Points:
@@ -112,17 +108,13 @@ def _round_edges(stage: RayScene, share: float, points: Points) -> None:
         inner = size - share * size.min()
         local = (points.places[rows] - stage.data.geom_xpos[geom].astype(np.float32)) @ axes
         if stage.bodies[geom].shape == "cylinder":
-            beyond = _beyond_cylinder(local, inner)
+            radius = np.sqrt((local[:, :2] ** 2).sum(1, keepdims=True))
+            flat = local[:, :2] * (np.maximum(radius - inner[0], 0) / np.maximum(radius, 1e-6))
+            along = np.sign(local[:, 2:]) * np.maximum(np.abs(local[:, 2:]) - inner[2], 0)
+            beyond = np.concatenate([flat, along], 1)
         else:
             beyond = np.sign(local) * np.maximum(np.abs(local) - inner, 0)
-        points.normals[rows] = _unit(beyond @ axes.T)
-
-
-def _beyond_cylinder(local: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """Return how far points reach beyond a smaller cylinder, as vectors."""
-    radius = np.sqrt((local[:, :2] ** 2).sum(1, keepdims=True))
-    flat = local[:, :2] * (np.maximum(radius - inner[0], 0) / np.maximum(radius, 1e-6))
-    return np.concatenate([flat, np.sign(local[:, 2:]) * np.maximum(np.abs(local[:, 2:]) - inner[2], 0)], 1)
+        points.normals[rows] = _unit(beyond @ axes.T)  # how far points reach beyond a smaller body, as vectors
 
 
 def _surfaces(stage: RayScene, look: Look, points: Points) -> np.ndarray:

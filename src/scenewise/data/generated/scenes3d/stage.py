@@ -166,18 +166,14 @@ class RayScene:
         rays = camera.rays()
         hits, squares = np.zeros((len(self.moving), len(rays)), bool), (rays * rays).sum(1)
         for row, geom in enumerate(self.moving):
-            near = _near(camera, rays, squares, self.data.geom_xpos[geom], 1.01 * self.model.geom_rbound[geom])
+            # Of the rays only those that pass a ball about the body are cast: saves nine in ten.
+            way, reach = self.data.geom_xpos[geom] - camera.place, 1.01 * self.model.geom_rbound[geom]
+            along = rays @ way
+            near = np.flatnonzero((along > 0) & ((way @ way - reach**2) * squares <= along * along))
             self.model.geom_group[geom] = ALONE
             hits[row, near] = self.cast(camera.place, rays[near], (ALONE,)).geoms >= 0
             self.model.geom_group[geom] = OBJECTS
         return hits.reshape(len(hits), *camera.size)
-
-
-def _near(camera: Camera, rays: np.ndarray, squares: np.ndarray, centre: np.ndarray, reach: float) -> np.ndarray:
-    """Return flat indices of the pixels whose ray, of that squared length, passes a ball; saves nine rays in ten."""
-    way = centre - camera.place
-    along = rays @ way
-    return np.flatnonzero((along > 0) & ((way @ way - reach**2) * squares <= along * along))
 
 
 def _core(body: Body) -> float:

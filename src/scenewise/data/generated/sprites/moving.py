@@ -232,9 +232,13 @@ def move(config: MovingSpritesConfig, draws: np.ndarray, first: int, stop: int) 
     since = np.arange(first, stop)[:, None] - moment[:, None]  # (N, T, n)
     centres = sprites.centres[:, None] + since[..., None] * velocity[:, None]
     velocities = np.broadcast_to(velocity[:, None], centres.shape)
-    if config.border == "bounce":
-        centres, sense = _bounce(centres, config.margin * config.size, (1 - config.margin) * config.size)
-        velocities = velocities * sense
+    if config.border == "bounce":  # places are folded back into [low, high], and velocities are turned there
+        low, high = config.margin * config.size, (1 - config.margin) * config.size
+        width = max(high - low, 1e-9)
+        phase = (centres - low) % (2 * width)
+        back = phase > width
+        centres = low + np.where(back, 2 * width - phase, phase)
+        velocities = velocities * np.where(back, -1.0, 1.0)
     angles = sprites.angles[:, None] + since * (config.max_spin * (2 * each[:, 3] - 1))[:, None]
     time = stop - first
     repeated = {
@@ -242,11 +246,3 @@ def move(config: MovingSpritesConfig, draws: np.ndarray, first: int, stop: int) 
     }
     flat = replace(sprites, centres=centres.reshape(-1, *centres.shape[2:]), angles=angles.reshape(-1, angles.shape[2]))
     return replace(flat, **repeated), velocities
-
-
-def _bounce(places: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return places folded back into [low, high], and 1 or -1 for how velocities are turned there."""
-    width = max(high - low, 1e-9)
-    phase = (places - low) % (2 * width)
-    back = phase > width
-    return low + np.where(back, 2 * width - phase, phase), np.where(back, -1.0, 1.0)

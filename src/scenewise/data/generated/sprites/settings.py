@@ -74,7 +74,11 @@ class SpritesConfig:
                 raise InputError(name, f"needs values that differ, at least one; found {list(values)}.")
         if self.channels == 1 and (self.colours != "white" or self.background not in ("black", "grey")):
             raise InputError("channels", "1 channel is for colours=white on black or grey.", "Set channels=3.")
-        self._check_distinct()
+        if self.distinct_colours:
+            if self.colours not in ("named", "levels") or self.hold_out:
+                raise InputError("distinct_colours", "goes with colours=levels, or colours=named without hold_out.")
+            if self.colours == "named" and len(self.names) < self.max_sprites:
+                raise InputError("distinct_colours", f"needs {self.max_sprites} names; found {len(self.names)}.")
         self._check_pairs()
 
     @property
@@ -85,14 +89,6 @@ class SpritesConfig:
         return tuple(
             pair for shape in self.shapes for name in self.names if (pair := (shape, name)) not in self.hold_out
         )
-
-    def _check_distinct(self) -> None:
-        if not self.distinct_colours:
-            return
-        if self.colours not in ("named", "levels") or self.hold_out:
-            raise InputError("distinct_colours", "goes with colours=levels, or colours=named without hold_out.")
-        if self.colours == "named" and len(self.names) < self.max_sprites:
-            raise InputError("distinct_colours", f"needs {self.max_sprites} names; found {len(self.names)}.")
 
     def _check_pairs(self) -> None:
         if self.hold_out and self.colours != "named":

@@ -45,23 +45,15 @@ def write_video(sample: Sample, folder: Path, name: str, kind: str, frame_rate: 
             for image in images:
                 writer.write(image)
     else:
-        _write_images(images, folder / "images" / name)
+        from PIL import Image
+
+        (folder / "images" / name).mkdir(parents=True)
+        for t, image in enumerate(images):
+            Image.fromarray(image).save(folder / "images" / name / f"{t:05d}.png")
     if sample.ids is not None:
-        _write_ids(sample.ids, folder / "ids" / name)
-
-
-def _write_images(images: np.ndarray, folder: Path) -> None:
-    from PIL import Image
-
-    folder.mkdir(parents=True)
-    for t, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{t:05d}.png")
-
-
-def _write_ids(ids: np.ndarray, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for t, frame in enumerate(ids):
-        write_palette_png(folder / f"{t:05d}.png", np.where(frame < 0, 255, frame))
+        (folder / "ids" / name).mkdir(parents=True)
+        for t, ids in enumerate(sample.ids):
+            write_palette_png(folder / "ids" / name / f"{t:05d}.png", np.where(ids < 0, 255, ids))
 
 
 register_writer("png", "images of frames and ids")(functools.partial(write, "png"))

@@ -82,18 +82,19 @@ def _write_group(group: h5py.Group, source: BallsSource, count: int, progress: P
         for name, values in _as_stored(source.make(indices), source.facts.binary).items():
             values_first = np.swapaxes(values, 0, 1)  # (N, T, ...) -> (T, N, ...)
             if name not in group:
-                _create(group, name, values_first, count)
+                time, _, *rest = values_first.shape
+                group.create_dataset(
+                    name,
+                    (time, count, *rest),
+                    values_first.dtype,
+                    chunks=(time, 1, *rest),
+                    compression="gzip",
+                    compression_opts=1,
+                    shuffle=True,
+                )
             group[name][:, indices.start : indices.stop] = values_first
         if progress is not None:
             progress(indices.stop, count)
-
-
-def _create(group: h5py.Group, name: str, like: np.ndarray, count: int) -> None:
-    time, _, *rest = like.shape
-    chunk = (time, 1, *rest)
-    group.create_dataset(
-        name, (time, count, *rest), like.dtype, chunks=chunk, compression="gzip", compression_opts=1, shuffle=True
-    )
 
 
 def _as_stored(videos: BallsVideos, binary: bool) -> dict[str, np.ndarray]:
