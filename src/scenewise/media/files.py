@@ -41,8 +41,10 @@ def check_readable(path: Path) -> None:
         scenewise.errors.InputError: clip.mp4: expected data; found an empty file (0 bytes). Copy or record it again.
     """
     with reading(path, "a file that can be opened", "Check the path."):
-        if not os.path.lexists(path):
-            raise InputError(path, "expected a file or folder; found nothing there.", "Check the path.")
+        try:
+            path.lstat()  # which tells a folder that may not be entered from one without the file
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            raise InputError(path, "expected a file or folder; found nothing there.", "Check the path.") from None
         if not path.is_file():
             raise InputError(path, "expected a regular file; found something else.", "Copy it to a regular file first.")
         with path.open("rb") as file:
