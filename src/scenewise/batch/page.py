@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from scenewise.batch.job import RESULTS, THUMBNAILS
+from scenewise.batch.job import RESULTS, thumbnail
 from scenewise.batch.ledger import DONE, FAILED
 from scenewise.errors import printable
 from scenewise.media.files import atomic_file
@@ -57,7 +57,7 @@ def _facts(rows: Sequence[Row]) -> list[str]:
 
 
 def _row(row: Row, folder: Path) -> dict[str, Any]:
-    picture = f"{THUMBNAILS}/{row.name}.jpg"
+    picture = thumbnail(row.name)
     return {
         "name": printable(row.name),
         "state": row.state,
