@@ -28,7 +28,6 @@ LAYOUTS = ("NTHWC", "TNHWC", "NTCHW", "TNCHW", "THWC", "TCHW", "NTHW", "TNHW", "
 _CHANNELS = (1, 3, 4)
 _LARGEST_UNPACKED = 1 << 32  # bytes of a compressed npz member that is unpacked in memory
 _LARGEST_EMPTY = 1 << 28  # bytes of an h5 data set that were never written
-_LARGEST_SPARSE = 1 << 34  # bytes of a file that may never have been written
 UNPACKED_ANYWAY = 1 << 28  # bytes that are unpacked however small they were packed
 _MOST_PACKED = 200  # beyond that, bytes of an array that one packed byte may stand for: pictures pack to a tenth
 _REMEDY = "Write the file again."
@@ -108,22 +107,12 @@ def open_arrays(path: Path, layout: str | None, key: str | None, selection: Sele
         [('balls_0', (8, 6), 3), ('balls_1', (8, 6), 3)]
     """
     check_readable(path)
-    _check_written(path)
     with opened(path, key) as values:
         array = _Array(path, key, tuple(values.shape), _checked_layout(path, values, layout))
     count, stem = array.length("N"), safe_name(path)
     width = len(str(count - 1))
     names = [stem] if "N" not in array.layout else [f"{stem}_{i:0{width}}" for i in range(count)]
     return [ArrayReader(array, i, name, selection) for i, name in enumerate(names)]
-
-
-def _check_written(path: Path) -> None:
-    """Check that a large file was written: a sparse one claims terabytes, and is frames of zeros without end."""
-    facts = path.stat()
-    on_disk = getattr(facts, "st_blocks", facts.st_size) * 512  # Windows has no blocks
-    if facts.st_size > _LARGEST_SPARSE and on_disk < facts.st_size // 100:
-        problem = f"claims {facts.st_size >> 20} MiB, of which {on_disk >> 20} were ever written."
-        raise InputError(path, problem, _REMEDY)
 
 
 @contextmanager

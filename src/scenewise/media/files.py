@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _LARGEST_TEXT = 1 << 28  # bytes; the largest tables of boxes have some ten million
+_LARGEST_SPARSE = 1 << 34  # bytes of a file that may never have been written
 _LONGEST_NAME = 150  # bytes; file systems take 255, and hidden names beside it have more
 _LOCK, _UNLOCKED = "unable to lock file", "HDF5_USE_FILE_LOCKING=FALSE"  # HDF5's words, and what turns locks off
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EBUSY}  # by another program
@@ -50,6 +51,15 @@ def check_readable(path: Path) -> None:
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(path, "expected data; found an empty file (0 bytes).", "Copy or record it again.")
+            _check_written(path, os.fstat(file.fileno()))
+
+
+def _check_written(path: Path, facts: os.stat_result) -> None:
+    """Check that a large file was written: a sparse one claims terabytes, and is zeros without end."""
+    on_disk = getattr(facts, "st_blocks", facts.st_size) * 512  # Windows has no blocks
+    if facts.st_size > _LARGEST_SPARSE and on_disk < facts.st_size // 100:
+        problem = f"claims {facts.st_size >> 20} MiB, of which {on_disk >> 20} were ever written."
+        raise InputError(path, problem, "Copy or record it again.")
 
 
 def read_bytes(path: Path, most: int) -> bytes:
