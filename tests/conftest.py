@@ -10,9 +10,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning th
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models of tests are small, and workers share the cores
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("scenewise", deadline=None)  # a busy machine is no failure
+settings.register_profile(  # a busy machine is no failure
+    "scenewise", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("scenewise")
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

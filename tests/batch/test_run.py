@@ -197,3 +197,14 @@ def test_names_of_any_bytes_stay(job, pretended, tmp_path):
     page = Path(job.out, "index.html").read_text(encoding="utf-8")
     assert "videos/caf%E9%20%3Cb%3E%20%231%25.mp4/" in page
     assert "<b>" not in page.split("batch-data")[1].split("</script>")[0]
+
+
+def test_a_name_as_long_as_names_can_be_has_a_row_and_a_page(job, pretended, tmp_path):
+    name = "v" * 251 + ".mp4"
+    (tmp_path / "long").mkdir()
+    (tmp_path / "long" / name).write_bytes(b"...")
+    with Batch(job, "tiny") as batch:
+        batch.run(batch.plan(list_videos([str(tmp_path / "long")], {})), pretended())
+        batch.write_pages()
+    assert list(rows(job)) == [name]
+    assert name in Path(job.out, "index.html").read_text(encoding="utf-8")

@@ -279,6 +279,17 @@ def test_data_made_as_folders_hold_the_truth(scenewise, tmp_path, kind):
     assert scenewise("data", "make", "balls", *words)[0] == 2
 
 
+def test_films_of_black_and_white_are_taken_apart_by_what_wants_just_that(scenewise, tmp_path):
+    words = ("--videos", 1, "--out", tmp_path / "balls", "--format", "mp4", "--set", "frames=4")
+    assert scenewise("data", "make", "balls-binary", *words)[0] == 0
+    words = ("--model", "rnem-balls", "--out", tmp_path / "out", "--formats", "labels")
+    code, out, _ = scenewise("decompose", tmp_path / "balls" / "00000.mp4", *words)
+    assert code == 0
+    assert "nearly black and white, as compressed ones are" in out
+    (record,) = (tmp_path / "out").rglob("run.json")
+    assert "cut at half" in record.read_text()
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -29,7 +29,8 @@ def decompose(scenewise, model, clip, tmp_path, monkeypatch):
 def test_another_engine_writes_the_same_and_is_recorded(decompose, tmp_path):
     _, _, plain = decompose(name="torch")
     code, err, record = decompose("--engine", "onnxruntime", name="onnx")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert "arning" not in err
     assert plain["settings"]["engine"] == "torch"  # eight frames are few
     assert record["settings"]["engine"] == "onnxruntime"
     assert record["problems"] == plain["problems"]

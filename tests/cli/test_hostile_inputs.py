@@ -302,6 +302,23 @@ def test_values_on_the_command_line(tmp_path, capsys, value):
     refused(capsys, "data", "show", "balls-colour", "--set", f"size={value}")
 
 
+@pytest.mark.parametrize(
+    ("words", "subject"),
+    [
+        (("decompose", "", "--out", "out"), "a word"),
+        (("decompose", "clip.mp4", "--out", ""), "a word"),
+        (("decompose", "clip.mp4", "--out="), "--out"),
+        (("decompose", "clip.mp4", "--model", "", "--out", "out"), "a word"),
+        (("train", "r\0.yaml"), "a word"),
+        (("data", "make", "balls", "--out=a\0"), "--out"),
+    ],
+)
+def test_a_word_that_is_empty_is_not_taken_for_this_folder(tmp_path, capsys, monkeypatch, words, subject):
+    monkeypatch.chdir(tmp_path)
+    assert f"{subject}: is empty" in refused(capsys, *words)
+    assert not list(tmp_path.iterdir())
+
+
 # -- made folders -----------------------------------------------------------------------------------------------------
 
 

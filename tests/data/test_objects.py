@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -114,6 +116,6 @@ def test_made_folders_know_objects_as_their_source_does(tmp_path, name):
 
 def test_no_source_reads_the_same_key_twice():
     for name in SOURCES.names():
-        keys = vars(SOURCES.get(name).source_class.object_keys)
+        keys = dataclasses.asdict(SOURCES.get(name).source_class.object_keys)
         named = [key for field, text in keys.items() if field != "entities" for key in text.split("|") if key]
         assert len(named) == len(set(named)), name

@@ -376,3 +376,14 @@ def test_a_copy_of_the_folder_can_be_gone_on_with(cut, tmp_path):
     shutil.copytree(folder, tmp_path / "moved")
     decomposer.decompose(video, name="clip").save(tmp_path / "moved", resume=True)
     assert json.loads((tmp_path / "moved" / "run.json").read_text())["resumed"] == 8
+
+
+@pytest.mark.filterwarnings("error")
+def test_arrays_that_may_not_be_written_to_are_saved_without_a_word(tmp_path):
+    """Engines hand out such arrays."""
+    values = np.arange(6.0).reshape(2, 3)[:, ::-1]
+    values.flags.writeable = False
+    (tmp_path / unfinished.FOLDER).mkdir()
+    unfinished.save_state(tmp_path / unfinished.FOLDER, {"values": values, "one": np.ones(())})
+    state = torch.load(next((tmp_path / unfinished.FOLDER).iterdir()), weights_only=True)
+    assert (state["values"].tolist(), state["one"].shape) == (values.tolist(), ())

@@ -1,6 +1,7 @@
 """What stands beside the pictures of a file, or in its headers, and what becomes of the frames."""
 
 import io
+import os
 import struct
 from fractions import Fraction
 from itertools import pairwise
@@ -418,6 +419,19 @@ def test_what_other_programs_write_behind_a_file_is_no_damage(ffmpeg, tmp_path, 
     (tmp_path / name).write_bytes(content + bytes(range(1, 256)) * 3)
     reader = read_video(tmp_path / name)
     assert (len(images(reader)), reader.problems) == (24, [])
+
+
+@pytest.mark.parametrize("ending", ["gif", "mp4", "mkv", "avi"])
+@pytest.mark.parametrize("size", [1 << 20, 1 << 42], ids=["a mebibyte", "four tebibytes"])
+def test_a_video_of_zeros_is_refused_at_once(tmp_path, ending, size):
+    path = tmp_path / f"zeros.{ending}"
+    path.touch()
+    try:
+        os.truncate(path, size)
+    except OSError:
+        pytest.skip("this file system has no such files")
+    with pytest.raises(InputError, match=r"found: zeros|of which 0 were ever written"):
+        read_video(path)
 
 
 # -- remedies ---------------------------------------------------------------------------------------------------------

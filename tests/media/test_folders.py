@@ -1,6 +1,7 @@
 """Folders appear complete or not at all."""
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,7 @@ def test_equal_names_are_told_apart():
 FILL = """
 import sys, time
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -144,3 +146,39 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="no space left"), OutputFolder(tmp_path / "b") as output:
         raise OSError(errno.ENOSPC, "No space left on device", str(output.path / "file"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_link_to_a_folder_stays_and_leads_to_the_results(tmp_path, overwrite):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    if overwrite:
+        (tmp_path / "disk" / "old").touch()
+    with OutputFolder(tmp_path / "link", overwrite) as output:
+        (output.path / "file").touch()
+        output.commit()
+    assert (tmp_path / "link").is_symlink()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["file"]
+    assert {path.name for path in tmp_path.iterdir()} == {"disk", "link"}
+
+
+def test_a_link_that_leads_nowhere_yet(tmp_path):
+    (tmp_path / "link").symlink_to("disk")
+    with OutputFolder(tmp_path / "link") as output:
+        output.commit()
+    assert (tmp_path / "disk").is_dir()
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o022, 0o002])
+def test_folders_are_as_private_as_the_user_has_them(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        with OutputFolder(tmp_path / "new") as output:
+            output.commit()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o777 & ~mask
+    (tmp_path / "private").mkdir(0o710)
+    with OutputFolder(tmp_path / "private") as output:
+        output.commit()
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o710

@@ -69,6 +69,12 @@ def test_a_file_in_a_protected_folder_is_named(tmp_path, monkeypatch):
         read_video(tmp_path / "a.mp4")
 
 
+def test_a_file_in_a_folder_that_may_not_be_entered_is_no_missing_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.Path, "lstat", _refuse)
+    with pytest.raises(InputError, match=r"0\.png: may not be read"):
+        files.check_readable(tmp_path / "0.png")
+
+
 @pytest.mark.parametrize("path", ["x" * 5000 + ".mp4", "a\0b.mp4"], ids=["long", "null"])
 def test_a_name_that_no_file_can_have_is_an_input_error(path):
     with pytest.raises(InputError, match="expected"):

@@ -185,8 +185,8 @@ def test_the_state_records_the_seed_and_the_frame() -> None:
 def test_only_black_and_white_of_the_right_size_is_taken() -> None:
     model = rnem("tiny", grey="refuse")
     grey = bits()
-    grey.frames[0, 1, 0, 3, 3] = 0.4
-    with pytest.raises(InputError, match="black and white"):
+    grey.frames[0, 1, 0, :8] = 0.4
+    with pytest.raises(InputError, match="black and white.*50% of one are grey"):
         model(grey)
     with pytest.raises(InputError, match="black and white"):
         model.step(grey.frames[:, 1], model.initial_state(2))
@@ -198,6 +198,20 @@ def test_only_black_and_white_of_the_right_size_is_taken() -> None:
     assert not torch.equal(cut, kept)
     clean = Observation((grey.frames >= 0.5).float())
     assert torch.equal(cut, model(clean, seed=1).decomposition.masks)
+
+
+def test_what_a_codec_leaves_of_black_and_white_is_cut_at_half_and_remarked() -> None:
+    model, clean = rnem("tiny", grey="refuse"), bits()
+    assert model.remark(clean.frames) is None
+    noise = torch.rand(clean.frames.shape, generator=torch.Generator().manual_seed(0))
+    compressed = (clean.frames - noise * 0.09).abs()
+    compressed[0, 1, 0, 3] = (clean.frames[0, 1, 0, 3] - 0.45).abs()  # one row of sixteen
+    with pytest.raises(InputError, match="black and white"):
+        model(Observation(compressed * 0.85))  # most are white no longer
+    read = model(Observation(compressed), seed=1).decomposition.masks
+    assert torch.equal(read, model(clean, seed=1).decomposition.masks)
+    assert "cut at half" in (model.remark(compressed) or "")
+    assert rnem("tiny", grey="keep").remark(compressed) is None
 
 
 def test_settings_that_cannot_work_are_told() -> None:

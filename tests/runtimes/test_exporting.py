@@ -48,6 +48,15 @@ def test_the_files_alone_stream_what_the_model_streams(tmp_path):
     assert "small as ONNX" in (tmp_path / "onnx" / "README.md").read_text()
 
 
+def test_files_of_an_export_before_go_and_those_of_others_stay(tmp_path):
+    model = Decomposer(tiny("vae"), name="still")
+    (tmp_path / "frame-9.onnx").touch()
+    model.export(tmp_path)
+    assert (tmp_path / "frame-9.onnx").exists(), "nobody said that it was ours"
+    facts = model.export(tmp_path)
+    assert {path.name for path in tmp_path.glob("*.onnx")} == set(facts["files"])
+
+
 def test_models_without_a_memory_say_that_slots_are_not_linked(tmp_path):
     facts = Decomposer(tiny("monet"), name="still").export(tmp_path)
     assert list(facts["files"]) == ["frame-0.onnx"]

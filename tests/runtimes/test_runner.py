@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -236,18 +237,19 @@ def test_graphs_are_kept_and_damaged_ones_made_anew(empty_store, monkeypatch):
         stream(model, video)
     assert len(traces) == 1
     (file,) = empty_store.folder.iterdir()
-    for damage in (b"", file.read_bytes()[:-9], b"0" * 64 + b"\n" + b"no graph"):
+    foreign = hashlib.sha256(b"no graph").hexdigest().encode() + b"\nno graph"
+    for damage in (b"", file.read_bytes()[:-9], b"0" * 64 + b"\n" + b"no graph", foreign):
         file.write_bytes(damage)
         run = engaged(model, RUNTIMES["onnxruntime"], empty_store)
         stream(model, video)
         assert run.refusal is None
         assert run.graphs
-    assert len(traces) == 4
+    assert len(traces) == 5
     with torch.no_grad():
         next(model.parameters()).add_(0.1)
     engaged(model, RUNTIMES["onnxruntime"], empty_store)
     stream(model, video)
-    assert len(traces) == 5
+    assert len(traces) == 6
     assert len(list(empty_store.folder.iterdir())) == 2
 
 

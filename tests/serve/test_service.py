@@ -1,5 +1,6 @@
 """The service over HTTP, with workers that pretend, and once with real ones."""
 
+import asyncio
 import os
 import threading
 import time
@@ -140,6 +141,53 @@ def test_what_is_refused(serve):
     assert post(client, headers={"content-type": "text/plain"}).status_code == 415
     assert client.post("/jobs/link", json={"url": "https://example.org/a.mp4"}).status_code == 422
     assert client.get("/jobs").json() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", 400),
+        (b"{", 422),
+        (b"[]", 422),
+        (b'{"url": NaN}', 422),
+        (b'{"url": ["\\ud800"]}', 422),
+        (b'{"url": "\\ud800"}', 422),
+        (b'{"\\ud800": 1}', 422),
+        (b'{"url": {"a": 1e999}}', 422),
+        (b"[" * 20_000, 422),
+        (b'{"url": ' + b"9" * 6000 + b"}", 422),
+        (b"\xff\xfe", 422),
+        (b'{"url": "' + b"a" * 5000 + b'"}', 422),
+        (b'{"url": "' + b"a" * 200_000 + b'"}', 413),
+    ],
+)
+def test_whatever_is_sent_for_an_address_is_refused_in_a_line(serve, body, code):
+    client, _, _ = serve()
+    answer = client.post("/jobs/link", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == code
+    assert len(answer.json()["detail"]) < 200
+    many = client.post("/jobs/link", content=(bytes(1 << 16) for _ in range(3)))
+    assert many.status_code == 413, "without a length that is told before"
+
+
+def test_an_upload_that_breaks_off_is_no_fault_and_leaves_nothing(serve, tmp_path):
+    client, _, service = serve()
+    told = []
+
+    async def receive():
+        return {"type": "http.disconnect"} if told else told.append(1) or {
+            "type": "http.request", "body": b"half", "more_body": True
+        }  # fmt: skip
+
+    async def send(message):
+        told.append(message.get("status"))
+
+    scope = {"type": "http", "method": "POST", "path": "/jobs", "raw_path": b"/jobs", "query_string": b"name=a.mp4"}
+    scope |= {"headers": [(b"host", b"localhost"), (b"content-type", b"video/mp4")], "http_version": "1.1"}
+    asyncio.run(client.app(scope, receive, send))
+    assert told[1] == 400
+    assert service.numbers() == []
+    assert list((tmp_path / "served" / "uploads").iterdir()) == []
 
 
 def test_the_queue_has_an_end(serve):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,21 @@ from scenewise.decompose.request import Request
 
 RESULTS, THUMBNAILS = "videos", "thumbnails"
 """Folders of a batch's results and of its small pictures, in both of which a video has its name."""
+
+_LONGEST = 255  # bytes of a file's name
+
+
+def thumbnail(name: str) -> str:
+    """Return where the small picture of a video is, below a batch's folder; names too long for one more ending are cut.
+
+    Examples:
+        >>> thumbnail("a/clip.mp4"), len(thumbnail("v" * 251 + ".mp4"))
+        ('thumbnails/a/clip.mp4.jpg', 59)
+    """
+    folder, _, last = f"{THUMBNAILS}/{name}".rpartition("/")
+    if len(os.fsencode(last)) > _LONGEST - len(".jpg"):
+        last = f"{last[:27]}-{hashlib.sha256(os.fsencode(last)).hexdigest()[:16]}"
+    return f"{folder}/{last}.jpg"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from scenewise.batch.job import RESULTS, THUMBNAILS
+from scenewise.batch.job import RESULTS, thumbnail
 from scenewise.batch.ledger import DONE, FAILED
 from scenewise.errors import printable
 from scenewise.media.files import atomic_file
@@ -50,7 +50,7 @@ def write_page(rows: Sequence[Row], path: Path) -> None:
 
 
 def _row(row: Row, folder: Path) -> dict[str, Any]:
-    picture = f"{THUMBNAILS}/{row.name}.jpg"
+    picture = thumbnail(row.name)
     return {
         "name": printable(row.name),
         "state": row.state,

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from scenewise.batch import remote
-from scenewise.batch.job import THUMBNAILS, FrameCount, Outcome
+from scenewise.batch.job import FrameCount, Outcome
+from scenewise.batch.job import thumbnail as place_of_thumbnail
 from scenewise.decompose.decomposer import load
 from scenewise.decompose.export.pictures import tinted
 from scenewise.decompose.export.run import export
@@ -109,7 +110,7 @@ class Worker:
             clip.origin, clip.path = printable(task.title or task.location), None
         if limit is not None and (clip.length_hint or 0) > limit:
             raise InputError(task.name, f"has {clip.length_hint} frames; at most {limit} are taken.", "Cut it.")
-        thumbnail = Path(self.job.out) / THUMBNAILS / f"{task.name}.jpg"
+        thumbnail = Path(self.job.out) / place_of_thumbnail(task.name)
 
         def frames(_: Course) -> Iterator[FrameResult]:  # a video that was interrupted is done anew
             for count, frame in enumerate(stream(clip)):

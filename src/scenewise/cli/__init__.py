@@ -77,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = _with_notes(warnings.showwarning)
             args = command_parser(words).parse_args(words)
             with output.speaking(args), _refusals():
+                _check_words(words)
                 return int(args.run(args))
     except SystemExit as end:  # argparse has printed help or an error
         return end.code if isinstance(end.code, int) else 2
@@ -89,6 +90,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Raise InputError for a word that is empty, as of a variable that is not set: it would stand for this folder."""
+    for word in words:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("a word", "=", word)
+        if (equals and not value) or "\0" in word:
+            raise InputError(option, "is empty, or holds a NUL.", "Give a name, or leave it out.")
 
 
 @contextmanager

@@ -214,7 +214,7 @@ def check_seed(seed: int, option: str = "--seed") -> None:
         InputError: It is negative or has more than 63 bits.
     """
     if not 0 <= seed < 1 << 63:
-        raise InputError(option, f"must lie in [0, 2**63 - 1]; found {shortened(seed)}.", "Choose a smaller number.")
+        raise InputError(option, f"must lie in [0, 2**63 - 1]; found {shortened(seed)}.", "Choose one of them.")
 
 
 def words(text: str | None) -> list[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,6 +105,12 @@ class ObjectKeys:
     amodal: str = ""
     entities: bool = False
 
+    @cached_property
+    def _keys(self) -> list[tuple[str, list[list[str]]]]:
+        """Keys by attribute, taken apart once: samples of small images take less time than that."""
+        names = [field.name for field in fields(self) if field.name != "entities" and getattr(self, field.name)]
+        return [(name, [key.split("+") for key in getattr(self, name).split("|")]) for name in names]
+
     def read(self, extras: Mapping[str, Any], background_ids: Collection[int] = (0,)) -> Objects | None:
         """Return what extras tell of objects, None where they tell nothing."""
         columns = dict(self._known(extras))
@@ -114,9 +121,9 @@ class ObjectKeys:
         return Objects(np.arange(first, first + count), **columns)
 
     def _known(self, extras: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
-        for name in (field.name for field in fields(self) if field.name != "entities"):
-            keys = (key.split("+") for key in getattr(self, name).split("|"))
-            parts = next(([np.asarray(extras[part]) for part in key] for key in keys if set(key) <= set(extras)), None)
+        for name, keys in self._keys:
+            key = next((key for key in keys if all(part in extras for part in key)), None)
+            parts = None if key is None else [np.asarray(extras[part]) for part in key]
             if parts is not None:
                 values = parts[0] if len(parts) == 1 else np.stack(parts, -1)
                 if values.ndim > _AXES.get(name, 0):  # files may hold something else under the name

@@ -370,7 +370,7 @@ class Decomposer(RunsOnEngines):
         if live is not None:
             clip.reading["background"] = live.origin
             clip.problems += [note for note in live.notes if note not in clip.problems]
-        clip.problems += [refusal for refusal in (self.refusal,) if refusal and refusal not in clip.problems]
+        clip.problems += [note for note in (course.remark, self.refusal) if note and note not in clip.problems]
         course.state = None
         if request.observe is not None and past.count < request.observe:
             problem = f"has fewer than the {request.observe} frames to observe."
@@ -439,6 +439,7 @@ class Decomposer(RunsOnEngines):
             images = torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]  # (1, t, C, H, W)
             if live is not None:
                 state = live.behind(state, [np.asarray(frame.given) for frame in clip])
+            course.remark = self.model.remark(images) or course.remark
             before = state
             with self._turn():
                 parts, state = self.model.step(images, before, request.refinements)

@@ -73,10 +73,12 @@ class Course:
         frames: Frames explained so far.
         state: What the model carries on after them; None where it cannot be told: within frames that are explained
             together, and while frames are predicted.
+        remark: What was done to frames before the model saw them.
     """
 
     frames: int = 0
     state: State | None = None
+    remark: str | None = None
 
 
 class Result:

@@ -28,7 +28,6 @@ LAYOUTS = ("NTHWC", "TNHWC", "NTCHW", "TNCHW", "THWC", "TCHW", "NTHW", "TNHW", "
 _CHANNELS = (1, 3, 4)
 _LARGEST_UNPACKED = 1 << 32  # bytes of a compressed npz member that is unpacked in memory
 _LARGEST_EMPTY = 1 << 28  # bytes of an h5 data set that were never written
-_LARGEST_SPARSE = 1 << 34  # bytes of a file that may never have been written
 UNPACKED_ANYWAY = 1 << 28  # bytes that are unpacked however small they were packed
 _MOST_PACKED = 200  # beyond that, bytes of an array that one packed byte may stand for: pictures pack to a tenth
 _REMEDY = "Write the file again."
@@ -106,11 +105,6 @@ def open_arrays(path: Path, layout: str | None, key: str | None, selection: Sele
         [('balls_0', (8, 6), 3), ('balls_1', (8, 6), 3)]
     """
     check_readable(path)
-    facts = path.stat()
-    on_disk = getattr(facts, "st_blocks", facts.st_size) * 512  # Windows has no blocks
-    if facts.st_size > _LARGEST_SPARSE and on_disk < facts.st_size // 100:  # frames of zeros without end
-        problem = f"claims {facts.st_size >> 20} MiB, of which {on_disk >> 20} were ever written."
-        raise InputError(path, problem, _REMEDY)
     with opened(path, key) as values:
         array = _Array(path, key, tuple(values.shape), _checked_layout(path, values, layout))
     count, stem = array.length("N"), safe_name(path)

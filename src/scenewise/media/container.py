@@ -31,6 +31,7 @@ _LOST = "Copy it again; what a recorder never finished takes a program for repai
 # A playlist posing as a video must not make us read other files or the network.
 _OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,avi,gif"}
 _TAKES_ANY_TAG = 19  # version of PyAV from which on tags that are no UTF-8 stop nothing by themselves
+_HEAD = 4096  # bytes
 _LARGEST_FRAME = 1 << 27  # pixels; a corrupt header can claim any size
 
 # FFmpeg's own decoders of VP8 and VP9 leave transparency out; those of the libvpx project read it.
@@ -78,6 +79,9 @@ def open_video(path: Path, number: int | None = None) -> OpenVideo:
     """
     import av
 
+    with path.open("rb") as file:
+        if not any(file.read(_HEAD)):  # in which the reader of gifs would look for a beginning up to the end
+            raise InputError(path, f"expected {EXPECTED}; found: zeros.", "Copy or record it again.")
     try:
         version = int(av.__version__.partition(".")[0])
         more_options = {} if version >= _TAKES_ANY_TAG else {"metadata_errors": "replace"}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
 _LARGEST_TEXT = 1 << 28  # bytes; the largest tables of boxes have some ten million
+_LARGEST_SPARSE = 1 << 34  # bytes of a file that may never have been written
 _LONGEST_NAME = 150  # bytes; file systems take 255, and hidden names beside it have more
 _LOCK, _UNLOCKED = "unable to lock file", "HDF5_USE_FILE_LOCKING=FALSE"  # HDF5's words, and what turns locks off
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EBUSY}  # by another program
@@ -41,13 +42,24 @@ def check_readable(path: Path) -> None:
         scenewise.errors.InputError: clip.mp4: expected data; found an empty file (0 bytes). Copy or record it again.
     """
     with reading(path, "a file that can be opened", "Check the path."):
-        if not os.path.lexists(path):
-            raise InputError(path, "expected a file or folder; found nothing there.", "Check the path.")
+        try:
+            path.lstat()  # which tells a folder that may not be entered from one without the file
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            raise InputError(path, "expected a file or folder; found nothing there.", "Check the path.") from None
         if not path.is_file():
             raise InputError(path, "expected a regular file; found something else.", "Copy it to a regular file first.")
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(path, "expected data; found an empty file (0 bytes).", "Copy or record it again.")
+            _check_written(path, os.fstat(file.fileno()))
+
+
+def _check_written(path: Path, facts: os.stat_result) -> None:
+    """Check that a large file was written: a sparse one claims terabytes, and is zeros without end."""
+    on_disk = getattr(facts, "st_blocks", facts.st_size) * 512  # Windows has no blocks
+    if facts.st_size > _LARGEST_SPARSE and on_disk < facts.st_size // 100:
+        problem = f"claims {facts.st_size >> 20} MiB, of which {on_disk >> 20} were ever written."
+        raise InputError(path, problem, "Copy or record it again.")
 
 
 def read_bytes(path: Path, most: int) -> bytes:
@@ -303,7 +315,7 @@ def atomic_file(path: str | Path) -> Iterator[IO[bytes]]:
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
-            os.chmod(temporary, 0o666 & ~_umask())
+            os.chmod(temporary, 0o666 & ~umask())
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
@@ -325,7 +337,8 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the permissions that new files of this process lack."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from scenewise.errors import InputError, printable
-from scenewise.media.files import is_of_writing, write_problem, writing
+from scenewise.media.files import is_of_writing, umask, write_problem, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +33,7 @@ class OutputFolder:
 
     As a context manager it removes what was not committed, and the folders made on the way there; a disk that is full
     meanwhile is told as such. What a process that was killed left hidden beside it is removed when the next one begins.
+    A link to a folder stays, and what it leads to is filled; who may read a folder that was there may read the new one.
 
     Args:
         target: The folder.
@@ -52,7 +53,7 @@ class OutputFolder:
     """
 
     def __init__(self, target: Path, overwrite: bool = False, heritage: Path | None = None) -> None:
-        self.target = target.absolute()
+        self.target = Path(os.path.realpath(target)) if target.is_symlink() else target.absolute()
         self._overwrite = overwrite
         self._made: list[Path] = []
         self._lock: FolderLock | None = None
@@ -74,7 +75,7 @@ class OutputFolder:
                     shutil.copytree(heritage, self.path / heritage.name, copy_function=_link)
                 self._sweep(left)
             _FILLED.add(self.path)
-            self.path.chmod(0o755)
+            self.path.chmod(self.target.stat().st_mode & 0o777 | 0o700 if self.target.is_dir() else 0o777 & ~umask())
         except BaseException as error:
             if begun:
                 self._remove()

@@ -293,6 +293,10 @@ class SceneModel(Numbers, ABC):
         if not bool(frames.isfinite().all()):
             raise InputError("frames", "contain NaN or infinite values.", "Repair the input or drop those frames.")
 
+    def remark(self, frames: Tensor) -> str | None:
+        """Return what was done to frames before they are explained, as a line for people; None for nothing."""
+        return None
+
 
 class ImageModel(SceneModel):
     """A model that explains every frame by itself, in one go."""

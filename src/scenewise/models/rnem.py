@@ -63,6 +63,8 @@ CellKind = Literal["relational", "plain", "lstm", "gradient"]
 GreyPixels = Literal["refuse", "threshold", "keep"]
 
 _LASTING = 0.9  # share of the past in the running mean of what slots draw
+_NEARLY = 0.1  # how far from black or white codecs leave what is flat
+_MOST_GREY = 0.1  # of a frame: edges that were compressed and scaled down take up to half of it
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class RnemConfig:
     inter_weight: float = setting(1.0, "Weight of being black elsewhere (flying MNIST: 0.2)", minimum=0)
     step_weights: Literal["all", "last"] = setting("all", "Which steps count in the loss")
     weights: tuple[float, ...] = setting((), "Weight of each step, in place of step_weights", minimum=0)
-    grey: GreyPixels = setting("refuse", "Pixels neither black nor white: an error, cut at half, or kept")
+    grey: GreyPixels = setting("refuse", "Grey: an error but where a codec left it, cut at half, or kept")
     black_pixels: Literal["gamma", "emptiest"] = setting("gamma", "Who owns them: chance, or the emptiest slot (ours)")
     pooling: int = setting(1, "Explain frames pooled by this factor, draw back bilinearly (ours)", minimum=1, maximum=8)
     recompute: bool = setting(False, "Recompute each step in the backward pass: less memory, a third more time")
@@ -401,13 +403,27 @@ class Rnem(SceneModel, Predictor):
     def check_frames(self, frames: Tensor) -> None:
         """Raise InputError where frames cannot be used, grey ones too unless the settings say what becomes of them."""
         super().check_frames(frames)
-        if self.config.grey == "refuse" and bool(((frames > 0) & (frames < 1)).any()):
-            problem = "must be black and white, 0 or 1 in every channel; found values between."
-            raise InputError("frames", problem, "Use a binary source, or train with model.settings.grey=threshold.")
+        if self._some_grey(frames):
+            grey = ((frames > _NEARLY) & (frames < 1 - _NEARLY)).float().mean((-3, -2, -1)).max()
+            if float(grey) > _MOST_GREY:
+                problem = f"must be black and white, 0 or 1 in every channel; {float(grey):.0%} of one are grey."
+                raise InputError("frames", problem, "Use a binary source, or train with model.settings.grey=threshold.")
+
+    def remark(self, frames: Tensor) -> str | None:
+        """Return a line where frames are not quite black and white, as compressed ones are not."""
+        if self._some_grey(frames):
+            return "its frames are nearly black and white, as compressed ones are, and were cut at half."
+        return None
+
+    def _some_grey(self, frames: Tensor) -> bool:
+        """Whether frames that should be black and white are not so exactly."""
+        if self.config.grey != "refuse" or (frames.is_cuda and torch.cuda.is_current_stream_capturing()):
+            return False
+        return bool(((frames > 0) & (frames < 1)).any())
 
     def _black_and_white(self, frame: Tensor) -> Tensor:
-        """Return a frame of 0 and 1 where the settings cut grey at half, or as it is."""
-        return (frame >= 0.5).to(frame.dtype) if self.config.grey == "threshold" else frame
+        """Return a frame cut at half, which changes none of 0 and 1; as it is where the settings keep grey."""
+        return frame if self.config.grey == "keep" else (frame >= 0.5).to(frame.dtype)
 
     def _small(self, frames: Tensor) -> Tensor:
         return frames if self.config.pooling == 1 else pooled(frames, self.config.pooling)

@@ -92,6 +92,8 @@ def export_onnx(
     }
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("frame-*.onnx") if (folder / "export.json").is_file() else ():
+            path.unlink()  # of an export before, which may have had more files
         for number, content in files.items():
             write_atomically(folder / f"frame-{number}.onnx", content)
         start: dict[str, Any] = {name: tensor.numpy() for name, tensor in states[0].items() if tensor.ndim}

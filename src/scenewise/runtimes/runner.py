@@ -11,6 +11,7 @@ import json
 import math
 import warnings
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -238,9 +239,11 @@ class GraphRunner:
         """Return the graph for a frame, from the store or traced."""
         name = key_of(self._model, key)
         content = self._store.get(name)
-        if content is None:
-            content = traced(self._model, frame, state, refinements, {})
-            self._store.put(name, content)
+        with suppress(Exception):  # whole, and yet nothing that this runtime takes: made anew
+            if content is not None:
+                return FrameGraph.of(content, self.runtime)
+        content = traced(self._model, frame, state, refinements, {})
+        self._store.put(name, content)
         return FrameGraph.of(content, self.runtime)
 
     def _refuse(self, reason: str) -> None:

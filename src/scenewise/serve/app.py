@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from scenewise.errors import InputError
 from scenewise.loopback import LOOPBACK
@@ -19,7 +20,7 @@ from scenewise.serve.service import FullError, Service
 from scenewise.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
 _BODY = {
     "requestBody": {
@@ -28,6 +29,7 @@ _BODY = {
     }
 }
 _BEARER = HTTPBearer(auto_error=False)
+_LINK_BYTES = 64 << 10
 _PLAIN = ("text/plain", "multipart/form-data", "application/x-www-form-urlencoded", "")
 
 
@@ -35,6 +37,9 @@ class Link(BaseModel):
     """A video to be fetched."""
 
     url: str = Field(max_length=4000, description="Address of a video, below a root that the service may fetch from")
+
+
+_LINK = {"requestBody": {"required": True, "content": {"application/json": {"schema": Link.model_json_schema()}}}}
 
 
 class Accepted(BaseModel):
@@ -129,7 +134,9 @@ def _uploads(service: Service) -> APIRouter:
         except FullError as error:
             raise _too_many() from error
         try:
-            await _receive(request, path, service.limits.megabytes)
+            with atomic_file(path) as file:
+                async for block in _body(request, service.limits.megabytes << 20):
+                    file.write(block)
             service.add(number, str(path), name)
         except InputError as error:
             raise HTTPException(503, "The disk of the service is full.") from error
@@ -137,12 +144,15 @@ def _uploads(service: Service) -> APIRouter:
             service.release()
         return Accepted(id=number)
 
-    @router.post("/link", status_code=202, responses=full)
-    def fetch(link: Link) -> Accepted:
+    @router.post("/link", status_code=202, responses=full, openapi_extra=_LINK, response_model=Accepted)
+    async def fetch(request: Request) -> Accepted:
         """Take a video apart that lies below one of the service's roots."""
         _check(service)
         try:
+            link = Link.model_validate_json(b"".join([block async for block in _body(request, _LINK_BYTES)]))
             return Accepted(id=service.add_address(link.url))
+        except ValidationError as error:  # what came is not sent back: it may be anything
+            raise HTTPException(422, f'Send {{"url": "..."}}: {error.errors()[0]["msg"]}.') from error
         except InputError as error:
             raise HTTPException(422, error.line()) from error
         except FullError as error:
@@ -188,20 +198,22 @@ def _jobs(service: Service) -> APIRouter:
     return router
 
 
-async def _receive(request: Request, path: Path, megabytes: int) -> None:
-    """Write the body of a request to a file, which is there when all of it has come."""
-    too_large = HTTPException(413, f"At most {megabytes} MiB are taken.")
-    if int(request.headers.get("content-length", "0")) > megabytes << 20:
-        raise too_large
+async def _body(request: Request, most: int) -> AsyncIterator[bytes]:
+    """Yield the body of a request as it comes, up to so many bytes."""
+    large = HTTPException(413, f"At most {most / (1 << 20):g} MiB are taken.")
+    if int(request.headers.get("content-length", "0")) > most:
+        raise large
     size = 0
-    with atomic_file(path) as file:
+    try:
         async for block in request.stream():
             size += len(block)
-            if size > megabytes << 20:
-                raise too_large
-            file.write(block)
-        if not size:
-            raise HTTPException(400, "The body is empty.")
+            if size > most:
+                raise large
+            yield block
+    except ClientDisconnect:
+        raise HTTPException(400, "The body broke off.") from None
+    if not size:
+        raise HTTPException(400, "The body is empty.")
 
 
 def _check(service: Service) -> None:

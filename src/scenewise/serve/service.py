@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.batch import ledger
-from scenewise.batch.job import THUMBNAILS, FrameCount, Task
+from scenewise.batch.job import FrameCount, Task, thumbnail
 from scenewise.batch.ledger import DONE, FAILED, RUNNING, WAITING, Ledger, Row
 from scenewise.documents import shortened
 from scenewise.errors import InputError, printable
@@ -289,4 +289,4 @@ class Service:
     def _remove(self, row: Row) -> None:
         self._upload(row).unlink(missing_ok=True)
         shutil.rmtree(self._results(row.name), ignore_errors=True)
-        (self.folder / THUMBNAILS / f"{row.name}.jpg").unlink(missing_ok=True)
+        (self.folder / thumbnail(row.name)).unlink(missing_ok=True)

@@ -142,7 +142,9 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise not_whole(folder)
     content = read_json_mapping(path, "a manifest of made data", _ANEW)
-    if content.get("kind") != KIND or content.get("format") != FORMAT:
+    if content.get("kind") != KIND:
+        raise InputError(path, f"expected a manifest of made data, found {shortened(content.get('kind'))}.", _ANEW)
+    if content.get("format") != FORMAT:
         problem = f"expected a manifest of format {FORMAT}, found {shortened(content.get('format'))}."
         raise InputError(path, problem, "It may come from a later version.")
     plan = plan_of(content, path)
