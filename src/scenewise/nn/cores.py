@@ -10,7 +10,8 @@ from scenewise.nn.masks import SQUARE
 _DARK = 0.05  # of [0, 1], added to the brightness that hues are measured by: black has none
 _ALIKE = 0.15  # hues of two cores near each other that are of one object differ by less
 _LEAST_CORE = 4  # pixels
-_NEAR, _LEAST_GAP = 0.5, 2  # sides of the smaller, and pixels, that lie between two cores of one object at most
+_NEAR = 0.5  # sides of the smaller that lie between two cores of one object at most
+_EDGE = 2  # pixels from a core to where its hue ends
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down, columns right
 _CROSS = np.array([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))])
 
@@ -82,7 +83,7 @@ def _means(cores: np.ndarray, shades: np.ndarray) -> np.ndarray:
 def _joined(cores: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Return the cores of one part in which those of about one hue that lie near each other have one number.
 
-    Near: a gap of half the side of the smaller, as a highlight on it leaves.
+    Near: a gap, without edges, of half the side of the smaller, as a highlight on it leaves.
 
     Args:
         cores: Numbers, 0 for none, shape (1, h, w).
@@ -96,7 +97,7 @@ def _joined(cores: np.ndarray, means: np.ndarray) -> np.ndarray:
     last = np.array([[side.stop for side in span[1:]] for span in spans])
     gaps = np.maximum(first[:, None] - last[None], first[None] - last[:, None]).max(2)  # (N, N)
     sides = (last - first).max(1)
-    near = gaps <= np.maximum(_NEAR * np.minimum(sides[:, None], sides[None]), _LEAST_GAP)
+    near = gaps - 2 * _EDGE <= _NEAR * np.minimum(sides[:, None], sides[None])
     alike = near & (np.abs(means[numbers][:, None] - means[numbers][None]).max(2) < _ALIKE)
     names = sparse.csgraph.connected_components(sparse.coo_array(alike), directed=False)[1]
     return np.where(cores > 0, numbers[names[np.searchsorted(numbers, cores)]], 0)
