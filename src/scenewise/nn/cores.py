@@ -26,8 +26,8 @@ def of_like_hues(masks: np.ndarray, images: np.ndarray, step: float) -> np.ndarr
 
     Pixels at an edge mix the colours of both sides, so that neighbours lead from any object to the next. Therefore an
     object is known by its core, pixels whose hue is that of their neighbours; the rest of a connected part goes to the
-    nearest core, and cores near each other of about one hue are one object's. Light and shade on an object, and the faces
-    of a cube, differ in brightness alone.
+    nearest core, and cores near each other of about one hue are one object's. Light and shade on an object, and the
+    faces of a cube, differ in brightness alone.
 
     Args:
         masks: Which pixels are of parts at all, bool, shape (B, H, W).

@@ -68,7 +68,7 @@ def test_files_of_one_camera_share_a_picture_where_footage_asks_for_it(tmp_path)
     for index in range(30):
         files.append(str(tmp_path / f"{index}.npy"))
         np.save(files[-1], np.repeat(source.sample(index).frames.transpose(0, 2, 3, 1), 4, 0))
-    settings = {"files": tuple(files), "size": None, "layout": "THWC", "clip_length": 2, "cache": str(tmp_path / "cache")}
+    settings = {"files": tuple(files), "size": None, "layout": "THWC", "clip_length": 2, "cache": str(tmp_path)}
     own, shared = (FootageSource(FootageConfig(background=kind, **settings)) for kind in ("emptiest", "shared"))
     wanted = _empty() * shared.background(0).mean() / _empty().mean()
     assert np.abs(shared.background(0) - wanted).max() < 8
