@@ -10,7 +10,7 @@ import scenewise as sw
 from scenewise.checkpoint import Card, Reference, save_model
 from scenewise.config import build
 from scenewise.decompose import Decomposer
-from scenewise.decompose.background import agreement
+from scenewise.decompose.background import agreement, shows
 from scenewise.errors import InputError
 from scenewise.media import VideoWriter
 from scenewise.models.provide_windows import ProvideWindows
@@ -191,3 +191,16 @@ def test_agreement_is_the_share_of_pixels_under_the_light_of_the_frame():
     frame[:, :4] = torch.rand(3, 4, 16, generator=torch.Generator().manual_seed(1))  # a quarter shows something else
     expected = ((frame[:, :4] - (0.8 * picture + 0.05)[:, :4]).abs().amax(0) < 0.1).float().mean() / 4 + 0.75
     assert agreement(picture, frame[None]) == pytest.approx(float(expected), abs=0.01)
+
+
+def _floor(downwards: bool) -> torch.Tensor:
+    """A smooth grey floor (3, 24, 40), a little brighter at one side or at the bottom."""
+    rise = torch.linspace(0, 0.12, 24).view(1, -1, 1) if downwards else torch.linspace(0, 0.12, 40).view(1, 1, -1)
+    return (0.45 + rise).expand(3, 24, 40).clone()
+
+
+def test_a_smooth_floor_is_known_by_where_it_is_bright():
+    picture, frames = _floor(downwards=True), 0.95 * _floor(downwards=True)[None].repeat(4, 1, 1, 1)
+    frames[:, :, 5:12, 8:16] = torch.tensor([0.8, 0.1, 0.1]).view(3, 1, 1)
+    assert shows(picture, frames)
+    assert not shows(_floor(downwards=False), frames)

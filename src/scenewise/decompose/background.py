@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scenewise.decompose.clip import Clip
 
 _ALIKE = 0.1  # of [0, 1]; a pixel that differs by less, in every channel, shows the same
+_FINELY = 0.03  # the same, where a smooth wall or floor is all there is to know a scene by
 _SAME_SCENE = 0.5  # of the pixels; objects may hide the rest
 _ALL, _MORE = 0.95, 0.1  # of the pixels: that decides by itself, and by how much it must be more than one colour shows
 _SAME_CAMERA = 0.8  # of the pixels of two pictures in which nothing should stand
@@ -98,8 +99,13 @@ def picture_of(given: Any, like: Tensor) -> Tensor:
     return _fitted(_image(given)[0], like)
 
 
-def agreement(picture: Tensor, frames: Tensor) -> float:
+def agreement(picture: Tensor, frames: Tensor, alike: float = _ALIKE) -> float:
     """Return the share of the pixels of a typical frame (N, C, h, w) that a picture (C, h, w) shows under its light.
+
+    Args:
+        picture: What may be shown.
+        frames: Where it may be.
+        alike: Of [0, 1]; a pixel that differs by less, in every channel, shows the same.
 
     Examples:
         >>> wall = torch.linspace(0, 1, 256).view(1, 16, 16)
@@ -108,19 +114,22 @@ def agreement(picture: Tensor, frames: Tensor) -> float:
     """
     images = picture[None].expand_as(frames)
     apart = (light_between(images, frames).on(images) - frames).abs().amax(1)  # (N, h, w)
-    return float((apart < _ALIKE).float().mean((1, 2)).median())
+    return float((apart < alike).float().mean((1, 2)).median())
 
 
 def shows(picture: Tensor, frames: Tensor) -> bool:
     """Return whether a picture (C, h, w) is of the scene of frames (N, C, h, w).
 
     It shows most of their pixels, and unless it shows almost all, clearly more than one colour does: pictures of little
-    contrast are alike whatever they show.
+    contrast are alike whatever they show. Those of a smooth floor are not, looked at finely.
     """
-    share = agreement(picture, frames)
     colour = frames.flatten(2).median(2).values[..., None, None]
-    blank = float(((frames - colour).abs().amax(1) < _ALIKE).float().mean((1, 2)).median())
-    return share >= _ALL or share >= max(_SAME_SCENE, blank + _MORE)
+    off = (frames - colour).abs().amax(1)  # (N, h, w)
+    for alike in (_ALIKE, _FINELY):
+        share, blank = agreement(picture, frames, alike), float((off < alike).float().mean((1, 2)).median())
+        if share >= _ALL or share >= max(_SAME_SCENE, blank + _MORE):
+            return True
+    return False
 
 
 def _own(clip: Clip, size: tuple[int, int]) -> Background | None:

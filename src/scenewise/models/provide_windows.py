@@ -262,11 +262,12 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
     def _begin(self, state: State, noise: Tensor | None) -> State:
         """Move windows to where objects are in the new frame, and put slots that are off onto what nobody owns."""
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
-        limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels), windows.colours)
+        limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels), windows.colours, windows.hues)
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
         known = (state[name] for name in ("window", "colour", "together", "extent"))
         memory = PartMemory(state["owner"], state["on"], waits, *known)
-        look = guess(state["strange"], state["difference"], memory, limits)
+        frames = state["lit"] + state["difference"]
+        look = guess(state["strange"], state["difference"], memory, limits, frames)
         begins = look.births | look.returns | look.heirs
         on = ((state["on"] > 0) & ~look.ends | begins).to(state["on"].dtype)
         new, alive = begins.unsqueeze(2), on.unsqueeze(2)

@@ -25,6 +25,12 @@ class WindowSettings:
     colours: float = setting(
         0.0, "Step of colour at which one part ends and another begins; 0: at none, objects are of many", minimum=0
     )
+    hues: float = setting(
+        0.0,
+        "The same of hues, brightness left out, between the middles of objects that touch; 0: objects are of many",
+        minimum=0,
+        maximum=3,
+    )
     brightness: float = setting(
         0.7, "Share of a pixel's change of brightness, as of a shadow, that makes no object", minimum=0, maximum=1
     )

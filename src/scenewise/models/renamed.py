@@ -123,7 +123,7 @@ VALUES: dict[tuple[str, str], tuple[tuple[Any, Any], ...]] = {
 }
 """By model and name of today: old values with the values of today, where these changed too."""
 
-LATER = {"dvip": {"owned_weight"}, "provide-windows": {"windows.dynamics"}}
+LATER = {"dvip": {"owned_weight"}, "provide-windows": {"windows.dynamics", "windows.hues"}}
 """By model: settings that came later, of groups without old names too; the default leaves models those of before."""
 
 

@@ -11,6 +11,7 @@ import torch
 from scipy import ndimage, sparse
 from torch import Tensor
 
+from scenewise.nn.cores import of_like_hues
 from scenewise.nn.masks import SQUARE, grown
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ class Limits:
         clear: How much at least 15 % of them do.
         area: Its least area, pixels.
         step: Difference of colour between neighbours at which it ends; 0 where it may be of many colours.
+        hues: The same of hues, beside which the cores of two objects end (`nn.cores`); 0 where it may be of many.
     """
 
     strange: float
     clear: float
     area: float
     step: float = 0.0
+    hues: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,9 @@ class _Part:
         return centre + [math.log((side.stop - side.start) / n) for side, n in sides]
 
 
-def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limits) -> Guess:
+def guess(
+    strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limits, frames: Tensor | None = None
+) -> Guess:
     """Find the object of every slot in new frames, and parts for slots that are off.
 
     A connected part in which one slot owned pixels, and which is about as large, is that slot's object. Where several
@@ -184,12 +189,16 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
         difference: Frame minus background, shape (B, C, H, W).
         memory: What is known of the slots' objects.
         limits: What makes a part.
+        frames: Shape (B, C, H, W), where `limits.hues` asks for them.
     """
     values, owners = strange.detach().cpu().numpy(), memory.owner.cpu().numpy()
     shade = difference.detach().cpu().numpy()
     masks = values > limits.strange
     masks &= grown(_solid(masks))  # no specks, no threads
-    labels = _of_like_colours(masks, shade, limits.step) if limits.step else ndimage.label(masks, SQUARE)[0]
+    if limits.hues and frames is not None:
+        labels = of_like_hues(masks, frames.detach().cpu().numpy(), limits.hues)
+    else:
+        labels = _of_like_colours(masks, shade, limits.step) if limits.step else ndimage.label(masks, SQUARE)[0]
     near = grown(owners > 0, _APART)
     batch, slots, channels = memory.colours.shape
     on, waits, together = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy(), memory.together.cpu().numpy()

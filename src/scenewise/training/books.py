@@ -67,7 +67,7 @@ class Books:
         self.start = self.last_checkpoint = time.monotonic()
         self.times = collections.deque[tuple[float, int]]([(self.start, step)], maxlen=20)
         self.last_validation = -1
-        picture = plan.validation.background(0)
+        picture = plan.picture()
         if picture is not None:
             write_atomically(folder.images / "background.png", png(np.moveaxis(picture, 0, -1)))
         waited = 0 if state is None else int(state.get("waited", 0))

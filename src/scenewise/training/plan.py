@@ -11,6 +11,7 @@ import torch
 from scenewise.checkpoint import check_weights, load_model, put_weights
 from scenewise.config import build, merge
 from scenewise.data.contract import SOURCES
+from scenewise.data.footage.shared import shared_picture
 from scenewise.errors import InputError, nearest
 from scenewise.models.contract import MODELS, SceneModel
 from scenewise.models.moving import dynamics_of
@@ -20,6 +21,8 @@ from scenewise.training.recipe import longest_clip
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import numpy as np
 
     from scenewise.data.contract import Facts, Source
     from scenewise.training.recipe import Recipe
@@ -70,7 +73,7 @@ class Plan:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)
             model = self.model_class(self.config)
-        picture = self.validation.background(0) if model.takes_background else None
+        picture = self.picture() if model.takes_background else None
         if picture is not None:
             model.get_buffer("picture").copy_(torch.from_numpy(picture) / 255)
         initial = self.start or training.initial_model
@@ -82,6 +85,14 @@ class Plan:
                 if name in fresh:
                     tensor.copy_(fresh[name])
         return model
+
+    def picture(self) -> np.ndarray | None:
+        """Return the picture kept with the model, uint8, shape (C, H, W): that of the data, or one made of many videos.
+
+        It is None where the data bring none and `training.picture` asks for none.
+        """
+        own, wanted = self.validation.background(0), self.recipe.training.picture
+        return own if own is not None or wanted is None else shared_picture(self.train, wanted.videos)
 
     def check_start(self, before: Plan) -> None:
         """Check that the weights of another stage are what this one can begin with; nothing is computed.
@@ -155,6 +166,9 @@ def _model_config(recipe: Recipe, facts: Facts | None) -> Any:
         model = model_class(config)  # settings that cannot work together
     if recipe.training.motion is not None:
         dynamics_of(model)
+    if recipe.training.picture is not None and not model.takes_background:
+        problem = f"is for models that draw over a background picture; {recipe.model.name} as set here does not."
+        raise InputError("training.picture", problem, "Leave it out.")
     return config
 
 

@@ -53,6 +53,13 @@ class MotionPart:
 
 
 @dataclass(frozen=True)
+class PicturePart:
+    """How to make the picture that all videos are drawn over, of data whose videos have one camera and bring none."""
+
+    videos: int = setting(120, "Training videos of which one frame each is looked at", minimum=20, maximum=10_000)
+
+
+@dataclass(frozen=True)
 class TrainingPart:
     """How to train."""
 
@@ -99,6 +106,9 @@ class TrainingPart:
     images_every: int = setting(1000, "Steps between image panels", minimum=1)
     checkpoint_every: int = setting(500, "Steps between checkpoints", minimum=1)
     checkpoint_minutes: float = setting(10.0, "Minutes after which one is due anyway", minimum=0)
+    picture: PicturePart | None = setting(
+        None, "How to make one background picture for all videos, where the data bring none; null for not at all"
+    )
     motion: MotionPart | None = setting(None, "How to learn how objects move, after the last step; null for not at all")
 
 

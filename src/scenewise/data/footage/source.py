@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FootageConfig", "FootageReport", "FootageSource", "inspect"]
 
-Behind = Literal["none", "emptiest"]
+Behind = Literal["none", "emptiest", "shared"]
 _LARGEST_GAP = 0.02  # of a file
+_OF_ALL_FILES = 120  # frames of which a picture for all files is made, or one of each where there are more
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ class FootageConfig:
     gap: int | None = setting(
         None, "frames left out between two parts; none: a clip, but at most 2 % of the file", minimum=0
     )
-    background: Behind = setting("none", "Picture behind everything: none, or the emptiest")
+    background: Behind = setting(
+        "none", "Picture behind everything: none, the emptiest of each file, or shared: one of all files, of one camera"
+    )
     variation: Variation = field(default_factory=Variation)
     layout: str | None = setting(None, "axes of array files, such as NTHWC")
     key: str | None = setting(None, "name of the array in npz and h5 files")
@@ -157,7 +160,7 @@ class FootageSource(Source):
         return Sample(shown, None, {"file": self.names[clip.file], "numbers": np.array(numbers)})
 
     def background(self, index: int) -> np.ndarray | None:
-        """Return the emptiest picture of a clip's file, varied as the clip is; None where none is wanted."""
+        """Return the emptiest picture of a clip's file, or of all files, varied as the clip is; None for none."""
         if self.config.background == "none":
             return None
         clip = self._clip(index)
@@ -171,10 +174,18 @@ class FootageSource(Source):
         return Draw(file, begin, self.config.frame_step, flip=False, shift=(0, 0))
 
     def _emptiest(self, file: int) -> np.ndarray:
-        if file not in self._backgrounds:
-            picture = emptiest(self._file(file)).picture  # of the whole file: no part may have seen all places empty
-            self._backgrounds[file] = (picture * 255).round().astype(np.uint8)
+        shared = self.config.background == "shared"
+        file = 0 if shared else file
+        if file not in self._backgrounds:  # of whole files: no part may have seen all places empty
+            frames = self._of_all_files() if shared else self._file(file)
+            self._backgrounds[file] = (emptiest(frames).picture * 255).round().astype(np.uint8)
         return self._backgrounds[file]
+
+    def _of_all_files(self) -> np.ndarray:
+        """Return frames evenly over every file, about as many of each, (T, H, W, C)."""
+        places = (np.arange(each := -(-_OF_ALL_FILES // len(self._paths))) + 0.5) / each
+        files = (self._file(number) for number in range(len(self._paths)))
+        return np.concatenate([file[np.unique((places * len(file)).astype(int))] for file in files])
 
     def _make_drawing(self) -> ClipSampler:
         """Return what draws training clips from files with room for one."""

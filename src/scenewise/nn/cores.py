@@ -1,0 +1,103 @@
+"""Parts of objects that touch, told apart by their colours: each has a core in which its hue is even."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage, sparse
+
+from scenewise.nn.masks import SQUARE
+
+_DARK = 0.05  # of [0, 1], added to the brightness that hues are measured by: black has none
+_ALIKE = 0.15  # hues of two cores near each other that are of one object differ by less
+_LEAST_CORE = 4  # pixels
+_NEAR = 0.5  # sides of the smaller that lie between two cores of one object at most
+_EDGE = 2  # pixels from a core to where its hue ends
+_NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down, columns right
+_CROSS = np.array([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))])
+
+
+def hues(images: np.ndarray) -> np.ndarray:
+    """Return the colours of images (B, C, H, W) in [0, 1] with brightness left out, the same shape, about 1."""
+    return images / (images.mean(1, keepdims=True) + _DARK)  # type: ignore[no-any-return]
+
+
+def of_like_hues(masks: np.ndarray, images: np.ndarray, step: float) -> np.ndarray:
+    """Return the number of each pixel's part in its frame, 0 for none: connected, and of one hue.
+
+    Pixels at an edge mix the colours of both sides, so that neighbours lead from any object to the next. Therefore an
+    object is known by its core, pixels whose hue is that of their neighbours; the rest of a connected part goes to the
+    nearest core, and cores near each other of about one hue are one object's. Light and shade on an object, and the
+    faces of a cube, differ in brightness alone.
+
+    Args:
+        masks: Which pixels are of parts at all, bool, shape (B, H, W).
+        images: Shape (B, C, H, W), in [0, 1].
+        step: Difference of hue, of the channel that differs most, at which no core goes on.
+
+    Returns:
+        int, shape (B, H, W), numbered from 1 in every frame.
+    """
+    shades = hues(images)
+    parts, count = ndimage.label(masks, SQUARE)
+    cores, _ = ndimage.label(masks & (_largest_step(shades, masks) < step), _CROSS)
+    areas = np.bincount(cores.ravel())
+    cores[areas[cores] < _LEAST_CORE] = 0
+    means = _means(cores, shades)
+    labels = parts.copy()
+    for part, box in enumerate(ndimage.find_objects(parts), 1):
+        inside = parts[box] == part
+        own = _joined(np.where(inside, cores[box], 0), means)
+        if own.max() > own[own > 0].min(initial=own.max()):  # several
+            nearest = ndimage.distance_transform_edt(own == 0, return_distances=False, return_indices=True)
+            labels[box][inside] = count + own[tuple(nearest)][inside]
+    for number, frame in enumerate(labels):
+        labels[number] = np.unique(np.append(0, frame), return_inverse=True)[1][1:].reshape(frame.shape)
+    return labels  # type: ignore[no-any-return]
+
+
+def _sides(down: int, right: int, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return where the pixels of an image are that have a neighbour so far off, and where these neighbours are."""
+    first = slice(0, width - right) if right >= 0 else slice(-right, width)
+    second = slice(right, width) if right >= 0 else slice(0, width + right)
+    return (slice(0, height - down), first), (slice(down, height), second)
+
+
+def _largest_step(values: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Return by how much the neighbours of a pixel within the masks differ from it at most, shape (B, H, W)."""
+    steps = np.zeros(masks.shape, values.dtype)
+    for down, right in _NEIGHBOURS:
+        one, other = ((..., *side) for side in _sides(down, right, *masks.shape[1:]))
+        step = np.abs(values[one] - values[other]).max(1) * (masks[one] & masks[other])
+        for side in (one, other):  # they overlap
+            steps[side] = np.maximum(steps[side], step)
+    return steps
+
+
+def _means(cores: np.ndarray, shades: np.ndarray) -> np.ndarray:
+    """Return the mean hue of every core by its number, shape (cores + 1, C)."""
+    areas = np.maximum(np.bincount(cores.ravel()), 1)
+    channels = (np.bincount(cores.ravel(), shades[:, c].ravel()) / areas for c in range(shades.shape[1]))
+    return np.stack([*channels], 1)
+
+
+def _joined(cores: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Return the cores of one part in which those of about one hue that lie near each other have one number.
+
+    Near: a gap, without edges, of half the side of the smaller, as a highlight on it leaves.
+
+    Args:
+        cores: Numbers, 0 for none, shape (1, h, w).
+        means: Hues by number, shape (N, C).
+    """
+    numbers = np.unique(cores[cores > 0])
+    if len(numbers) < 2:
+        return cores
+    spans = ndimage.find_objects(np.searchsorted(numbers, cores) * (cores > 0) + (cores > 0))
+    first = np.array([[side.start for side in span[1:]] for span in spans])  # (N, 2)
+    last = np.array([[side.stop for side in span[1:]] for span in spans])
+    gaps = np.maximum(first[:, None] - last[None], first[None] - last[:, None]).max(2)  # (N, N)
+    sides = (last - first).max(1)
+    near = gaps - 2 * _EDGE <= _NEAR * np.minimum(sides[:, None], sides[None])
+    alike = near & (np.abs(means[numbers][:, None] - means[numbers][None]).max(2) < _ALIKE)
+    names = sparse.csgraph.connected_components(sparse.coo_array(alike), directed=False)[1]
+    return np.where(cores > 0, numbers[names[np.searchsorted(numbers, cores)]], 0)
