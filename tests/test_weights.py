@@ -1,5 +1,6 @@
 """The weights that ship, on videos no model was trained or chosen on."""
 
+import json
 import re
 
 import pytest
@@ -26,6 +27,13 @@ def test_shipped_weights_find_the_balls(kind: str) -> None:
     assert found["savi", "F-ARI"] > 0.75
 
 
+def test_shipped_windows_take_collisions_apart() -> None:
+    found = scores("provide-windows-clevrer", "clevrer", 4, 10, {"size": [64, 96]})
+    assert found["provide", "F-ARI"] > 0.88
+    assert found["savi", "F-ARI"] > 0.85
+    assert found["provide", "ARI"] > 0.85
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", shipped())
 def test_cards_tell_what_fresh_videos_give(name: str) -> None:
@@ -33,7 +41,7 @@ def test_cards_tell_what_fresh_videos_give(name: str) -> None:
     card = load_model(name).card
     first = card.scores[0].data
     source, frames = first.split(",")[0], int(re.search(r"(\d+) frames", first)[1])
-    settings = {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", first)}
+    settings = {key: json.loads(value) for key, value in re.findall(r"(\w+)=(\d+|\[[\d, ]+\])", first)}
     found = scores(name, source, 200, frames, settings)
     told = {(s.protocol, s.metric): s.value for s in card.scores if s.data == first}
     assert ("provide", "F-ARI") in told
