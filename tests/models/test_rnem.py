@@ -186,7 +186,7 @@ def test_only_black_and_white_of_the_right_size_is_taken() -> None:
     model = rnem("tiny", grey="refuse")
     grey = bits()
     grey.frames[0, 1, 0, :8] = 0.4
-    with pytest.raises(InputError, match="black and white.*50% of one are grey"):
+    with pytest.raises(InputError, match=r"black and white.*50% of one are grey"):
         model(grey)
     with pytest.raises(InputError, match="black and white"):
         model.step(grey.frames[:, 1], model.initial_state(2))
