@@ -35,9 +35,11 @@ from scenewise.models.stages import Stages
 from scenewise.models.window_engine import SceneContext, WindowedFrame, WindowEngine
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.dynamics import Dynamics, Sighting, Trail
+from scenewise.nn.frame_parts import ALIKE, Limits
+from scenewise.nn.habits import Habits, about
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.masks import adopted, disjoint, main_pieces, without_strays
-from scenewise.nn.parts import ALIKE, Limits, PartMemory, guess
+from scenewise.nn.parts import PartMemory, guess
 from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner
 from scenewise.nn.windows import (
     NUMBERS,
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     from scenewise.variational.mixture import SpatialMixture
 
 _OF_ONE_FRAME = (
-    "lit", "difference", "strange", "begins", "before", "drawers", "shares", "errors",
+    "lit", "difference", "strange", "begins", "company", "before", "drawers", "shares", "errors",
 )  # fmt: skip
 """Entries of the state that no frame hands on."""
 
@@ -163,6 +165,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
             "absence": zeros(batch, count, dtype=torch.int64),
             "last_track": zeros(batch, dtype=torch.int64),
             "together": zeros(batch, count, count, dtype=torch.int64),
+            **vars(Habits.unknown(zeros(batch, count), self.config.channels)),
             **(vars(Trail.unknown(zeros(batch, count))) if self.dynamics is not None else {}),
         }
 
@@ -264,8 +267,8 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels), windows.colours)
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
-        known = (state[name] for name in ("window", "colour", "together", "extent"))
-        memory = PartMemory(state["owner"], state["on"], waits, *known)
+        known = (state[name] for name in ("window", "colour", "together", "extent", "speed"))
+        memory = PartMemory(state["owner"], state["on"], waits, *known, Habits.of(state))
         look = guess(state["strange"], state["difference"], memory, limits)
         begins = look.births | look.returns | look.heirs
         on = ((state["on"] > 0) & ~look.ends | begins).to(state["on"].dtype)
@@ -276,21 +279,23 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         going = torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)  # of those that touch others
         shape = boxes + boxes.new_tensor([0.0, 0.0, 1.5, 1.0])
         fresh = self.birth(torch.cat([shape, torch.ones_like(shape[..., :1]), 3 * look.colours], -1)).tanh()
-        again = new | (look.moves & state["lost"]).unsqueeze(2)
+        again, newest = new | (look.moves & state["lost"]).unsqueeze(2), state["last_track"].unsqueeze(1)
         return state | {
             "hidden": torch.where(again, fresh, state["hidden"] * alive),
             "cell": torch.where(again, torch.zeros_like(state["cell"]), state["cell"] * alive),
-            "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"] + going),
+            "window": torch.where((begins | look.moves | look.company).unsqueeze(2), boxes, state["window"] + going),
+            "company": look.company,
             "before": torch.where(new, boxes, state["window"]),
             "speed": torch.where(new, torch.zeros_like(state["speed"]), state["speed"]),
             "on": on,
-            "track": torch.where(look.births, state["last_track"].unsqueeze(1) + look.births.cumsum(1), state["track"]),
+            "track": torch.where(look.births, newest + look.births.cumsum(1), state["track"].gather(1, look.sources)),
             "last_track": state["last_track"] + look.births.sum(1),
             "absence": torch.where(begins, torch.zeros_like(state["absence"]), state["absence"]),
             "kind": torch.where(new, look.colours, state["kind"]),
             "together": look.joined(state["together"]),
             "extent": look.extents,
             "begins": begins,
+            **vars(look.habits),
         }
 
     def _jittered(self, windows: Tensor, state: State, noise: Tensor | None) -> Tensor:
@@ -319,7 +324,8 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         on = state["on"] * (area >= least)
         on[:, 0] = 1
         holds = (on * area > 0).unsqueeze(2)
-        boxes = torch.where(holds, box_of(mass), state["window"])  # those of slots that are off stay where they were
+        seen = torch.where(state["company"].unsqueeze(2), about(state["window"], box_of(mass)), box_of(mass))
+        boxes = torch.where(holds, seen, state["window"])  # those of slots that are off stay where they were
         owner = (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1)
         weight = mass.sum((2, 3)).clamp_min(1e-6).unsqueeze(2)
         colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / weight
@@ -328,6 +334,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         together = state["together"].masked_fill(other.unsqueeze(1) | other.unsqueeze(2), 0)
         inside = (covered(boxes[:, 1:], strange.shape[-2:]) & strange).sum((2, 3))
         lost = functional.pad(drawn < windows.least_drawn * inside, (1, 0))
+        hidden = (state["company"] & (state["absence"] > 0)).long()
         return {
             "window": boxes,
             "on": on,
@@ -337,7 +344,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
             "lost": lost & (on > 0),
             **({} if self.training else self._motion(frame, owner, state) | self._trail(mass, on > 0, state)),
             "colour": colour,
-            "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
+            "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1 - hidden),
         }
 
     def _hold(self, objects: Tensor, strange: Tensor, state: State, least: float) -> Tensor:
