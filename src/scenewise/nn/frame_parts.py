@@ -96,10 +96,14 @@ class Part:
         """Pixels of its box."""
         return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
 
+    def at_border(self, size: Sequence[int]) -> tuple[bool, bool]:
+        """Return whether it lies at the upper or lower border of a frame (H, W), and whether at the left or right."""
+        rows, columns = self.rows, self.columns
+        return rows.start == 0 or rows.stop == size[0], columns.start == 0 or columns.stop == size[1]
+
     def touches(self, size: Sequence[int]) -> bool:
         """Return whether it lies at the border of a frame (H, W), where more of it may come in."""
-        sides = zip((self.rows, self.columns), size, strict=True)
-        return any(side.start == 0 or side.stop == whole for side, whole in sides)
+        return any(self.at_border(size))
 
     def middle(self, height: int, width: int) -> np.ndarray:
         """Return where its pixels are in the mean, x and y in units of a window."""

@@ -26,9 +26,11 @@ NOWHERE = 9.0
 """Coordinates of what is in no frame."""
 
 _SETTLED = 4  # frames alone after which it is known what an object is usually like
+_STEADY = 0.08  # log units by which a side across the border of the frame may change where nothing comes in
 _SLOWLY = 0.1  # share by which looks and sides follow what is seen
 _COURSE = 0.25  # share by which the course does
 _ALONE_AGAIN = 3  # frames for which two that were joined are held against their looks
+_CROWDED, _ROOM = 3, 1.2  # frames after which one is hidden; times the larger's usual area below which two have no room
 _BETTER = 0.7  # of the distance of looks as slots are, below which they are better exchanged
 _CLEARLY = 0.03  # of [0, 1]; and by how much
 
@@ -39,11 +41,12 @@ class Habits:
 
     Attributes:
         looks: Mean differences from the background in three bands from the top, shape (B, K, 3 C).
-        alone: Frames in which each was alone in its part, away from the border, int64, shape (B, K).
+        alone: Frames in which each was alone in its part and all in the frame, int64, shape (B, K).
         sides: Log half sides as of a window, shape (B, K, 2).
         spots: Where its part was in the last frame, were it alone there; else `NOWHERE`, shape (B, K, 2).
         courses: How far it goes in a frame, in units of a window, shape (B, K, 2).
         doubts: Frames for which two slots that were joined are still to be told apart, int64, shape (B, K, K).
+        crowding: Frames in a row in which its part was too small for all that share it, int64, shape (B, K).
     """
 
     looks: Any
@@ -52,6 +55,7 @@ class Habits:
     spots: Any
     courses: Any
     doubts: Any
+    crowding: Any
 
     @classmethod
     def unknown(cls, zeros: Tensor, channels: int) -> Habits:
@@ -60,7 +64,7 @@ class Habits:
         pairs = (zeros.unsqueeze(1) + each).long()
         spots = torch.full_like(each.expand(-1, -1, 2), NOWHERE)
         two = each.repeat(1, 1, 2)
-        return cls(each.repeat(1, 1, BANDS * channels), zeros.long(), two, spots, two.clone(), pairs)
+        return cls(each.repeat(1, 1, BANDS * channels), zeros.long(), two, spots, two.clone(), pairs, zeros.long())
 
     @classmethod
     def of(cls, state: Mapping[str, Tensor]) -> Habits:
@@ -85,15 +89,16 @@ class Habits:
         settled: np.ndarray = self.alone >= _SETTLED
         return settled
 
-    def expected(self, windows: np.ndarray, speeds: np.ndarray) -> np.ndarray:
+    def expected(self, windows: np.ndarray, speeds: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """Return windows of a frame ago as they should be now, those of settled slots: they go on as they go, or went.
 
         Args:
             windows: Shape (K, 4).
-            speeds: How far they went in the last frame, 0 where that was not seen, shape (K, 2).
+            speeds: How far they went in the last frame, shape (K, 2).
+            seen: Where enough was seen of them to know, if they moved, bool, shape (K,).
         """
         places = windows.copy()
-        steps = np.where(speeds.any(1, keepdims=True), speeds, self.courses)
+        steps = np.where(seen[:, None] & speeds.any(1, keepdims=True), speeds, self.courses)
         places[self.settled, :2] += steps[self.settled]
         places[self.settled, 2:] = self.sides[self.settled]
         return places
@@ -102,6 +107,10 @@ class Habits:
         """Let a slot begin with an object that nobody has seen."""
         self.alone[slot], self.courses[slot], self.spots[slot] = 0, 0.0, NOWHERE
         self.doubts[slot], self.doubts[:, slot] = 0, 0
+
+    def begin(self, slot: int, part: Part, size: tuple[int, int]) -> None:
+        """Begin anew to learn of an object that is not settled, and is not alone or not all in the frame."""
+        self.alone[slot], self.sides[slot] = 0, part.window(*size)[2:]
 
     def learn(self, slot: int, part: Part, size: tuple[int, int]) -> None:
         """Learn from a part of a frame (H, W) in which an object is alone, unless it is in doubt whose it is."""
@@ -119,11 +128,43 @@ class Habits:
         self.spots[slot] = spot
         self.alone[slot] += 1
 
+    def enters(self, slot: int, part: Part, size: tuple[int, int]) -> bool:
+        """Return whether a part at the border of a frame (H, W) may come in or go out: what goes along it does not."""
+        rows, columns = part.at_border(size)
+        change = np.abs(np.array(part.window(*size)[2:]) - self.sides[slot])
+        return bool((change > _STEADY)[[columns, rows]].any())
+
     def join(self, slots: np.ndarray) -> None:
         """Say that the objects of slots share a part, so that it must be told afresh who is who when they leave it."""
         known = slots[self.settled[slots]]
         for slot in known:
             self.doubts[slot, known[known != slot]] = _ALONE_AGAIN
+
+    def hiding(self, parts: np.ndarray, areas: np.ndarray, owned: np.ndarray, extents: np.ndarray) -> dict[int, int]:
+        """Return settled slots that must be hidden by another: their part has been too small for both for some frames.
+
+        Args:
+            parts: Number of the part of each slot's object, 0 for none, shape (K,).
+            areas: Of parts, by number.
+            owned: Pixels of slots in the last frame, shape (K,).
+            extents: Usual areas of the parts of slots, shape (K,).
+
+        Returns:
+            For each slot that shows least of its object, the one that shows most of its own.
+        """
+        shared = np.where(self.settled, parts, 0)
+        groups = [np.flatnonzero(shared == number) for number in np.unique(shared[shared > 0])]
+        tight = [g for g in groups if len(g) > 1 and areas[parts[g[0]]] < _ROOM * extents[g].max()]
+        crowded = np.zeros(len(parts), bool)
+        crowded[[slot for group in tight for slot in group]] = True
+        self.crowding[...] = np.where(crowded, self.crowding + 1, 0)
+        hidden = {}
+        for group in tight:
+            shown = owned[group] / extents[group].clip(1)
+            last = int(group[shown.argmin()])
+            if self.crowding[last] >= _CROWDED:
+                hidden[last] = int(group[shown.argmax()])
+        return hidden
 
     def exchanges(self, parts: dict[int, Part]) -> list[list[int]]:
         """Return pairs of slots that have each other's object, by their looks, and exchange what is known of these.

@@ -28,7 +28,7 @@ class Guess:
         returns: Slots that were off, and whose object of before it is, bool, shape (B, K).
         births: Slots that were off, and now have a part of their own, bool, shape (B, K).
         heirs: Slots that hold an object, and take over the pixels of another slot, bool, shape (B, K).
-        ends: Slots whose pixels another slot takes over, bool, shape (B, K).
+        ends: Slots whose pixels another slot takes over, as one object or as that before theirs, bool, shape (B, K).
         parts: Number of the connected part of each slot's object in its frame, 0 for none, int64, shape (B, K).
         extents: Usual area of the part of each slot's object, pixels, shape (B, K).
         entering: Slots whose part lies at the border of the frame, bool, shape (B, K).
@@ -128,11 +128,17 @@ def guess(strange: Tensor, difference: Tensor, memory: PartMemory, limits: Limit
     finds = []
     for b, numbers in enumerate(labels):
         frame = FrameParts(values[b], shade[b], owners[b], _from_one(numbers), near[b], limits)
+        count = on.shape[1]
         heirs = frame.merge(colours[b], together[b], habits[b].settled)
-        if heirs:
-            frame = replace(frame, owner=np.array([heirs.get(k, k) for k in range(on.shape[1])])[frame.owner])
+        owned = np.bincount(frame.owner.ravel(), minlength=count)
+        behind = habits[b].hiding(frame.part_of_slots(count), np.bincount(frame.labels.ravel()), owned, extents[b])
+        takers = behind | heirs
+        if takers:
+            frame = replace(frame, owner=np.array([takers.get(k, k) for k in range(count)])[frame.owner])
         slots = _Slots(on[b], waits[b], windows[b], colours[b], speeds[b], extents[b], habits[b])
-        finds.append(vars(_in_company(frame, slots, _find(frame, slots, heirs))))
+        find = _find(frame, slots, heirs)
+        find.marks[4, list(behind)] = True
+        finds.append(vars(_in_company(frame, slots, find)))
     arrays = {name: torch.from_numpy(np.stack([find[name] for find in finds])) for name in finds[0]}
     found = {name: array.to(strange.device) for name, array in arrays.items()}
     usual = torch.from_numpy(extents).to(strange.device)
@@ -194,7 +200,7 @@ def _find(frame: FrameParts, slots: _Slots, heirs: dict[int, int]) -> _Find:
     """Find the objects of slots in a frame, and who is born."""
     count, known, extents = len(slots.on), slots.habits, slots.extents
     seen = np.bincount(frame.owner.ravel(), minlength=count) > _VISIBLE * extents
-    places = known.expected(slots.windows, np.where(seen[:, None], slots.speeds, 0.0))
+    places = known.expected(slots.windows, slots.speeds, seen)
     behind = frame.parts_behind(slots.waits, places)
     hidden = behind * known.settled
     absent = np.bincount(behind, extents, int(frame.labels.max()) + 1)
@@ -210,8 +216,9 @@ def _find(frame: FrameParts, slots: _Slots, heirs: dict[int, int]) -> _Find:
     free = sorted(off, key=lambda k: bool(slots.waits[k]))
     births = dict(zip(free, sorted(new, key=lambda part: -part.area), strict=False))
     whole, marks = moves | returns | births, np.zeros((5, count), bool)
-    for mark, chosen in zip(marks, (moves, returns | emerging, births, heirs.values(), heirs), strict=True):
-        mark[list(chosen)] = True
+    chosen = ([*moves], [*returns, *emerging], [*births], [*heirs.values()], [*heirs])
+    for mark, chosen_slots in zip(marks, chosen, strict=True):
+        mark[chosen_slots] = True
     hidden[[*births, *emerging]] = 0
     parts = frame.part_of_slots(count)
     for slot, part in (whole | emerging).items():
@@ -225,7 +232,7 @@ def _in_company(frame: FrameParts, slots: _Slots, find: _Find) -> _Outcome:
     windows, colours = np.zeros_like(slots.windows), np.zeros_like(slots.colours)
     for slot, part in (whole | find.emerging).items():
         windows[slot], colours[slot] = part.window(*size), part.colour
-    for slot in np.flatnonzero(find.marks[2]):
+    for slot in np.flatnonzero(find.marks[2]).tolist():
         known.forget(slot)
     for slot, part in whole.items():
         lasting = known.settled[slot]
@@ -240,17 +247,20 @@ def _in_company(frame: FrameParts, slots: _Slots, find: _Find) -> _Outcome:
             mixed[group] = True
     company = mixed & known.settled
     company[[*whole]] = False
-    for slot in np.flatnonzero(company):
+    for slot in np.flatnonzero(company).tolist():
         windows[slot] = within(find.places[slot], frame.window_of(joined[slot]))
-    alone = {slot: part for slot, part in whole.items() if not mixed[slot] and not part.touches(size)}
+    alone = {slot: part for slot, part in whole.items() if not mixed[slot] and not known.enters(slot, part, size)}
     known.spots[[slot for slot in range(len(mixed)) if slot not in alone]] = NOWHERE
     sources = np.arange(len(mixed))
     for pair in known.exchanges(alone):
         sources[pair], extents[pair] = sources[pair[::-1]], extents[pair[::-1]]
     for slot, part in alone.items():
         known.learn(slot, part, size)
+    for slot in [slot for slot in whole if slot not in alone and not known.settled[slot]]:
+        known.begin(slot, whole[slot], size)
     entering = np.isin(find.parts, frame.border_parts())
-    return _Outcome(windows, colours, *find.marks, find.parts, entering, company, sources)
+    moves, returns, births, heirs, ends = find.marks
+    return _Outcome(windows, colours, moves, returns, births, heirs, ends, find.parts, entering, company, sources)
 
 
 def _solid(masks: np.ndarray) -> np.ndarray:
