@@ -297,7 +297,7 @@ class FrameParts:
         return bool(pixels.any()) and float((self.labels[pixels] > 0).mean()) <= _LEFT
 
     def claims(
-        self, new: list[Part], slots: Sequence[int], windows: np.ndarray, colours: np.ndarray
+        self, new: list[Part], slots: Sequence[int], windows: np.ndarray, colours: np.ndarray, any_colour: bool = False
     ) -> dict[int, Part]:
         """Return new parts that are the objects of slots that look for theirs, and take them out.
 
@@ -306,8 +306,10 @@ class FrameParts:
             slots: Who looks.
             windows: Where all slots saw their objects last, shape (K, 4).
             colours: Their colours, shape (K, C).
+            any_colour: Take parts inside the frame of whatever colour: what comes out of a part in which an object is
+                hidden is that object, or it was the other one that was seen.
         """
-        sides = np.array(self.labels.shape)
+        sides, limit = np.array(self.labels.shape), _SAME_COLOUR
         claims: dict[int, Part] = {}
         for slot in slots:
             place = (windows[slot, 1::-1] + 1) / 2 * (sides - 1)
@@ -315,7 +317,9 @@ class FrameParts:
             near = [
                 (float(np.abs(part.centre - place).max()) / part.side, index)
                 for index, part in enumerate(new)
-                if np.abs(part.colour - colours[slot]).max() < _SAME_COLOUR
+                if (
+                    np.abs(part.colour - colours[slot]).max() < _SAME_COLOUR or (any_colour and not part.touches(sides))
+                )
                 and _SAME_SIZE[0] < part.box_area / size.prod() < _SAME_SIZE[1]
             ]
             if near and min(near)[0] < _REACH:

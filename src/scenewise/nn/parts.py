@@ -211,6 +211,8 @@ def _find(frame: FrameParts, slots: _Slots, heirs: dict[int, int]) -> _Find:
     moves |= frame.claims(new, empty, places, slots.colours)
     returns = frame.claims(new, np.flatnonzero(slots.waits).tolist(), places, slots.colours)
     hidden[[*returns]] = 0
+    returns |= frame.claims(new, np.flatnonzero(hidden).tolist(), places, slots.colours, any_colour=True)
+    hidden[[*returns]] = 0
     emerging = frame.emerging(hidden, places, extents)
     off = [k for k in range(1, count) if not slots.on[k] and k not in returns and k not in emerging]
     free = sorted(off, key=lambda k: bool(slots.waits[k]))
