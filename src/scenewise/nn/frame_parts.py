@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from scenewise.nn.habits import BANDS
 from scenewise.nn.masks import SQUARE, grown
 from scenewise.nn.windows import covered
 
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
 
 ALIKE = 0.15
 """Of [0, 1]: colours of two slots, or of a pixel and a slot, that may be of one object differ by less."""
+
+BANDS = 3
+"""Bands, one above the other, whose colours are the look of a part."""
 
 NEAR = 2
 """Pixels from what a slot owns that still count as its own."""
@@ -309,7 +311,7 @@ class FrameParts:
             any_colour: Take parts inside the frame of whatever colour: what comes out of a part in which an object is
                 hidden is that object, or it was the other one that was seen.
         """
-        sides, limit = np.array(self.labels.shape), _SAME_COLOUR
+        sides = np.array(self.labels.shape)
         claims: dict[int, Part] = {}
         for slot in slots:
             place = (windows[slot, 1::-1] + 1) / 2 * (sides - 1)

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from scenewise.nn.frame_parts import BANDS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
     from scenewise.nn.frame_parts import Part
-
-BANDS = 3
-"""Bands, one above the other, whose colours are the looks of an object."""
 
 NOWHERE = 9.0
 """Coordinates of what is in no frame."""
