@@ -320,7 +320,8 @@ class FrameParts:
                 (float(np.abs(part.centre - place).max()) / part.side, index)
                 for index, part in enumerate(new)
                 if (
-                    np.abs(part.colour - colours[slot]).max() < _SAME_COLOUR or (any_colour and not part.touches(sides))
+                    np.abs(part.colour - colours[slot]).max() < _SAME_COLOUR
+                    or (any_colour and not part.touches(self.labels.shape))
                 )
                 and _SAME_SIZE[0] < part.box_area / size.prod() < _SAME_SIZE[1]
             ]
