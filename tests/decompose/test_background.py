@@ -102,6 +102,19 @@ def test_the_model_keeps_its_picture_of_the_same_scene_where_that_is_the_emptier
     assert any("shows this scene" in problem for problem in result.clip.problems)
 
 
+def test_another_scene_of_the_same_kind_is_drawn_over_its_own_picture(model, tmp_path):
+    """Two belts of one colour: what differs are scratches, in other places."""
+    scratches = np.random.default_rng(3).integers(-12, 13, (2, 24, 40, 1)).repeat(2, 1).repeat(2, 2)
+    one, other = (np.clip(128 + change, 0, 255).repeat(3, -1).astype(np.uint8) for change in scratches)
+    model.model.picture.copy_(torch.from_numpy(halved(one)).permute(2, 0, 1))
+    again = model.decompose(written(tmp_path / "again.mp4", filmed(one, stands=FRAMES)))
+    next(iter(again))
+    assert again.clip.reading["background"] == "model"
+    result = model.decompose(written(tmp_path / "clip.mp4", filmed(other)))
+    next(iter(result))
+    assert result.clip.reading["background"] == "video"
+
+
 def test_the_emptier_picture_of_the_video_wins_in_the_same_scene(model, tmp_path):
     model.model.picture[:, 4:8, 4:8] = 0.0  # something that stood there all through the training
     result = model.decompose(written(tmp_path / "clip.mp4", filmed(wall(0))))

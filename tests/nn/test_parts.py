@@ -7,8 +7,10 @@ import pytest
 import torch
 from scipy import ndimage
 
+from scenewise.nn.frame_parts import Limits
+from scenewise.nn.habits import Habits
 from scenewise.nn.masks import adopted, grown, main_pieces, without_strays
-from scenewise.nn.parts import Guess, Limits, PartMemory, guess
+from scenewise.nn.parts import Guess, PartMemory, guess
 
 LIMITS = Limits(0.08, 0.12, 4.0)
 SIZE = (20, 30)
@@ -49,7 +51,10 @@ def _guess(
     colours = seen.get("colours", torch.tensor([0.0, -0.3, 0.0]).expand(1, 4, 3))
     together = torch.full((1, 4, 4), seen.get("together", 0))
     extents = torch.tensor([seen.get("extents", (0.0,) * 4)])
-    memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours, together, extents)
+    zeros = torch.zeros(1, 4)
+    habits = Habits.unknown(zeros, 3)
+    speeds = torch.zeros(1, 4, 2)
+    memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours, together, extents, speeds, habits)
     return guess(difference.norm(dim=1), difference, memory, limits)
 
 
@@ -96,6 +101,8 @@ def test_colours_part_every_frame_of_a_batch_by_itself() -> None:
         torch.zeros(3, 4, 3),
         torch.zeros(3, 4, 4, dtype=torch.int64),
         torch.zeros(3, 4),
+        torch.zeros(3, 4, 2),
+        Habits.unknown(torch.zeros(3, 4), 3),
     )
     one, other = (guess(frames.norm(dim=1), frames, memory, Limits(0.08, 0.12, 4.0, step)) for step in (0.0, 0.1))
     assert one.births.sum(1).tolist() == other.births.sum(1).tolist() == [1, 0, 2]
@@ -106,7 +113,8 @@ def test_a_slot_that_returns_may_hold_one_object_with_another() -> None:
     none, parts = torch.zeros(1, 3, dtype=torch.bool), torch.tensor([[0, 7, 7]])
     marks = dict.fromkeys(("moves", "births", "heirs", "ends"), none)
     fields = {"windows": torch.zeros(1, 3, 4), "colours": torch.zeros(1, 3, 3), "parts": parts}
-    fields |= {"extents": torch.zeros(1, 3), "entering": none}
+    fields |= {"extents": torch.zeros(1, 3), "entering": none, "company": none, "sources": torch.arange(3)[None]}
+    fields["habits"] = Habits.unknown(torch.zeros(1, 3), 3)
     apart = torch.full((1, 3, 3), -1)
     assert int(Guess(returns=none, **marks, **fields).joined(apart)[0, 1, 2]) == -1, "seen in two parts once"
     returns = torch.tensor([[False, False, True]])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from scenewise.data.footage.background import Background, ShortVideoError, emptiest
 from scenewise.data.footage.picture import background
@@ -35,6 +36,9 @@ _ALL, _MORE = 0.95, 0.1  # of the pixels: that decides by itself, and by how muc
 _SAME_CAMERA = 0.8  # of the pixels of two pictures in which nothing should stand
 _FEW = 4  # frames that a given picture is compared with
 _ASPECT = 0.03  # by which sides may differ in proportion, as rounding to pixels makes them
+_TILE = 8  # pixels of a side over which two pictures are compared in detail
+_DETAIL = 0.005  # of [0, 1]; standard deviation in a tile from which there is any
+_SAME_DETAIL = 0.8  # correlation in the typical tile of two pictures by one camera
 _EMPTIER = 0.98  # share of the edges
 _LEAST_STEP = 0.02  # of [0, 1]; smaller steps between neighbours are no edges
 _MOST_FRAMES = 120  # of an array that are looked at
@@ -228,7 +232,31 @@ def _fitted(image: np.ndarray, like: Tensor) -> Tensor:
 def emptier(kept: Tensor, own: Tensor) -> bool:
     """Return whether a model's picture (C, h, w) is of the camera of a video's own picture, and as empty or emptier."""
     same = shows(kept, own[None]) and agreement(kept, own[None]) >= _SAME_CAMERA
-    return same and _edges(own) > _EMPTIER * _edges(kept)
+    return same and likeness(kept, own) >= _SAME_DETAIL and _edges(own) > _EMPTIER * _edges(kept)
+
+
+def likeness(one: Tensor, other: Tensor) -> float:
+    """Return how alike the detail of two pictures (C, h, w) is, whatever their light: 1 where it is the same.
+
+    Scenes of one kind, such as two belts or two squares, have the same colours almost everywhere; their scratches and
+    stones are in other places. Tiles with an object in one picture do not count for more than their number.
+
+    Returns:
+        The median over tiles of the correlation within each; 1 where neither picture has any detail.
+
+    Examples:
+        >>> stones = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+        >>> likeness(stones, 0.5 * stones + 0.2) > 0.99, likeness(stones, stones.flip(2)) < 0.3
+        (True, True)
+    """
+    grey = torch.stack([one.mean(0), other.mean(0)])[:, None]  # (2, 1, h, w)
+    smooth = functional.avg_pool2d(grey, _TILE + 1, 1, _TILE // 2, count_include_pad=False)
+    tiles = functional.unfold(grey - smooth, _TILE, stride=_TILE)  # (2, pixels, tiles)
+    tiles = tiles - tiles.mean(1, keepdim=True)
+    deviations = tiles.square().mean(1).sqrt()
+    alike = (tiles[0] * tiles[1]).mean(0) / deviations.prod(0).clamp_min(1e-12)
+    detailed = deviations.amax(0) > _DETAIL
+    return float(alike[detailed].median()) if detailed.any() else 1.0
 
 
 def frame_as_tensor(image: np.ndarray, like: Tensor) -> Tensor:

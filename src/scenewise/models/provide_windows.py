@@ -8,6 +8,7 @@ Likelihood, posterior, prior, refinement and carried state are PROVIDE's (models
 - at every frame, slots that are off are born on parts of the frame that differ from the background and that nobody
   owns; a slot that owns too little after the frame is off. What a slot owns after a frame, and explains better than the
   background, is where its window begins in the next one. A slot that is used again gets a new track;
+- where parts join, an object that was alone before keeps its sides and course, seen or hidden (`nn.habits`);
 - a pixel of a frame that was seen belongs to the slot with the largest responsibility m_k N_k / p, not to that with the
   largest mask;
 - in predicted frames objects go where a network says that learned how they move (`nn.dynamics`), if it has.
@@ -32,12 +33,14 @@ from scenewise.models.provide import Provide
 from scenewise.models.provide_config import ProvideConfig
 from scenewise.models.provide_windows_config import PRESETS, WindowsConfig
 from scenewise.models.stages import Stages
-from scenewise.models.window_engine import SceneContext, WindowedFrame, WindowEngine
+from scenewise.models.window_engine import SceneContext, WindowedFrame, WindowEngine, evidence
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.dynamics import Dynamics, Sighting, Trail
+from scenewise.nn.frame_parts import ALIKE, Limits
+from scenewise.nn.habits import Habits, about
 from scenewise.nn.light import brightening, light_between
 from scenewise.nn.masks import adopted, disjoint, main_pieces, without_strays
-from scenewise.nn.parts import ALIKE, Limits, PartMemory, guess
+from scenewise.nn.parts import PartMemory, guess
 from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner
 from scenewise.nn.windows import (
     NUMBERS,
@@ -62,10 +65,9 @@ if TYPE_CHECKING:
     from scenewise.decomposition import Decomposition
     from scenewise.models.contract import State
     from scenewise.observation import Observation
-    from scenewise.variational.mixture import SpatialMixture
 
 _OF_ONE_FRAME = (
-    "lit", "difference", "strange", "begins", "before", "drawers", "shares", "errors",
+    "lit", "difference", "strange", "begins", "company", "before", "drawers", "shares", "errors",
 )  # fmt: skip
 """Entries of the state that no frame hands on."""
 
@@ -163,6 +165,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
             "absence": zeros(batch, count, dtype=torch.int64),
             "last_track": zeros(batch, dtype=torch.int64),
             "together": zeros(batch, count, count, dtype=torch.int64),
+            **vars(Habits.unknown(zeros(batch, count), self.config.channels)),
             **(vars(Trail.unknown(zeros(batch, count))) if self.dynamics is not None else {}),
         }
 
@@ -180,7 +183,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         state = self._begin(state | self._compare(frame, state), noise)
         part, terms, after = super()._look(frame, state, refinements, noise, scored)
         part = WindowedFrame(**vars(part), tracks=_tracks(state), hidden=state["hidden"], scene=_wall_scene(state))
-        return part, terms, self._after(frame, part.posterior.mean, state, after | _evidence(part.mixture))
+        return part, terms, self._after(frame, part.posterior.mean, state, after | evidence(part.mixture))
 
     def open_frame(self, frame: Tensor, state: State) -> State:
         """Compare a frame with its background, and let slots be born; see `Stages.open_frame`."""
@@ -203,7 +206,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         part, _, after = super()._look(frame, opened, refinements, None, scored=False)
         drawing = self.decoder(part.posterior.mean, opened["hidden"], _wall_scene(opened))
         whole = decomposed(self.engine.explain(frame, drawing), part.posterior, part.prior)
-        return whole, after | _evidence(part.mixture)
+        return whole, after | evidence(part.mixture)
 
     def close_frame(
         self, frame: Tensor, part: Decomposition, opened: State, after: State
@@ -221,7 +224,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
             frame: Shape (B, C, H, W).
             mean: Of the posterior of the frame's latents, shape (B, K, Z).
             state: With which it was explained.
-            after: The state after that, with `_evidence` of the frame.
+            after: The state after that, with `evidence` of the frame.
         """
         drawn = torch.cat([mean, state["hidden"], state["window"], state["on"].unsqueeze(2)], 2)
         last = {"seen": frame, "drawn": drawn.detach(), "distance": torch.zeros_like(state["speed"])}
@@ -264,10 +267,10 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels), windows.colours, windows.hues)
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
-        known = (state[name] for name in ("window", "colour", "together", "extent"))
-        memory = PartMemory(state["owner"], state["on"], waits, *known)
-        frames = state["lit"] + state["difference"]
-        look = guess(state["strange"], state["difference"], memory, limits, frames)
+        known = {f"{name}s": state[name] for name in ("window", "colour", "extent", "speed")}
+        together, habits = state["together"], Habits.of(state)
+        memory = PartMemory(state["owner"], state["on"], waits, together=together, habits=habits, **known)
+        look = guess(state["strange"], state["difference"], memory, limits, state["lit"] + state["difference"])
         begins = look.births | look.returns | look.heirs
         on = ((state["on"] > 0) & ~look.ends | begins).to(state["on"].dtype)
         new, alive = begins.unsqueeze(2), on.unsqueeze(2)
@@ -277,21 +280,23 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         going = torch.cat([state["speed"], torch.zeros_like(state["speed"])], -1)  # of those that touch others
         shape = boxes + boxes.new_tensor([0.0, 0.0, 1.5, 1.0])
         fresh = self.birth(torch.cat([shape, torch.ones_like(shape[..., :1]), 3 * look.colours], -1)).tanh()
-        again = new | (look.moves & state["lost"]).unsqueeze(2)
+        again, newest = new | (look.moves & state["lost"]).unsqueeze(2), state["last_track"].unsqueeze(1)
         return state | {
             "hidden": torch.where(again, fresh, state["hidden"] * alive),
             "cell": torch.where(again, torch.zeros_like(state["cell"]), state["cell"] * alive),
-            "window": torch.where((begins | look.moves).unsqueeze(2), boxes, state["window"] + going),
+            "window": torch.where((begins | look.moves | look.company).unsqueeze(2), boxes, state["window"] + going),
+            "company": look.company,
             "before": torch.where(new, boxes, state["window"]),
             "speed": torch.where(new, torch.zeros_like(state["speed"]), state["speed"]),
             "on": on,
-            "track": torch.where(look.births, state["last_track"].unsqueeze(1) + look.births.cumsum(1), state["track"]),
+            "track": torch.where(look.births, newest + look.births.cumsum(1), state["track"].gather(1, look.sources)),
             "last_track": state["last_track"] + look.births.sum(1),
             "absence": torch.where(begins, torch.zeros_like(state["absence"]), state["absence"]),
             "kind": torch.where(new, look.colours, state["kind"]),
             "together": look.joined(state["together"]),
             "extent": look.extents,
             "begins": begins,
+            **vars(look.habits),
         }
 
     def _jittered(self, windows: Tensor, state: State, noise: Tensor | None) -> Tensor:
@@ -320,7 +325,8 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         on = state["on"] * (area >= least)
         on[:, 0] = 1
         holds = (on * area > 0).unsqueeze(2)
-        boxes = torch.where(holds, box_of(mass), state["window"])  # those of slots that are off stay where they were
+        seen = torch.where(state["company"].unsqueeze(2), about(state["window"], box_of(mass)), box_of(mass))
+        boxes = torch.where(holds, seen, state["window"])  # those of slots that are off stay where they were
         owner = (objects * torch.arange(1, slots, device=on.device).view(-1, 1, 1)).sum(1)
         weight = mass.sum((2, 3)).clamp_min(1e-6).unsqueeze(2)
         colour = torch.einsum("bkhw,bchw->bkc", mass, state["difference"]) / weight
@@ -328,6 +334,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         other = holds.squeeze(2) & ((colour - state["kind"]).abs().amax(2) > ALIKE)
         together = state["together"].masked_fill(other.unsqueeze(1) | other.unsqueeze(2), 0)
         inside = (covered(boxes[:, 1:], strange.shape[-2:]) & strange).sum((2, 3))
+        hidden = state["company"] & (state["absence"] > 0)
         lost = functional.pad(drawn < windows.least_drawn * inside, (1, 0))
         return {
             "window": boxes,
@@ -338,7 +345,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
             "lost": lost & (on > 0),
             **({} if self.training else self._motion(frame, owner, state) | self._trail(mass, on > 0, state)),
             "colour": colour,
-            "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1),
+            "absence": torch.where((on > 0) | (state["track"] < 0), 0, state["absence"] + 1 - hidden.long()),
         }
 
     def _hold(self, objects: Tensor, strange: Tensor, state: State, least: float) -> Tensor:
@@ -486,9 +493,3 @@ def _tracks(state: State) -> Tensor:
 def _wall_scene(state: State) -> WindowScene:
     """Return what slots draw into at the full size of frames."""
     return WindowScene(state["wall"], state["window"], state["on"], state.get("drawers"))
-
-
-@torch.no_grad()
-def _evidence(mixture: SpatialMixture) -> State:
-    """Return, at the working size, responsibilities and errors of all slots, each (B, K, h, w)."""
-    return {"shares": mixture.responsibilities[:, :, 0], "errors": mixture.difference.square().sum(2).sqrt()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
+
 from scenewise.nn.windows import WindowScene
 from scenewise.variational.engine import Decode, DecodedFrame, Engine, FrameContext
 
@@ -82,3 +84,9 @@ class WindowEngine(Engine):
 
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return Engine(**{**values, "decoder": draw, "refiner": look})
+
+
+@torch.no_grad()
+def evidence(mixture: SpatialMixture) -> dict[str, Tensor]:
+    """Return, at the working size, responsibilities and errors of all slots, each (B, K, h, w)."""
+    return {"shares": mixture.responsibilities[:, :, 0], "errors": mixture.difference.square().sum(2).sqrt()}
