@@ -186,7 +186,7 @@ def _packed(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.clone()  # a view would be saved with all that it is a view of
     if isinstance(value, np.ndarray):
-        return torch.from_numpy(np.require(value, requirements="CW")).reshape(value.shape)
+        return torch.from_numpy(np.require(value, requirements=["C", "W"])).reshape(value.shape)
     if isinstance(value, bytes):
         return torch.frombuffer(bytearray(value), dtype=torch.uint8) if value else torch.empty(0, dtype=torch.uint8)
     if isinstance(value, np.generic):
