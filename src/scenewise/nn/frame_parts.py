@@ -122,7 +122,16 @@ class Part:
 
 @dataclass(frozen=True)
 class FrameParts:
-    """One frame: strangeness, difference, owners, numbers of connected parts, pixels near owned ones, limits."""
+    """The parts of one frame.
+
+    Attributes:
+        strange: How much each pixel differs from the background, shape (H, W).
+        difference: Frame minus background, shape (C, H, W).
+        owner: Slot that owned each pixel in the last frame, 0 for none, shape (H, W).
+        labels: Number of each pixel's connected part, 0 for none, shape (H, W).
+        near: Whether a pixel lies near owned ones, shape (H, W).
+        limits: What makes a part.
+    """
 
     strange: np.ndarray
     difference: np.ndarray
