@@ -19,7 +19,7 @@ from scenewise.data.shards import writer
 
 CLIP = ("--model", "MODEL", "--device", "cpu", "--formats", "slots", "--stop", "3", "--out", "OUT")
 VIDEOS = ("--samples", "2", "--set", "size=16", "frames=2")
-SCENE = ("cle-mv#3", "--set", "size=16", "frames=3", "smooth=false", "--no-turn")
+SCENE = ("cle-mv#3", "--set", "size=16", "frames=3", "smooth=false")
 WORDS = {
     "demo": (("demo", "--model", "MODEL", "--frames", "2", "--out", "OUT"), {"report", "frames"}),
     "decompose": (("decompose", "CLIP", *CLIP), {"videos", "failed"}),
