@@ -8,17 +8,17 @@ import os
 import selectors
 import subprocess
 import sys
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import asdict, replace
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING
 
 from scenewise.batch.child import OUTCOME, PROGRESS, READY, REFUSED
 from scenewise.batch.job import FrameCount, Outcome
 from scenewise.errors import InputError
+from scenewise.media.files import Closes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from scenewise.batch.job import BatchJob, Task
 
@@ -26,7 +26,7 @@ _MOST_STARTS = 3  # of a process that is gone before its model is loaded
 _SECONDS_TO_END = 5.0
 
 
-class Pool(ABC):
+class Pool(Closes):
     """Takes groups of tasks and tells what comes of them; as a context manager it ends all work on the way out."""
 
     @property
@@ -49,14 +49,6 @@ class Pool(ABC):
     @abstractmethod
     def close(self) -> None:
         """End all work; what is half-done leaves nothing behind."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def worker_device(device: str, number: int) -> str:

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 
 from scenewise.batch import remote
-from scenewise.batch.job import FrameCount, Outcome
-from scenewise.batch.job import thumbnail as place_of_thumbnail
+from scenewise.batch.job import FrameCount, Outcome, thumbnail
 from scenewise.decompose.decomposer import load
 from scenewise.decompose.export.pictures import tinted
 from scenewise.decompose.export.run import export
@@ -110,7 +109,7 @@ class Worker:
             clip.origin, clip.path = printable(task.title or task.location), None
         if limit is not None and (clip.length_hint or 0) > limit:
             raise InputError(task.name, f"has {clip.length_hint} frames; at most {limit} are taken.", "Cut it.")
-        thumbnail = Path(self.job.out) / place_of_thumbnail(task.name)
+        small = Path(self.job.out) / thumbnail(task.name)
 
         def frames(_: Course) -> Iterator[FrameResult]:  # a video that was interrupted is done anew
             for count, frame in enumerate(stream(clip)):
@@ -118,7 +117,7 @@ class Worker:
                     raise InputError(task.name, f"has more than the {limit} frames that are taken.", "Cut it.")
                 if count == (clip.length_hint or 0) // 2 or not count:
                     with suppress(InputError, OSError):  # a picture for the page, without which the video is done too
-                        _write_thumbnail(thumbnail, frame)
+                        _write_thumbnail(small, frame)
                 yield frame
 
         result = Result(clip, self.request, answer.model, frames, export)

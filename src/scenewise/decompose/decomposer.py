@@ -439,7 +439,7 @@ class Decomposer(RunsOnEngines):
             images = torch.cat(tensors, 1) if len(tensors) > 1 else tensors[0]  # (1, t, C, H, W)
             if live is not None:
                 state = live.behind(state, [np.asarray(frame.given) for frame in clip])
-            course.remark = self.model.remark(images) or course.remark
+            course.remark = course.remark or self.model.remark(images)
             before = state
             with self._turn():
                 parts, state = self.model.step(images, before, request.refinements)
@@ -489,8 +489,8 @@ class Decomposer(RunsOnEngines):
         if "order" in after and not self.model.slot_symmetric:  # what a slot draws depends on the model's number of it
             numbers = after["order"][0].argsort()
             mean, log_variance = mean[numbers], log_variance[numbers]
-        state = self.model.drawing_state(before, after)
-        state = {name: tensor for name, tensor in state.items() if name != "shown"}
+        drawing = self.model.drawing_state(before, after)
+        state = {name: tensor for name, tensor in drawing.items() if name != "shown"}
         return SampleSpread(
             self.model, mean, log_variance, state, seed, frame.index, image_size(frame.image), self._turn()
         )

@@ -15,12 +15,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.errors import InputError
-from scenewise.media.files import write_problem, writing
+from scenewise.media.files import Closes, write_problem, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from types import TracebackType
-    from typing import Self
 
     from scenewise.media.reader import VideoReader
 
@@ -136,8 +134,8 @@ def _parse(counts: str | bytes) -> list[int]:
     return runs
 
 
-class _Closes:
-    """A writer of one file, which closes it at the end of a `with` block."""
+class _FileWriter(Closes):
+    """A writer of one file."""
 
     path: Path
     _file: IO[bytes]
@@ -147,16 +145,8 @@ class _Closes:
         with writing(self.path):
             self._file.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class JsonArrayWriter(_Closes):
+class JsonArrayWriter(_FileWriter):
     """A JSON array in a file, valid after every call of `write`, also when the process is killed between two calls.
 
     Args:
@@ -231,7 +221,7 @@ def mask_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
     return left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1
 
 
-class TracksWriter(_Closes):
+class TracksWriter(_FileWriter):
     r"""`tracks.csv`: rows of 10 columns without header, as the MOT challenge takes results.
 
     Columns: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames and source pixels count from 1, as

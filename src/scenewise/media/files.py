@@ -9,6 +9,7 @@ import codecs
 import errno
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from scenewise.errors import InputError, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -26,6 +29,22 @@ _LARGEST_SPARSE = 1 << 34  # bytes of a file that may never have been written
 _LONGEST_NAME = 150  # bytes; file systems take 255, and hidden names beside it have more
 _LOCK, _UNLOCKED = "unable to lock file", "HDF5_USE_FILE_LOCKING=FALSE"  # HDF5's words, and what turns locks off
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EBUSY}  # by another program
+
+
+class Closes(ABC):
+    """What ends by `close`, and is closed at the end of a `with` block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def check_readable(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 import weakref
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.errors import InputError
+from scenewise.media.files import Closes
 from scenewise.media.pixels import to_grey
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from types import TracebackType
 
 _LARGEST_SIDE = 16384  # pixels; more is a mistyped option
 _MOST_FRAMES = 1 << 63  # what decoders count
@@ -164,7 +164,7 @@ class MediaFrame:
     image: np.ndarray
 
 
-class VideoReader(ABC):
+class VideoReader(Closes):
     """A lazy video: iterate it as often as wanted, each time from its first selected frame, in constant memory.
 
     It holds no open file between iterations, so it can be pickled and sent to worker processes. As a context manager
@@ -225,14 +225,6 @@ class VideoReader(ABC):
         iteration = self._checked()
         self._running.add(iteration)
         return iteration
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __getstate__(self) -> dict[str, object]:
         """Leave running iterations behind when pickled."""

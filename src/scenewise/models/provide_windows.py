@@ -270,7 +270,8 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         known = {f"{name}s": state[name] for name in ("window", "colour", "extent", "speed")}
         together, habits = state["together"], Habits.of(state)
         memory = PartMemory(state["owner"], state["on"], waits, together=together, habits=habits, **known)
-        look = guess(state["strange"], state["difference"], memory, limits, state["lit"] + state["difference"])
+        frames = state["lit"] + state["difference"] if windows.hues else None
+        look = guess(state["strange"], state["difference"], memory, limits, frames)
         begins = look.births | look.returns | look.heirs
         on = ((state["on"] > 0) & ~look.ends | begins).to(state["on"].dtype)
         new, alive = begins.unsqueeze(2), on.unsqueeze(2)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage, sparse
 
-from scenewise.nn.masks import SQUARE
+from scenewise.nn.masks import SQUARE, neighbours
 
 _DARK = 0.05  # of [0, 1], added to the brightness that hues are measured by: black has none
 _ALIKE = 0.15  # hues of two cores near each other that are of one object differ by less
 _LEAST_CORE = 4  # pixels
 _NEAR = 0.5  # sides of the smaller that lie between two cores of one object at most
 _EDGE = 2  # pixels from a core to where its hue ends
-_NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows down, columns right
 _CROSS = np.array([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))])
 
 
@@ -55,18 +54,10 @@ def of_like_hues(masks: np.ndarray, images: np.ndarray, step: float) -> np.ndarr
     return labels  # type: ignore[no-any-return]
 
 
-def _sides(down: int, right: int, height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return where the pixels of an image are that have a neighbour so far off, and where these neighbours are."""
-    first = slice(0, width - right) if right >= 0 else slice(-right, width)
-    second = slice(right, width) if right >= 0 else slice(0, width + right)
-    return (slice(0, height - down), first), (slice(down, height), second)
-
-
 def _largest_step(values: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Return by how much the neighbours of a pixel within the masks differ from it at most, shape (B, H, W)."""
     steps = np.zeros(masks.shape, values.dtype)
-    for down, right in _NEIGHBOURS:
-        one, other = ((..., *side) for side in _sides(down, right, *masks.shape[1:]))
+    for one, other in (((..., *first), (..., *second)) for first, second in neighbours(*masks.shape[1:])):
         step = np.abs(values[one] - values[other]).max(1) * (masks[one] & masks[other])
         for side in (one, other):  # they overlap
             steps[side] = np.maximum(steps[side], step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -115,9 +116,13 @@ class Part:
 
     def window(self, height: int, width: int) -> list[float]:
         """Return (x, y, log half width, log half height)."""
-        sides = ((self.columns, width), (self.rows, height))
-        centre = [(side.start + side.stop - 1) / max(n - 1, 1) - 1 for side, n in sides]
-        return centre + [math.log((side.stop - side.start) / n) for side, n in sides]
+        return _window(self.rows, self.columns, height, width)
+
+
+def _window(rows: slice, columns: slice, height: int, width: int) -> list[float]:
+    sides = ((columns, width), (rows, height))
+    centre = [(side.start + side.stop - 1) / max(n - 1, 1) - 1 for side, n in sides]
+    return centre + [math.log((side.stop - side.start) / n) for side, n in sides]
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,12 @@ class FrameParts:
     labels: np.ndarray
     near: np.ndarray
     limits: Limits
+
+    @cached_property
+    def boxes(self) -> list[tuple[slice, slice]]:
+        """Rows and columns of the boxes about the parts, the first part's first."""
+        boxes: list[tuple[slice, slice]] = ndimage.find_objects(self.labels)
+        return boxes
 
     def border_parts(self) -> np.ndarray:
         """Return the numbers of the parts at the border of the frame."""
@@ -181,8 +192,7 @@ class FrameParts:
 
     def window_of(self, number: int) -> np.ndarray:
         """Return the window about a part."""
-        box = ndimage.find_objects(self.labels)[number - 1]
-        return np.array(self._part(self.labels[box] == number, box).window(*self.labels.shape))
+        return np.array(_window(*self.boxes[number - 1], *self.labels.shape))
 
     def emerging(self, hidden: np.ndarray, places: np.ndarray, extents: np.ndarray) -> dict[int, Part]:
         """Return, by slot, what shows of objects that are hidden: enough where they should be, and nobody's.
@@ -221,7 +231,7 @@ class FrameParts:
         edge[1:-1, 1:-1] = False
         moves: dict[int, Part] = {}
         new: list[Part] = []
-        for number, box in enumerate(ndimage.find_objects(self.labels), 1):
+        for number, box in enumerate(self.boxes, 1):
             inside = self.labels[box] == number
             owned = np.bincount(self.owner[box][inside], minlength=slots)
             owned[0] = 0

@@ -151,9 +151,8 @@ class Habits:
         Returns:
             For each slot that shows least of its object, the one that shows most of its own.
         """
-        shared = np.where(self.settled, parts, 0)
-        groups = [np.flatnonzero(shared == number) for number in np.unique(shared[shared > 0])]
-        tight = [g for g in groups if len(g) > 1 and areas[parts[g[0]]] < _ROOM * extents[g].max()]
+        groups = companies(np.where(self.settled, parts, 0))
+        tight = [group for group in groups if areas[parts[group[0]]] < _ROOM * extents[group].max()]
         crowded = np.zeros(len(parts), bool)
         crowded[[slot for group in tight for slot in group]] = True
         self.crowding[...] = np.where(crowded, self.crowding + 1, 0)
@@ -188,6 +187,16 @@ class Habits:
                 for values in (self.looks, self.alone, self.sides, self.courses):
                     values[[slot, other]] = values[[other, slot]]
         return pairs
+
+
+def companies(parts: np.ndarray) -> list[np.ndarray]:
+    """Return the slots that share a part with others, each company by itself.
+
+    Args:
+        parts: Number of the part of each slot's object, 0 for none, shape (K,).
+    """
+    groups = (np.flatnonzero(parts == number) for number in np.unique(parts[parts > 0]))
+    return [group for group in groups if len(group) > 1]
 
 
 def within(window: np.ndarray, whole: np.ndarray) -> np.ndarray:

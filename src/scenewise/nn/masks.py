@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -11,6 +13,17 @@ SQUARE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
 """Eight neighbours in the same image of a batch."""
 
 _STRAY = 0.25  # of the area of an object's largest piece, below which another piece is none of it
+
+
+def neighbours(height: int, width: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """Yield, for each of four directions, where pixels are that have a neighbour there, and where these neighbours are.
+
+    The other four directions are those from the neighbours back.
+    """
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        left = max(-right, 0)
+        one = (slice(height - down), slice(left, width - max(right, 0)))
+        yield one, (slice(down, None), slice(left + right, one[1].stop + right))
 
 
 def grown(masks: np.ndarray, steps: int = 1) -> np.ndarray:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from scenewise.nn.cores import of_like_hues
 from scenewise.nn.frame_parts import NEAR, FrameParts, Limits, Part
-from scenewise.nn.habits import NOWHERE, Habits, within
-from scenewise.nn.masks import SQUARE, grown
+from scenewise.nn.habits import NOWHERE, Habits, companies, within
+from scenewise.nn.masks import SQUARE, grown, neighbours
 
 _SLOWLY = 0.1  # share by which the usual area of a part follows it
 _VISIBLE = 0.5  # of its usual area that a slot owned, where it was seen how fast its object goes
@@ -118,13 +118,13 @@ def guess(
         difference: Frame minus background, shape (B, C, H, W).
         memory: What is known of the slots' objects.
         limits: What makes a part.
-        frames: Shape (B, C, H, W), where `limits.hues` asks for them.
+        frames: Shape (B, C, H, W), where parts end by `limits.hues`; None where they do not.
     """
     values, owners = strange.detach().cpu().numpy(), memory.owner.cpu().numpy()
     shade = difference.detach().cpu().numpy()
     masks = values > limits.strange
     masks &= grown(_solid(masks))  # no specks, no threads
-    if limits.hues and frames is not None:
+    if frames is not None:
         labels = of_like_hues(masks, frames.detach().cpu().numpy(), limits.hues)
     else:
         labels = _of_like_colours(masks, shade, limits.step) if limits.step else ndimage.label(masks, SQUARE)[0]
@@ -132,17 +132,17 @@ def guess(
     known = (memory.windows, memory.colours, memory.speeds)
     windows, colours, speeds = (tensor.detach().cpu().numpy() for tensor in known)
     near, extents, habits = grown(owners > 0, NEAR), memory.extents.cpu().numpy().copy(), memory.habits.arrays()
-    finds = []
+    count, finds = on.shape[1], []
     for b, numbers in enumerate(labels):
         frame = FrameParts(values[b], shade[b], owners[b], _from_one(numbers), near[b], limits)
-        count = on.shape[1]
-        heirs = frame.merge(colours[b], together[b], habits[b].settled)
+        slots = _Slots(on[b], waits[b], windows[b], colours[b], speeds[b], extents[b], habits[b])
+        heirs = frame.merge(slots.colours, together[b], slots.habits.settled)
         owned = np.bincount(frame.owner.ravel(), minlength=count)
-        behind = habits[b].hiding(frame.part_of_slots(count), np.bincount(frame.labels.ravel()), owned, extents[b])
+        areas = np.bincount(frame.labels.ravel())
+        behind = slots.habits.hiding(frame.part_of_slots(count), areas, owned, slots.extents)
         takers = behind | heirs
         if takers:
             frame = replace(frame, owner=np.array([takers.get(k, k) for k in range(count)])[frame.owner])
-        slots = _Slots(on[b], waits[b], windows[b], colours[b], speeds[b], extents[b], habits[b])
         find = _find(frame, slots, heirs)
         find.marks[4, list(behind)] = True
         finds.append(vars(_in_company(frame, slots, find)))
@@ -248,12 +248,10 @@ def _in_company(frame: FrameParts, slots: _Slots, find: _Find) -> _Outcome:
         share = 1.0 if not lasting and (not find.marks[0, slot] or part.touches(size)) else _SLOWLY
         extents[slot] += (0.0 if lasting and part.touches(size) else share) * (part.area - extents[slot])
     joined = np.where(find.hidden, find.hidden, find.parts)
-    groups = [np.flatnonzero(joined == number) for number in np.unique(joined[joined > 0])]
     mixed = np.zeros_like(slots.on)
-    for group in groups:
-        if len(group) > 1:
-            known.join(group)
-            mixed[group] = True
+    for group in companies(joined):
+        known.join(group)
+        mixed[group] = True
     company = mixed & known.settled
     company[[*whole]] = False
     for slot in np.flatnonzero(company).tolist():
@@ -298,10 +296,8 @@ def _of_like_colours(masks: np.ndarray, colours: np.ndarray, step: float) -> np.
         int, shape (B, H, W), numbered through the batch.
     """
     numbers = np.arange(masks.size).reshape(masks.shape)
-    width, pairs = masks.shape[2], []
-    for down, left, right in ((0, 0, 1), (1, 0, 0), (1, 0, 1), (1, 1, 0)):
-        one = (..., slice(masks.shape[1] - down), slice(left, width - right))
-        other = (..., slice(down, None), slice(right, width - left))
+    pairs = []
+    for one, other in (((..., *first), (..., *second)) for first, second in neighbours(*masks.shape[1:])):
         alike = masks[one] & masks[other] & (np.abs(colours[one] - colours[other]).max(1) < step)
         pairs.append((numbers[one][alike], numbers[other][alike]))
     first, second = (np.concatenate(ends) for ends in zip(*pairs, strict=True))

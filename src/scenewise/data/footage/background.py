@@ -60,6 +60,11 @@ class Background:
         """Whether every place was seen empty often enough."""
         return not self.reasons
 
+    @property
+    def pixels(self) -> np.ndarray:
+        """The picture as uint8, shape (H, W, C)."""
+        return (self.picture * 255).round().astype(np.uint8)
+
 
 def emptiest(frames: np.ndarray) -> Background:
     """Return the emptiest picture of a video with a still camera.

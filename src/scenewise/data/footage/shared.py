@@ -45,7 +45,7 @@ def shared_picture(source: Source, videos: int = 120) -> np.ndarray:
         if not picture.sound:
             problem = f"the videos have no background picture in common: {'; '.join(picture.reasons)}."
             raise InputError("training.picture", problem, "Leave it out; videos of several cameras have none.")
-        _kept[key] = np.ascontiguousarray(np.moveaxis((picture.picture * 255).round().astype(np.uint8), -1, 0))
+        _kept[key] = np.ascontiguousarray(np.moveaxis(picture.pixels, -1, 0))
     return _kept[key]
 
 

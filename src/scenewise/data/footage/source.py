@@ -178,7 +178,7 @@ class FootageSource(Source):
         file = 0 if shared else file
         if file not in self._backgrounds:  # of whole files: no part may have seen all places empty
             frames = self._of_all_files() if shared else self._file(file)
-            self._backgrounds[file] = (emptiest(frames).picture * 255).round().astype(np.uint8)
+            self._backgrounds[file] = emptiest(frames).pixels
         return self._backgrounds[file]
 
     def _of_all_files(self) -> np.ndarray:
