@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -128,3 +130,14 @@ def test_the_public_codes_mask_posterior_is_a_softmax_of_likelihoods_without_con
     made = mixture_of(mixture)
     _, per_slot = Inputs(mask_posterior="softmax_of_lik").build(made, image_gradients(made, Weights()))
     np.testing.assert_allclose(per_slot[0, :, 5:6].numpy(), expected, rtol=1e-9)
+
+
+def test_an_image_is_explained_without_symbolic_algebra() -> None:
+    code = (
+        "import sys, torch, scenewise as sw; from scenewise.models.contract import Observation\n"
+        "model = sw.load('iodine-tetris', device='cpu').model.eval()\n"
+        "model(Observation(torch.rand(1, 1, 3, *model.config.size)), seed=0)\n"
+        "print([name for name in ('sympy', 'torch.fx.experimental.symbolic_shapes') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

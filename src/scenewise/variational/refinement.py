@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -136,12 +136,30 @@ def posterior_gradient(
         Shape (B, K, 2Z), without a graph.
     """
     outputs = (gradients.appearance.to(drawing[0].dtype), gradients.logits.to(drawing[1].dtype))
-    (by_latent,) = torch.autograd.grad(drawing, latent, outputs, retain_graph=keep_graph)
+    with torch.enable_grad():
+        root = _Root.apply(*drawing, *outputs)
+    (by_latent,) = torch.autograd.grad(root, latent, retain_graph=keep_graph)
     with torch.no_grad():
         by_mean, by_log_variance = posterior.kl_gradient(prior)
         through_std = 0.5 * by_latent * noise * (0.5 * posterior.log_variance).exp()
         by_scale = (through_std + weights.kl * by_log_variance) * slope
         return torch.cat([by_latent + weights.kl * by_mean, by_scale], -1)
+
+
+class _Root(torch.autograd.Function):
+    """A scalar whose gradients by a drawing are those given.
+
+    torch.autograd.grad takes them too, and imports SymPy for it: half a second at the start of every command.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, appearance: Tensor, logits: Tensor, by_appearance: Tensor, by_logits: Tensor) -> Tensor:
+        ctx.save_for_backward(by_appearance, by_logits)
+        return appearance.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, by_root: Tensor) -> tuple[Tensor | None, ...]:  # of 1
+        return (*ctx.saved_tensors, None, None)
 
 
 RefinerInput = Literal[
