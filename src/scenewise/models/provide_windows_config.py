@@ -27,9 +27,16 @@ class WindowSettings:
     )
     hues: float = setting(
         0.0,
-        "The same of hues, brightness left out, between the middles of objects that touch; 0: objects are of many",
+        "The same of hues, brightness left out, between the middles of objects that touch, and of `colours` there; 0: "
+        "objects are of many",
         minimum=0,
         maximum=3,
+    )
+    necks: float = setting(
+        0.0,
+        "Width of a part, as a share of that on both sides, below which two objects touch there; 0: of any shape",
+        minimum=0,
+        maximum=1,
     )
     brightness: float = setting(
         0.7, "Share of a pixel's change of brightness, as of a shadow, that makes no object", minimum=0, maximum=1
