@@ -1,9 +1,9 @@
-"""Necks: objects of one colour that touch are two where they are narrower between them than on both sides."""
+"""Objects of one colour that touch are two: narrow between them, or too large for one."""
 
 import numpy as np
 import pytest
 
-from scenewise.nn.necks import apart_at_necks
+from scenewise.nn.necks import apart_at_necks, cut_to_size
 
 
 def _drawn(*rows: str) -> np.ndarray:
@@ -67,3 +67,45 @@ def test_parts_of_every_frame_are_counted_from_one():
     apart = apart_at_necks(labels, 0.8, 10)
     assert apart.max((1, 2)).tolist() == [2, 0, 2]
     assert len(np.unique(apart[2][labels[2] == 3])) == 1
+
+
+def _sets(labels: np.ndarray) -> set[frozenset[tuple[int, int]]]:
+    """Return the parts of one frame (1, H, W) as sets of pixels."""
+    return {frozenset(map(tuple, np.argwhere(labels[0] == n).tolist())) for n in np.unique(labels[labels > 0])}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("aaaa", "b...", "bbb."),
+        ("aa..", "aabb", "..bb"),
+        ("aaaabbbbcccc",),  # three, of which one is in the middle
+    ],
+)
+def test_pieces_of_four_blocks_are_taken_apart_by_their_area(rows: tuple[str, ...]) -> None:
+    marks = np.array([list(row) for row in rows])
+    numbers = np.array([[".abc".index(mark) for mark in row] for row in marks]).repeat(3, 0).repeat(3, 1)[None]
+    joined = (numbers > 0).astype(np.int64)
+    assert _sets(cut_to_size(joined, most=40, least=32)) == _sets(numbers)  # a piece has 36 pixels
+
+
+def test_squares_that_touch_at_an_angle_are_cut_across():
+    rows, columns = np.mgrid[:40, :40]
+    one = abs(rows - 13) + abs(columns - 13) <= 9
+    other = abs(rows - 23) + abs(columns - 23) <= 9  # beside it, along a side at 45 degrees
+    assert not (one & other).any()
+    apart = cut_to_size((one | other)[None].astype(np.int64), most=200, least=150)  # each has 181
+    assert _sets(apart) == {frozenset(map(tuple, np.argwhere(mask).tolist())) for mask in (one, other)}
+
+
+def test_what_is_small_enough_or_has_no_lawful_cut_stays_whole():
+    labels = _discs((15, 15))
+    area = int(labels.sum())
+    np.testing.assert_array_equal(cut_to_size(labels, area, 10), labels)
+    np.testing.assert_array_equal(cut_to_size(labels, area - 1, area / 2 + 1), labels)
+    assert cut_to_size(labels, area - 1, 10).max() == 2
+
+
+def test_cuts_count_the_parts_of_every_frame_from_one():
+    labels = np.concatenate([_discs((9, 9)) + 4 * _discs((25, 25), radius=3), np.zeros((1, 32, 32), np.int64)])
+    assert cut_to_size(labels, 64, 20).max((1, 2)).tolist() == [3, 0]

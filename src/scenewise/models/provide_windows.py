@@ -266,7 +266,8 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
         """Move windows to where objects are in the new frame, and put slots that are off onto what nobody owns."""
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
         area = max(4.0, windows.least_area * pixels)
-        limits = Limits(*windows.strange, area, windows.colours, windows.hues, windows.necks)
+        most = windows.most_area * pixels
+        limits = Limits(*windows.strange, area, windows.colours, windows.hues, windows.necks, most)
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
         known = {f"{name}s": state[name] for name in ("window", "colour", "extent", "speed")}
         together, habits = state["together"], Habits.of(state)

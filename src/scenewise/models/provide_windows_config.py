@@ -45,6 +45,12 @@ class WindowSettings:
     least_area: float = setting(
         0.003, "Share of the frame below which a slot dies and none is born", minimum=0, maximum=1
     )
+    most_area: float = setting(
+        1.0,
+        "Share of the frame above which a part holds several objects, and is cut where it is narrow for its size",
+        minimum=0,
+        maximum=1,
+    )
     fit: float = setting(
         2.5,
         "Distance from its colour up to which a slot owns a pixel, in sigma; the rest may be another object",

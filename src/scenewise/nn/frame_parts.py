@@ -52,6 +52,7 @@ class Limits:
         hues: The same of hues, beside which, and beside `step`, the cores of two objects end (`nn.cores`); 0 where it
             may be of many.
         necks: Share of its width on both sides of a narrower place at which it ends (`nn.necks`); 0 at none.
+        most: Its largest area, pixels; a larger one is cut.
     """
 
     strange: float
@@ -60,6 +61,7 @@ class Limits:
     step: float = 0.0
     hues: float = 0.0
     necks: float = 0.0
+    most: float = math.inf
 
 
 @dataclass(frozen=True)

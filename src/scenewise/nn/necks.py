@@ -1,9 +1,16 @@
-"""Parts that are two objects of one colour which touch: they are narrower between them than on both sides."""
+"""Parts that are two objects of one colour which touch: narrow between them, or too large for one."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, sparse
+
+from scenewise.nn.masks import neighbours
+
+_ACROSS = np.array([[1, 0], [0, 1], [1, 1], [1, -1]]) / np.sqrt([[1], [1], [2], [2]])  # directions that cuts cross
+_GAP = 1.5  # pixels between two places of one cut at most
 
 
 def apart_at_necks(labels: np.ndarray, share: float, least: float) -> np.ndarray:
@@ -53,3 +60,65 @@ def _bodies(part: np.ndarray, share: float, least: float) -> list[np.ndarray]:
             if len(bodies) > 1 and min(map(np.count_nonzero, bodies)) >= least:
                 return bodies
     return []
+
+
+def cut_to_size(labels: np.ndarray, most: float, least: float) -> np.ndarray:
+    """Return the number of each pixel's part in its frame, 0 for none: parts too large for one object are cut.
+
+    A part holds as many objects as it must, n. Of the straight cuts in four directions that leave one of lawful area on
+    one side, and n - 1 on the other, it is the one that is shortest for the area: whose length / min(area, area of the
+    part / n) is least, an isoperimetric ratio as Cheeger's. Where objects meet along a bend they are cut straight too.
+
+    Args:
+        labels: Numbers of parts, 0 for none, shape (B, H, W).
+        most: Pixels that an object has at most.
+        least: Pixels that an object has at least.
+
+    Returns:
+        int, shape (B, H, W), numbered from 1 in every frame.
+    """
+    cut = np.zeros_like(labels)
+    for frame, numbers in zip(cut, labels, strict=True):
+        count = 0
+        for number, box in enumerate(ndimage.find_objects(numbers), 1):
+            waiting = [] if box is None else [numbers[box] == number]
+            while waiting:
+                part = waiting.pop()
+                sides = _sides(part, most, least)
+                waiting += sides
+                if not sides:
+                    count += 1
+                    frame[box][part] = count
+    return cut
+
+
+def _sides(part: np.ndarray, most: float, least: float) -> list[np.ndarray]:
+    """Return both sides of the best cut through a part (h, w), or nothing where it needs none or there is none."""
+    places = np.argwhere(part)
+    area = len(places)
+    if area <= most or area < 2 * least:
+        return []
+    numbers = np.full(part.shape, -1)
+    numbers[part] = np.arange(area)
+    pairs = [np.stack([numbers[one], numbers[other]]) for one, other in neighbours(*part.shape)]
+    first, second = np.concatenate([pair.reshape(2, -1) for pair in pairs], 1)
+    first, second = (ends[(first >= 0) & (second >= 0)] for ends in (first, second))
+    middles, beside = (places[first] + places[second]) / 2, np.abs(places[first] - places[second]).sum(1) == 1
+    objects, best, sides = math.ceil(area / most), np.inf, np.zeros(area, bool)
+    lawful = (max(least, area - (objects - 1) * most), most)
+    for across in _ACROSS:
+        heights, along = places @ across, middles @ np.array([-across[1], across[0]])
+        for level in np.arange(heights.min() + 0.5, heights.max()):
+            crossing = np.flatnonzero((heights[first] < level) != (heights[second] < level))
+            crossing = crossing[along[crossing].argsort()]
+            for seam in np.split(crossing, 1 + np.flatnonzero(np.diff(along[crossing]) > _GAP)):
+                length = np.count_nonzero(beside[seam]) / np.abs(across).sum()
+                if len(seam) and length * objects / area < best:
+                    rest = np.delete(np.stack([first, second]), seam, 1)
+                    graph = sparse.coo_array((np.ones(rest.shape[1], bool), tuple(rest)), shape=(area, area))
+                    count, names = sparse.csgraph.connected_components(graph, directed=False)
+                    smaller = np.bincount(names).min()
+                    ratio = length / min(smaller, area / objects)
+                    if count == 2 and lawful[0] <= smaller <= lawful[1] and ratio < best:
+                        best, sides = ratio, names > 0
+    return [np.where(part, sides[numbers] == side, False) for side in (False, True)] if sides.any() else []
