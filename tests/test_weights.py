@@ -34,6 +34,14 @@ def test_shipped_windows_take_collisions_apart() -> None:
     assert found["provide", "ARI"] > 0.85
 
 
+@pytest.mark.parametrize(
+    ("name", "source", "least"),
+    [("tetris", "tetrominoes", 0.98), ("multi-dsprites", "multi-dsprites", 0.9), ("clevr6", "clevr6", 0.93)],
+)
+def test_shipped_windows_take_single_images_apart(name: str, source: str, least: float) -> None:
+    assert scores(f"provide-windows-{name}", source, 48, 1)["provide", "F-ARI"] > least
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", shipped())
 def test_cards_tell_what_fresh_videos_give(name: str) -> None:

@@ -71,3 +71,18 @@ def test_every_frame_is_counted_from_one_and_empty_frames_have_no_part():
 def test_what_has_no_core_is_a_part_as_a_whole(side):
     masks, image = _painted((slice(6, 6 + side), slice(3, 3 + side), RED))
     assert of_like_hues(masks, image, 0.01).max() == 1
+
+
+def test_flat_objects_of_one_hue_are_told_apart_by_brightness():
+    dark = tuple(0.5 * value for value in RED)
+    masks, image = _painted((slice(4, 9), slice(4, 14), RED), (slice(9, 14), slice(4, 14), dark))
+    labels = of_like_hues(masks, image, 0.3, colours=0.12)[0]
+    assert set(np.unique(labels)) == {0, 1, 2}
+    assert labels[6, 8] != labels[12, 8]
+
+
+def test_two_cores_of_one_flat_object_are_one_behind_what_hides_its_middle():
+    parts = [(slice(2, 21), slice(6, 16), BLUE), (slice(10, 14), slice(3, 20), RED)]
+    masks, image = _painted(*parts)
+    labels = of_like_hues(masks, image, 0.2, colours=0.12)[0]
+    assert labels[5, 10] == labels[18, 10] != labels[12, 4]

@@ -265,7 +265,9 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
     def _begin(self, state: State, noise: Tensor | None) -> State:
         """Move windows to where objects are in the new frame, and put slots that are off onto what nobody owns."""
         windows, pixels = self.config.windows, state["strange"].shape[-1] * state["strange"].shape[-2]
-        limits = Limits(*windows.strange, max(4.0, windows.least_area * pixels), windows.colours, windows.hues)
+        area = max(4.0, windows.least_area * pixels)
+        most = windows.most_area * pixels
+        limits = Limits(*windows.strange, area, windows.colours, windows.hues, windows.necks, most)
         waits = (state["absence"] > 0) & (state["absence"] <= windows.memory)
         known = {f"{name}s": state[name] for name in ("window", "colour", "extent", "speed")}
         together, habits = state["together"], Habits.of(state)

@@ -27,9 +27,16 @@ class WindowSettings:
     )
     hues: float = setting(
         0.0,
-        "The same of hues, brightness left out, between the middles of objects that touch; 0: objects are of many",
+        "The same of hues, brightness left out, between the middles of objects that touch, and of `colours` there; 0: "
+        "objects are of many",
         minimum=0,
         maximum=3,
+    )
+    necks: float = setting(
+        0.0,
+        "Width of a part, as a share of that on both sides, below which two objects touch there; 0: of any shape",
+        minimum=0,
+        maximum=1,
     )
     brightness: float = setting(
         0.7, "Share of a pixel's change of brightness, as of a shadow, that makes no object", minimum=0, maximum=1
@@ -37,6 +44,12 @@ class WindowSettings:
     absorbed: float = setting(0.0, "Share of it that slot 0 draws while a frame is explained", minimum=0, maximum=1)
     least_area: float = setting(
         0.003, "Share of the frame below which a slot dies and none is born", minimum=0, maximum=1
+    )
+    most_area: float = setting(
+        1.0,
+        "Share of the frame above which a part holds several objects, and is cut where it is narrow for its size",
+        minimum=0,
+        maximum=1,
     )
     fit: float = setting(
         2.5,

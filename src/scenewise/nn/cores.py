@@ -9,6 +9,7 @@ from scenewise.nn.masks import SQUARE, neighbours
 
 _DARK = 0.05  # of [0, 1], added to the brightness that hues are measured by: black has none
 _ALIKE = 0.15  # hues of two cores near each other that are of one object differ by less
+_FLAT = 1 / 3  # of the step of colours, by which the colours of such cores differ at most where brightness counts
 _LEAST_CORE = 4  # pixels
 _NEAR = 0.5  # sides of the smaller that lie between two cores of one object at most
 _EDGE = 2  # pixels from a core to where its hue ends
@@ -20,7 +21,7 @@ def hues(images: np.ndarray) -> np.ndarray:
     return images / (images.mean(1, keepdims=True) + _DARK)  # type: ignore[no-any-return]
 
 
-def of_like_hues(masks: np.ndarray, images: np.ndarray, step: float) -> np.ndarray:
+def of_like_hues(masks: np.ndarray, images: np.ndarray, step: float, colours: float = 0.0) -> np.ndarray:
     """Return the number of each pixel's part in its frame, 0 for none: connected, and of one hue.
 
     Pixels at an edge mix the colours of both sides, so that neighbours lead from any object to the next. Therefore an
@@ -32,13 +33,18 @@ def of_like_hues(masks: np.ndarray, images: np.ndarray, step: float) -> np.ndarr
         masks: Which pixels are of parts at all, bool, shape (B, H, W).
         images: Shape (B, C, H, W), in [0, 1].
         step: Difference of hue, of the channel that differs most, at which no core goes on.
+        colours: The same of colours, where objects are flat, without light and shade; 0 where brightness says nothing.
 
     Returns:
         int, shape (B, H, W), numbered from 1 in every frame.
     """
     shades = hues(images)
     parts, count = ndimage.label(masks, SQUARE)
-    cores, _ = ndimage.label(masks & (_largest_step(shades, masks) < step), _CROSS)
+    even = masks & (_largest_step(shades, masks) < step)
+    if colours:
+        even &= _largest_step(images, masks) < colours
+        shades = np.concatenate([shades, images * (_ALIKE / (_FLAT * colours))], 1)  # so that one limit is for both
+    cores, _ = ndimage.label(even, _CROSS)
     areas = np.bincount(cores.ravel())
     cores[areas[cores] < _LEAST_CORE] = 0
     means = _means(cores, shades)

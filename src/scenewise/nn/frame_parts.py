@@ -49,7 +49,10 @@ class Limits:
         clear: How much at least 15 % of them do.
         area: Its least area, pixels.
         step: Difference of colour between neighbours at which it ends; 0 where it may be of many colours.
-        hues: The same of hues, beside which the cores of two objects end (`nn.cores`); 0 where it may be of many.
+        hues: The same of hues, beside which, and beside `step`, the cores of two objects end (`nn.cores`); 0 where it
+            may be of many.
+        necks: Share of its width on both sides of a narrower place at which it ends (`nn.necks`); 0 at none.
+        most: Its largest area, pixels; a larger one is cut.
     """
 
     strange: float
@@ -57,6 +60,8 @@ class Limits:
     area: float
     step: float = 0.0
     hues: float = 0.0
+    necks: float = 0.0
+    most: float = math.inf
 
 
 @dataclass(frozen=True)

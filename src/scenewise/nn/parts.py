@@ -13,6 +13,7 @@ from scenewise.nn.cores import of_like_hues
 from scenewise.nn.frame_parts import NEAR, FrameParts, Limits, Part
 from scenewise.nn.habits import NOWHERE, Habits, companies, within
 from scenewise.nn.masks import SQUARE, grown, neighbours
+from scenewise.nn.necks import apart_at_necks, cut_to_size
 
 _SLOWLY = 0.1  # share by which the usual area of a part follows it
 _VISIBLE = 0.5  # of its usual area that a slot owned, where it was seen how fast its object goes
@@ -125,9 +126,13 @@ def guess(
     masks = values > limits.strange
     masks &= grown(_solid(masks))  # no specks, no threads
     if frames is not None:
-        labels = of_like_hues(masks, frames.detach().cpu().numpy(), limits.hues)
+        labels = of_like_hues(masks, frames.detach().cpu().numpy(), limits.hues, limits.step)
     else:
         labels = _of_like_colours(masks, shade, limits.step) if limits.step else ndimage.label(masks, SQUARE)[0]
+    if limits.necks:
+        labels = apart_at_necks(labels, limits.necks, limits.area)
+    if limits.most < labels[0].size:
+        labels = cut_to_size(labels, limits.most, limits.area)
     on, waits, together = memory.on.cpu().numpy() > 0, memory.waits.cpu().numpy(), memory.together.cpu().numpy()
     known = (memory.windows, memory.colours, memory.speeds)
     windows, colours, speeds = (tensor.detach().cpu().numpy() for tensor in known)
