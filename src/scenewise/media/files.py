@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+import stat
 import tempfile
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
@@ -99,6 +100,15 @@ def read_bytes(path: Path, most: int) -> bytes:
         problem = f"is larger than the {most >> 10} KiB that are read of such a file."
         raise InputError(path, problem, "Check whether it is the right file.")
     return content
+
+
+def version_of(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a file or folder does, size and time of writing; None where there is neither."""
+    with suppress(OSError):
+        state = path.stat()
+        if stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode):
+            return state.st_size, state.st_mtime_ns
+    return None
 
 
 def inside(folder: Path, name: str) -> Path:

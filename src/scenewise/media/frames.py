@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError, printable
-from scenewise.media.files import reading
+from scenewise.media.files import reading, version_of
 from scenewise.media.images import image_size, read_image
 from scenewise.media.pixels import UsedRange
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, safe_name
@@ -37,6 +37,7 @@ class FolderReader(VideoReader):
     """
 
     def __init__(self, path: Path, selection: Selection) -> None:
+        version = version_of(path)  # before a look at thousands of files
         self._files = image_files(path) if path.is_dir() else [path]
         if not self._files:
             endings = Counter(p.suffix for p in path.iterdir() if p.suffix and not p.name.startswith("."))
@@ -48,6 +49,11 @@ class FolderReader(VideoReader):
         for file in self._files[1:]:
             _check_size(file, image_size(file), self._files[0], size)
         super().__init__(path, safe_name(path), size, selection, total=len(self._files))
+        self._version = version
+
+    def _holds_the_same(self) -> bool:
+        """Return whether a folder has the images it had: other files may come and go beside them."""
+        return self.path.is_dir() and image_files(self.path) == self._files
 
     def _read(self) -> Iterator[MediaFrame]:
         used, stop = UsedRange(), self.selection.stop

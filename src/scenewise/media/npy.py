@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +29,23 @@ def read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(file)
+
+
+def check_mapped(*arrays: Any) -> None:
+    """Check that files mapped into memory are still as long: the system kills a process that reads beyond their end.
+
+    Args:
+        *arrays: As they were opened; those that are no maps are passed over.
+
+    Raises:
+        InputError: A file has become shorter.
+    """
+    for array in arrays:
+        if isinstance(array, np.memmap):
+            with suppress(FileNotFoundError):  # what was removed stays whole for who has it open
+                if os.stat(array.filename).st_size < array.offset + array.nbytes:
+                    problem = "has become shorter since it was opened."
+                    raise InputError(array.filename, problem, "Get or make the file again.")
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
