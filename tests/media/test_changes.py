@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import warnings
 
 import numpy as np
 import pytest
@@ -38,6 +37,7 @@ def rewrite(path):
     os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 1_000_000))
 
 
+@pytest.mark.filterwarnings("ignore:.*is cut off")
 @pytest.mark.parametrize("change", [append, truncate, replace, rewrite])
 @pytest.mark.parametrize("frames", [0, 1])
 def test_a_video_that_changes_is_refused(tmp_path, change, frames):
@@ -47,8 +47,7 @@ def test_a_video_that_changes_is_refused(tmp_path, change, frames):
     for _ in range(frames):
         next(video)
     change(tmp_path / "clip.mkv")
-    with warnings.catch_warnings(), pytest.raises(InputError, match="clip.mkv: has changed since it was opened"):
-        warnings.simplefilter("ignore")  # that it is cut off
+    with pytest.raises(InputError, match=r"clip\.mkv: has changed since it was opened"):
         list(video)
     with pytest.raises(InputError, match="has changed since it was opened"):
         next(iter(reader))
@@ -61,7 +60,7 @@ def test_a_video_that_is_removed_is_read_to_its_end_and_then_gone(tmp_path):
     first = next(video)
     (tmp_path / "clip.mkv").unlink()
     assert [first.index, *(frame.index for frame in video)] == list(range(30))
-    with pytest.raises(InputError, match="clip.mkv: expected .*No such file"):
+    with pytest.raises(InputError, match=r"clip\.mkv: expected .* found nothing there\. Check the path"):
         list(reader)
 
 

@@ -252,6 +252,8 @@ def reading(path: object, expected: str, remedy: str) -> Iterator[None]:
         raise
     except PermissionError as error:
         raise InputError(path, "may not be read by this user.", "Change its permissions.") from error
+    except FileNotFoundError as error:
+        raise InputError(path, f"expected {expected}; found nothing there.", "Check the path.") from error
     except Exception as error:  # decoders raise every kind of error over bytes they do not know
         if _LOCK in str(error) and getattr(error, "errno", None) in _HELD:  # of HDF5 files
             problem = "is locked: another program has it open."
