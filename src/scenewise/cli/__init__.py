@@ -140,7 +140,8 @@ class Parser(argparse.ArgumentParser):
         while (verbs := _subparsers(parser)) and (name := next((w for w in words if w in verbs), None)):
             parser, words = verbs[name], words[words.index(name) + 1 :]
         options = [word.partition("=")[0] for word in rest if word.startswith("--")]
-        hint = f" {nearest(options[0], parser._option_string_actions)}" if options else ""
+        known = [option for option in parser._option_string_actions if option not in ("-h", "--help")]
+        hint = f" {nearest(options[0], known)}" if options else ""
         parser.error(f"unrecognized arguments: {' '.join(rest)}.{hint}")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]

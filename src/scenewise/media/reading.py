@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from scenewise.media.reader import VideoReader
 
 _ANIMATION_ENDING = ".apng"
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+://")
 
 
 def read_video(
@@ -119,6 +121,9 @@ def read_videos(
     selection = Selection((size, size) if isinstance(size, int) else size, crop, every, start, stop, channels, stream)
     if isinstance(path, str) and is_live(path):
         return [LiveReader(path, selection)]
+    if isinstance(path, str) and _ADDRESS.match(path) and not Path(path).exists():
+        remedy = "Copy it here, or run: scenewise batch ADDRESS --out out"
+        raise InputError(path, "expected a file; found an address.", remedy)
     path = Path(path)
     ending = path.suffix.lower()
     with reading(path, "a path that can be looked at", "Check the path."):
