@@ -67,6 +67,10 @@ def check_readable(path: Path) -> None:
         except (FileNotFoundError, NotADirectoryError, ValueError):
             raise InputError(path, "expected a file or folder; found nothing there.", "Check the path.") from None
         if not path.is_file():
+            if path.is_symlink() and not path.exists():
+                raise InputError(path, "is a link that leads to no file.", "Mend the link, or remove it.")
+            if path.is_dir():
+                raise InputError(path, "expected a regular file; found a folder.", "Give a file, or rename the folder.")
             raise InputError(path, "expected a regular file; found something else.", "Copy it to a regular file first.")
         with path.open("rb") as file:
             if not file.read(1):
