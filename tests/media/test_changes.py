@@ -15,6 +15,12 @@ from scenewise.errors import InputError
 from scenewise.media import read_video
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """The length of files is looked at before every read."""
+    monkeypatch.setattr("scenewise.media.npy.LOOK_AFTER", 0.0)
+
+
 def append(path):
     with path.open("ab") as file:
         file.write(bytes(1000))

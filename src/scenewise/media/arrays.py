@@ -16,7 +16,7 @@ from scenewise.documents import shortened
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
 from scenewise.media.hdf5 import check_dataset, open_h5
-from scenewise.media.npy import read_header
+from scenewise.media.npy import check_mapped, read_header
 from scenewise.media.pixels import to_rgb, to_uint8
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, safe_name
 
@@ -75,8 +75,9 @@ class ArrayReader(VideoReader):
             for index in total[self.selection.start : self.selection.stop : self.selection.every]:
                 where = f"{self.path}, video {self._video}, frame {index}"
                 with reading(where, "a frame that can be read", _REMEDY):
-                    if self._array.path.stat().st_size < size:  # reading a map beyond its file's end kills the process
-                        raise ValueError("a file that has become shorter since it was opened")
+                    check_mapped(values)
+                    if not isinstance(values, np.ndarray) and self._array.path.stat().st_size < size:
+                        raise ValueError("a file that has become shorter since it was opened")  # HDF5 reads zeros
                     image = _frame(values, self._array.layout, self._video, index)
                     if image.dtype.kind in "iu" and image.size and image.max() == 1:
                         black = "integers of 0 and 1 are read as 0 and 1 of 255, nearly black"
