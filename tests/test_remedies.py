@@ -147,6 +147,8 @@ def test_every_option_in_an_error_of_a_verb_is_one_of_that_verb():
     [
         ("train provide-tiny size=64 --out RUN", "size in full is data.settings.size or model.settings.size"),
         ("train provide-tiny steps=3 --out RUN", "steps in full is training.steps"),
+        ("train rnem-balls training.curriculum=[] --out RUN", "lengths from 1. Correct these settings."),
+        ("data make balls --videos 1 --out here --format npy", "found something else. Choose another folder."),
         ("decompose s3://bucket/clip.mp4 --out OUT", "run: scenewise batch ADDRESS --out out"),
         ("batch abc://bucket/clip.mp4 --out OUT", "Protocol not known: abc. Check the address."),
         ("batch no*.mp4 --out OUT", "matches no video. Check the pattern."),

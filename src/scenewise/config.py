@@ -140,7 +140,7 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
     if not hasattr(values, "items"):
         problems.append(f"{prefix.rstrip('.') or 'the settings'} must be a mapping, found {shortened(values)}")
         return cast("C", None)  # `build` raises
-    hints, first = _hints(cls), len(problems)
+    hints, first = _hints(cls), len(problems)  # type: ignore[arg-type]
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = [str(key) for key in values if key not in fields]
     problems += [f"unknown key {prefix}{key[:80]}. {nearest(key[:80], fields)}" for key in unknown[:_MOST_UNKNOWN]]

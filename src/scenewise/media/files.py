@@ -296,7 +296,9 @@ def write_problem(path: str | Path, error: OSError) -> InputError:
     if error.errno in _NO_ACCESS:
         return InputError(folder, f"{Path(path).name} may not be written here.", "Choose a folder you may write to.")
     if not folder.is_dir():
-        return InputError(folder, "expected a folder; found none.", "Create it or choose another folder.")
+        found = "something else" if os.path.lexists(folder) else "none"
+        remedy = "Choose another folder." if os.path.lexists(folder) else "Create it or choose another folder."
+        return InputError(folder, f"expected a folder; found {found}.", remedy)
     return InputError(folder, f"{Path(path).name} cannot be written: {describe(error)}.", "Choose another folder.")
 
 

@@ -51,7 +51,7 @@ def check_mapped(*arrays: Any) -> None:
         if isinstance(array, np.memmap) and now - array.__dict__.get("looked_at", -LOOK_AFTER) >= LOOK_AFTER:
             array.__dict__["looked_at"] = now
             with suppress(FileNotFoundError):  # what was removed stays whole for who has it open
-                if os.stat(array.filename).st_size < array.offset + array.nbytes:
+                if os.stat(str(array.filename)).st_size < array.offset + array.nbytes:
                     problem = "has become shorter since it was opened."
                     raise InputError(array.filename, problem, "Get or make the file again.")
 

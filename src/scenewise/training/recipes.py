@@ -109,7 +109,8 @@ def from_plain(values: Mapping[str, Any], where: str) -> Recipe:
         except InputError as error:
             problems.append(f"{what}: {error.problem}".rstrip("."))
     if problems:
-        raise InputError(where, "; ".join([*dict.fromkeys(problems), *_rest(values)]), "Correct these settings.")
+        told = "; ".join([*dict.fromkeys(problems), *_rest(values)])
+        raise InputError(where, told if told.endswith((".", "?")) else f"{told}.", "Correct these settings.")
     return recipe
 
 
