@@ -153,7 +153,7 @@ def test_every_option_in_an_error_of_a_verb_is_one_of_that_verb():
         ("batch abc://bucket/clip.mp4 --out OUT", "Protocol not known: abc. Check the address."),
         ("batch no*.mp4 --out OUT", "matches no video. Check the pattern."),
         ("data make balls-binary --videos 1 --out here --format h5", "or add --overwrite"),
-        ("traverse rnem-balls clip.mp4 --out OUT --model x", "unrecognized arguments: --model. Known: --"),
+        ("traverse rnem-balls clip.mp4 --out OUT --model x", "unrecognized arguments: --model x. Known: --"),
     ],
 )
 def test_what_a_message_tells_to_do_helps(words, says, capsys, tmp_path, monkeypatch):
