@@ -213,3 +213,39 @@ def test_texts_at_the_edge_of_what_is_plain(text, plain):
     else:
         with pytest.raises(InputError):
             parse_json(text, "x", "values", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('{"a": 1, "a": 1}', "'a'"),
+        ('{"b": [{"a": {"size": 1, "b": 2, "size": 3}}]}', "'size'"),
+        ('{"a": 1, "\\u0061": 2}', "'a'"),
+        ('{"": 1, "": 2}', "''"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_told(text, key):
+    with pytest.raises(InputError, match=f"^card.json: expected a card; found: the key {key} twice in a mapping"):
+        parse_json(text, "card.json", "a card", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("a: 1\nb: 2\na: 3", "'a'", 3),
+        ("a: 1\n'a': 3", "'a'", 2),
+        ("a:\n  - {steps: 1, steps: 2}", "'steps'", 2),
+        ("1: x\n0x1: y", "1", 2),
+        ("true: x\nTrue: y", "True", 2),
+        ("~: x\nnull: y", "None", 2),
+        ("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a", "'<<'", 4),
+    ],
+)
+def test_a_key_of_yaml_that_is_there_twice_is_told(text, key, line):
+    with pytest.raises(ValueError, match=f"^the key {key} twice in a mapping, again in line {line}$"):
+        parse_yaml(text)
+
+
+def test_keys_of_yaml_that_stand_over_merged_ones_are_no_second_ones():
+    text = "a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\nc: [*a, *a]"
+    assert parse_yaml(text) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": [{"x": 1, "y": 2}] * 2}

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from scenewise.cli import VERBS, command_parser
+from scenewise.batch import remote
+from scenewise.cli import VERBS, command_parser, main
 from scenewise.data import SOURCES
+from scenewise.errors import InputError
 from scenewise.models.contract import MODELS
 from scenewise.training.recipe import Recipe
 
@@ -126,6 +128,48 @@ def test_every_option_in_an_error_is_one(options):
             if option not in options:
                 unknown[place] = option
     assert not unknown
+
+
+def test_every_option_in_an_error_of_a_verb_is_one_of_that_verb():
+    unknown = {}
+    for place, text in messages(of_errors=True):
+        verb = re.match(r"cli/([a-z]+)(?:_[a-z]+)?\.py", place)
+        if verb is None or verb[1] not in VERBS:
+            continue
+        known = {option for parser in parsers(command_parser([verb[1]])) for option in parser._option_string_actions}
+        others = re.sub(r"scenewise [^\n`]*", "", text)  # commands are parsed by a test of their own
+        unknown |= dict.fromkeys(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", others)) - known, place)
+    assert not unknown
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("train provide-tiny size=64 --out RUN", "size in full is data.settings.size or model.settings.size"),
+        ("train provide-tiny steps=3 --out RUN", "steps in full is training.steps"),
+        ("train rnem-balls training.curriculum=[] --out RUN", "lengths from 1. Correct these settings."),
+        ("data make balls --videos 1 --out here --format npy", "found something else. Choose another folder."),
+        ("decompose s3://bucket/clip.mp4 --out OUT", "run: scenewise batch ADDRESS --out out"),
+        ("batch abc://bucket/clip.mp4 --out OUT", "Protocol not known: abc. Check the address."),
+        ("batch no*.mp4 --out OUT", "matches no video. Check the pattern."),
+        ("data make balls-binary --videos 1 --out here --format h5", "or add --overwrite"),
+        ("traverse rnem-balls clip.mp4 --out OUT --model x", "unrecognized arguments: --model x. Known: --"),
+    ],
+)
+def test_what_a_message_tells_to_do_helps(words, says, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").write_bytes(b"x")
+    assert main(words.split()) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_store_whose_package_is_not_there_is_told_its_name(monkeypatch):
+    def refuse(*_, **__):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", refuse)
+    with pytest.raises(InputError, match=r"Install s3fs to access S3\. pip install s3fs$"):
+        remote.find("s3://bucket/clips", (".mp4",))
 
 
 def test_every_extra_in_a_message_is_declared():

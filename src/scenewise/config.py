@@ -7,6 +7,7 @@ unknown key, wrong type and out-of-range value at once, before anything is compu
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -68,6 +69,12 @@ def build(cls: type[C], values: Mapping[str, Any], where: str) -> C:
         text = "; ".join(problems)
         raise InputError(where, text if text.endswith((".", "?")) else f"{text}.", "Correct these settings.")
     return built
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields; Python reads them from text anew each time."""
+    return typing.get_type_hints(cls)
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -133,7 +140,7 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
     if not hasattr(values, "items"):
         problems.append(f"{prefix.rstrip('.') or 'the settings'} must be a mapping, found {shortened(values)}")
         return cast("C", None)  # `build` raises
-    hints, first = typing.get_type_hints(cls), len(problems)
+    hints, first = _hints(cls), len(problems)  # type: ignore[arg-type]
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = [str(key) for key in values if key not in fields]
     problems += [f"unknown key {prefix}{key[:80]}. {nearest(key[:80], fields)}" for key in unknown[:_MOST_UNKNOWN]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +34,14 @@ def parse_json(text: bytes | str, where: object, expected: str, remedy: str) -> 
         Traceback (most recent call last):
         ...
         scenewise.errors.InputError: facts.json: expected facts; found lists or mappings nested ... Write it again.
+        >>> parse_json('{"size": 32, "size": 64}', "facts.json", "facts", "Write it again.")
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: facts.json: expected facts; found: the key 'size' twice in a mapping. Write ...
     """
     try:
         text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        values = json.loads(text)
+        values = json.loads(text, object_pairs_hook=_mapping)
         if not _is_plain(text):
             check_plain(values)
     except RecursionError:
@@ -45,6 +50,15 @@ def parse_json(text: bytes | str, where: object, expected: str, remedy: str) -> 
         if "int_max_str_digits" in str(error):
             raise InputError(where, f"expected {expected}; found an integer of thousands of digits.", remedy) from None
         raise InputError(where, f"expected {expected}; found: {describe(error)}.", remedy) from error
+    return values
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a mapping whose keys are each there once; of two values Python would take the last without a word."""
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"the key {shortened(next(key for key in counts if counts[key] > 1))} twice in a mapping")
     return values
 
 

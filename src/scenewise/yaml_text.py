@@ -6,13 +6,14 @@ from typing import Any
 
 import yaml
 
-from scenewise.documents import DEEPEST, TOO_DEEP, check_plain
+from scenewise.documents import DEEPEST, TOO_DEEP, check_plain, shortened
 from scenewise.errors import describe
 
 MOST_VALUES = 200_000
 """Most values that a text may stand for, aliases written out."""
 LONGEST_SCALAR = 1 << 16
 """Longest single value, characters."""
+_MERGE = "tag:yaml.org,2002:merge"  # the key <<
 _LONGEST_NUMBER = 64  # characters; integers of base 60 and of thousands of digits are slow to work out
 
 
@@ -29,6 +30,10 @@ def parse_yaml(text: str) -> Any:
         Traceback (most recent call last):
         ...
         ValueError: aliases that stand for more than 200000 values
+        >>> parse_yaml("steps: 10\nsteps: 20")
+        Traceback (most recent call last):
+        ...
+        ValueError: the key 'steps' twice in a mapping, again in line 2
     """
     try:
         values = yaml.load(text, LimitedLoader)
@@ -64,7 +69,25 @@ class LimitedLoader(yaml.SafeLoader):
         node = super().get_single_node()
         if node is not None:
             _count(node, {})
+            self._check_keys(node, set())
         return node
+
+    def _check_keys(self, node: yaml.Node, seen: set[int]) -> None:
+        """Check that mappings have each key once; of two values PyYAML takes the last without a word."""
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            return
+        seen.add(id(node))
+        keys: set[Any] = set()
+        for part in node.value:
+            for inner in part if isinstance(node, yaml.MappingNode) else (part,):
+                self._check_keys(inner, seen)
+            if isinstance(node, yaml.MappingNode) and isinstance(part[0], yaml.ScalarNode):
+                plain = part[0].tag.startswith("tag:yaml.org,2002:") and part[0].tag != _MERGE
+                key = self.construct_object(part[0]) if plain else part[0].value
+                if key in keys:
+                    where = part[0].start_mark.line + 1
+                    raise ValueError(f"the key {shortened(key)} twice in a mapping, again in line {where}")
+                keys.add(key)
 
     def construct_scalar(self, node: Any) -> Any:
         """Return the text of a single value that is not too long for what its tag makes of it."""

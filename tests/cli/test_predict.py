@@ -30,3 +30,14 @@ def test_predict_needs_frames_to_observe(scenewise, clip, model, tmp_path):
     assert code == 2
     assert "fewer than the 40" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_predict_begins_no_work_on_a_file_that_is_too_short(scenewise, clip, model, tmp_path, monkeypatch):
+    def explain(*_, **__):
+        raise AssertionError("the model was asked")
+
+    monkeypatch.setattr("scenewise.models.provide.Provide.step", explain)
+    words = ("predict", clip, "--model", model, "--out", tmp_path / "out", "--observe", 40, "--steps", 6)
+    code, _, err = scenewise(*words)
+    assert code == 2
+    assert "fewer than the 40" in err

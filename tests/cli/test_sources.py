@@ -73,4 +73,5 @@ def test_a_source_is_asked_for_the_channels_of_the_model(tmp_path):
         assert source.sample(0).frames.shape == (3, channels, 16, 16)
     with pytest.raises(InputError, match=r"have 3 channels; the model takes 1\. Leave out channels=3"):
         open_source(path, "test", ["channels=3"], channels=1)
-    assert open_source("balls-colour", "test", channels=1).facts.channels == 3  # it has no such setting
+    with pytest.raises(InputError, match=r"have 3 channels; the model takes 1\. Use other data"):
+        open_source("balls-colour", "test", channels=1)  # no setting makes them grey

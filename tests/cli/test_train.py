@@ -87,3 +87,22 @@ def test_a_moving_camera_is_told_once_and_at_once(scenewise, tmp_path, monkeypat
     assert "vidstab" in err
     assert "warning" not in out
     assert "camera moves" in out
+
+
+def test_frames_cut_at_half_are_told_once(capsys, tmp_path):
+    words = ["--samples", "1", "--out", tmp_path / "films", "--format", "mp4", "--set", "frames=40", "size=28"]
+    assert main(["data", "make", "balls-binary", *map(str, words)]) == 0
+    settings = (
+        f"data.settings={{files: [{tmp_path}/films/00000.mp4], clip_length: 3, size: [28, 28], shares: [.6, .2, .2]}}"
+    )
+    tiny = [
+        "model.preset=tiny",
+        "model.settings.channels=3",
+        "model.settings.size=[28, 28]",
+        "model.settings.grey=refuse",
+    ]
+    steps = ["training.steps=2", "training.batch=1", "training.curriculum=[[0, 3]]", "training.device=cpu"]
+    words = ["data.source=footage", settings, *tiny, *steps, "training.validation_videos=1"]
+    assert main(["train", "rnem-balls", *words, "--out", str(tmp_path / "run")]) == 0, capsys.readouterr().err
+    said = "".join(capsys.readouterr())
+    assert said.count("nearly black and white, as compressed ones are") == 1

@@ -118,3 +118,31 @@ def test_labels_follow_responsibilities_or_masks(source, name):
         expected = adjusted_rand_index(owner[:, :, :, 0].argmax(2).numpy(), ids, scope="video").mean
         assert by(rows, metric="ARI")["mean"] == pytest.approx(expected, abs=1e-6)
         assert {row["labels"] for row in rows} == {labels}
+
+
+class Compressed:
+    """A source whose frames a codec has left a little beside black and white."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+    def __len__(self):
+        return len(self.source)
+
+    def batch(self, *words):
+        frames, ids = self.source.batch(*words)
+        return np.where(frames > 127, np.uint8(251), np.uint8(2)), ids
+
+
+def test_frames_cut_at_half_are_told_once(recwarn):
+    source = SOURCES.get("balls-binary")("test", size=28, channels=1, max_balls=2, min_balls=2, frames=FRAMES)
+    rnem = model("rnem", size=[28, 28], grey="refuse")
+    exact = evaluate(rnem, source, ["savi"], videos=3, batch=1)
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="nearly black and white, as compressed ones are") as told:
+        rows = evaluate(rnem, Compressed(source), ["savi"], videos=3, batch=1)
+    assert len(told) == 1
+    assert rows == exact

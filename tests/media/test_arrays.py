@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 import tracemalloc
+import zipfile
 
 import h5py
 import numpy as np
@@ -265,7 +266,8 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("ending", [".npy", ".npz", ".h5"])
-def test_a_file_that_becomes_shorter_is_told(tmp_path, ending):
+def test_a_file_that_becomes_shorter_is_told(tmp_path, ending, monkeypatch):
+    monkeypatch.setattr("scenewise.media.npy.LOOK_AFTER", 0.0)
     path = save(tmp_path / f"video{ending}", np.zeros((50, 64, 64, 3), np.uint8))
     with read_video(path, layout="THWC") as reader:
         frames = iter(reader)
@@ -282,3 +284,14 @@ def test_a_sparse_file_that_claims_terabytes_is_refused(tmp_path):
         file.truncate(file.tell() + 10**8 * 64 * 64 * 3)
     with pytest.raises(InputError, match="of which 0 were ever written"):
         read_video(tmp_path / "video.npy", layout="THWC")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_with_a_name_twice_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "clip.npz", "w") as archive:
+        for name in ("a.npy", "b.npy", "a.npy"):
+            with archive.open(name, "w") as file:
+                np.lib.format.write_array(file, np.zeros((2, 8, 8), np.uint8))
+    for key in (None, "a"):
+        with pytest.raises(InputError, match=r"clip\.npz: holds 'a' more than once\."):
+            read_video(tmp_path / "clip.npz", layout="THW", key=key)

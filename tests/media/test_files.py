@@ -67,6 +67,9 @@ def test_what_the_system_refuses_names_the_folder(tmp_path, monkeypatch, code, p
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match="none: expected a folder; found none"):
         write_atomically(tmp_path / "none" / "a.txt", "x")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file: expected a folder; found something else\. Choose another folder"):
+        write_atomically(tmp_path / "file" / "a.txt", "x")
 
 
 # -- what must not be written over -------------------------------------------------------------------------------------

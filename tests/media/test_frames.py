@@ -166,3 +166,14 @@ def test_a_folder_of_folders_is_several_videos(tmp_path):
 
 def test_real_images_are_read(shared_data):
     assert images(read_video(shared_data / "clevr_images")).shape == (8, 240, 320, 3)
+
+
+def test_links_to_nothing_and_folders_called_as_images_are_told_for_what_they_are(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "0.png")
+    (tmp_path / "1.png").symlink_to("nowhere.png")
+    with pytest.raises(InputError, match=r"1\.png: is a link that leads to no file\. Mend the link"):
+        read_video(tmp_path)
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "1.png").mkdir()
+    with pytest.raises(InputError, match=r"1\.png: expected a regular file; found a folder\."):
+        read_video(tmp_path)

@@ -135,7 +135,7 @@ def _named(word: str, endings: tuple[str, ...], without: Path | None) -> Iterato
         paths = [path for path in paths if not (without and path.absolute().is_relative_to(without.absolute()))]
         paths = [path for path in paths if path.suffix.lower() in endings or _holds_images(path)]
         if not paths:
-            raise InputError(word, "matches no video.", "Put it in quotes, and check the pattern.")
+            raise InputError(word, "matches no video.", "Check the pattern.")
         yield from ((_relative(path, fixed), str(path)) for path in paths)
     else:
         raise InputError(word, "names no file, folder or list.", "Check the path.")

@@ -114,7 +114,9 @@ class Ledger:
                 self._base.execute(f"CREATE TABLE IF NOT EXISTS videos ({_COLUMNS}) WITHOUT ROWID")
             version = self._base.execute("PRAGMA user_version").fetchone()[0]
             if version > _FORMAT:
-                raise InputError(path, f"has format {version}; this version reads up to {_FORMAT}.", "Upgrade.")
+                raise InputError(
+                    path, f"has format {version}; this version reads up to {_FORMAT}.", "Upgrade scenewise."
+                )
             contents = self._base.execute("SELECT type, name FROM sqlite_master").fetchall()
             if contents != [("table", "videos")]:  # a view or a trigger would do things of its own
                 problem = "is no ledger of a batch: it holds other things than a table of videos."

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 16  # questions to a server
 _BLOCK = 1 << 20
 _LONGEST_PART = 150  # bytes of a file's name
+_PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}  # that fsspec takes for them
 _TELLING = ("size", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "md5Hash", "created", "mode")
 
 
@@ -121,10 +122,12 @@ def _system(address: str, **options: Any) -> tuple[Any, str]:
         raise InputError(address, "needs fsspec.", "pip install 'scenewise[remote]'") from error
     try:
         system, path = url_to_fs(address, **options)
-    except Exception as error:  # an unknown scheme, a missing package, wrong settings of a store
-        raise InputError(
-            address, f"cannot be reached: {describe(error)}.", "pip install 'scenewise[remote]'"
-        ) from error
+    except ImportError as error:
+        scheme = address.partition("://")[0]
+        remedy = f"pip install {_PACKAGES[scheme]}" if scheme in _PACKAGES else "Install what it names by pip."
+        raise InputError(address, f"cannot be reached: {describe(error)}.", remedy) from error
+    except Exception as error:  # an unknown scheme, wrong settings of a store
+        raise InputError(address, f"cannot be reached: {describe(error)}.", "Check the address.") from error
     return system, path
 
 

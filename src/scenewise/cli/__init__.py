@@ -10,6 +10,7 @@ import re
 import sys
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import scenewise
@@ -52,6 +53,7 @@ _DESCRIPTION = """Take videos apart into their objects, without labels.
   scenewise train footage --data clip.mp4 --out runs/clip
 """
 _EPILOG = "Each verb explains itself: scenewise decompose --help"
+_LIBRARY = Path(__file__).parents[1]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -138,7 +140,8 @@ class Parser(argparse.ArgumentParser):
         while (verbs := _subparsers(parser)) and (name := next((w for w in words if w in verbs), None)):
             parser, words = verbs[name], words[words.index(name) + 1 :]
         options = [word.partition("=")[0] for word in rest if word.startswith("--")]
-        hint = f" {nearest(options[0], parser._option_string_actions)}" if options else ""
+        known = [option for option in parser._option_string_actions if option not in ("-h", "--help")]
+        hint = f" {nearest(options[0], known)}" if options else ""
         parser.error(f"unrecognized arguments: {' '.join(rest)}.{hint}")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
@@ -164,15 +167,16 @@ def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 
 
 def _with_notes(show: Callable[..., None]) -> Callable[..., None]:
-    """Return what shows warnings, but for old names of settings, each of which is a line of its own, once."""
+    """Return what shows warnings: those of this library as lines, each of them once; others as they are."""
     notes: set[str] = set()
 
-    def showwarning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-        if not issubclass(category, RenamedSettingWarning):
-            show(message, category, *where, **more)
-        elif str(message) not in notes and not output.VOICE.quiet:
+    def showwarning(message: Warning | str, category: type[Warning], place: str, *where: Any, **more: Any) -> None:
+        renamed = issubclass(category, RenamedSettingWarning)
+        if not renamed and not Path(place).is_relative_to(_LIBRARY):
+            show(message, category, place, *where, **more)
+        elif str(message) not in notes and not (renamed and output.VOICE.quiet):
             notes.add(str(message))
-            print(f"note: {message}", file=sys.stderr)
+            print(f"{'note' if renamed else 'warning'}: {printable(message, 480)}", file=sys.stderr)
 
     return showwarning
 

@@ -72,15 +72,16 @@ def open_source(text: str, split: str, settings: Sequence[str] = (), channels: i
     source: Source = SOURCES.get(name).make(split, values)
     if channels is None or source.facts.channels == channels:
         return source
-    if "channels" not in values and "channels" in {field.name for field in fields(source.config_class)}:
+    other: Source | None = None
+    if "channels" in {field.name for field in fields(source.config_class)}:
         with suppress(InputError):
-            other: Source = SOURCES.get(name).make(split, {**values, "channels": channels})
-            if other.facts.channels == channels:
-                return other
-    if "channels" in values:
-        problem = f"its frames have {source.facts.channels} channels; the model takes {channels}."
-        raise InputError(text, problem, f"Leave out channels={values['channels']}.")
-    return source
+            other = SOURCES.get(name).make(split, {**values, "channels": channels})
+    fits = other is not None and other.facts.channels == channels
+    if other is not None and fits and "channels" not in values:
+        return other
+    problem = f"its frames have {source.facts.channels} channels; the model takes {channels}."
+    remedy = f"Leave out channels={values['channels']}." if fits else "Use other data or another model."
+    raise InputError(text, problem, remedy)
 
 
 def numbered(text: str) -> tuple[str, int] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import exploring
 from scenewise.cli.output import say
+from scenewise.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
@@ -48,6 +49,10 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.explore.traversal import traverse
     from scenewise.media.folders import OutputFolder
 
+    if not 2 <= args.values <= 99:
+        raise InputError("--values", f"must lie in [2, 99]; found {args.values}.")
+    if args.span is not None and not 0 < args.span <= 100:
+        raise InputError("--span", f"must be more than 0 and at most 100; found {args.span:g}.")
     frames = exploring.open_frames(args)
     decomposer, exploration = frames.decomposer, frames.exploration
     sizes = {"dimensions": min(args.dimensions, decomposer.model.noise_shape(1, 1)[-1]), "steps": args.values}

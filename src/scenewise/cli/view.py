@@ -97,7 +97,9 @@ def open_desk(args: argparse.Namespace) -> Desk:
     elif model is None and (text in names or (folder / "config.json").is_file()):
         model, text = text, _example(text)
         if not text:
-            raise InputError(args.input, "is a model; what should it look at?", "Add a video: view VIDEO --model MODEL")
+            raise InputError(
+                args.input, "is a model; what should it look at?", "Add a video: scenewise view VIDEO --model MODEL"
+            )
     decomposer = _engaged(sw.load(model or options.DEFAULT_MODEL, args.device), args.engine)
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)
@@ -167,7 +169,7 @@ def _of_results(folder: Path, model: str | None) -> tuple[str, str]:
     """
     from scenewise.media.files import read_json
 
-    remedy = "Name both: view VIDEO --model MODEL"
+    remedy = "Name both: scenewise view VIDEO --model MODEL"
     record = read_json(folder / "run.json", "the record of a decomposed video", remedy)
     settings = _mapping(_mapping(record).get("settings"))
     facts = _mapping(settings.get("model"))

@@ -143,6 +143,24 @@ class Clip:
                             yield to_rgb(frame.image)
 
 
+def check_length(clip: Clip, wanted: int | None, count: int | None = None) -> None:
+    """Check that a clip has as many frames as are to be observed.
+
+    Args:
+        clip: The clip.
+        wanted: How many frames; None for all there are.
+        count: How many were read; where None, a file whose header says that it has fewer is asked.
+
+    Raises:
+        InputError: It has fewer.
+    """
+    reader, hint = clip.reader, None if clip.reader is None else clip.reader.length_hint
+    if count is None and wanted is not None and reader is not None and hint is not None and hint < wanted:
+        count = reader.frame_count()
+    if wanted is not None and count is not None and count < wanted:
+        raise InputError(clip.origin or clip.name, f"has fewer than the {wanted} frames to observe.", "Observe fewer.")
+
+
 def open_clip(
     video: Any,
     frame_shape: tuple[int, int, int],

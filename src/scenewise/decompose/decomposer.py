@@ -19,7 +19,7 @@ from scenewise import hub
 from scenewise.checkpoint import Card, load_model, save_model
 from scenewise.config import plain
 from scenewise.decompose.background import backdrop, picture_of
-from scenewise.decompose.clip import Clip, ClipFrame, Past, as_image, clip_at, following, in_trained_part
+from scenewise.decompose.clip import Clip, ClipFrame, Past, as_image, check_length, clip_at, following, in_trained_part
 from scenewise.decompose.engines import RunsOnEngines
 from scenewise.decompose.export.run import export
 from scenewise.decompose.live_background import LiveBackground
@@ -362,6 +362,7 @@ class Decomposer(RunsOnEngines):
         self.check_background(background)
         request, course = request or Request(), course or Course()
         clip = clip_at(video, self.frame_shape, request.size)
+        check_length(clip, request.observe)
         frames = itertools.islice(iter(clip), course.frames, None)
         past = Past(itertools.islice(frames, request.observe))
         start = self.start(clip, request, background)  # told again where a run goes on from a later state
@@ -372,9 +373,7 @@ class Decomposer(RunsOnEngines):
             clip.problems += [note for note in live.notes if note not in clip.problems]
         clip.problems += [note for note in (course.remark, self.refusal) if note and note not in clip.problems]
         course.state = None
-        if request.observe is not None and past.count < request.observe:
-            problem = f"has fewer than the {request.observe} frames to observe."
-            raise InputError(clip.origin or clip.name, problem, "Observe fewer.")
+        check_length(clip, request.observe, past.count)
         last = past.last
         for _ in range(request.steps):
             before = state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,16 +12,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from scenewise.data.contract import Source
+    from scenewise.evaluation.request import EvaluationRequest
     from scenewise.models.contract import SceneModel
 
 Batch = tuple[list[int], np.ndarray, np.ndarray]
 
 
-def batches(source: Source, count: int, length: int, batch: int) -> Iterator[Batch]:
-    """Yield numbers of videos, frames, uint8 (B, T, C, H, W), and ids (B, T, H, W)."""
-    for first in range(0, count, batch):
-        indices = list(range(first, min(first + batch, count)))
-        yield indices, *source.batch(indices, 0, length)
+def batches(request: EvaluationRequest, length: int) -> Iterator[Batch]:
+    """Yield numbers of videos, frames, uint8 (B, T, C, H, W), and ids (B, T, H, W); warn of what becomes of frames.
+
+    Args:
+        request: What is to be scored.
+        length: Frames of each video.
+    """
+    remark = None
+    for first in range(0, request.videos, request.batch):
+        indices = list(range(first, min(first + request.batch, request.videos)))
+        pixels, ids = request.source.batch(indices, 0, length)
+        if remark is None:
+            remark = request.model.remark(torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255)
+            if remark is not None:
+                warnings.warn(f"{request.source.facts.origin}: {remark}", stacklevel=2)
+        yield indices, pixels, ids
 
 
 def viewpoints(

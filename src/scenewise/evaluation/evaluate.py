@@ -129,7 +129,7 @@ def _shared_rows(request: EvaluationRequest, protocols: Sequence[Protocol], leng
     for seed in request.seeds:
         for length in lengths:
             tallies[length].append([protocol.begin(background) for protocol in protocols])
-        for indices, pixels, ids in batches(source, request.videos, max(lengths), request.batch):
+        for indices, pixels, ids in batches(request, max(lengths)):
             cameras = viewpoints(model, source, indices, max(lengths))
             part = explain(request, pixels, seed, cameras)
             arrays = (part.labels, ids, part.reconstruction, pixels.astype(np.float32) / 255, part.nll, part.kl)

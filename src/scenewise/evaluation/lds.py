@@ -186,7 +186,7 @@ def _observations(request: EvaluationRequest) -> Iterator[tuple[Observation, np.
     """Yield a batch's observation on the model's device and its ids, shape (B T, H, W)."""
     model, source = request.model, request.source
     device = next(model.parameters()).device
-    for indices, pixels, ids in batches(source, request.videos, request.frames, request.batch):
+    for indices, pixels, ids in batches(request, request.frames):
         cameras = viewpoints(model, source, indices, request.frames)
         frames = torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255
         yield Observation(frames, viewpoints=cameras).to(device), ids.reshape(-1, *ids.shape[2:])

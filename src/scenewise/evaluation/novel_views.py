@@ -129,7 +129,7 @@ def _consistency(labels: np.ndarray, ids: np.ndarray, background_ids: Collection
 def _scenes(request: EvaluationRequest, seed: int) -> Iterator[ViewBatch]:
     model, source = request.model, request.source
     device, views = next(model.parameters()).device, request.frames
-    for indices, pixels, ids in batches(source, request.videos, views, request.batch):
+    for indices, pixels, ids in batches(request, views):
         cameras = viewpoints(model, source, indices, views)
         if cameras is None:
             raise InputError("viewpoints", "are not taken by the model.")

@@ -84,9 +84,9 @@ def forecast(request: EvaluationRequest, seed: int) -> ForecastScores:
     observed = min(OBSERVED, request.frames - STEPS)
     if observed < 1:
         problem = f"must be at least {STEPS + 1} for this protocol; found {request.frames}."
-        raise InputError("frames", problem, "Use longer videos.")
+        raise InputError("frames", problem, "Ask for more of them, or use longer videos.")
     parts, moving = [], request.frames >= SEEN + AHEAD and moves(request.source)
-    for _, pixels, ids in batches(request.source, request.videos, observed + STEPS, request.batch):
+    for _, pixels, ids in batches(request, observed + STEPS):
         parts.append(_forecast(request, pixels, ids, observed, seed, moving))
         request.meter(len(pixels) * request.frames)
     return ForecastScores(observed, *(_together(values) for values in zip(*parts, strict=True)))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+from collections import Counter
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.documents import shortened
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
 from scenewise.media.hdf5 import check_dataset, open_h5
-from scenewise.media.npy import read_header
+from scenewise.media.npy import check_mapped, read_header
 from scenewise.media.pixels import to_rgb, to_uint8
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, safe_name
 
@@ -73,8 +75,9 @@ class ArrayReader(VideoReader):
             for index in total[self.selection.start : self.selection.stop : self.selection.every]:
                 where = f"{self.path}, video {self._video}, frame {index}"
                 with reading(where, "a frame that can be read", _REMEDY):
-                    if self._array.path.stat().st_size < size:  # reading a map beyond its file's end kills the process
-                        raise ValueError("a file that has become shorter since it was opened")
+                    check_mapped(values)
+                    if not isinstance(values, np.ndarray) and self._array.path.stat().st_size < size:
+                        raise ValueError("a file that has become shorter since it was opened")  # HDF5 reads zeros
                     image = _frame(values, self._array.layout, self._video, index)
                     if image.dtype.kind in "iu" and image.size and image.max() == 1:
                         black = "integers of 0 and 1 are read as 0 and 1 of 255, nearly black"
@@ -169,6 +172,10 @@ def _h5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
 def _npz_member(path: Path, key: str | None) -> np.ndarray:
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if len(members) < len(archive.infolist()):
+            counts = Counter(info.filename.removesuffix(".npy") for info in archive.infolist())
+            twice = next(name for name in counts if counts[name] > 1)
+            raise InputError(path, f"holds {shortened(twice)} more than once.", _REMEDY)
         shapes = {}
         for name, info in members.items():
             with suppress(ValueError), archive.open(info) as file:  # what else may lie beside arrays has no such head

@@ -122,7 +122,7 @@ def _chosen(container: Any, path: Path, number: int | None) -> tuple[Any, list[s
         raise InputError(path, "its video codec is not known here.", "Convert it to H.264 in mp4.")
     if _pixels(stream) > _LARGEST_FRAME:
         problem = f"expected at most {_LARGEST_FRAME} pixels per frame; found {_size(stream)}."
-        raise InputError(path, problem, REMEDY)
+        raise InputError(path, problem, "Scale it down first, as by FFmpeg's filter scale.")
     if len(videos) == 1 or number is not None:
         return stream, []
     why = "the default" if _is_default(stream) else "the largest"

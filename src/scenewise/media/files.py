@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+import stat
 import tempfile
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
@@ -66,6 +67,10 @@ def check_readable(path: Path) -> None:
         except (FileNotFoundError, NotADirectoryError, ValueError):
             raise InputError(path, "expected a file or folder; found nothing there.", "Check the path.") from None
         if not path.is_file():
+            if path.is_symlink() and not path.exists():
+                raise InputError(path, "is a link that leads to no file.", "Mend the link, or remove it.")
+            if path.is_dir():
+                raise InputError(path, "expected a regular file; found a folder.", "Give a file, or rename the folder.")
             raise InputError(path, "expected a regular file; found something else.", "Copy it to a regular file first.")
         with path.open("rb") as file:
             if not file.read(1):
@@ -99,6 +104,15 @@ def read_bytes(path: Path, most: int) -> bytes:
         problem = f"is larger than the {most >> 10} KiB that are read of such a file."
         raise InputError(path, problem, "Check whether it is the right file.")
     return content
+
+
+def version_of(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a file or folder does, size and time of writing; None where there is neither."""
+    with suppress(OSError):
+        state = path.stat()
+        if stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode):
+            return state.st_size, state.st_mtime_ns
+    return None
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -242,6 +256,8 @@ def reading(path: object, expected: str, remedy: str) -> Iterator[None]:
         raise
     except PermissionError as error:
         raise InputError(path, "may not be read by this user.", "Change its permissions.") from error
+    except FileNotFoundError as error:
+        raise InputError(path, f"expected {expected}; found nothing there.", "Check the path.") from error
     except Exception as error:  # decoders raise every kind of error over bytes they do not know
         if _LOCK in str(error) and getattr(error, "errno", None) in _HELD:  # of HDF5 files
             problem = "is locked: another program has it open."
@@ -280,7 +296,9 @@ def write_problem(path: str | Path, error: OSError) -> InputError:
     if error.errno in _NO_ACCESS:
         return InputError(folder, f"{Path(path).name} may not be written here.", "Choose a folder you may write to.")
     if not folder.is_dir():
-        return InputError(folder, "expected a folder; found none.", "Create it or choose another folder.")
+        found = "something else" if os.path.lexists(folder) else "none"
+        remedy = "Choose another folder." if os.path.lexists(folder) else "Create it or choose another folder."
+        return InputError(folder, f"expected a folder; found {found}.", remedy)
     return InputError(folder, f"{Path(path).name} cannot be written: {describe(error)}.", "Choose another folder.")
 
 

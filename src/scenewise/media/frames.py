@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError, printable
-from scenewise.media.files import reading
+from scenewise.media.files import reading, version_of
 from scenewise.media.images import image_size, read_image
 from scenewise.media.pixels import UsedRange
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, safe_name
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".avif")
+_NUMBERS = re.compile(r"(\d+)")
 
 
 class FolderReader(VideoReader):
@@ -37,6 +39,7 @@ class FolderReader(VideoReader):
     """
 
     def __init__(self, path: Path, selection: Selection) -> None:
+        version = version_of(path)  # before a look at thousands of files
         self._files = image_files(path) if path.is_dir() else [path]
         if not self._files:
             endings = Counter(p.suffix for p in path.iterdir() if p.suffix and not p.name.startswith("."))
@@ -48,6 +51,11 @@ class FolderReader(VideoReader):
         for file in self._files[1:]:
             _check_size(file, image_size(file), self._files[0], size)
         super().__init__(path, safe_name(path), size, selection, total=len(self._files))
+        self._version = version
+
+    def _holds_the_same(self) -> bool:
+        """Return whether a folder has the images it had: other files may come and go beside them."""
+        return self.path.is_dir() and image_files(self.path) == self._files
 
     def _read(self) -> Iterator[MediaFrame]:
         used, stop = UsedRange(), self.selection.stop
@@ -74,9 +82,18 @@ def image_files(folder: Path) -> list[Path]:
     Raises:
         InputError: The folder cannot be listed.
     """
+    return [folder / name for name in sorted(image_names(folder), key=_natural)]
+
+
+def image_names(folder: Path) -> list[str]:
+    """Return the names of the images directly in `folder`, in no order.
+
+    Raises:
+        InputError: The folder cannot be listed.
+    """
     with reading(folder, "a folder that can be listed", "Change its permissions."):
-        pictures = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_ENDINGS and not p.name.startswith(".")]
-    return natural_order(pictures)
+        names = os.listdir(folder)
+    return [n for n in names if os.path.splitext(n)[1].lower() in IMAGE_ENDINGS and not n.startswith(".")]
 
 
 def natural_order(paths: Sequence[Path]) -> list[Path]:
@@ -87,12 +104,13 @@ def natural_order(paths: Sequence[Path]) -> list[Path]:
         >>> [path.name for path in natural_order([Path("frame10.png"), Path("frame9.png"), Path("Frame1.png")])]
         ['Frame1.png', 'frame9.png', 'frame10.png']
     """
+    return sorted(paths, key=lambda path: _natural(path.name))
 
-    def key(path: Path) -> tuple[list[Any], str]:
-        parts = re.split(r"(\d+)", path.name.casefold())
-        return [int(part) if i % 2 else part for i, part in enumerate(parts)], path.name
 
-    return sorted(paths, key=key)
+def _natural(name: str) -> tuple[list[Any], str]:
+    parts: list[Any] = _NUMBERS.split(name.casefold())
+    parts[1::2] = map(int, parts[1::2])
+    return parts, name
 
 
 def load_image(path: Path) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.errors import InputError
-from scenewise.media.files import Closes
+from scenewise.media.files import Closes, version_of
 from scenewise.media.pixels import to_grey
 
 if TYPE_CHECKING:
@@ -214,13 +214,14 @@ class VideoReader(Closes):
         self._total, self._full_rate = total, frame_rate
         self.problems: list[str] = []
         self.choices: dict[str, str | int] = {} if selection.stream is None else {"stream": selection.stream}
+        self._version = version_of(path)
         self._running: weakref.WeakSet[Generator[MediaFrame, None, None]] = weakref.WeakSet()
 
     def __iter__(self) -> Iterator[MediaFrame]:
         """Yield the selected frames in order.
 
         Raises:
-            InputError: The file cannot be read, or holds no frame of the selection.
+            InputError: The file cannot be read, has changed, or holds no frame of the selection.
         """
         iteration = self._checked()
         self._running.add(iteration)
@@ -306,11 +307,27 @@ class VideoReader(Closes):
     def _read(self) -> Iterator[MediaFrame]:
         """Yield the selected frames, RGB, cropped and scaled."""
 
+    def _check_unchanged(self) -> None:
+        """Check that the file is the one that was opened: frames of two versions are no video.
+
+        One that is gone is left to what reads it: what was open still has all of it.
+        """
+        now = version_of(self.path)
+        if now is None or now == self._version or self._holds_the_same():
+            return
+        raise InputError(self.path, "has changed since it was opened.", "Wait until it is written, and begin again.")
+
+    def _holds_the_same(self) -> bool:
+        """Return whether what changed is of no account."""
+        return self._version is None  # of pipes and devices
+
     def _checked(self) -> Generator[MediaFrame, None, None]:
         any_frame = False
+        self._check_unchanged()
         for frame in self._read():
             any_frame = True
             yield frame if self.selection.channels == 3 else replace(frame, image=to_grey(frame.image))
+        self._check_unchanged()
         if not any_frame:
             first = self.selection.start
             problem = f"expected a frame at index {first}; the file ends before it." if first else "holds no frame."

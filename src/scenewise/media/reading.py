@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from scenewise.errors import InputError
 from scenewise.media.arrays import ARRAY_ENDINGS, open_arrays
 from scenewise.media.content import advice
 from scenewise.media.files import check_readable, reading
-from scenewise.media.frames import IMAGE_ENDINGS, FolderReader, image_files, natural_order
+from scenewise.media.frames import IMAGE_ENDINGS, FolderReader, image_names, natural_order
 from scenewise.media.live import LiveReader, is_live
 from scenewise.media.pictures import open_image
 from scenewise.media.reader import Selection
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from scenewise.media.reader import VideoReader
 
 _ANIMATION_ENDING = ".apng"
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+://")
 
 
 def read_video(
@@ -119,6 +121,9 @@ def read_videos(
     selection = Selection((size, size) if isinstance(size, int) else size, crop, every, start, stop, channels, stream)
     if isinstance(path, str) and is_live(path):
         return [LiveReader(path, selection)]
+    if isinstance(path, str) and _ADDRESS.match(path) and not Path(path).exists():
+        remedy = "Copy it here, or run: scenewise batch ADDRESS --out out"
+        raise InputError(path, "expected a file; found an address.", remedy)
     path = Path(path)
     ending = path.suffix.lower()
     with reading(path, "a path that can be looked at", "Check the path."):
@@ -147,7 +152,7 @@ def _refuse_stream(path: Path, selection: Selection) -> None:
 def _folder(path: Path, selection: Selection) -> list[VideoReader]:
     with reading(path, "a folder that can be listed", "Change its permissions."):
         inside = natural_order([p for p in path.iterdir() if not p.name.startswith(".")])
-    if image_files(path):
+    if image_names(path):
         _refuse_stream(path, selection)
         reader = FolderReader(path, selection)
         videos = sum(item.suffix.lower() in VIDEO_ENDINGS for item in inside)
@@ -156,7 +161,7 @@ def _folder(path: Path, selection: Selection) -> list[VideoReader]:
         return [reader]
     readers: list[VideoReader] = []
     for item in inside:
-        if item.is_dir() and image_files(item):
+        if item.is_dir() and image_names(item):
             readers.append(FolderReader(item, selection))
         elif item.suffix.lower() in VIDEO_ENDINGS and item.is_file():
             readers.append(VideoFileReader(item, selection))

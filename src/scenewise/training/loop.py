@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,6 +141,7 @@ class Descent:
         moments: dict[str, Any] | None,
     ) -> None:
         self._fabric, self._training, self._folder = fabric, plan.recipe.training, folder
+        self._source = plan.recipe.data.source
         self.first = 0 if state is None else int(state["step"])
         self.model, optimizer = _model_and_optimizer(fabric, plan, folder, state, moments)
         averaged = None if state is None else state.get("averaged")
@@ -171,6 +173,10 @@ class Descent:
         parts: list[Tensor] = []
         for part in range(training.accumulation):
             clip: ClipBatch = next(self._clips)
+            if step == self.first and not part and self._fabric.is_global_zero:
+                remark = model.remark(clip["frames"].float() / 255)
+                if remark is not None:
+                    warnings.warn(f"{self._source}: {remark}", stacklevel=2)
             loss, terms = self._pass(clip, part)
             parts.append(torch.stack([loss, *(term.mean() for term in terms.values())]))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.resources
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,8 @@ def from_plain(values: Mapping[str, Any], where: str) -> Recipe:
     try:
         recipe = build(Recipe, values, where)
     except InputError as error:
-        raise InputError(where, "; ".join([error.problem, *_rest(values)]), error.remedy) from None
+        problems = [*_in_full(values), error.problem, *_rest(values)]
+        raise InputError(where, "; ".join(problems), error.remedy) from None
     problems = [problem for part in recipe.parts() for problem in _problems(part.training)]
     slugs = [stage.slug for stage in recipe.stages]
     problems += [
@@ -107,7 +109,8 @@ def from_plain(values: Mapping[str, Any], where: str) -> Recipe:
         except InputError as error:
             problems.append(f"{what}: {error.problem}".rstrip("."))
     if problems:
-        raise InputError(where, "; ".join([*dict.fromkeys(problems), *_rest(values)]), "Correct these settings.")
+        told = "; ".join([*dict.fromkeys(problems), *_rest(values)])
+        raise InputError(where, told if told.endswith((".", "?")) else f"{told}.", "Correct these settings.")
     return recipe
 
 
@@ -234,6 +237,26 @@ def _expand(values: Mapping[str, Any], where: str, inside: tuple[Path, ...]) -> 
             current = _lay(current, {key: value for key, value in changes.items() if key != "name"})
             stages.append({"name": changes.get("name", ""), **current})
     return {**values, "stages": stages}
+
+
+def _in_full(values: Mapping[str, Any]) -> list[str]:
+    """Return what settings that stand outside of their part are called in full: `size` may be `data.settings.size`."""
+    from scenewise.data import SOURCES
+    from scenewise.models.contract import MODELS
+
+    parts = {part: named if isinstance(named := values.get(part), dict) else {} for part in ("model", "data")}
+    data, model = parts["data"].get("source", "balls-colour"), parts["model"].get("name", "provide")
+    classes: dict[str, Any] = {"training.": TrainingPart}
+    if data in SOURCES.names():
+        classes["data.settings."] = getattr(SOURCES.get(data).source_class, "config_class", None)
+    if model in MODELS.names():
+        classes["model.settings."] = MODELS.get(model).config_class
+    places = {place: {field.name for field in fields(kind)} for place, kind in classes.items() if kind is not None}
+    known = {field.name for field in fields(Recipe)}
+    wrong = {
+        key: [place + key for place, names in places.items() if key in names] for key in values if key not in known
+    }
+    return [f"{key} in full is {' or '.join(names)}" for key, names in wrong.items() if names]
 
 
 def _rest(values: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from scenewise.media.npy import check_mapped
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,9 +24,14 @@ class PerProcess:
         self._now: tuple[int, Any] | None = None
 
     def get(self) -> Any:
-        """Return what the opener returned in this process."""
+        """Return what the opener returned in this process.
+
+        Raises:
+            InputError: It is an array whose file has become shorter meanwhile.
+        """
         if self._now is None or self._now[0] != os.getpid():
             self._now = (os.getpid(), self._opener(*self._args))
+        check_mapped(self._now[1])
         return self._now[1]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from scenewise.data.readers.base import split_records
 from scenewise.data.readers.video import ClipsConfig, TreesSource, own_records
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, read_text, reading
-from scenewise.media.frames import image_files, natural_order
+from scenewise.media.frames import image_names, natural_order
 
 _NAME = "davis"
 _LISTS = {"train": "train", "validation": "val", "test": "test-dev"}
@@ -93,8 +93,8 @@ class DavisSource(TreesSource):
         folder = self.path / top / self.config.resolution
         if hidden:
             masks = [folder / video.name for video in files]
-            counts = [len(image_files(mask)) if mask.is_dir() else 0 for mask in masks]
-            if counts != [len(image_files(video)) for video in files]:
+            counts = [len(image_names(mask)) if mask.is_dir() else 0 for mask in masks]
+            if counts != [len(image_names(video)) for video in files]:
                 return None
         folder = _folder(self.path, top, self.config.resolution)
         missing = [video.name for video in files if not (folder / video.name).is_dir()]

@@ -25,6 +25,7 @@ from scenewise.documents import parse_json
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
 from scenewise.media.hdf5 import open_h5
+from scenewise.media.npy import check_mapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +107,7 @@ class EckerSource(FilesSource):
 
     def _read(self, record: int, first: int, stop: int) -> Record:
         name, videos = self._opened.get()
+        check_mapped(videos)
         where = f"{self.path}, {name}, video {record}"
         with reading(where, "frames that can be read", _REMEDY):
             images = np.moveaxis(np.asarray(videos[record, first:stop]), 1, -1)

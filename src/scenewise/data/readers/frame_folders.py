@@ -22,7 +22,7 @@ from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import check_index, time_block
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
-from scenewise.media.frames import image_files, load_image, natural_order
+from scenewise.media.frames import image_files, image_names, load_image, natural_order
 
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),
@@ -223,7 +223,7 @@ def _videos(root: Path, split: str, shares: tuple[float, float, float]) -> list[
     folders = {
         name: root / alias for name, names in _SPLIT_FOLDERS.items() for alias in names if (root / alias).is_dir()
     }
-    if folders and not any(image_files(folder) for folder in folders.values()):
+    if folders and not any(image_names(folder) for folder in folders.values()):
         if split not in folders:
             raise InputError(
                 root, f"has no folder for split {split}, found {', '.join(folders)}.", "Choose one of these."
@@ -242,14 +242,14 @@ def _videos(root: Path, split: str, shares: tuple[float, float, float]) -> list[
 
 
 def _with_images(folder: Path) -> list[Path]:
-    if image_files(folder):
+    if image_names(folder):
         return [folder]
     inside = natural_order([path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")])
     return [path for path in inside if _count(path)]
 
 
 def _count(folder: Path) -> int:
-    return len(image_files(folder))
+    return len(image_names(folder))
 
 
 def _codes(image: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_
 from scenewise.errors import InputError
 from scenewise.media.files import reading
 from scenewise.media.hdf5 import open_h5
+from scenewise.media.npy import check_mapped
 
 _NAME = "multi-object-hdf5"
 _GROUPS = {"train": "train", "validation": "val", "test": "test"}
@@ -125,6 +126,7 @@ class MultiObjectH5Source(FilesSource):
 
     def _read(self, record: int, first: int, stop: int) -> Record:
         arrays = self._opened.get()
+        check_mapped(arrays.images, arrays.masks)
         with reading(f"{self.config.path}, record {record}", "arrays that can be read", _REMEDY):
             image, mask = np.asarray(arrays.images[record]), np.asarray(arrays.masks[record])
             extras = {name: np.asarray(values[record]) for name, values in arrays.others.items()}

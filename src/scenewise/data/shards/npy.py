@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.data.shards.packing import Span, pack, unpack, unpack_extra
-from scenewise.media.npy import read_header, write_array
+from scenewise.media.npy import check_mapped, read_header, write_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +43,10 @@ class NpyRows:
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._arrays: dict[str, Any] = {"frames": np.load(files[".npy"], mmap_mode="r", allow_pickle=False)}
+        self._ends = [self._arrays["frames"]]  # what lies last in each file
         self._arrays |= mapped(files[".npz"])
+        maps = [array for array in self._arrays.values() if isinstance(array, np.memmap)]
+        self._ends += maps[-1:]
 
     def __len__(self) -> int:
         return len(self._arrays["frames"])
@@ -55,10 +58,12 @@ class NpyRows:
 
     def sample(self, row: int, span: Span) -> Sample:
         """Return one video or a part of it."""
+        check_mapped(*self._ends)
         return unpack(self._arrays, row, span)
 
     def extra(self, row: int, name: str, span: Span) -> Any:
         """Return one extra of a video; see `layouts.ShardRows`."""
+        check_mapped(*self._ends)
         return unpack_extra(self._arrays, row, name, span)
 
 

@@ -51,12 +51,12 @@ def _members(sample: Sample) -> Iterator[tuple[str, bytes]]:
     for t, frame in enumerate(sample.frames):
         if len(frame) not in (1, 3):
             problem = f"PNG files have 1 or 3 channels; the frames have {len(frame)}."
-            raise InputError("--format webdataset", problem, "Use npy or hdf5.")
+            raise InputError("--format webdataset", problem, "Use --format npy or hdf5.")
         yield f"frame{t:04d}.png", _png(frame[0] if len(frame) == 1 else np.moveaxis(frame, 0, -1))
     for t, ids in enumerate(() if sample.ids is None else sample.ids):
         kind = np.dtype(np.uint8 if ids.max(initial=0) < 255 else np.uint16)
         if ids.min(initial=0) < -1 or ids.max(initial=0) >= 65535:
-            raise InputError("--format webdataset", "PNG files hold ids from -1 to 65534.", "Use npy or hdf5.")
+            raise InputError("--format webdataset", "PNG files hold ids from -1 to 65534.", "Use --format npy or hdf5.")
         yield f"ids{t:04d}.png", _png(np.where(ids < 0, _IGNORE[kind], ids).astype(kind))
     large, small, others = _parts(flatten(sample.extras))
     for name, array in large.items():

@@ -206,7 +206,7 @@ def _known(plan: ShardPlan, folder: Path) -> dict[int, Shard]:
         older, records = whole.plan, dict(enumerate(whole.shards)) | records
     differences = [] if older is None else _differences(plan, older)
     if differences:
-        remedy = "Give the same arguments to continue, choose another folder, or allow overwriting."
+        remedy = "Give the same arguments to continue, choose another folder, or add --overwrite."
         raise InputError(folder, f"holds other data: {'; '.join(differences)}.", remedy)
     return records
 

@@ -112,7 +112,7 @@ def draw(
 def _meets(pieces: np.ndarray, corners: np.ndarray, others: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return whether pieces (N,) at tried corners (N, tries, 2) overlap others (N, k) at places (N, k, 2)."""
     apart = places[:, None] - corners[:, :, None]
-    away = np.clip(apart, -_REACH, _REACH) + _REACH  # (N, tries, k, 2)
+    away = np.minimum(np.maximum(apart, -_REACH), _REACH) + _REACH  # (N, tries, k, 2); `clip` looks types up first
     return np.asarray(_overlaps()[pieces[:, None, None], others[:, None], away[..., 0], away[..., 1]].any(2))
 
 

@@ -87,4 +87,4 @@ def _check(source: Source, path: Path, indices: Sequence[int], overwrite: bool) 
     if path.is_dir():
         raise InputError(path, "is a folder.", "Name a file, such as mnist_test_seq.npy.")
     if path.exists() and not overwrite:
-        raise InputError(path, "is there already.", "Choose another name, or allow overwriting.")
+        raise InputError(path, "is there already.", "Choose another name, or add --overwrite.")

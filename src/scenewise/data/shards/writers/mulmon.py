@@ -174,7 +174,7 @@ def _clear(last: Path, others: Sequence[Path], overwrite: bool) -> None:
         InputError: There is something, and it may not be replaced.
     """
     if last.exists() and not overwrite:
-        raise InputError(last, "is there already.", "Choose another folder, or allow overwriting.")
+        raise InputError(last, "is there already.", "Choose another folder, or add --overwrite.")
     with writing(last):
         for path in (last, *others):
             path.unlink(missing_ok=True)

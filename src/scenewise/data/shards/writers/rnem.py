@@ -61,7 +61,7 @@ def write_rnem(
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise InputError(path, "exists already.", "Choose another name or allow overwriting.")
+        raise InputError(path, "exists already.", "Choose another name, or add --overwrite.")
     for split, source in sources.items():
         if not 1 <= videos.get(split, 0) <= len(source):
             raise InputError(split, f"{videos.get(split, 0)} videos asked for, the source has {len(source)}.")
