@@ -312,7 +312,7 @@ def test_in_a_joined_part_an_object_is_found_by_its_looks_and_the_rest_is_the_ne
 def test_what_looks_like_an_object_that_is_known_is_one_more_and_is_known_as_well() -> None:
     alone, bottle = (9, 22, 10, 4), (8, 10, 10, 4)
     difference = _difference(alone, bottle, colour=BLUE)
-    difference[0, :, :9, 4:13] = torch.tensor(RED).view(3, 1, 1)  # it covers the first row of the bottle
+    difference[0, :, :9, 8:13] = torch.tensor(RED).view(3, 1, 1)  # it covers the first row of the bottle
     colours = torch.tensor([(0.0, 0.0, 0.0), BLUE, RED, RED]).unsqueeze(0)
     seen = {"colours": colours, "extents": (0.0, 40.0, 0.0, 0.0), "last": {1: alone}, "habits": _known(BLUE, 10, 4, 1)}
     found = _guess(difference, _owner(s1=alone), on=(1, 1, 0, 0), **seen)

@@ -290,7 +290,7 @@ class FrameParts:
             usual = slot and part.area < GROWTH * extents[slot]
             if usual and (settled[slot] or not part.touches(self.labels.shape)):
                 continue
-            likes = [like for like in [*known, *fresh] if like[0] is not part and like[0] != slot]
+            likes = [(sides, colour) for who, sides, colour in [*known, *fresh] if who is not part and who != slot]
             seen = (k for k in kinds if settled[k] and k != slot)
             by_looks = (self._pieces_by_look(part, k, kinds[k][0], looks[k], float(extents[k])) for k in seen)
             by_colours = (self._pieces(part, *like) for like in likes)
@@ -314,13 +314,13 @@ class FrameParts:
             return []
         box = covered(torch.from_numpy(np.array([[*fit.centre, *window[2:]]])), inside.shape)[0].numpy()
         one = self.largest(inside & box & (likeness(self.difference, look).max(0) > 0))
-        if one is None:
+        if one is None or one.area < _NEW_SHARE * part.area:  # a small piece is rather one of a larger thing
             return []
         others = self._lawful_pieces(inside & ~grown(box & inside), whole)
         others = [piece for piece in others if np.abs(piece.colour - one.colour).max() > ALIKE]
         return [replace(one, kind=kind), *others] if others else []
 
-    def _pieces(self, part: Part, kind: int | Part, sides: tuple[float, float], colour: np.ndarray) -> list[Part]:
+    def _pieces(self, part: Part, sides: tuple[float, float], colour: np.ndarray) -> list[Part]:
         """Return what of a part is like an object with such sides (rows, columns), and what is left; or nothing."""
         if any(a / b <= _SAME_SIDES[0] for a, b in zip(part.sides, sides, strict=True)):
             return []  # too small to hold one
@@ -341,7 +341,7 @@ class FrameParts:
             return []
         others = self._lawful_pieces(rest, box)
         others = [piece for piece in others if np.abs(piece.colour - one[0].colour).max() > ALIKE]
-        return [replace(one[0], kind=kind if isinstance(kind, int) else 0), *others] if others else []
+        return one + others if others else []
 
     def shows_background(self, slot: int) -> bool:
         """Return whether a slot's pixels show the background again."""
