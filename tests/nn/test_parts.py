@@ -52,7 +52,7 @@ def _guess(
     together = torch.full((1, 4, 4), seen.get("together", 0))
     extents = torch.tensor([seen.get("extents", (0.0,) * 4)])
     zeros = torch.zeros(1, 4)
-    habits = Habits.unknown(zeros, 3)
+    habits = seen.get("habits") or Habits.unknown(zeros, 3)
     speeds = torch.zeros(1, 4, 2)
     memory = PartMemory(owner, torch.tensor([on]).float(), waiting, windows, colours, together, extents, speeds, habits)
     return guess(difference.norm(dim=1), difference, memory, limits)
@@ -280,3 +280,56 @@ def test_an_object_hidden_behind_another_comes_out_of_its_part() -> None:
     alone, hidden = (_guess(both, owner, extents=(0.0, 36.0, area, 0.0), **seen) for area in (0.0, 36.0))
     assert alone.births.any() or alone.returns.any()
     assert not (hidden.births | hidden.returns).any()
+
+
+BLUE, RED = (-0.3, -0.1, 0.1), (0.1, -0.3, -0.3)
+
+
+def _known(colour: tuple[float, float, float], height: int, width: int, *slots: int) -> Habits:
+    """Habits of slots that are settled on objects of one colour and size."""
+    habits = Habits.unknown(torch.zeros(1, 4), 3)
+    for slot in slots:
+        habits.looks[0, slot] = torch.tensor(colour).repeat(3)
+        habits.sides[0, slot] = torch.tensor([math.log(width / SIZE[1]), math.log(height / SIZE[0])])
+        habits.alone[0, slot] = 9
+    return habits
+
+
+def test_in_a_joined_part_an_object_is_found_by_its_looks_and_the_rest_is_the_newcomer_s() -> None:
+    hand, bottle = (0, 4, 9, 9), (9, 10, 10, 4)  # the hand is where the bottle was a frame ago
+    difference = _difference(bottle, colour=BLUE) + _difference(hand, colour=RED)
+    owner = _owner(s1=(4, 10, 10, 4), s2=(0, 4, 4, 6))
+    colours = torch.tensor([(0.0, 0.0, 0.0), BLUE, RED, BLUE]).unsqueeze(0)
+    seen = {"colours": colours, "extents": (0.0, 40.0, 24.0, 0.0), "last": {1: (4, 10, 10, 4), 2: (0, 4, 4, 6)}}
+    found = _guess(difference, owner, on=(1, 1, 1, 0), habits=_known(BLUE, 10, 4, 1), **seen)
+    assert found.company[0, 1]
+    assert found.windows[0, 1].tolist() == pytest.approx(_box(*bottle), abs=0.03)  # half a pixel
+    assert found.moves[0, 2]
+    assert found.windows[0, 2].tolist() == pytest.approx(_box(*hand), abs=1e-5)
+    assert not found.births.any()
+
+
+def test_what_looks_like_an_object_that_is_known_is_one_more_and_is_known_as_well() -> None:
+    alone, bottle = (9, 22, 10, 4), (8, 10, 10, 4)
+    difference = _difference(alone, bottle, colour=BLUE)
+    difference[0, :, :9, 8:13] = torch.tensor(RED).view(3, 1, 1)  # it covers the first row of the bottle
+    colours = torch.tensor([(0.0, 0.0, 0.0), BLUE, RED, RED]).unsqueeze(0)
+    seen = {"colours": colours, "extents": (0.0, 40.0, 0.0, 0.0), "last": {1: alone}, "habits": _known(BLUE, 10, 4, 1)}
+    found = _guess(difference, _owner(s1=alone), on=(1, 1, 0, 0), **seen)
+    assert found.births.tolist() == [[False, False, True, True]]
+    one = [int(found.colours[0, slot, 0] < 0) for slot in (2, 3)]
+    assert sorted(one) == [0, 1]
+    slot = 2 + one.index(1)
+    torch.testing.assert_close(found.habits.sides[0, slot], found.habits.sides[0, 1])
+    assert found.habits.settled[0, slot]
+    assert not found.habits.settled[0, 5 - slot]
+
+
+def test_what_shows_where_an_object_is_hidden_is_it_only_if_it_looks_like_it() -> None:
+    front, back = (4, 4, 10, 6), (4, 10, 10, 5)
+    for colour, comes in ((BLUE, True), (RED, False)):
+        difference = _difference(front) + _difference(back, colour=colour)
+        colours = torch.tensor([(0.0,) * 3, (0.0, -0.3, 0.0), BLUE, BLUE]).unsqueeze(0)
+        seen = {"colours": colours, "extents": (0.0, 60.0, 50.0, 0.0), "last": {1: front, 2: back}, "waits": [2]}
+        found = _guess(difference, _owner(s1=front), on=(1, 1, 0, 0), habits=_known(BLUE, 10, 5, 2), **seen)
+        assert bool(found.returns[0, 2]) is comes

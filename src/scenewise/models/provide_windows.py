@@ -36,9 +36,10 @@ from scenewise.models.stages import Stages
 from scenewise.models.window_engine import SceneContext, WindowedFrame, WindowEngine, evidence
 from scenewise.nn.cutouts import Motion, displacement, moved_cutouts
 from scenewise.nn.dynamics import Dynamics, Sighting, Trail
-from scenewise.nn.frame_parts import ALIKE, Limits
+from scenewise.nn.frame_parts import Limits
 from scenewise.nn.habits import Habits, about
 from scenewise.nn.light import brightening, light_between
+from scenewise.nn.looks import ALIKE
 from scenewise.nn.masks import adopted, disjoint, main_pieces, without_strays
 from scenewise.nn.parts import PartMemory, guess
 from scenewise.nn.refiner import LambdaLSTM2d, Pair, Refiner

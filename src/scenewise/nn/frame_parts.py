@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,17 +11,15 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from scenewise.nn.looks import ALIKE, BANDS, Fit, likeness
 from scenewise.nn.masks import SQUARE, grown
 from scenewise.nn.windows import covered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ALIKE = 0.15
-"""Of [0, 1]: colours of two slots, or of a pixel and a slot, that may be of one object differ by less."""
-
-BANDS = 3
-"""Bands, one above the other, whose colours are the look of a part."""
+GROWTH = 1.3
+"""Times its usual area, below which a part holds nothing new."""
 
 NEAR = 2
 """Pixels from what a slot owns that still count as its own."""
@@ -35,7 +33,7 @@ _REACH = 1.5  # sides of a part over which a slot looks for its object
 _SAME_COLOUR = 0.3  # of [0, 1]
 _SAME_SIDES = (0.75, 1.35)  # sides of a piece of a part over those of another object, where it is one of its kind
 _STAYS = 0.8  # of a slot's pixels that are still in its part where its object has hardly moved
-_GROWTH = 1.3  # times its usual area, below which a part holds nothing new
+_ONE_MORE = 0.5  # of a known object's usual area that must look like it, where a part holds one more of its kind
 _EMERGED = 0.4  # of an object's usual area that shows when it comes out from behind another
 _PATIENCE = 2  # frames in one part after which two slots that were never apart may hold one object
 
@@ -76,6 +74,7 @@ class Part:
         number: Of the connected part it belongs to.
         mass: Mean row and column of its pixels.
         look: Mean differences from the background in bands from the top, shape (3 C,).
+        kind: Slot whose object it is one more of, 0 where that is not known.
     """
 
     rows: slice
@@ -85,6 +84,7 @@ class Part:
     number: int
     mass: tuple[float, float]
     look: np.ndarray
+    kind: int = 0
 
     @property
     def centre(self) -> np.ndarray:
@@ -199,13 +199,16 @@ class FrameParts:
         """Return the window about a part."""
         return np.array(_window(*self.boxes[number - 1], *self.labels.shape))
 
-    def emerging(self, hidden: np.ndarray, places: np.ndarray, extents: np.ndarray) -> dict[int, Part]:
+    def emerging(
+        self, hidden: np.ndarray, places: np.ndarray, extents: np.ndarray, colours: np.ndarray
+    ) -> dict[int, Part]:
         """Return, by slot, what shows of objects that are hidden: enough where they should be, and nobody's.
 
         Args:
             hidden: Part in which the object of each slot is, 0 for none, shape (K,).
             places: Where all objects should be, windows (K, 4).
             extents: Usual areas of their parts, shape (K,).
+            colours: Their colours, shape (K, C), from which what shows is not far.
         """
         slots, shown = np.flatnonzero(hidden), {}
         if len(slots):
@@ -215,7 +218,9 @@ class FrameParts:
             ):
                 inside = window & free & (self.labels == hidden[slot])
                 if np.count_nonzero(inside) >= max(self.limits.area, _EMERGED * extents[slot]):
-                    shown[int(slot)] = self._part(inside, (slice(0, inside.shape[0]), slice(0, inside.shape[1])))
+                    part = self._part(inside, (slice(0, inside.shape[0]), slice(0, inside.shape[1])))
+                    if np.abs(part.colour - colours[slot]).max() < ALIKE:
+                        shown[int(slot)] = part
         return shown
 
     def assign(
@@ -249,11 +254,11 @@ class FrameParts:
                 edge[box][inside].any() and holders.any() and not (holders & settled).any()
             ):  # more of its objects comes in
                 extents[holders] *= max(1.0, area / max(float(extents[holders].sum()), 1.0))
-            usual = area < _GROWTH * (extents[holders].sum() + absent[number] * holders.any())
+            usual = area < GROWTH * (extents[holders].sum() + absent[number] * holders.any())
             pieces = [] if usual else self._lawful_pieces(inside & ~self.near[box], box)
             pieces = [part for part in pieces if part.area >= _NEW_SHARE * owned.sum()]
             single = owned[slot] == owned.sum() > _OWN_SHARE * areas[slot]
-            single &= not (settled[slot] and number in hidden and area >= _GROWTH * extents[slot])
+            single &= not (settled[slot] and number in hidden and area >= GROWTH * extents[slot])
             if single and (usual or _SAME_SIZE[0] < area / areas[slot] < _SAME_SIZE[1]):
                 grows = owned[slot] < _STAYS * areas[slot] or bool(edge[self.owner == slot].any())  # moves, or comes in
                 pieces = [part for part in pieces if not grows and np.abs(part.colour - colours[slot]).max() > ALIKE]
@@ -269,6 +274,7 @@ class FrameParts:
         kinds: dict[int, tuple[np.ndarray, np.ndarray]],
         extents: np.ndarray,
         settled: np.ndarray,
+        looks: np.ndarray,
     ) -> tuple[dict[int, Part], list[Part]]:
         """Take parts apart that hold one more of a kind of object, and something of another colour.
 
@@ -278,6 +284,7 @@ class FrameParts:
             kinds: Windows and colours of objects that are known, by slot.
             extents: Usual areas of the parts of slots, shape (K,); nothing has come to a part of its usual area.
             settled: Slots whose usual areas hold at the border of the frame too, bool, shape (K,).
+            looks: Of the objects of these, shape (K, 3 C); see `Part.look`.
         """
         height, width = self.labels.shape
         boxes = {slot: (np.exp(window[3]) * height, np.exp(window[2]) * width) for slot, (window, _) in kinds.items()}
@@ -285,16 +292,38 @@ class FrameParts:
         fresh = [(part, part.sides, part.colour) for part in new]
         after, rest = dict(moves), []
         for slot, part in [*moves.items(), *((0, part) for part in new)]:
-            usual = slot and part.area < _GROWTH * extents[slot]
+            usual = slot and part.area < GROWTH * extents[slot]
             if usual and (settled[slot] or not part.touches(self.labels.shape)):
                 continue
             likes = [(sides, colour) for who, sides, colour in [*known, *fresh] if who is not part and who != slot]
-            pieces = next(filter(None, (self._pieces(part, sides, colour) for sides, colour in likes)), [part])
+            seen = (k for k in kinds if settled[k] and k != slot)
+            by_looks = (self._pieces_by_look(part, k, kinds[k][0], looks[k], float(extents[k])) for k in seen)
+            by_colours = (self._pieces(part, *like) for like in likes)
+            pieces = next(filter(None, (*by_looks, *by_colours)), [part])
             if slot:
                 own = [int((self.owner[p.rows, p.columns] == slot).sum()) / p.box_area for p in pieces]
                 after[slot] = pieces.pop(int(np.argmax(own)))
             rest += pieces
         return after, rest
+
+    def _pieces_by_look(self, part: Part, kind: int, window: np.ndarray, look: np.ndarray, usual: float) -> list[Part]:
+        """Return what of a part looks like a slot's object, wherever that is in it, and what is left; or nothing."""
+        whole = (slice(0, self.labels.shape[0]), slice(0, self.labels.shape[1]))
+        inside = self.labels == part.number
+        if part.area < GROWTH * usual:
+            return []
+        fit = Fit.of(
+            self.difference, inside, np.array([*part.window(*inside.shape)[:2], *window[2:]]), look, near=False
+        )
+        if fit.there < _ONE_MORE * usual:
+            return []
+        box = covered(torch.from_numpy(np.array([[*fit.centre, *window[2:]]])), inside.shape)[0].numpy()
+        one = self.largest(inside & box & (likeness(self.difference, look).max(0) > 0))
+        if one is None or one.area < _NEW_SHARE * part.area:  # a small piece is rather one of a larger thing
+            return []
+        others = self._lawful_pieces(inside & ~grown(box & inside), whole)
+        others = [piece for piece in others if np.abs(piece.colour - one.colour).max() > ALIKE]
+        return [replace(one, kind=kind), *others] if others else []
 
     def _pieces(self, part: Part, sides: tuple[float, float], colour: np.ndarray) -> list[Part]:
         """Return what of a part is like an object with such sides (rows, columns), and what is left; or nothing."""
@@ -325,7 +354,13 @@ class FrameParts:
         return bool(pixels.any()) and float((self.labels[pixels] > 0).mean()) <= _LEFT
 
     def claims(
-        self, new: list[Part], slots: Sequence[int], windows: np.ndarray, colours: np.ndarray, any_colour: bool = False
+        self,
+        new: list[Part],
+        slots: Sequence[int],
+        windows: np.ndarray,
+        colours: np.ndarray,
+        settled: np.ndarray,
+        any_colour: bool = False,
     ) -> dict[int, Part]:
         """Return new parts that are the objects of slots that look for theirs, and take them out.
 
@@ -334,6 +369,7 @@ class FrameParts:
             slots: Who looks.
             windows: Where all slots saw their objects last, shape (K, 4).
             colours: Their colours, shape (K, C).
+            settled: Slots whose colours are well known, bool, shape (K,).
             any_colour: Take parts inside the frame of whatever colour: what comes out of a part in which an object is
                 hidden is that object, or it was the other one that was seen.
         """
@@ -341,12 +377,12 @@ class FrameParts:
         claims: dict[int, Part] = {}
         for slot in slots:
             place = (windows[slot, 1::-1] + 1) / 2 * (sides - 1)
-            size = np.exp(windows[slot, 3:1:-1]) * sides
+            size, alike = np.exp(windows[slot, 3:1:-1]) * sides, ALIKE if settled[slot] else _SAME_COLOUR
             near = [
                 (float(np.abs(part.centre - place).max()) / part.side, index)
                 for index, part in enumerate(new)
                 if (
-                    np.abs(part.colour - colours[slot]).max() < _SAME_COLOUR
+                    np.abs(part.colour - colours[slot]).max() < alike
                     or (any_colour and not part.touches(self.labels.shape))
                 )
                 and _SAME_SIZE[0] < part.box_area / size.prod() < _SAME_SIZE[1]
@@ -354,6 +390,11 @@ class FrameParts:
             if near and min(near)[0] < _REACH:
                 claims[slot] = new.pop(min(near)[1])
         return claims
+
+    def largest(self, pixels: np.ndarray) -> Part | None:
+        """Return the largest connected piece of some pixels (H, W), None where none makes a part."""
+        pieces = self._lawful_pieces(pixels, (slice(0, pixels.shape[0]), slice(0, pixels.shape[1])))
+        return max(pieces, key=lambda piece: piece.area, default=None)
 
     def _lawful_pieces(self, inside: np.ndarray, box: tuple[slice, slice]) -> list[Part]:
         """Return the connected pieces of some pixels in a box that are large and clear enough to be parts."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from scenewise.nn.frame_parts import BANDS
+from scenewise.nn.looks import BANDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +106,10 @@ class Habits:
         """Let a slot begin with an object that nobody has seen."""
         self.alone[slot], self.courses[slot], self.spots[slot] = 0, 0.0, NOWHERE
         self.doubts[slot], self.doubts[:, slot] = 0, 0
+
+    def adopt(self, slot: int, kind: int) -> None:
+        """Let a slot's object, which is one more of another's kind, be like that one."""
+        self.looks[slot], self.sides[slot], self.alone[slot] = self.looks[kind], self.sides[kind], _SETTLED
 
     def begin(self, slot: int, part: Part, size: tuple[int, int]) -> None:
         """Begin anew to learn of an object that is not settled, and is not alone or not all in the frame."""

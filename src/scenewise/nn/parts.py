@@ -10,10 +10,12 @@ from scipy import ndimage, sparse
 from torch import Tensor
 
 from scenewise.nn.cores import of_like_hues
-from scenewise.nn.frame_parts import NEAR, FrameParts, Limits, Part
+from scenewise.nn.frame_parts import GROWTH, NEAR, FrameParts, Limits, Part
 from scenewise.nn.habits import NOWHERE, Habits, companies, within
+from scenewise.nn.looks import likeness, places_by_looks
 from scenewise.nn.masks import SQUARE, grown, neighbours
 from scenewise.nn.necks import apart_at_necks, cut_to_size
+from scenewise.nn.windows import covered
 
 _SLOWLY = 0.1  # share by which the usual area of a part follows it
 _VISIBLE = 0.5  # of its usual area that a slot owned, where it was seen how fast its object goes
@@ -213,19 +215,20 @@ def _find(frame: FrameParts, slots: _Slots, heirs: dict[int, int]) -> _Find:
     count, known, extents = len(slots.on), slots.habits, slots.extents
     seen = np.bincount(frame.owner.ravel(), minlength=count) > _VISIBLE * extents
     places = known.expected(slots.windows, slots.speeds, seen)
+    frame, places, rests = _told_by_looks(frame, slots, places)
     behind = frame.parts_behind(slots.waits, places)
     hidden = behind * known.settled
     absent = np.bincount(behind, extents, int(frame.labels.max()) + 1)
     moves, new = frame.assign(slots.colours, extents, absent, known.settled, hidden)
     kinds = {k: (slots.windows[k], slots.colours[k]) for k in moves}  # those that share a part may be pieces of things
-    moves, new = frame.split(moves, new, kinds, extents, known.settled)
+    moves, new = frame.split(moves, new, kinds, extents, known.settled, known.looks)
     empty = [k for k in np.flatnonzero(slots.on)[1:] if frame.shows_background(k)]
-    moves |= frame.claims(new, empty, places, slots.colours)
-    returns = frame.claims(new, np.flatnonzero(slots.waits).tolist(), places, slots.colours)
+    moves |= rests | frame.claims(new, empty, places, slots.colours, known.settled)
+    returns = frame.claims(new, np.flatnonzero(slots.waits).tolist(), places, slots.colours, known.settled)
     hidden[[*returns]] = 0
-    returns |= frame.claims(new, np.flatnonzero(hidden).tolist(), places, slots.colours, any_colour=True)
+    returns |= frame.claims(new, np.flatnonzero(hidden).tolist(), places, slots.colours, known.settled, any_colour=True)
     hidden[[*returns]] = 0
-    emerging = frame.emerging(hidden, places, extents)
+    emerging = frame.emerging(hidden, places, extents, slots.colours)
     off = [k for k in range(1, count) if not slots.on[k] and k not in returns and k not in emerging]
     free = sorted(off, key=lambda k: bool(slots.waits[k]))
     births = dict(zip(free, sorted(new, key=lambda part: -part.area), strict=False))
@@ -240,6 +243,43 @@ def _find(frame: FrameParts, slots: _Slots, heirs: dict[int, int]) -> _Find:
     return _Find(whole, emerging, marks, parts, hidden, places)
 
 
+def _told_by_looks(
+    frame: FrameParts, slots: _Slots, places: np.ndarray
+) -> tuple[FrameParts, np.ndarray, dict[int, Part]]:
+    """Look for settled objects where their looks are in parts that hold more than them.
+
+    Returns:
+        The frame in which they own what is there, where they should be (K, 4), and what is left of parts by the one
+        slot beside them that is not settled.
+    """
+    parts, areas = frame.part_of_slots(len(slots.on)), np.bincount(frame.labels.ravel())
+    owner, places, rests = frame.owner.copy(), places.copy(), {}
+    for number in np.unique(parts[parts > 0]):
+        sharing = np.flatnonzero((parts == number) & (slots.on > 0))
+        known = sharing[slots.habits.settled[sharing]]
+        usual = slots.extents[known]
+        if not len(known) or areas[number] < GROWTH * usual.max():
+            continue
+        pixels = frame.labels == number
+        looks = slots.habits.looks[known]
+        found = places_by_looks(frame.difference, pixels, places[known], looks, usual)
+        moved = (found != places[known]).any(1)
+        places[known] = found
+        held = covered(torch.from_numpy(found), owner.shape).numpy() & pixels
+        for slot, mask in zip(known[moved], held[moved], strict=True):
+            owner[owner == slot] = 0
+            owner[mask] = slot
+        others = sharing[~slots.habits.settled[sharing]]
+        if len(others) == 1 and areas[number] >= GROWTH * usual.sum():
+            like = np.array([likeness(frame.difference, look).max(0) > 0 for look in looks])
+            left = pixels & ~(held & like).any(0) & (frame.strange > frame.limits.clear)  # no shadows
+            rest = frame.largest(left)
+            if rest:
+                rests[int(others[0])] = rest
+                owner[left] = others[0]
+    return replace(frame, owner=owner, near=grown(owner > 0, NEAR)), places, rests
+
+
 def _in_company(frame: FrameParts, slots: _Slots, find: _Find) -> _Outcome:
     """Say where objects in joined parts should be, learn of those that are alone, and tell who left which part."""
     size, known, extents, whole = frame.labels.shape, slots.habits, slots.extents, find.whole
@@ -248,6 +288,9 @@ def _in_company(frame: FrameParts, slots: _Slots, find: _Find) -> _Outcome:
         windows[slot], colours[slot] = part.window(*size), part.colour
     for slot in np.flatnonzero(find.marks[2]).tolist():
         known.forget(slot)
+        if whole[slot].kind and known.settled[whole[slot].kind]:
+            known.adopt(slot, whole[slot].kind)
+            extents[slot] = extents[whole[slot].kind]
     for slot, part in whole.items():
         lasting = known.settled[slot]
         share = 1.0 if not lasting and (not find.marks[0, slot] or part.touches(size)) else _SLOWLY
