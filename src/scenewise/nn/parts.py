@@ -215,7 +215,7 @@ def _find(frame: FrameParts, slots: _Slots, heirs: dict[int, int]) -> _Find:
     count, known, extents = len(slots.on), slots.habits, slots.extents
     seen = np.bincount(frame.owner.ravel(), minlength=count) > _VISIBLE * extents
     places = known.expected(slots.windows, slots.speeds, seen)
-    frame, places, rests = _told_by_looks(frame, slots, places)
+    frame, places, rests = _search_by_looks(frame, slots, places)
     behind = frame.parts_behind(slots.waits, places)
     hidden = behind * known.settled
     absent = np.bincount(behind, extents, int(frame.labels.max()) + 1)
@@ -243,7 +243,7 @@ def _find(frame: FrameParts, slots: _Slots, heirs: dict[int, int]) -> _Find:
     return _Find(whole, emerging, marks, parts, hidden, places)
 
 
-def _told_by_looks(
+def _search_by_looks(
     frame: FrameParts, slots: _Slots, places: np.ndarray
 ) -> tuple[FrameParts, np.ndarray, dict[int, Part]]:
     """Look for settled objects where their looks are in parts that hold more than them.
@@ -262,10 +262,10 @@ def _told_by_looks(
             continue
         pixels = frame.labels == number
         looks = slots.habits.looks[known]
-        found = places_by_looks(frame.difference, pixels, places[known], looks, usual)
-        moved = (found != places[known]).any(1)
-        places[known] = found
-        held = covered(torch.from_numpy(found), owner.shape).numpy() & pixels
+        targets = places_by_looks(frame.difference, pixels, places[known], looks, usual)
+        moved = (targets != places[known]).any(1)
+        places[known] = targets
+        held = covered(torch.from_numpy(targets), owner.shape).numpy() & pixels
         for slot, mask in zip(known[moved], held[moved], strict=True):
             owner[owner == slot] = 0
             owner[mask] = slot
