@@ -28,7 +28,8 @@ from scenewise.media import VideoWriter
 
 MODELS = ("provide-balls-colour", "provide-balls-binary", "iodine-balls-colour", "iodine-tetris",
           "monet-multi-dsprites", "mulmon-cle-mv", "ddpae-moving-mnist", "dvip-moving-mnist",
-          "provide-windows-balls-colour", "provide-windows-clevrer", "provide-windows-clevr6")  # fmt: skip
+          "provide-windows-balls-colour", "provide-windows-clevrer", "provide-windows-clevr6", "provide-windows-tetris",
+          "provide-windows-multi-dsprites")  # fmt: skip
 _OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 _SLIDE = """async (moves) => {
