@@ -35,23 +35,23 @@ def test_colour_footage_is_not_black_and_white(scenewise, saved, clip, tmp_path,
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "takes", "found"),
+    ("name", "source", "problem"),
     [
-        ("rnem", ["balls-colour", "size=16"], (1, 16, 16), (3, 16, 16)),
-        ("ddpae", ["moving-mnist-colour", "size=16", "digit=7"], (1, 16, 16), (3, 16, 16)),
-        ("rnem", ["moving-mnist"], (1, 16, 16), (1, 64, 64)),
-        ("ddpae", ["ddpae-balls", "size=32"], (1, 16, 16), (1, 32, 32)),
-        ("dvip", ["moving-mnist-colour", "size=32", "digit=14"], (3, 16, 16), (3, 32, 32)),
+        ("rnem", ["balls-colour", "size=16"], "its frames have 3 channels; the model takes 1"),
+        ("ddpae", ["moving-mnist-colour", "size=16", "digit=7"], "its frames have 3 channels; the model takes 1"),
+        ("rnem", ["moving-mnist"], "the model takes (C, H, W) = (1, 16, 16); found (1, 64, 64)"),
+        ("ddpae", ["ddpae-balls", "size=32"], "the model takes (C, H, W) = (1, 16, 16); found (1, 32, 32)"),
+        ("dvip", ["moving-mnist-colour", "size=32", "digit=14"], "(C, H, W) = (3, 16, 16); found (3, 32, 32)"),
     ],
 )
-def test_sources_of_other_colours_and_sizes_are_told(scenewise, saved, name, source, takes, found):
+def test_sources_of_other_colours_and_sizes_are_told(scenewise, saved, name, source, problem):
     """Videos of a person are scaled, sources are not: their scores would be of other data."""
     data, *settings = source
     words = ["evaluate", saved(name), "--data", data, "--samples", 1, "--frames", 3]
     code, _, told = scenewise(*words, *(["--set", *settings] if settings else []))
     assert code == 2
-    assert f"the model takes (C, H, W) = {takes}; found {found}" in told
-    assert "use another model" in told
+    assert problem in told
+    assert "another model" in told
 
 
 @pytest.mark.parametrize(
