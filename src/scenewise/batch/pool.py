@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scenewise.batch.job import BatchJob, Task
 
 _MOST_STARTS = 3  # of a process that is gone before its model is loaded
+_MOST_KILLS = 12  # of one that was killed then: by a person, who may go on, or for memory, which will not get better
 _SECONDS_TO_END = 5.0
 
 
@@ -151,7 +152,7 @@ class LocalPool(Pool):
         self._forget(child)
         self._children.remove(child)
         self._starts += 1
-        if self._starts > _MOST_STARTS + len(self._children):
+        if self._starts > (_MOST_KILLS if code < 0 else _MOST_STARTS) + len(self._children):
             raise InputError("worker", f"ended with code {code} before it could work.", "Use fewer workers.")
         self._begin(child.device)
         how = f"by signal {-code}" if code < 0 else f"with code {code}"
