@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage, sparse
 
 from scenewise.nn.masks import neighbours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _ACROSS = np.array([[1, 0], [0, 1], [1, 1], [1, -1]]) / np.sqrt([[1], [1], [2], [2]])  # directions that cuts cross
 _GAP = 1.5  # pixels between two places of one cut at most
@@ -29,19 +33,7 @@ def apart_at_necks(labels: np.ndarray, share: float, least: float) -> np.ndarray
     Returns:
         int, shape (B, H, W), numbered from 1 in every frame.
     """
-    apart = np.zeros_like(labels)
-    for frame, numbers in zip(apart, labels, strict=True):
-        count = 0
-        for number, box in enumerate(ndimage.find_objects(numbers), 1):
-            waiting = [] if box is None else [numbers[box] == number]
-            while waiting:
-                part = waiting.pop()
-                bodies = _bodies(part, share, least)
-                waiting += bodies
-                if not bodies:
-                    count += 1
-                    frame[box][part] = count
-    return apart
+    return _divide(labels, lambda part: _bodies(part, share, least))
 
 
 def _bodies(part: np.ndarray, share: float, least: float) -> list[np.ndarray]:
@@ -77,19 +69,24 @@ def cut_to_size(labels: np.ndarray, most: float, least: float) -> np.ndarray:
     Returns:
         int, shape (B, H, W), numbered from 1 in every frame.
     """
-    cut = np.zeros_like(labels)
-    for frame, numbers in zip(cut, labels, strict=True):
+    return _divide(labels, lambda part: _sides(part, most, least))
+
+
+def _divide(labels: np.ndarray, pieces: Callable[[np.ndarray], list[np.ndarray]]) -> np.ndarray:
+    """Return numbers of parts, from 1 in every frame, each divided into its pieces (h, w) until it has none."""
+    divisions = np.zeros_like(labels)
+    for frame, numbers in zip(divisions, labels, strict=True):
         count = 0
         for number, box in enumerate(ndimage.find_objects(numbers), 1):
             waiting = [] if box is None else [numbers[box] == number]
             while waiting:
                 part = waiting.pop()
-                sides = _sides(part, most, least)
-                waiting += sides
-                if not sides:
+                smaller = pieces(part)
+                waiting += smaller
+                if not smaller:
                     count += 1
                     frame[box][part] = count
-    return cut
+    return divisions
 
 
 def _sides(part: np.ndarray, most: float, least: float) -> list[np.ndarray]:
