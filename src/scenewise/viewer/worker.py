@@ -46,7 +46,7 @@ class RequestThread:
             self._ready.notify()
         for job in jobs:
             _answer(job, error=Superseded())
-        self._thread.join(timeout=0.3)  # a daemon: what it is at does not hold the process
+        self._thread.join(timeout=1.5)  # what takes longer is cut off, at times with an abort
 
     async def do(self, kind: Any, work: Work) -> Any:
         """Have something worked on and return what it gives.
