@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scenewise.errors import InputError, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 DEEPEST = 48
 """Most lists and mappings inside each other."""
@@ -57,9 +57,18 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a mapping whose keys are each there once; of two values Python would take the last without a word."""
     values = dict(pairs)
     if len(values) != len(pairs):
-        counts = Counter(key for key, _ in pairs)
-        raise ValueError(f"the key {shortened(next(key for key in counts if counts[key] > 1))} twice in a mapping")
+        raise ValueError(f"the key {shortened(repeated(key for key, _ in pairs)[0])} twice in a mapping")
     return values
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """Return the names that are there more than once, in the order of their first places.
+
+    Examples:
+        >>> repeated(["b", "a", "c", "a", "b"])
+        ['b', 'a']
+    """
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _is_plain(text: str) -> bool:

@@ -23,13 +23,12 @@ import importlib.resources
 import importlib.util
 import itertools
 import math
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scenewise.config import build, merge, nest, plain, setting
-from scenewise.documents import shortened
+from scenewise.documents import repeated, shortened
 from scenewise.errors import InputError, nearest
 from scenewise.experiments.cell_data import CellData
 from scenewise.media.files import check_name, read_yaml
@@ -329,10 +328,10 @@ def _load(path: Path, changed: int, size: str) -> Experiment:
     if count > MOST_CELLS:
         raise InputError(where, f"names {count} cells; at most {MOST_CELLS} are done.", "Name fewer seeds or variants.")
     cells = tuple(itertools.chain.from_iterable(_cells(group, contents, size) for group in contents.cells))
-    names = Counter(cell.name for cell in cells)
-    for name in names:
+    names = [cell.name for cell in cells]
+    for name in dict.fromkeys(names):
         check_name(where, name)
-    twice = sorted(name for name, times in names.items() if times > 1)
+    twice = sorted(repeated(names))
     if twice or not cells:
         problem = f"names {twice[0]} twice." if twice else "has no cells."
         raise InputError(where, problem, "Correct the file.")

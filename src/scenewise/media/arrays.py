@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections import Counter
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.documents import shortened
+from scenewise.documents import repeated, shortened
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
 from scenewise.media.hdf5 import check_dataset, open_h5
@@ -172,10 +171,8 @@ def _h5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
 def _npz_member(path: Path, key: str | None) -> np.ndarray:
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if len(members) < len(archive.infolist()):
-            counts = Counter(info.filename.removesuffix(".npy") for info in archive.infolist())
-            twice = next(name for name in counts if counts[name] > 1)
-            raise InputError(path, f"holds {shortened(twice)} more than once.", _REMEDY)
+        if twice := repeated(info.filename.removesuffix(".npy") for info in archive.infolist()):
+            raise InputError(path, f"holds {shortened(twice[0])} more than once.", _REMEDY)
         shapes = {}
         for name, info in members.items():
             with suppress(ValueError), archive.open(info) as file:  # what else may lie beside arrays has no such head

@@ -63,7 +63,7 @@ def of_like_hues(masks: np.ndarray, images: np.ndarray, step: float, colours: fl
 def _largest_step(values: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Return by how much the neighbours of a pixel within the masks differ from it at most, shape (B, H, W)."""
     steps = np.zeros(masks.shape, values.dtype)
-    for one, other in (((..., *first), (..., *second)) for first, second in neighbours(*masks.shape[1:])):
+    for one, other in neighbours(*masks.shape[1:]):
         step = np.abs(values[one] - values[other]).max(1) * (masks[one] & masks[other])
         for side in (one, other):  # they overlap
             steps[side] = np.maximum(steps[side], step)

@@ -156,6 +156,12 @@ class FrameParts:
         boxes: list[tuple[slice, slice]] = ndimage.find_objects(self.labels)
         return boxes
 
+    @property
+    def whole(self) -> tuple[slice, slice]:
+        """Rows and columns of the frame."""
+        height, width = self.labels.shape
+        return slice(0, height), slice(0, width)
+
     def border_parts(self) -> np.ndarray:
         """Return the numbers of the parts at the border of the frame."""
         numbers = np.unique(np.concatenate([*self.labels[[0, -1]], *self.labels[:, [0, -1]].T]))
@@ -218,7 +224,7 @@ class FrameParts:
             ):
                 inside = window & free & (self.labels == hidden[slot])
                 if np.count_nonzero(inside) >= max(self.limits.area, _EMERGED * extents[slot]):
-                    part = self._part(inside, (slice(0, inside.shape[0]), slice(0, inside.shape[1])))
+                    part = self._part(inside, self.whole)
                     if np.abs(part.colour - colours[slot]).max() < ALIKE:
                         shown[int(slot)] = part
         return shown
@@ -308,10 +314,9 @@ class FrameParts:
 
     def _pieces_by_look(self, part: Part, kind: int, window: np.ndarray, look: np.ndarray, usual: float) -> list[Part]:
         """Return what of a part looks like a slot's object, wherever that is in it, and what is left; or nothing."""
-        whole = (slice(0, self.labels.shape[0]), slice(0, self.labels.shape[1]))
-        inside = self.labels == part.number
         if part.area < GROWTH * usual:
             return []
+        inside = self.labels == part.number
         fit = Fit.of(
             self.difference, inside, np.array([*part.window(*inside.shape)[:2], *window[2:]]), look, near=False
         )
@@ -321,7 +326,7 @@ class FrameParts:
         one = self.largest(inside & box & (likeness(self.difference, look).max(0) > 0))
         if one is None or one.area < _NEW_SHARE * part.area:  # a small piece is rather one of a larger thing
             return []
-        others = self._lawful_pieces(inside & ~grown(box & inside), whole)
+        others = self._lawful_pieces(inside & ~grown(box & inside), self.whole)
         others = [piece for piece in others if np.abs(piece.colour - one.colour).max() > ALIKE]
         return [replace(one, kind=kind), *others] if others else []
 
@@ -393,8 +398,7 @@ class FrameParts:
 
     def largest(self, pixels: np.ndarray) -> Part | None:
         """Return the largest connected piece of some pixels (H, W), None where none makes a part."""
-        pieces = self._lawful_pieces(pixels, (slice(0, pixels.shape[0]), slice(0, pixels.shape[1])))
-        return max(pieces, key=lambda piece: piece.area, default=None)
+        return max(self._lawful_pieces(pixels, self.whole), key=lambda piece: piece.area, default=None)
 
     def _lawful_pieces(self, inside: np.ndarray, box: tuple[slice, slice]) -> list[Part]:
         """Return the connected pieces of some pixels in a box that are large and clear enough to be parts."""

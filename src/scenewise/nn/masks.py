@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,15 +16,15 @@ SQUARE = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
 _STRAY = 0.25  # of the area of an object's largest piece, below which another piece is none of it
 
 
-def neighbours(height: int, width: int) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+def neighbours(height: int, width: int) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """Yield, for each of four directions, where pixels are that have a neighbour there, and where these neighbours are.
 
-    The other four directions are those from the neighbours back.
+    The other four directions are those from the neighbours back. Both are indices of arrays (..., H, W).
     """
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
         left = max(-right, 0)
-        one = (slice(height - down), slice(left, width - max(right, 0)))
-        yield one, (slice(down, None), slice(left + right, one[1].stop + right))
+        columns = slice(left, width - max(right, 0))
+        yield (..., slice(height - down), columns), (..., slice(down, None), slice(left + right, columns.stop + right))
 
 
 def grown(masks: np.ndarray, steps: int = 1) -> np.ndarray:

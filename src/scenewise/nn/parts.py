@@ -253,7 +253,7 @@ def _search_by_looks(
         slot beside them that is not settled.
     """
     parts, areas = frame.part_of_slots(len(slots.on)), np.bincount(frame.labels.ravel())
-    owner, places, rests = frame.owner.copy(), places.copy(), {}
+    owner, places, rests = frame.owner.copy(), places.copy(), dict[int, Part]()
     for number in np.unique(parts[parts > 0]):
         sharing = np.flatnonzero((parts == number) & (slots.on > 0))
         known = sharing[slots.habits.settled[sharing]]
@@ -277,7 +277,9 @@ def _search_by_looks(
             if rest:
                 rests[int(others[0])] = rest
                 owner[left] = others[0]
-    return replace(frame, owner=owner, near=grown(owner > 0, NEAR)), places, rests
+    if (owner != frame.owner).any():
+        frame = replace(frame, owner=owner, near=grown(owner > 0, NEAR))
+    return frame, places, rests
 
 
 def _in_company(frame: FrameParts, slots: _Slots, find: _Find) -> _Outcome:
@@ -345,7 +347,7 @@ def _of_like_colours(masks: np.ndarray, colours: np.ndarray, step: float) -> np.
     """
     numbers = np.arange(masks.size).reshape(masks.shape)
     pairs = []
-    for one, other in (((..., *first), (..., *second)) for first, second in neighbours(*masks.shape[1:])):
+    for one, other in neighbours(*masks.shape[1:]):
         alike = masks[one] & masks[other] & (np.abs(colours[one] - colours[other]).max(1) < step)
         pairs.append((numbers[one][alike], numbers[other][alike]))
     first, second = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
