@@ -44,14 +44,12 @@ from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Renders, SceneModel, Weighs, register_model
 from scenewise.nn.decoders import DecoderSettings, SlotDecoder, make_slot_decoder
-from scenewise.nn.encoders import EncoderSettings, make_encoder
-from scenewise.nn.refiner import Pair, RefinementLSTM, Refiner, ViewLSTM
+from scenewise.nn.refiner import EncoderSettings, Pair, RefinementLSTM, Refiner, ViewLSTM, make_encoder
 from scenewise.observation import Observation
 from scenewise.variational.duplicates import DuplicateSettings
-from scenewise.variational.engine import Decode, Engine, FrameContext, decomposed
+from scenewise.variational.engine import BudgetSettings, Decode, Engine, FrameContext, Refines, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
 from scenewise.variational.importance import importance_log_weights
-from scenewise.variational.keeping import BudgetSettings, Refines
 from scenewise.variational.likelihood import Mixture
 from scenewise.variational.refinement import Inputs, Weights
 
