@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.data.contract import Sample
-from scenewise.data.resize import nearest_pixels
 from scenewise.decompose.request import checked_size
 from scenewise.errors import InputError, printable
 from scenewise.media.pixels import to_grey, to_rgb, to_uint8
-from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, nearest_pixels
 from scenewise.media.reading import read_video
 
 if TYPE_CHECKING:

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scenewise.config import setting
-from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.contract import Description, Facts, ObjectKeys, Sample, register_source
 from scenewise.data.generated.balls.drawing import DDPAE_RADIUS, DDPAE_WORLD, hard_discs
 from scenewise.data.generated.balls.physics import BOX, Start, simulate
 from scenewise.data.generated.base import GeneratedSource, joined
-from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import stream
 from scenewise.errors import InputError
 
