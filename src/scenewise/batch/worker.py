@@ -17,11 +17,11 @@ import torch
 from scenewise.batch import remote
 from scenewise.batch.job import FrameCount, Outcome, thumbnail
 from scenewise.decompose.decomposer import load
-from scenewise.decompose.export.pictures import tinted
 from scenewise.decompose.export.run import export
 from scenewise.decompose.result import Result
 from scenewise.errors import InputError, is_out_of_memory, printable
 from scenewise.media.files import write_atomically
+from scenewise.media.palette import tinted
 from scenewise.media.reading import read_videos
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from scenewise.decompose.detections import VideoDetections
 from scenewise.decompose.verdict import Evidence
 from scenewise.errors import InputError
 from scenewise.media.annotations import Placement
-from scenewise.slot_statistics import Geometry, SlotStatistics
+from scenewise.summary import Geometry, SlotStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

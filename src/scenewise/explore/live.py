@@ -11,7 +11,8 @@ from scenewise.decompose.clip import as_image
 from scenewise.errors import InputError
 from scenewise.explore.exploration import Exploration, look_at
 from scenewise.explore.moment import Moment
-from scenewise.media.live import Newest, is_live, live_frames, names_of
+from scenewise.media.live import Newest, live_frames, names_of
+from scenewise.media.reading import is_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from scenewise.decompose.clip import ClipFrame
-from scenewise.decompose.sizes import draw
+from scenewise.decompose.drawing import draw
 from scenewise.decompose.verdict import Evidence
 from scenewise.errors import InputError
 from scenewise.explore.exploration import Exploration, SceneExploration, VideoExploration
@@ -24,7 +24,7 @@ from scenewise.media.palette import SLOT_COLOURS
 from scenewise.metrics import adjusted_rand_index
 from scenewise.models.contract import Decodes, Predictor
 from scenewise.report.tiles import finite, photograph
-from scenewise.slot_statistics import Geometry, SlotStatistics
+from scenewise.summary import Geometry, SlotStatistics
 from scenewise.viewer.messages import Answer
 
 if TYPE_CHECKING:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenewise.frame_result import FrameResult
-    from scenewise.slot_statistics import Geometry, SlotStatistics
-    from scenewise.summary import Summary
+    from scenewise.summary import Geometry, SlotStatistics, Summary
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from scenewise.errors import InputError, printable
 from scenewise.media.files import reading, write_atomically, write_problem
 from scenewise.media.folders import OutputFolder, check_apart
 from scenewise.run_record import RECORD, peak_memory_mib, versions
-from scenewise.slot_statistics import Geometry, SlotStatistics
-from scenewise.summary import Summary
+from scenewise.summary import Geometry, SlotStatistics, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
