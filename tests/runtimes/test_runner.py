@@ -16,7 +16,7 @@ from tests.runtimes.conftest import clip, stream, tiny
 
 from scenewise.checkpoint import load_model
 from scenewise.errors import InputError
-from scenewise.runtimes import ENGINES, RUNTIMES, GraphRunner, engage, engine_for, runner, sessions
+from scenewise.runtimes import ENGINES, RUNTIMES, GraphRunner, engage, runner, sessions
 from scenewise.runtimes import store as storing
 from scenewise.runtimes.exporting import clip_for
 from scenewise.variational.gaussian import noise_from, same_noise, seeded_noise
@@ -292,15 +292,8 @@ def test_noise_may_come_from_elsewhere():
     assert asked == [((2, 3), 5, 1, 2)]
 
 
-def test_engines_are_chosen_by_length_and_by_what_is_there(monkeypatch):
-    present = {"onnx", "onnxruntime"}
-    monkeypatch.setattr(sessions, "package_version", lambda name: "1" if name in present else None)
-    assert engine_for(499) == "torch"
-    assert engine_for(500) == engine_for(None) == "onnxruntime"
-    present.add("openvino")
-    assert engine_for(500) == "openvino"
-    present.clear()
-    assert engine_for(None) == "torch"
+def test_an_engine_that_is_not_installed_is_refused(monkeypatch):
+    monkeypatch.setattr(sessions, "package_version", lambda name: None)
     with pytest.raises(InputError, match=r"engine openvino: needs onnx and openvino, .*scenewise\[fast\]"):
         engage(tiny("provide"), "openvino")
     with pytest.raises(InputError, match="there is no engine 'tensorrt'"):

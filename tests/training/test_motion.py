@@ -11,7 +11,7 @@ import torch
 
 from scenewise.checkpoint import load_model, read_card
 from scenewise.cli import main
-from scenewise.cli.train_report import ConsoleReporter
+from scenewise.cli.train import ConsoleReporter
 from scenewise.errors import InputError
 from scenewise.nn.dynamics import HISTORY, Dynamics, Sighting
 from scenewise.training import motion as learning

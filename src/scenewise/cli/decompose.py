@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
+from scenewise.cli.options import source_video
 from scenewise.cli.output import Progress, duration, say
-from scenewise.cli.sources import source_video
 from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, output, threads
+from scenewise.cli.options import add_source_options, open_source
 from scenewise.cli.output import Progress, duration
-from scenewise.cli.sources import add_source_options, open_source
 from scenewise.documents import shortened
 from scenewise.errors import InputError
 from scenewise.media.files import check_writable

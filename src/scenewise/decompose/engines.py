@@ -9,7 +9,7 @@ from scenewise.checkpoint import readme
 from scenewise.config import plain
 from scenewise.decompose.request import check_limits
 from scenewise.media.files import write_atomically
-from scenewise.runtimes import engage, engine_for
+from scenewise.runtimes import RUNTIMES, engage
 from scenewise.variational.compiled import CompiledEngine
 
 if TYPE_CHECKING:
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 
     from scenewise.checkpoint import Card
     from scenewise.models.contract import SceneModel
+
+
+LONG = 500
+"""Frames of a video from which on a runtime pays, even where graphs are made for the first time."""
+
+
+def engine_for(frames: int | None) -> str:
+    """Return the quickest engine that gives what PyTorch gives: a runtime that is installed, for long videos.
+
+    Args:
+        frames: Of the video; None where unknown, as of a camera.
+    """
+    if frames is not None and frames < LONG:
+        return "torch"
+    return next((name for name, runtime in RUNTIMES.items() if runtime.exact and runtime.is_there()), "torch")
 
 
 class RunsOnEngines:
@@ -74,7 +89,7 @@ class RunsOnEngines:
         """Let the quickest engine that gives what PyTorch gives explain a video, and return it all.
 
         Args:
-            frames: Of the video, None where unknown; for short ones that is PyTorch, see `runtimes.engine_for`.
+            frames: Of the video, None where unknown; for short ones that is PyTorch, see `engine_for`.
         """
         wanted = engine_for(frames) if next(self.model.parameters()).device.type == "cpu" else "torch"
         return self if wanted == self.engine else self.use(wanted)

@@ -21,13 +21,14 @@ import torch
 from scenewise.errors import InputError
 from scenewise.experiments.cell_folder import CAMPAIGN, CellFolder, extras_of
 from scenewise.media.folders import BusyError
-from scenewise.training.reporter import Forecast, Reporter, StepProgress
+from scenewise.training.reporter import Reporter, StepProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
     from scenewise.experiments.experiment import Cell
+    from scenewise.training.plan import Forecast
     from scenewise.training.validation import Validation
 
 DONE, FAILED, STOPPED, BUSY = 0, 1, 3, 75

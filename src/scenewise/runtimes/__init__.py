@@ -19,24 +19,10 @@ if TYPE_CHECKING:
 
     from scenewise.models.contract import SceneModel
 
-__all__ = ["ENGINES", "LONG", "RUNTIMES", "GraphRunner", "engage", "engine_for"]
+__all__ = ["ENGINES", "RUNTIMES", "GraphRunner", "engage"]
 
 ENGINES = ("torch", *RUNTIMES, "compile")
 """What can explain frames: PyTorch, the runtimes, and PyTorch with compiled decodes."""
-
-LONG = 500
-"""Frames of a video from which on a runtime pays, even where graphs are made for the first time."""
-
-
-def engine_for(frames: int | None) -> str:
-    """Return the quickest engine that gives what PyTorch gives: a runtime that is installed, for long videos.
-
-    Args:
-        frames: Of the video; None where unknown, as of a camera.
-    """
-    if frames is not None and frames < LONG:
-        return "torch"
-    return next((name for name, runtime in RUNTIMES.items() if runtime.exact and runtime.is_there()), "torch")
 
 
 def engage(model: SceneModel, engine: str, tell: Callable[[str], None] | None = None) -> None:
