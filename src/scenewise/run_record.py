@@ -1,17 +1,44 @@
-"""What a record says of the machine beside the settings: versions that numbers may depend on, and memory."""
+"""What tells one run from another in the records beside results: fingerprints of data, versions, and memory."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import json
 import platform
 import sys
+from pathlib import Path
+from typing import Any
 
+from scenewise.errors import InputError
 from scenewise.version import __version__
 
 RECORD = "run.json"
 """Name of the record that stands beside results."""
 
+_EDGE = 1 << 20  # bytes read at either end of a file
 _VERSIONED = ("torch", "numpy", "av", "pycocotools")
+
+
+def of_values(*values: Any) -> str:
+    """Return a hash of plain values (numbers, texts, lists, mappings)."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def of_file(path: str | Path) -> str:
+    """Return a hash of a file's size and of the megabytes at its start and end; a copy has the same one.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    try:
+        size = Path(path).stat().st_size
+        with Path(path).open("rb") as file:
+            head = file.read(_EDGE)
+            file.seek(max(size - _EDGE, 0))
+            return of_values(size, hashlib.sha256(head + file.read(_EDGE)).hexdigest())
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror or error}.", "Check the path.") from error
 
 
 def versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, register_source
-from scenewise.data.generated.balls.drawing import palette
+from scenewise.data.generated.balls.world import palette
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, grown_settings
 from scenewise.data.readers.video import own_records
 from scenewise.data.splits import check_index, time_block

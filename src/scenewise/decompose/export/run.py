@@ -8,7 +8,6 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from scenewise.data.fingerprints import of_values
 from scenewise.decompose import verdict
 from scenewise.decompose.export import unfinished
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter, LabelStore
@@ -18,7 +17,7 @@ from scenewise.decompose.scores import VideoScores
 from scenewise.errors import InputError, printable
 from scenewise.media.files import reading, write_atomically, write_problem
 from scenewise.media.folders import OutputFolder, check_apart
-from scenewise.run_record import RECORD, peak_memory_mib, versions
+from scenewise.run_record import RECORD, of_values, peak_memory_mib, versions
 from scenewise.summary import Geometry, SlotStatistics, Summary
 
 if TYPE_CHECKING:
