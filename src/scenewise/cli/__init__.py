@@ -135,7 +135,7 @@ class Parser(argparse.ArgumentParser):
             join the verb's `overrides`.
     """
 
-    settings_anywhere = False
+    settings_anywhere: bool = False
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse words; exits with 2 where one is unknown."""

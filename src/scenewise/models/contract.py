@@ -72,6 +72,7 @@ class SceneModel(Numbers, ABC):
         least_batch: Smallest batch of frames that all presets can be trained on; 2 with batch norms.
         keeps_slots: Whether it keeps objects in their slots by what it remembers of earlier frames, so that `forward`
             is the fold of `step`. Others explain each frame, or each clip, from the start: `step` links their slots.
+        remarks: Whether `remark` may have something to say; frames need not be made for it else.
     """
 
     config_class: ClassVar[type]
@@ -83,6 +84,7 @@ class SceneModel(Numbers, ABC):
     takes_background: ClassVar[bool] = False
     least_batch: ClassVar[int] = 1
     keeps_slots: ClassVar[bool] = False
+    remarks: ClassVar[bool] = False
 
     config: Any
     engine: Engine | None = None

@@ -158,6 +158,7 @@ class Rnem(SceneModel, Predictor):
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     runtime_settings: ClassVar[tuple[str, ...]] = ("recompute",)
     keeps_slots: ClassVar[bool] = True
+    remarks: ClassVar[bool] = True
     config: RnemConfig
 
     def __init__(self, config: RnemConfig = PAPER) -> None:
