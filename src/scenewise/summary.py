@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
 
 KNOWN, UNKNOWN, NO_OBJECTS, UNVALIDATED = "known footage", "unknown footage", "no objects", "not validated"
 UNDECIDED, DOUBTFUL = "undecided", "doubtful footage"

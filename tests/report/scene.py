@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scenewise.frame_result import FrameResult
+from scenewise.decomposition import FrameResult
 from scenewise.report import ReportBuilder
 from scenewise.summary import KNOWN, Geometry, SlotStatistics, Summary
 

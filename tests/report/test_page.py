@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scenewise.decomposition import FrameResult
 from scenewise.errors import InputError
-from scenewise.frame_result import FrameResult
 from scenewise.report import ReportBuilder, tiles, write_report
 from scenewise.summary import DOUBTFUL, UNKNOWN, Geometry, SlotStatistics
 

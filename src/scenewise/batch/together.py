@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from scenewise.decompose.clip import Clip
     from scenewise.decompose.decomposer import Decomposer
     from scenewise.decompose.request import Request
-    from scenewise.decomposition import Decomposition
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import Decomposition, FrameResult
     from scenewise.models.contract import State
 
 Step = tuple["Decomposition", "State", "State"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scenewise.batch.job import BatchJob, Task
     from scenewise.decompose.clip import Clip
     from scenewise.decompose.result import Course
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
 
 Stream = Callable[["Clip"], Iterator["FrameResult"]]
 """What runs a model over a clip."""

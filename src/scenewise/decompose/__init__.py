@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scenewise.decompose.request import Request
     from scenewise.decompose.result import Result
     from scenewise.decompose.streaming import stream
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
     from scenewise.summary import Summary
 
 _PUBLIC = {
@@ -21,7 +21,7 @@ _PUBLIC = {
     "ExportContext": "scenewise.decompose.export.base",
     "Exporter": "scenewise.decompose.export.base",
     "FORMATS": "scenewise.decompose.export.base",
-    "FrameResult": "scenewise.frame_result",
+    "FrameResult": "scenewise.decomposition",
     "Request": "scenewise.decompose.request",
     "Result": "scenewise.decompose.result",
     "Summary": "scenewise.summary",

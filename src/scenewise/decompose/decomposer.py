@@ -30,8 +30,7 @@ from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Predictor, SceneModel, State
 
 if TYPE_CHECKING:
-    from scenewise.decomposition import Decomposition, LabelRule
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import Decomposition, FrameResult, LabelRule
 
 
 def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> Decomposer:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from scenewise.frame_result import FrameResult, as_picture
+from scenewise.decomposition import FrameResult, as_picture
 from scenewise.models.contract import repeated
 from scenewise.variational.gaussian import seeded_noise
 

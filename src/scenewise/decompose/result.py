@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scenewise.checkpoint import Reference
     from scenewise.decompose.clip import Clip
     from scenewise.decompose.request import Request
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
     from scenewise.models.contract import State
     from scenewise.summary import Summary
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scenewise.checkpoint import Reference
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
     from scenewise.summary import SlotStatistics
 
 FAR_ABOVE = 4.0

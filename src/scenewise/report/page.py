@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
     from scenewise.summary import SlotStatistics, Summary
 
 LARGEST_PICTURES = 12_000_000

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from scenewise.decompose.clip import as_image
+from scenewise.decomposition import as_picture
 from scenewise.errors import InputError
-from scenewise.frame_result import as_picture
 from scenewise.media.reader import nearest_pixels
 from scenewise.metrics import mean_iou, squared_error
 from scenewise.models.contract import Renders, SceneModel

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
     from scenewise.summary import Geometry, SlotStatistics, Summary
 
 

@@ -25,7 +25,7 @@ from scenewise.summary import NOT_TAKEN_APART, RULE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
     from scenewise.summary import Summary
 
 PANEL_SIDE = 256

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenewise.decompose.result import Result
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
 
 SEGMENT = 48
 """Frames between two places at which another process can go on, or up to a window more."""
