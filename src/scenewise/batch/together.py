@@ -53,6 +53,7 @@ def work_together(
             tell(count)
 
     def work(place: int, task: Task) -> None:
+        """Take one video apart, its frames explained beside those of the others."""
         outcome = worker.work(task, tell_in_turn, lambda clip: together.stream(place, clip))
         together.leave(place)  # one that failed before its first frame must not keep the others waiting
         with turns:

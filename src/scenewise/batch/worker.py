@@ -112,6 +112,7 @@ class Worker:
         small = Path(self.job.out) / thumbnail(task.name)
 
         def frames(_: Course) -> Iterator[FrameResult]:  # a video that was interrupted is done anew
+            """Yield the video's frames, as many as may be, and picture one for the page."""
             for count, frame in enumerate(stream(clip)):
                 if limit is not None and count >= limit:
                     raise InputError(task.name, f"has more than the {limit} frames that are taken.", "Cut it.")

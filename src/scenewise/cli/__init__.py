@@ -182,6 +182,7 @@ def _with_notes(show: Callable[..., None]) -> Callable[..., None]:
     notes: set[str] = set()
 
     def showwarning(message: Warning | str, category: type[Warning], place: str, *where: Any, **more: Any) -> None:
+        """Show a warning, where it is one of this library as a line, and once."""
         renamed = issubclass(category, RenamedSettingWarning)
         if not renamed and not Path(place).is_relative_to(_LIBRARY):
             show(message, category, place, *where, **more)

@@ -422,6 +422,7 @@ def register_source(
     """
 
     def enter(source_class: type[S]) -> type[S]:
+        """Enter a class of sources."""
         if not (isinstance(source_class, type) and issubclass(source_class, Source)):
             raise TypeError(f"source {name!r}: expected a class of sources, found {source_class!r}")
         DESCRIPTIONS[name] = description

@@ -343,6 +343,7 @@ class _ArrayFrames:
         return self.since(0)
 
     def since(self, first: int) -> Iterator[ClipFrame]:
+        """Yield the frames from one on, at both sizes."""
         for index in range(first, len(self.images)):
             ids = None if self.ids is None else self.ids[index]
             yield self.fitting.frame(index, None, self.images[index], f"{self.name}, frame {index}", ids)

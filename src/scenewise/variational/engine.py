@@ -240,6 +240,7 @@ class Engine:
         self, context: FrameContext, posterior: Tensor, refinement: Pair, noise: Tensor, refine: bool
     ) -> tuple[Decode, Tensor, Pair]:
         def run(*tensors: Tensor) -> tuple[Tensor, ...]:
+            """Decode, and refine where wanted, from tensors to tensors, as recomputation takes it."""
             frame, h, c, mean, log_variance, lam, h_r, c_r, eps = tensors[:9]
             prior = Gaussian(mean, log_variance)
             local = FrameContext(frame, (h, c), prior, context.weights, context.composed_weight, tensors[9:])
