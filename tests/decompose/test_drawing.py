@@ -13,9 +13,9 @@ import scenewise as sw
 from scenewise.config import build
 from scenewise.data import Sample
 from scenewise.decompose import Decomposer, open_clip
-from scenewise.decompose.clip import ClipFrame
+from scenewise.decompose.clip import ClipFrame, checked_size
 from scenewise.decompose.drawing import SAMPLES, SampleSpread, draw, scaled, scaled_masks
-from scenewise.decompose.request import Request, checked_size
+from scenewise.decompose.result import Request
 from scenewise.decompose.scores import LARGEST_SCORED
 from scenewise.errors import InputError
 from scenewise.media import VideoWriter, decode_rle, read_palette_png, read_video

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scenewise.batch.worker import Worker
     from scenewise.decompose.clip import Clip
     from scenewise.decompose.decomposer import Decomposer
-    from scenewise.decompose.request import Request
+    from scenewise.decompose.result import Request
     from scenewise.decomposition import Decomposition, FrameResult
     from scenewise.models.contract import State
 

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json not in (None, output.PRINTED):
         check_writable(args.json)
     import scenewise as sw
-    from scenewise.decompose.request import check_limits
+    from scenewise.decompose.result import check_limits
     from scenewise.evaluation.evaluate import evaluate
     from scenewise.evaluation.protocols import PROTOCOLS, default_protocols
 

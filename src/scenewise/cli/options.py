@@ -236,7 +236,7 @@ def request(args: argparse.Namespace, *options: str) -> Request:
     Raises:
         InputError: An option is malformed or out of range.
     """
-    from scenewise.decompose.request import Request
+    from scenewise.decompose.result import Request
 
     values = {name: getattr(args, name) for name in options}
     sides = numbers(values.pop("size", None), "--size", 1, 2)

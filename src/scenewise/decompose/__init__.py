@@ -9,8 +9,7 @@ if TYPE_CHECKING:
     from scenewise.decompose.clip import Clip, open_clip
     from scenewise.decompose.decomposer import Decomposer, load
     from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
-    from scenewise.decompose.request import Request
-    from scenewise.decompose.result import Result
+    from scenewise.decompose.result import Request, Result
     from scenewise.decompose.streaming import stream
     from scenewise.decomposition import FrameResult
     from scenewise.summary import Summary
@@ -22,7 +21,7 @@ _PUBLIC = {
     "Exporter": "scenewise.decompose.export.base",
     "FORMATS": "scenewise.decompose.export.base",
     "FrameResult": "scenewise.decomposition",
-    "Request": "scenewise.decompose.request",
+    "Request": "scenewise.decompose.result",
     "Result": "scenewise.decompose.result",
     "Summary": "scenewise.summary",
     "load": "scenewise.decompose.decomposer",

@@ -19,13 +19,12 @@ from scenewise import hub
 from scenewise.checkpoint import Card, load_model, save_model
 from scenewise.config import plain
 from scenewise.decompose.background import backdrop, picture_of
-from scenewise.decompose.clip import Clip, ClipFrame, Past, as_image, check_length, clip_at, following, in_trained_part
+from scenewise.decompose.clip import Clip, ClipFrame, as_image, check_length, clip_at, in_trained_part
 from scenewise.decompose.drawing import SampleSpread, draw, image_size
 from scenewise.decompose.engines import RunsOnEngines
 from scenewise.decompose.export.run import export
 from scenewise.decompose.live_background import LiveBackground
-from scenewise.decompose.request import Request, check_limits
-from scenewise.decompose.result import Course, ModelFacts, Result
+from scenewise.decompose.result import Course, ModelFacts, Past, Request, Result, check_limits, following
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Predictor, SceneModel, State
 

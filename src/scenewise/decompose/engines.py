@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scenewise.checkpoint import readme
 from scenewise.config import plain
-from scenewise.decompose.request import check_limits
+from scenewise.decompose.result import check_limits
 from scenewise.media.files import write_atomically
 from scenewise.runtimes import RUNTIMES, engage
 from scenewise.variational.compiled import CompiledEngine

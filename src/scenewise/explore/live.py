@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scenewise.decompose.decomposer import Decomposer
-    from scenewise.decompose.request import Request
+    from scenewise.decompose.result import Request
     from scenewise.media.reader import MediaFrame
 
 PATIENCE = 10.0
