@@ -24,7 +24,7 @@ from scenewise.decompose.drawing import SampleSpread, draw, image_size
 from scenewise.decompose.engines import RunsOnEngines
 from scenewise.decompose.export.run import export
 from scenewise.decompose.live_background import LiveBackground
-from scenewise.decompose.result import Course, ModelFacts, Past, Request, Result, check_limits, following
+from scenewise.decompose.result import Course, ModelFacts, Past, Request, Result, check_limits
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Predictor, SceneModel, State
 
@@ -371,16 +371,15 @@ class Decomposer(RunsOnEngines):
         clip.problems += [note for note in (course.remark, self.refusal) if note and note not in clip.problems]
         course.state = None
         check_length(clip, request.observe, past.count)
-        last = past.last
         for _ in range(request.steps):
             before = state
             with self._turn():
                 part, state = self.model.predict(before, 1)  # type: ignore[operator]
             truth = next(frames, None)
-            frame = truth or following(last)
+            frame = truth or past.following()
             has_truth = truth is not None
             yield self.result_of(frame, part, before, state, request.seed, predicted=True, known=has_truth)
-            last = [*last, frame][-2:]
+            past.last = [*past.last, frame][-2:]
 
     def check_background(self, background: Any) -> None:
         """Raise an error where a background is given and the model draws over none.

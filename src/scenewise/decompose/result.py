@@ -173,15 +173,14 @@ class Past:
             self.count, self.last = self.count + 1, [*self.last, frame][-2:]
             yield frame
 
-
-def following(last: list[ClipFrame]) -> ClipFrame:
-    """Return a frame that nobody saw: index and time go on as before."""
-    newest = last[-1]
-    step = newest.index - last[0].index or 1
-    times = [frame.time_s for frame in last]
-    has_times = len(times) == 2 and None not in times
-    time_s = 2 * times[1] - times[0] if has_times else None  # type: ignore[operator]
-    return ClipFrame(newest.index + step, time_s, np.zeros_like(newest.image))
+    def following(self) -> ClipFrame:
+        """Return a frame that nobody saw: index and time go on as before."""
+        newest = self.last[-1]
+        step = newest.index - self.last[0].index or 1
+        times = [frame.time_s for frame in self.last]
+        has_times = len(times) == 2 and None not in times
+        time_s = 2 * times[1] - times[0] if has_times else None  # type: ignore[operator]
+        return ClipFrame(newest.index + step, time_s, np.zeros_like(newest.image))
 
 
 class Result:
