@@ -45,6 +45,7 @@ from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Renders, SceneModel, Weighs, register_model
 from scenewise.nn.decoders import DecoderSettings, SlotDecoder, make_slot_decoder
 from scenewise.nn.encoders import EncoderSettings, make_encoder
+from scenewise.nn.layers import normal_numbers
 from scenewise.nn.refiner import Pair, RefinementLSTM, Refiner, ViewLSTM
 from scenewise.observation import Observation
 from scenewise.variational.duplicates import DuplicateSettings
@@ -218,7 +219,7 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
             recompute=config.recompute,
             duplicates=config.duplicates,
         )
-        self.initial = nn.Parameter(torch.randn(2 * config.latent) - 0.5)  # lambda0
+        self.initial = nn.Parameter(normal_numbers(2 * config.latent).sub_(0.5))  # lambda0
 
     # -- what training asks -------------------------------------------------------------------------------------
 
