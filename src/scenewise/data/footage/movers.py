@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy import ndimage
-
-from scenewise.nn.light import light_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,6 +124,10 @@ def _differences(run: np.ndarray, picture: np.ndarray) -> Iterator[np.ndarray]:
 
 def _under_light(frames: np.ndarray, picture: np.ndarray) -> np.ndarray:
     """Return frames minus picture, light taken out, float32 (T, H, W, 3)."""
+    import torch  # a second, which sources that are generated do without
+
+    from scenewise.nn.light import light_between
+
     images = torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames, -1, 1))).float() / 255
     like = torch.from_numpy(np.ascontiguousarray(np.moveaxis(picture, -1, 0)))[None]
     signed = light_between(images, like).on(images) - like
