@@ -6,6 +6,8 @@ YAML, stand for more values than memory holds. These are refused here, in one pl
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import re
 from collections import Counter
@@ -28,6 +30,7 @@ MOST_VALUES = 200_000
 """Most values that a YAML text may stand for, aliases written out."""
 LONGEST_SCALAR = 1 << 16
 """Longest single value, characters."""
+_REMEMBERED = 1 << 14  # characters of a text that is kept: recipes are read again and again, and slowly
 _MERGE = "tag:yaml.org,2002:merge"  # the key <<
 _LONGEST_NUMBER = 64  # characters; integers of base 60 and of thousands of digits are slow to work out
 
@@ -187,6 +190,10 @@ def parse_yaml(text: str) -> Any:
         ...
         ValueError: the key 'steps' twice in a mapping, again in line 2
     """
+    return copy.deepcopy(_read_again(text)) if len(text) <= _REMEMBERED else _read(text)
+
+
+def _read(text: str) -> Any:
     try:
         values = yaml.load(text, LimitedLoader)
         check_plain(values)
@@ -197,6 +204,9 @@ def parse_yaml(text: str) -> Any:
     except (TypeError, OverflowError, AttributeError, KeyError) as error:  # PyYAML, where a value does not fit its tag
         raise ValueError(describe(error)) from error
     return values
+
+
+_read_again = functools.lru_cache(64)(_read)
 
 
 class LimitedLoader(yaml.SafeLoader):

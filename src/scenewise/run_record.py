@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -44,12 +45,16 @@ def of_file(path: str | Path) -> str:
 def versions() -> dict[str, str]:
     """Return the versions that numbers may depend on."""
     numbers = {"scenewise": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in _VERSIONED:
-        try:
-            numbers[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            numbers[name] = "not installed"
-    return numbers
+    return numbers | {name: _version(name) for name in _VERSIONED}
+
+
+@functools.cache
+def _version(package: str) -> str:
+    """Return the version of a package, which is looked for on the disk."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def peak_memory_mib() -> int | None:

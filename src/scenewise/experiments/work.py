@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import resource
@@ -116,6 +117,7 @@ class LineReporter(Reporter):
 
 def work(job: CellJob) -> None:
     """Do a job and end the process with one of the exit codes above; output goes to the cell's log."""
+    gc.freeze()  # a collection would walk through all that the libraries are, and copy every page of it
     os.setsid()  # Ctrl-C in the terminal is for the campaign, which asks its processes to end
     if job.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(job.gpu)

@@ -480,6 +480,8 @@ def _gaussian(mean: Tensor, raw: Tensor) -> Gaussian:
 @torch.no_grad()
 def _initialise(model: nn.Module) -> None:
     """Draw weights as the paper's code does; LSTMs keep PyTorch's."""
+    if next(model.parameters()).is_meta:
+        return  # made for its shapes alone, for which drawing would read torch's compiler
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, nn.GroupNorm)):
             about = 1.0 if isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)) else 0.0

@@ -44,6 +44,7 @@ from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Renders, SceneModel, Weighs, register_model
 from scenewise.nn.decoders import DecoderSettings, SlotDecoder, make_slot_decoder
+from scenewise.nn.layers import normal_numbers
 from scenewise.nn.refiner import EncoderSettings, Pair, RefinementLSTM, Refiner, ViewLSTM, make_encoder
 from scenewise.observation import Observation
 from scenewise.variational.duplicates import DuplicateSettings
@@ -216,7 +217,7 @@ class Mulmon(Refines, SceneModel, Renders, Decodes, Weighs):
             recompute=config.recompute,
             duplicates=config.duplicates,
         )
-        self.initial = nn.Parameter(torch.randn(2 * config.latent) - 0.5)  # lambda0
+        self.initial = nn.Parameter(normal_numbers(2 * config.latent).sub_(0.5))  # lambda0
 
     # -- what training asks -------------------------------------------------------------------------------------
 

@@ -25,6 +25,16 @@ def constants(values: Sequence[float], like: Tensor) -> Tensor:
     return torch.cat([like.new_full((1,), value) for value in values])
 
 
+def normal_numbers(*shape: int) -> Tensor:
+    """Return numbers drawn from N(0, 1), as `torch.randn` does.
+
+    On the meta device, where a model is made for its shapes alone, nothing is drawn: `torch.randn` would read a library
+    of symbolic algebra for it, which takes longer than all else that loading a model does.
+    """
+    numbers = torch.empty(shape)
+    return numbers if numbers.is_meta else numbers.normal_()
+
+
 def cosines(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
     """Return cos(pi i x) cos(pi j y) for i, j in 0..2 but (0, 0), x and y in [0, 1], shape (8, H, W)."""
     x, y = (coordinates(height, width, device) + 1) / 2
@@ -129,7 +139,9 @@ class BroadcastConv2d(nn.Module):
         self.case: Tensor
         self.register_buffer("grid", coordinates(*size), persistent=False)
         rows, columns = (_border_cases(side, kernel) for side in size)
-        self.register_buffer("case", (rows[:, None] * kernel + columns).flatten(), persistent=False)
+        # Numbers of Python: where a model is made for its shapes alone, arithmetic on tensors reads torch's compiler.
+        cases = [row * kernel + column for row in rows for column in columns]
+        self.register_buffer("case", torch.tensor(cases), persistent=False)
 
     def forward(self, vector: Tensor) -> Tensor:
         """Take (N, inputs); return (N, out, H, W), channels last."""
@@ -142,13 +154,10 @@ class BroadcastConv2d(nn.Module):
         return pixels.unflatten(1, self.size).permute(0, 3, 1, 2)
 
 
-def _border_cases(side: int, kernel: int) -> Tensor:
+def _border_cases(side: int, kernel: int) -> list[int]:
     """Return, for each pixel of a side, which part of a kernel lies inside: 0 .. kernel - 1, the middle being all."""
     half = kernel // 2
-    cases = torch.full((side,), half)
-    cases[:half] = torch.arange(half)
-    cases[side - half :] = torch.arange(half + 1, kernel)
-    return cases
+    return [*range(half), *[half] * (side - 2 * half), *range(half + 1, kernel)]
 
 
 class SlotConv2d(nn.Module):
