@@ -76,7 +76,8 @@ class RunsOnEngines:
         Args:
             frames: Of the video, None where unknown; for short ones that is PyTorch, see `runtimes.engine_for`.
         """
-        wanted = engine_for(frames) if next(self.model.parameters()).device.type == "cpu" else "torch"
+        on_cpu, refines = next(self.model.parameters()).device.type == "cpu", self.model.engine is not None
+        wanted = engine_for(frames, refines) if on_cpu else "torch"
         return self if wanted == self.engine else self.use(wanted)
 
     def export(self, folder: str | Path, slots: int | None = None, refinements: int | None = None) -> dict[str, Any]:

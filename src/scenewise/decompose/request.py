@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scenewise.decomposition import LABEL_RULES, LabelRule
 from scenewise.documents import shortened
 from scenewise.errors import InputError
+
+if TYPE_CHECKING:
+    from scenewise.models.contract import SceneModel
 
 SMALLEST_SIDE, LARGEST_SIDE = 8, 2048
 """Pixels that a side of the results may have."""
@@ -104,3 +108,11 @@ def check_limits(**options: int | None) -> None:
         low, high = _LIMITS[name]
         if value is not None and not low <= value <= high:
             raise InputError(name, f"must lie in [{low}, {high}]; found {value}.")
+
+
+def check_takes_videos(model: SceneModel, name: str) -> None:
+    """Raise InputError where a model explains views of a scene, which needs to know where they are taken from."""
+    if model.viewpoint_size is not None:
+        problem = "explains views of a scene by where they are taken from, which a video does not tell."
+        remedy = f"Run: scenewise render SCENE --model {name}; in Python give `step` the viewpoints."
+        raise InputError(name, problem, remedy)

@@ -28,15 +28,19 @@ LONG = 500
 """Frames of a video from which on a runtime pays, even where graphs are made for the first time."""
 
 
-def engine_for(frames: int | None) -> str:
+def engine_for(frames: int | None, refines: bool = True) -> str:
     """Return the quickest engine that gives what PyTorch gives: a runtime that is installed, for long videos.
+
+    Models that refine run quickest in OpenVINO, those that pass a frame through their networks once in ONNX Runtime.
 
     Args:
         frames: Of the video; None where unknown, as of a camera.
+        refines: Whether the model decodes and refines by gradients.
     """
     if frames is not None and frames < LONG:
         return "torch"
-    return next((name for name, runtime in RUNTIMES.items() if runtime.exact and runtime.is_there()), "torch")
+    order = ("openvino", "onnxruntime") if refines else ("onnxruntime", "openvino")
+    return next((name for name in order if RUNTIMES[name].is_there()), "torch")
 
 
 def engage(model: SceneModel, engine: str, tell: Callable[[str], None] | None = None) -> None:

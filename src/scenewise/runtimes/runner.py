@@ -161,8 +161,8 @@ class GraphRunner:
         self.graphs: dict[Any, FrameGraph] = {}
         self._checks: dict[Any, int] = {}
         self.demand = Counter[Any]()
-        if type(model).step is not SceneModel.step or model.viewpoint_size is not None:
-            self._refuse("it explains clips, or the views of a scene, as wholes")
+        if type(model).step is not SceneModel.step:
+            self._refuse(f"it explains clips of {model.window} frames as wholes")
 
     def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame; see `SceneModel.explain_frame`."""
