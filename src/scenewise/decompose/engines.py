@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenewise.checkpoint import readme
+from scenewise.checkpoint import readme, save_model
 from scenewise.config import plain
 from scenewise.decompose.request import check_limits
 from scenewise.media.files import write_atomically
@@ -29,6 +30,7 @@ class RunsOnEngines:
     model: SceneModel
     card: Card
     name: str
+    path: str
     engine = "torch"
 
     @property
@@ -66,7 +68,7 @@ class RunsOnEngines:
         Raises:
             InputError: There is no such engine, it is not installed, or the model has nothing to compile.
         """
-        engage(self.model, engine, tell=lambda _: None)
+        engage(self.model, engine, tell=lambda _: None, folder=Path(self.path) if self.path else None)
         self.engine = engine
         return self
 
@@ -84,7 +86,9 @@ class RunsOnEngines:
         """Write the model as ONNX files, with its card and how near they come to PyTorch; returns `export.json`.
 
         One file explains a video's first frame, others those that follow: frame, state and noise are inputs, what was
-        found and the next state outputs. `README.md` beside them says how they are run without scenewise.
+        found and the next state outputs. `README.md` beside them says how they are run, by programs without scenewise
+        too where a frame is all in its graph. `load` takes the folder as it takes any model's, since `model` in it has
+        settings and weights, and `use` takes the graphs that are there in place of new ones.
 
         Args:
             folder: Where; files of the same names are replaced.
@@ -94,9 +98,11 @@ class RunsOnEngines:
         Raises:
             InputError: onnx is not installed, the model cannot be written, or the folder cannot be.
         """
+        from scenewise.runtimes.exported import MODEL
         from scenewise.runtimes.exporting import export_onnx
 
         check_limits(slots=slots, refinements=refinements)
         facts = export_onnx(self.model, folder, self.name, plain(self.card), slots, refinements)
+        save_model(self.model, Path(folder) / MODEL, replace(self.card, name=self.name))
         write_atomically(Path(folder) / "card.md", readme(self.model, self.card))
         return facts
