@@ -11,5 +11,6 @@ def test_engines_are_chosen_by_length_and_by_what_is_there(monkeypatch):
     assert engine_for(500) == engine_for(None) == "onnxruntime"
     present.add("openvino")
     assert engine_for(500) == "openvino"
+    assert engine_for(500, refines=False) == "onnxruntime"
     present.clear()
     assert engine_for(None) == "torch"

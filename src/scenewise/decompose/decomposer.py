@@ -24,7 +24,7 @@ from scenewise.decompose.drawing import SampleSpread, draw, image_size
 from scenewise.decompose.engines import RunsOnEngines
 from scenewise.decompose.export.run import export
 from scenewise.decompose.live_background import LiveBackground
-from scenewise.decompose.result import Course, ModelFacts, Past, Request, Result, check_limits
+from scenewise.decompose.result import Course, ModelFacts, Past, Request, Result, check_limits, check_takes_videos
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Predictor, SceneModel, State
 
@@ -167,7 +167,12 @@ class Decomposer(RunsOnEngines):
         return state | {"background": picture.expand(batch, -1, -1, -1).clone()}
 
     def step(
-        self, frame: Any, state: State | None = None, refinements: int | None = None, resize: bool = False
+        self,
+        frame: Any,
+        state: State | None = None,
+        refinements: int | None = None,
+        resize: bool = False,
+        viewpoints: Any = None,
     ) -> tuple[Decomposition, State]:
         """Take one more frame apart.
 
@@ -177,6 +182,7 @@ class Decomposer(RunsOnEngines):
             state: What `initial_state` or the last `step` returned; None begins a video.
             refinements: R, the model's own where None.
             resize: Scale a frame of another size; otherwise it is an error. Tensors are never scaled.
+            viewpoints: Where it is seen from, (B, D) or (B, t, D), for models of scenes seen from several sides.
 
         Returns:
             The decomposition, with T = 1 for one frame, and the state for the next.
@@ -188,7 +194,8 @@ class Decomposer(RunsOnEngines):
         tensor = self.tensor(frame, resize)
         if state is None:
             state = self.initial_state(len(tensor))
-        return self.model.step(tensor, state, refinements)
+        cameras = () if viewpoints is None else (torch.as_tensor(viewpoints),)
+        return self.model.step(tensor, state, refinements, *cameras)
 
     def tensor(self, frame: Any, resize: bool = False) -> Tensor:
         """Return a frame as the model takes it: floats in [0, 1], shape (B, t, C, H, W), on its device.
@@ -363,7 +370,7 @@ class Decomposer(RunsOnEngines):
         frames = itertools.islice(iter(clip), course.frames, None)
         past = Past(itertools.islice(frames, request.observe))
         start = self.start(clip, request, background)  # told again where a run goes on from a later state
-        live = None if clip.again or course.state is not None else self.live_background(start, background)
+        live = None if clip.again or course.state is not None else LiveBackground.over(self.model, start, background)
         state = yield from self._explain(past, request, course, start if course.state is None else course.state, live)
         if live is not None:
             clip.reading["background"] = live.origin
@@ -391,15 +398,6 @@ class Decomposer(RunsOnEngines):
             remedy = "Leave it out, or use a model that `scenewise train footage` made of a fixed camera."
             raise InputError("background", f"{self.name} draws over no background picture.", remedy)
 
-    def live_background(self, start: State, given: Any = None) -> LiveBackground | None:
-        """Return what learns the background of frames that come one by one; None where one is given, or none is drawn.
-
-        Args:
-            start: The state before the first frame.
-            given: The empty scene, as in `decompose`.
-        """
-        return LiveBackground(start["background"][0]) if self.model.takes_background and given is None else None
-
     def start(self, clip: Clip, request: Request, background: Any = None) -> State:
         """Return the state before the first frame of a video, over its background where the model draws over one.
 
@@ -409,8 +407,9 @@ class Decomposer(RunsOnEngines):
             background: The empty scene, as in `decompose`.
 
         Raises:
-            InputError: The camera moves, or a given background shows something else.
+            InputError: The camera moves, a given background shows something else, or the model takes no videos.
         """
+        check_takes_videos(self.model, self.name)
         state = self.initial_state(1, request.slots, request.seed)
         if not self.model.takes_background:
             return state

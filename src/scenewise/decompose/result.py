@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scenewise.checkpoint import Reference
     from scenewise.decompose.clip import Clip
     from scenewise.decomposition import FrameResult
-    from scenewise.models.contract import State
+    from scenewise.models.contract import SceneModel, State
     from scenewise.summary import Summary
 
 _LIMITS = {"slots": (1, 256), "refinements": (1, 64)}
@@ -97,6 +97,14 @@ def check_limits(**options: int | None) -> None:
         low, high = _LIMITS[name]
         if value is not None and not low <= value <= high:
             raise InputError(name, f"must lie in [{low}, {high}]; found {value}.")
+
+
+def check_takes_videos(model: SceneModel, name: str) -> None:
+    """Raise InputError where a model explains views of a scene, which needs to know where they are taken from."""
+    if model.viewpoint_size is not None:
+        problem = "explains views of a scene by where they are taken from, which a video does not tell."
+        remedy = f"Run: scenewise render SCENE --model {name}; in Python give `step` the viewpoints."
+        raise InputError(name, problem, remedy)
 
 
 @dataclass(frozen=True)

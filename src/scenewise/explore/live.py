@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.decompose.clip import as_image
+from scenewise.decompose.live_background import LiveBackground
 from scenewise.errors import InputError
 from scenewise.explore.exploration import Exploration, look_at
 from scenewise.explore.moment import Moment
@@ -67,7 +68,7 @@ class LiveExploration(Exploration):
         self.name, self.length, self.dropped = name, None, 0
         self.newest = Newest(frames)
         self._state = decomposer.initial_state(1, request.slots, request.seed, background)
-        self._background = decomposer.live_background(self._state, background)
+        self._background = LiveBackground.over(decomposer.model, self._state, background)
         self._taken = -1
         self._count = 0
         self._moments: OrderedDict[int, Moment] = OrderedDict()

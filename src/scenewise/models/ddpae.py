@@ -397,7 +397,9 @@ class Ddpae(SceneModel, Predictor, Decodes):
         return self.config.observed
 
     @torch.no_grad()
-    def step(self, frames: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+    def step(
+        self, frames: Tensor, state: State, refinements: int | None = None, viewpoints: Tensor | None = None
+    ) -> tuple[Decomposition, State]:
         """Explain the next frames as one clip, by the means of all latents; see `SceneModel.step`.
 
         Nothing is known of clips before it but their last frame, to which its slots are linked. `frame` of the state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 def coordinates(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
@@ -64,12 +66,26 @@ def shuffled(x: Tensor, factor: int) -> Tensor:
     return blocks.permute(0, 3, 1, 4, 2, 5).reshape(len(x), -1, x.shape[2] * factor, x.shape[3] * factor)
 
 
+_as_one = ContextVar("pooling_as_one", default=False)
+
+
+@contextmanager
+def pooling_as_one() -> Iterator[None]:
+    """Let `pooled` be one operation, for graphs that other runtimes than PyTorch run."""
+    token = _as_one.set(True)
+    try:
+        yield
+    finally:
+        _as_one.reset(token)
+
+
 def pooled(x: Tensor, factor: int) -> Tensor:
     """Return the means over blocks of `factor` x `factor` pixels of (..., H, W); a rest at the border is left out.
 
-    Pairs of rows and columns are added for a factor of 2, several times quicker on CPU than PyTorch's pooling.
+    Pairs of rows and columns are added for a factor of 2, several times quicker on CPU than PyTorch's pooling; other
+    runtimes are slow at that and quick at pooling, see `pooling_as_one`.
     """
-    if factor != 2:
+    if factor != 2 or (_as_one.get() and x.ndim > 3):
         return functional.avg_pool2d(x.flatten(0, -4), factor).unflatten(0, x.shape[:-3])
     height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
     rows = torch.lerp(x[..., 0:height:2, :width], x[..., 1:height:2, :width], 0.5)
