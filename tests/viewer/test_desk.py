@@ -14,9 +14,9 @@ from starlette.testclient import TestClient
 from scenewise.errors import InputError
 from scenewise.metrics import adjusted_rand_index
 from scenewise.viewer import app as module
-from scenewise.viewer.app import make_app
 from scenewise.viewer.messages import Answer, decode
-from scenewise.viewer.worker import RequestThread
+
+from .conftest import app_of
 
 KINDS = [
     *("provide", "provide-windows", "iodine", "seq-iodine", "monet", "genesis", "genesis-v2", "vae"),
@@ -168,8 +168,8 @@ def test_what_cannot_be_had_is_refused(make_desk, request_):
 class TestLink:
     @pytest.fixture
     def client(self, make_desk):
-        with RequestThread() as worker:
-            yield TestClient(make_app(make_desk(), worker), base_url="http://127.0.0.1:8765")
+        with app_of(make_desk()) as app:
+            yield TestClient(app, base_url="http://127.0.0.1:8765")
 
     def test_two_pages_do_not_disturb_each_other(self, client):
         with client.websocket_connect("ws://127.0.0.1:8765/link") as one:

@@ -26,6 +26,7 @@ from scenewise.models.contract import Decodes, Predictor
 from scenewise.report.tiles import finite, photograph
 from scenewise.slot_statistics import Geometry, SlotStatistics
 from scenewise.viewer.messages import Answer
+from scenewise.viewer.opening import first_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +119,7 @@ class Desk:
                 "model": decomposer.name,
                 "kind": model.registered_name,
                 "frames": exploration.length,
+                "first": first_frame(exploration.length),
                 "rate": rate,
                 "views": isinstance(exploration, SceneExploration),
                 "live": isinstance(exploration, LiveExploration),

@@ -32,6 +32,24 @@ export async function go(at, quiet = false) {
   return true;
 }
 
+/** Show a frame of the source before there is a model to take it apart. */
+export async function glance(head) {
+  const picture = await createImageBitmap(new Blob([head.data.source.values], { type: "image/jpeg" }));
+  document.documentElement.style.setProperty("--aspect", String(head.aspect));
+  for (const name of ["objects", "input"]) {
+    panel(name).width = picture.width;
+    panel(name).height = picture.height;
+    panel(name).getContext("2d").drawImage(picture, 0, 0);
+  }
+  $("slider").max = head.frames ? head.frames - 1 : head.number;
+  $("slider").value = head.number;
+  $("last-number").textContent = head.frames ? ` of ${head.frames - 1}` : "";
+  for (const node of document.querySelectorAll(".frame-number")) node.textContent = head.number;
+  $("player").inert = true;
+  $("player").hidden = head.frames === 1;
+  $("room-frames").hidden = false;
+}
+
 function take(head, d) {
   const changed = report.slots !== d.slots;
   Object.assign(report, { slots: d.slots, width: d.width, height: d.height, roles: head.roles, judged: head.roles[0] !== "not judged" });
