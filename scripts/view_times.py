@@ -149,8 +149,9 @@ def play(browser: Browser, video: Path, minutes: float) -> None:
         up = time.perf_counter() - begun
         used = processor(number)
         page, first, apart = opened(browser, address)
-        tell(f"{video.name}: command to address {up:.2f} s ({used:.2f} s of CPU), to its first frame {up + first:.2f} s, "
-             f"taken apart {up + apart:.2f} s ({processor(number):.2f} s of CPU)")  # fmt: skip
+        tell(f"{video.name}: command to address {up:.2f} s ({used:.2f} s of CPU)")
+        tell(f"  command to its first frame {up + first:.2f} s")
+        tell(f"  command to that frame taken apart {up + apart:.2f} s ({processor(number):.2f} s of CPU)")
         page.click("#play")
         end = time.perf_counter() + 60 * minutes
         while time.perf_counter() < end:

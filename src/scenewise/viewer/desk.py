@@ -26,7 +26,7 @@ from scenewise.models.contract import Decodes, Predictor
 from scenewise.report.tiles import finite, photograph
 from scenewise.slot_statistics import Geometry, SlotStatistics
 from scenewise.viewer.messages import Answer
-from scenewise.viewer.opening import first_frame
+from scenewise.viewer.start import first_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scenewise.media.pixels import to_rgb
 from scenewise.report.tiles import photograph
 from scenewise.viewer.messages import Answer
+from scenewise.viewer.start import first_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
 
 LONGEST_SIDE = 640
 """Pixels of the longer side of pictures of the source at most."""
-
-
-def first_frame(length: int | None) -> int:
-    """Return which frame a page opens on: slots have settled there, and nothing far must be gone through.
-
-    Examples:
-        >>> [first_frame(length) for length in (None, 1, 9, 20_000)]
-        [0, 0, 4, 12]
-    """
-    return min((length or 1) // 2, 12)
 
 
 class Opening:
