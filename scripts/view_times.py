@@ -63,7 +63,7 @@ def served(words: Sequence[str]) -> Iterator[tuple[str, int]]:
         yield "http://" + line.split("http://")[1].strip(), process.pid
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(60)
 
 
 def opened(browser: Browser, address: str) -> tuple[Page, float, float]:
@@ -72,7 +72,7 @@ def opened(browser: Browser, address: str) -> tuple[Page, float, float]:
     page.set_default_timeout(120_000)
     begun, seconds = time.perf_counter(), list[float]()
     page.goto(address)
-    for shown in ("document.querySelector('#panel-input canvas').width !== 300", "document.querySelector('.slot')"):
+    for shown in ("document.querySelector('#panel-objects canvas').width !== 300", "document.querySelector('.slot')"):
         while not page.evaluate(f"() => Boolean({shown})"):
             page.wait_for_timeout(10)
         seconds.append(time.perf_counter() - begun)

@@ -79,8 +79,10 @@ def _panels(desk: Desk, first: int, last: int) -> Iterator[np.ndarray]:
     for number in range(first, last + 1):
         moment = desk.looking.moment(number)
         frame = draw(ClipFrame(moment.index, moment.time_s, moment.image), moment.decomposition)
+        roles = desk.roles(number, moment)
+        background = roles.index("background") if "background" in roles else None
         factor = max(1, _SIDE // max(frame.labels.shape))
-        images = (frame.image, tinted(frame.image, frame.masks), frame.picture)
+        images = (frame.image, tinted(frame.image, frame.masks, background), frame.picture)
         large = [image.repeat(factor, 0).repeat(factor, 1) for image in images]
         gap = np.full((large[0].shape[0], _GAP, 3), 24, np.uint8)
         yield np.concatenate([large[0], gap, large[1], gap, large[2]], 1)

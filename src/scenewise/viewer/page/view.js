@@ -55,7 +55,7 @@ function keys() {
   });
 }
 
-const lengthOf = (head) => (head.frames ? `${head.frames.toLocaleString("en")} ${head.views ? "views" : "frames"}` : "frames as they come");
+const lengthOf = (head) => (head.frames ? `${head.frames.toLocaleString("en")} ${head.views ? "view" : "frame"}${head.frames > 1 ? "s" : ""}` : "frames as they come");
 
 /** What the source shows, while the model loads. */
 async function glance() {
@@ -75,7 +75,7 @@ async function begin() {
   tabs();
   for (const room of Object.values(rooms)) if (room.listen) room.listen();
   if (!head.frames && head.frames !== null) { $("facts").textContent = "a training run"; return enter("training"); }
-  Object.assign(report, { slots: 0, aspect: head.aspect, colours: head.colours, frames: head.frames || 0 });
+  Object.assign(report, { slots: 0, aspect: head.aspect, frames: head.frames || 0 });
   $("facts").textContent = [`model ${head.model}`, lengthOf(head), `${head.width} × ${head.height} pixels`, `${head.slots} slots`, head.refinements ? `${head.refinements} refinements` : "", head.validated === null ? "" : `validated error ${number(head.validated)}`].filter(Boolean).join(" · ");
   document.documentElement.style.setProperty("--heat", `linear-gradient(90deg, ${HEAT.map((c) => rgb(c)).join(", ")})`);
   document.body.classList.toggle("fine", Math.max(head.width, head.height) > 192);
