@@ -26,6 +26,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 pytestmark = MARKS
 
 READY = "() => document.querySelector('.slot')"  # a frame is taken apart
+NEUTRAL = (150, 157, 168)  # the colour of the background
 ROOMS = ["refinements", "latents", "again", "predict", "compare", "save"]
 
 
@@ -255,7 +256,9 @@ def test_it_is_explained_again_and_outcomes_are_counted(visit):
     page.click("#again-run")
     until(page, "() => /alike|distinct/.test(document.querySelector('#tally').textContent)")
     assert page.locator("#again-cards figure").count() == 3
-    assert varied(pixels(page, "#again-cards figure:nth-child(2) canvas"))
+    card = pixels(page, "#again-cards figure:nth-child(2) canvas")
+    assert varied(card)
+    assert (card[..., :3] == NEUTRAL).all(2).mean() > 0.6  # the background, whatever its slot's number is now
     page.fill("#again-count", "1")
     page.fill("#again-slots", "3")
     page.click("#again-run")
@@ -293,6 +296,9 @@ def test_what_is_seen_is_saved(visit, tmp_path):
             page.click(selector)
         waiting.value.save_as(tmp_path / f"saved{suffix}")
         assert waiting.value.suggested_filename.endswith(suffix)
+    page.fill("#save-last", "700")
+    assert page.get_attribute("#save-gif", "href") is None
+    assert page.text_content("#save-hint") == "A film has 1 to 600 frames, the first before the last."
     from PIL import Image
 
     assert np.asarray(Image.open(tmp_path / "saved.png").convert("RGB")).std() > 10
