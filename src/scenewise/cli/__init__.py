@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import scenewise
 from scenewise.cli import output
 from scenewise.errors import InputError, RenamedSettingWarning, is_out_of_memory, nearest, printable
-from scenewise.media.interruption import ending_cleanly, exit_code
+from scenewise.media.interruption import ending_cleanly, exit_code, leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,13 +60,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: Words after `scenewise`; those of the process where None.
+        argv: Words after `scenewise`; where None those of the process, which may then end here, see `leave`.
 
     Returns:
         The exit code: 0 all well, 2 something given cannot be used, 130 ended by Ctrl-C, 143 by SIGTERM or SIGHUP.
     """
+    return leave(_code_of(sys.argv[1:])) if argv is None else _code_of(argv)
+
+
+def _code_of(words: Sequence[str]) -> int:
+    """Run a verb, tell its errors, and return its exit code; see `main`."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see the README on shared cores
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = list(words)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # who started the process has closed it
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, near
 from scenewise.media.reading import read_video
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -402,7 +402,26 @@ class _LooseFrames:
             yield self.fitting.frame(index, time_s, image, f"frame {index}")
 
 
-def in_trained_part(video: Any, reading: dict[str, Any], card: Card) -> tuple[Any, dict[str, Any]]:
+class TrainedPart(NamedTuple):
+    """Which part of a source's frames a model was trained on, as a `Card` has it.
+
+    Attributes:
+        crop: (top, left, height, width) in pixels; None where it was all of them.
+        source_size: (H, W) of the source's frames.
+    """
+
+    crop: tuple[int, int, int, int] | None
+    source_size: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, card: Mapping[str, Any]) -> TrainedPart:
+        """Return what a card says that is not read any further, and may say anything."""
+        crop, size = (card.get(name) for name in cls._fields)
+        sides = [value for part in (crop, size) if isinstance(part, list) for value in part if isinstance(value, int)]
+        return cls(tuple(sides[:4]), tuple(sides[4:])) if len(sides) == 6 else cls(None, None)  # type: ignore[arg-type]
+
+
+def in_trained_part(video: Any, reading: dict[str, Any], card: Card | TrainedPart) -> tuple[Any, dict[str, Any]]:
     """Return a video, and the options to read it with, cut to the part its model was trained on.
 
     Only a file or reader is cut, where no other crop was asked for, and where its frames are as large as those of the

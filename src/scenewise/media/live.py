@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scenewise.errors import InputError, describe
+from scenewise.media.interruption import NativeThread
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Newest:
         self._frame: MediaFrame | None = None
         self._over = self._ending = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="live", daemon=True)
+        self._thread = NativeThread(self._run, "live")
         self._thread.start()
 
     @property
