@@ -15,6 +15,7 @@ from tests.processes import Process
 from tests.runtimes.conftest import clip, stream, tiny
 
 from scenewise.checkpoint import load_model
+from scenewise.data import SOURCES
 from scenewise.errors import InputError
 from scenewise.runtimes import ENGINES, RUNTIMES, GraphRunner, engage, runner, sessions
 from scenewise.runtimes import store as storing
@@ -141,7 +142,7 @@ def test_clips_as_wholes_stay_with_torch_which_is_said_at_once(store):
 @pytest.mark.parametrize(
     "name",
     ["provide-balls-colour", "provide-balls-binary", "provide-windows-balls-colour", "monet-multi-dsprites",
-     "rnem-balls"],
+     "rnem-balls", "dvip-moving-mnist"],
 )  # fmt: skip
 def test_shipped_weights_say_the_same_for_twenty_frames(name, runtime, store):
     model = load_model(name).model.eval()
@@ -154,6 +155,21 @@ def test_shipped_weights_say_the_same_for_twenty_frames(name, runtime, store):
     assert run.graphs
     equal = np.mean([float((a.labels == b.labels).double().mean()) for a, b in zip(ours, theirs, strict=True)])
     assert equal >= 0.9999
+
+
+@pytest.mark.slow
+def test_shipped_weights_say_the_same_of_the_views_of_a_scene(runtime, store):
+    pytest.importorskip("mujoco", reason="draws scenes in three dimensions")
+    model = load_model("mulmon-cle-mv").model.eval()
+    source = SOURCES.get("cle-mv")(split="test", size=32)
+    views = torch.from_numpy(np.asarray(source.sample(0).frames))[None].float() / 255
+    cameras = torch.from_numpy(np.asarray(source.viewpoints(0, 0, views.shape[1])))[None].float()
+    theirs, _ = model.step(views, model.initial_state(), viewpoints=cameras)
+    run = engaged(model, runtime, store)
+    ours, _ = model.step(views, model.initial_state(), viewpoints=cameras)
+    assert run.refusal is None
+    assert run.graphs
+    assert float((ours.labels == theirs.labels).double().mean()) >= 0.9999
 
 
 @NEEDS

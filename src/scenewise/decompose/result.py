@@ -103,8 +103,8 @@ def check_takes_videos(model: SceneModel, name: str) -> None:
     """Raise InputError where a model explains views of a scene, which needs to know where they are taken from."""
     if model.viewpoint_size is not None:
         problem = "explains views of a scene by where they are taken from, which a video does not tell."
-        remedy = f"Run: scenewise render SCENE --model {name}; in Python give `step` the viewpoints."
-        raise InputError(name, problem, remedy)
+        run = f"scenewise render cle-mv#0 --model {name} --observe 0,1 --out scene"
+        raise InputError(name, problem, f"In Python give `step` the viewpoints; of scenes, run: {run}")
 
 
 @dataclass(frozen=True)

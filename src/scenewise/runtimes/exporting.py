@@ -49,7 +49,7 @@ number in the next file's name. `export.json` has the shapes.
   or `part.masks` where there is none.{more}
 
 scenewise itself streams by these files where this folder is its model, as in
-`scenewise decompose long.mp4 --model FOLDER --engine onnxruntime`; `model` has settings and weights.
+`scenewise decompose long.mp4 --model FOLDER --engine onnxruntime --out out`; `model` has settings and weights.
 """
 _LINKING = """
 - The model explains every frame by itself: slots have other numbers in the next frame, and scenewise links them by what
@@ -67,7 +67,7 @@ model = scenewise.load("FOLDER", device="cpu").model
 state = model.initial_state()
 opened = model.open_frame(frame, state)  # entries of `opened` are the graph's `state.NAME`
 given = next(model.roundings(opened))  # with M = len(given["{sized_by}"])
-outputs = ...  # of the session: `part.NAME` and `next.NAME`
+outputs = ...  # of the session, as tensors: `part.NAME` and `next.NAME`
 part, after = scenewise.decomposition.Decomposition(**parts), {{**given, **nexts, "frame": state["frame"] + 1}}
 part, state = model.close_frame(frame, part, given, after)  # slots that live on
 ```"""

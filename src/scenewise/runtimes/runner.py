@@ -165,7 +165,7 @@ class GraphRunner:
         self._checks: dict[Any, int] = {}
         self.demand = Counter[Any]()
         if type(model).step is not SceneModel.step:
-            self._refuse(f"it explains clips of {model.window} frames as wholes")
+            self._refuse(f"it explains clips of {model.window} frames as wholes. Leave --engine out")
 
     def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame; see `SceneModel.explain_frame`."""
