@@ -40,9 +40,9 @@ def small(monkeypatch):
 
 
 def write_clip(path):
-    """Write a red square that goes to and fro before a smooth wall, 60 frames."""
+    """Write a red square that goes to and fro before a smooth wall, 40 frames."""
     with VideoWriter(path, (48, 80), 10) as writer:
-        for t in range(60):
+        for t in range(40):
             image = np.full((48, 80, 3), (90, 120, 150), np.uint8)
             left = abs(t % 56 - 28) * 2
             image[16:32, left : left + 16] = (220, 40, 40)
@@ -74,7 +74,7 @@ def test_both_in_one_command_and_again(scenewise, learnt):
     assert "background picture:" in told
     assert (folder / "training" / "model" / "config.json").is_file()
     assert (folder / "clip" / "run.json").is_file()
-    assert "60 frames" in told
+    assert "40 frames" in told
     words = ("decompose", clip, "--out", folder, "--learn", "5", "--formats", "tracks", "--overwrite")
     code, out, err = scenewise(*words)
     assert code == 0, err
