@@ -13,7 +13,7 @@ import numpy as np
 
 from scenewise.documents import repeated, shortened
 from scenewise.errors import InputError, nearest
-from scenewise.media.files import check_readable, reading
+from scenewise.media.files import FileLength, check_readable, reading
 from scenewise.media.hdf5 import check_dataset, open_h5
 from scenewise.media.npy import check_mapped, read_header
 from scenewise.media.pixels import to_rgb, to_uint8
@@ -70,14 +70,13 @@ class ArrayReader(VideoReader):
     def _read(self) -> Iterator[MediaFrame]:
         total = range(self._array.length("T"))
         with opened(self._array.path, self._array.key) as values:
-            size = self._array.path.stat().st_size
+            length = FileLength(self._array.path)
             for index in total[self.selection.start : self.selection.stop : self.selection.every]:
                 where = f"{self.path}, video {self._video}, frame {index}"
                 with reading(where, "a frame that can be read", _REMEDY):
                     check_mapped(values)
-                    if not isinstance(values, np.ndarray) and self._array.path.stat().st_size < size:
-                        raise ValueError("a file that has become shorter since it was opened")  # HDF5 reads zeros
                     image = _frame(values, self._array.layout, self._video, index)
+                    length.check()
                     if image.dtype.kind in "iu" and image.size and image.max() == 1:
                         black = "integers of 0 and 1 are read as 0 and 1 of 255, nearly black"
                         self.note(f"{black}; store bool for black and white.")
@@ -160,11 +159,12 @@ def _h5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
 
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def enter(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            shapes[name] = item.shape or ()
+    def enter(name: bytes) -> None:
+        item = h5py.h5o.open(file.id, name)  # h5py's own objects cost several times as much
+        if isinstance(item, h5py.h5d.DatasetID):
+            shapes[name.decode(errors="surrogateescape")] = item.shape or ()
 
-    file.visititems(enter)
+    h5py.h5o.visit(file.id, enter)
     return shapes
 
 

@@ -115,6 +115,9 @@ def check_handle(path: Path, name: str, dataset: Any, size: int, beyond: int) ->
     if layout == h5py.h5d.VIRTUAL or plan.get_external_count():
         raise InputError(path, f"data set {name} lies in other files, which are not opened.", "Copy it into one file.")
     item = max(1, dataset.get_type().get_size())
+    place = dataset.get_offset() if layout == h5py.h5d.CONTIGUOUS else None
+    if place is not None and place + dataset.get_storage_size() > size:
+        raise InputError(path, f"data set {name} goes on beyond the end of the file.", _REMEDY)
     chunk = math.prod(plan.get_chunk()) * item if layout == h5py.h5d.CHUNKED else 0
     if chunk > _LARGEST_CHUNK:
         problem = f"data set {name} is in chunks of {chunk >> 20} MiB; at most"

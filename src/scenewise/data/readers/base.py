@@ -21,6 +21,8 @@ from scenewise.media.reader import Selection
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from scenewise.data.containers.per_process import PerProcess
+
 SHARES = (0.8, 0.1, 0.1)
 """Part of the records for train, validation, test, in this order, where a set has no split of its own."""
 
@@ -72,6 +74,7 @@ class FilesSource(Source):
 
     config: FilesConfig
     fitted: ClassVar[bool] = False
+    _opened: PerProcess | None = None
 
     def __init__(self, config: FilesConfig, split: str) -> None:
         if not config.path:
@@ -110,13 +113,16 @@ class FilesSource(Source):
         span = self._place(index, start, frames)
         with reading(self.path, f"record {index} as the layout has it", "It may be damaged; get the set again."):
             record = self._read(*span)
+            if self._opened is not None:
+                self._opened.check()
             images, ids = record.images, record.ids
             if not self.fitted:
                 images = fit_images(images, self._selection, self.config.scaling)
                 ids = None if ids is None else fit_ids(ids, self._selection)
             channels_first = np.ascontiguousarray(np.moveaxis(images, -1, 1))  # (T, H, W, C) -> (T, C, H, W)
-            frames_first = np.repeat(channels_first, self.facts.channels // channels_first.shape[1], axis=1)
-            return self.with_objects(Sample(frames_first, ids, record.extras))
+            if self.facts.channels != channels_first.shape[1]:
+                channels_first = np.repeat(channels_first, self.facts.channels // channels_first.shape[1], axis=1)
+            return self.with_objects(Sample(channels_first, ids, record.extras))
 
     def length(self, index: int) -> int:
         """Return the number of frames of a record; the same for all unless a subclass knows better."""
@@ -198,7 +204,11 @@ def ids_from_masks(masks: np.ndarray) -> np.ndarray:
     Returns:
         int64, shape (T, H, W).
     """
-    ids, highest = masks.argmax(1), masks.max(1)
+    highest, ids = masks[:, 0].copy(), np.zeros((len(masks), *masks.shape[2:]), np.int64)
+    for number in range(1, masks.shape[1]):  # several times faster than `argmax` along an axis in the middle
+        mask = masks[:, number]
+        ids[mask > highest] = number
+        np.maximum(highest, mask, out=highest)
     ids[highest <= (_BRIGHT if highest.max(initial=0) > 1 else 0)] = -1
     return ids
 
