@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
@@ -58,13 +59,20 @@ class Sample:
         frames: uint8, shape (T, C, H, W).
         ids: int64, shape (T, H, W), or None: 0 background, -1 ignore, 1.. objects, constant over time.
         extras: Other ground truth by name (positions, velocities, collisions ...), leading axis T where per frame.
-        objects: What extras tell of objects, under the same names in every source; None where they tell nothing.
+        object_keys: Where extras tell of objects.
+        background_ids: Ids that count as background.
     """
 
     frames: np.ndarray
     ids: np.ndarray | None = None
     extras: dict[str, Any] = field(default_factory=dict)
-    objects: Objects | None = None
+    object_keys: ObjectKeys = field(default_factory=ObjectKeys)
+    background_ids: tuple[int, ...] = (0,)
+
+    @cached_property
+    def objects(self) -> Objects | None:
+        """What extras tell of objects, under the same names in every source; None where they tell nothing."""
+        return self.object_keys.read(self.extras, self.background_ids)
 
 
 @dataclass(frozen=True)
@@ -160,8 +168,8 @@ class Source(ABC):
         """Return a short hash that changes when the data change (settings, seed, file contents)."""
 
     def with_objects(self, sample: Sample) -> Sample:
-        """Return a sample of this source with what its extras tell of objects."""
-        return replace(sample, objects=self.object_keys.read(sample.extras, self.facts.background_ids))
+        """Return a sample of this source that knows what its extras tell of objects."""
+        return Sample(sample.frames, sample.ids, sample.extras, self.object_keys, self.facts.background_ids)
 
     def viewpoints(self, index: int, start: int = 0, frames: int | None = None) -> np.ndarray:
         """Return what describes the camera of each view of scene `index`, float, shape (V, D).

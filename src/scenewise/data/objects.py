@@ -123,11 +123,15 @@ class ObjectKeys:
     def _known(self, extras: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
         for name, keys in self._keys:
             key = next((key for key in keys if all(part in extras for part in key)), None)
-            parts = None if key is None else [np.asarray(extras[part]) for part in key]
-            if parts is not None:
+            if key is None:
+                continue
+            try:
+                parts = [np.asarray(extras[part]) for part in key]
                 values = parts[0] if len(parts) == 1 else np.stack(parts, -1)
-                if values.ndim > _AXES.get(name, 0):  # files may hold something else under the name
-                    yield name, values
+            except ValueError:  # lists or arrays that do not fit: files may hold something else under the name
+                continue
+            if values.ndim > _AXES.get(name, 0):
+                yield name, values
 
 
 def _count(name: str, values: np.ndarray) -> int:
