@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,17 @@ from safetensors.torch import save as bytes_of
 
 from scenewise import hub
 from scenewise.config import build, merge, plain, setting
-from scenewise.documents import shortened
+from scenewise.documents import parse_json, shortened
 from scenewise.errors import InputError, nearest
-from scenewise.media.files import read_bytes, read_json, reading, write_atomically, write_problem
+from scenewise.media.files import (
+    MOST_BYTES,
+    check_readable,
+    read_bytes,
+    read_json,
+    reading,
+    write_atomically,
+    write_problem,
+)
 from scenewise.models import MODELS, SceneModel
 from scenewise.models.contract import Renders
 from scenewise.models.renamed import current, original
@@ -359,6 +368,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **c
         if pickles:
             raise _pickle_error(pickles[0])
         raise InputError(path, f"has no {WEIGHTS}.", "Copy the model folder anew.")
+    _check_length(path / WEIGHTS)
     content = read_bytes(path / WEIGHTS, _LARGEST_WEIGHTS)
     tensors = _tensors(content, path / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # making a model must not move the caller's random numbers
@@ -427,6 +437,19 @@ def _check_keys(kept: dict[str, Any], file: Path) -> None:
 def _pickle_error(file: Path) -> InputError:
     remedy = f"Save the weights as {WEIGHTS} with safetensors, from a program you trust."
     return InputError(file, "is a pickle, which can run any code when read; it is not opened.", remedy)
+
+
+def _check_length(file: Path) -> None:
+    """Check that a file of weights is as long as its head says, before gigabytes are read; other heads are let pass."""
+    check_readable(file)
+    size = end = file.stat().st_size
+    with file.open("rb") as stream, suppress(ValueError, KeyError, IndexError, TypeError, AttributeError):
+        start = 8 + int.from_bytes(stream.read(8), "little")
+        head = parse_json(stream.read(start - 8 if start <= min(size, MOST_BYTES) else 0), file, "weights", "")
+        end = start + max(int(facts["data_offsets"][1]) for name, facts in head.items() if name != "__metadata__")
+    if size > end:
+        problem = f"is not a whole safetensors file: its head tells of {end} bytes, it has {size}."
+        raise InputError(file, problem, "Copy the model folder anew.")
 
 
 def _tensors(content: bytes, file: Path) -> dict[str, Tensor]:

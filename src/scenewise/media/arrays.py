@@ -15,7 +15,7 @@ from scenewise.documents import repeated, shortened
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import FileLength, check_readable, reading
 from scenewise.media.hdf5 import check_dataset, open_h5
-from scenewise.media.npy import check_mapped, read_header
+from scenewise.media.npy import MOST_PACKED, UNPACKED_ANYWAY, check_mapped, check_packing, read_header
 from scenewise.media.pixels import to_rgb, to_uint8
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, safe_name
 
@@ -29,8 +29,6 @@ LAYOUTS = ("NTHWC", "TNHWC", "NTCHW", "TNCHW", "THWC", "TCHW", "NTHW", "TNHW", "
 _CHANNELS = (1, 3, 4)
 _LARGEST_UNPACKED = 1 << 32  # bytes of a compressed npz member that is unpacked in memory
 _LARGEST_EMPTY = 1 << 28  # bytes of an h5 data set that were never written
-UNPACKED_ANYWAY = 1 << 28  # bytes that are unpacked however small they were packed
-_MOST_PACKED = 200  # beyond that, bytes of an array that one packed byte may stand for: pictures pack to a tenth
 _REMEDY = "Write the file again."
 
 
@@ -149,7 +147,8 @@ def opened(path: Path, key: str | None) -> Iterator[Any]:
     else:
         with closing(open_h5(path, rdcc_nbytes=1 << 25)) as file:  # keeps a chunk that spans several frames
             with reading(path, "an HDF5 file", _REMEDY):
-                values = file[_chosen(path, key, _h5_shapes(file))]
+                name = _chosen(path, key, _h5_shapes(file))
+                values = file[name.encode("utf-8", "surrogateescape")]
             check_dataset(path, values, path.stat().st_size, _LARGEST_EMPTY)  # all of it is going to be read
             yield values
 
@@ -175,6 +174,7 @@ def _npz_member(path: Path, key: str | None) -> np.ndarray:
             raise InputError(path, f"holds {shortened(twice[0])} more than once.", _REMEDY)
         shapes = {}
         for name, info in members.items():
+            check_packing(info, path)
             with suppress(ValueError), archive.open(info) as file:  # what else may lie beside arrays has no such head
                 shapes[name] = read_header(file)[0]
         info = members[_chosen(path, key, shapes)]
@@ -192,7 +192,7 @@ def _check_unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo)
         end = file.tell() + math.prod(shape) * dtype.itemsize
     if end != info.file_size and not dtype.hasobject:
         raise InputError(path, f"tells of {end} bytes of an array and holds {info.file_size}.", _REMEDY)
-    blown_up = info.file_size > UNPACKED_ANYWAY and info.file_size > _MOST_PACKED * info.compress_size
+    blown_up = info.file_size > UNPACKED_ANYWAY and info.file_size > MOST_PACKED * info.compress_size
     most = min(_LARGEST_UNPACKED, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
     if info.file_size > most or blown_up:
         sizes = f"{info.file_size >> 20} MiB of {info.compress_size >> 10} KiB"

@@ -417,7 +417,7 @@ def umask() -> int:
 
 MOST_BYTES = 64 << 20
 """Largest JSON file that is read."""
-MOST_YAML_BYTES = 1 << 19
+MOST_YAML_BYTES = 1 << 18
 """Largest YAML file that is read; PyYAML takes some seconds for it."""
 
 
