@@ -74,7 +74,7 @@ class FilesSource(Source):
 
     config: FilesConfig
     fitted: ClassVar[bool] = False
-    _opened: PerProcess | None = None
+    _opened: PerProcess  # of those that keep a file open
 
     def __init__(self, config: FilesConfig, split: str) -> None:
         if not config.path:
@@ -113,7 +113,7 @@ class FilesSource(Source):
         span = self._place(index, start, frames)
         with reading(self.path, f"record {index} as the layout has it", "It may be damaged; get the set again."):
             record = self._read(*span)
-            if self._opened is not None:
+            if hasattr(self, "_opened"):
                 self._opened.check()
             images, ids = record.images, record.ids
             if not self.fitted:
