@@ -143,15 +143,20 @@ def test_data_sets_that_take_for_ever_or_a_plug_in(tmp_path, capsys, model, make
     assert re.search(message, refused(capsys, *words))
 
 
-@pytest.mark.parametrize("name", ["mask", "image"])
-def test_records_of_gigabytes_that_were_never_written(tmp_path, capsys, name):
+@pytest.mark.parametrize(
+    ("source", "shapes"),
+    [
+        ("multi-object-hdf5", {"image": (10, 20_000, 20_000, 3), "mask": (10, 20_000, 20_000, 1)}),
+        ("ecker", {"test": (10, 10, 3, 20_000, 2000)}),
+        ("rnem-h5", {"test/features": (1_000_000, 2, 64, 64, 1), "test/groups": (1_000_000, 2, 64, 64, 1)}),
+    ],
+)
+def test_records_of_gigabytes_that_were_never_written(tmp_path, capsys, source, shapes):
     with h5py.File(tmp_path / "data.h5", "w") as file:
-        for key, channels in (("image", 3), ("mask", 1)):
-            side = 20_000 if key == name else 8
-            chunks = (1, min(side, 500), min(side, 500), channels)
-            file.create_dataset(key, (10, side, side, channels), "u1", chunks=chunks)
-    words = ("data", "show", "multi-object-hdf5", "--set", f"path={tmp_path / 'data.h5'}")
-    assert f"/{name} claims" in refused(capsys, *words)
+        for name, shape in shapes.items():
+            file.create_dataset(name, shape, "u1", chunks=tuple(min(side, 64) for side in shape))
+    words = ("data", "show", source, "--split", "test", "--set", f"path={tmp_path / 'data.h5'}")
+    assert "million values" in refused(capsys, *words)
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _REMEDY = "It may be incomplete; get or copy it again."
 _LARGEST_CHUNK = 1 << 29  # bytes; a chunk is unpacked whole for whatever is read of it
-_LARGEST_EMPTY = 1 << 28  # bytes that a data set may claim beyond what its file can hold: parts may not be written yet
+_LARGEST_EMPTY = 1 << 34  # bytes that a data set may claim beyond what its file can hold: parts may not be written yet
 _DEEPEST = 48  # most groups inside each other; HDF5 takes the square of that
 _MOST_PACKED = 1100  # bytes that a compressed byte can stand for; deflate reaches 1032
 _CHECKED: dict[str, tuple[int, ...]] = {}  # files that were checked: readers open theirs for every video

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ SHARES = (0.8, 0.1, 0.1)
 """Part of the records for train, validation, test, in this order, where a set has no split of its own."""
 
 _PLACES = ("path", "cache", "truth", "masks", "proposals", "annotations")  # settings that say where, not what
+_LARGEST_RECORD = 1 << 28  # values; their ids take eight times as many bytes as frames
 _BRIGHT = 127  # a stored mask is 0 or 255; rewritten ones may have been through a lossy step
 
 
@@ -211,6 +213,22 @@ def ids_from_masks(masks: np.ndarray) -> np.ndarray:
         np.maximum(highest, mask, out=highest)
     ids[highest <= (_BRIGHT if highest.max(initial=0) > 1 else 0)] = -1
     return ids
+
+
+def check_record(path: object, shape: Sequence[int]) -> None:
+    """Check, before one is read, that a record is none of gigabytes, as heads of a few bytes can tell.
+
+    Args:
+        path: The file.
+        shape: Of its frames.
+
+    Raises:
+        InputError: It is.
+    """
+    pixels = math.prod(int(side) for side in shape)
+    if pixels > _LARGEST_RECORD:
+        problem = f"has records of {pixels >> 20} million values; at most {_LARGEST_RECORD >> 20} are read at once."
+        raise InputError(path, problem, "Write it again in shorter videos, or smaller frames.")
 
 
 def mapped_npy(path: str, layout: str, remedy: str) -> np.ndarray:
