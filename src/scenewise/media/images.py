@@ -25,6 +25,7 @@ T = TypeVar("T")
 REMEDY = "Remove or replace it."
 
 _KINDS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "GIF", "WEBP", "AVIF", "PPM", "JPEG2000")
+_BY_ENDING = {".png": ("PNG",), ".jpg": ("JPEG",), ".jpeg": ("JPEG",)}
 _ORIENTATION = 274  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -67,7 +68,8 @@ def image_file(source: Path | io.BytesIO) -> Any:
         with open(source, "rb") as raw:
             if raw.read(2) == _JPEG:
                 raise InputError(source, f"is larger than any JPEG image ({size >> 20} MiB).", REMEDY)
-    return Image.open(source, formats=_KINDS)
+    likely = () if isinstance(source, io.BytesIO) else _BY_ENDING.get(os.path.splitext(source)[1].lower(), ())
+    return Image.open(source, formats=(*likely, *_KINDS))  # Pillow imports no other decoder where that one fits
 
 
 def read_image(path: Path) -> StoredImage:
