@@ -61,6 +61,7 @@ def _check(path: Path, file: Any, size: int) -> None:
     errors: list[InputError] = []  # an error must not leave a visit halfway
 
     def visit(name: bytes, link: Any) -> bool | None:
+        """Check a link and what it leads to; True ends the visit."""
         try:
             if name.count(b"/") >= _DEEPEST:
                 problem = f"has groups nested more than {_DEEPEST} deep."
