@@ -248,3 +248,11 @@ def test_a_key_of_yaml_that_is_there_twice_is_told(text, key, line):
 def test_keys_of_yaml_that_stand_over_merged_ones_are_no_second_ones():
     text = "a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\nc: [*a, *a]"
     assert parse_yaml(text) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": [{"x": 1, "y": 2}] * 2}
+
+
+@pytest.mark.parametrize("text", ['["a]]", {"b": "]"}]', r'["a\"]]", {"b": "\\"}]', '[" [[[[ "]'])
+def test_brackets_in_texts_are_no_nesting(text):
+    deep = "[" * (DEEPEST - 3) + text + "]" * (DEEPEST - 3)
+    assert parse_json(deep, "card.json", "a card", "") is not None
+    with pytest.raises(InputError, match="nested more than"):
+        parse_json("[" * DEEPEST + text + "]" * DEEPEST, "card.json", "a card", "")

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,9 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 
 from scenewise.config import build, merge, plain, setting
+from scenewise.documents import parse_json
 from scenewise.errors import InputError
-from scenewise.media.files import read_bytes, write_atomically, write_problem
+from scenewise.media.files import MOST_BYTES, check_readable, read_bytes, write_atomically, write_problem
 from scenewise.model_folders import CHECKSUM, FORMAT, PICKLES, README, pickle_error, written_config
 from scenewise.model_folders import CONFIG as CONFIG
 from scenewise.model_folders import WEIGHTS as WEIGHTS
@@ -323,6 +325,7 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **c
         if pickles:
             raise pickle_error(pickles[0])
         raise InputError(path, f"has no {WEIGHTS}.", "Copy the model folder anew.")
+    _check_length(path / WEIGHTS)
     content = read_bytes(path / WEIGHTS, _LARGEST_WEIGHTS)
     tensors = _tensors(content, path / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # making a model must not move the caller's random numbers
@@ -362,6 +365,19 @@ def read_card(name_or_path: str | Path) -> Card:
     """
     path = find(name_or_path)
     return build(Card, read_config(path)["card"], f"{path / CONFIG}, card")
+
+
+def _check_length(file: Path) -> None:
+    """Check that a file of weights is as long as its head says, before gigabytes are read; other heads are let pass."""
+    check_readable(file)
+    size = end = file.stat().st_size
+    with file.open("rb") as stream, suppress(ValueError, KeyError, IndexError, TypeError, AttributeError):
+        start = 8 + int.from_bytes(stream.read(8), "little")
+        head = parse_json(stream.read(start - 8 if start <= min(size, MOST_BYTES) else 0), file, "weights", "")
+        end = start + max(int(facts["data_offsets"][1]) for name, facts in head.items() if name != "__metadata__")
+    if size > end:
+        problem = f"is not a whole safetensors file: its head tells of {end} bytes, it has {size}."
+        raise InputError(file, problem, "Copy the model folder anew.")
 
 
 def _tensors(content: bytes, file: Path) -> dict[str, Tensor]:

@@ -77,6 +77,11 @@ def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
+@functools.cache
+def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
+    return {field.name: field for field in dataclasses.fields(cls)}
+
+
 def plain(config: Any) -> dict[str, Any]:
     """Return a settings object as plain values that `build` takes back (tuples become lists)."""
     return {f.name: _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
@@ -139,7 +144,7 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
         problems.append(f"{prefix.rstrip('.') or 'the settings'} must be a mapping, found {shortened(values)}")
         return cast("C", None)  # `build` raises
     hints, first = _hints(cls), len(problems)  # type: ignore[arg-type]
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = _fields(cls)  # type: ignore[arg-type]
     unknown = [str(key) for key in values if key not in fields]
     problems += [f"unknown key {prefix}{key[:80]}. {nearest(key[:80], fields)}" for key in unknown[:_MOST_UNKNOWN]]
     if len(unknown) > _MOST_UNKNOWN:
@@ -160,7 +165,7 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
             continue
         before = len(problems)
         value = _convert(values[name], hint, f"{prefix}{name}", problems)
-        if len(problems) == before:
+        if field.metadata and len(problems) == before:
             _check(value, field.metadata, f"{prefix}{name}", problems)
         values_by_name[name] = value
     if len(problems) > first:
@@ -175,7 +180,9 @@ def _build(cls: type[C], values: Any, prefix: str, problems: list[str]) -> C:
 
 
 def _convert(value: Any, hint: Any, key: str, problems: list[str]) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if type(value) is hint and hint is not dict:  # as most values are
+        return value
+    origin, args = _origin_and_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
@@ -219,8 +226,13 @@ def _convert_mapping(value: Any, args: tuple[Any, ...], key: str, problems: list
     return value
 
 
+@functools.cache
+def _origin_and_args(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    return typing.get_origin(hint), typing.get_args(hint)
+
+
 def _is_sequence(hint: Any) -> bool:
-    return typing.get_origin(hint) in (tuple, list)
+    return _origin_and_args(hint)[0] in (tuple, list)
 
 
 def _allowed(value: Any, choices: Sequence[Any]) -> str:

@@ -88,7 +88,7 @@ def _is_plain(text: str) -> bool:
         return False
     if not text.isascii() and _HALF.search(text):
         return False
-    bare = _STRING.sub("", text)
+    bare = "".join(text.split('"')[::2]) if "\\" not in text else _STRING.sub("", text)
     if _LONG_NUMBER.search(bare):
         return False
     brackets = bare.encode("ascii", "replace").translate(None, _NO_BRACKETS)

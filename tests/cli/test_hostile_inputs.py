@@ -1,7 +1,10 @@
 """Files that were made or broken to harm: every kind is refused in one clear line, at once, and nothing is left."""
 
+import gzip
+import io
 import json
 import os
+import re
 import shutil
 
 import h5py
@@ -94,6 +97,99 @@ def test_an_archive_that_unpacks_to_more_than_it_is_worth_is_refused(tmp_path, c
     np.savez_compressed(tmp_path / "video.npz", frames=np.zeros((64, 128, 128, 3), np.uint8))
     words = ("decompose", tmp_path / "video.npz", "--layout", "THWC", "--model", model, "--out", tmp_path / "out")
     assert "too large to unpack" in refused(capsys, *words)
+
+
+@pytest.mark.parametrize("method", ["ZIP_BZIP2", "ZIP_LZMA"])
+def test_an_archive_that_numpy_does_not_write_is_not_unpacked(tmp_path, capsys, model, method):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "video.npz", "w", getattr(zipfile, method)) as archive:
+        archive.writestr("frames.npy", npy_bytes(np.zeros((2, 8, 8, 3), np.uint8)))
+    words = ("decompose", tmp_path / "video.npz", "--layout", "THWC", "--model", model, "--out", tmp_path / "out")
+    assert "compressed in another way than NumPy's" in refused(capsys, *words)
+
+
+def npy_bytes(array):
+    with io.BytesIO() as file:
+        np.save(file, array)
+        return file.getvalue()
+
+
+def nested(path):
+    with h5py.File(path, "w", libver="latest") as file:
+        group = file
+        for _ in range(60):
+            group = group.create_group("g")
+        group["frames"] = np.ones((2, 4, 4, 3), np.uint8)
+
+
+def plugged(path):
+    """Frames compressed by LZ4, which HDF5 itself does not know."""
+    with h5py.File(path, "w") as file:
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk((1, 4, 4, 3))
+        plan.set_filter(32004, h5py.h5z.FLAG_OPTIONAL, (1,))
+        space = h5py.h5s.create_simple((2, 4, 4, 3))
+        h5py.h5d.create(file.id, b"frames", h5py.h5t.STD_U8LE, space, plan).write_direct_chunk((0, 0, 0, 0), b"x" * 9)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [(nested, "groups nested more than 48 deep"), (plugged, r"filter 32004.* takes a plug-in of HDF5.*gzip")],
+)
+def test_data_sets_that_take_for_ever_or_a_plug_in(tmp_path, capsys, model, make, message):
+    make(tmp_path / "data.h5")
+    words = ("decompose", tmp_path / "data.h5", "--layout", "THWC", "--model", model, "--out", tmp_path / "out")
+    assert re.search(message, refused(capsys, *words))
+
+
+@pytest.mark.parametrize(
+    ("source", "shapes"),
+    [
+        ("multi-object-hdf5", {"image": (10, 20_000, 20_000, 3), "mask": (10, 20_000, 20_000, 1)}),
+        ("ecker", {"test": (10, 10, 3, 20_000, 2000)}),
+        ("rnem-h5", {"test/features": (1_000_000, 2, 64, 64, 1), "test/groups": (1_000_000, 2, 64, 64, 1)}),
+    ],
+)
+def test_records_of_gigabytes_that_were_never_written(tmp_path, capsys, source, shapes):
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        for name, shape in shapes.items():
+            file.create_dataset(name, shape, "u1", chunks=tuple(min(side, 64) for side in shape))
+    words = ("data", "show", source, "--split", "test", "--set", f"path={tmp_path / 'data.h5'}")
+    assert "million values" in refused(capsys, *words)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_records_of_zeros_are_none(tmp_path, capsys, packed):
+    (tmp_path / "a.tfrecords").write_bytes(gzip.compress(bytes(1 << 20)) if packed else bytes(1 << 20))
+    words = ("data", "show", "multi-object-tfrecords", "--set", f"path={tmp_path / 'a.tfrecords'}")
+    assert "is empty" in refused(capsys, *words)
+
+
+@pytest.mark.parametrize("head", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", b"", b"\x89PNG\r\n\x1a\n"])
+def test_pictures_are_not_looked_for_in_what_is_none(tmp_path, capsys, model, head, monkeypatch):
+    monkeypatch.setattr("subprocess.Popen", None)  # no other program is asked
+    with open(tmp_path / "0.png", "wb") as file:
+        file.write(head)
+        file.truncate(1 << 31)
+    words = ("decompose", tmp_path / "0.png", "--model", model, "--out", tmp_path / "out")
+    assert "expected an image" in refused(capsys, *words)
+
+
+def test_a_jpeg_of_gigabytes_is_none(tmp_path, capsys, model):
+    with open(tmp_path / "0.jpg", "wb") as file:
+        file.write(b"\xff\xd8\xff\xe0")
+        file.truncate(1 << 30)
+    words = ("decompose", tmp_path / "0.jpg", "--model", model, "--out", tmp_path / "out")
+    assert "larger than any JPEG image" in refused(capsys, *words)
+
+
+def test_weights_that_are_longer_than_their_head_tells_are_not_read(tmp_path, capsys, model, clip):
+    shutil.copytree(model, tmp_path / "other")
+    with open(tmp_path / "other" / "model.safetensors", "r+b") as file:
+        file.truncate(1 << 33)
+    words = ("decompose", clip, "--model", tmp_path / "other", "--out", tmp_path / "out")
+    assert "is not a whole safetensors file" in refused(capsys, *words)
 
 
 def test_an_archive_whose_array_claims_another_size_is_refused(tmp_path, capsys, model):

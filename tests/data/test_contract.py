@@ -225,3 +225,12 @@ def test_no_source_reads_the_same_key_twice():
         keys = dataclasses.asdict(SOURCES.get(name).source_class.object_keys)
         named = [key for field, text in keys.items() if field != "entities" for key in text.split("|") if key]
         assert len(named) == len(set(named)), name
+
+
+def test_what_no_object_could_have_is_passed_over():
+    keys = ObjectKeys(shape="shape", position="columns+rows", size="size")
+    extras = {"columns": np.arange(3), "rows": np.arange(2), "size": [[1, 2], [3]], "shape": np.zeros(2, int)}
+    objects = keys.read(extras)
+    assert objects.position is None
+    assert objects.size is None
+    assert objects.ids.tolist() == [1, 2]

@@ -1,5 +1,6 @@
 """Frames reach writers in order, elsewhere, in bounded memory, and what goes wrong there is told here."""
 
+import gc
 import os
 import signal
 import threading
@@ -184,6 +185,36 @@ def children():
     """Processes that this one has not seen the end of, but for those that other tests keep."""
     numbers = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     return [number for number in numbers if "multiprocessing" not in Path(f"/proc/{number}/cmdline").read_text()]
+
+
+class Threaded:
+    """Garbage whose end waits for a thread of the process that made it, as that of a decoder does."""
+
+    def __init__(self):
+        self.itself, self.process = self, os.getpid()
+
+    def __del__(self):
+        if os.getpid() != self.process:
+            os._exit(1)
+
+
+@apart
+def test_the_copy_frees_nothing_that_waits_for_threads_it_has_not():
+    class Collects(Gathers):
+        def add(self, frame):
+            gc.collect()
+            super().add(frame)
+
+    gc.collect()
+    gc.disable()
+    try:
+        Threaded()
+        with Apart(Collects()) as feed:
+            feed.put(Item(0))
+            feed.wait()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 @apart

@@ -3,6 +3,7 @@
 import os
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -139,6 +140,43 @@ def test_arrays_that_become_shorter(tmp_path, ending):
     os.truncate(path, 5000)
     with pytest.raises(InputError, match=r"clip\.np"):
         list(video)
+
+
+STORED = {"whole": {}, "chunks": {"chunks": True}, "shuffled": {"chunks": True, "shuffle": True}}
+LAYOUTS = {
+    "rnem-h5": {"test/features": (4, 6, 8, 8, 1), "test/groups": (4, 6, 8, 8, 1)},
+    "multi-object-hdf5": {"image": (6, 8, 8, 3), "mask": (6, 8, 8, 1)},
+    "dsprites-npz": {"imgs": (6, 64, 64)},
+    "ecker": {"test": (6, 10, 3, 8, 8)},
+    "shapes-h5": {"test/default": (1, 6, 8, 8, 1), "test/groups": (1, 6, 8, 8, 1)},
+}
+
+
+def write_ones(path, shapes, stored):
+    with h5py.File(path, "w") as file:
+        for name, shape in shapes.items():
+            file.create_dataset(name, data=np.full(shape, 2, np.uint8), **STORED[stored])
+
+
+@pytest.mark.parametrize("stored", STORED)
+def test_frames_in_hdf5_that_become_fewer_are_not_zeros(tmp_path, stored):
+    write_ones(tmp_path / "clip.h5", {"frames": (30, 32, 32, 3)}, stored)
+    video = iter(read_video(tmp_path / "clip.h5", layout="THWC"))
+    next(video)
+    truncate(tmp_path / "clip.h5")
+    with pytest.raises(InputError, match=r"clip\.h5: has become shorter since it was opened"):
+        next(video)
+
+
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_records_in_hdf5_that_become_fewer_are_not_zeros(tmp_path, name, stored):
+    write_ones(tmp_path / "set.h5", LAYOUTS[name], stored)
+    source = SOURCES.get(name)("test", path=str(tmp_path / "set.h5"), test=[0, 6])
+    assert source.sample(0).frames.any()
+    os.truncate(tmp_path / "set.h5", (tmp_path / "set.h5").stat().st_size - 1)
+    with pytest.raises(InputError, match=r"set\.h5: has become shorter since it was opened"):
+        source.sample(5)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def _refuse(*_args, **_options):
 @pytest.mark.parametrize("name", ["a.mp4", "a.png", "a.npy"])
 def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch, name):
     (tmp_path / name).write_bytes(b"x")
+    monkeypatch.setattr(files.os, "access", lambda *_: False)
     monkeypatch.setattr(files.Path, "open", _refuse)
     with pytest.raises(InputError, match=f"{name}: may not be read") as caught:
         read_video(tmp_path / name, layout="THW")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -161,11 +161,15 @@ class ObjectKeys:
     def _known(self, extras: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
         for name, keys in self._keys:
             key = next((key for key in keys if all(part in extras for part in key)), None)
-            parts = None if key is None else [np.asarray(extras[part]) for part in key]
-            if parts is not None:
+            if key is None:
+                continue
+            try:
+                parts = [np.asarray(extras[part]) for part in key]
                 values = parts[0] if len(parts) == 1 else np.stack(parts, -1)
-                if values.ndim > _AXES.get(name, 0):  # files may hold something else under the name
-                    yield name, values
+            except ValueError:  # lists or arrays that do not fit: files may hold something else under the name
+                continue
+            if values.ndim > _AXES.get(name, 0):
+                yield name, values
 
 
 def _count(name: str, values: np.ndarray) -> int:
@@ -201,13 +205,20 @@ class Sample:
         frames: uint8, shape (T, C, H, W).
         ids: int64, shape (T, H, W), or None: 0 background, -1 ignore, 1.. objects, constant over time.
         extras: Other ground truth by name (positions, velocities, collisions ...), leading axis T where per frame.
-        objects: What extras tell of objects, under the same names in every source; None where they tell nothing.
+        object_keys: Where extras tell of objects.
+        background_ids: Ids that count as background.
     """
 
     frames: np.ndarray
     ids: np.ndarray | None = None
     extras: dict[str, Any] = field(default_factory=dict)
-    objects: Objects | None = None
+    object_keys: ObjectKeys = field(default_factory=ObjectKeys)
+    background_ids: tuple[int, ...] = (0,)
+
+    @cached_property
+    def objects(self) -> Objects | None:
+        """What extras tell of objects, under the same names in every source; None where they tell nothing."""
+        return self.object_keys.read(self.extras, self.background_ids)
 
 
 @dataclass(frozen=True)
@@ -303,8 +314,8 @@ class Source(ABC):
         """Return a short hash that changes when the data change (settings, seed, file contents)."""
 
     def with_objects(self, sample: Sample) -> Sample:
-        """Return a sample of this source with what its extras tell of objects."""
-        return replace(sample, objects=self.object_keys.read(sample.extras, self.facts.background_ids))
+        """Return a sample of this source that knows what its extras tell of objects."""
+        return Sample(sample.frames, sample.ids, sample.extras, self.object_keys, self.facts.background_ids)
 
     def viewpoints(self, index: int, start: int = 0, frames: int | None = None) -> np.ndarray:
         """Return what describes the camera of each view of scene `index`, float, shape (V, D).

@@ -13,9 +13,9 @@ import numpy as np
 
 from scenewise.documents import repeated, shortened
 from scenewise.errors import InputError, nearest
-from scenewise.media.files import check_readable, reading
+from scenewise.media.files import FileLength, check_readable, reading
 from scenewise.media.hdf5 import check_dataset, open_h5
-from scenewise.media.npy import check_mapped, read_header
+from scenewise.media.npy import MOST_PACKED, UNPACKED_ANYWAY, check_mapped, check_packing, read_header
 from scenewise.media.pixels import to_rgb, to_uint8
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, safe_name
 
@@ -29,8 +29,6 @@ LAYOUTS = ("NTHWC", "TNHWC", "NTCHW", "TNCHW", "THWC", "TCHW", "NTHW", "TNHW", "
 _CHANNELS = (1, 3, 4)
 _LARGEST_UNPACKED = 1 << 32  # bytes of a compressed npz member that is unpacked in memory
 _LARGEST_EMPTY = 1 << 28  # bytes of an h5 data set that were never written
-UNPACKED_ANYWAY = 1 << 28  # bytes that are unpacked however small they were packed
-_MOST_PACKED = 200  # beyond that, bytes of an array that one packed byte may stand for: pictures pack to a tenth
 _REMEDY = "Write the file again."
 
 
@@ -70,14 +68,13 @@ class ArrayReader(VideoReader):
     def _read(self) -> Iterator[MediaFrame]:
         total = range(self._array.length("T"))
         with opened(self._array.path, self._array.key) as values:
-            size = self._array.path.stat().st_size
+            length = FileLength(self._array.path)
             for index in total[self.selection.start : self.selection.stop : self.selection.every]:
                 where = f"{self.path}, video {self._video}, frame {index}"
                 with reading(where, "a frame that can be read", _REMEDY):
                     check_mapped(values)
-                    if not isinstance(values, np.ndarray) and self._array.path.stat().st_size < size:
-                        raise ValueError("a file that has become shorter since it was opened")  # HDF5 reads zeros
                     image = _frame(values, self._array.layout, self._video, index)
+                    length.check()
                     if image.dtype.kind in "iu" and image.size and image.max() == 1:
                         black = "integers of 0 and 1 are read as 0 and 1 of 255, nearly black"
                         self.note(f"{black}; store bool for black and white.")
@@ -150,7 +147,8 @@ def opened(path: Path, key: str | None) -> Iterator[Any]:
     else:
         with closing(open_h5(path, rdcc_nbytes=1 << 25)) as file:  # keeps a chunk that spans several frames
             with reading(path, "an HDF5 file", _REMEDY):
-                values = file[_chosen(path, key, _h5_shapes(file))]
+                name = _chosen(path, key, _h5_shapes(file))
+                values = file[name.encode("utf-8", "surrogateescape")]
             check_dataset(path, values, path.stat().st_size, _LARGEST_EMPTY)  # all of it is going to be read
             yield values
 
@@ -160,11 +158,12 @@ def _h5_shapes(file: Any) -> dict[str, tuple[int, ...]]:
 
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def enter(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            shapes[name] = item.shape or ()
+    def enter(name: bytes) -> None:
+        item = h5py.h5o.open(file.id, name)  # h5py's own objects cost several times as much
+        if isinstance(item, h5py.h5d.DatasetID):
+            shapes[name.decode(errors="surrogateescape")] = item.shape or ()
 
-    file.visititems(enter)
+    h5py.h5o.visit(file.id, enter)
     return shapes
 
 
@@ -175,6 +174,7 @@ def _npz_member(path: Path, key: str | None) -> np.ndarray:
             raise InputError(path, f"holds {shortened(twice[0])} more than once.", _REMEDY)
         shapes = {}
         for name, info in members.items():
+            check_packing(info, path)
             with suppress(ValueError), archive.open(info) as file:  # what else may lie beside arrays has no such head
                 shapes[name] = read_header(file)[0]
         info = members[_chosen(path, key, shapes)]
@@ -192,7 +192,7 @@ def _check_unpacked(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo)
         end = file.tell() + math.prod(shape) * dtype.itemsize
     if end != info.file_size and not dtype.hasobject:
         raise InputError(path, f"tells of {end} bytes of an array and holds {info.file_size}.", _REMEDY)
-    blown_up = info.file_size > UNPACKED_ANYWAY and info.file_size > _MOST_PACKED * info.compress_size
+    blown_up = info.file_size > UNPACKED_ANYWAY and info.file_size > MOST_PACKED * info.compress_size
     most = min(_LARGEST_UNPACKED, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
     if info.file_size > most or blown_up:
         sizes = f"{info.file_size >> 20} MiB of {info.compress_size >> 10} KiB"

@@ -32,6 +32,7 @@ _LOST = "Copy it again; what a recorder never finished takes a program for repai
 _OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,avi,gif"}
 _TAKES_ANY_TAG = 19  # version of PyAV from which on tags that are no UTF-8 stop nothing by themselves
 _HEAD = 4096  # bytes
+_DEFAULT, _COVER, _SEEK_BAR = 1, 1 << 10, 1 << 11  # FFmpeg's AV_DISPOSITION_*
 _LARGEST_FRAME = 1 << 27  # pixels; a corrupt header can claim any size
 
 # FFmpeg's own decoders of VP8 and VP9 leave transparency out; those of the libvpx project read it.
@@ -79,7 +80,7 @@ def open_video(path: Path, number: int | None = None) -> OpenVideo:
     """
     import av
 
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         if not any(file.read(_HEAD)):  # in which the reader of gifs would look for a beginning up to the end
             raise InputError(path, f"expected {EXPECTED}; found: zeros.", "Copy or record it again.")
     try:
@@ -110,14 +111,13 @@ def _chosen(container: Any, path: Path, number: int | None) -> tuple[Any, list[s
         kinds = {"a cover picture" if stream.type == "video" else str(stream.type) for stream in container.streams}
         listing = " and ".join(sorted(kinds, key=lambda kind: (kind == "a cover picture", kind))) or "nothing"
         raise InputError(path, f"expected a video stream; found {listing}.", "Give a file with moving pictures.")
-    listing = ", ".join(f"{place} ({_size(stream)})" for place, stream in enumerate(videos))
     if number is None:
         stream = max(videos, key=lambda video: (video.codec_context is not None, _is_default(video), _pixels(video)))
     elif number < len(videos):
         stream = videos[number]
     else:
         remedy = "Choose one of these by --stream (data.settings.stream in training)."
-        raise InputError(path, f"expected a video of number {number}; found {listing}.", remedy)
+        raise InputError(path, f"expected a video of number {number}; found {_listed(videos)}.", remedy)
     if stream.codec_context is None:
         raise InputError(path, "its video codec is not known here.", "Convert it to H.264 in mp4.")
     if _pixels(stream) > _LARGEST_FRAME:
@@ -127,20 +127,21 @@ def _chosen(container: Any, path: Path, number: int | None) -> tuple[Any, list[s
         return stream, []
     why = "the default" if _is_default(stream) else "the largest"
     read = f"{videos.index(stream)}, {why}"
-    return stream, [f"holds {len(videos)} videos: {listing}; read is {read}. Another can be chosen with --stream."]
+    note = f"holds {len(videos)} videos: {_listed(videos)}; read is {read}. Another can be chosen with --stream."
+    return stream, [note]
+
+
+def _listed(videos: list[Any]) -> str:
+    return ", ".join(f"{place} ({_size(stream)})" for place, stream in enumerate(videos))
 
 
 def _is_picture(stream: Any) -> bool:
     """Return whether a stream is a cover or pictures for a seek bar."""
-    from av.stream import Disposition
-
-    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+    return bool(int(stream.disposition) & (_COVER | _SEEK_BAR))
 
 
 def _is_default(stream: Any) -> bool:
-    from av.stream import Disposition
-
-    return bool(stream.disposition & Disposition.default)
+    return bool(int(stream.disposition) & _DEFAULT)
 
 
 def _pixels(stream: Any) -> int:
@@ -200,9 +201,8 @@ def _display_matrix(frame: Any) -> bytes | None:
 
 def more_layers(stream: Any, packet: Any) -> bool:
     """Return whether an H.265 packet holds pictures besides those of the first layer: transparency, or a second eye."""
-    codec = stream.codec_context
-    head = codec.extradata or b""
-    if codec_name(stream) != "hevc" or len(head) < 23 or head[0] != 1:
+    head = (stream.codec_context.extradata or b"") if codec_name(stream) == "hevc" else b""
+    if len(head) < 23 or head[0] != 1:
         return False
     return any((unit[0] & 1) << 5 | unit[1] >> 3 for unit in _units(bytes(packet), (head[21] & 3) + 1))
 

@@ -62,6 +62,11 @@ def check_readable(path: Path) -> None:
         scenewise.errors.InputError: clip.mp4: expected data; found an empty file (0 bytes). Copy or record it again.
     """
     with reading(path, "a file that can be opened", "Check the path."):
+        with suppress(OSError, ValueError):
+            state = os.stat(path)
+            if stat.S_ISREG(state.st_mode) and state.st_size and os.access(path, os.R_OK):  # nearly every file
+                _check_written(path, state)
+                return
         try:
             path.lstat()  # which tells a folder that may not be entered from one without the file
         except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -115,6 +120,30 @@ def version_of(path: Path) -> tuple[int, int] | None:
     return None
 
 
+class FileLength:
+    """The length of a file that is being opened; HDF5 reads what it has lost meanwhile as zeros, without a word.
+
+    Args:
+        path: The file; of a folder nothing is checked.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+        self._state = os.stat(path)
+
+    def check(self) -> None:
+        """Check, after a read, that all of the file was there; one that is gone stays whole for who has it open.
+
+        Raises:
+            InputError: It has become shorter.
+        """
+        with suppress(FileNotFoundError):
+            now = os.stat(self.path)
+            same = os.path.samestat(now, self._state) and stat.S_ISREG(now.st_mode)
+            if same and now.st_size < self._state.st_size:
+                raise InputError(self.path, "has become shorter since it was opened.", "Get or make the file again.")
+
+
 def inside(folder: Path, name: str) -> Path:
     """Return the path of a file that a file in `folder` names; it must lie in that folder, links followed.
 
@@ -131,6 +160,9 @@ def inside(folder: Path, name: str) -> Path:
     """
     path = folder / name
     with reading(folder, "names of files in it", "Get or make the folder again."):
+        is_plain = name == os.path.basename(name) and name not in ("", ".", "..") and "\0" not in name
+        if is_plain and not path.is_symlink():
+            return path
         if not path.resolve().is_relative_to(folder.resolve()) or path.resolve() == folder.resolve():
             problem = f"names the file {name[:80]!r}, which lies outside of it."
             raise InputError(folder, problem, "Get or make the folder again.")
@@ -385,7 +417,7 @@ def umask() -> int:
 
 MOST_BYTES = 64 << 20
 """Largest JSON file that is read."""
-MOST_YAML_BYTES = 1 << 19
+MOST_YAML_BYTES = 1 << 18
 """Largest YAML file that is read; PyYAML takes some seconds for it."""
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _REMEDY = "It may be incomplete; get or copy it again."
 _LARGEST_CHUNK = 1 << 29  # bytes; a chunk is unpacked whole for whatever is read of it
 _LARGEST_EMPTY = 1 << 34  # bytes that a data set may claim beyond what its file can hold: parts may not be written yet
+_DEEPEST = 48  # most groups inside each other; HDF5 takes the square of that
 _MOST_PACKED = 1100  # bytes that a compressed byte can stand for; deflate reaches 1032
 _CHECKED: dict[str, tuple[int, ...]] = {}  # files that were checked: readers open theirs for every video
 
@@ -62,6 +63,9 @@ def _check(path: Path, file: Any, size: int) -> None:
     def visit(name: bytes, link: Any) -> bool | None:
         """Check a link and what it leads to; True ends the visit."""
         try:
+            if name.count(b"/") >= _DEEPEST:
+                problem = f"has groups nested more than {_DEEPEST} deep."
+                raise InputError(path, problem, "Write its data into groups less deep.")
             if link.type == h5py.h5l.TYPE_EXTERNAL:
                 problem = f"{_name(name.decode(errors='replace'))} is a link to another file, which is not opened."
                 raise InputError(path, problem, "Copy the data into one file.")
@@ -92,6 +96,23 @@ def check_dataset(path: Path, dataset: Any, size: int, beyond: int = _LARGEST_EM
         InputError: It does not, or cannot.
     """
     check_handle(path, dataset.name, dataset.id, size, beyond)
+    check_filters(path, dataset)
+
+
+def check_filters(path: object, dataset: Any) -> None:
+    """Check that a data set is compressed by what HDF5 can undo here.
+
+    Raises:
+        InputError: It takes a plug-in.
+    """
+    import h5py
+
+    plan = dataset.id.get_create_plist()
+    for number, _, _, name in (plan.get_filter(place) for place in range(plan.get_nfilters())):
+        if not h5py.h5z.filter_avail(number):
+            words = f"{number} ({name.decode(errors='replace')[:40]})" if name else str(number)
+            problem = f"data set {_name(dataset.name)} is compressed by filter {words}, which takes a plug-in of HDF5."
+            raise InputError(path, problem, "Write it again, compressed by gzip or not at all.")
 
 
 def check_handle(path: Path, name: str, dataset: Any, size: int, beyond: int) -> None:
@@ -116,6 +137,9 @@ def check_handle(path: Path, name: str, dataset: Any, size: int, beyond: int) ->
     if layout == h5py.h5d.VIRTUAL or plan.get_external_count():
         raise InputError(path, f"data set {name} lies in other files, which are not opened.", "Copy it into one file.")
     item = max(1, dataset.get_type().get_size())
+    place = dataset.get_offset() if layout == h5py.h5d.CONTIGUOUS else None
+    if place is not None and place + dataset.get_storage_size() > size:
+        raise InputError(path, f"data set {name} goes on beyond the end of the file.", _REMEDY)
     chunk = math.prod(plan.get_chunk()) * item if layout == h5py.h5d.CHUNKED else 0
     if chunk > _LARGEST_CHUNK:
         problem = f"data set {name} is in chunks of {chunk >> 20} MiB; at most"

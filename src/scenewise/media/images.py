@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 REMEDY = "Remove or replace it."
 
+_KINDS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "GIF", "WEBP", "AVIF", "PPM", "JPEG2000")
+_BY_ENDING = {".png": ("PNG",), ".jpg": ("JPEG",), ".jpeg": ("JPEG",)}
 _ORIENTATION = 274  # EXIF tag
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -31,6 +34,7 @@ _JPEG = b"\xff\xd8"
 _PNG_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"eXIf"}
 _JPEG_EXTRAS = {0xFE, *range(0xE0, 0xF0)} - {0xEE}  # comments and application data, without what tells the colours
 _JPEG_SCAN = 0xDA
+_LARGEST_MENDED = 1 << 28  # bytes of a file that is read again without its damaged tags
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,24 @@ class StoredImage:
     brightest: int | None = None
     full: int = 255
     pictures: int = 1
+
+
+def image_file(source: Path | io.BytesIO) -> Any:
+    """Open an image file of a kind that is read here, as Pillow's object.
+
+    Pillow has decoders that start other programs (EPS) or look through gigabytes for a picture; they are left out.
+
+    Raises:
+        InputError: It is a JPEG of gigabytes, through which Pillow looks byte by byte.
+    """
+    from PIL import Image
+
+    if not isinstance(source, io.BytesIO) and (size := os.stat(source).st_size) > _LARGEST_MENDED:
+        with open(source, "rb") as raw:
+            if raw.read(2) == _JPEG:
+                raise InputError(source, f"is larger than any JPEG image ({size >> 20} MiB).", REMEDY)
+    likely = () if isinstance(source, io.BytesIO) else _BY_ENDING.get(os.path.splitext(source)[1].lower(), ())
+    return Image.open(source, formats=(*likely, *_KINDS))  # Pillow imports no other decoder where that one fits
 
 
 def read_image(path: Path) -> StoredImage:
@@ -113,17 +135,19 @@ def _with_image(path: Path, read: Callable[[Any, Path], T]) -> T:
     check_readable(path)
     with reading(path, "an image", REMEDY):
         try:
-            with Image.open(path) as file:
+            with image_file(path) as file:
                 return read(file, path)
         except (InputError, Image.DecompressionBombError, PermissionError):
             raise
         except Exception as error:
-            content = path.read_bytes()
+            with path.open("rb") as raw:
+                can_mend = raw.read(len(_PNG)).startswith((_PNG, _JPEG)) and path.stat().st_size <= _LARGEST_MENDED
+            content = path.read_bytes() if can_mend else b""
             needed = essential(content)
             if needed == content:
                 raise _no_image(path, error) from error
             try:
-                with Image.open(io.BytesIO(needed)) as file:
+                with image_file(io.BytesIO(needed)) as file:
                     return read(file, path)
             except Exception:
                 raise _no_image(path, error) from error

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import time
+import zipfile
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +17,10 @@ from scenewise.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+MOST_PACKED = 200
+"""Bytes of an array that one packed byte may stand for beyond what is unpacked anyway: pictures pack to a tenth."""
+UNPACKED_ANYWAY = 1 << 28
+"""Bytes that are unpacked however small they were packed."""
 LOOK_AFTER = 0.02
 """Seconds after which the length of a file that is mapped into memory is looked at again."""
 
@@ -33,6 +40,55 @@ def read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(file)
+
+
+def check_packing(info: zipfile.ZipInfo, where: object) -> None:
+    """Check, before any of it is unpacked, that a member of an npz file is packed as NumPy does it.
+
+    Others that Python knows (bzip2, LZMA) make gigabytes of some hundred bytes, all at once.
+
+    Raises:
+        InputError: It is not.
+    """
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        problem = f"{info.filename[:80]} is compressed in another way than NumPy's."
+        raise InputError(where, problem, "Save it with np.savez_compressed.")
+
+
+def check_archive(file: Path | IO[bytes], where: object) -> None:
+    """Check, before `np.load` unpacks it, that an npz file holds what NumPy writes, and no more than it is worth.
+
+    Raises:
+        InputError: It does not.
+    """
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+    for info in members:
+        check_packing(info, where)
+    check_worth(sum(info.file_size for info in members), sum(info.compress_size for info in members), where)
+
+
+def check_worth(unpacked: int, packed: int, where: object) -> None:
+    """Check that no more bytes come of packed ones than of pictures and masks.
+
+    Raises:
+        InputError: They do.
+    """
+    if unpacked > max(UNPACKED_ANYWAY, MOST_PACKED * packed):
+        sizes = f"{unpacked >> 20} MiB of {packed >> 10} KiB"
+        raise InputError(where, f"unpacks to more than it can be worth: {sizes}.", "Store it without compression.")
+
+
+def unpacked_gzip(content: bytes, where: object) -> bytes:
+    """Return what is packed by gzip.
+
+    Raises:
+        InputError: It is far more than such data are worth.
+    """
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        unpacked = file.read(max(UNPACKED_ANYWAY, MOST_PACKED * len(content)) + 1)
+    check_worth(len(unpacked), len(content), where)
+    return unpacked
 
 
 def check_mapped(*arrays: Any) -> None:

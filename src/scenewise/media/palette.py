@@ -9,6 +9,7 @@ import numpy as np
 
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading, write_atomically
+from scenewise.media.images import image_file
 from scenewise.media.pixels import to_grey
 
 _STRENGTH = 0.75  # of a slot's colour, over the brightness of the image
@@ -88,11 +89,9 @@ def read_palette_png(path: str | Path) -> np.ndarray:
     Raises:
         InputError: It cannot be read, or holds colours in place of ids.
     """
-    from PIL import Image
-
     path = Path(path)
     check_readable(path)
-    with reading(path, "a PNG image of ids", "Write it again."), Image.open(path) as image:
+    with reading(path, "a PNG image of ids", "Write it again."), image_file(path) as image:
         if image.mode not in ("P", "L", "1", "I") and not image.mode.startswith("I;16"):
             problem = f"expected a palette or grey image of ids; found mode {image.mode}."
             raise InputError(path, problem, "Convert its colours to ids first.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, describe, reading
 from scenewise.media.frames import FolderReader
-from scenewise.media.images import REMEDY, StoredImage, image_size, stored_image
+from scenewise.media.images import REMEDY, StoredImage, image_file, image_size, stored_image
 from scenewise.media.pixels import UsedRange
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, safe_name
 
@@ -100,10 +100,8 @@ def open_image(path: Path, selection: Selection) -> VideoReader:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    from PIL import Image
-
     check_readable(path)
-    with reading(path, "an image", REMEDY), Image.open(path) as file:
+    with reading(path, "an image", REMEDY), image_file(path) as file:
         yield file
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.processes import pool
 
 from scenewise.data import DESCRIPTIONS, SOURCES
+from scenewise.data.readers.base import ids_from_masks
 from scenewise.errors import InputError
 
 spec = importlib.util.spec_from_file_location("tfrecord_writer", Path(__file__).parents[1] / "tfrecord_writer.py")
@@ -298,3 +299,12 @@ def test_truncated_files(tmp_path, packed):
     (tmp_path / "a.tfrecords").write_bytes(content[: len(content) // 2 + 9])  # not between two records
     with pytest.raises(InputError, match=r"a\.tfrecords.*incomplete"):
         read(tmp_path / "a.tfrecords")
+
+
+@pytest.mark.parametrize("bright", [1, 255])
+def test_a_pixel_belongs_to_the_first_of_the_brightest_masks(bright):
+    masks = np.random.default_rng(0).choice(np.array([0, 0, bright, bright // 2], np.uint8), (2, 5, 8, 6))
+    expected = np.where(masks.max(1) > (127 if bright > 1 else 0), masks.argmax(1), -1)
+    ids = ids_from_masks(masks)
+    assert ids.dtype == np.int64
+    np.testing.assert_array_equal(ids, expected)

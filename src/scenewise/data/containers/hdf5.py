@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scenewise.errors import InputError
+from scenewise.media.hdf5 import check_filters
 
 
 def h5_array(path: object, group: Any, name: str, layout: str) -> Any:
@@ -21,4 +22,5 @@ def h5_array(path: object, group: Any, name: str, layout: str) -> Any:
         raise InputError(
             path, f"expected array {group.name.rstrip('/')}/{name}, found {names}.", f"Expected is {layout}."
         )
+    check_filters(path, array)
     return array

@@ -15,7 +15,8 @@ import numpy as np
 from scenewise.documents import parse_json
 from scenewise.errors import InputError
 from scenewise.media.files import reading
-from scenewise.media.npy import read_header
+from scenewise.media.images import image_file
+from scenewise.media.npy import check_archive, check_worth, read_header, unpacked_gzip
 from scenewise.media.reader import Selection
 from scenewise.media.video import VideoFileReader
 
@@ -73,23 +74,25 @@ def decode(member: Member, span: range | None = None) -> Any:
         if encoding == "npy":
             return _plain_array(member, span)
         if encoding == "npy.gz":
-            return _array(gzip.GzipFile(fileobj=io.BytesIO(member.content())), span)
+            content = member.content()
+            shape, _, dtype = _head(gzip.GzipFile(fileobj=io.BytesIO(content)))
+            check_worth(math.prod(shape) * dtype.itemsize, len(content), member.where)
+            return _array(gzip.GzipFile(fileobj=io.BytesIO(content)), span)
         return _small(member.content(), encoding, member.where)
 
 
 def _small(content: bytes, encoding: str, where: object) -> Any:
     if encoding.endswith(".gz"):
-        content, encoding = gzip.decompress(content), encoding.removesuffix(".gz")
+        content, encoding = unpacked_gzip(content, where), encoding.removesuffix(".gz")
     if encoding == "json":
         return parse_json(content, where, "whole JSON content", _REMEDY)
     if encoding == "txt":
         return content.decode()
     if encoding == "npz":
+        check_archive(io.BytesIO(content), where)
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    from PIL import Image
-
-    with Image.open(io.BytesIO(content)) as image:
+    with image_file(io.BytesIO(content)) as image:
         if image.mode in ("P", "L", "1", "I") or image.mode.startswith("I;16"):  # values as stored
             return np.asarray(image)[..., None]
         return np.asarray(image.convert("RGB"))

@@ -183,6 +183,8 @@ def _next(file: IO[bytes] | gzip.GzipFile, head: bytes, path: Path, number: int,
     length, head_crc = _HEAD.unpack(head)
     if length > _LARGEST:
         raise InputError(where, f"expected {_EXPECTED}; found a record of {length} bytes.", _REMEDY)
+    if not length:
+        raise InputError(where, "is empty.", _REMEDY)
     content = file.read(length)
     foot = file.read(_FOOT)
     if len(content) < length or len(foot) < _FOOT:
@@ -209,6 +211,8 @@ def _search(path: Path, most: int | None) -> np.ndarray:
             head = os.pread(file.fileno(), _HEAD.size, place)
             length = _HEAD.unpack(head)[0] if len(head) == _HEAD.size else _LARGEST + 1
             end = place + _HEAD.size + length + _FOOT
+            if not length:  # as of a file of zeros, which would have millions
+                raise InputError(path, f"expected {_EXPECTED}; record {len(spans)} is empty.", _REMEDY)
             if length > _LARGEST or end > size:
                 problem = f"expected {_EXPECTED}; record {len(spans)} would end at byte {end}, the file has {size}."
                 raise InputError(path, problem, _REMEDY)

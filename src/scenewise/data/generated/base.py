@@ -141,4 +141,6 @@ class GeneratedSource(Source, Generic[V]):
 
 def joined(parts: Sequence[T]) -> T:
     """Return what is known of videos that were made part by part, each a dataclass of arrays, as one."""
+    if len(parts) == 1:
+        return parts[0]
     return type(parts[0])(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})

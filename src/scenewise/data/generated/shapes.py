@@ -112,6 +112,7 @@ class ShapesSource(GeneratedSource[ShapesImages]):
 
     def __init__(self, config: ShapesConfig, split: str = "train", name: str | None = None) -> None:
         super().__init__(config, split, name)
+        self._forms = np.array([list(FORMS).index(form) for form in config.forms])
         self.facts = Facts(
             channels=1,
             size=(config.size, config.size),
@@ -124,8 +125,8 @@ class ShapesSource(GeneratedSource[ShapesImages]):
         )
 
     def _samples(self, images: ShapesImages) -> list[Sample]:
-        visible = np.count_nonzero(images.masks & (images.ids >= 0), (2, 3))
-        visibility = visible / np.maximum(np.count_nonzero(images.masks, (2, 3)), 1)
+        visible = (images.masks & (images.ids >= 0)).sum((2, 3))
+        visibility = visible / np.maximum(images.masks.sum((2, 3)), 1)
         return [_one(images, row, visibility[row]) for row in range(len(images.ids))]
 
     def _make(self, indices: Sequence[int], first: int, stop: int, whole: bool) -> ShapesImages:
@@ -133,8 +134,7 @@ class ShapesSource(GeneratedSource[ShapesImages]):
         draws = uniform(config.seed, self.split, indices, 1 + 3 * _MOST)
         counts = config.min_shapes + (draws[:, 0] * (config.max_shapes - config.min_shapes + 1)).astype(np.int64)
         each = draws[:, 1:].reshape(-1, 3, _MOST)[:, :, : config.max_shapes]
-        allowed = np.array([list(FORMS).index(name) for name in config.forms])
-        forms = allowed[(each[:, 0] * len(allowed)).astype(np.int64)]
+        forms = self._forms[(each[:, 0] * len(self._forms)).astype(np.int64)]
         room = config.size - _EXTENTS[forms] + 1  # (N, n, 2)
         corners = (each[:, 1:].transpose(0, 2, 1) * room).astype(np.int64)
         forms[np.arange(config.max_shapes) >= counts[:, None]] = -1

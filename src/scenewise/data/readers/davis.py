@@ -21,6 +21,7 @@ from scenewise.data.readers.video import ClipsConfig, TreesSource, own_records
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, read_text, reading
 from scenewise.media.frames import image_names, natural_order
+from scenewise.media.images import image_file
 
 _NAME = "davis"
 _LISTS = {"train": "train", "validation": "val", "test": "test-dev"}
@@ -103,10 +104,8 @@ class DavisSource(TreesSource):
         return [folder / video.name for video in videos]
 
     def _mask(self, file: Path) -> np.ndarray:
-        from PIL import Image
-
         check_readable(file)
-        with reading(file, "a PNG mask", _REMEDY), Image.open(file) as image:
+        with reading(file, "a PNG mask", _REMEDY), image_file(file) as image:
             values, mode = np.asarray(image), image.mode  # no palette is applied
         if self.config.year == 2016:
             colours = values.reshape(*values.shape[:2], -1)[..., :3]

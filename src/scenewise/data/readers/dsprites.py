@@ -26,7 +26,7 @@ from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_
 from scenewise.errors import InputError
 from scenewise.media.files import atomic_file, check_readable, reading
 from scenewise.media.hdf5 import open_h5
-from scenewise.media.npy import read_header
+from scenewise.media.npy import check_packing, read_header
 
 _NAME = "dsprites-npz"
 _SIZES = (1, 3, 6, 40, 32, 32)  # colour, shape, scale, orientation, x, y
@@ -132,6 +132,7 @@ def _unpacked(path: Path, cache: str | None) -> Path:
         names = archive.namelist()
         if "imgs.npy" not in names:
             raise InputError(path, f"expected an array imgs, found {', '.join(names) or 'nothing'}.", f"({_LAYOUT}.)")
+        check_packing(archive.getinfo("imgs.npy"), path)
         with archive.open("imgs.npy") as packed:  # shape and type are checked before gigabytes are unpacked
             shape, _, dtype = read_header(packed)
         if len(shape) != 3 or dtype.kind not in "bu" or dtype.itemsize != 1:

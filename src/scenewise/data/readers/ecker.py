@@ -20,7 +20,14 @@ from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
+from scenewise.data.readers.base import (
+    FilesConfig,
+    FilesSource,
+    Record,
+    check_array,
+    check_record,
+    split_records,
+)
 from scenewise.documents import parse_json
 from scenewise.errors import InputError, nearest
 from scenewise.media.files import check_readable, reading
@@ -80,6 +87,7 @@ class EckerSource(FilesSource):
         total, time, channels, height, width = videos.shape
         if channels not in (1, 3):
             raise InputError(self.path, f"{name}: expected {_LAYOUT}, found {videos.shape}.", "Channels come third.")
+        check_record(self.path, videos.shape[1:])
         if config.frames is not None and config.frames > time:
             raise InputError(self.path, f"has videos of {time} frames, {config.frames} asked for.", "Lower frames.")
         self._truth = _truth_file(self.path, self.split, config)

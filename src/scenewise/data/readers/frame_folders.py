@@ -22,6 +22,7 @@ from scenewise.data.splits import check_index, time_block
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import image_files, image_names, load_image, natural_order
+from scenewise.media.images import image_file
 from scenewise.media.reader import fit_ids, fit_images
 
 _SPLIT_FOLDERS = {
@@ -179,10 +180,8 @@ def read_id_map(file: Path) -> np.ndarray:
     Raises:
         InputError: The image has colours, or cannot be read.
     """
-    from PIL import Image
-
     check_readable(file)
-    with reading(file, "an image with one id per pixel", "Write it again."), Image.open(file) as image:
+    with reading(file, "an image with one id per pixel", "Write it again."), image_file(file) as image:
         mode, values = image.mode, np.asarray(image)
     if values.ndim != 2:
         remedy = "Set masks_are=colours (exact colours) or masks_are=palette (colours that compression has changed)."

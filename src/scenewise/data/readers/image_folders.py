@@ -23,6 +23,7 @@ from scenewise.data.readers.video import match_size, own_records
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import image_files, load_image, natural_order
+from scenewise.media.images import image_file
 
 _NAME = "image-folders"
 _FOLDERS = {
@@ -163,10 +164,8 @@ def _mask_folder(root: Path, name: str, image: Path) -> Path:
 
 def _values(file: Path) -> np.ndarray:
     """Return ids (H, W) of a grey or palette image, else colours (H, W, 3)."""
-    from PIL import Image
-
     check_readable(file)
-    with reading(file, "an image of a mask", _REMEDY), Image.open(file) as image:
+    with reading(file, "an image of a mask", _REMEDY), image_file(file) as image:
         if image.mode in ("P", "L", "1", "I") or image.mode.startswith("I;16"):
             return np.asarray(image)
         return np.asarray(image.convert("RGB"))

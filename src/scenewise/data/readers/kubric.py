@@ -20,6 +20,7 @@ from scenewise.data.readers.video import ClipsConfig, ClipsSource, own_records
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, read_json, reading
 from scenewise.media.frames import load_image, natural_order
+from scenewise.media.images import image_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,10 +146,8 @@ def _number(file: Path) -> str:
 
 def _values(file: Path) -> np.ndarray:
     """Return palette indices or grey values (H, W), else colours (H, W, 3)."""
-    from PIL import Image
-
     check_readable(file)
-    with reading(file, "a segmentation image", _REMEDY), Image.open(file) as image:
+    with reading(file, "a segmentation image", _REMEDY), image_file(file) as image:
         if image.mode in ("P", "L", "1", "I") or image.mode.startswith("I;16"):
             return np.asarray(image)
         return np.asarray(image.convert("RGB"))

@@ -24,6 +24,7 @@ from scenewise.data.contract import Description, ObjectKeys, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import reading
+from scenewise.media.images import image_file
 
 if TYPE_CHECKING:
     from scenewise.data.containers.tf_example import Example
@@ -201,9 +202,7 @@ def _pictures(example: Example, name: str, first: int, stop: int, shape: tuple[i
 
 def _picture(example: Example, name: str, content: memoryview) -> np.ndarray:
     """Decode a picture, shape (H, W, C); 16 bits stay as they are."""
-    from PIL import Image
-
-    with reading(f"{example.where}, {name}", "a PNG picture", _REMEDY), Image.open(io.BytesIO(content)) as image:
+    with reading(f"{example.where}, {name}", "a PNG picture", _REMEDY), image_file(io.BytesIO(content)) as image:
         values = np.asarray(image)
     return values[..., None] if values.ndim == 2 else values
 

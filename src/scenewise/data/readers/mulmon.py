@@ -31,6 +31,7 @@ from scenewise.errors import InputError
 from scenewise.media.files import check_readable, is_below, read_json_mapping, reading
 from scenewise.media.frames import load_image
 from scenewise.media.hdf5 import open_h5
+from scenewise.media.npy import check_archive
 from scenewise.media.pixels import to_uint8
 
 if TYPE_CHECKING:
@@ -361,6 +362,8 @@ def load_packaged(path: Path, allow_pickle: bool) -> tuple[np.ndarray, np.ndarra
         remedy = "Set allow_pickle=true if you trust the file, since it can run programs; or save it with np.savez."
         raise InputError(path, "expected an npz archive, found what may be a pickled mapping.", remedy)
     with reading(path, _PACKED, _REMEDY):
+        if not pickled:
+            check_archive(path, path)
         content = np.load(path, allow_pickle=pickled)
         table = content.item() if isinstance(content, np.ndarray) else dict(content)
         missing = [name for name in ("images", "masks") if name not in table]

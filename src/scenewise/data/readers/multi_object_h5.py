@@ -23,7 +23,15 @@ from scenewise.config import setting
 from scenewise.data.containers.hdf5 import h5_array
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, ObjectKeys, register_source
-from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, ids_from_masks, split_records
+from scenewise.data.readers.base import (
+    FilesConfig,
+    FilesSource,
+    Record,
+    check_array,
+    check_record,
+    ids_from_masks,
+    split_records,
+)
 from scenewise.errors import InputError
 from scenewise.media.files import reading
 from scenewise.media.hdf5 import open_h5
@@ -176,6 +184,7 @@ def _image_shape(path: object, name: str, array: Any, layout: str) -> tuple[int,
     check_array(path, name, array, (None, None, None, None), "uif", layout)
     if array.shape[3] not in (1, 3):
         raise InputError(path, f"{name}: expected 1 or 3 channels last, found {array.shape}.", f"Expected is {layout}.")
+    check_record(path, array.shape[1:])
     return array.shape[0], array.shape[1], array.shape[2]
 
 

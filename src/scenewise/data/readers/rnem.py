@@ -20,7 +20,13 @@ from scenewise.data import fingerprints
 from scenewise.data.containers.per_process import PerProcess
 from scenewise.data.contract import Description, ObjectKeys, register_source
 from scenewise.data.generated.balls.world import paint
-from scenewise.data.readers.base import FilesConfig, FilesSource, Record, grown_settings
+from scenewise.data.readers.base import (
+    FilesConfig,
+    FilesSource,
+    Record,
+    check_record,
+    grown_settings,
+)
 from scenewise.data.readers.video import own_records
 from scenewise.errors import InputError
 from scenewise.media.hdf5 import open_h5
@@ -164,6 +170,7 @@ class RnemSource(FilesSource):
         shape = arrays["features"].shape
         if len(shape) != 5 or shape[4] not in (1, 3) or 0 in shape:
             raise InputError(path, f"{name}/features: expected (T, N, H, W, 1 or 3), found {shape}.", f"({_LAYOUT}.)")
+        check_record(path, (shape[0], *shape[2:]))
         if self.config.mode == "colour" and "groups" not in arrays:
             raise InputError(path, f"colours are painted by id, but {name}/groups is missing.", "Set mode=stored.")
         if "groups" in arrays:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.data.shards.packing import Span, pack, unpack, unpack_extra
+from scenewise.media.files import FileLength
 from scenewise.media.hdf5 import created, open_h5
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class _ShardArrays(Mapping[str, Any]):
     def __init__(self, path: Path) -> None:
         import h5py
 
-        self._file = open_h5(path)
+        self._file, self.length = open_h5(path), FileLength(path)
         self._names: list[str] = []
         self._file.visititems(lambda name, item: self._names.append(name) if isinstance(item, h5py.Dataset) else None)
         self._known = set(self._names)
@@ -99,11 +100,15 @@ class Hdf5Rows:
 
     def sample(self, row: int, span: Span) -> Sample:
         """Return one video or a part of it."""
-        return unpack(self._here(), row, span)
+        sample = unpack(self._here(), row, span)
+        self._here().length.check()
+        return sample
 
     def extra(self, row: int, name: str, span: Span) -> Any:
         """Return one extra of a video; see `layouts.ShardRows`."""
-        return unpack_extra(self._here(), row, name, span)
+        extra = unpack_extra(self._here(), row, name, span)
+        self._here().length.check()
+        return extra
 
     def _here(self) -> _ShardArrays:
         """Return the arrays of a file that this process opened; HDF5 does not survive a fork."""

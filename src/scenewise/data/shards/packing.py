@@ -157,8 +157,9 @@ def _entries(value: Any) -> int | None:
 
 def _others(arrays: Mapping[str, Any], row: int, span: Span) -> dict[str, Any]:
     """Return the flattened extras that are no rows of arrays."""
-    packed = bytes(arrays["others"][row]) if "others" in arrays else b"{}"
-    listed = parse_json(packed, "shard", "extras of a sample", "Make the folder again.")
+    if "others" not in arrays:
+        return {}
+    listed = parse_json(bytes(arrays["others"][row]), "shard", "extras of a sample", "Make the folder again.")
     return {name: span.cut(name, decode(value)) for name, value in listed.items()}
 
 

@@ -20,6 +20,7 @@ from scenewise.data.shards.packing import Span, flatten, unflatten
 from scenewise.documents import parse_json
 from scenewise.errors import InputError
 from scenewise.media.files import read_json_mapping
+from scenewise.media.images import image_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -149,9 +150,7 @@ class WebdatasetRows:
 
 def png_pixels(content: bytes) -> np.ndarray:
     """Return the pixels of a PNG file, shape (H, W) or (H, W, C)."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(content)) as image:
+    with image_file(io.BytesIO(content)) as image:
         return np.asarray(image)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import pickle
 import select
@@ -209,7 +210,13 @@ class Apart:
             fcntl.fcntl(frames[1], fcntl.F_SETPIPE_SZ, 1 << 20)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # other threads: none of theirs is wanted in the copy
+            collects = gc.isenabled()
+            gc.disable()
             self.process = os.fork()
+        if not self.process:
+            gc.freeze()  # what was let go before is not freed here: decoders would wait for threads that are not there
+        if collects:
+            gc.enable()
         if not self.process:
             os.close(frames[1])
             os.close(replies[0])
