@@ -195,7 +195,7 @@ def by_model(part: Part, folder: str) -> tuple[np.ndarray, float]:
     import torch
 
     import scenewise as sw
-    from scenewise.slot_statistics import Geometry, SlotStatistics
+    from scenewise.summary import Geometry, SlotStatistics
 
     torch.set_num_threads(1)
     size = part.scene.ids.shape[1:]

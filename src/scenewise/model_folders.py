@@ -47,7 +47,8 @@ def find(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     with reading(name_or_path, "a model folder", "Check the path."):
         if path.is_dir():
-            return path
+            exported = (path / "export.json").is_file() and (path / "model" / CONFIG).is_file()
+            return path / "model" if exported else path  # an export has the model beside its graphs
         if path.is_file():
             if path.suffix in PICKLES:
                 raise pickle_error(path)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import exploring, options, output, threads
+from scenewise.cli.options import add_source_options, numbered
 from scenewise.cli.output import say
-from scenewise.cli.sources import add_source_options, numbered
 from scenewise.errors import InputError, printable
 from scenewise.model_folders import CONFIG, find, shipped, written_config
 

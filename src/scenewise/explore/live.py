@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scenewise.decompose.clip import as_image, open_clip
+from scenewise.decompose.live_background import LiveBackground
 from scenewise.errors import InputError
 from scenewise.explore.exploration import Exploration, VideoExploration, look_at
 from scenewise.explore.moment import Moment
-from scenewise.media.live import Newest, is_live, live_frames, names_of
+from scenewise.media.live import Newest, live_frames, names_of
+from scenewise.media.reading import is_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from scenewise.decompose.clip import Clip
     from scenewise.decompose.decomposer import Decomposer
-    from scenewise.decompose.request import Request
+    from scenewise.decompose.result import Request
     from scenewise.media.reader import MediaFrame
 
 PATIENCE = 10.0
@@ -67,7 +69,7 @@ class LiveExploration(Exploration):
         self.name, self.length, self.dropped = name, None, 0
         self.newest = Newest(frames)
         self._state = decomposer.initial_state(1, request.slots, request.seed, background)
-        self._background = decomposer.live_background(self._state, background)
+        self._background = LiveBackground.over(decomposer.model, self._state, background)
         self._taken = -1
         self._count = 0
         self._moments: OrderedDict[int, Moment] = OrderedDict()

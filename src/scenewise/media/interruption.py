@@ -41,7 +41,7 @@ class NativeThread(threading.Thread):
         begun: Whether this process has started any.
     """
 
-    begun = False
+    begun: bool = False
 
     def __init__(self, run: Callable[[], None], name: str) -> None:
         super().__init__(target=run, name=name, daemon=True)

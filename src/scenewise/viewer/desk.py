@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from scenewise.decompose.clip import ClipFrame
-from scenewise.decompose.sizes import draw
+from scenewise.decompose.drawing import draw
 from scenewise.decompose.verdict import Evidence
+from scenewise.decomposition import as_picture
 from scenewise.errors import InputError
 from scenewise.explore.exploration import Exploration, SceneExploration, VideoExploration
 from scenewise.explore.figure import diverging
@@ -19,12 +20,11 @@ from scenewise.explore.live import LiveExploration
 from scenewise.explore.outcomes import again, agreement, tally
 from scenewise.explore.prediction import predict
 from scenewise.explore.refinements import refinement_pictures
-from scenewise.frame_result import as_picture
 from scenewise.media.palette import SLOT_COLOURS
 from scenewise.metrics import adjusted_rand_index
 from scenewise.models.contract import Decodes, Predictor
 from scenewise.report.tiles import finite, photograph
-from scenewise.slot_statistics import Geometry, SlotStatistics
+from scenewise.summary import Geometry, SlotStatistics
 from scenewise.viewer.messages import Answer
 from scenewise.viewer.start import first_frame
 

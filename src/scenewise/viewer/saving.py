@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scenewise.decompose.clip import ClipFrame
-from scenewise.decompose.export.pictures import tinted
-from scenewise.decompose.sizes import draw
+from scenewise.decompose.drawing import draw
 from scenewise.errors import InputError
 from scenewise.explore.exploration import VideoExploration
+from scenewise.media.palette import tinted
 from scenewise.media.writing import VideoWriter
 
 if TYPE_CHECKING:
