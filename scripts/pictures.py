@@ -74,7 +74,7 @@ def refinements() -> None:
     """Write the curves of the table "How many refinements" of docs/models.md."""
     import matplotlib.pyplot as plt
 
-    text = (DOCS / "models.md").read_text(encoding="utf-8").partition("## How many refinements")[2]
+    text = (DOCS / "models.md").read_text(encoding="utf-8").partition("## How many refinements")[2].partition("\n##")[0]
     rows = re.findall(r"^\| `([\w-]+)`[^|]*\|[^|]*\|([^|]*)\|([^|]*)\|[^|]*\|([^|]*)\|$", text, re.MULTILINE)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.7, 3.9), dpi=100)
     times = (1, 2, 3)
