@@ -9,8 +9,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 # On shared cores torch's busy waiting makes small steps many times slower.
 export OMP_WAIT_POLICY := PASSIVE
+# What is compiled once is read by every process after it.
+unexport PYTHONDONTWRITEBYTECODE
+# Two cores check types, where mypy can.
+export MYPY_NUM_WORKERS := 2
 
-.PHONY: demo test test-browser test-slow test-gpu gpu-report check style types floors docs format clean
+.PHONY: everything demo test test-browser test-slow test-gpu gpu-report check style types floors docs format clean
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -23,19 +27,24 @@ $(VENV)/runs: $(VENV)/made pyproject.toml
 	$(BIN)/python -m pip install --quiet -e .
 	@touch $@
 
-$(VENV)/develops: $(VENV)/runs
+$(VENV)/develops: $(VENV)/made pyproject.toml
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
-	@touch $@
+	@touch $(VENV)/runs $@
 
 $(VENV)/documents: $(VENV)/made pyproject.toml
 	$(BIN)/python -m pip install --quiet -e ".[docs]"
 	@touch $@
 
+# For all of the below: pip works out once what is wanted.
+everything: $(VENV)/made
+	$(BIN)/python -m pip install --quiet -e ".[dev,docs]"
+	@touch $(VENV)/runs $(VENV)/develops $(VENV)/documents
+
 demo: $(VENV)/runs
 	$(BIN)/scenewise demo --out demo --overwrite
 
 test: $(VENV)/develops
-	$(BIN)/python -m pytest -n 2 -q -m "not slow and not browser"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow and not browser"
 
 test-browser: $(VENV)/develops
 	$(BIN)/python -m pytest -n 2 -q -m browser tests/*/test_*in_browser.py

@@ -194,7 +194,7 @@ def by_model(part: Part, folder: str, empty: np.ndarray) -> tuple[np.ndarray, fl
     import torch
 
     import scenewise as sw
-    from scenewise.slot_statistics import Geometry, SlotStatistics
+    from scenewise.summary import Geometry, SlotStatistics
 
     torch.set_num_threads(1)
     size = part.scene.ids.shape[1:]

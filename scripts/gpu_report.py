@@ -5,7 +5,8 @@
 Needs a checkout and no network, with torch 2.6 or newer and what else a machine-learning image has; packages that are
 missing are named first, and what needs them is left out. Every part has its share of the minutes and cannot take down
 the others. The folder then holds report.json, one log for each part, the bench's numbers, and the run with its weights;
-report.tar.gz beside it holds the folder.
+beside it, NAME.tar.gz holds the folder without checkpoints, NAME-checkpoint.tar.gz the newest one, from which the run
+goes on.
 """
 
 from __future__ import annotations
@@ -14,15 +15,29 @@ import argparse
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-NEEDED = ("torch", "lightning", "torchmetrics", "safetensors", "numpy", "scipy", "h5py", "rich", "PIL", "yaml")
+NEEDED = (
+    "torch",
+    "lightning",
+    "torchmetrics",
+    "safetensors",
+    "numpy",
+    "scipy",
+    "h5py",
+    "rich",
+    "PIL",
+    "yaml",
+    "jinja2",
+)
 OPTIONAL = {"av": "video files", "pycocotools": "masks.json", "mujoco": "scenes in three dimensions", "pytest": "tests"}
 CASES = ("provide-paper", "iodine-64", "mulmon-64")
 BATCHES = (1, 16, 64, 256)
@@ -151,17 +166,34 @@ class Report:
         variables = {**os.environ, "PYTHONPATH": paths, "OMP_WAIT_POLICY": "PASSIVE", **environment}
         print(f"{name}: at most {seconds:.0f} s", flush=True)
         with (self.out / f"{name}.log").open("w") as log:
+            process = subprocess.Popen(
+                words, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT, process_group=0
+            )
             try:
-                code: int | str = subprocess.run(
-                    words, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT, timeout=seconds, check=False
-                ).returncode
+                code: int | str = process.wait(seconds)
             except subprocess.TimeoutExpired:
                 code = "time limit"
+            finally:
+                with suppress(ProcessLookupError):  # workers too: what is left of them would slow the parts after
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         took = round(time.monotonic() - begin, 1)
         self.facts["parts"][name] = {"code": code, "seconds": took, "command": " ".join(words)}  # type: ignore[index]
         self.write()
         print(f"{name}: {code} after {took} s", flush=True)
         print("\n".join((self.out / f"{name}.log").read_text(errors="replace").splitlines()[-8:]), flush=True)
+
+
+def pack(out: Path) -> list[Path]:
+    """Pack a report, and apart from it the newest checkpoint, from which the run goes on: many machines limit files."""
+    report, state = out.with_suffix(".tar.gz"), out.with_name(f"{out.name}-checkpoint.tar.gz")
+    checkpoints = sorted(out.glob("run/**/checkpoints/*"), key=lambda path: path.stat().st_mtime)
+    with tarfile.open(report, "w:gz") as archive:
+        archive.add(out, out.name, filter=lambda each: None if "/checkpoints/" in each.name else each)
+    with tarfile.open(state, "w:gz") as archive:
+        for path in checkpoints[-1:]:
+            archive.add(path, f"{out.name}/{path.relative_to(out)}")
+    return [report, state] if checkpoints else [report]
 
 
 def main() -> int:
@@ -217,9 +249,8 @@ def main() -> int:
     words += [f"training.device={args.device}", f"training.workers={workers}"]
     report.run("training", [*scenewise, "train", *words], report.left)
     report.write()
-    with tarfile.open(report.out.with_suffix(".tar.gz"), "w:gz") as archive:
-        archive.add(report.out, report.out.name)
-    print(f"Report: {report.out.with_suffix('.tar.gz')}")
+    for path in pack(report.out):
+        print(f"Report: {path} ({path.stat().st_size >> 20} MiB)")
     parts = report.facts["parts"]
     return int(any(part.get("code", 0) != 0 for part in parts.values()))  # type: ignore[attr-defined]
 

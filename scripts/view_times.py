@@ -1,7 +1,8 @@
 """How fast the page of `scenewise view` is, in headless Chromium: `python scripts/view_times.py`.
 
 For every model that ships and draws slots: milliseconds from moving a slider of a latent to the new picture. For a
-video of 20,000 frames: seconds until its page shows a frame, and memory while it plays (`--minutes`). Needs the extras
+video of 20,000 frames: seconds from the command until its page shows a frame and until that is taken apart, and memory
+while it plays (`--minutes`). Needs the extras
 `viewer` and `dev` and Chromium (`--chromium`, else found on the path). Quote figures from a machine with nothing else
 to do.
 """
@@ -62,18 +63,26 @@ def served(words: Sequence[str]) -> Iterator[tuple[str, int]]:
         yield "http://" + line.split("http://")[1].strip(), process.pid
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(60)
 
 
-def opened(browser: Browser, address: str) -> tuple[Page, float]:
-    """Return the page once it shows a frame, and the seconds it took."""
+def opened(browser: Browser, address: str) -> tuple[Page, float, float]:
+    """Return the page once its frame is taken apart, and the seconds until it showed the frame, and until then."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.set_default_timeout(120_000)
-    begun = time.perf_counter()
+    begun, seconds = time.perf_counter(), list[float]()
     page.goto(address)
-    while not page.evaluate("() => /[0-9]/.test(document.querySelector('#slider + output .frame-number').textContent)"):
-        page.wait_for_timeout(10)
-    return page, time.perf_counter() - begun
+    for shown in ("document.querySelector('#panel-objects canvas').width !== 300", "document.querySelector('.slot')"):
+        while not page.evaluate(f"() => Boolean({shown})"):
+            page.wait_for_timeout(10)
+        seconds.append(time.perf_counter() - begun)
+    return page, seconds[0], seconds[1]
+
+
+def processor(number: int) -> float:
+    """Return the seconds of CPU that a process has used."""
+    times = Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return sum(map(int, times[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(number: int) -> float:
@@ -90,7 +99,7 @@ def tell(line: str) -> None:
 def slider_times(browser: Browser, model: str, moves: int) -> np.ndarray:
     """Return milliseconds of moves of the sliders of a model's latents."""
     with served([model]) as (address, _):
-        page, _ = opened(browser, address)
+        page, *_ = opened(browser, address)
         page.click("[data-tab=latents]")
         page.wait_for_selector(".dimension input")
         page.wait_for_timeout(1000)
@@ -138,8 +147,11 @@ def play(browser: Browser, video: Path, minutes: float) -> None:
     begun = time.perf_counter()
     with served([str(video), "--model", "provide-balls-colour"]) as (address, number):
         up = time.perf_counter() - begun
-        page, seconds = opened(browser, address)
-        tell(f"{video.name}: command to address {up:.1f} s, address to first frame {seconds:.1f} s")
+        used = processor(number)
+        page, first, apart = opened(browser, address)
+        tell(f"{video.name}: command to address {up:.2f} s ({used:.2f} s of CPU)")
+        tell(f"  command to its first frame {up + first:.2f} s")
+        tell(f"  command to that frame taken apart {up + apart:.2f} s ({processor(number):.2f} s of CPU)")
         page.click("#play")
         end = time.perf_counter() + 60 * minutes
         while time.perf_counter() < end:

@@ -8,6 +8,7 @@ of a process (signals, a disk of its own, an end that others see) a copy has too
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,7 @@ from pathlib import Path
 PRELOADED = (
     "pytest",
     "lightning.fabric",
+    "torch._dynamo",  # which optimisers read
     "scenewise.experiments.work",
     "scenewise.cli.decompose",
     "scenewise.cli.data",
@@ -178,6 +180,7 @@ def _print_into(out, err):
 
 
 def _run(function, arguments, cwd, environment, files):
+    gc.freeze()  # a collection would walk through all that the libraries are, and copy every page of it
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from scenewise import checkpoint
+from scenewise import checkpoint, model_folders
 from scenewise.checkpoint import Card, Reference, Score, as_device, load_model, save_model, shipped
 from scenewise.config import build
 from scenewise.errors import InputError
@@ -253,7 +253,7 @@ def test_places_that_hold_no_model_are_refused(folder, tmp_path):
 
 
 def test_shipped_models_are_found_by_name(model, monkeypatch, tmp_path):
-    monkeypatch.setattr(checkpoint, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(model_folders, "weights_folder", lambda: tmp_path)
     save_model(model, tmp_path / "provide-small", CARD)
     assert shipped() == ["provide-small"]
     assert load_model("provide-small").path == tmp_path / "provide-small"

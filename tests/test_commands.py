@@ -19,7 +19,7 @@ import pytest
 from scenewise.bench.named import CASES
 from scenewise.checkpoint import shipped
 from scenewise.cli import VERBS, command_parser, main
-from scenewise.cli.sources import numbered
+from scenewise.cli.options import numbered
 from scenewise.data import SOURCES
 from scenewise.errors import InputError
 from scenewise.evaluation.protocols import PROTOCOLS

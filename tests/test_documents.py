@@ -11,10 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scenewise.documents import DEEPEST, LARGEST_INTEGER, check_plain, parse_json
+from scenewise.documents import DEEPEST, LARGEST_INTEGER, MOST_VALUES, check_plain, parse_json, parse_yaml
 from scenewise.errors import InputError, printable
 from scenewise.media.files import read_json, read_json_mapping, read_yaml
-from scenewise.yaml_text import MOST_VALUES, parse_yaml
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8)
 SCALARS = st.none() | st.booleans() | st.integers(-LARGEST_INTEGER, LARGEST_INTEGER) | TEXTS
@@ -99,7 +98,7 @@ def test_the_line_of_an_error_keeps_its_remedy():
 
 # -- nothing goes round the loaders ------------------------------------------------------------------------------------
 
-LOADERS = {"src/scenewise/documents.py", "src/scenewise/yaml_text.py"}
+LOADERS = {"src/scenewise/documents.py"}
 PIPES = {f"src/scenewise/{name}.py" for name in ("batch/child", "batch/job", "batch/pool", "decompose/export/feed")}
 """What processes of one batch, or a process and its copy, tell each other, file names that are no UTF-8 among it."""
 UNBOUNDED = {

@@ -38,7 +38,9 @@ def is_error(node):
     """Whether a node makes an `InputError`, or a name that says it holds a part of one."""
     if isinstance(node, ast.Call):
         return getattr(node.func, "id", "") == "InputError"
-    names = [target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)]
+    if not isinstance(node, (ast.Assign, ast.Delete)):
+        return False
+    names = [target.id for target in node.targets if isinstance(target, ast.Name)]
     return any(re.search("remedy|problem|problems|elsewhere|advice", name.lower()) for name in names)
 
 
@@ -58,13 +60,18 @@ def literals(tree, of_errors=False):
 
 
 @functools.cache
+def tree_of(text):
+    return ast.parse(text)
+
+
+@functools.cache
 def messages(of_errors=False):
     """Place and text of every literal of the library that may speak of the program; of every error's where asked."""
     found = {}
     for path in sorted(SOURCE.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         if of_errors or re.search(r"scenewise[ \[\"']", text):
-            for line, literal in literals(ast.parse(text), of_errors):
+            for line, literal in literals(tree_of(text), of_errors):
                 found[f"{path.relative_to(SOURCE)}:{line}", literal] = None
     return list(found)
 
@@ -109,14 +116,16 @@ def parsers(parser):
             yield from parsers(inner)
 
 
+@functools.cache
+def options_of(verb):
+    """Every option of a verb."""
+    return {option for parser in parsers(command_parser([verb])) for option in parser._option_string_actions}
+
+
 @pytest.fixture(scope="module")
 def options():
     """Every option of every verb."""
-    known = {"--help"}
-    for verb in VERBS:
-        for parser in parsers(command_parser([verb])):
-            known |= set(parser._option_string_actions)
-    return known
+    return {"--help"}.union(*map(options_of, VERBS))
 
 
 def test_every_option_in_an_error_is_one(options):
@@ -136,9 +145,8 @@ def test_every_option_in_an_error_of_a_verb_is_one_of_that_verb():
         verb = re.match(r"cli/([a-z]+)(?:_[a-z]+)?\.py", place)
         if verb is None or verb[1] not in VERBS:
             continue
-        known = {option for parser in parsers(command_parser([verb[1]])) for option in parser._option_string_actions}
         others = re.sub(r"scenewise [^\n`]*", "", text)  # commands are parsed by a test of their own
-        unknown |= dict.fromkeys(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", others)) - known, place)
+        unknown |= dict.fromkeys(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", others)) - options_of(verb[1]), place)
     assert not unknown
 
 

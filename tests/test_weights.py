@@ -39,7 +39,7 @@ def test_shipped_windows_take_collisions_apart() -> None:
     [("tetris", "tetrominoes", 0.98), ("multi-dsprites", "multi-dsprites", 0.9), ("clevr6", "clevr6", 0.93)],
 )
 def test_shipped_windows_take_single_images_apart(name: str, source: str, least: float) -> None:
-    assert scores(f"provide-windows-{name}", source, 48, 1)["provide", "F-ARI"] > least
+    assert scores(f"provide-windows-{name}", source, 24, 1)["provide", "F-ARI"] > least
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.resources
 import json
 import os
 import shutil
@@ -22,11 +21,14 @@ import torch
 from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 
-from scenewise import hub
 from scenewise.config import build, merge, plain, setting
-from scenewise.documents import shortened
-from scenewise.errors import InputError, nearest
-from scenewise.media.files import read_bytes, read_json, reading, write_atomically, write_problem
+from scenewise.errors import InputError
+from scenewise.media.files import read_bytes, write_atomically, write_problem
+from scenewise.model_folders import CHECKSUM, FORMAT, PICKLES, README, pickle_error, written_config
+from scenewise.model_folders import CONFIG as CONFIG
+from scenewise.model_folders import WEIGHTS as WEIGHTS
+from scenewise.model_folders import find as find
+from scenewise.model_folders import shipped as shipped
 from scenewise.models import MODELS, SceneModel
 from scenewise.models.contract import Renders
 from scenewise.models.renamed import current, original
@@ -35,14 +37,7 @@ from scenewise.version import __version__
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 3
-"""Version of the folder layout; a newer one is refused. Older ones have other names of settings: `models.renamed`."""
-
-CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
-_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
-_CONFIG_KEYS = {"format", "model", "config", "card", "versions"}
-_CHECKSUM = "weights_sha256"  # a key of config.json that folders written before it lack
-_LARGEST_CONFIG, _LARGEST_WEIGHTS = 16 << 20, 16 << 30  # bytes
+_LARGEST_WEIGHTS = 16 << 30  # bytes
 
 
 @dataclass(frozen=True)
@@ -126,38 +121,7 @@ class LoadedModel:
     fingerprint: str
 
 
-# -- finding --------------------------------------------------------------------------------------------------------
-
-
-def weights_folder() -> Path:
-    """Return the folder of the models that come with the package."""
-    return Path(str(importlib.resources.files("scenewise"))) / "weights"
-
-
-def shipped() -> list[str]:
-    """Return the names of the models that come with the package, sorted."""
-    return sorted(config.parent.name for config in weights_folder().glob(f"*/{CONFIG}"))
-
-
-def find(name_or_path: str | Path) -> Path:
-    """Return the folder of a shipped model, of a path, or of a model of the hub, which is got; in this order.
-
-    Raises:
-        InputError: It is none of these, or cannot be got.
-    """
-    if str(name_or_path) in shipped():
-        return weights_folder() / str(name_or_path)
-    path = Path(name_or_path)
-    with reading(name_or_path, "a model folder", "Check the path."):
-        if path.is_dir():
-            return path
-        if path.is_file():
-            if path.suffix in _PICKLES:
-                raise _pickle_error(path)
-            raise InputError(path, "is a file; a model is a folder.", f"Give the folder: {path.parent}.")
-    if hub.is_name(str(name_or_path)):
-        return hub.fetch(str(name_or_path), (CONFIG, WEIGHTS, README))
-    raise InputError(name_or_path, "is neither a model that ships nor a folder.", nearest(str(name_or_path), shipped()))
+# -- devices --------------------------------------------------------------------------------------------------------
 
 
 def as_device(name: str | torch.device) -> torch.device:
@@ -231,7 +195,7 @@ def _contents(model: SceneModel, card: Card) -> dict[str, bytes | str]:
     }
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     content = bytes_of(tensors)
-    config[_CHECKSUM] = hashlib.sha256(content).hexdigest()
+    config[CHECKSUM] = hashlib.sha256(content).hexdigest()
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     return {WEIGHTS: content, CONFIG: text, README: readme(model, card)}
 
@@ -355,18 +319,18 @@ def load_model(name_or_path: str | Path, device: str | torch.device = "cpu", **c
     config: Any = build(model_class.config_class, settings, where)
     card = read_card(path)
     if not (path / WEIGHTS).exists():
-        pickles = sorted(file for file in path.iterdir() if file.suffix in _PICKLES)
+        pickles = sorted(file for file in path.iterdir() if file.suffix in PICKLES)
         if pickles:
-            raise _pickle_error(pickles[0])
+            raise pickle_error(pickles[0])
         raise InputError(path, f"has no {WEIGHTS}.", "Copy the model folder anew.")
     content = read_bytes(path / WEIGHTS, _LARGEST_WEIGHTS)
     tensors = _tensors(content, path / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # making a model must not move the caller's random numbers
         with torch.device("meta"):  # settings that do not fit the weights may ask for more memory than there is
             check_weights(model_class(config), tensors, path / WEIGHTS)
-        if _CHECKSUM in kept and kept[_CHECKSUM] != hashlib.sha256(content).hexdigest():
-            problem = f"has other bytes than were saved: its SHA-256 is not the {_CHECKSUM} of {CONFIG}."
-            remedy = f"Copy the model folder anew; of weights you changed yourself, take {_CHECKSUM} out of {CONFIG}."
+        if CHECKSUM in kept and kept[CHECKSUM] != hashlib.sha256(content).hexdigest():
+            problem = f"has other bytes than were saved: its SHA-256 is not the {CHECKSUM} of {CONFIG}."
+            remedy = f"Copy the model folder anew; of weights you changed yourself, take {CHECKSUM} out of {CONFIG}."
             raise InputError(path / WEIGHTS, problem, remedy)
         model = model_class(config)
     put_weights(model, tensors, path / WEIGHTS)
@@ -386,17 +350,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         InputError: It is missing, unreadable, incomplete or of a newer format.
     """
-    file = path / CONFIG
-    if path.is_dir() and not (path / CONFIG).exists():
-        raise InputError(path, f"has no {CONFIG}.", "A model folder is what `scenewise train` writes.")
-    config = read_json(file, "settings and card of a model as JSON", "Copy the model folder anew.", _LARGEST_CONFIG)
-    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
-        raise InputError(file, "must be a mapping with a whole number `format`.", "Copy the model folder anew.")
-    if config["format"] > FORMAT:
-        raise InputError(
-            file, f"has format {config['format']}; this version reads up to {FORMAT}.", "Upgrade scenewise."
-        )
-    _check_keys(config, file)
+    config = written_config(path)
     return config if config["format"] >= FORMAT else config | {"config": current(config["model"], config["config"])}
 
 
@@ -410,29 +364,10 @@ def read_card(name_or_path: str | Path) -> Card:
     return build(Card, read_config(path)["card"], f"{path / CONFIG}, card")
 
 
-def _check_keys(kept: dict[str, Any], file: Path) -> None:
-    for key in sorted(set(kept) - _CONFIG_KEYS - {_CHECKSUM}):
-        raise InputError(file, f"has an unknown key {shortened(key)}.", nearest(key[:80], _CONFIG_KEYS))
-    for key in sorted(_CONFIG_KEYS - set(kept)):
-        raise InputError(file, f"has no {key!r}.", "Copy the model folder anew.")
-    for key in ("config", "card", "versions"):
-        if not isinstance(kept[key], Mapping):
-            problem = f"{key} must be a mapping; found {shortened(kept[key])}."
-            raise InputError(file, problem, "Copy the model folder anew.")
-    if not isinstance(kept["model"], str):
-        problem = f"model must be a name; found {shortened(kept['model'])}."
-        raise InputError(file, problem, "Copy the model folder anew.")
-
-
-def _pickle_error(file: Path) -> InputError:
-    remedy = f"Save the weights as {WEIGHTS} with safetensors, from a program you trust."
-    return InputError(file, "is a pickle, which can run any code when read; it is not opened.", remedy)
-
-
 def _tensors(content: bytes, file: Path) -> dict[str, Tensor]:
     """Parse safetensors; refuse pickles by their first bytes, NaN and infinite values."""
     if content[:4] == b"PK\x03\x04" or (content[:1] == b"\x80" and content[8:9] != b"{"):
-        raise _pickle_error(file)
+        raise pickle_error(file)
     try:
         tensors = tensors_of(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:

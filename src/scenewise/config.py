@@ -12,7 +12,7 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from scenewise.documents import DEEPEST, shortened
+from scenewise.documents import DEEPEST, parse_yaml, shortened
 from scenewise.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -102,8 +102,6 @@ def nest(dotted: Sequence[str], where: str = "command line") -> dict[str, Any]:
     Raises:
         InputError: A word has no `=` or its value is not YAML.
     """
-    from scenewise.yaml_text import parse_yaml
-
     nested: dict[str, Any] = {}
     for word in dotted:
         key, equals, text = word.partition("=")

@@ -6,11 +6,14 @@ cannot be imported is left out with a warning that names it, and everything else
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import os
 import pkgutil
+import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -110,9 +113,21 @@ class Registry(Generic[T]):
 
 def plugins(group: str) -> list[EntryPoint]:
     """Return what installed packages plug in under a group of entry points, by name; nothing where it is empty."""
+    if not group:
+        return []
+    places = []
+    for place in sys.path:
+        with suppress(OSError):
+            places.append((place, os.stat(place or ".").st_mtime_ns))
+    return list(_plugins(group, tuple(places)))
+
+
+@functools.lru_cache(32)
+def _plugins(group: str, places: tuple[tuple[str, int], ...]) -> list[EntryPoint]:
+    """Look for plug-ins, which reads the metadata of every package: once as long as nothing is installed."""
     from importlib.metadata import entry_points
 
-    return sorted(entry_points(group=group), key=lambda plugin: (plugin.name, plugin.value)) if group else []
+    return sorted(entry_points(group=group), key=lambda plugin: (plugin.name, plugin.value))
 
 
 def plugin_folders(group: str) -> list[Path]:

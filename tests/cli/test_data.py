@@ -11,7 +11,7 @@ import pytest
 from tests.processes import Process, command, main_on_terminal
 
 from scenewise.cli import main
-from scenewise.cli.sources import open_source
+from scenewise.cli.options import open_source
 from scenewise.data import SOURCES
 from scenewise.data.shards.check import same
 from scenewise.data.shards.reader import MadeSource

@@ -310,10 +310,10 @@ def test_bad_options_are_named_before_anything_is_made(decompose, clip, tmp_path
 
 def test_the_size_is_checked_once(decompose, clip, monkeypatch):
     from scenewise.decompose import clip as clips
-    from scenewise.decompose import request
+    from scenewise.decompose import result
 
-    checked, check = [], request.checked_size
-    for module in (request, clips):
+    checked, check = [], clips.checked_size
+    for module in (result, clips):
         monkeypatch.setattr(module, "checked_size", lambda size: checked.append(size) or check(size))
     assert decompose(clip, "--size", "24,40", "--formats", "labels")[0] == 0
     assert checked == [(24, 40)]

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.cli.conftest import write_clip
 
-from scenewise import runtimes
+from scenewise.decompose import engines
 from scenewise.media import read_palette_png
 from scenewise.runtimes import RUNTIMES, sessions
 
@@ -51,10 +51,10 @@ def test_a_model_that_cannot_be_run_so_says_why_in_the_record(decompose):
 
 @NEEDS
 def test_long_videos_get_a_quick_engine_by_themselves(decompose, monkeypatch):
-    monkeypatch.setattr(runtimes, "LONG", 8)
+    monkeypatch.setattr(engines, "LONG", 8)
     monkeypatch.setattr(sessions, "package_version", lambda name: None if name == "openvino" else "1")
     assert decompose(name="long")[2]["settings"]["engine"] == "onnxruntime"
-    monkeypatch.setattr(runtimes, "LONG", 9)
+    monkeypatch.setattr(engines, "LONG", 9)
     assert decompose(name="short")[2]["settings"]["engine"] == "torch"
 
 

@@ -105,7 +105,7 @@ def test_a_cell_that_fails_makes_the_exit_code_one_and_the_others_are_done(scene
 
 def test_out_of_time_is_told_with_what_is_left_and_the_exit_code_is_zero(scenewise, words):
     command, out = words
-    code, told, _ = scenewise(*command, "--minutes", "0.04", "--only", "variant=lds0", "training.steps=100000")
+    code, told, _ = scenewise(*command, "--minutes", "0.01", "--only", "variant=lds0", "training.steps=100000")
     assert code == 0
     assert "left:" in told
     assert " h of one core" in told

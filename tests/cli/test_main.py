@@ -30,6 +30,13 @@ def test_help_of_every_verb_brings_no_torch(verb):
     assert "example" in done.stdout
 
 
+def test_data_are_made_without_torch(tmp_path):
+    words = ["data", "make", "balls-binary", "--samples", "1", "--out", str(tmp_path / "made")]
+    code = f"import sys; from scenewise.cli import main; c = main({words!r}); print(c, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("0 False")
+
+
 def test_help_lists_every_verb(scenewise):
     code, out, _ = scenewise("--help")
     assert code == 0

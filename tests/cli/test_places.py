@@ -138,7 +138,7 @@ def outcome(text):
 @pytest.mark.parametrize("form", ["png", "h5", "npy"])
 def test_data_that_find_the_disk_full_leave_nothing(tmp_path, form):
     out = "data.h5" if form == "h5" else "data"
-    words = f"data make balls-binary --samples 60 --format {form} --set size=64 frames=20 --out {out}"
+    words = f"data make balls-binary --samples 8 --format {form} --set size=64 frames=20 --out {out}"
     if form == "h5":
         words = words.replace("size=64 ", "")
     process = Process(main_on_a_small_disk, words.split(), str(tmp_path), 64)

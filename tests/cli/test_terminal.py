@@ -11,7 +11,7 @@ from tests.processes import Process, main_printing_in
 
 from scenewise.cli import main, output
 from scenewise.cli.output import Progress, say, status
-from scenewise.cli.train_report import ConsoleReporter
+from scenewise.cli.train import ConsoleReporter
 from scenewise.training.recipe import StagePlace
 
 NAMES = [

@@ -1,20 +1,17 @@
 """The words of `scenewise train`."""
 
-import argparse
-
 import numpy as np
 import pytest
 
-from scenewise.cli import main
-from scenewise.cli.train import add_arguments, words_of
+from scenewise.cli import command_parser, main
+from scenewise.cli.train import words_of
 from scenewise.media import VideoWriter
 from scenewise.training import recipes
 
 
 @pytest.fixture
 def parse():
-    parser = argparse.ArgumentParser()
-    add_arguments(parser.add_subparsers().add_parser("train"))
+    parser = command_parser(["train"])
     return lambda words: words_of(parser.parse_args(["train", *words.split()]))
 
 

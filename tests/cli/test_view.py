@@ -12,7 +12,7 @@ pytest.importorskip("fastapi", reason="the extra `viewer` is not installed")
 
 from scenewise.checkpoint import find, read_config, shipped
 from scenewise.cli import command_parser
-from scenewise.cli.view import open_desk
+from scenewise.cli.view import opening_of
 from scenewise.data.contract import DESCRIPTIONS, SOURCES
 from scenewise.errors import InputError
 from scenewise.explore import SceneExploration, VideoExploration
@@ -22,7 +22,7 @@ from scenewise.runtimes import RUNTIMES
 
 def desk_of(*words):
     argv = ["view", *map(str, words)]
-    return open_desk(command_parser(argv).parse_args(argv))
+    return opening_of(command_parser(argv).parse_args(argv)).desk()
 
 
 @pytest.fixture
@@ -107,6 +107,15 @@ def test_a_record_that_does_not_say_what_it_is_about(tmp_path):
     (tmp_path / "run.json").write_text("[1]")
     with pytest.raises(InputError, match="does not say"):
         desk_of(tmp_path)
+
+
+def test_what_is_wrong_with_the_weights_ends_the_server(scenewise, model, clip, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    (folder / "model.safetensors").write_bytes(b"\xff" * 64)
+    code, _, errors = scenewise("view", clip, "--model", folder, "--port", 0, "--device", "cpu")
+    assert code == 2
+    assert "is not a whole safetensors file" in errors
 
 
 def test_an_address_in_use_is_told(scenewise, array):

@@ -8,8 +8,11 @@ import torch
 from PIL import Image
 
 import scenewise as sw
+from scenewise.config import build
 from scenewise.data import Sample
+from scenewise.decompose import Decomposer
 from scenewise.errors import InputError
+from scenewise.models import MODELS
 from scenewise.models.contract import repeated
 from scenewise.variational import compiled
 
@@ -38,6 +41,20 @@ def test_step_takes_images_and_tensors_alike(tiny, video):
     for given in (tensor, tensor / 255, tensor[None] / 255, image / 255.0):
         torch.testing.assert_close(tiny.step(given)[0].masks, first.masks)
     assert tiny.step((tensor / 255).expand(2, -1, -1, -1))[0].masks.shape[0] == 2
+
+
+def test_views_of_a_scene_are_streamed_with_their_viewpoints_and_are_no_video():
+    settings = build(MODELS.get("mulmon").config_class, MODELS.get("mulmon").presets["tiny"], "tiny")
+    scenes = Decomposer(MODELS.get("mulmon")(settings), name="scenes")
+    views, cameras = np.random.default_rng(0).random((2, 16, 16, 3), np.float32), np.eye(3, dtype=np.float32)
+    state, parts = scenes.initial_state(), []
+    for view, camera in zip(views, cameras, strict=False):
+        part, state = scenes.step(view, state, viewpoints=camera[None])
+        parts.append(part)
+    torch.testing.assert_close(state["viewpoint"], torch.tensor([[0.0, 1.0, 0.0]]))
+    assert not torch.equal(parts[0].mean, parts[1].mean)
+    with pytest.raises(InputError, match=r"scenes: explains views of a scene .* scenewise render SCENE --model scenes"):
+        _ = scenes.decompose(views).masks
 
 
 def test_a_compiled_model_gives_the_same_results(tiny_model, video, monkeypatch, tmp_path):

@@ -6,7 +6,7 @@ import torch
 
 from scenewise.config import build
 from scenewise.decompose import Decomposer
-from scenewise.decompose.spread import SampleSpread
+from scenewise.decompose.drawing import SampleSpread
 from scenewise.models import MODELS
 from scenewise.observation import Observation
 

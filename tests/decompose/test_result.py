@@ -11,7 +11,7 @@ from scenewise.data import Sample
 from scenewise.decompose import FORMATS, FrameResult
 from scenewise.errors import InputError
 from scenewise.media import decode_rle, read_palette_png, read_video
-from scenewise.slot_statistics import Geometry, SlotStatistics
+from scenewise.summary import Geometry, SlotStatistics
 
 FILES = {"overlay.mp4", "masks", "masks.json", "masks_results.json", "tracks.csv", "labels.npz", "slots.json"}
 FILES |= {"report.html", "run.json"}

@@ -8,7 +8,7 @@ import torch
 
 from scenewise.config import build
 from scenewise.decompose import Decomposer
-from scenewise.decompose.spread import SampleSpread
+from scenewise.decompose.drawing import SampleSpread
 from scenewise.errors import InputError
 from scenewise.models import MODELS
 from scenewise.variational.linking import contributions, link, match, reorder

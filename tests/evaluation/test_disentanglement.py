@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from scenewise.config import build
-from scenewise.data.contract import Facts, Sample, Source
-from scenewise.data.objects import ObjectKeys
+from scenewise.data.contract import Facts, ObjectKeys, Sample, Source
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.evaluation.disentanglement import gather, slots_of_objects

@@ -8,7 +8,7 @@ import torch
 
 from scenewise.config import build
 from scenewise.data import SOURCES
-from scenewise.data.objects import Objects
+from scenewise.data.contract import Objects
 from scenewise.experiments import (
     experiment as experiments,
 )

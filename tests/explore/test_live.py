@@ -12,6 +12,7 @@ from scenewise.decompose import Request
 from scenewise.errors import InputError
 from scenewise.explore import live
 from scenewise.explore.live import MOMENTS, LiveExploration
+from scenewise.explore.outcomes import again
 from scenewise.media import MediaFrame, VideoWriter
 from scenewise.media.live import live_frames
 
@@ -89,6 +90,18 @@ def test_memory_stays(camera):
     assert sum(moment() is not None for moment in moments) == MOMENTS
     with pytest.raises(InputError, match="no longer there"):
         exploration.moment(0)
+
+
+def test_a_frame_is_explained_again_whichever_it_is(camera):
+    exploration = LiveExploration(untrained("provide"), "camera", camera.frames, Request())
+    for number in range(MOMENTS + 3):
+        camera.give(1, exploration)
+        exploration.moment(number)
+    for number in (3, 20, MOMENTS + 2):  # the oldest that is there, one between, the newest
+        moment = again(exploration, number, seed=5, slots=2)
+        assert (moment.slots, int(moment.image[0, 0, 0])) == (2, number)
+    with pytest.raises(InputError):
+        again(exploration, 1, seed=5)
 
 
 def test_an_end_and_a_fault_are_told(camera, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 
 from scenewise.errors import InputError
 from scenewise.media import read_video
-from scenewise.media.live import is_live
+from scenewise.media.reading import is_live
 
 
 @pytest.fixture

@@ -14,14 +14,33 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from scenewise.config import build, replace
+from scenewise.config import build, plain, replace
 from scenewise.models import MODELS
 from scenewise.observation import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PRESETS = [pytest.param(name, preset) for name in MODELS.names() for preset in MODELS.get(name).presets]
+
+def form(value: Any) -> Any:
+    """Return plain settings with numbers reduced to whether they are 0, which leaves something out."""
+    if isinstance(value, dict):
+        return tuple((key, form(value[key])) for key in sorted(value))
+    if isinstance(value, (list, tuple)):
+        return tuple(map(form, value))
+    return value if isinstance(value, bool) or not isinstance(value, (int, float)) else value == 0
+
+
+def presets() -> list[Any]:
+    """Return names of models and presets; of presets that differ in sizes and weights alone, the last."""
+    found = {}
+    for name in MODELS.names():
+        kind = MODELS.get(name)
+        for preset in kind.presets:
+            found[name, form(plain(build(kind.config_class, kind.presets[preset], preset)))] = preset
+    return [pytest.param(name, preset) for (name, _), preset in found.items()]
+
+
 MOST = {"refinements": 2, "slots": 3}  # what runs again and again asks for nothing that it did not ask for before
 
 
@@ -70,7 +89,7 @@ class NothingFromHost(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize(("name", "preset"), PRESETS)
+@pytest.mark.parametrize(("name", "preset"), presets())
 def test_a_step_waits_for_nothing_and_one_of_a_form_brings_nothing_from_the_host(
     name: str, preset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -368,3 +368,26 @@ def test_the_refinement_network_sees_the_viewpoint_where_asked_to() -> None:
         other = Observation(observation.frames, None, observation.viewpoints + 1)
         same = torch.equal(*(model(o, seed=1).decomposition.mean for o in (observation, other)))
         assert same != seen
+
+
+@pytest.mark.parametrize("first_prior", ["lam0", "standard_normal"])
+def test_views_one_by_one_say_what_forward_says_of_the_views_so_far(first_prior: str) -> None:
+    model, observation = mulmon(first_prior=first_prior).eval(), scene(views=3)
+    frames, cameras = observation.frames, observation.viewpoints
+    state = model.initial_state(2, seed=5)
+    for v in range(3):
+        part, state = model.step(frames[:, v], state, viewpoints=cameras[:, v])
+        so_far = model(Observation(frames[:, : v + 1], None, cameras[:, : v + 1]), seed=5).decomposition.frame(v)
+        torch.testing.assert_close(part.masks[:, 0], so_far.masks[:, 0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(part.mean[:, 0], so_far.mean[:, 0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(part.kl[:, 0], so_far.kl[:, 0], rtol=1e-4, atol=1e-3)
+    whole, after = model.step(frames, model.initial_state(2, seed=5), viewpoints=cameras)
+    torch.testing.assert_close(whole.masks[:, 2], part.masks[:, 0], rtol=0, atol=0)
+    inferred = model.infer(frames, cameras, seed=5)
+    torch.testing.assert_close(after["posterior"], torch.cat([*inferred], -1), rtol=1e-4, atol=1e-5)
+
+
+def test_a_view_without_its_viewpoint_is_refused() -> None:
+    model, views = mulmon().eval(), scene()
+    with pytest.raises(InputError, match="viewpoints"):
+        model.step(views.frames[:, 0], model.initial_state(2))

@@ -294,3 +294,8 @@ def test_bad_frames_are_told(model: SceneModel) -> None:
         model(broken)
     with pytest.raises(InputError, match=r"\(B, T, C, H, W\)"):
         Observation(torch.rand(3, 8, 8))
+
+
+def test_models_that_remark_on_frames_say_so() -> None:
+    kinds = [MODELS.get(name) for name in MODELS.names()]
+    assert [kind for kind in kinds if kind.remarks] == [kind for kind in kinds if kind.remark is not SceneModel.remark]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scenewise.nn.cores import hues, of_like_hues
+from scenewise.nn.masks import consecutive
 
 RED, BLUE, GREY = (0.7, 0.15, 0.1), (0.1, 0.2, 0.7), (0.4, 0.4, 0.4)
 SIDE = 24
@@ -86,3 +87,10 @@ def test_two_cores_of_one_flat_object_are_one_behind_what_hides_its_middle():
     masks, image = _painted(*parts)
     labels = of_like_hues(masks, image, 0.2, colours=0.12)[0]
     assert labels[5, 10] == labels[18, 10] != labels[12, 4]
+
+
+def test_numbers_without_gaps_are_those_of_a_sort():
+    labels = np.random.default_rng(0).choice([0, 2, 3, 9, 40], (2, 5, 7))
+    expected = np.unique(np.append(0, labels), return_inverse=True)[1][1:].reshape(labels.shape)
+    np.testing.assert_array_equal(consecutive(labels), expected)
+    np.testing.assert_array_equal(consecutive(np.full((3, 3), 7)), np.ones((3, 3)))

@@ -12,6 +12,8 @@ from scenewise.nn.layers import (
     WholeConvTranspose2d,
     coordinates,
     normalise,
+    pooled,
+    pooling_as_one,
     shuffled,
 )
 
@@ -103,3 +105,11 @@ def test_saturated_units_and_large_vectors_stay_exact(kernel: int) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
     a, b = (torch.autograd.grad(out.sum(), vector)[0] for out in (found, expected))
     torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 6, 8), (1, 2, 3, 5, 7)])
+def test_pooling_is_the_same_as_one_operation(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    with pooling_as_one():
+        one = pooled(x, 2)
+    torch.testing.assert_close(one, pooled(x, 2), rtol=1e-6, atol=1e-6)

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scenewise.frame_result import FrameResult
+from scenewise.decomposition import FrameResult
 from scenewise.report import ReportBuilder
-from scenewise.slot_statistics import Geometry, SlotStatistics
-from scenewise.summary import KNOWN, Summary
+from scenewise.summary import KNOWN, Geometry, SlotStatistics, Summary
 
 COLOURS = np.array([[38, 44, 60], [235, 120, 60], [70, 160, 230], [120, 200, 90], [230, 200, 70], [200, 90, 190]])
 

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scenewise.decomposition import FrameResult
 from scenewise.errors import InputError
-from scenewise.frame_result import FrameResult
 from scenewise.report import ReportBuilder, tiles, write_report
-from scenewise.slot_statistics import Geometry, SlotStatistics
-from scenewise.summary import DOUBTFUL, UNKNOWN
+from scenewise.summary import DOUBTFUL, UNKNOWN, Geometry, SlotStatistics
 
 from .scene import discs, empty_report, summary_of, take_in
 

@@ -38,9 +38,10 @@ def clip(model: SceneModel, batch: int = 1, frames: int = 6) -> Tensor:
 
 def stream(model: SceneModel, video: Tensor, seed: int = 3) -> tuple[list[Decomposition], State]:
     """Return what a model says of each frame, from the state it left itself, and the last state."""
-    state, parts = model.initial_state(len(video), seed=seed), []
-    for frame in video.unbind(1):
-        part, state = model.step(frame, state)
+    state, parts, size = model.initial_state(len(video), seed=seed), [], model.viewpoint_size
+    for t, frame in enumerate(video.unbind(1)):
+        camera = None if size is None else torch.linspace(-1, 1, size).roll(t).expand(len(video), size)
+        part, state = model.step(frame, state, viewpoints=camera)
         parts.append(part)
     return parts, state
 

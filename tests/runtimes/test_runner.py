@@ -16,12 +16,12 @@ from tests.runtimes.conftest import clip, stream, tiny
 
 from scenewise.checkpoint import load_model
 from scenewise.errors import InputError
-from scenewise.runtimes import ENGINES, RUNTIMES, GraphRunner, engage, engine_for, runner, sessions
+from scenewise.runtimes import ENGINES, RUNTIMES, GraphRunner, engage, runner, sessions
 from scenewise.runtimes import store as storing
 from scenewise.runtimes.exporting import clip_for
 from scenewise.variational.gaussian import noise_from, same_noise, seeded_noise
 
-STREAMING = ("dvip", "genesis", "genesis-v2", "iodine", "monet", "provide", "rnem", "seq-iodine", "vae")
+STREAMING = ("dvip", "genesis", "genesis-v2", "iodine", "monet", "mulmon", "provide", "rnem", "seq-iodine", "vae")
 NEEDS = pytest.mark.skipif(not RUNTIMES["onnxruntime"].is_there(), reason="onnx and onnxruntime are not installed")
 
 
@@ -130,10 +130,10 @@ def test_a_model_that_cannot_be_run_so_runs_on_torch_and_says_why_once(store, mo
 
 
 @NEEDS
-@pytest.mark.parametrize("name", ["ddpae", "mulmon"])
-def test_clips_and_scenes_as_wholes_stay_with_torch_which_is_said_at_once(name, store):
+def test_clips_as_wholes_stay_with_torch_which_is_said_at_once(store):
     lines: list[str] = []
-    assert "as wholes" in engaged(tiny(name), RUNTIMES["onnxruntime"], store, lines).refusal
+    model = tiny("ddpae")
+    assert f"clips of {model.window} frames as wholes" in engaged(model, RUNTIMES["onnxruntime"], store, lines).refusal
     assert len(lines) == 1
 
 
@@ -292,15 +292,8 @@ def test_noise_may_come_from_elsewhere():
     assert asked == [((2, 3), 5, 1, 2)]
 
 
-def test_engines_are_chosen_by_length_and_by_what_is_there(monkeypatch):
-    present = {"onnx", "onnxruntime"}
-    monkeypatch.setattr(sessions, "package_version", lambda name: "1" if name in present else None)
-    assert engine_for(499) == "torch"
-    assert engine_for(500) == engine_for(None) == "onnxruntime"
-    present.add("openvino")
-    assert engine_for(500) == "openvino"
-    present.clear()
-    assert engine_for(None) == "torch"
+def test_an_engine_that_is_not_installed_is_refused(monkeypatch):
+    monkeypatch.setattr(sessions, "package_version", lambda name: None)
     with pytest.raises(InputError, match=r"engine openvino: needs onnx and openvino, .*scenewise\[fast\]"):
         engage(tiny("provide"), "openvino")
     with pytest.raises(InputError, match="there is no engine 'tensorrt'"):

@@ -11,7 +11,7 @@ import torch
 
 from scenewise.checkpoint import load_model, read_card
 from scenewise.cli import main
-from scenewise.cli.train_report import ConsoleReporter
+from scenewise.cli.train import ConsoleReporter
 from scenewise.errors import InputError
 from scenewise.nn.dynamics import HISTORY, Dynamics, Sighting
 from scenewise.training import motion as learning
@@ -134,19 +134,6 @@ def test_a_run_learns_how_objects_move_after_its_last_step(whole) -> None:
     assert not Run(recipes.load("provide-tiny", WORDS), outcome.folder, resume=True).estimate()
 
 
-@pytest.mark.parametrize("what", ["video", "step"])
-def test_a_run_that_ends_while_it_learns_does_it_again(whole, tmp_path, what) -> None:
-    recipe = recipes.load("provide-tiny", WORDS)
-    with pytest.raises(KilledError):
-        train(recipe, tmp_path / "run", reporter=Ending(what))
-    assert not read_card(tmp_path / "run" / "model").motion
-    assert not load_model(tmp_path / "run" / "model").model.dynamics.learned
-    outcome = train(recipe, tmp_path / "run", resume=True)
-    assert outcome.stopped is None
-    one, other = (load_model(folder).model.state_dict() for folder in (outcome.model, whole[0].model))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
 class Asking(Reporter):
     """Asks for an end while a run learns how objects move."""
 
@@ -156,9 +143,14 @@ class Asking(Reporter):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_run_that_is_asked_to_end_while_it_learns_stops_cleanly_and_can_be_continued(whole, tmp_path) -> None:
+def test_a_run_that_is_killed_or_asked_to_end_while_it_learns_does_it_again(whole, tmp_path) -> None:
     recipe = recipes.load("provide-tiny", WORDS)
-    outcome = train(recipe, tmp_path / "run", reporter=Asking())
+    for what in ("video", "step"):
+        with pytest.raises(KilledError):
+            train(recipe, tmp_path / "run", resume=(tmp_path / "run").exists(), reporter=Ending(what))
+        assert not read_card(tmp_path / "run" / "model").motion
+        assert not load_model(tmp_path / "run" / "model").model.dynamics.learned
+    outcome = train(recipe, tmp_path / "run", resume=True, reporter=Asking())
     assert outcome.stopped == "SIGTERM"
     assert not read_card(outcome.model).motion
     assert "while it learned how objects move" in (tmp_path / "run" / "events.log").read_text()

@@ -12,7 +12,7 @@ from scenewise.config import build
 from scenewise.models import MODELS
 from scenewise.training.passes import SETTLED, CapturedPass, Explain, Pass
 
-STEPS = 14
+STEPS = 8
 
 
 class Rerun:
@@ -84,7 +84,7 @@ def _counts() -> None:
     ("name", "settings"),
     [
         ("provide", {}),
-        ("provide", {"area_entropy_weight": 0.01, "area_entropy_from": [2, 12]}),
+        ("provide", {"area_entropy_weight": 0.01, "area_entropy_from": [2, 8]}),
         ("provide", {"composed_until": [0, 6]}),
         ("iodine", {}),
         ("seq-iodine", {}),
@@ -93,7 +93,7 @@ def _counts() -> None:
     ],
 )
 def test_captured_steps_are_the_steps(name: str, settings: dict[str, Any]) -> None:
-    lengths = (1,) * 7 + (2,) * 7
+    lengths = (1,) * 5 + (2,) * 5
     plain, captured = model_of(name, **settings), model_of(name, **settings)
     expected, _ = train(plain, False, lengths)
     losses, lines = train(captured, True, lengths)

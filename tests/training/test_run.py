@@ -12,9 +12,8 @@ from scenewise.checkpoint import load_model
 from scenewise.errors import InputError
 from scenewise.models.provide import Provide
 from scenewise.training import recipes
-from scenewise.training.forecast import forecast
 from scenewise.training.loop import noise_shapes
-from scenewise.training.plan import make_plan
+from scenewise.training.plan import forecast, make_plan
 from scenewise.training.reporter import Reporter
 from scenewise.training.run import train
 from scenewise.training.validation import kl_weight, validate

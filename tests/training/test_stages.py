@@ -1,6 +1,7 @@
 """Recipes with stages: what each stage is, runs over them, and what happens at their boundaries."""
 
 import dataclasses
+import shutil
 
 import pytest
 import torch
@@ -195,10 +196,10 @@ def test_the_card_lists_the_stages(whole):
     assert "14 steps" in readme
 
 
-@pytest.mark.parametrize("die", [(1, 5), (1, 6), (2, 4), (3, 1)])
-def test_a_run_that_died_anywhere_and_is_resumed_is_the_uninterrupted_one(whole, tmp_path, die):
-    with pytest.raises(RuntimeError, match="power cut"):
-        train(staged(), tmp_path / "run", reporter=Listener(die))
+def test_a_run_that_died_anywhere_and_is_resumed_is_the_uninterrupted_one(whole, tmp_path):
+    for die in ((1, 5), (1, 6), (2, 4), (3, 1)):
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(staged(), tmp_path / "run", resume=(tmp_path / "run").exists(), reporter=Listener(die))
     outcome = train(staged(), tmp_path / "run", resume=True)
     check_same(outcome.folder, whole[0].folder)
 
@@ -214,18 +215,24 @@ def check_same(folder, expected):
     ).read_bytes()
 
 
-def test_a_process_that_died_while_it_made_a_stage_s_folder_is_forgiven(whole, tmp_path):
-    train(staged(), tmp_path / "run", until="single frames")
-    (tmp_path / "run" / "stages" / STAGES[1] / "images").mkdir(parents=True)
-    outcome = train(staged(), tmp_path / "run", resume=True)
-    check_same(outcome.folder, whole[0].folder)
+@pytest.fixture(scope="module")
+def two_stages(tmp_path_factory):
+    """What came of a run that was to stop after its second stage."""
+    return train(staged(), tmp_path_factory.mktemp("until") / "run", until="slots-apart")
 
 
-def test_until_stops_after_a_stage_and_resume_goes_on(whole, tmp_path):
-    outcome = train(staged(), tmp_path / "run", until="slots-apart")
-    assert (outcome.step, outcome.stopped) == (10, "--until")
-    assert (tmp_path / "run" / "model" / "config.json").is_file()
-    outcome = train(staged(), tmp_path / "run", resume=True)
+@pytest.fixture
+def begun(two_stages, tmp_path):
+    """A folder of a run of two of three stages."""
+    return shutil.copytree(two_stages.folder, tmp_path / "run")
+
+
+def test_until_stops_after_a_stage_and_resume_goes_on(whole, two_stages, begun):
+    assert (two_stages.step, two_stages.stopped) == (10, "--until")
+    assert (begun / "model" / "config.json").is_file()
+    assert not (begun / "stages" / STAGES[2]).exists()
+    (begun / "stages" / STAGES[2] / "images").mkdir(parents=True)  # by a process that died then
+    outcome = train(staged(), begun, resume=True)
     assert outcome.stopped is None
     check_same(outcome.folder, whole[0].folder)
 
@@ -257,22 +264,20 @@ def test_a_finished_run_can_be_lengthened_and_its_card_tells(whole, tmp_path):
         train(recipes.load("provide-tiny", [CPU, "training.steps=5", *short]), tmp_path / "run", resume=True)
 
 
-def test_only_the_newest_stage_is_lengthened(whole, tmp_path):
-    train(staged(), tmp_path / "run", until="slots apart")
+def test_only_the_newest_stage_is_lengthened(begun):
     with pytest.raises(InputError, match=r"training\.steps: 6 in the run, 8 now"):
-        train(staged("stages.single-frames.training.steps=8"), tmp_path / "run", resume=True)
+        train(staged("stages.single-frames.training.steps=8"), begun, resume=True)
     longer = staged("stages.slots-apart.training.steps=6")
-    outcome = train(longer, tmp_path / "run", resume=True)
+    outcome = train(longer, begun, resume=True)
     assert outcome.step == 6 + 6 + 4
     assert [stage.lengthened for stage in load_model(outcome.model).card.stages] == [(), (4,), ()]
 
 
-def test_resuming_with_other_stages_is_refused(whole, tmp_path):
-    train(staged(), tmp_path / "run", until="single frames")
+def test_resuming_with_other_stages_is_refused(begun):
     with pytest.raises(InputError, match="stages: single-frames, slots-apart, clips-of-2 in the run, none now"):
-        train(staged("stages=null"), tmp_path / "run", resume=True)
+        train(staged("stages=null"), begun, resume=True)
     with pytest.raises(InputError, match=r"training\.seed: 2 in the run, 9 now"):
-        train(staged("stages.clips-of-2.training.seed=9"), tmp_path / "run", resume=True)
+        train(staged("stages.clips-of-2.training.seed=9"), begun, resume=True)
 
 
 def test_an_estimate_writes_nothing(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -40,8 +42,14 @@ def still(tmp_path_factory):
     return _write(tmp_path_factory.mktemp("still") / "still.mp4", frames)
 
 
-def test_windows_are_proposed_where_the_camera_stands_still(still):
-    values, lines = propose([still])
+@pytest.fixture(scope="module")
+def proposed(still):
+    """Values for a recipe, and why."""
+    return propose([still])
+
+
+def test_windows_are_proposed_where_the_camera_stands_still(proposed):
+    values, lines = proposed
     assert values["model"]["name"] == "provide-windows"
     settings = values["data"]["settings"]
     assert settings["background"] == "emptiest"
@@ -84,9 +92,9 @@ WORDS = [
 ]  # fmt: skip
 
 
-def test_a_run_keeps_the_picture_with_the_model(still, tmp_path, monkeypatch):
+def test_a_run_keeps_the_picture_with_the_model(still, proposed, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    recipe = recipes.load("footage", WORDS, propose([still])[0])
+    recipe = recipes.load("footage", WORDS, copy.deepcopy(proposed[0]))
     outcome = train(recipe, tmp_path / "run")
     assert (tmp_path / "run" / "images" / "background.png").is_file()
     loaded = load_model(outcome.model)
@@ -100,9 +108,9 @@ def test_a_run_keeps_the_picture_with_the_model(still, tmp_path, monkeypatch):
     assert np.abs(picture - small / 255)[~outside].max() > 0.2
 
 
-def test_clips_bring_their_picture_varied_as_they_are(still, tmp_path, monkeypatch):
+def test_clips_bring_their_picture_varied_as_they_are(proposed, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    plan = make_plan(recipes.load("footage", WORDS, propose([still])[0]))
+    plan = make_plan(recipes.load("footage", WORDS, copy.deepcopy(proposed[0])))
     batch = Clips(plan.train, plan.recipe.training, {}, background=True)[0]
     assert batch["background"].shape == (2, 3, 48, 80)
     difference = (batch["frames"].float() - batch["background"].unsqueeze(1).float()).abs().amax(2)

@@ -7,7 +7,7 @@ from scenewise.decompose.decomposer import Decomposer
 from scenewise.decomposition import Decomposition
 from scenewise.models.iodine import Iodine, IodineConfig
 from scenewise.nn.decoders import DecoderSettings
-from scenewise.nn.encoders import EncoderSettings
+from scenewise.nn.refiner import EncoderSettings
 from scenewise.variational.linking import link
 
 

@@ -1,5 +1,7 @@
 """A desk with an untrained model on it, as a server would have it."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from tests.explore.conftest import untrained
@@ -8,6 +10,8 @@ from scenewise.data.contract import Sample
 from scenewise.decompose import open_clip
 from scenewise.explore import VideoExploration
 from scenewise.viewer.desk import Desk
+from scenewise.viewer.opening import Opening
+from scenewise.viewer.worker import RequestThread
 
 
 def video_of(decomposer, frames=8):
@@ -15,6 +19,15 @@ def video_of(decomposer, frames=8):
     images = random.integers(0, 256, (frames, 3, *decomposer.size)).astype(np.uint8)
     ids = random.integers(0, 3, (frames, *decomposer.size))
     return VideoExploration(decomposer, open_clip(Sample(images, ids), decomposer.frame_shape, name="noise"))
+
+
+@contextmanager
+def app_of(desk, **settings):
+    """The application that serves a desk, its threads at work."""
+    from scenewise.viewer.app import Threads, make_app
+
+    with RequestThread() as model, RequestThread() as glances:
+        yield make_app(Opening(desk.title, lambda: desk), Threads(model, glances), **settings)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What the page is told: arrays as the model has them, in messages that it can read."""
 
+import io
 import json
 import struct
 
@@ -9,14 +10,16 @@ import torch
 
 pytest.importorskip("fastapi", reason="the extra `viewer` is not installed")
 
+from PIL import Image
 from starlette.testclient import TestClient
 
 from scenewise.errors import InputError
 from scenewise.metrics import adjusted_rand_index
 from scenewise.viewer import app as module
-from scenewise.viewer.app import make_app
 from scenewise.viewer.messages import Answer, decode
-from scenewise.viewer.worker import RequestThread
+from scenewise.viewer.saving import MOST_FRAMES, save
+
+from .conftest import app_of
 
 KINDS = [
     *("provide", "provide-windows", "iodine", "seq-iodine", "monet", "genesis", "genesis-v2", "vae"),
@@ -165,11 +168,25 @@ def test_what_cannot_be_had_is_refused(make_desk, request_):
         make_desk().answer(request_)
 
 
+def test_a_film_leaves_the_background_as_it_is(make_desk, monkeypatch, tmp_path):
+    desk = make_desk()
+    image = desk.looking.moment(0).image.astype(int)
+    differences = {}
+    for role in ("object", "background"):
+        monkeypatch.setattr(desk, "roles", lambda number, moment, role=role: [role] * moment.slots)
+        _, _, content = save(desk, "gif", 0, 0, 0, tmp_path)
+        film = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
+        factor = 192 // max(image.shape[:2])
+        shown = film[::factor, image.shape[1] * factor + 6 :: factor][: image.shape[0], : image.shape[1]]
+        differences[role] = np.abs(shown - image).mean()
+    assert differences["background"] < 0.8 * differences["object"]  # one slot of three, which is not painted over
+
+
 class TestLink:
     @pytest.fixture
     def client(self, make_desk):
-        with RequestThread() as worker:
-            yield TestClient(make_app(make_desk(), worker), base_url="http://127.0.0.1:8765")
+        with app_of(make_desk()) as app:
+            yield TestClient(app, base_url="http://127.0.0.1:8765")
 
     def test_two_pages_do_not_disturb_each_other(self, client):
         with client.websocket_connect("ws://127.0.0.1:8765/link") as one:
@@ -213,5 +230,6 @@ class TestLink:
         from scenewise.media import read_video
 
         assert len(list(read_video(tmp_path / "film.mp4"))) == 5
+        assert f"MOST_FRAMES = {MOST_FRAMES};" in client.get("/static/others.js").text
         for wrong in ("gif?first=3&last=1", "gif?first=0&last=100000", "mp4?first=5&last=90", "latents?number=99"):
             assert client.get(f"/save/{wrong}").status_code == 400

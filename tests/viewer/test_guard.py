@@ -7,18 +7,18 @@ pytest.importorskip("fastapi", reason="the extra `viewer` is not installed")
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from scenewise.viewer.app import make_app
 from scenewise.viewer.guard import COOKIE, Guard
 from scenewise.viewer.server import Place
-from scenewise.viewer.worker import RequestThread
+
+from .conftest import app_of
 
 HOME = "http://127.0.0.1:8765"
 
 
 @pytest.fixture
 def client(make_desk):
-    with RequestThread() as worker:
-        yield TestClient(make_app(make_desk(), worker, port=8765), base_url=HOME)
+    with app_of(make_desk(), port=8765) as app:
+        yield TestClient(app, base_url=HOME)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost:8765", "[::1]:8765"])
@@ -101,8 +101,7 @@ def test_no_other_file_can_be_had(client, path):
 class TestToken:
     @pytest.fixture
     def client(self, make_desk):
-        with RequestThread() as worker:
-            app = make_app(make_desk(), worker, hosts=("192.0.2.7",), port=8765, token="secret-token")
+        with app_of(make_desk(), hosts=("192.0.2.7",), port=8765, token="secret-token") as app:
             yield TestClient(app, base_url="http://192.0.2.7:8765")
 
     def test_without_it_nothing_is_answered(self, client):

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import numpy as np
 import pytest
 from tests.browser import CHROMIUM, MARKS, OPTIONS, pixels, until
 
-from scenewise.media import VideoWriter
+from scenewise.errors import InputError
+from scenewise.media import VideoWriter, read_video
 
 from .test_runs import write_run
 
@@ -23,6 +25,8 @@ pytest.importorskip("fastapi", reason="the extra `viewer` is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = MARKS
 
+READY = "() => document.querySelector('.slot')"  # a frame is taken apart
+NEUTRAL = (150, 157, 168)  # the colour of the background
 ROOMS = ["refinements", "latents", "again", "predict", "compare", "save"]
 
 
@@ -67,7 +71,7 @@ def visit(browser, address):
     """Open the page; at the end nothing may have been said on the console, and nobody else asked for anything."""
     said, asked, contexts = [], [], []
 
-    def go(url=None, width=1280, height=1000, ready="#panel-objects canvas", **options):
+    def go(url=None, width=1280, height=1000, ready=READY, **options):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
@@ -78,7 +82,7 @@ def visit(browser, address):
         page.on("websocket", lambda socket: asked.append(socket.url))
         page.goto(url or address)
         if ready:
-            until(page, "(s) => document.querySelector(s).width > 300", ready)
+            until(page, ready)
         return page
 
     yield go
@@ -252,7 +256,9 @@ def test_it_is_explained_again_and_outcomes_are_counted(visit):
     page.click("#again-run")
     until(page, "() => /alike|distinct/.test(document.querySelector('#tally').textContent)")
     assert page.locator("#again-cards figure").count() == 3
-    assert varied(pixels(page, "#again-cards figure:nth-child(2) canvas"))
+    card = pixels(page, "#again-cards figure:nth-child(2) canvas")
+    assert varied(card)
+    assert (card[..., :3] == NEUTRAL).all(2).mean() > 0.6  # the background, whatever its slot's number is now
     page.fill("#again-count", "1")
     page.fill("#again-slots", "3")
     page.click("#again-run")
@@ -290,6 +296,9 @@ def test_what_is_seen_is_saved(visit, tmp_path):
             page.click(selector)
         waiting.value.save_as(tmp_path / f"saved{suffix}")
         assert waiting.value.suggested_filename.endswith(suffix)
+    page.fill("#save-last", "700")
+    assert page.get_attribute("#save-gif", "href") is None
+    assert page.text_content("#save-hint") == "A film has 1 to 600 frames, the first before the last."
     from PIL import Image
 
     assert np.asarray(Image.open(tmp_path / "saved.png").convert("RGB")).std() > 10
@@ -366,7 +375,7 @@ def test_a_stream_is_looked_at_as_it_comes_and_its_end_is_told(browser, tmp_path
         try:
             page = browser.new_page()
             page.goto(address)
-            until(page, "() => document.querySelector('#panel-objects canvas').width > 300")
+            until(page, READY)
             until(page, "() => /has ended/.test(document.querySelector('#trouble').textContent)")
             assert page.is_hidden("#slider")
             page.click("#tab-latents")
@@ -393,6 +402,42 @@ def served(folder):
         server.shutdown()
 
 
+def test_the_source_is_seen_while_the_model_loads_and_what_goes_wrong_then_is_told(browser, tmp_path):
+    from scenewise.viewer.opening import Opening
+    from scenewise.viewer.server import Place, serve
+
+    np.save(tmp_path / "clip.npy", np.full((30, 48, 96, 3), (200, 30, 90), np.uint8))
+    addresses, go_on, errors = queue.Queue(), threading.Event(), []
+
+    def fail():
+        assert go_on.wait(30)
+        raise InputError("weights", "are damaged.", "Copy them anew.")
+
+    def run():
+        opening = Opening("clip.npy", fail, read_video(tmp_path / "clip.npy", layout="THWC"))
+        try:
+            serve(opening, Place(port=0), addresses.put)
+        except InputError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    page = browser.new_page()
+    page.goto(addresses.get(timeout=30))
+    until(page, "() => /30 frames · the model loads/.test(document.querySelector('#facts').textContent)")
+    until(page, "() => document.querySelector('#panel-objects canvas').width === 96")
+    assert np.abs(pixels(page, "#panel-objects canvas")[..., :3] - (200, 30, 90)).max() < 12
+    assert page.text_content("#slider + output") == "12 of 29"
+    assert page.get_attribute("main", "aria-busy") == "true"
+    go_on.set()
+    until(page, "() => document.querySelector('#trouble p').textContent === 'weights: are damaged. Copy them anew.'")
+    assert page.text_content("#facts") == "The model could not be loaded."
+    thread.join(30)
+    assert not thread.is_alive()
+    assert [str(error) for error in errors] == ["weights: are damaged. Copy them anew."]
+    page.close()
+
+
 def test_names_of_files_are_text(browser, tmp_path):
     name = "<img src=x onerror=boom()>.npy"
     np.save(tmp_path / name, np.zeros((3, 64, 64, 3), np.uint8))
@@ -403,7 +448,7 @@ def test_names_of_files_are_text(browser, tmp_path):
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(address)
-        until(page, "() => document.querySelector('#panel-objects canvas').width > 300")
+        until(page, READY)
         assert page.text_content("h1") == name
         assert page.locator("h1 img").count() == 0
         assert said == []
@@ -417,7 +462,7 @@ def test_ctrl_c_ends_it_soon_with_a_page_open(browser, tmp_path):
     process, address = begin(Path("clip.npy"), "--layout", "THWC", cwd=tmp_path)
     page = browser.new_page()
     page.goto(address)
-    until(page, "() => document.querySelector('#panel-objects canvas').width > 300")
+    until(page, READY)
     begun = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130

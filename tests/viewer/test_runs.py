@@ -31,6 +31,14 @@ def test_curves_are_short_and_stages_in_their_order(tmp_path):
     assert picture is not None
 
 
+def test_the_empty_scene_is_no_picture_of_a_decomposition(tmp_path):
+    write_run(tmp_path, stages=("1-small",))
+    (tmp_path / "stages" / "1-small" / "images" / "background.png").write_bytes(png(np.zeros((4, 4, 3), np.uint8)))
+    assert run_now(tmp_path)[0]["picture_name"] == "panel-0"
+    (tmp_path / "stages" / "1-small" / "images" / "panel-0.png").unlink()
+    assert run_now(tmp_path)[1] is None
+
+
 def test_a_run_that_has_just_begun_has_nothing_to_show(tmp_path):
     (tmp_path / "recipe.yaml").write_text("recipe: {}\n")
     assert not is_run(tmp_path)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scenewise.decompose.request import Request
+from scenewise.decompose.result import Request
 
 RESULTS, THUMBNAILS = "videos", "thumbnails"
 """Folders of a batch's results and of its small pictures, in both of which a video has its name."""

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from scenewise.batch.worker import Worker
     from scenewise.decompose.clip import Clip
     from scenewise.decompose.decomposer import Decomposer
-    from scenewise.decompose.request import Request
-    from scenewise.decomposition import Decomposition
-    from scenewise.frame_result import FrameResult
+    from scenewise.decompose.result import Request
+    from scenewise.decomposition import Decomposition, FrameResult
     from scenewise.models.contract import State
 
 Step = tuple["Decomposition", "State", "State"]
@@ -54,6 +53,7 @@ def work_together(
             tell(count)
 
     def work(place: int, task: Task) -> None:
+        """Take one video apart, its frames explained beside those of the others."""
         outcome = worker.work(task, tell_in_turn, lambda clip: together.stream(place, clip))
         together.leave(place)  # one that failed before its first frame must not keep the others waiting
         with turns:

@@ -17,18 +17,18 @@ import torch
 from scenewise.batch import remote
 from scenewise.batch.job import FrameCount, Outcome, thumbnail
 from scenewise.decompose.decomposer import load
-from scenewise.decompose.export.pictures import tinted
 from scenewise.decompose.export.run import export
 from scenewise.decompose.result import Result
 from scenewise.errors import InputError, is_out_of_memory, printable
 from scenewise.media.files import write_atomically
+from scenewise.media.palette import tinted
 from scenewise.media.reading import read_videos
 
 if TYPE_CHECKING:
     from scenewise.batch.job import BatchJob, Task
     from scenewise.decompose.clip import Clip
     from scenewise.decompose.result import Course
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
 
 Stream = Callable[["Clip"], Iterator["FrameResult"]]
 """What runs a model over a clip."""
@@ -112,6 +112,7 @@ class Worker:
         small = Path(self.job.out) / thumbnail(task.name)
 
         def frames(_: Course) -> Iterator[FrameResult]:  # a video that was interrupted is done anew
+            """Yield the video's frames, as many as may be, and picture one for the page."""
             for count, frame in enumerate(stream(clip)):
                 if limit is not None and count >= limit:
                     raise InputError(task.name, f"has more than the {limit} frames that are taken.", "Cut it.")

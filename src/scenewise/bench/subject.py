@@ -152,7 +152,7 @@ class Subject:
             _ = self.model(self.seen_as(frame)).decomposition
             return
         state = self.model.initial_state() if self.state is None else self.state
-        _, self.state = self.model.step(frame, state)
+        _, self.state = self.model.step(frame, state, viewpoints=self.seen_as(frame).viewpoints)
 
     def settle(self) -> None:
         """Stream until frames cost the same: the first ones may be refined more often."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import scenewise
 from scenewise.cli import output
 from scenewise.errors import InputError, RenamedSettingWarning, is_out_of_memory, nearest, printable
-from scenewise.media.interruption import ending_cleanly, exit_code
+from scenewise.media.interruption import ending_cleanly, exit_code, leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,13 +60,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: Words after `scenewise`; those of the process where None.
+        argv: Words after `scenewise`; where None those of the process, which may then end here, see `leave`.
 
     Returns:
         The exit code: 0 all well, 2 something given cannot be used, 130 ended by Ctrl-C, 143 by SIGTERM or SIGHUP.
     """
+    return leave(_code_of(sys.argv[1:])) if argv is None else _code_of(argv)
+
+
+def _code_of(words: Sequence[str]) -> int:
+    """Run a verb, tell its errors, and return its exit code; see `main`."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: see the README on shared cores
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = list(words)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # who started the process has closed it
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
@@ -128,7 +133,14 @@ def _check_folder() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Parses words; what it does not know is answered with the nearest spelling and the usage of the verb."""
+    """Parses words; what it does not know is answered with the nearest spelling and the usage of the verb.
+
+    Attributes:
+        settings_anywhere: Whether words `key=value` may stand behind options too, where argparse refuses them; they
+            join the verb's `overrides`.
+    """
+
+    settings_anywhere: bool = False
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse words; exits with 2 where one is unknown."""
@@ -147,7 +159,11 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parse the words that are known; all of them tell `error` whether it is to be told as JSON."""
         self.words = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args(args, namespace)
+        namespace, rest = super().parse_known_args(args, namespace)
+        settings = [word for word in rest if self.settings_anywhere and "=" in word]
+        if settings:
+            namespace.overrides = [*namespace.overrides, *settings]
+        return namespace, [word for word in rest if word not in settings]
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and a message, as JSON too where that is wanted, and exit with 2."""
@@ -171,6 +187,7 @@ def _with_notes(show: Callable[..., None]) -> Callable[..., None]:
     notes: set[str] = set()
 
     def showwarning(message: Warning | str, category: type[Warning], place: str, *where: Any, **more: Any) -> None:
+        """Show a warning, where it is one of this library as a line, and once."""
         renamed = issubclass(category, RenamedSettingWarning)
         if not renamed and not Path(place).is_relative_to(_LIBRARY):
             show(message, category, place, *where, **more)

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from scenewise.cli import output
-from scenewise.cli.sources import add_settings, add_source_options
+from scenewise.cli.options import add_settings, add_source_options
 
 if TYPE_CHECKING:
     import argparse

@@ -9,8 +9,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scenewise.cli.options import named_source
 from scenewise.cli.output import Progress, say
-from scenewise.cli.sources import named_source
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:

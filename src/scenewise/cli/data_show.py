@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.cli.options import open_source
 from scenewise.cli.output import say
-from scenewise.cli.sources import open_source
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
+from scenewise.cli.options import source_video
 from scenewise.cli.output import Progress, duration, say
-from scenewise.cli.sources import source_video
 from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scenewise.decompose import Decomposer, Request, Result, Summary
+
+_FEW_FRAMES = 16
+"""Frames that are written before a copy of this process, which would write them, is there."""
 
 EXAMPLE = """examples:
   scenewise decompose clip.mp4 --out out
@@ -161,7 +164,7 @@ def _take_apart(
     if args.engine == "auto":
         decomposer.use_for(video.length if request.observe is None else request.observe)
     result = video.start(decomposer, request, args.background)
-    result.keep_bytes, result.apart = 0, True
+    result.keep_bytes, result.apart = 0, video.length is None or video.length > _FEW_FRAMES
     resume, folder = getattr(args, "resume", False), Path(args.out) / video.name  # `predict` cannot go on
     if resume and is_done(result, folder, formats):
         say(f"{video.label}: is done already, in {folder}")

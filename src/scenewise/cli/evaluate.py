@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, output, threads
+from scenewise.cli.options import add_source_options, open_source
 from scenewise.cli.output import Progress, duration
-from scenewise.cli.sources import add_source_options, open_source
 from scenewise.documents import shortened
 from scenewise.errors import InputError
 from scenewise.media.files import check_writable
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json not in (None, output.PRINTED):
         check_writable(args.json)
     import scenewise as sw
-    from scenewise.decompose.request import check_limits
+    from scenewise.decompose.result import check_limits
     from scenewise.evaluation.evaluate import evaluate
     from scenewise.evaluation.protocols import PROTOCOLS, default_protocols
 

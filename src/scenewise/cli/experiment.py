@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scenewise.cli.options import admit_settings_anywhere
 from scenewise.cli.output import duration
 from scenewise.documents import shortened
 from scenewise.errors import InputError, shell_word
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from scenewise.cli import Parser
     from scenewise.experiments.campaign import CampaignOutcome, CellTask
     from scenewise.experiments.experiment import Experiment
 
@@ -37,7 +37,7 @@ ALL = "all"
 _MOST_JOBS = 1024
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Declare the options."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="an experiment, `all`, or a YAML file; none: list them")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings laid over the recipe of every cell")
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     does.add_argument("--show", action="store_true", help="train and evaluate nothing: show what was measured")
     does.add_argument("--keep", action="store_true", help="take what was measured over into the package")
     does.add_argument("--page", metavar="FILE", type=Path, help="write the page of all that the package keeps")
-    admit_settings_anywhere(parser)
+    parser.settings_anywhere = True
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenewise.cli import options, threads
-from scenewise.cli.sources import add_source_options, numbered, open_source, source_video
+from scenewise.cli.options import add_source_options, numbered, open_source, source_video
 from scenewise.errors import InputError, printable
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scenewise.cli import options
-from scenewise.cli.train import look_at
+from scenewise.cli.train import ConsoleReporter, look_at
 from scenewise.errors import InputError
 from scenewise.media.interruption import exit_code
 
@@ -42,7 +42,6 @@ def learn(args: argparse.Namespace) -> TrainingOutcome:
     """
     _check(args)
     from scenewise.cli import threads
-    from scenewise.cli.train_report import ConsoleReporter
     from scenewise.training.folder import RunFolder
     from scenewise.training.run import Run
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import options, threads
+from scenewise.cli.options import add_source_options, numbered, open_source
 from scenewise.cli.output import duration, say
-from scenewise.cli.sources import add_source_options, numbered, open_source
 from scenewise.errors import InputError
 
 if TYPE_CHECKING:

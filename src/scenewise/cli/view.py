@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.cli import exploring, options, output, threads
+from scenewise.cli.options import add_source_options, numbered
 from scenewise.cli.output import say
-from scenewise.cli.sources import add_source_options, numbered
 from scenewise.errors import InputError, printable
+from scenewise.model_folders import CONFIG, find, shipped, written_config
 
 if TYPE_CHECKING:
     from scenewise.decompose import Decomposer
     from scenewise.explore import Exploration
+    from scenewise.media.reader import VideoReader
     from scenewise.viewer.desk import Desk
+    from scenewise.viewer.opening import Opening
 
 EXAMPLE = """examples:
   scenewise view clip.mp4
@@ -60,11 +65,13 @@ def run(args: argparse.Namespace) -> int:
     from scenewise.viewer.server import Place, serve
 
     place = Place.of(args.host, args.port)
-    desk = open_desk(args)
+    opening = opening_of(args)
+    if opening.video is None:  # nothing can be shown before the model is there, but what is wrong can be said
+        opening.desk()
 
     def ready(address: str) -> None:
-        say(f"{desk.title}: {address}")
-        output.announce({"title": desk.title, "address": address})
+        say(f"{opening.title}: {address}")
+        output.announce({"title": opening.title, "address": address})
         if place.token is not None:
             say("  Whoever has this address can look; it goes unencrypted. Ctrl-C ends.")
         if args.open:
@@ -72,55 +79,107 @@ def run(args: argparse.Namespace) -> int:
 
             webbrowser.open(address)
 
-    serve(desk, place, ready)
+    serve(opening, place, ready)
     return 0
 
 
-def open_desk(args: argparse.Namespace) -> Desk:
+@dataclass(frozen=True)
+class Subject:
+    """What the words of the command name.
+
+    Attributes:
+        title: Heading of the page.
+        video: What is looked at: a path, `SOURCE#INDEX` or a stream.
+        model: Its name or folder.
+        run: Folder of a training run, whose own model and videos are looked at; None where it is none.
+    """
+
+    title: str
+    video: str
+    model: str
+    run: Path | None = None
+
+    @classmethod
+    def of(cls, text: str, model: str | None) -> Subject:
+        """Return what an input names together with a model, where one is named.
+
+        Raises:
+            InputError: It is a folder of results that does not say what it is about, or a model of unknown data.
+        """
+        from scenewise.viewer.runs import is_run
+
+        folder = Path(text)
+        if is_run(folder) and model is None:
+            return cls(printable(folder.name or text), "", "", folder)
+        if (folder / "run.json").is_file():
+            text, model = _of_results(folder, model)
+        elif model is None and (text in shipped() or (folder / CONFIG).is_file()):
+            model, text = text, _example(text)
+        title = text if numbered(text) else printable(Path(text).name)
+        return cls(title, text, model or options.DEFAULT_MODEL)
+
+
+def opening_of(args: argparse.Namespace) -> Opening:
+    """Check what can be checked without torch, and return what opens the rest.
+
+    Raises:
+        InputError: The input or the model cannot be used.
+    """
+    from scenewise.viewer.opening import Opening
+
+    subject = Subject.of(args.input, args.model)
+    return Opening(subject.title, partial(open_desk, args, subject), _source(args, subject))
+
+
+def _source(args: argparse.Namespace, subject: Subject) -> VideoReader | None:
+    """Return what reads the video itself, as the model will; None for what is no file, or no video to the eye."""
+    if subject.run is not None:
+        return None
+    card = written_config(find(subject.model))["card"]
+    if not Path(subject.video).exists():
+        return None
+    from scenewise.decompose.clip import TrainedPart, in_trained_part
+    from scenewise.media import read_videos
+
+    try:
+        readers = read_videos(subject.video, **options.reading(args))  # type: ignore[arg-type]
+        part = TrainedPart.of(card)
+        return in_trained_part(readers[0], {}, part)[0] if len(readers) == 1 else None
+    except InputError:  # told when the model is there, which may read it otherwise
+        return None
+
+
+def open_desk(args: argparse.Namespace, subject: Subject) -> Desk:
     """Open what was named.
 
     Raises:
         InputError: It cannot be opened.
     """
     import scenewise as sw
-    from scenewise.checkpoint import shipped
     from scenewise.viewer.desk import Desk
-    from scenewise.viewer.runs import is_run
 
-    text, model, folder = args.input, args.model, Path(args.input)
-    names = tuple(shipped())
-    if is_run(folder) and model is None:
-        exploration = _of_run(args, folder)
-        return Desk(exploration, printable(folder.name or text), None, (), folder)
-    if (folder / "run.json").is_file():
-        text, model = _of_results(folder, model)
-    elif model is None and (text in names or (folder / "config.json").is_file()):
-        model, text = text, _example(text)
-        if not text:
-            raise InputError(
-                args.input, "is a model; what should it look at?", "Add a video: scenewise view VIDEO --model MODEL"
-            )
-    decomposer = _engaged(sw.load(model or options.DEFAULT_MODEL, args.device), args.engine)
+    if subject.run is not None:
+        return Desk(_of_run(args, subject.run), subject.title, None, (), subject.run)
+    decomposer = _engaged(sw.load(subject.model, args.device), args.engine)
     options.tell_untried(args, decomposer)
     threads.choose(decomposer)
 
     def under(other: Decomposer) -> Exploration:
         background = args.background if other is decomposer or other.model.takes_background else None
         words = argparse.Namespace(**{**vars(args), "background": background})
-        exploration = exploring.open_exploration(words, other, text)
+        exploration = exploring.open_exploration(words, other, subject.video)
         if args.engine == "auto":
             other.use_for(exploration.length)
         return exploration
 
     exploration = under(decomposer)
-    title = text if numbered(text) else printable(Path(text).name)
 
     def open_other(name: str) -> Exploration:
         return under(_engaged(sw.load(name, args.device), args.engine))
 
     alone = decomposer.model.viewpoint_size is not None or exploration.length is None  # views, or a camera
-    others = () if alone else tuple(name for name in names if name not in (decomposer.name, *_OF_VIEWS))
-    return Desk(exploration, title, open_other, others, None)
+    others = () if alone else tuple(name for name in shipped() if name not in (decomposer.name, *_OF_VIEWS))
+    return Desk(exploration, subject.title, open_other, others, None)
 
 
 def _engaged(decomposer: Decomposer, engine: str) -> Decomposer:
@@ -129,12 +188,18 @@ def _engaged(decomposer: Decomposer, engine: str) -> Decomposer:
 
 
 def _example(model: str) -> str:
-    """Return a sample of the source that a model learned from, "" where that is none that has a name."""
-    from scenewise.checkpoint import find, read_config
+    """Return a sample of the source that a model learned from.
+
+    Raises:
+        InputError: That is none that has a name.
+    """
     from scenewise.data.contract import DESCRIPTIONS, SOURCES
 
-    source = str(read_config(find(model))["card"].get("data", "")).partition(" ")[0]
-    return f"{source}#3" if source in SOURCES.names() and DESCRIPTIONS[source].kind == "generated" else ""
+    source = str(written_config(find(model))["card"].get("data", "")).partition(" ")[0]
+    if source not in SOURCES.names() or DESCRIPTIONS[source].kind != "generated":
+        remedy = "Add a video: scenewise view VIDEO --model MODEL"
+        raise InputError(model, "is a model; what should it look at?", remedy)
+    return f"{source}#3"
 
 
 def _of_run(args: argparse.Namespace, folder: Path) -> Exploration | None:
@@ -176,8 +241,6 @@ def _of_results(folder: Path, model: str | None) -> tuple[str, str]:
     origin, name, path = _mapping(settings.get("input")).get("origin"), facts.get("name"), facts.get("path")
     if not isinstance(origin, str) or not isinstance(name, str):
         raise InputError(folder, "does not say which video and model it is about.", remedy)
-    from scenewise.checkpoint import shipped
-
     return origin, model or (name if name in shipped() else str(path))
 
 

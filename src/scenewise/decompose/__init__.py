@@ -9,10 +9,9 @@ if TYPE_CHECKING:
     from scenewise.decompose.clip import Clip, open_clip
     from scenewise.decompose.decomposer import Decomposer, load
     from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter
-    from scenewise.decompose.request import Request
-    from scenewise.decompose.result import Result
+    from scenewise.decompose.result import Request, Result
     from scenewise.decompose.streaming import stream
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
     from scenewise.summary import Summary
 
 _PUBLIC = {
@@ -21,8 +20,8 @@ _PUBLIC = {
     "ExportContext": "scenewise.decompose.export.base",
     "Exporter": "scenewise.decompose.export.base",
     "FORMATS": "scenewise.decompose.export.base",
-    "FrameResult": "scenewise.frame_result",
-    "Request": "scenewise.decompose.request",
+    "FrameResult": "scenewise.decomposition",
+    "Request": "scenewise.decompose.result",
     "Result": "scenewise.decompose.result",
     "Summary": "scenewise.summary",
     "load": "scenewise.decompose.decomposer",

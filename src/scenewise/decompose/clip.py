@@ -8,24 +8,25 @@ from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from scenewise.data.contract import Sample
-from scenewise.data.resize import nearest_pixels
-from scenewise.decompose.request import checked_size
 from scenewise.errors import InputError, printable
 from scenewise.media.pixels import to_grey, to_rgb, to_uint8
-from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit
+from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit, nearest_pixels
 from scenewise.media.reading import read_video
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
     from scenewise.checkpoint import Card
+
+SMALLEST_SIDE, LARGEST_SIDE = 8, 2048
+"""Pixels that a side of the results may have."""
 
 _CLOSE = 24
 """Frames between two that are wanted up to which those between are read rather than sought past."""
@@ -195,6 +196,33 @@ def open_clip(
     return clip_at(video, frame_shape, checked_size(size), resize=resize, name=name, **reading)
 
 
+def checked_size(size: int | tuple[int, ...] | None) -> tuple[int, int] | None:
+    """Return (H, W) in pixels, or None where the model's own size is wanted.
+
+    Args:
+        size: (H, W), or one number for a square.
+
+    Raises:
+        InputError: It is not one or two whole numbers in [8, 2048].
+
+    Examples:
+        >>> checked_size(128), checked_size((96, 128)), checked_size(None)
+        ((128, 128), (96, 128), None)
+        >>> checked_size(4)
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: size: height and width must be whole numbers in [8, 2048]; found 4. ...
+    """
+    if size is None:
+        return None
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    whole = all(isinstance(side, (int, np.integer)) and not isinstance(side, bool) for side in sides)
+    if len(sides) != 2 or not whole or not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
+        problem = f"height and width must be whole numbers in [{SMALLEST_SIDE}, {LARGEST_SIDE}]; found {size}."
+        raise InputError("size", problem, "Leave it out for the model's own size.")
+    return int(sides[0]), int(sides[1])
+
+
 def clip_at(
     video: Any,
     frame_shape: tuple[int, int, int],
@@ -344,6 +372,7 @@ class _ArrayFrames:
         return self.since(0)
 
     def since(self, first: int) -> Iterator[ClipFrame]:
+        """Yield the frames from one on, at both sizes."""
         for index in range(first, len(self.images)):
             ids = None if self.ids is None else self.ids[index]
             yield self.fitting.frame(index, None, self.images[index], f"{self.name}, frame {index}", ids)
@@ -373,7 +402,26 @@ class _LooseFrames:
             yield self.fitting.frame(index, time_s, image, f"frame {index}")
 
 
-def in_trained_part(video: Any, reading: dict[str, Any], card: Card) -> tuple[Any, dict[str, Any]]:
+class TrainedPart(NamedTuple):
+    """Which part of a source's frames a model was trained on, as a `Card` has it.
+
+    Attributes:
+        crop: (top, left, height, width) in pixels; None where it was all of them.
+        source_size: (H, W) of the source's frames.
+    """
+
+    crop: tuple[int, int, int, int] | None
+    source_size: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, card: Mapping[str, Any]) -> TrainedPart:
+        """Return what a card says that is not read any further, and may say anything."""
+        crop, size = (card.get(name) for name in cls._fields)
+        sides = [value for part in (crop, size) if isinstance(part, list) for value in part if isinstance(value, int)]
+        return cls(tuple(sides[:4]), tuple(sides[4:])) if len(sides) == 6 else cls(None, None)  # type: ignore[arg-type]
+
+
+def in_trained_part(video: Any, reading: dict[str, Any], card: Card | TrainedPart) -> tuple[Any, dict[str, Any]]:
     """Return a video, and the options to read it with, cut to the part its model was trained on.
 
     Only a file or reader is cut, where no other crop was asked for, and where its frames are as large as those of the
@@ -400,35 +448,3 @@ def in_trained_part(video: Any, reading: dict[str, Any], card: Card) -> tuple[An
         "Choose the part with --crop."
     )
     return reader, {}
-
-
-class Past:
-    """Frames as they go by, counted.
-
-    Args:
-        frames: The frames.
-
-    Attributes:
-        count: How many there were so far.
-        last: Up to two, the newest last.
-    """
-
-    def __init__(self, frames: Iterable[ClipFrame]) -> None:
-        self._frames = frames
-        self.count, self.last = 0, list[ClipFrame]()
-
-    def __iter__(self) -> Iterator[ClipFrame]:
-        """Yield them in order."""
-        for frame in self._frames:
-            self.count, self.last = self.count + 1, [*self.last, frame][-2:]
-            yield frame
-
-
-def following(last: list[ClipFrame]) -> ClipFrame:
-    """Return a frame that nobody saw: index and time go on as before."""
-    newest = last[-1]
-    step = newest.index - last[0].index or 1
-    times = [frame.time_s for frame in last]
-    has_times = len(times) == 2 and None not in times
-    time_s = 2 * times[1] - times[0] if has_times else None  # type: ignore[operator]
-    return ClipFrame(newest.index + step, time_s, np.zeros_like(newest.image))

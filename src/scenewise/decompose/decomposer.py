@@ -19,20 +19,17 @@ from scenewise import hub
 from scenewise.checkpoint import Card, load_model, save_model
 from scenewise.config import plain
 from scenewise.decompose.background import backdrop, picture_of
-from scenewise.decompose.clip import Clip, ClipFrame, Past, as_image, check_length, clip_at, following, in_trained_part
+from scenewise.decompose.clip import Clip, ClipFrame, as_image, check_length, clip_at, in_trained_part
+from scenewise.decompose.drawing import SampleSpread, draw, image_size
 from scenewise.decompose.engines import RunsOnEngines
 from scenewise.decompose.export.run import export
 from scenewise.decompose.live_background import LiveBackground
-from scenewise.decompose.request import Request, check_limits
-from scenewise.decompose.result import Course, ModelFacts, Result
-from scenewise.decompose.sizes import draw, image_size
-from scenewise.decompose.spread import SampleSpread
+from scenewise.decompose.result import Course, ModelFacts, Past, Request, Result, check_limits, check_takes_videos
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Predictor, SceneModel, State
 
 if TYPE_CHECKING:
-    from scenewise.decomposition import Decomposition, LabelRule
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import Decomposition, FrameResult, LabelRule
 
 
 def load(name_or_path: str | Path, device: str = "auto", **overrides: Any) -> Decomposer:
@@ -170,7 +167,12 @@ class Decomposer(RunsOnEngines):
         return state | {"background": picture.expand(batch, -1, -1, -1).clone()}
 
     def step(
-        self, frame: Any, state: State | None = None, refinements: int | None = None, resize: bool = False
+        self,
+        frame: Any,
+        state: State | None = None,
+        refinements: int | None = None,
+        resize: bool = False,
+        viewpoints: Any = None,
     ) -> tuple[Decomposition, State]:
         """Take one more frame apart.
 
@@ -180,6 +182,7 @@ class Decomposer(RunsOnEngines):
             state: What `initial_state` or the last `step` returned; None begins a video.
             refinements: R, the model's own where None.
             resize: Scale a frame of another size; otherwise it is an error. Tensors are never scaled.
+            viewpoints: Where it is seen from, (B, D) or (B, t, D), for models of scenes seen from several sides.
 
         Returns:
             The decomposition, with T = 1 for one frame, and the state for the next.
@@ -191,7 +194,8 @@ class Decomposer(RunsOnEngines):
         tensor = self.tensor(frame, resize)
         if state is None:
             state = self.initial_state(len(tensor))
-        return self.model.step(tensor, state, refinements)
+        cameras = () if viewpoints is None else (torch.as_tensor(viewpoints),)
+        return self.model.step(tensor, state, refinements, *cameras)
 
     def tensor(self, frame: Any, resize: bool = False) -> Tensor:
         """Return a frame as the model takes it: floats in [0, 1], shape (B, t, C, H, W), on its device.
@@ -366,7 +370,7 @@ class Decomposer(RunsOnEngines):
         frames = itertools.islice(iter(clip), course.frames, None)
         past = Past(itertools.islice(frames, request.observe))
         start = self.start(clip, request, background)  # told again where a run goes on from a later state
-        live = None if clip.again or course.state is not None else self.live_background(start, background)
+        live = None if clip.again or course.state is not None else LiveBackground.over(self.model, start, background)
         state = yield from self._explain(past, request, course, start if course.state is None else course.state, live)
         if live is not None:
             clip.reading["background"] = live.origin
@@ -374,16 +378,15 @@ class Decomposer(RunsOnEngines):
         clip.problems += [note for note in (course.remark, self.refusal) if note and note not in clip.problems]
         course.state = None
         check_length(clip, request.observe, past.count)
-        last = past.last
         for _ in range(request.steps):
             before = state
             with self._turn():
                 part, state = self.model.predict(before, 1)  # type: ignore[operator]
             truth = next(frames, None)
-            frame = truth or following(last)
+            frame = truth or past.following()
             has_truth = truth is not None
             yield self.result_of(frame, part, before, state, request.seed, predicted=True, known=has_truth)
-            last = [*last, frame][-2:]
+            past.last = [*past.last, frame][-2:]
 
     def check_background(self, background: Any) -> None:
         """Raise an error where a background is given and the model draws over none.
@@ -395,15 +398,6 @@ class Decomposer(RunsOnEngines):
             remedy = "Leave it out, or use a model that `scenewise train footage` made of a fixed camera."
             raise InputError("background", f"{self.name} draws over no background picture.", remedy)
 
-    def live_background(self, start: State, given: Any = None) -> LiveBackground | None:
-        """Return what learns the background of frames that come one by one; None where one is given, or none is drawn.
-
-        Args:
-            start: The state before the first frame.
-            given: The empty scene, as in `decompose`.
-        """
-        return LiveBackground(start["background"][0]) if self.model.takes_background and given is None else None
-
     def start(self, clip: Clip, request: Request, background: Any = None) -> State:
         """Return the state before the first frame of a video, over its background where the model draws over one.
 
@@ -413,8 +407,9 @@ class Decomposer(RunsOnEngines):
             background: The empty scene, as in `decompose`.
 
         Raises:
-            InputError: The camera moves, or a given background shows something else.
+            InputError: The camera moves, a given background shows something else, or the model takes no videos.
         """
+        check_takes_videos(self.model, self.name)
         state = self.initial_state(1, request.slots, request.seed)
         if not self.model.takes_background:
             return state

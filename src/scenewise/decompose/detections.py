@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from supervision import Detections
 
     from scenewise.decompose.verdict import Evidence
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
 
 
 class VideoDetections(Sequence["Detections"]):

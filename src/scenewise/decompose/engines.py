@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scenewise.checkpoint import readme
+from scenewise.checkpoint import readme, save_model
 from scenewise.config import plain
-from scenewise.decompose.request import check_limits
+from scenewise.decompose.result import check_limits
 from scenewise.media.files import write_atomically
-from scenewise.runtimes import engage, engine_for
+from scenewise.runtimes import RUNTIMES, engage
 from scenewise.variational.compiled import CompiledEngine
 
 if TYPE_CHECKING:
@@ -17,6 +18,25 @@ if TYPE_CHECKING:
 
     from scenewise.checkpoint import Card
     from scenewise.models.contract import SceneModel
+
+
+LONG = 500
+"""Frames of a video from which on a runtime pays, even where graphs are made for the first time."""
+
+
+def engine_for(frames: int | None, refines: bool = True) -> str:
+    """Return the quickest engine that gives what PyTorch gives: a runtime that is installed, for long videos.
+
+    Models that refine run quickest in OpenVINO, those that pass a frame through their networks once in ONNX Runtime.
+
+    Args:
+        frames: Of the video; None where unknown, as of a camera.
+        refines: Whether the model decodes and refines by gradients.
+    """
+    if frames is not None and frames < LONG:
+        return "torch"
+    order = ("openvino", "onnxruntime") if refines else ("onnxruntime", "openvino")
+    return next((name for name in order if RUNTIMES[name].is_there()), "torch")
 
 
 class RunsOnEngines:
@@ -29,6 +49,7 @@ class RunsOnEngines:
     model: SceneModel
     card: Card
     name: str
+    path: str
     engine = "torch"
 
     @property
@@ -66,7 +87,7 @@ class RunsOnEngines:
         Raises:
             InputError: There is no such engine, it is not installed, or the model has nothing to compile.
         """
-        engage(self.model, engine, tell=lambda _: None)
+        engage(self.model, engine, tell=lambda _: None, folder=Path(self.path) if self.path else None)
         self.engine = engine
         return self
 
@@ -74,16 +95,19 @@ class RunsOnEngines:
         """Let the quickest engine that gives what PyTorch gives explain a video, and return it all.
 
         Args:
-            frames: Of the video, None where unknown; for short ones that is PyTorch, see `runtimes.engine_for`.
+            frames: Of the video, None where unknown; for short ones that is PyTorch, see `engine_for`.
         """
-        wanted = engine_for(frames) if next(self.model.parameters()).device.type == "cpu" else "torch"
+        on_cpu, refines = next(self.model.parameters()).device.type == "cpu", self.model.engine is not None
+        wanted = engine_for(frames, refines) if on_cpu else "torch"
         return self if wanted == self.engine else self.use(wanted)
 
     def export(self, folder: str | Path, slots: int | None = None, refinements: int | None = None) -> dict[str, Any]:
         """Write the model as ONNX files, with its card and how near they come to PyTorch; returns `export.json`.
 
         One file explains a video's first frame, others those that follow: frame, state and noise are inputs, what was
-        found and the next state outputs. `README.md` beside them says how they are run without scenewise.
+        found and the next state outputs. `README.md` beside them says how they are run, by programs without scenewise
+        too where a frame is all in its graph. `load` takes the folder as it takes any model's, since `model` in it has
+        settings and weights, and `use` takes the graphs that are there in place of new ones.
 
         Args:
             folder: Where; files of the same names are replaced.
@@ -93,9 +117,11 @@ class RunsOnEngines:
         Raises:
             InputError: onnx is not installed, the model cannot be written, or the folder cannot be.
         """
+        from scenewise.runtimes.exported import MODEL
         from scenewise.runtimes.exporting import export_onnx
 
         check_limits(slots=slots, refinements=refinements)
         facts = export_onnx(self.model, folder, self.name, plain(self.card), slots, refinements)
+        save_model(self.model, Path(folder) / MODEL, replace(self.card, name=self.name))
         write_atomically(Path(folder) / "card.md", readme(self.model, self.card))
         return facts

@@ -6,7 +6,7 @@ picture is made of frames of the last minutes, at first often, since each new on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scenewise.decompose.background import Origin
-    from scenewise.models.contract import State
+    from scenewise.models.contract import SceneModel, State
 
 MOST_FRAMES = 120
 """Frames that are kept."""
@@ -47,6 +47,17 @@ class LiveBackground:
         origin: Whose the picture of the moment is: "model", or "live" where it is of the frames that came.
         reasons: Why it is not sound, sentence by sentence.
     """
+
+    @classmethod
+    def over(cls, model: SceneModel, start: State, given: Any = None) -> LiveBackground | None:
+        """Return what learns the background of frames that come one by one; None where one is given, or none is drawn.
+
+        Args:
+            model: Who explains them.
+            start: The state before the first frame.
+            given: The empty scene, as in `Decomposer.decompose`.
+        """
+        return cls(start["background"][0]) if model.takes_background and given is None else None
 
     def __init__(self, kept: Tensor) -> None:
         self.count = 0

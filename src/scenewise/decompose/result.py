@@ -1,4 +1,8 @@
-"""The decomposition of one video: iterated, collected or saved, and computed no earlier than that; how far it is."""
+"""What is asked of a model over one video, and what comes of it.
+
+A request is made where words or arguments come in, and checked there, once. A result is iterated, collected or saved,
+and computed no earlier than that.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,99 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scenewise.decompose.clip import ClipFrame, checked_size
 from scenewise.decompose.detections import VideoDetections
 from scenewise.decompose.verdict import Evidence
+from scenewise.decomposition import LABEL_RULES, LabelRule
+from scenewise.documents import shortened
 from scenewise.errors import InputError
 from scenewise.media.annotations import Placement
-from scenewise.slot_statistics import Geometry, SlotStatistics
+from scenewise.summary import Geometry, SlotStatistics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from scenewise.checkpoint import Reference
     from scenewise.decompose.clip import Clip
-    from scenewise.decompose.request import Request
-    from scenewise.frame_result import FrameResult
-    from scenewise.models.contract import State
+    from scenewise.decomposition import FrameResult
+    from scenewise.models.contract import SceneModel, State
     from scenewise.summary import Summary
+
+_LIMITS = {"slots": (1, 256), "refinements": (1, 64)}
 
 REUSE_BYTES = 64 << 20
 """Frames stay in memory for a second look up to this many bytes; a longer video is computed again."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """How a video is taken apart, and how much of it is predicted.
+
+    Attributes:
+        size: (H, W) of the results, also given as one number for a square; the model's own where None.
+        slots: K, the model's own where None.
+        refinements: R, the model's own where None.
+        seed: Seed of the posterior noise.
+        observe: Frames to look at before predicting; all where None.
+        steps: Frames to predict; at least 1 where `observe` is given.
+        labels: Who owns a pixel that was seen: the slot that explains it best, or that with the largest mask.
+
+    Raises:
+        InputError: A number is out of range, or there is no such rule of labels.
+
+    Examples:
+        >>> Request(size=128).size
+        (128, 128)
+        >>> Request(observe=10, steps=0)
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: steps: must be at least 1; found 0.
+    """
+
+    size: tuple[int, int] | None = None
+    slots: int | None = None
+    refinements: int | None = None
+    seed: int = 0
+    observe: int | None = None
+    steps: int = 0
+    labels: LabelRule = "responsibility"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", checked_size(self.size))
+        check_limits(slots=self.slots, refinements=self.refinements)
+        if self.labels not in LABEL_RULES:
+            raise InputError("labels", f"must be {' or '.join(LABEL_RULES)}; found {self.labels!r}.")
+        least = {"seed": 0, "observe": 1, "steps": 0 if self.observe is None else 1}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise InputError(name, f"must be at least {low}; found {shortened(value)}.")
+            if value is not None and value >= 1 << 63:  # beyond what random generators and counts take
+                raise InputError(name, f"must be less than 2**63; found {shortened(value)}.")
+
+
+def check_limits(**options: int | None) -> None:
+    """Raise InputError where slots or refinements lie outside their range.
+
+    Examples:
+        >>> check_limits(slots=7, refinements=None)
+        >>> check_limits(slots=0)
+        Traceback (most recent call last):
+        ...
+        scenewise.errors.InputError: slots: must lie in [1, 256]; found 0.
+    """
+    for name, value in options.items():
+        low, high = _LIMITS[name]
+        if value is not None and not low <= value <= high:
+            raise InputError(name, f"must lie in [{low}, {high}]; found {value}.")
+
+
+def check_takes_videos(model: SceneModel, name: str) -> None:
+    """Raise InputError where a model explains views of a scene, which needs to know where they are taken from."""
+    if model.viewpoint_size is not None:
+        problem = "explains views of a scene by where they are taken from, which a video does not tell."
+        remedy = f"Run: scenewise render SCENE --model {name}; in Python give `step` the viewpoints."
+        raise InputError(name, problem, remedy)
 
 
 @dataclass(frozen=True)
@@ -79,6 +158,37 @@ class Course:
     frames: int = 0
     state: State | None = None
     remark: str | None = None
+
+
+class Past:
+    """Frames as they go by, counted.
+
+    Args:
+        frames: The frames.
+
+    Attributes:
+        count: How many there were so far.
+        last: Up to two, the newest last.
+    """
+
+    def __init__(self, frames: Iterable[ClipFrame]) -> None:
+        self._frames = frames
+        self.count, self.last = 0, list[ClipFrame]()
+
+    def __iter__(self) -> Iterator[ClipFrame]:
+        """Yield them in order."""
+        for frame in self._frames:
+            self.count, self.last = self.count + 1, [*self.last, frame][-2:]
+            yield frame
+
+    def following(self) -> ClipFrame:
+        """Return a frame that nobody saw: index and time go on as before."""
+        newest = self.last[-1]
+        step = newest.index - self.last[0].index or 1
+        times = [frame.time_s for frame in self.last]
+        has_times = len(times) == 2 and None not in times
+        time_s = 2 * times[1] - times[0] if has_times else None  # type: ignore[operator]
+        return ClipFrame(newest.index + step, time_s, np.zeros_like(newest.image))
 
 
 class Result:

@@ -13,8 +13,8 @@ from scenewise.metrics import HORIZONS, adjusted_rand_index, over_horizons, squa
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from scenewise.decomposition import FrameResult
     from scenewise.evaluation.protocols import Protocol
-    from scenewise.frame_result import FrameResult
 
 PREDICTION = "prediction"
 """Name that scores of predicted frames carry: means over the first j predicted frames, as PROVIDE Fig. 5."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
 
 
 def stream(

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scenewise.checkpoint import Reference
-    from scenewise.frame_result import FrameResult
-    from scenewise.slot_statistics import SlotStatistics
+    from scenewise.decomposition import FrameResult
+    from scenewise.summary import SlotStatistics
 
 FAR_ABOVE = 4.0
 """Footage is unknown where the median error is more than this many times the card's 99th percentile."""

@@ -29,7 +29,7 @@ def batches(request: EvaluationRequest, length: int) -> Iterator[Batch]:
     for first in range(0, request.videos, request.batch):
         indices = list(range(first, min(first + request.batch, request.videos)))
         pixels, ids = request.source.batch(indices, 0, length)
-        if remark is None:
+        if remark is None and request.model.remarks:
             remark = request.model.remark(torch.from_numpy(np.ascontiguousarray(pixels)).float() / 255)
             if remark is not None:
                 warnings.warn(f"{request.source.facts.origin}: {remark}", stacklevel=2)

@@ -295,7 +295,8 @@ def jobs_by_default() -> int:
 def _context() -> ForkServerContext:
     """Return a way to start processes at once: they are copies of one that has read the libraries, with one thread."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["scenewise.experiments.work", "lightning.fabric"])
+    # Optimisers read torch's compiler when they are made, which is a second of a core.
+    context.set_forkserver_preload(["scenewise.experiments.work", "lightning.fabric", "torch._dynamo"])
     with _environment(
         OMP_NUM_THREADS="1", PYTORCH_NVML_BASED_CUDA_CHECK="1"
     ):  # a GPU must not be touched before a copy

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from scenewise.decomposition import as_picture
 from scenewise.evaluation.batches import viewpoints
 from scenewise.experiments.explanations import SceneExplanations, explain_scenes, framed
 from scenewise.explore.figure import FigureRow, figure
-from scenewise.frame_result import as_picture
 from scenewise.models.contract import Decodes
 from scenewise.observation import Observation
 

@@ -346,6 +346,7 @@ def _expanded(content: Any, where: str) -> Any:
     """
 
     def spread(part: Any) -> Any:
+        """Return a part with each combination of its scorings written out."""
         if not isinstance(part, dict) or not isinstance(part.get("scoring"), list):
             return part
         count = sum(math.prod(map(len, _several(scoring).values())) for scoring in part["scoring"])

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from scenewise.decompose.export.pictures import slot_colours, tinted
+from scenewise.decomposition import as_picture
 from scenewise.explore.figure import FigureRow, figure
 from scenewise.explore.recording import recording
-from scenewise.frame_result import as_picture
+from scenewise.media.palette import slot_colours, tinted
 from scenewise.observation import Observation
 
 if TYPE_CHECKING:

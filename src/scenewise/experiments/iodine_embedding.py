@@ -76,10 +76,10 @@ def mask_logits(folder: CellFolder, model: LoadedModel) -> np.ndarray:
     Returns:
         uint8, shape (height, width, 3).
     """
-    from scenewise.decompose.export.pictures import slot_colours
+    from scenewise.decomposition import as_picture
     from scenewise.experiments.explanations import evenly, explain_scenes
     from scenewise.explore.figure import FigureRow, figure
-    from scenewise.frame_result import as_picture
+    from scenewise.media.palette import slot_colours
 
     scenes, rows = explain_scenes(model.model, folder.source(), range(_SHOWN)), []
     logits = np.asarray(scenes.decodes[-1].mixture.logits[:, :, 0].detach().cpu())  # (N, K, H, W)

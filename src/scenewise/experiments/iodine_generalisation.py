@@ -110,10 +110,10 @@ def refinement_figure(scenes: SceneExplanations, n: int, title: str) -> np.ndarr
     Returns:
         uint8, shape (height, width, 3).
     """
-    from scenewise.decompose.export.pictures import tinted
+    from scenewise.decomposition import as_picture
     from scenewise.experiments.explanations import PAPER, framed
     from scenewise.explore.figure import FigureRow, figure
-    from scenewise.frame_result import as_picture
+    from scenewise.media.palette import tinted
 
     image, rows = scenes.image(n), list[FigureRow]()
     order = np.argsort(-scenes.masks(n).sum((1, 2)), kind="stable").tolist()

@@ -11,8 +11,7 @@ from scenewise.errors import InputError
 from scenewise.experiments.explanations import explain_scenes
 
 if TYPE_CHECKING:
-    from scenewise.data.contract import Source
-    from scenewise.data.objects import Objects
+    from scenewise.data.contract import Objects, Source
     from scenewise.models.contract import SceneModel
 
 _BATCH = 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import resource
@@ -21,13 +22,14 @@ import torch
 from scenewise.errors import InputError
 from scenewise.experiments.cell_folder import CAMPAIGN, CellFolder, extras_of
 from scenewise.media.folders import BusyError
-from scenewise.training.reporter import Forecast, Reporter, StepProgress
+from scenewise.training.reporter import Reporter, StepProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
     from scenewise.experiments.experiment import Cell
+    from scenewise.training.plan import Forecast
     from scenewise.training.validation import Validation
 
 DONE, FAILED, STOPPED, BUSY = 0, 1, 3, 75
@@ -115,6 +117,7 @@ class LineReporter(Reporter):
 
 def work(job: CellJob) -> None:
     """Do a job and end the process with one of the exit codes above; output goes to the cell's log."""
+    gc.freeze()  # a collection would walk through all that the libraries are, and copy every page of it
     os.setsid()  # Ctrl-C in the terminal is for the campaign, which asks its processes to end
     if job.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(job.gpu)

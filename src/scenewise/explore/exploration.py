@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from scenewise.decompose.clip import clip_at, in_trained_part
-from scenewise.decompose.request import Request
+from scenewise.decompose.result import Request
 from scenewise.errors import InputError
 from scenewise.explore.moment import Moment
 from scenewise.explore.recording import LateDecodes, recording

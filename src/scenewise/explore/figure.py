@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INK, MUTED, LINE, PAPER = (26, 33, 48), (86, 96, 116), (214, 218, 226), (255, 255, 255)
+ACCENT = (42, 85, 200)
+"""Of curves and marks: it stands out from pictures that are black at their border, and from the paper."""
 TILE = 88
 """Pictures are enlarged by a whole factor until their longer side has about so many pixels."""
 
@@ -91,7 +93,8 @@ def figure(title: str, columns: Sequence[str], rows: Sequence[FigureRow], curves
             draw.rectangle((corner[0] - 1, top - 1, corner[0] + width, top + height), outline=LINE)
             canvas.paste(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST), corner)
             if place == row.mark:
-                draw.rectangle((corner[0] - 2, top - 2, corner[0] + width + 1, top + height + 1), outline=INK, width=2)
+                outside = (corner[0] - 2, top - 2, corner[0] + width + 1, top + height + 1)
+                draw.rectangle(outside, outline=ACCENT, width=2)
         top += height + _GAP
     return np.asarray(canvas)
 
@@ -122,10 +125,10 @@ def _draw_curve(draw: Any, curve: Curve, place: tuple[int, int, int, int]) -> No
     draw.text((_MARGIN, top + tall // 2), curve.label, INK, _font(_TEXT), anchor="lm")
     draw.line((first, top + tall + 2, first + step * max(0, len(values) - 1), top + tall + 2), LINE, 1)
     if len(points) > 1:
-        draw.line(points, (42, 85, 200), 2, joint="curve")
+        draw.line(points, ACCENT, 2, joint="curve")
     for (x, y), value in zip(points, (v for v in values if not math.isnan(v)), strict=True):
-        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=(42, 85, 200))
-        draw.text((x, y - 5), short(value), MUTED, _font(_SMALL), anchor="mb")
+        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=ACCENT)
+        draw.text((x, y - 5), short(value), MUTED, _font(_SMALL), anchor="mb", stroke_width=2, stroke_fill=PAPER)
 
 
 def short(value: float) -> str:

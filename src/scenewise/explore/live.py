@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.decompose.clip import as_image
+from scenewise.decompose.clip import as_image, open_clip
+from scenewise.decompose.live_background import LiveBackground
 from scenewise.errors import InputError
-from scenewise.explore.exploration import Exploration, look_at
+from scenewise.explore.exploration import Exploration, VideoExploration, look_at
 from scenewise.explore.moment import Moment
-from scenewise.media.live import Newest, is_live, live_frames, names_of
+from scenewise.media.live import Newest, live_frames, names_of
+from scenewise.media.reading import is_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from scenewise.decompose.clip import Clip
     from scenewise.decompose.decomposer import Decomposer
-    from scenewise.decompose.request import Request
+    from scenewise.decompose.result import Request
     from scenewise.media.reader import MediaFrame
 
 PATIENCE = 10.0
@@ -66,7 +69,7 @@ class LiveExploration(Exploration):
         self.name, self.length, self.dropped = name, None, 0
         self.newest = Newest(frames)
         self._state = decomposer.initial_state(1, request.slots, request.seed, background)
-        self._background = decomposer.live_background(self._state, background)
+        self._background = LiveBackground.over(decomposer.model, self._state, background)
         self._taken = -1
         self._count = 0
         self._moments: OrderedDict[int, Moment] = OrderedDict()
@@ -101,13 +104,23 @@ class LiveExploration(Exploration):
             self._moments.popitem(last=False)
         return moment
 
-    def anew(self, request: Request) -> Exploration:
-        """Return the frame that was looked at last as a video of its own."""
-        from scenewise.decompose.clip import open_clip
-        from scenewise.explore.exploration import VideoExploration
+    def anew(self, request: Request) -> VideoExploration:
+        """Return the frames that can be looked at again, as a video in which they have the numbers they have here."""
+        frames = np.stack([moment.image for moment in self._moments.values()])
+        clip = open_clip(frames, self.decomposer.frame_shape, name=self.name)
+        return _LastFrames(self.decomposer, clip, request, first=next(iter(self._moments)))
 
-        frames = np.stack([moment.image for moment in self._moments.values()][-1:])
-        return VideoExploration(self.decomposer, open_clip(frames, self.decomposer.frame_shape), request)
+
+class _LastFrames(VideoExploration):
+    """A video that is numbered from where those before it are no longer there."""
+
+    def __init__(self, decomposer: Decomposer, clip: Clip, request: Request, first: int) -> None:
+        super().__init__(decomposer, clip, request)
+        self._first = first
+
+    def alone(self, number: int) -> Moment:
+        """Return a frame by its number in the stream; see `VideoExploration.alone`."""
+        return super().alone(number - self._first)
 
 
 def open_live(decomposer: Decomposer, text: str, request: Request, background: Any = None) -> Any:

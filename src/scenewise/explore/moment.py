@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from scenewise.decomposition import as_picture
 from scenewise.errors import InputError
-from scenewise.frame_result import as_picture
 from scenewise.models.contract import Decodes, repeated
 from scenewise.variational.gaussian import Gaussian
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from scenewise.decompose.export.pictures import slot_colours, tinted
+from scenewise.decomposition import as_picture
 from scenewise.errors import InputError
 from scenewise.explore.figure import Curve, FigureRow, diverging, figure
-from scenewise.frame_result import as_picture
+from scenewise.media.palette import slot_colours, tinted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

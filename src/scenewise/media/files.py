@@ -1,6 +1,6 @@
 """Files that are whole or absent, and what the operating system says about them in words a user can act on.
 
-Of JSON and YAML files, `scenewise.documents` and `scenewise.yaml_text` say what is refused in them.
+Of JSON and YAML files, `scenewise.documents` says what is refused in them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from scenewise.documents import parse_json, type_of
+from scenewise.documents import parse_json, parse_yaml, type_of
 from scenewise.errors import InputError, describe
 
 if TYPE_CHECKING:
@@ -426,8 +426,6 @@ def read_yaml(path: Path, holds: str, remedy: str) -> dict[str, Any]:
     Raises:
         InputError: It is missing, no regular file, too large, no YAML within the limits, or no mapping.
     """
-    from scenewise.yaml_text import parse_yaml
-
     content = read_bytes(path, MOST_YAML_BYTES)
     try:
         values = parse_yaml(content.decode("utf-8-sig"))

@@ -60,6 +60,7 @@ def _check(path: Path, file: Any, size: int) -> None:
     errors: list[InputError] = []  # an error must not leave a visit halfway
 
     def visit(name: bytes, link: Any) -> bool | None:
+        """Check a link and what it leads to; True ends the visit."""
         try:
             if link.type == h5py.h5l.TYPE_EXTERNAL:
                 problem = f"{_name(name.decode(errors='replace'))} is a link to another file, which is not opened."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import sys
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,39 @@ def exit_code(name: str | None) -> int:
     if name not in NAMES.values():
         return 0
     return 130 if name == "Ctrl-C" else 143
+
+
+class NativeThread(threading.Thread):
+    """A daemon thread that may be in native code, which nothing can call back, when the process is to end.
+
+    Attributes:
+        begun: Whether this process has started any.
+    """
+
+    begun: bool = False
+
+    def __init__(self, run: Callable[[], None], name: str) -> None:
+        super().__init__(target=run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start it."""
+        NativeThread.begun = True
+        super().start()
+
+
+def leave(code: int) -> int:
+    """Return an exit code; where a `NativeThread` has been at work, end the process here, with that code.
+
+    The interpreter's own end frees what such a thread may still use, and throws the thread out of whatever C++ it comes
+    back from, which aborts the process; where all is quiet it takes a second to free what the system frees anyway. Call
+    it last, when files are closed and folders are gone: nothing that is registered with `atexit` is called.
+    """
+    if not NativeThread.begun:
+        return code
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # whoever read it has gone
+            stream.flush()
+    os._exit(code)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scenewise.errors import InputError, describe
+from scenewise.media.interruption import NativeThread
 from scenewise.media.reader import MediaFrame, Selection, VideoReader, fit
 
 if TYPE_CHECKING:
@@ -19,19 +20,12 @@ if TYPE_CHECKING:
 SCHEMES = ("rtsp", "rtsps", "rtmp", "srt", "tcp", "udp")
 """Schemes of streams that are read."""
 
-_CAMERA = re.compile(r"(?:camera:|/dev/video)(\d{1,3})")
+
+CAMERA = re.compile(r"(?:camera:|/dev/video)(\d{1,3})")
+"""Names of cameras, and their numbers."""
+
 _SECONDS_TO_WAIT = 10.0  # for a connection, and for the next frame
 _REMEDY = "Check that it is there, and that no other program has it."
-
-
-def is_live(source: object) -> bool:
-    """Return whether a word names a camera or a stream, and no file.
-
-    Examples:
-        >>> [is_live(text) for text in ("camera:0", "/dev/video1", "rtsp://user:word@host/door", "clip.mp4")]
-        [True, True, True, False]
-    """
-    return isinstance(source, str) and (bool(_CAMERA.fullmatch(source)) or urlsplit(source).scheme in SCHEMES)
 
 
 class LiveReader(VideoReader):
@@ -95,7 +89,7 @@ class Newest:
         self._frame: MediaFrame | None = None
         self._over = self._ending = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="live", daemon=True)
+        self._thread = NativeThread(self._run, "live")
         self._thread.start()
 
     @property
@@ -171,7 +165,7 @@ def names_of(source: str) -> tuple[str, str]:
         >>> names_of("rtsp://user:word@host/door")
         ('rtsp:/host/door', 'host_door')
     """
-    camera = _CAMERA.fullmatch(source)
+    camera = CAMERA.fullmatch(source)
     if camera:
         return f"camera:{camera.group(1)}", f"camera-{camera.group(1)}"
     parts = urlsplit(source)
@@ -187,7 +181,7 @@ def _open(source: str, shown: str) -> tuple[Any, Any]:
     """
     import av
 
-    camera = _CAMERA.fullmatch(source)
+    camera = CAMERA.fullmatch(source)
     address, kind, options = source, None, {"rtsp_transport": "tcp"} if source.startswith("rtsp") else {}
     if camera and sys.platform == "darwin":
         address, kind, options = camera.group(1), "avfoundation", {"framerate": "30"}

@@ -9,6 +9,9 @@ import numpy as np
 
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading, write_atomically
+from scenewise.media.pixels import to_grey
+
+_STRENGTH = 0.75  # of a slot's colour, over the brightness of the image
 
 # The first 8 are the colour-blind safe set of Okabe and Ito with grey for black; each further one is the RGB colour
 # farthest in CIELAB from all before it (no two are closer than 23).
@@ -94,3 +97,33 @@ def read_palette_png(path: str | Path) -> np.ndarray:
             problem = f"expected a palette or grey image of ids; found mode {image.mode}."
             raise InputError(path, problem, "Convert its colours to ids first.")
         return np.asarray(image).astype(np.int64)
+
+
+def slot_colours(slots: int) -> np.ndarray:
+    """Return one colour per slot, float in 0..255, shape (K, 3); they repeat beyond 64.
+
+    Examples:
+        >>> slot_colours(2).astype(int).tolist()
+        [[230, 159, 0], [86, 180, 233]]
+    """
+    return np.array(SLOT_COLOURS, float)[np.arange(slots) % len(SLOT_COLOURS)]
+
+
+def tinted(image: np.ndarray, masks: np.ndarray, background: int | None = None) -> np.ndarray:
+    """Lay the slots' colours over an image as strongly as their masks are.
+
+    Args:
+        image: uint8, shape (H, W, 3).
+        masks: Shape (K, H, W), in [0, 1].
+        background: A slot to leave as it is.
+
+    Returns:
+        uint8, shape (H, W, 3).
+    """
+    weights = masks.copy()
+    if background is not None:
+        weights[background] = 0
+    colour = np.einsum("khw,kc->hwc", weights, slot_colours(len(masks)))
+    covered = weights.sum(0)[..., None]
+    grey = to_grey(image) * ((1 - _STRENGTH) * covered)  # its own colour would mix with the slot's
+    return np.clip(np.rint(image * (1 - covered) + grey + _STRENGTH * colour), 0, 255).astype(np.uint8)

@@ -1,17 +1,18 @@
-"""The one door to footage: files and folders to readers, by what they are."""
+"""The one door to footage: files, folders, cameras and streams to readers, by what they are."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from scenewise.errors import InputError
 from scenewise.media.arrays import ARRAY_ENDINGS, open_arrays
 from scenewise.media.content import advice
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import IMAGE_ENDINGS, FolderReader, image_names, natural_order
-from scenewise.media.live import LiveReader, is_live
+from scenewise.media.live import CAMERA, SCHEMES, LiveReader
 from scenewise.media.pictures import open_image
 from scenewise.media.reader import Selection
 from scenewise.media.video import VIDEO_ENDINGS, VideoFileReader
@@ -142,6 +143,16 @@ def read_videos(
     kind, remedy = advice(path, "Convert it to one of these.")
     file_kind = f"{ending or 'none'!r}{f', {kind}' if kind else ''}"
     raise InputError(path, f"expected a folder or a file ending in {endings}; found {file_kind}.", remedy)
+
+
+def is_live(source: object) -> bool:
+    """Return whether a word names a camera or a stream, and no file.
+
+    Examples:
+        >>> [is_live(text) for text in ("camera:0", "/dev/video1", "rtsp://user:word@host/door", "clip.mp4")]
+        [True, True, True, False]
+    """
+    return isinstance(source, str) and (bool(CAMERA.fullmatch(source)) or urlsplit(source).scheme in SCHEMES)
 
 
 def _refuse_stream(path: Path, selection: Selection) -> None:

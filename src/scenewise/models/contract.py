@@ -72,6 +72,7 @@ class SceneModel(Numbers, ABC):
         least_batch: Smallest batch of frames that all presets can be trained on; 2 with batch norms.
         keeps_slots: Whether it keeps objects in their slots by what it remembers of earlier frames, so that `forward`
             is the fold of `step`. Others explain each frame, or each clip, from the start: `step` links their slots.
+        remarks: Whether `remark` may have something to say; frames need not be made for it else.
     """
 
     config_class: ClassVar[type]
@@ -83,6 +84,7 @@ class SceneModel(Numbers, ABC):
     takes_background: ClassVar[bool] = False
     least_batch: ClassVar[int] = 1
     keeps_slots: ClassVar[bool] = False
+    remarks: ClassVar[bool] = False
 
     config: Any
     engine: Engine | None = None
@@ -131,28 +133,34 @@ class SceneModel(Numbers, ABC):
         return {"seed": torch.tensor(seed), "frame": torch.tensor(0), "slots": torch.tensor(self.count_slots(slots))}
 
     @torch.no_grad()
-    def step(self, frames: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+    def step(
+        self, frames: Tensor, state: State, refinements: int | None = None, viewpoints: Tensor | None = None
+    ) -> tuple[Decomposition, State]:
         """Explain the next frames of a video, in memory that does not grow.
 
-        Models that keep slots give what `forward` gives for the whole video. A model with a `window` explains all
-        frames of a call together; any other gives the same for frames one by one and for several in one call.
+        Models that keep slots give what `forward` gives for the whole video; with a `window`, all frames of a call are
+        explained together; any other model gives the same for frames one by one and for several at once.
 
         Args:
             frames: Shape (B, t, C, H, W) in [0, 1]; one frame may also be given as (B, C, H, W).
             state: What `initial_state` or the last `step` returned.
             refinements: R; the settings' value where None.
+            viewpoints: Shape (B, t, D), or (B, D) of one frame; only models that take them look at them.
 
         Returns:
             A decomposition with T = t, without a graph, and the new state. Where slots were linked, `order` in the
             state tells which number the model gave to each, shape (B, K).
 
         Raises:
-            InputError: The frames do not fit the model, or hold NaN.
+            InputError: Frames or viewpoints do not fit the model, or frames hold NaN.
         """
         frames = frames.unsqueeze(1) if frames.ndim == 4 else frames
-        self.check_frames(frames)
+        cameras = viewpoints[:, None] if viewpoints is not None and viewpoints.ndim == 2 else viewpoints
+        self.check(Observation(frames, None, cameras))
         parts = []
-        for frame in frames.unbind(1):
+        for t, frame in enumerate(frames.unbind(1)):
+            if cameras is not None and self.viewpoint_size:
+                state = state | {"viewpoint": cameras[:, t].to(frame)}
             part, state = (self.runner or self).explain_frame(frame, state, refinements)
             parts.append(part)
         return Decomposition.join(parts), state
@@ -283,11 +291,8 @@ class SceneModel(Numbers, ABC):
         """Raise InputError where frames of shape (..., C, H, W) cannot be used."""
         channels, height, width = self.frame_shape
         if tuple(frames.shape[-3:]) != (channels, height, width):
-            raise InputError(
-                "frames",
-                f"the model takes (C, H, W) = {(channels, height, width)}; found {tuple(frames.shape[-3:])}.",
-                "Resize or convert the frames, or use another model.",
-            )
+            problem = f"the model takes (C, H, W) = {(channels, height, width)}; found {tuple(frames.shape[-3:])}."
+            raise InputError("frames", problem, "Resize or convert the frames, or use another model.")
         if frames.is_cuda and torch.cuda.is_current_stream_capturing():
             return  # there are no values to look at
         if not bool(frames.isfinite().all()):

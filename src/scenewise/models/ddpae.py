@@ -397,7 +397,9 @@ class Ddpae(SceneModel, Predictor, Decodes):
         return self.config.observed
 
     @torch.no_grad()
-    def step(self, frames: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+    def step(
+        self, frames: Tensor, state: State, refinements: int | None = None, viewpoints: Tensor | None = None
+    ) -> tuple[Decomposition, State]:
         """Explain the next frames as one clip, by the means of all latents; see `SceneModel.step`.
 
         Nothing is known of clips before it but their last frame, to which its slots are linked. `frame` of the state
@@ -480,6 +482,8 @@ def _gaussian(mean: Tensor, raw: Tensor) -> Gaussian:
 @torch.no_grad()
 def _initialise(model: nn.Module) -> None:
     """Draw weights as the paper's code does; LSTMs keep PyTorch's."""
+    if next(model.parameters()).is_meta:
+        return  # made for its shapes alone, for which drawing would read torch's compiler
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm2d, nn.GroupNorm)):
             about = 1.0 if isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)) else 0.0

@@ -51,7 +51,6 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
-from scenewise.models.stages import Stages
 from scenewise.nn.dcgan import DcganDecoder, DcganEncoder, DcganNorm, DcganOutput, fits
 from scenewise.variational.gaussian import Gaussian, log_density, log_peak, seeded_noise
 
@@ -208,7 +207,7 @@ class _Inference(NamedTuple):
 
 
 @register_model("dvip")
-class Dvip(Stages, SceneModel, Predictor, Decodes):
+class Dvip(SceneModel, Predictor, Decodes):
     """The model; `forward` folds `_infer` over time, `step` is the same fold without a graph."""
 
     config_class: ClassVar[type] = DvipConfig
@@ -311,6 +310,7 @@ class Dvip(Stages, SceneModel, Predictor, Decodes):
         state = {
             "latent": zeros,
             "total": zeros.clone(),
+            "count": zeros.new_ones(batch),
             "seed": torch.tensor(seed),
             "frame": torch.tensor(0),
         }
@@ -320,23 +320,11 @@ class Dvip(Stages, SceneModel, Predictor, Decodes):
         """Return whether there was a frame before; see `SceneModel.frame_form`."""
         return frame > 0
 
-    def open_frame(self, frame: Tensor, state: State) -> State:
-        """Count the frames, over which masks show a mean; see `Stages.open_frame`."""
-        return state | {"count": torch.full((1,), int(state["frame"]) + 2.0, device=frame.device)}
-
-    def explain_opened(
-        self, frame: Tensor, opened: State, refinements: int | None = None
-    ) -> tuple[Decomposition, State]:
-        """Explain one more frame; see `Stages.explain_opened`."""
+    def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
+        """Explain one more frame; see `SceneModel.explain_frame`."""
         self.refuse(refinements)
-        part, state = self._infer(self.encoder(frame), opened)
+        part, state = self._infer(self.encoder(frame), state)
         return self._decomposition(frame[:, None], [part]), state
-
-    def close_frame(
-        self, frame: Tensor, part: Decomposition, opened: State, after: State
-    ) -> tuple[Decomposition, State]:
-        """Return the state without the count; see `Stages.close_frame`."""
-        return part, {name: tensor for name, tensor in after.items() if name != "count"}
 
     def predicted(self, latent: Tensor, before: Tensor | None = None) -> Gaussian:
         """Return p(Z_t | Z_t-1), each part from its own past alone.
@@ -372,9 +360,10 @@ class Dvip(Stages, SceneModel, Predictor, Decodes):
     @staticmethod
     def _next(state: State, posterior: Gaussian, prior: Gaussian, latent: Tensor) -> tuple[_Inference, State]:
         frame, total = state["frame"] + 1, state["total"] + posterior.mean.detach()
-        part = _Inference(posterior, prior, latent, total / state.get("count", int(frame) + 1))
+        count = (state["count"] if "count" in state else torch.full_like(total[:, 0, 0], int(state["frame"]) + 1.0)) + 1
+        part = _Inference(posterior, prior, latent, total / count[:, None, None])
         before = {"before": state["latent"]} if "before" in state else {}
-        return part, {**state, **before, "latent": latent, "total": total, "frame": frame}
+        return part, {**state, **before, "latent": latent, "total": total, "count": count, "frame": frame}
 
     def _terms(self, frames: Tensor, means: Tensor, parts: list[_Inference]) -> dict[str, Tensor]:
         posterior, prior = (_stack([getattr(part, name) for part in parts]) for name in ("posterior", "prior"))

@@ -141,6 +141,7 @@ class Segmenter(nn.Module):
         pixels = embeddings.flatten(2)  # (N, E, H * W)
 
         def logit(log_scope: Tensor) -> Tensor:
+            """Return logits of the mask about the pixel with the largest chance that is left."""
             seed = (chances * log_scope.detach().exp()).flatten(1).argmax(1)
             chosen = pixels.gather(2, seed[:, None, None].expand(-1, pixels.shape[1], 1))  # (N, E, 1)
             away = (pixels - chosen).square().sum(1).view_as(log_scope)  # (N, 1, H, W)

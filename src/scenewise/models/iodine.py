@@ -36,14 +36,12 @@ from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, Output, SceneModel, Weighs, register_model
 from scenewise.nn.decoders import DecoderSettings, make_slot_decoder
-from scenewise.nn.encoders import EncoderSettings, make_encoder
 from scenewise.nn.layers import fan_in_normal_
-from scenewise.nn.refiner import Pair, RefinementLSTM, Refiner
+from scenewise.nn.refiner import EncoderSettings, Pair, RefinementLSTM, Refiner, make_encoder
 from scenewise.variational.duplicates import DuplicateSettings
-from scenewise.variational.engine import DecodedFrame, Engine, FrameContext
+from scenewise.variational.engine import BudgetSettings, DecodedFrame, Engine, FrameContext, Refines
 from scenewise.variational.gaussian import Gaussian, LambdaScale, raw_of, seeded_noise
 from scenewise.variational.importance import importance_log_weights
-from scenewise.variational.keeping import BudgetSettings, Refines
 from scenewise.variational.likelihood import Mixture, PixelDensity
 from scenewise.variational.refinement import Inputs, Weights
 

@@ -192,6 +192,7 @@ class Monet(ImageModel, Decodes, Weighs):
         blocks = functional.pixel_unshuffle(images, factor)
 
         def logit(log_scope: Tensor) -> Tensor:
+            """Return logits of the next mask within a scope."""
             scope = functional.pixel_unshuffle(log_scope.clamp_min(LEAST_LOG), factor)
             with self._narrow(images):
                 return functional.pixel_shuffle(self.attention(torch.cat([blocks, scope], 1)), factor)
@@ -237,6 +238,7 @@ class Monet(ImageModel, Decodes, Weighs):
         q, sigmas = self.infer(images, log_masks), self.sigmas(log_masks.shape[1], images)
 
         def log_likelihood(n: int, latents: Tensor) -> dict[str, Tensor]:
+            """Return log-likelihoods of image `n` given samples of its latents."""
             appearance, logits = self.decoder(latents, latents[..., :0])
             inputs = images[n : n + 1], appearance, log_masks[n : n + 1], sigmas
             plain = masked_log_likelihood(*inputs, self.config.mixture).double()

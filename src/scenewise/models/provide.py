@@ -42,13 +42,11 @@ from scenewise.decomposition import Decomposition
 from scenewise.models.contract import Decodes, Output, Predictor, SceneModel, State, register_model
 from scenewise.models.provide_config import PAPER, PRESETS, ProvideConfig
 from scenewise.nn.decoders import CoarseToFineDecoder, SlotDecoder, finer, make_slot_decoder
-from scenewise.nn.encoders import make_encoder
 from scenewise.nn.layers import coordinates
-from scenewise.nn.refiner import GravesLSTM2d, LambdaLSTM2d, Pair, Refiner
+from scenewise.nn.refiner import GravesLSTM2d, LambdaLSTM2d, Pair, Refiner, make_encoder
 from scenewise.nn.squeeze import SqueezeFeatures
-from scenewise.variational.engine import DecodedFrame, Engine, FrameContext, decomposed
+from scenewise.variational.engine import DecodedFrame, Engine, FrameContext, Refines, decomposed
 from scenewise.variational.gaussian import Gaussian, seeded_noise
-from scenewise.variational.keeping import Refines
 from scenewise.variational.mixture import composed
 from scenewise.variational.refinement import ImageGradients, Weights
 

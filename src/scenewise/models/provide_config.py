@@ -11,9 +11,9 @@ from typing import Any, Literal
 from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.nn.decoders import DecoderSettings
-from scenewise.nn.encoders import EncoderSettings
+from scenewise.nn.refiner import EncoderSettings
 from scenewise.variational.duplicates import DuplicateSettings
-from scenewise.variational.keeping import BudgetSettings
+from scenewise.variational.engine import BudgetSettings
 from scenewise.variational.likelihood import Mixture
 from scenewise.variational.refinement import Inputs
 

@@ -86,6 +86,7 @@ class ProvideWindows(Stages, FollowsObjects, Provide):
     slot_symmetric: ClassVar[bool] = False
     takes_background: ClassVar[bool] = True
     slot_state: ClassVar[tuple[str, ...]] = ("hidden", "cell", "window", "on")
+    sized_by: ClassVar[str] = "drawers"
     config: WindowsConfig
 
     def __init__(self, config: WindowsConfig | None = None) -> None:

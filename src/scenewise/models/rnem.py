@@ -42,7 +42,7 @@ from scenewise.config import setting
 from scenewise.decomposition import Decomposition
 from scenewise.errors import InputError
 from scenewise.models.contract import Output, Predictor, SceneModel, State, register_model
-from scenewise.nn.layers import pooled
+from scenewise.nn.layers import normal_numbers, pooled
 from scenewise.nn.normed import NormedDecoder, NormedEncoder, xavier_
 from scenewise.nn.slot_cells import CarriedState, NormedLSTM, PlainCell, RelationalCell
 from scenewise.variational.bernoulli import (
@@ -158,6 +158,7 @@ class Rnem(SceneModel, Predictor):
     presets: ClassVar[Mapping[str, Any]] = MappingProxyType(PRESETS)
     runtime_settings: ClassVar[tuple[str, ...]] = ("recompute",)
     keeps_slots: ClassVar[bool] = True
+    remarks: ClassVar[bool] = True
     config: RnemConfig
 
     def __init__(self, config: RnemConfig = PAPER) -> None:
@@ -168,7 +169,7 @@ class Rnem(SceneModel, Predictor):
         self.encoder: nn.Module | None = None
         self.cell: nn.Module | None = None
         if config.cell == "gradient":
-            self.beginning = nn.Parameter(torch.randn(config.hidden))
+            self.beginning = nn.Parameter(normal_numbers(config.hidden))
             self.log_ascent = nn.Parameter(torch.tensor(config.ascent).log())
         else:
             self.encoder = NormedEncoder(config.channels, config.widths, config.code, config.working_size)

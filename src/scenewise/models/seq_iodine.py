@@ -29,8 +29,7 @@ from scenewise.decomposition import Decomposition
 from scenewise.models.contract import Output, Predictor, State, register_model
 from scenewise.models.iodine import PRESETS as IODINE_PRESETS
 from scenewise.models.iodine import Iodine, IodineConfig
-from scenewise.variational.engine import DecodedFrame
-from scenewise.variational.keeping import BudgetSettings
+from scenewise.variational.engine import BudgetSettings, DecodedFrame
 from scenewise.variational.refinement import ImageGradients
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,18 +21,23 @@ class Stages(ABC):
     (third). Between these stages are the decodes and refinements: operations that depend on shapes alone.
 
     It goes before `SceneModel` among a model's bases.
+
+    Class attributes:
+        sized_by: Name of the entry of an opened state by whose length `roundings` differ.
     """
+
+    sized_by: ClassVar[str]
 
     @abstractmethod
     def open_frame(self, frame: Tensor, state: State) -> State:
         """Return the state with what the model first sees in a frame (B, C, H, W), entries of this frame among it."""
 
+    @abstractmethod
     def roundings(self, opened: State) -> Iterator[State]:
         """Yield an opened state in few shapes, the smallest that do first; results are the same by all of them.
 
         A graph is made for one shape: the fewer there are, the fewer graphs.
         """
-        yield opened
 
     @abstractmethod
     def explain_opened(

@@ -26,9 +26,9 @@ from scenewise.config import setting
 from scenewise.errors import InputError
 from scenewise.models.contract import Decodes, ImageModel, Samples, register_model
 from scenewise.nn.decoders import DecoderSettings, make_decoder
-from scenewise.nn.encoders import EncoderSettings, make_encoder
 from scenewise.nn.gated import GatedDecoder, GatedEncoder, GatedSettings, check_batch
 from scenewise.nn.layers import coordinates, pooled
+from scenewise.nn.refiner import EncoderSettings, make_encoder
 from scenewise.variational.explanation import ImageExplanation, KlForm
 from scenewise.variational.gaussian import Gaussian, gaussian_by_spread
 from scenewise.variational.geco import Balances, Geco, GecoSettings

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage, sparse
+from scipy import ndimage
 
-from scenewise.nn.masks import SQUARE, neighbours
+from scenewise.nn.masks import SQUARE, consecutive, neighbours
 
 _DARK = 0.05  # of [0, 1], added to the brightness that hues are measured by: black has none
 _ALIKE = 0.15  # hues of two cores near each other that are of one object differ by less
@@ -56,7 +56,7 @@ def of_like_hues(masks: np.ndarray, images: np.ndarray, step: float, colours: fl
             nearest = ndimage.distance_transform_edt(own == 0, return_distances=False, return_indices=True)
             labels[box][inside] = count + own[tuple(nearest)][inside]
     for number, frame in enumerate(labels):
-        labels[number] = np.unique(np.append(0, frame), return_inverse=True)[1][1:].reshape(frame.shape)
+        labels[number] = consecutive(frame)
     return labels  # type: ignore[no-any-return]
 
 
@@ -96,5 +96,7 @@ def _joined(cores: np.ndarray, means: np.ndarray) -> np.ndarray:
     sides = (last - first).max(1)
     near = gaps - 2 * _EDGE <= _NEAR * np.minimum(sides[:, None], sides[None])
     alike = near & (np.abs(means[numbers][:, None] - means[numbers][None]).max(2) < _ALIKE)
-    names = sparse.csgraph.connected_components(sparse.coo_array(alike), directed=False)[1]
+    while not np.array_equal(further := alike @ alike, alike):
+        alike = further
+    names = np.unique(alike.argmax(1), return_inverse=True)[1]
     return np.where(cores > 0, numbers[names[np.searchsorted(numbers, cores)]], 0)

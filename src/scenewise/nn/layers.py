@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 def coordinates(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
@@ -23,6 +25,16 @@ def coordinates(height: int, width: int, device: torch.device | str = "cpu") -> 
 def constants(values: Sequence[float], like: Tensor) -> Tensor:
     """Return numbers as a vector of a tensor's kind, without a copy from the host, for which a GPU would wait."""
     return torch.cat([like.new_full((1,), value) for value in values])
+
+
+def normal_numbers(*shape: int) -> Tensor:
+    """Return numbers drawn from N(0, 1), as `torch.randn` does.
+
+    On the meta device, where a model is made for its shapes alone, nothing is drawn: `torch.randn` would read a library
+    of symbolic algebra for it, which takes longer than all else that loading a model does.
+    """
+    numbers = torch.empty(shape)
+    return numbers if numbers.is_meta else numbers.normal_()
 
 
 def cosines(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
@@ -54,12 +66,26 @@ def shuffled(x: Tensor, factor: int) -> Tensor:
     return blocks.permute(0, 3, 1, 4, 2, 5).reshape(len(x), -1, x.shape[2] * factor, x.shape[3] * factor)
 
 
+_as_one = ContextVar("pooling_as_one", default=False)
+
+
+@contextmanager
+def pooling_as_one() -> Iterator[None]:
+    """Let `pooled` be one operation, for graphs that other runtimes than PyTorch run."""
+    token = _as_one.set(True)
+    try:
+        yield
+    finally:
+        _as_one.reset(token)
+
+
 def pooled(x: Tensor, factor: int) -> Tensor:
     """Return the means over blocks of `factor` x `factor` pixels of (..., H, W); a rest at the border is left out.
 
-    Pairs of rows and columns are added for a factor of 2, several times quicker on CPU than PyTorch's pooling.
+    Pairs of rows and columns are added for a factor of 2, several times quicker on CPU than PyTorch's pooling; other
+    runtimes are slow at that and quick at pooling, see `pooling_as_one`.
     """
-    if factor != 2:
+    if factor != 2 or (_as_one.get() and x.ndim > 3):
         return functional.avg_pool2d(x.flatten(0, -4), factor).unflatten(0, x.shape[:-3])
     height, width = x.shape[-2] // 2 * 2, x.shape[-1] // 2 * 2
     rows = torch.lerp(x[..., 0:height:2, :width], x[..., 1:height:2, :width], 0.5)
@@ -129,7 +155,9 @@ class BroadcastConv2d(nn.Module):
         self.case: Tensor
         self.register_buffer("grid", coordinates(*size), persistent=False)
         rows, columns = (_border_cases(side, kernel) for side in size)
-        self.register_buffer("case", (rows[:, None] * kernel + columns).flatten(), persistent=False)
+        # Numbers of Python: where a model is made for its shapes alone, arithmetic on tensors reads torch's compiler.
+        cases = [row * kernel + column for row in rows for column in columns]
+        self.register_buffer("case", torch.tensor(cases), persistent=False)
 
     def forward(self, vector: Tensor) -> Tensor:
         """Take (N, inputs); return (N, out, H, W), channels last."""
@@ -142,13 +170,10 @@ class BroadcastConv2d(nn.Module):
         return pixels.unflatten(1, self.size).permute(0, 3, 1, 2)
 
 
-def _border_cases(side: int, kernel: int) -> Tensor:
+def _border_cases(side: int, kernel: int) -> list[int]:
     """Return, for each pixel of a side, which part of a kernel lies inside: 0 .. kernel - 1, the middle being all."""
     half = kernel // 2
-    cases = torch.full((side,), half)
-    cases[:half] = torch.arange(half)
-    cases[side - half :] = torch.arange(half + 1, kernel)
-    return cases
+    return [*range(half), *[half] * (side - 2 * half), *range(half + 1, kernel)]
 
 
 class SlotConv2d(nn.Module):

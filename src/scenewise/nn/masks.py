@@ -27,6 +27,13 @@ def neighbours(height: int, width: int) -> Iterator[tuple[tuple[Any, ...], tuple
         yield (..., slice(height - down), columns), (..., slice(down, None), slice(left + right, columns.stop + right))
 
 
+def consecutive(labels: np.ndarray) -> np.ndarray:
+    """Return the numbers of parts, 0 for none, in their order and without gaps; many times as quick as a sort."""
+    present = np.bincount(labels.ravel(), minlength=1) > 0
+    present[0] = False
+    return present.cumsum()[labels]  # type: ignore[no-any-return]
+
+
 def grown(masks: np.ndarray, steps: int = 1) -> np.ndarray:
     """Return masks (..., H, W) with the four neighbours of their pixels, and theirs, for so many steps.
 

@@ -13,7 +13,7 @@ from scenewise.nn.cores import of_like_hues
 from scenewise.nn.frame_parts import GROWTH, NEAR, FrameParts, Limits, Part
 from scenewise.nn.habits import NOWHERE, Habits, companies, within
 from scenewise.nn.looks import likeness, places_by_looks
-from scenewise.nn.masks import SQUARE, grown, neighbours
+from scenewise.nn.masks import SQUARE, consecutive, grown, neighbours
 from scenewise.nn.necks import apart_at_necks, cut_to_size
 from scenewise.nn.windows import covered
 
@@ -353,5 +353,4 @@ def _of_like_colours(masks: np.ndarray, colours: np.ndarray, step: float) -> np.
     first, second = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
     graph = sparse.coo_array((np.ones(len(first), bool), (first, second)), shape=(masks.size, masks.size))
     _, parts = sparse.csgraph.connected_components(graph, directed=False)
-    parts = np.where(masks.ravel(), parts + 1, 0)
-    return np.unique(parts, return_inverse=True)[1].reshape(masks.shape) + (0 if (parts == 0).any() else 1)
+    return consecutive(np.where(masks.ravel(), parts + 1, 0)).reshape(masks.shape)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from scenewise.config import setting
 from scenewise.errors import InputError
-from scenewise.nn.layers import arranged
+from scenewise.nn.layers import arranged, normal_numbers
 
 NUMBERS = 4  # of a window
 _STEP = 0.25  # window units per unit of latent
@@ -192,7 +192,7 @@ class WindowDecoder(nn.Module):
             nn.Linear(latent + condition, channels), nn.ELU(), nn.Linear(channels, channels), nn.ELU()
         )
         self.canvas = canvas
-        self.light = nn.Parameter(0.02 * torch.randn(rank, colours, 3, 5))
+        self.light = nn.Parameter(normal_numbers(rank, colours, 3, 5).mul_(0.02))
 
     def forward(self, latent: Tensor, h: Tensor, scene: WindowScene) -> tuple[Tensor, Tensor]:
         """Take (B, K, M), (B, K, condition) and a scene; return means (B, K, C, H, W) and logits (B, K, 1, H, W)."""

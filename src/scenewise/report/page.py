@@ -14,15 +14,14 @@ from markupsafe import Markup
 from scenewise.media import SLOT_COLOURS, atomic_file
 from scenewise.report.templates import many, number, template
 from scenewise.report.tiles import IGNORED, Sheets, finite, ids_as_bytes, pack, padded, photograph, shrink_factor
-from scenewise.slot_statistics import SMALLEST_AREA
+from scenewise.summary import SMALLEST_AREA
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from scenewise.frame_result import FrameResult
-    from scenewise.slot_statistics import SlotStatistics
-    from scenewise.summary import Summary
+    from scenewise.decomposition import FrameResult
+    from scenewise.summary import SlotStatistics, Summary
 
 LARGEST_PICTURES = 12_000_000
 """Bytes of pictures kept at most, whatever the number of frames, slots and pixels."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
 
 LONGEST_SIDE = 256
 """Pictures with a longer side are shrunk by a whole factor."""

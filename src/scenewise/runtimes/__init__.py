@@ -10,42 +10,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scenewise.errors import InputError
+from scenewise.runtimes.exported import ExportedGraphs
 from scenewise.runtimes.runner import GraphRunner
 from scenewise.runtimes.sessions import RUNTIMES
 from scenewise.variational.compiled import compile_decodes, plain_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from scenewise.models.contract import SceneModel
 
-__all__ = ["ENGINES", "LONG", "RUNTIMES", "GraphRunner", "engage", "engine_for"]
+__all__ = ["ENGINES", "RUNTIMES", "GraphRunner", "engage"]
 
 ENGINES = ("torch", *RUNTIMES, "compile")
 """What can explain frames: PyTorch, the runtimes, and PyTorch with compiled decodes."""
 
-LONG = 500
-"""Frames of a video from which on a runtime pays, even where graphs are made for the first time."""
 
-
-def engine_for(frames: int | None) -> str:
-    """Return the quickest engine that gives what PyTorch gives: a runtime that is installed, for long videos.
-
-    Args:
-        frames: Of the video; None where unknown, as of a camera.
-    """
-    if frames is not None and frames < LONG:
-        return "torch"
-    return next((name for name, runtime in RUNTIMES.items() if runtime.exact and runtime.is_there()), "torch")
-
-
-def engage(model: SceneModel, engine: str, tell: Callable[[str], None] | None = None) -> None:
+def engage(
+    model: SceneModel, engine: str, tell: Callable[[str], None] | None = None, folder: Path | None = None
+) -> None:
     """Let an engine explain a model's frames from now on.
 
     Args:
         model: In evaluation mode.
         engine: One of `ENGINES`.
         tell: Is told in one line where PyTorch does the work all the same; a warning where None.
+        folder: Where the model came from, beside whose folder an export may have graphs.
 
     Raises:
         InputError: There is no such engine, its package is not installed, or the model has nothing to compile.
@@ -55,6 +46,9 @@ def engage(model: SceneModel, engine: str, tell: Callable[[str], None] | None = 
     if engine in RUNTIMES:
         RUNTIMES[engine].check()
     model.engine = plain_engine(model.engine)
-    model.runner = GraphRunner(model, RUNTIMES[engine], tell=tell) if engine in RUNTIMES else None
+    model.runner = None
+    if engine in RUNTIMES:
+        exported = None if folder is None else ExportedGraphs.beside(model, folder)
+        model.runner = GraphRunner(model, RUNTIMES[engine], tell=tell, exported=exported)
     if engine == "compile":
         compile_decodes(model)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scenewise.models.contract import State
+    from scenewise.runtimes.exported import ExportedGraphs
     from scenewise.runtimes.sessions import Runtime, Session
 
 EQUAL_LABELS = 0.9999
@@ -139,6 +140,7 @@ class GraphRunner:
         runtime: What runs the graphs.
         store: Keeps them; the user's cache where None.
         tell: Is told in one line why PyTorch is used; a warning where None.
+        exported: The graphs of an export, which are used where they fit; none where None.
 
     Attributes:
         refusal: Why PyTorch is used for frames of a form that comes more than once; None while nothing spoke against.
@@ -152,17 +154,18 @@ class GraphRunner:
         runtime: Runtime,
         store: GraphStore | None = None,
         tell: Callable[[str], None] | None = None,
+        exported: ExportedGraphs | None = None,
     ) -> None:
         runtime.check()
         self.runtime = runtime
         self.refusal: str | None = None
-        self._model, self._engine, self._store = model, model.engine, store or GraphStore()
+        self._model, self._engine, self._store, self._exported = model, model.engine, store or GraphStore(), exported
         self._tell = tell or (lambda line: warnings.warn(line, stacklevel=2))
         self.graphs: dict[Any, FrameGraph] = {}
         self._checks: dict[Any, int] = {}
         self.demand = Counter[Any]()
-        if type(model).step is not SceneModel.step or model.viewpoint_size is not None:
-            self._refuse("it explains clips, or the views of a scene, as wholes")
+        if type(model).step is not SceneModel.step:
+            self._refuse(f"it explains clips of {model.window} frames as wholes")
 
     def explain_frame(self, frame: Tensor, state: State, refinements: int | None = None) -> tuple[Decomposition, State]:
         """Explain one more frame; see `SceneModel.explain_frame`."""
@@ -236,9 +239,10 @@ class GraphRunner:
         return None if key not in self.graphs and len(self.graphs) >= MOST_GRAPHS else key
 
     def _made(self, key: Any, frame: Tensor, state: State, refinements: int | None) -> FrameGraph:
-        """Return the graph for a frame, from the store or traced."""
+        """Return the graph for a frame: of an export, from the store, or traced."""
         name = key_of(self._model, key)
-        content = self._store.get(name)
+        content = None if self._exported is None else self._exported.get(frame, state, refinements)
+        content = content or self._store.get(name)
         with suppress(Exception):  # whole, and yet nothing that this runtime takes: made anew
             if content is not None:
                 return FrameGraph.of(content, self.runtime)

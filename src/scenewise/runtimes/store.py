@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 MOST_FILES = 64
 MOST_BYTES = 512 << 20
-_LARGEST = 1 << 31  # bytes of a graph; ONNX has no larger ones
+LARGEST = 1 << 31
+"""Bytes of a graph; ONNX has no larger ones."""
 
 _ROOMS = ("models", "nn", "variational", "runtimes")  # a graph is what code in these makes
 
@@ -43,7 +44,7 @@ class GraphStore:
             return None
         path = self.folder / f"{key}.graph"
         try:
-            digest, content = read_bytes(path, _LARGEST).split(b"\n", 1)
+            digest, content = read_bytes(path, LARGEST).split(b"\n", 1)
         except (OSError, ValueError):  # an InputError is one
             return None
         if hashlib.sha256(content).hexdigest().encode() != digest:
@@ -73,9 +74,14 @@ class GraphStore:
 
 
 def key_of(model: SceneModel, *facts: object) -> str:
+    """Return a short hash of a model's weights, settings and code, of PyTorch's version, and of other facts."""
+    return hash_of(model, torch.__version__, facts)
+
+
+def hash_of(model: SceneModel, *facts: object) -> str:
     """Return a short hash of a model's weights, settings and code, and of other facts."""
     whole = hashlib.sha256(_code().encode())
-    whole.update(repr((type(model).__qualname__, __version__, torch.__version__, facts)).encode())
+    whole.update(repr((type(model).__qualname__, __version__, *facts)).encode())
     whole.update(repr(model.config).encode())
     for name, tensor in sorted(model.state_dict().items()):
         whole.update(name.encode())

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scenewise.models.contract import SceneModel
 from scenewise.models.stages import Stages
+from scenewise.nn.layers import pooling_as_one
 from scenewise.runtimes.decompositions import table
 from scenewise.variational.gaussian import noise_from, seeded_noise
 
@@ -130,7 +131,7 @@ def trace_frame(model: SceneModel, frame: Tensor, state: State, refinements: int
     inputs = {"frame": frame.detach().contiguous()}
     inputs |= {f"state.{name}": tensor for name, tensor in tensors.items()}
     inputs |= {f"noise.{number}": noise for number, noise in enumerate(drawn)}
-    with unchecked(model):
+    with unchecked(model), pooling_as_one():
         graph = plain_graph(run, list(inputs.values()))
     return FrameTrace(graph, inputs, tuple(names), tuple(kept), counts, noises)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from scenewise.data.resize import nearest_pixels
 from scenewise.decompose.clip import as_image
+from scenewise.decomposition import as_picture
 from scenewise.errors import InputError
-from scenewise.frame_result import as_picture
+from scenewise.media.reader import nearest_pixels
 from scenewise.metrics import mean_iou, squared_error
 from scenewise.models.contract import Renders, SceneModel
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scenewise.decompose.export.pictures import slot_colours
 from scenewise.errors import InputError
 from scenewise.media.contact_sheet import contact_sheet, png, tile
 from scenewise.media.files import atomic_file, write_atomically
 from scenewise.media.folders import OutputFolder
+from scenewise.media.palette import slot_colours
 from scenewise.models import MODELS
 from scenewise.models.contract import Samples
 from scenewise.run_record import versions

@@ -10,7 +10,7 @@ import numpy as np
 
 from scenewise.media.contact_sheet import png
 from scenewise.media.files import write_atomically
-from scenewise.training.forecast import cells_of
+from scenewise.training.plan import cells_of
 from scenewise.training.recipe import clip_length, work
 from scenewise.training.reporter import StepProgress
 from scenewise.training.validation import panel, validate

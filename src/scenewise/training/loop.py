@@ -173,7 +173,7 @@ class Descent:
         parts: list[Tensor] = []
         for part in range(training.accumulation):
             clip: ClipBatch = next(self._clips)
-            if step == self.first and not part and self._fabric.is_global_zero:
+            if model.remarks and step == self.first and not part and self._fabric.is_global_zero:
                 remark = model.remark(clip["frames"].float() / 255)
                 if remark is not None:
                     warnings.warn(f"{self._source}: {remark}", stacklevel=2)

@@ -191,6 +191,7 @@ class CapturedPass:
         inputs = {name: clip[name].clone() for name in INPUTS}  # type: ignore[literal-required]
 
         def run() -> Scores:
+            """Explain the clip and leave the gradients of its loss where the optimiser looks for them."""
             self._forget_gradients()  # so that they are written, not added to
             loss, terms = self.explain({**clip, **inputs})
             loss.backward()

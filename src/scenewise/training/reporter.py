@@ -9,44 +9,9 @@ from scenewise.training.recipe import StagePlace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from scenewise.training.plan import Forecast
     from scenewise.training.validation import Validation
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What is known of a stage before the start, from two trial steps whose effect is discarded.
-
-    Attributes:
-        place: Where it stands in its run.
-        recipe: Name of the recipe.
-        data: The training data in words.
-        videos: Number of training videos.
-        parameters: Number of the model's parameters.
-        device: Where it will run.
-        cells: Decodes per clip in the first and in the longest clips, times clips per step.
-        memory_gib: Estimated peak memory of a process, GiB.
-        hours: Estimated hours to the last step.
-        steps: Steps that are left.
-        first: First step.
-        folder: The run's folder.
-        motion: What it learns of how objects move after its last step, in words; "" where nothing.
-    """
-
-    place: StagePlace
-    recipe: str
-    data: str
-    videos: int
-    parameters: int
-    device: str
-    cells: tuple[int, int]
-    memory_gib: float
-    hours: float
-    steps: int
-    first: int
-    folder: Path
-    motion: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,16 @@ from scenewise.checkpoint import as_device, find, load_model, read_card, save_mo
 from scenewise.errors import InputError
 from scenewise.media.interruption import Interruption
 from scenewise.training.folder import RunFolder, settings_of
-from scenewise.training.forecast import device_name, forecast
-from scenewise.training.plan import cautions, make_plan
+from scenewise.training.plan import cautions, device_name, forecast, make_plan
 from scenewise.training.recipe import StagePlace, differences
-from scenewise.training.reporter import Forecast, Reporter
+from scenewise.training.reporter import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from scenewise.training.books import Books
-    from scenewise.training.plan import Plan
+    from scenewise.training.plan import Forecast, Plan
     from scenewise.training.recipe import Recipe
 
 

@@ -133,7 +133,8 @@ def clips(model: SceneModel, source: Source, indices: range, frames: int, frame_
         views = [samples[i] for i in stack]
         images = torch.from_numpy(np.stack([s.frames[::frame_step] for s in views])).float() / 255
         ids = [torch.from_numpy(s.ids[::frame_step].astype(np.int64)) for s in views if s.ids is not None]
-        cameras = viewpoints(model, source, stack, len(views[0].frames), frame_step)
+        placed = model.viewpoint_size is not None
+        cameras = viewpoints(model, source, stack, len(views[0].frames), frame_step) if placed else None
         pictures = backgrounds(source, stack) if model.takes_background else torch.empty(0)
         background = pictures.float() / 255 if pictures.numel() else None
         observations.append(Observation(images, torch.stack(ids) if ids else None, cameras, background))

@@ -118,6 +118,7 @@ class CompiledEngine(Engine):
         from torch.fx.experimental.proxy_tensor import make_fx
 
         def run(*tensors: Tensor) -> tuple[Tensor, ...]:
+            """Decode, and refine where wanted, from tensors to tensors, as tracing takes it."""
             frame, h, c, mean, log_variance, lam, h_r, c_r, eps = tensors[:9]
             prior = Gaussian(mean, log_variance)
             local = FrameContext(frame, (h, c), prior, context.weights, context.composed_weight, tensors[9:])

@@ -154,11 +154,13 @@ class _Root(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, appearance: Tensor, logits: Tensor, by_appearance: Tensor, by_logits: Tensor) -> Tensor:
+        """Return 0, and keep the gradients."""
         ctx.save_for_backward(by_appearance, by_logits)
         return appearance.new_zeros(())
 
     @staticmethod
     def backward(ctx: Any, by_root: Tensor) -> tuple[Tensor | None, ...]:  # of 1
+        """Return the gradients that were kept."""
         return (*ctx.saved_tensors, None, None)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import tempfile
+from dataclasses import dataclass
 from functools import partial
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.documents import parse_json, shortened
@@ -24,7 +27,7 @@ except ImportError as error:
     raise missing_extra() from error
 
 if TYPE_CHECKING:
-    from scenewise.viewer.desk import Desk
+    from scenewise.viewer.opening import Opening
 
 LARGEST_MESSAGE = 1 << 20
 """Bytes of the largest message that a page may send."""
@@ -34,28 +37,44 @@ SCRIPTS = ("view.js", "context.js", "link.js", "charts.js", "frames.js", "trails
 _WAITING = 32  # requests of one page at a time
 
 
+@dataclass(frozen=True)
+class Threads:
+    """Who answers, both of them running.
+
+    Attributes:
+        model: Opens the desk, and answers what needs it.
+        glances: Answers what does not.
+    """
+
+    model: RequestThread
+    glances: RequestThread
+
+
 def make_app(
-    desk: Desk,
-    worker: RequestThread,
+    opening: Opening,
+    threads: Threads,
     hosts: tuple[str, ...] = LOOPBACK,
     port: int | None = None,
     token: str | None = None,
+    folder: Path | None = None,
 ) -> Any:
     """Return the ASGI application.
 
     Args:
-        desk: What answers.
-        worker: Runs, in whose thread the desk answers.
+        opening: What answers.
+        threads: In which it does.
         hosts: Names under which the server may be called.
         port: The server's; None admits any.
         token: What a request must bring; None where only this machine can reach the server.
+        folder: Where a film may lie while it is made; that of temporary files where None.
     """
+    scratch = folder or Path(tempfile.gettempdir())
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     numbers = itertools.count()
 
     @app.get("/")
     def page() -> HTMLResponse:
-        return HTMLResponse(template("view.html").render(title=desk.title))
+        return HTMLResponse(template("view.html").render(title=opening.title))
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
@@ -70,11 +89,13 @@ def make_app(
 
     @app.get("/save/{kind}")
     async def save(kind: str, number: int = 0, first: int = 0, last: int = 0) -> Response:
-        from scenewise.viewer.saving import save as write
+        def write() -> tuple[str, str, bytes]:
+            from scenewise.viewer.saving import save as content_of  # torch
+
+            return content_of(opening.desk(), kind, number, first, last, scratch)
 
         try:
-            work = partial(write, desk, kind, number, first, last)
-            name, media_type, content = await worker.do(("save", next(numbers)), work)
+            name, media_type, content = await threads.model.do(("save", next(numbers)), write)
         except InputError as error:
             return PlainTextResponse(error.line(), 400)
         except Superseded:
@@ -84,12 +105,12 @@ def make_app(
 
     @app.websocket("/link")
     async def link(socket: WebSocket) -> None:
-        await _converse(socket, worker, desk, next(numbers))
+        await _converse(socket, threads, opening, next(numbers))
 
     return Guard(app, hosts, port, token)
 
 
-async def _converse(socket: Any, worker: RequestThread, desk: Desk, page: int) -> None:
+async def _converse(socket: Any, threads: Threads, opening: Opening, page: int) -> None:
     """Answer the requests of one page, several at a time, until it goes."""
     tasks = set[asyncio.Task[None]]()
     sending = asyncio.Lock()
@@ -103,24 +124,27 @@ async def _converse(socket: Any, worker: RequestThread, desk: Desk, page: int) -
             request = _parsed(text)
             if len(tasks) >= _WAITING:
                 continue
-            task = asyncio.create_task(_reply(socket, sending, worker, desk, page, request))
+            task = asyncio.create_task(_reply(socket, sending, threads, opening, page, request))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
     except (WebSocketDisconnect, RuntimeError):
         pass
     finally:
-        worker.forget(lambda kind: kind[0] == page)
+        threads.model.forget(lambda kind: kind[0] == page)
         for task in tasks:
             task.cancel()
 
 
 async def _reply(
-    socket: Any, sending: asyncio.Lock, worker: RequestThread, desk: Desk, page: int, request: dict[str, Any]
+    socket: Any, sending: asyncio.Lock, threads: Threads, opening: Opening, page: int, request: dict[str, Any]
 ) -> None:
     head = {"id": request.get("id"), "do": request.get("do")}
     kind = (page, request.get("channel") or request.get("do"))
     try:
-        answer = await worker.do(kind, partial(desk.answer, request))
+        if request.get("do") == "glance":
+            answer = await threads.glances.do(kind, partial(opening.glance, request))
+        else:
+            answer = await threads.model.do(kind, partial(opening.answer, request))
     except Superseded:
         answer = Answer({"superseded": True})
     except InputError as error:

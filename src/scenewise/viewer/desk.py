@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from scenewise.decompose.clip import ClipFrame
-from scenewise.decompose.sizes import draw
+from scenewise.decompose.drawing import draw
 from scenewise.decompose.verdict import Evidence
+from scenewise.decomposition import as_picture
 from scenewise.errors import InputError
 from scenewise.explore.exploration import Exploration, SceneExploration, VideoExploration
 from scenewise.explore.figure import diverging
@@ -19,13 +20,13 @@ from scenewise.explore.live import LiveExploration
 from scenewise.explore.outcomes import again, agreement, tally
 from scenewise.explore.prediction import predict
 from scenewise.explore.refinements import refinement_pictures
-from scenewise.frame_result import as_picture
 from scenewise.media.palette import SLOT_COLOURS
 from scenewise.metrics import adjusted_rand_index
 from scenewise.models.contract import Decodes, Predictor
 from scenewise.report.tiles import finite, photograph
-from scenewise.slot_statistics import Geometry, SlotStatistics
+from scenewise.summary import Geometry, SlotStatistics
 from scenewise.viewer.messages import Answer
+from scenewise.viewer.start import first_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +119,7 @@ class Desk:
                 "model": decomposer.name,
                 "kind": model.registered_name,
                 "frames": exploration.length,
+                "first": first_frame(exploration.length),
                 "rate": rate,
                 "views": isinstance(exploration, SceneExploration),
                 "live": isinstance(exploration, LiveExploration),
@@ -162,7 +164,7 @@ class Desk:
             for picture in self.looking.clip.pictures([number], longest=640):
                 answer.files["source"] = photograph(picture)
         verdict = None if self._evidence is None else self._evidence.verdict()
-        answer.facts |= {"number": number, "roles": self._roles(number, moment)}
+        answer.facts |= {"number": number, "roles": self.roles(number, moment)}
         answer.facts |= {"verdict": verdict.name if verdict else "", "message": verdict.message if verdict else ""}
         return answer
 
@@ -200,8 +202,8 @@ class Desk:
             arrays["ids"] = np.where(moment.ids < 0, 255, moment.ids).astype(np.uint8)
         return Answer(facts, arrays)
 
-    def _roles(self, number: int, moment: Moment) -> list[str]:
-        """Judge slots by all frames that were looked at so far."""
+    def roles(self, number: int, moment: Moment) -> list[str]:
+        """Return what each slot is, judged by all frames that were looked at so far, of which this is one."""
         decomposer = self.looking.decomposer
         if self._evidence is None or self._evidence.statistics.slots != moment.slots:
             statistics = SlotStatistics(moment.slots, Geometry(decomposer.size, (0, 0, *decomposer.size)))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MOST_POINTS = 400
 _TABLES = ("metrics.csv", "validation.csv")
 _LARGEST = 64 << 20
+_EMPTY_SCENE = "background.png"  # that of the recipe, beside the pictures of decompositions
 
 
 def is_run(path: Path) -> bool:
@@ -33,7 +34,7 @@ def run_now(folder: Path) -> tuple[dict[str, Any], bytes | None]:
     """
     stages = sorted((folder / "stages").iterdir(), key=_number) if (folder / "stages").is_dir() else [folder]
     rows = [{"name": stage.name if stage != folder else "", "tables": _tables(stage)} for stage in stages]
-    pictures = [path for stage in stages for path in (stage / "images").glob("*.png")]
+    pictures = [path for stage in stages for path in (stage / "images").glob("*.png") if path.name != _EMPTY_SCENE]
     newest = max(pictures, key=lambda path: path.stat().st_mtime, default=None)
     facts = {"stages": rows, "picture_name": "" if newest is None else newest.stem}
     return facts, None if newest is None else read_bytes(newest, _LARGEST)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import io
 import re
-import tempfile
-from pathlib import Path
+import uuid
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scenewise.decompose.clip import ClipFrame
-from scenewise.decompose.export.pictures import tinted
-from scenewise.decompose.sizes import draw
+from scenewise.decompose.drawing import draw
 from scenewise.errors import InputError
 from scenewise.explore.exploration import VideoExploration
+from scenewise.media.palette import tinted
 from scenewise.media.writing import VideoWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from scenewise.viewer.desk import Desk
 
@@ -28,7 +28,7 @@ MOST_FRAMES = 600
 _SIDE, _GAP = 192, 6
 
 
-def save(desk: Desk, kind: str, number: int, first: int, last: int) -> tuple[str, str, bytes]:
+def save(desk: Desk, kind: str, number: int, first: int, last: int, folder: Path) -> tuple[str, str, bytes]:
     """Return a file's name, media type and content.
 
     Args:
@@ -37,6 +37,7 @@ def save(desk: Desk, kind: str, number: int, first: int, last: int) -> tuple[str
         number: A frame.
         first: A frame.
         last: A frame, not before it.
+        folder: Where a film may lie while it is made.
 
     Raises:
         InputError: There is nothing of that kind, or too much of it.
@@ -51,7 +52,7 @@ def save(desk: Desk, kind: str, number: int, first: int, last: int) -> tuple[str
     name = f"{stem}-{first}-{last}.{kind}"
     if kind == "gif":
         return name, "image/gif", _gif(desk, first, last)
-    return name, "video/mp4", _mp4(desk, first, last)
+    return name, "video/mp4", _mp4(desk, first, last, folder)
 
 
 def _latents(desk: Desk, number: int) -> bytes:
@@ -78,8 +79,10 @@ def _panels(desk: Desk, first: int, last: int) -> Iterator[np.ndarray]:
     for number in range(first, last + 1):
         moment = desk.looking.moment(number)
         frame = draw(ClipFrame(moment.index, moment.time_s, moment.image), moment.decomposition)
+        roles = desk.roles(number, moment)
+        background = roles.index("background") if "background" in roles else None
         factor = max(1, _SIDE // max(frame.labels.shape))
-        images = (frame.image, tinted(frame.image, frame.masks), frame.picture)
+        images = (frame.image, tinted(frame.image, frame.masks, background), frame.picture)
         large = [image.repeat(factor, 0).repeat(factor, 1) for image in images]
         gap = np.full((large[0].shape[0], _GAP, 3), 24, np.uint8)
         yield np.concatenate([large[0], gap, large[1], gap, large[2]], 1)
@@ -100,13 +103,15 @@ def _gif(desk: Desk, first: int, last: int) -> bytes:
         return buffer.getvalue()
 
 
-def _mp4(desk: Desk, first: int, last: int) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "film.mp4"
-        panels = _panels(desk, first, last)
-        begin = next(panels)
+def _mp4(desk: Desk, first: int, last: int, folder: Path) -> bytes:
+    path = folder / f"{uuid.uuid4().hex}.mp4"
+    panels = _panels(desk, first, last)
+    begin = next(panels)
+    try:
         with VideoWriter(path, begin.shape[:2], _rate(desk)) as writer:
             writer.write(begin)
             for panel in panels:
                 writer.write(panel)
         return path.read_bytes()
+    finally:
+        path.unlink(missing_ok=True)

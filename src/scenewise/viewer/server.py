@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scenewise.errors import InputError
 from scenewise.loopback import LOOPBACK, is_loopback
 from scenewise.sockets import host_of_address, listen
-from scenewise.viewer.app import make_app
+from scenewise.viewer.app import Threads, make_app
 from scenewise.viewer.extra import missing_extra
-from scenewise.viewer.worker import RequestThread
+from scenewise.viewer.worker import RequestThread, Superseded
 
 try:
     import uvicorn
@@ -21,9 +24,13 @@ except ImportError as error:
     raise missing_extra() from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from scenewise.viewer.desk import Desk
+    from scenewise.viewer.opening import Opening
+
+HEAD_START = 1.0
+"""Seconds after which the model is loaded if no page has asked for it before: importing torch keeps the interpreter to
+itself, and a page that opens at once has its first picture by then."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +67,27 @@ class Place:
         return (*LOOPBACK, name.lower(), *sorted(addresses))
 
 
-def serve(desk: Desk, place: Place, ready: Callable[[str], None]) -> None:
+def serve(opening: Opening, place: Place, ready: Callable[[str], None]) -> None:
     """Serve a page until the process is interrupted.
 
     Args:
-        desk: What answers.
+        opening: What answers.
         place: Where.
         ready: Called with the page's address once the server listens.
 
     Raises:
-        InputError: The address cannot be used.
+        InputError: The address cannot be used, or the desk cannot be opened.
     """
     listening = listen(place.host, place.port)
     port = int(listening.getsockname()[1])
-    with listening, RequestThread() as worker:
-        app = make_app(desk, worker, place.names, None, place.token)  # any port: a tunnel has one of its own
+    with (
+        listening,
+        tempfile.TemporaryDirectory(prefix="scenewise-view-", ignore_cleanup_errors=True) as folder,
+        RequestThread("model") as model,
+        RequestThread("glances") as glances,
+    ):
+        # any port: a tunnel has one of its own
+        app = make_app(opening, Threads(model, glances), place.names, None, place.token, Path(folder))
         config = uvicorn.Config(
             app,
             log_level="error",
@@ -86,17 +99,37 @@ def serve(desk: Desk, place: Place, ready: Callable[[str], None]) -> None:
         )
         name = socket.gethostname() if place.host in ("0.0.0.0", "::") else host_of_address(place.host)
         address = f"http://{name}:{port}/" + ("" if place.token is None else f"?token={place.token}")
-        _AnnouncedServer(config, lambda: ready(address)).run(sockets=[listening])
+        server = _AnnouncedServer(config, lambda: ready(address), lambda: model.do(("open",), opening.desk))
+        server.run(sockets=[listening])
+        if server.error is not None:
+            raise server.error
 
 
 class _AnnouncedServer(uvicorn.Server):
-    """Says that it is ready once it answers, and Ctrl-C is already its own to hear: one that came before got lost."""
+    """Says that it is ready once it answers, then prepares; what cannot be prepared ends it.
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    Ctrl-C is already its own to hear when it says so: one that came before got lost.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], prepare: Callable[[], Awaitable[object]]
+    ) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._prepare = ready, prepare
+        self._preparing: asyncio.Task[None] | None = None
+        self.error: BaseException | None = None
 
     async def startup(self, sockets: Any = None) -> None:
         """Start to listen."""
         await super().startup(sockets=sockets)
         self._ready()
+        self._preparing = asyncio.create_task(self._prepared())
+
+    async def _prepared(self) -> None:
+        try:
+            await asyncio.sleep(HEAD_START)
+            await self._prepare()
+        except Superseded:  # it ends already
+            return
+        except Exception as error:
+            self.error, self.should_exit = error, True

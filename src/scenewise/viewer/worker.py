@@ -9,7 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from scenewise.media.interruption import NativeThread
+
 Work = Callable[[], Any]
+
+PATIENCE = 0.3
+"""Seconds that work in progress may take to its end when the server ends."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,18 @@ class Superseded(Exception):  # noqa: N818 - nothing went wrong
 class RequestThread:
     """Works on requests one after the other, in its own thread, oldest kind first.
 
-    Use it as a context manager.
+    Use it as a context manager. Work that goes on for longer than `PATIENCE` after the block is left behind:
+    `media.interruption.leave` ends a process that has some.
+
+    Args:
+        name: Of the thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "model") -> None:
         self._jobs: OrderedDict[Any, _Question] = OrderedDict()
         self._ready = threading.Condition()
         self._ends = False
-        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._thread = NativeThread(self._run, name)
 
     def __enter__(self) -> RequestThread:
         self._thread.start()
@@ -46,7 +55,7 @@ class RequestThread:
             self._ready.notify()
         for job in jobs:
             _answer(job, error=Superseded())
-        self._thread.join(timeout=1.5)  # what takes longer is cut off, at times with an abort
+        self._thread.join(PATIENCE)
 
     async def do(self, kind: Any, work: Work) -> Any:
         """Have something worked on and return what it gives.

@@ -204,8 +204,15 @@ def footage_of_balls(path, noise=4.0, frames=150):
     return path
 
 
-def test_inspect_finds_what_moves(tmp_path):
-    report = inspect([footage_of_balls(tmp_path / "balls.npy")], layout="THWC")
+@pytest.fixture(scope="module")
+def balls(tmp_path_factory):
+    """Footage of 150 frames, and what the first look says of it."""
+    path = footage_of_balls(tmp_path_factory.mktemp("footage") / "balls.npy")
+    return path, inspect([path], layout="THWC")
+
+
+def test_inspect_finds_what_moves(balls):
+    report = balls[1]
     (look,) = report.files
     assert look.stationary
     assert look.fixed
@@ -220,11 +227,10 @@ def test_inspect_finds_what_moves(tmp_path):
     assert any("slots" in line for line in report.lines())
 
 
-def test_proposed_settings_make_every_split(tmp_path):
-    for frames in (40, 150):
-        path = footage_of_balls(tmp_path / f"balls{frames}.npy", frames=frames)
-        proposed = inspect([path], layout="THWC").settings
-        proposed.pop("slots")
+def test_proposed_settings_make_every_split(balls, tmp_path):
+    short = footage_of_balls(tmp_path / "short.npy", frames=40)
+    for path, report in ((short, inspect([short], layout="THWC")), balls):
+        proposed = {name: value for name, value in report.settings.items() if name != "slots"}
         for split in SPLITS:
             made = SOURCES.get("footage")(
                 split, files=[str(path)], layout="THWC", cache=str(tmp_path / "cache"), **proposed

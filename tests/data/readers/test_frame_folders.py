@@ -11,7 +11,7 @@ from PIL import Image
 
 from scenewise.data import SOURCES
 from scenewise.data.fingerprints import of_file
-from scenewise.data.palette import PALETTE, paint
+from scenewise.data.generated.balls.world import PALETTE, paint
 from scenewise.data.readers.frame_folders import clean_mask, read_id_map
 from scenewise.errors import InputError
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from scenewise.data import SOURCES, fingerprints
-from scenewise.data.palette import paint
+from scenewise.data.generated.balls.world import paint
 from scenewise.data.shards.writers.rnem import write_rnem
 from scenewise.errors import InputError
 

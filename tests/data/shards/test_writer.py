@@ -69,17 +69,17 @@ def test_two_processes_write_the_same_bytes_as_one(tmp_path):
 
 
 def test_bytes_do_not_depend_on_when_they_are_made(tmp_path):
-    for name, seconds in (("a", 1.1), ("b", 0)):
+    for name in "ab":
         for format in LAYOUTS:
             make(plan_of(3, format), tmp_path / name / format)
-        time.sleep(seconds)  # file formats note seconds
+        time.sleep(1 - time.time() % 1)  # file formats note seconds
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
 def make_slowly(format, out, workers=1, frames=SMALL["frames"]):
     """Make shards with a pause after every video."""
     plan = plan_of(format=format, frames=frames)
-    make(plan, Path(out), workers=workers, progress=lambda *_: time.sleep(0.15))
+    make(plan, Path(out), workers=workers, progress=lambda *_: time.sleep(0.05))
 
 
 @pytest.mark.parametrize("format", ["npy", *(pytest.param(name, marks=pytest.mark.slow) for name in LAYOUTS[1:])])
@@ -90,7 +90,7 @@ def test_a_killed_process_leaves_whole_shards_and_the_next_one_continues(tmp_pat
     while not record.exists():
         assert process.poll() is None
         time.sleep(0.02)
-    time.sleep(0.2)  # in the middle of the second shard
+    time.sleep(0.07)  # in the middle of the second shard
     process.send_signal(signal.SIGKILL)
     process.wait()
     kept = record.stat().st_mtime_ns

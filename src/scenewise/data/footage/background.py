@@ -8,13 +8,15 @@ of it that has clearly fewer edges.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy import ndimage
 
 from scenewise.errors import InputError
-from scenewise.nn.light import Lighting, light_between
+
+if TYPE_CHECKING:
+    from scenewise.nn.light import Lighting
 
 __all__ = ["Background", "ShortVideoError", "emptiest"]
 
@@ -117,6 +119,10 @@ def _pooled(frames: np.ndarray, factor: int) -> np.ndarray:
 
 def _under_light_of(picture: np.ndarray, frames: np.ndarray) -> tuple[Lighting, np.ndarray]:
     """Return what brings frames (T, h, w, C) under the light of a picture, and the frames so."""
+    import torch  # a second, which sources that are generated do without
+
+    from scenewise.nn.light import light_between
+
     images, like = (torch.from_numpy(np.moveaxis(a, -1, -3).copy()) for a in (frames, picture[None]))
     light = light_between(images, like)
     return light, np.moveaxis(light.on(images).numpy(), -3, -1)
@@ -169,6 +175,8 @@ def _line(frames: np.ndarray, light: Lighting, near: np.ndarray, instead: np.nda
         near: Which frames show the picture, (T, W).
         instead: The reduced picture, (W, C), where none does.
     """
+    import torch
+
     gain, offset = (values[:, :, 0, 0].unsqueeze(1) for values in (light.gain, light.offset))  # (T, 1, C)
     values = torch.from_numpy(frames) * (gain / 255) + offset
     values[~torch.from_numpy(near)] = torch.nan

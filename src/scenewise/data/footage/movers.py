@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy import ndimage
-
-from scenewise.nn.cores import of_like_hues
-from scenewise.nn.light import light_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -131,6 +127,8 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
 
 def _pieces(frame: np.ndarray, labels: np.ndarray, seen: np.ndarray, number: int) -> np.ndarray:
     """Return what hues make of the parts of a frame that are seen; see `Movers.pieces`."""
+    from scenewise.nn.cores import of_like_hues  # reads torch, too
+
     image, rows = np.moveaxis(frame, -1, 0)[None] / np.float32(255), []
     hues = [of_like_hues(labels[None] > 0, image, step)[0] for step in _HUES]
     for part, box in enumerate(ndimage.find_objects(labels), 1):
@@ -148,9 +146,11 @@ def _colours(difference: np.ndarray, picture: np.ndarray, labels: np.ndarray, co
 
     Shape (2, N).
     """
-    numbers = np.arange(1, count + 1)
+    inside = labels > 0  # of which there are few
+    numbers = labels[inside]
+    areas = np.bincount(numbers, minlength=count + 1)[1:, None]
     change, hidden = (
-        np.stack([ndimage.mean(image[..., c], labels, numbers) for c in range(3)], -1).reshape(-1, 3)
+        np.stack([np.bincount(numbers, image[inside, c], count + 1)[1:] for c in range(3)], -1) / areas
         for image in (difference, picture)
     )
     hidden = hidden / np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-6)
@@ -168,6 +168,10 @@ def _differences(run: np.ndarray, picture: np.ndarray) -> Iterator[np.ndarray]:
 
 def _under_light(frames: np.ndarray, picture: np.ndarray) -> np.ndarray:
     """Return frames minus picture, light taken out, float32 (T, H, W, 3)."""
+    import torch  # a second, which sources that are generated do without
+
+    from scenewise.nn.light import light_between
+
     images = torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames, -1, 1))).float() / 255
     like = torch.from_numpy(np.ascontiguousarray(np.moveaxis(picture, -1, 0)))[None]
     signed = light_between(images, like).on(images) - like
@@ -186,15 +190,20 @@ def _parts(difference: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray
     """Return labels (H, W) of connected parts, and the centre (row, column) and area of each."""
     size = np.abs(difference).max(-1)
     labels, count = ndimage.label(ndimage.binary_opening(size > limit), np.ones((3, 3)))
-    numbers = np.arange(count + 1)
-    peaks = np.asarray(ndimage.maximum(size, labels, numbers))
-    typical = np.asarray(ndimage.median(size, labels, numbers))
-    labels = np.where(size > _EDGE * typical[labels], labels, 0)  # averaging has widened clear parts by a pixel
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    valid = (areas >= _LEAST_PIXELS) & (peaks > _CLEAR * limit) & (numbers > 0)
+    inside, numbers = labels > 0, np.arange(count + 1)  # few pixels are inside, and nothing is asked of the others
+    values, part = size[inside], labels[inside]
+    peaks, typical = np.zeros(count + 1), np.zeros(count + 1)
+    if count:
+        peaks[1:] = ndimage.maximum(values, part, numbers[1:])
+        typical[1:] = ndimage.median(values, part, numbers[1:])
+    labels[inside] = np.where(values > _EDGE * typical[part], part, 0)  # averaging has widened clear parts by a pixel
+    rows, columns = np.nonzero(labels)
+    part = labels[rows, columns]
+    areas = np.bincount(part, minlength=count + 1)
+    valid = (areas >= _LEAST_PIXELS) & (peaks > _CLEAR * limit)
     valid &= ~_crumbs(labels, np.where(valid, areas, 0))
     renumbered = np.where(valid, np.cumsum(valid), 0)
-    places = np.array(ndimage.center_of_mass(np.ones_like(size), labels, numbers[valid])).reshape(-1, 2)
+    places = np.stack([np.bincount(part, axis, count + 1)[valid] / areas[valid] for axis in (rows, columns)], -1)
     return renumbered[labels], places, areas[valid]
 
 

@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from scenewise.config import setting
-from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.contract import Description, Facts, ObjectKeys, Sample, register_source
 from scenewise.data.generated.base import GeneratedSource
-from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import SPLITS, stream
 from scenewise.errors import InputError
 

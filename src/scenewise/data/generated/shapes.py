@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scenewise.config import setting
-from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.contract import Description, Facts, ObjectKeys, Sample, register_source
 from scenewise.data.generated.base import GeneratedSource
-from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 

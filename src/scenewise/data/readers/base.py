@@ -12,11 +12,10 @@ import numpy as np
 from scenewise.config import plain, setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Facts, Sample, Source
-from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import SPLITS, check_index, check_span, check_split, time_block
 from scenewise.errors import InputError
 from scenewise.media.files import reading
-from scenewise.media.reader import Selection
+from scenewise.media.reader import Selection, fit_ids, fit_images
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -31,12 +31,11 @@ from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, Sample, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, split_records
-from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import check_index, check_span, shared_span
 from scenewise.errors import InputError
 from scenewise.media.annotations import decode_rle
 from scenewise.media.files import read_json, reading
-from scenewise.media.reader import Selection
+from scenewise.media.reader import Selection, fit_ids, fit_images
 from scenewise.media.video import VideoFileReader
 
 _NAME = "clevrer-files"

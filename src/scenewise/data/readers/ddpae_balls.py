@@ -16,9 +16,8 @@ import numpy as np
 
 from scenewise.config import setting
 from scenewise.data.containers.per_process import PerProcess
-from scenewise.data.contract import Description, register_source
-from scenewise.data.generated.balls.drawing import ddpae_discs
-from scenewise.data.objects import ObjectKeys
+from scenewise.data.contract import Description, ObjectKeys, register_source
+from scenewise.data.generated.balls.world import ddpae_discs
 from scenewise.data.readers.base import (
     FilesConfig,
     FilesSource,

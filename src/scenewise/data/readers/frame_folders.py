@@ -15,14 +15,14 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.contract import Description, register_source
-from scenewise.data.palette import palette
+from scenewise.data.generated.balls.world import palette
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, grown_settings
 from scenewise.data.readers.video import own_records
-from scenewise.data.resize import fit_ids, fit_images
 from scenewise.data.splits import check_index, time_block
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, reading
 from scenewise.media.frames import image_files, image_names, load_image, natural_order
+from scenewise.media.reader import fit_ids, fit_images
 
 _SPLIT_FOLDERS = {
     "train": ("train", "training"),

@@ -20,8 +20,7 @@ import numpy as np
 
 from scenewise.config import setting
 from scenewise.data.containers.tfrecord import RecordFile
-from scenewise.data.contract import Description, register_source
-from scenewise.data.objects import ObjectKeys
+from scenewise.data.contract import Description, ObjectKeys, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import reading

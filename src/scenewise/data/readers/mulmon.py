@@ -25,8 +25,7 @@ from scenewise.config import build, setting
 from scenewise.data import fingerprints
 from scenewise.data.containers.hdf5 import h5_array
 from scenewise.data.containers.per_process import PerProcess
-from scenewise.data.contract import Description, register_source
-from scenewise.data.objects import ObjectKeys
+from scenewise.data.contract import Description, ObjectKeys, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, is_below, read_json_mapping, reading

@@ -23,8 +23,7 @@ import numpy as np
 
 from scenewise.config import build, setting
 from scenewise.data.containers.tfrecord import RecordFile
-from scenewise.data.contract import Description, register_source
-from scenewise.data.objects import ObjectKeys
+from scenewise.data.contract import Description, ObjectKeys, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, ids_from_masks, split_records, whole_file_is
 from scenewise.data.splits import SPLITS
 from scenewise.errors import InputError

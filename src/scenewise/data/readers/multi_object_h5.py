@@ -22,8 +22,7 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data.containers.hdf5 import h5_array
 from scenewise.data.containers.per_process import PerProcess
-from scenewise.data.contract import Description, register_source
-from scenewise.data.objects import ObjectKeys
+from scenewise.data.contract import Description, ObjectKeys, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, check_array, ids_from_masks, split_records
 from scenewise.errors import InputError
 from scenewise.media.files import reading

@@ -18,9 +18,8 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.containers.per_process import PerProcess
-from scenewise.data.contract import Description, register_source
-from scenewise.data.objects import ObjectKeys
-from scenewise.data.palette import paint
+from scenewise.data.contract import Description, ObjectKeys, register_source
+from scenewise.data.generated.balls.world import paint
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, grown_settings
 from scenewise.data.readers.video import own_records
 from scenewise.errors import InputError

@@ -16,12 +16,12 @@ import numpy as np
 from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, split_records
-from scenewise.data.resize import fit_ids, fit_images, nearest_pixels
 from scenewise.data.splits import SPLITS, check_index
 from scenewise.errors import InputError
 from scenewise.media.annotations import decode_rle
 from scenewise.media.files import reading
 from scenewise.media.frames import image_files, load_image
+from scenewise.media.reader import fit_ids, fit_images, nearest_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

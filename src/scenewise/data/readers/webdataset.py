@@ -20,8 +20,7 @@ from scenewise.config import setting
 from scenewise.data import fingerprints
 from scenewise.data.containers.tar_index import Member, index_shards
 from scenewise.data.containers.tar_members import ENCODINGS, array_head, decode, film_length, named
-from scenewise.data.contract import Description, register_source
-from scenewise.data.objects import ObjectKeys
+from scenewise.data.contract import Description, ObjectKeys, register_source
 from scenewise.data.readers.base import FilesConfig, FilesSource, Record, ids_from_masks, split_records, whole_file_is
 from scenewise.data.readers.video import OVERLAPS, own_records, paint_masks
 from scenewise.data.splits import check_index, check_split

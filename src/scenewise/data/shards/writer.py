@@ -279,6 +279,7 @@ def _here(
     done = 0
 
     def tick() -> None:
+        """Count a sample, and end where that is wanted."""
         nonlocal done
         done += 1
         tell(done)

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from scenewise.frame_result import FrameResult
-    from scenewise.slot_statistics import Geometry, SlotStatistics
-    from scenewise.summary import Summary
+    from scenewise.decomposition import FrameResult
+    from scenewise.summary import Geometry, SlotStatistics, Summary
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class Feed:
 
     Examples:
         >>> import numpy as np
-        >>> from scenewise.frame_result import FrameResult
+        >>> from scenewise.decomposition import FrameResult
         >>> image, slots = np.zeros((2, 2, 3), np.uint8), np.zeros((1, 2, 2), np.float32)
         >>> frames = [FrameResult(n, None, image, slots[0], slots, image, image, slots, slots, 0, 0, 0) for n in (1, 2)]
         >>> written = []

@@ -8,7 +8,6 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from scenewise.data.fingerprints import of_values
 from scenewise.decompose import verdict
 from scenewise.decompose.export import unfinished
 from scenewise.decompose.export.base import FORMATS, ExportContext, Exporter, LabelStore
@@ -18,9 +17,8 @@ from scenewise.decompose.scores import VideoScores
 from scenewise.errors import InputError, printable
 from scenewise.media.files import reading, write_atomically, write_problem
 from scenewise.media.folders import OutputFolder, check_apart
-from scenewise.run_record import RECORD, peak_memory_mib, versions
-from scenewise.slot_statistics import Geometry, SlotStatistics
-from scenewise.summary import Summary
+from scenewise.run_record import RECORD, of_values, peak_memory_mib, versions
+from scenewise.summary import Geometry, SlotStatistics, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scenewise.decompose.result import Result
-    from scenewise.frame_result import FrameResult
+    from scenewise.decomposition import FrameResult
 
 SEGMENT = 48
 """Frames between two places at which another process can go on, or up to a window more."""

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.data.fingerprints import of_file, of_values
 from scenewise.documents import parse_json
 from scenewise.errors import InputError
 from scenewise.media.files import check_readable, read_json_mapping, reading, write_atomically
 from scenewise.media.folders import GRACE, BusyError, FolderLock, hidden_folders
-from scenewise.run_record import RECORD
+from scenewise.run_record import RECORD, of_file, of_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

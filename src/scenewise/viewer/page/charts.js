@@ -16,17 +16,18 @@ function prepare(canvas, height) {
 /** Draw curves, each { values, colour, x }; `at` marks a place. */
 export function curves(canvas, lines, { at = null, height = 130 } = {}) {
   if (!canvas.clientWidth) return;
-  const { context, width } = prepare(canvas, height), left = 58, right = width - 10, top = 10, bottom = height - 22;
+  const { context, width } = prepare(canvas, height), right = width - 10, top = 10, bottom = height - 22;
   const all = lines.flatMap((line) => line.values).filter((v) => v !== null);
   if (!all.length) return;
   let low = all.reduce((a, b) => Math.min(a, b)), high = all.reduce((a, b) => Math.max(a, b));
   if (low === high) { low -= Math.abs(low) * 0.05 || 1; high += Math.abs(high) * 0.05 || 1; }
+  const marks = [0, 0.5, 1].map((share) => low + share * (high - low));
+  const left = Math.max(50, 12 + Math.max(...marks.map((value) => context.measureText(number(value)).width)));
   const xs = lines.flatMap((line) => line.x || line.values.map((_, i) => i));
   const first = Math.min(...xs), last = Math.max(...xs, first + 1e-9);
   const x = (v) => left + ((v - first) / (last - first)) * (right - left), y = (v) => bottom - ((v - low) / (high - low)) * (bottom - top);
   context.lineWidth = 1;
-  for (const share of [0, 0.5, 1]) {
-    const value = low + share * (high - low);
+  for (const value of marks) {
     context.strokeStyle = css("--line");
     context.beginPath();
     context.moveTo(left, y(value));

@@ -3,10 +3,14 @@
 export const report = { slots: 0, width: 1, height: 1, aspect: 1, roles: [], colours: [], ids: {}, judged: true, numbers: [], trails: {}, crop: [0, 0, 1, 1], frames: 0 };
 export const state = { at: 0, wish: 0, slot: null, view: "both", playing: false, decoded: null, scale: 0.02, tab: "frames" };
 export const facts = {};
+const NEUTRAL = [150, 157, 168];
 
 export const $ = (id) => document.getElementById(id);
 export const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 export const rgb = (colour, alpha = 1) => `rgb(${colour.join(" ")} / ${alpha})`;
+
+/** The colour that stands for a slot: that of the background is neutral. */
+export const tone = (slot, roles = report.roles) => (roles[slot] === "background" ? NEUTRAL : facts.colours[slot] || [0, 0, 0]);
 
 export function number(value, digits = 3) {
   if (value === null || value === undefined) return "–";

@@ -1,5 +1,5 @@
 /** The frame on show: pictures, slots, numbers, and how one moves through the video. */
-import { $, announce, facts, make, number, report, rgb, state } from "./context.js";
+import { $, announce, facts, make, number, report, rgb, state, tone } from "./context.js";
 import { ask, pictures } from "./link.js";
 import { heat, paint, paintIds, paintLabels, paintObjects, paintPicture, paintSlot, paintSpread } from "./paint.js";
 import { follow } from "./trails.js";
@@ -32,9 +32,26 @@ export async function go(at, quiet = false) {
   return true;
 }
 
+/** Show a frame of the source before there is a model to take it apart. */
+export async function glance(head) {
+  const picture = await createImageBitmap(new Blob([head.data.source.values], { type: "image/jpeg" }));
+  document.documentElement.style.setProperty("--aspect", String(head.aspect));
+  panel("objects").width = picture.width;
+  panel("objects").height = picture.height;
+  panel("objects").getContext("2d").drawImage(picture, 0, 0);
+  $("slider").max = head.frames ? head.frames - 1 : head.number;
+  $("slider").value = head.number;
+  $("last-number").textContent = head.frames ? ` of ${head.frames - 1}` : "";
+  for (const node of document.querySelectorAll(".frame-number")) node.textContent = head.number;
+  $("player").inert = true;
+  $("player").hidden = head.frames === 1;
+  $("room-frames").hidden = false;
+}
+
 function take(head, d) {
   const changed = report.slots !== d.slots;
   Object.assign(report, { slots: d.slots, width: d.width, height: d.height, roles: head.roles, judged: head.roles[0] !== "not judged" });
+  report.colours = facts.colours.map((_, k) => tone(k));
   report.numbers = head.roles.map((role, k) => (role === "background" ? 0 : k + 1));
   report.ids = d.ids ? matched(d) : {};
   follow(head, d);
@@ -99,7 +116,7 @@ function describe(head) {
   tiles.forEach((tile, k) => {
     tile.share.textContent = head.area[k] ? `${(100 * head.area[k]).toFixed(head.area[k] < 0.0995 ? 1 : 0)}%` : "–";
     tile.role.textContent = report.judged ? `${head.roles[k]} · ${number(head.slot_kl[k])} nats` : `${number(head.slot_kl[k])} nats`;
-    tile.button.style.setProperty("--colour", rgb(head.roles[k] === "background" ? [150, 157, 168] : report.colours[k]));
+    tile.button.style.setProperty("--colour", rgb(tone(k)));
   });
 }
 

@@ -1,5 +1,5 @@
 /** Latents of the frame's slots: changed by hand, and the slots drawn anew. */
-import { $, announce, facts, make, number, report, rgb, state } from "./context.js";
+import { $, announce, facts, make, number, rgb, state, tone } from "./context.js";
 import { bars } from "./charts.js";
 import { ask, pictures, put } from "./link.js";
 
@@ -93,7 +93,7 @@ function paintSlots(d) {
     button.querySelector(".name span:last-child").textContent = slot.name;
     button.setAttribute("aria-pressed", String(k === chosen));
     button.setAttribute("aria-label", `Change slot ${slot.name}`);
-    button.style.setProperty("--colour", rgb(report.colours[slot.source]));
+    button.style.setProperty("--colour", rgb(tone(slot.source)));
   });
 }
 

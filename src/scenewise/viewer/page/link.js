@@ -1,5 +1,5 @@
 /** Questions to the model and its answers: JSON one way, binary frames the other. */
-import { $, facts } from "./context.js";
+import { $, facts, report, state, tone } from "./context.js";
 
 const waiting = new Map(); // id -> { resolve, reject }
 const types = { u1: Uint8Array, u2: Uint16Array, f4: Float32Array, file: Uint8Array };
@@ -90,6 +90,18 @@ export function pictures(head) {
   };
 }
 
+/** The roles of slots of another explanation: the one that owns most of what the background owns here is its own. */
+export function rolesLike({ labels, width, height, slots }) {
+  const own = state.decoded, shared = new Array(slots).fill(0), owned = new Array(slots).fill(0);
+  labels.forEach((label, i) => {
+    const y = Math.floor((Math.floor(i / width) * own.height) / height), x = Math.floor(((i % width) * own.width) / width);
+    owned[label]++;
+    if (report.roles[own.labels[y * own.width + x]] === "background") shared[label]++;
+  });
+  const most = shared.indexOf(Math.max(...shared));
+  return shared.map((count, k) => (k === most && 2 * count > owned[k] ? "background" : ""));
+}
+
 /** Put pixels of four bytes onto a canvas of their own size. */
 export function put(canvas, pixels, width, height) {
   canvas.width = width;
@@ -98,10 +110,10 @@ export function put(canvas, pixels, width, height) {
 }
 
 /** Slots in their colours, background grey, as pixels of four bytes. */
-export function coloured(labels, colours, roles = []) {
+export function coloured(labels, roles) {
   const pixels = new Uint8ClampedArray(labels.length * 4).fill(255);
   labels.forEach((label, i) => {
-    const colour = roles[label] === "background" ? [150, 157, 168] : colours[label] || [0, 0, 0];
+    const colour = tone(label, roles);
     for (let c = 0; c < 3; c++) pixels[4 * i + c] = colour[c];
   });
   return pixels;

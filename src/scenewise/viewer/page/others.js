@@ -1,7 +1,7 @@
 /** The frame explained again, the future, another model, a training run, and files to save. */
 import { $, css, facts, make, number, report, rgb, state } from "./context.js";
 import { curves } from "./charts.js";
-import { ask, coloured, opaque, pictures, put, trouble } from "./link.js";
+import { ask, coloured, opaque, pictures, put, rolesLike, trouble } from "./link.js";
 
 function picture(pixels, width, height, title, text = "") {
   const canvas = make("canvas", { role: "img", "aria-label": title });
@@ -34,7 +34,7 @@ async function explainAgain() {
     const head = await ask("again", { ...settings, seed });
     if (!head) break;
     const d = pictures(head), shown = make("canvas", { "aria-hidden": "true" }), drawn = make("canvas", { "aria-hidden": "true" });
-    put(shown, coloured(d.labels, report.colours), d.width, d.height);
+    put(shown, coloured(d.labels, rolesLike(d)), d.width, d.height);
     put(drawn, d.reconstruction, d.width, d.height);
     const scores = head.scores ? ` · F-ARI ${number(head.scores["F-ARI"], 2)}` : "";
     const card = make("figure", { "data-seed": seed }, make("div", { className: "halves" }, shown, drawn), make("figcaption", {}, make("b", {}, `Seed ${seed}`), make("span", {}, `NLL ${number(head.nll)} · KL ${number(head.kl)}${scores}`)));
@@ -51,7 +51,7 @@ async function explainAgain() {
   $("tally").textContent = head.outcomes.length === 1
     ? `All ${seeds.length} explanations divide the frame alike.`
     : `${head.outcomes.length} distinct outcomes in ${seeds.length} explanations: ${words}.`;
-  head.outcomes.forEach((group, place) => { for (const seed of group) cards[seed].style.borderColor = rgb(report.colours[place]); });
+  head.outcomes.forEach((group, place) => { for (const seed of group) cards[seed].style.borderColor = rgb(facts.colours[place]); });
 }
 
 /* ---------- Predict ---------- */
@@ -87,7 +87,7 @@ function showFuture() {
   }
   $("futures").replaceChildren(...figures);
   const x = future.mse[0].map((_, i) => i + 1);
-  curves($("chart-future"), future.mse.map((values, s) => ({ values, x, colour: rgb(report.colours[s]) })), { at: x.length > t ? t + 1 : null });
+  curves($("chart-future"), future.mse.map((values, s) => ({ values, x, colour: rgb(facts.colours[s]) })), { at: x.length > t ? t + 1 : null });
 }
 
 /* ---------- Compare ---------- */
@@ -109,9 +109,9 @@ async function showOther() {
   if (!head) return $("compared").replaceChildren();
   const own = state.decoded, d = pictures(head);
   $("compared").replaceChildren(
-    picture(coloured(own.labels, report.colours, report.roles), own.width, own.height, "Slots", facts.model),
+    picture(coloured(own.labels, report.roles), own.width, own.height, "Slots", facts.model),
     picture(own.reconstruction, own.width, own.height, "Reconstruction", facts.model),
-    picture(coloured(d.labels, report.colours), d.width, d.height, "Slots", name),
+    picture(coloured(d.labels, rolesLike(d)), d.width, d.height, "Slots", name),
     picture(d.reconstruction, d.width, d.height, "Reconstruction", name),
   );
   const rows = [["Squared error", state.head.mse, head.mse], ["NLL, nats", state.head.nll, head.nll], ["KL, nats", state.head.kl, head.kl]];
@@ -135,7 +135,7 @@ export const training = {
       URL.revokeObjectURL($("training-picture").src);
       $("training-picture").src = URL.createObjectURL(new Blob([run.data.picture.values], { type: "image/png" }));
       $("training-picture").hidden = false;
-      $("training-caption").textContent = `${run.picture_name}: input, masks, reconstruction, slots`;
+      $("training-caption").textContent = `${run.picture_name.replace(/^step_0*(?=\d)/, "Step ")}: input, masks, reconstruction, slots`;
     }
     $("training-when").textContent = `as of ${new Date().toLocaleTimeString()}`;
   },
@@ -160,6 +160,8 @@ function showRun() {
 
 /* ---------- Save ---------- */
 
+const MOST_FRAMES = 600; // of a film, as the server has it
+
 export const save = {
   open() {
     $("save-latents").href = `save/latents?number=${state.at}`;
@@ -169,25 +171,36 @@ export const save = {
   },
   listen() {
     for (const id of ["save-first", "save-last"]) $(id).addEventListener("input", films);
+    for (const id of ["save-gif", "save-mp4"]) $(id).addEventListener("click", () => { if ($(id).href) $("save-hint").textContent = "The film is being made; the browser saves it when it is done."; });
     $("save-png").addEventListener("click", savePictures);
   },
 };
 
 function films() {
-  for (const kind of ["gif", "mp4"]) $(`save-${kind}`).href = `save/${kind}?first=${Number($("save-first").value)}&last=${Number($("save-last").value)}`;
+  const first = Number($("save-first").value), last = Number($("save-last").value);
+  const whole = Number.isInteger(first) && Number.isInteger(last), fits = whole && first >= 0 && first <= last && last - first < MOST_FRAMES;
+  $("save-hint").textContent = fits ? "Films show the frame, its slots and the reconstruction side by side." : `A film has 1 to ${MOST_FRAMES} frames, the first before the last.`;
+  for (const kind of ["gif", "mp4"]) {
+    const link = $(`save-${kind}`);
+    if (fits) link.href = `save/${kind}?first=${first}&last=${last}`;
+    else link.removeAttribute("href");
+  }
 }
 
-/** All pictures of the frame on one: input, slots, reconstruction, then each slot as it is shown. */
+/** All pictures of the frame on one: with outlines, input, slots, reconstruction, then each slot as it is shown. */
 function savePictures() {
-  const shown = [...document.querySelectorAll("#room-frames figure:not([hidden]) canvas, #slots canvas")].slice(1), side = 256, gap = 8;
+  const shown = [...document.querySelectorAll("#room-frames figure:not([hidden]) canvas, #slots canvas")], side = 256, gap = 8;
   const columns = Math.min(shown.length, 5), tall = Math.round(side / report.aspect), sheet = make("canvas");
   sheet.width = columns * (side + gap) + gap;
   sheet.height = Math.ceil(shown.length / columns) * (tall + gap) + gap;
   const context = sheet.getContext("2d");
   context.fillStyle = "#fff";
   context.fillRect(0, 0, sheet.width, sheet.height);
-  context.imageSmoothingEnabled = false;
-  shown.forEach((canvas, n) => context.drawImage(canvas, gap + (n % columns) * (side + gap), gap + Math.floor(n / columns) * (tall + gap), side, tall));
+  context.imageSmoothingQuality = "high";
+  shown.forEach((canvas, n) => {
+    context.imageSmoothingEnabled = canvas.width > side;
+    context.drawImage(canvas, gap + (n % columns) * (side + gap), gap + Math.floor(n / columns) * (tall + gap), side, tall);
+  });
   sheet.toBlob((blob) => {
     if (!blob) return trouble("The pictures cannot be put together.");
     const link = make("a", { href: URL.createObjectURL(blob), download: `${facts.name.replace(/[^\w.-]+/g, "_")}-${state.at}.png` });

@@ -1,5 +1,5 @@
 /** A walk through the refinements of the frame. */
-import { $, css, make, number, report, rgb, state } from "./context.js";
+import { $, css, make, number, report, rgb, state, tone } from "./context.js";
 import { curves } from "./charts.js";
 import { ask, coloured, opaque, pictures, put } from "./link.js";
 
@@ -18,7 +18,7 @@ function show(head) {
   $("step-name").textContent = head.names[head.step];
   $("step").setAttribute("aria-valuetext", `after refinement ${head.names[head.step]}, NLL ${number(head.nll[head.step])} nats`);
   put($("step-reconstruction"), d.reconstruction, width, height);
-  put($("step-labels"), coloured(d.labels, report.colours, report.roles), width, height);
+  put($("step-labels"), coloured(d.labels, report.roles), width, height);
   draw();
   const rows = Array.from({ length: d.slots }, (_, k) => {
     const alone = make("canvas", { "aria-hidden": "true" });
@@ -33,7 +33,7 @@ function show(head) {
       put(canvas, opaque(found.values.subarray(k * size, (k + 1) * size)), wide, tall);
       figures.push(make("figure", {}, canvas, make("figcaption", {}, label)));
     }
-    return make("div", { className: "row" }, make("h3", {}, make("span", { className: "swatch", colour: rgb(report.colours[k]) }), `Slot ${k + 1}`), ...figures);
+    return make("div", { className: "row" }, make("h3", {}, make("span", { className: "swatch", colour: rgb(tone(k)) }), `Slot ${k + 1}`), ...figures);
   });
   $("gradients").replaceChildren(...rows);
 }

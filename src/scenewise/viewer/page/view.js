@@ -55,22 +55,35 @@ function keys() {
   });
 }
 
+const lengthOf = (head) => (head.frames ? `${head.frames.toLocaleString("en")} ${head.views ? "view" : "frame"}${head.frames > 1 ? "s" : ""}` : "frames as they come");
+
+/** What the source shows, while the model loads. */
+async function glance() {
+  const head = await ask("glance");
+  if (!head || !head.loading) return;
+  $("facts").textContent = `${lengthOf(head)} · the model loads …`;
+  if (head.data.source) await frames.glance(head);
+}
+
 async function begin() {
+  await glance();
   const head = await ask("hello");
-  if (!head) return;
+  document.querySelector("main").setAttribute("aria-busy", "false");
+  if (!head) { $("facts").textContent = "The model could not be loaded."; return; }
   Object.assign(facts, head);
+  document.querySelector("h1").textContent = head.title;
   tabs();
   for (const room of Object.values(rooms)) if (room.listen) room.listen();
   if (!head.frames && head.frames !== null) { $("facts").textContent = "a training run"; return enter("training"); }
-  Object.assign(report, { slots: 0, aspect: head.aspect, colours: head.colours, frames: head.frames || 0 });
-  const length = head.frames ? `${head.frames.toLocaleString("en")} ${head.views ? "views" : "frames"}` : "frames as they come";
-  $("facts").textContent = [`model ${head.model}`, length, `${head.width} × ${head.height} pixels`, `${head.slots} slots`, head.refinements ? `${head.refinements} refinements` : "", head.validated === null ? "" : `validated error ${number(head.validated)}`].filter(Boolean).join(" · ");
+  Object.assign(report, { slots: 0, aspect: head.aspect, frames: head.frames || 0 });
+  $("facts").textContent = [`model ${head.model}`, lengthOf(head), `${head.width} × ${head.height} pixels`, `${head.slots} slots`, head.refinements ? `${head.refinements} refinements` : "", head.validated === null ? "" : `validated error ${number(head.validated)}`].filter(Boolean).join(" · ");
   document.documentElement.style.setProperty("--heat", `linear-gradient(90deg, ${HEAT.map((c) => rgb(c)).join(", ")})`);
   document.body.classList.toggle("fine", Math.max(head.width, head.height) > 192);
   document.body.classList.toggle("wide", head.aspect > 2.2);
   $("slider").max = head.frames ? head.frames - 1 : 1000;
   $("last-number").textContent = head.frames ? ` of ${head.frames - 1}` : "";
   $("player").hidden = head.frames === 1;
+  $("player").inert = false;
   $("slider").hidden = head.live;
   frames.listen();
   keys();
@@ -80,7 +93,7 @@ async function begin() {
   });
   enter("frames");
   if (head.live) { await frames.go(0, true); return frames.play(true); }
-  await frames.go(Math.min(Math.floor((head.frames || 1) / 2), 12), true); // slots have settled, and nothing far must be gone through
+  await frames.go(head.first, true);
 }
 
 new ResizeObserver(() => { if (rooms[state.tab].draw) rooms[state.tab].draw(); }).observe(document.querySelector("main"));

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scenewise.data import SOURCES
-from scenewise.data.generated.balls.drawing import ddpae_discs
+from scenewise.data.generated.balls.world import ddpae_discs
 from scenewise.errors import InputError
 
 

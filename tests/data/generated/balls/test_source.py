@@ -10,10 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenewise.data import SOURCES
-from scenewise.data.generated.balls.drawing import nearest_disc
-from scenewise.data.generated.balls.physics import Start, simulate
 from scenewise.data.generated.balls.source import BallsConfig, BallsSource
-from scenewise.data.palette import PALETTE
+from scenewise.data.generated.balls.world import PALETTE, Start, nearest_disc, simulate
 from scenewise.errors import InputError
 
 READY = [

@@ -1,6 +1,6 @@
 """DDPAE's bouncing balls, made on the fly: equal white balls in a world of 800 x 800 (ddpae.md 8).
 
-The authors' generator is a physics engine; here `physics` moves discs of radius 60 and mass 1 without friction,
+The authors' generator is a physics engine; here `world` moves discs of radius 60 and mass 1 without friction,
 and collisions are elastic. Starts are as there: whole numbers, centres at least 150 apart, velocity components from
 -19 to 20 units per frame. Videos are drawn as `ddpae-balls-npy` draws stored states: about the rounded centre, without
 soft edges. A video is determined by (seed, split, index), whatever batch or span it is made in.
@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scenewise.config import setting
-from scenewise.data.contract import Description, Facts, Sample, register_source
-from scenewise.data.generated.balls.drawing import DDPAE_RADIUS, DDPAE_WORLD, hard_discs
-from scenewise.data.generated.balls.physics import BOX, Start, simulate
+from scenewise.data.contract import Description, Facts, ObjectKeys, Sample, register_source
+from scenewise.data.generated.balls.world import BOX, DDPAE_RADIUS, DDPAE_WORLD, Start, hard_discs, simulate
 from scenewise.data.generated.base import GeneratedSource, joined
-from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import stream
 from scenewise.errors import InputError
 
@@ -29,7 +27,7 @@ _NAME = "ddpae-balls"
 _LENGTHS = {"train": 50_000, "validation": 2_000, "test": 2_000}
 _APART = 2.5 * DDPAE_RADIUS  # least distance of centres at the start
 _SPEEDS = (-19, 20)  # smallest and largest velocity component, world units per frame
-_UNIT = DDPAE_WORLD / BOX  # world units in a unit of `physics`
+_UNIT = DDPAE_WORLD / BOX  # world units in a unit of `world`
 _AT_ONCE = 32  # videos that are moved and drawn together; bounds the memory
 _MOST_ATTEMPTS = 100_000
 _WHITE = np.full((256, 3), 255, np.uint8)
@@ -119,7 +117,7 @@ class DdpaeBallsGenerator(GeneratedSource[DdpaeBallsVideos]):
         positions, velocities = (np.array([s[i] for s in starts]).reshape(*shape, 2) / _UNIT for i in (0, 1))
         radii = np.full(shape, DDPAE_RADIUS / _UNIT)
         initial = Start(positions, velocities, radii, np.ones(shape), np.zeros((shape[0], 2)))
-        motion = simulate(initial, stop, config.substeps)  # in units of `physics`
+        motion = simulate(initial, stop, config.substeps)  # in units of `world`
         ids = np.zeros((len(indices), stop - first, size, size), np.uint8)
         frames = np.zeros((len(indices), stop - first, 1, size, size), np.uint8)
         flat = motion.positions[:, first:].reshape(-1, config.balls, 2)  # (N, T, n, 2) -> (N * T, n, 2)

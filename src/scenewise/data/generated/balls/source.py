@@ -16,13 +16,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scenewise.config import plain, setting
-from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.contract import Description, Facts, ObjectKeys, Sample, register_source
 from scenewise.data.fingerprints import of_values
-from scenewise.data.generated.balls.drawing import hard_discs, paint_touching, soft_discs
-from scenewise.data.generated.balls.physics import BOX, BallMotion, Start, simulate, start
+from scenewise.data.generated.balls.world import (
+    BOX,
+    BallMotion,
+    Start,
+    hard_discs,
+    paint_touching,
+    palette,
+    simulate,
+    soft_discs,
+    start,
+)
 from scenewise.data.generated.base import GeneratedSource
-from scenewise.data.objects import ObjectKeys
-from scenewise.data.palette import palette
 from scenewise.data.splits import check_index, check_span, stream
 from scenewise.errors import InputError
 

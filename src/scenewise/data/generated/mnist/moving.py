@@ -24,10 +24,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scenewise.config import setting
-from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.contract import Description, Facts, ObjectKeys, Sample, register_source
 from scenewise.data.generated.base import GeneratedSource, joined
 from scenewise.data.generated.mnist.digits import LICENCE, MOST, OBTAIN, SIDE, DigitSettings, draw_digits, load
-from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 

@@ -23,13 +23,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scenewise.config import setting
-from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.contract import Description, Facts, ObjectKeys, Sample, register_source
 from scenewise.data.generated.base import GeneratedSource, joined
 from scenewise.data.generated.mnist.digits import LICENCE, OBTAIN, SIDE, DigitSettings, draw_digits, load
 from scenewise.data.generated.mnist.textures import GRID, KINDS, WAVES, Textures, paint
 from scenewise.data.generated.sprites.colours import pick
 from scenewise.data.generated.sprites.drawing import seen
-from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from scenewise.data.contract import Facts, Sample
+from scenewise.data.contract import Facts, ObjectKeys, Sample
 from scenewise.data.generated.base import GeneratedSource
-from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import stream
 
 if TYPE_CHECKING:

@@ -108,6 +108,7 @@ class ClevrSource(SceneSource):
         ready: list[RayScene] = []
 
         def accept(things: list[world.Thing]) -> bool:
+            """Return whether objects fit the split and enough of each is seen; their scene is kept."""
             factors_of = [(thing.shape, thing.size, thing.material, thing.colour) for thing in things]
             if config.include and not any(matches(kind, config.include) for kind in factors_of):
                 return False

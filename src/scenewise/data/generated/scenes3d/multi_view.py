@@ -140,6 +140,7 @@ class MultiViewSource(SceneSource):
         ready: list[RayScene] = []
 
         def accept(things: list[world.Thing]) -> bool:
+            """Return whether enough of each object is seen; their scene is kept."""
             bodies = [body_of(thing, row + 1) for row, thing in enumerate(things)]
             stage = RayScene([world.floor(), *bodies], library=library)
             ready[:] = [stage]

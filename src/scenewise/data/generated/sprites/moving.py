@@ -24,12 +24,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scenewise.config import setting
-from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.contract import Description, Facts, ObjectKeys, Sample, register_source
 from scenewise.data.generated.base import GeneratedSource
 from scenewise.data.generated.sprites.drawing import Sprites, draw, seen
 from scenewise.data.generated.sprites.settings import DRAWS, MOST, SpritesConfig, of_draws
 from scenewise.data.generated.sprites.still import is_binary, still_extras, visible
-from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 

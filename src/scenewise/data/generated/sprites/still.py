@@ -24,11 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scenewise.data.contract import Description, Facts, Sample, register_source
+from scenewise.data.contract import Description, Facts, ObjectKeys, Sample, register_source
 from scenewise.data.generated.base import GeneratedSource
 from scenewise.data.generated.sprites.drawing import SHAPES, SIDE, Sprites, draw, seen
 from scenewise.data.generated.sprites.settings import DRAWS, SpritesConfig, of_draws
-from scenewise.data.objects import ObjectKeys
 from scenewise.data.splits import uniform
 from scenewise.errors import InputError
 

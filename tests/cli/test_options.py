@@ -1,10 +1,10 @@
-"""From what a user types to a registered source: each recognises its own files."""
+"""Words that several verbs share: from what a user types to a registered source, which recognises its own files."""
 
 from __future__ import annotations
 
 import pytest
 
-from scenewise.cli.sources import named_source, open_source, source_video
+from scenewise.cli.options import named_source, open_source, source_video
 from scenewise.data.shards.writer import make, make_plan
 from scenewise.errors import InputError
 
