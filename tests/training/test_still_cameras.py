@@ -64,18 +64,15 @@ def test_windows_are_proposed_where_the_camera_stands_still(proposed):
 
 
 def test_changes_of_brightness_count_where_nothing_else_tells_objects_from_the_background(tmp_path):
-    """Of a red and a pale grey thing, the grey one differs by brightness alone: it counts there too."""
-    settings, red = [], (200, 60, 60)
-    for name, paint, other in (("grey", (60, 60, 60), None), ("red", red, None), ("both", red, (100, 100, 100))):
+    settings = []
+    for name, paint in (("grey", (60, 60, 60)), ("red", (200, 60, 60))):
         frames = np.full((FRAMES, HEIGHT, WIDTH, 3), 120.0)
         for t in range(FRAMES):
             frames[t, 30:46, (2 * t) % (WIDTH - 16) :][:, :14] = paint
-            if other:
-                frames[t, 6:22, (2 * t) % (WIDTH - 16) :][:, :14] = other
         values, lines = propose([_write(tmp_path / f"{name}.mp4", frames)])
         settings.append(values["model"]["settings"]["windows"]["brightness"])
         assert any("windows.brightness" in line for line in lines)
-    assert settings == [0.0, 0.75, 0.0]
+    assert settings == [0.0, 0.75]
 
 
 def test_whole_frames_are_proposed_where_it_does_not(tmp_path):

@@ -18,8 +18,6 @@ from scenewise.nn.windows import covered
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scenewise.nn.habits import Habits
-
 GROWTH = 1.3
 """Times its usual area, below which a part holds nothing new."""
 
@@ -120,6 +118,13 @@ class Part:
         colour: np.ndarray = self.look.reshape(BANDS, -1).mean(0)
         return colour
 
+    def of_colour(self, last: np.ndarray, usual: np.ndarray | None) -> bool:
+        """Return whether it has the colour (C,) that an object was last seen with, and the one that it usually has."""
+        far = float(np.abs(self.colour - last).max())
+        if usual is None:
+            return far < (ALIKE if self.kind else _SAME_COLOUR)
+        return max(far, float(np.abs(self.mean_of_bands - usual).max())) < ALIKE
+
     def at_border(self, size: Sequence[int]) -> tuple[bool, bool]:
         """Return whether it lies at the upper or lower border of a frame (H, W), and whether at the left or right."""
         rows, columns = self.rows, self.columns
@@ -218,11 +223,11 @@ class FrameParts:
     def window_of(self, number: int) -> np.ndarray:
         """Return the window about a part; where parts may touch, it goes on beyond the borders that the part is at."""
         box, beyond = self.boxes[number - 1], int(self.limits.touching)
-        sides = [
+        rows, columns = (
             slice(side.start - beyond * n * (side.start == 0), side.stop + beyond * n * (side.stop == n))
             for side, n in zip(box, self.labels.shape, strict=True)
-        ]
-        return np.array(_window(*sides, *self.labels.shape))
+        )
+        return np.array(_window(rows, columns, *self.labels.shape))
 
     def emerging(
         self, hidden: np.ndarray, places: np.ndarray, extents: np.ndarray, colours: np.ndarray
@@ -389,7 +394,8 @@ class FrameParts:
         slots: Sequence[int],
         windows: np.ndarray,
         colours: np.ndarray,
-        habits: Habits,
+        usual: np.ndarray,
+        settled: np.ndarray,
         any_colour: bool = False,
     ) -> dict[int, Part]:
         """Return new parts that are the objects of slots that look for theirs, and take them out.
@@ -399,7 +405,8 @@ class FrameParts:
             slots: Who looks.
             windows: Where all slots saw their objects last, shape (K, 4).
             colours: Their colours when they were seen last, shape (K, C).
-            habits: What they are usually like: the last colour may be that of a neighbour in one part with them.
+            usual: The ones they usually have, (K, C): the last one may be that of a neighbour in one part with them.
+            settled: Slots of which that is known, bool, shape (K,).
             any_colour: Take parts inside the frame of whatever colour: what comes out of a part in which an object is
                 hidden is that object, or it was the other one that was seen.
         """
@@ -412,7 +419,7 @@ class FrameParts:
                 (float(np.abs(part.centre - place).max()) / part.side, index)
                 for index, part in enumerate(new)
                 if (
-                    self._of_its_colour(part, slot, colours, habits)
+                    part.of_colour(colours[slot], usual[slot] if settled[slot] else None)
                     or (any_colour and not part.touches(self.labels.shape))
                 )
                 and _SAME_SIZE[0] < part.box_area / size.prod() < _SAME_SIZE[1]
@@ -420,14 +427,6 @@ class FrameParts:
             if near and min(near)[0] < _REACH:
                 claims[slot] = new.pop(min(near)[1])
         return claims
-
-    @staticmethod
-    def _of_its_colour(part: Part, slot: int, colours: np.ndarray, habits: Habits) -> bool:
-        """Return whether a part has the colour a slot's object was last seen with, and the one it usually has."""
-        last = float(np.abs(part.colour - colours[slot]).max())
-        if not habits.settled[slot]:
-            return last < (ALIKE if part.kind else _SAME_COLOUR)
-        return max(last, float(np.abs(part.mean_of_bands - habits.colours[slot]).max())) < ALIKE
 
     def largest(self, pixels: np.ndarray) -> Part | None:
         """Return the largest connected piece of some pixels (H, W), None where none makes a part."""

@@ -148,8 +148,6 @@ def _pixel_settings(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
     shares = np.concatenate([look.colourful for look in report.files])
     share = float(np.median(shares)) if shares.size else 1.0
     brightness = _BRIGHTNESS if share >= _COLOURFUL else 0.0
-    if _pale_contrast(report, shares, brightness) < _MOST_STRANGE:  # some things differ by it alone: white, grey, black
-        brightness = 0.0
     taken = f"{brightness:.0%} of a change of brightness is a shadow's" if brightness else "changes of brightness count"
     pale = _pale_contrast(report, shares, brightness)
     limit = max([_LEAST_STRANGE, *(look.limit for look in report.files)])
