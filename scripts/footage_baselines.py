@@ -178,19 +178,18 @@ class Part:
         return self.scene.ids[self.numbers]
 
 
-def methods(part: Part) -> dict[str, tuple[np.ndarray, float]]:
+def methods(part: Part, empty: np.ndarray) -> dict[str, tuple[np.ndarray, float]]:
     """Return labels and speed of every method; pictures are of the whole video, MOG2 has seen what came before."""
     scene = part.scene
     median = np.median(scene.frames[:: max(1, len(scene.frames) // 120)], axis=0)
-    empty = np.rint(255 * emptiest(scene.frames).picture)
     return {
         "MOG2": tracked(part.frames, mixture_of_gaussians(scene.frames[: part.numbers[0]])),
         "median difference": tracked(part.frames, difference_from(median.astype(np.int16))),
-        "emptiest-picture difference": tracked(part.frames, difference_from(empty.astype(np.int16))),
+        "emptiest-picture difference": tracked(part.frames, difference_from(np.rint(255 * empty).astype(np.int16))),
     }
 
 
-def by_model(part: Part, folder: str) -> tuple[np.ndarray, float]:
+def by_model(part: Part, folder: str, empty: np.ndarray) -> tuple[np.ndarray, float]:
     """Return tracks (T, H, W) and speed of a model that was trained; 0 is what it takes for background."""
     import torch
 
@@ -202,7 +201,7 @@ def by_model(part: Part, folder: str) -> tuple[np.ndarray, float]:
     decomposer = sw.load(folder, "cpu")
     statistics = SlotStatistics(decomposer.slots, Geometry(size, (0, 0, *size)))
     began, labels, tracks, named = time.process_time(), [], [], False
-    for frame in decomposer.decompose(part.frames, size=size):
+    for frame in decomposer.decompose(part.frames, size=size, background=empty):
         labels.append(frame.labels)
         tracks.append(frame.track_ids[frame.labels].astype(np.int32))
         named = named or frame.tracks is not None
@@ -300,10 +299,13 @@ def video_parts(video: str, truth: str, least: float) -> list[Part]:
 def table(parts: Sequence[Part], models: dict[str, str]) -> str:
     """Return all scores as one Markdown table."""
     rows: list[tuple[str, ...]] = []
+    frames = {part.scene.name: part.scene.frames for part in parts}
+    pictures = {name: emptiest(images).picture for name, images in frames.items()}
     for part in parts:
-        results = methods(part)
+        empty = pictures[part.scene.name]
+        results = methods(part, empty)
         if part.scene.name in models:
-            results["scenewise"] = by_model(part, models[part.scene.name])
+            results["scenewise"] = by_model(part, models[part.scene.name], empty)
         for method, (labels, speed) in results.items():
             values = scores(labels, part)
             rows.append((part.title, method, *map(number, values.values()), f"{speed:.0f}"))

@@ -333,3 +333,38 @@ def test_what_shows_where_an_object_is_hidden_is_it_only_if_it_looks_like_it() -
         seen = {"colours": colours, "extents": (0.0, 60.0, 50.0, 0.0), "last": {1: front, 2: back}, "waits": [2]}
         found = _guess(difference, _owner(s1=front), on=(1, 1, 0, 0), habits=_known(BLUE, 10, 5, 2), **seen)
         assert bool(found.returns[0, 2]) is comes
+
+
+def test_a_slot_that_took_its_neighbour_s_colour_does_not_return_on_that() -> None:
+    """Slot 1 is known as blue, and was red when it was seen last: a red part is not its object, a blue one is."""
+    red, blue = (0.4, 0.0, 0.0), (0.0, 0.0, 0.4)
+    options = {"on": (1, 0, 0, 0), "waits": [1], "last": {1: (4, 12, 6, 6)}}
+    options["colours"], habits = torch.tensor(red).expand(1, 4, 3), _known(blue, 6, 6, 1)
+    assert not _guess(_difference((4, 6, 6, 6), colour=red), habits=habits, **options).returns.any()
+    strangers = Habits.unknown(torch.zeros(1, 4), 3)
+    assert _guess(_difference((4, 6, 6, 6), colour=red), habits=strangers, **options).returns[0, 1]
+    options["colours"] = torch.tensor(blue).expand(1, 4, 3)
+    assert _guess(_difference((4, 6, 6, 6), colour=blue), habits=habits, **options).returns[0, 1]
+
+
+def test_an_object_moves_with_its_part_whatever_its_neighbour_owns_across_the_edge() -> None:
+    """Where colours part them, two of ten columns beyond the edge are no reason to stay behind."""
+    difference = _difference((5, 2, 8, 10), colour=(0.4, 0.0, 0.0)) + _difference(
+        (5, 12, 8, 10), colour=(0.0, 0.0, 0.4)
+    )
+    owner = _owner(s1=(5, 1, 8, 12), s2=(5, 13, 8, 8))  # the first owns a column of the second's
+    limits = Limits(0.08, 0.12, 4.0, step=0.1)
+    found = _guess(difference, owner, on=(1, 1, 1, 0), limits=limits, extents=(0.0, 80.0, 80.0, 0.0))
+    assert found.moves.tolist() == [[False, True, True, False]]
+    assert found.windows[0, 2].tolist() == pytest.approx(_box(5, 12, 8, 10), abs=1e-5)
+
+
+@pytest.mark.parametrize("leaving", [False, True])
+def test_what_has_partly_left_the_frame_is_where_its_edge_inside_says(leaving: bool) -> None:
+    """An object of 10 columns of which the last 4 show at the right border lies 6 columns beyond it."""
+    habits = _known((0.4, 0.0, 0.0), 8, 10, 1).arrays()[0]
+    windows = np.array([_box(0, 0, *SIZE), _box(5, 26, 8, 4)])
+    habits = Habits(*(values[:2] for values in vars(habits).values()))
+    places = habits.expected(windows, np.zeros((2, 2)), np.ones(2, bool), leaving)
+    left = (places[1, 0] + 1) / 2 * (SIZE[1] - 1) - (10 - 1) / 2  # first column
+    assert left == pytest.approx(26 if leaving else 26 - 3, abs=0.4)

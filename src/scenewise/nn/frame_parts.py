@@ -29,6 +29,7 @@ _SAME_SIZE = (0.5, 2.0)  # area of a part over that of a slot, where the part ca
 _OWN_SHARE = 0.5  # of a slot's pixels in a part, where the part can be its object
 _NEW_SHARE = 0.4  # of the owned area of a part that what nobody owns must have to be an object of its own
 _LEFT = 0.25  # of a slot's pixels that are still strange, below which its object has gone
+_ACROSS = 0.15  # of a slot's pixels that may lie beyond the edge of its part where another begins
 _REACH = 1.5  # sides of a part over which a slot looks for its object
 _SAME_COLOUR = 0.3  # of [0, 1]
 _SAME_SIDES = (0.75, 1.35)  # sides of a piece of a part over those of another object, where it is one of its kind
@@ -60,6 +61,11 @@ class Limits:
     hues: float = 0.0
     necks: float = 0.0
     most: float = math.inf
+
+    @property
+    def touching(self) -> bool:
+        """Whether parts end where others begin, by their colours or shapes."""
+        return max(self.step, self.hues, self.necks) > 0
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,19 @@ class Part:
     def box_area(self) -> int:
         """Pixels of its box."""
         return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
+
+    @property
+    def mean_of_bands(self) -> np.ndarray:
+        """Mean of its bands' differences from the background, shape (C,)."""
+        colour: np.ndarray = self.look.reshape(BANDS, -1).mean(0)
+        return colour
+
+    def of_colour(self, last: np.ndarray, usual: np.ndarray | None) -> bool:
+        """Return whether it has the colour (C,) that an object was last seen with, and the one that it usually has."""
+        far = float(np.abs(self.colour - last).max())
+        if usual is None:
+            return far < (ALIKE if self.kind else _SAME_COLOUR)
+        return max(far, float(np.abs(self.mean_of_bands - usual).max())) < ALIKE
 
     def at_border(self, size: Sequence[int]) -> tuple[bool, bool]:
         """Return whether it lies at the upper or lower border of a frame (H, W), and whether at the left or right."""
@@ -202,8 +221,13 @@ class FrameParts:
         return parts
 
     def window_of(self, number: int) -> np.ndarray:
-        """Return the window about a part."""
-        return np.array(_window(*self.boxes[number - 1], *self.labels.shape))
+        """Return the window about a part; where parts may touch, it goes on beyond the borders that the part is at."""
+        box, beyond = self.boxes[number - 1], int(self.limits.touching)
+        rows, columns = (
+            slice(side.start - beyond * n * (side.start == 0), side.stop + beyond * n * (side.stop == n))
+            for side, n in zip(box, self.labels.shape, strict=True)
+        )
+        return np.array(_window(rows, columns, *self.labels.shape))
 
     def emerging(
         self, hidden: np.ndarray, places: np.ndarray, extents: np.ndarray, colours: np.ndarray
@@ -251,6 +275,8 @@ class FrameParts:
             inside = self.labels[box] == number
             owned = np.bincount(self.owner[box][inside], minlength=slots)
             owned[0] = 0
+            if self.limits.touching:  # what a neighbour owns across the edge tells nothing
+                owned[owned < _ACROSS * areas] = 0
             slot, area = int(owned.argmax()), int(inside.sum())
             if not owned.any():
                 new += self._lawful(inside, box)
@@ -301,7 +327,11 @@ class FrameParts:
             usual = slot and part.area < GROWTH * extents[slot]
             if usual and (settled[slot] or not part.touches(self.labels.shape)):
                 continue
-            likes = [(sides, colour) for who, sides, colour in [*known, *fresh] if who is not part and who != slot]
+            likes = [
+                (sides, colour, who if isinstance(who, int) else 0)
+                for who, sides, colour in [*known, *fresh]
+                if who is not part and who != slot
+            ]
             seen = (k for k in kinds if settled[k] and k != slot)
             by_looks = (self._pieces_by_look(part, k, kinds[k][0], looks[k], float(extents[k])) for k in seen)
             by_colours = (self._pieces(part, *like) for like in likes)
@@ -330,7 +360,7 @@ class FrameParts:
         others = [piece for piece in others if np.abs(piece.colour - one.colour).max() > ALIKE]
         return [replace(one, kind=kind), *others] if others else []
 
-    def _pieces(self, part: Part, sides: tuple[float, float], colour: np.ndarray) -> list[Part]:
+    def _pieces(self, part: Part, sides: tuple[float, float], colour: np.ndarray, kind: int) -> list[Part]:
         """Return what of a part is like an object with such sides (rows, columns), and what is left; or nothing."""
         if any(a / b <= _SAME_SIDES[0] for a, b in zip(part.sides, sides, strict=True)):
             return []  # too small to hold one
@@ -351,7 +381,7 @@ class FrameParts:
             return []
         others = self._lawful_pieces(rest, box)
         others = [piece for piece in others if np.abs(piece.colour - one[0].colour).max() > ALIKE]
-        return one + others if others else []
+        return [replace(one[0], kind=kind), *others] if others else []
 
     def shows_background(self, slot: int) -> bool:
         """Return whether a slot's pixels show the background again."""
@@ -364,6 +394,7 @@ class FrameParts:
         slots: Sequence[int],
         windows: np.ndarray,
         colours: np.ndarray,
+        usual: np.ndarray,
         settled: np.ndarray,
         any_colour: bool = False,
     ) -> dict[int, Part]:
@@ -373,8 +404,9 @@ class FrameParts:
             new: Parts that are nobody's.
             slots: Who looks.
             windows: Where all slots saw their objects last, shape (K, 4).
-            colours: Their colours, shape (K, C).
-            settled: Slots whose colours are well known, bool, shape (K,).
+            colours: Their colours when they were seen last, shape (K, C).
+            usual: The ones they usually have, (K, C): the last one may be that of a neighbour in one part with them.
+            settled: Slots of which that is known, bool, shape (K,).
             any_colour: Take parts inside the frame of whatever colour: what comes out of a part in which an object is
                 hidden is that object, or it was the other one that was seen.
         """
@@ -382,12 +414,12 @@ class FrameParts:
         claims: dict[int, Part] = {}
         for slot in slots:
             place = (windows[slot, 1::-1] + 1) / 2 * (sides - 1)
-            size, alike = np.exp(windows[slot, 3:1:-1]) * sides, ALIKE if settled[slot] else _SAME_COLOUR
+            size = np.exp(windows[slot, 3:1:-1]) * sides
             near = [
                 (float(np.abs(part.centre - place).max()) / part.side, index)
                 for index, part in enumerate(new)
                 if (
-                    np.abs(part.colour - colours[slot]).max() < alike
+                    part.of_colour(colours[slot], usual[slot] if settled[slot] else None)
                     or (any_colour and not part.touches(self.labels.shape))
                 )
                 and _SAME_SIZE[0] < part.box_area / size.prod() < _SAME_SIZE[1]

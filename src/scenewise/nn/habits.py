@@ -30,6 +30,7 @@ _SLOWLY = 0.1  # share by which looks and sides follow what is seen
 _COURSE = 0.25  # share by which the course does
 _ALONE_AGAIN = 3  # frames for which two that were joined are held against their looks
 _CROWDED, _ROOM = 3, 1.2  # frames after which one is hidden; times the larger's usual area below which two have no room
+_BORDER = 0.99  # of the way from the middle of a frame, beyond which the edge of a window is at its border
 _BETTER = 0.7  # of the distance of looks as slots are, below which they are better exchanged
 _CLEARLY = 0.03  # of [0, 1]; and by how much
 
@@ -88,15 +89,27 @@ class Habits:
         settled: np.ndarray = self.alone >= _SETTLED
         return settled
 
-    def expected(self, windows: np.ndarray, speeds: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    @property
+    def colours(self) -> np.ndarray:
+        """Mean differences from the background of the bands of looks, shape (K, C)."""
+        colours: np.ndarray = self.looks.reshape(len(self.looks), BANDS, -1).mean(1)
+        return colours
+
+    def expected(self, windows: np.ndarray, speeds: np.ndarray, seen: np.ndarray, leaving: bool) -> np.ndarray:
         """Return windows of a frame ago as they should be now, those of settled slots: they go on as they go, or went.
 
         Args:
             windows: Shape (K, 4).
             speeds: How far they went in the last frame, shape (K, 2).
             seen: Where enough was seen of them to know, if they moved, bool, shape (K,).
+            leaving: Whether windows at the border of the frame may go on beyond it: what has partly left the frame is
+                where its edge inside says.
         """
         places = windows.copy()
+        if leaving:
+            outside = np.exp(self.sides) - np.exp(windows[:, 2:])
+            at_border = np.abs(windows[:, :2]) + np.exp(windows[:, 2:]) > _BORDER
+            places[:, :2] += np.where(at_border & (outside > 0), np.sign(windows[:, :2]) * outside, 0)
         steps = np.where(seen[:, None] & speeds.any(1, keepdims=True), speeds, self.courses)
         places[self.settled, :2] += steps[self.settled]
         places[self.settled, 2:] = self.sides[self.settled]

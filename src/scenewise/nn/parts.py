@@ -213,8 +213,9 @@ class _Outcome:
 def _find(frame: FrameParts, slots: _Slots, heirs: dict[int, int]) -> _Find:
     """Find the objects of slots in a frame, and who is born."""
     count, known, extents = len(slots.on), slots.habits, slots.extents
+    usual = (known.colours, known.settled)
     seen = np.bincount(frame.owner.ravel(), minlength=count) > _VISIBLE * extents
-    places = known.expected(slots.windows, slots.speeds, seen)
+    places = known.expected(slots.windows, slots.speeds, seen, leaving=frame.limits.touching)
     frame, places, rests = _search_by_looks(frame, slots, places)
     behind = frame.parts_behind(slots.waits, places)
     hidden = behind * known.settled
@@ -223,10 +224,10 @@ def _find(frame: FrameParts, slots: _Slots, heirs: dict[int, int]) -> _Find:
     kinds = {k: (slots.windows[k], slots.colours[k]) for k in moves}  # those that share a part may be pieces of things
     moves, new = frame.split(moves, new, kinds, extents, known.settled, known.looks)
     empty = [k for k in np.flatnonzero(slots.on)[1:] if frame.shows_background(k)]
-    moves |= rests | frame.claims(new, empty, places, slots.colours, known.settled)
-    returns = frame.claims(new, np.flatnonzero(slots.waits).tolist(), places, slots.colours, known.settled)
+    moves |= rests | frame.claims(new, empty, places, slots.colours, *usual)
+    returns = frame.claims(new, np.flatnonzero(slots.waits).tolist(), places, slots.colours, *usual)
     hidden[[*returns]] = 0
-    returns |= frame.claims(new, np.flatnonzero(hidden).tolist(), places, slots.colours, known.settled, any_colour=True)
+    returns |= frame.claims(new, np.flatnonzero(hidden).tolist(), places, slots.colours, *usual, any_colour=True)
     hidden[[*returns]] = 0
     emerging = frame.emerging(hidden, places, extents, slots.colours)
     off = [k for k in range(1, count) if not slots.on[k] and k not in returns and k not in emerging]

@@ -101,6 +101,12 @@ def _over_pictures(report: FootageReport) -> tuple[dict[str, Any], list[str]]:
     area = (report.smallest / max(source)) * (report.smallest / min(source))
     least = round(min(max(_LEAST_AREA * area, _OBJECT_PIXELS / (size[0] * size[1])), _MOST_LEAST_AREA), 5)
     settings["windows"]["least_area"] = least
+    if report.hues:
+        settings["windows"]["hues"] = report.hues
+        why.append(
+            f"windows.hues = {report.hues}: things are of one hue each, and what is larger is of several: those that "
+            "touch are told apart by it."
+        )
     data = {
         "size": frame,
         "clip_length": _CLIP_LENGTH,

@@ -8,7 +8,7 @@ import pytest
 from scenewise.data.footage.camera import camera_motion
 from scenewise.data.footage.glimpses import neighbours, spread
 from scenewise.data.footage.inspect import inspect
-from scenewise.data.footage.movers import movers
+from scenewise.data.footage.movers import movers, objects_by_hues
 from scenewise.data.footage.proposals import FootageSize, propose
 from scenewise.errors import InputError
 from scenewise.media import read_video
@@ -211,3 +211,32 @@ def test_glimpses_of_a_video(tmp_path):
     assert few.shape[1:] == (8, 12, 3)
     assert 20 <= len(few) <= 40
     assert np.unique(np.diff(few[:, 0, 0, 0].astype(int))).size == 1
+
+
+def _parts_seen(*rows):
+    """Rows of `Movers.pieces`: area, pieces at the fine and at the coarse step of hue; all in frames of their own."""
+    return np.array([[n, area, 1, fine, coarse] for n, (area, fine, coarse) in enumerate(rows)], float)
+
+
+def test_hues_part_things_where_only_large_parts_are_of_several():
+    lone, pair = [(100, 1, 1)] * 8, [(200, 2, 2)] * 3
+    assert objects_by_hues(_parts_seen(*lone, *pair)) == (0.2, 2)
+    assert objects_by_hues(_parts_seen(*lone)) == (0.0, 0)  # nothing touches
+    assert objects_by_hues(_parts_seen(*lone, (100, 2, 1), *pair)) == (0.0, 0)  # one alone is of two hues
+    assert objects_by_hues(_parts_seen(*lone, *[(200, 2, 1)] * 3)) == (0.0, 0)  # not clearly of two
+    assert objects_by_hues(_parts_seen(*lone[:4], *pair)) == (0.0, 0)  # few things were seen alone
+    assert objects_by_hues(np.zeros((0, 5))) == (0.0, 0)
+
+
+def test_two_things_that_touch_are_of_two_hues_in_some_twenty_frames():
+    """A red and a blue square side by side on grey, beside a green one, before a camera that is still."""
+    rng, frames = np.random.default_rng(0), np.full((40, 60, 90, 3), 90.0)
+    for t in range(40):
+        for left, colour in ((5 + t, (200, 40, 40)), (17 + t, (40, 40, 200)), (70, (40, 200, 40))):
+            frames[t, 20:32, left : left + 12] = colour
+    images = np.clip(frames + rng.normal(0, 1, frames.shape), 0, 255).round().astype(np.uint8)
+    pieces = movers([images], np.full((60, 90, 3), 90 / 255, np.float32)).pieces
+    assert len(np.unique(pieces[:, 0])) == 20
+    pair = pieces[:, 1] > 200
+    assert (pieces[pair, 3:] == 2).all()
+    assert (pieces[~pair, 3:] == 1).all()

@@ -55,6 +55,7 @@ class FileLook:
         colourful: Share of each part's difference from the background that no change of brightness makes.
         contrasts: Length of each part's mean difference from the background, of [0, 1] per channel.
         limit: What noise leaves of such differences.
+        pieces: What hues make of parts; see `Movers`.
         region: Where there are any: top, left, height, width in source pixels, or None.
     """
 
@@ -73,6 +74,7 @@ class FileLook:
     colourful: np.ndarray = field(default_factory=lambda: np.zeros(0))
     contrasts: np.ndarray = field(default_factory=lambda: np.zeros(0))
     limit: float = 0.0
+    pieces: np.ndarray = field(default_factory=lambda: np.zeros((0, 5)))
     region: tuple[int, int, int, int] | None = None
 
     @property
@@ -113,6 +115,7 @@ class FootageReport:
         speed: Source pixels per frame of a typical one that moves; 0 where nothing does.
         proposals: Settings, each with its reason.
         warnings: What speaks against training on this footage, and what to do.
+        hues: Step of hue at which things that touch are told apart, 0 where they are not.
     """
 
     files: tuple[FileLook, ...]
@@ -122,6 +125,7 @@ class FootageReport:
     speed: float
     proposals: tuple[Proposal, ...]
     warnings: tuple[str, ...]
+    hues: float = 0.0
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -201,12 +205,13 @@ def inspect(
     counts, sides, speeds = (
         np.concatenate([getattr(look, name) for look in looks]) for name in ("counts", "sides", "speeds")
     )
-    objects = round(float(np.percentile(counts, 98))) if sides.size else 0
+    hues, parted = _hues(looks)
+    objects = max(round(float(np.percentile(counts, 98))), parted) if sides.size else 0
     smallest, side = (float(np.percentile(sides, p)) if sides.size else 0.0 for p in (10, 50))
     speed = float(np.median(speeds)) if speeds.size else 0.0
     sizes = [FootageSize(look.size, look.frames, look.region if crop is None else None) for look in looks]
     proposals = propose(sizes, objects, side, smallest, speed)
-    return FootageReport(looks, objects, side, smallest, speed, proposals, _warnings(looks))
+    return FootageReport(looks, objects, side, smallest, speed, proposals, _warnings(looks), hues)
 
 
 def glance(reader: VideoReader) -> CameraMotion:
@@ -252,8 +257,20 @@ def _look(reader: VideoReader, notify: Callable[[str], None] | None) -> FileLook
         colourful=motion.colourful,
         contrasts=motion.contrasts,
         limit=motion.limit,
+        pieces=motion.pieces,
         region=_region(motion.often, scale),
     )
+
+
+def _hues(looks: Sequence[FileLook]) -> tuple[float, int]:
+    """Return the step of hue at which things that touch are told apart, or 0, and how many there are at a time."""
+    from scenewise.data.footage.movers import objects_by_hues
+
+    first, rows = 0.0, []
+    for look in looks:
+        rows.append(look.pieces + np.array([first, 0, 0, 0, 0]))  # frames are counted through the files
+        first += 1 + look.pieces[:, 0].max(initial=0)
+    return objects_by_hues(np.concatenate(rows))
 
 
 def _region(often: np.ndarray, scale: float) -> tuple[int, int, int, int] | None:

@@ -20,6 +20,12 @@ _PALE, _SMALL = 0.1, 0.25  # of the median contrast and area of all parts; what 
 _EDGE = 0.5  # of a part's median difference; its border lies there
 _LEAST_PIXELS = 6
 _CRUMB, _BESIDE = 0.25, 4  # a part with less than this share of the area of one so many pixels off is a piece of it
+_HUES = (0.2, 0.3)  # steps of hue at which parts are taken apart; what the second does is clear
+_LOOKS_AT_HUES = 20  # frames
+_PIECE = 0.15  # of a part's area; what hues cut off is an object of its own if it is larger
+_USUAL = 1.3  # times the median area of parts; those larger may be several things
+_LONE, _LEAST_ALONE = 0.05, 5  # share of things, alone and all in the frame, that hues take apart at most; how many
+_JOINED = 1 / 3  # of the larger parts that they clearly take apart at least
 _NEAR, _ALIKE = 1.5, 0.4  # a part seen again lies within so many of its sides and keeps so much of its area
 
 
@@ -37,6 +43,8 @@ class Movers:
             shape (N,).
         contrasts: Of each part, the length of its mean difference from the background over the channels, shape (N,).
         limit: What noise leaves of such a difference, averaged over 3 x 3 pixels.
+        pieces: What hues make of the parts of some twenty frames: a row of each part's frame, its area, whether it is
+            all in the frame, and the number of objects at two steps of hue, shape (P, 5).
     """
 
     counts: np.ndarray
@@ -47,6 +55,23 @@ class Movers:
     colourful: np.ndarray
     contrasts: np.ndarray
     limit: float
+    pieces: np.ndarray
+
+
+def objects_by_hues(pieces: np.ndarray) -> tuple[float, int]:
+    """Return the step of hue at which things that touch are told apart, and how many there are at a time.
+
+    It is 0 where it pays nothing or does harm: where no large part is of several hues, or things that are alone are.
+
+    Args:
+        pieces: See `Movers`.
+    """
+    frames, areas, inside, fine, coarse = pieces.reshape(-1, 5).T
+    lone = (areas <= _USUAL * np.median(areas)) if len(areas) else areas > 0
+    alone = fine[lone & (inside > 0)] > 1
+    if len(alone) < _LEAST_ALONE or alone.mean() > _LONE or lone.all() or (coarse[~lone] > 1).mean() < _JOINED:
+        return 0.0, 0
+    return _HUES[0], int(np.bincount(frames.astype(int), fine).max())
 
 
 def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
@@ -61,8 +86,8 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
     """
     noise, blur = _noise(runs, picture)
     limit = max(_FLOOR, _NOISE_TIMES * blur)
-    speeds, colours, sizes, numbers = [], [], [], []
-    often, frames = np.zeros(picture.shape[:2]), 0
+    speeds, colours, sizes, numbers, pieces = [], [], [], [], []
+    often, frames, every = np.zeros(picture.shape[:2]), 0, max(1, sum(map(len, runs)) // _LOOKS_AT_HUES)
     for run in runs:
         differences = list(_differences(run, picture))
         parts = [_parts(difference, limit) for difference in differences]
@@ -76,6 +101,8 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
             sizes.append(areas[t][seen])
             numbers.append(np.full(int(seen.sum()), frames + t))
             often += np.isin(labels[t], 1 + np.flatnonzero(seen))
+            if (frames + t) % every == 0:
+                pieces.append(_pieces(run[t], labels[t], seen, frames + t))
             if t + 1 < len(run):
                 speeds.append(beside[-1][beside[-1] < np.inf])
         frames += len(run)
@@ -94,7 +121,24 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
         colourful=shares[things],
         contrasts=contrasts[things],
         limit=limit,
+        pieces=np.concatenate(pieces),
     )
+
+
+def _pieces(frame: np.ndarray, labels: np.ndarray, seen: np.ndarray, number: int) -> np.ndarray:
+    """Return what hues make of the parts of a frame that are seen; see `Movers.pieces`."""
+    from scenewise.nn.cores import of_like_hues  # reads torch, too
+
+    image, rows = np.moveaxis(frame, -1, 0)[None] / np.float32(255), []
+    hues = [of_like_hues(labels[None] > 0, image, step)[0] for step in _HUES]
+    for part, box in enumerate(ndimage.find_objects(labels), 1):
+        if box is not None and seen[part - 1]:
+            inside = labels[box] == part
+            least = max(_LEAST_PIXELS, _PIECE * inside.sum())
+            counts = [max(1, int((np.bincount(each[box][inside]) >= least).sum())) for each in hues]
+            whole = all(side.start > 0 and side.stop < n for side, n in zip(box, labels.shape, strict=True))
+            rows.append([number, inside.sum(), whole, *counts])
+    return np.array(rows, float).reshape(-1, 5)
 
 
 def _colours(difference: np.ndarray, picture: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
