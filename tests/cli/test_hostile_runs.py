@@ -9,8 +9,8 @@ import yaml
 from tests.cli.refusals import refused
 
 from scenewise.cli import main
-from scenewise.training import recipes
-from scenewise.training.run import Run, train
+from scenewise.training import recipes, run
+from scenewise.training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +27,15 @@ def run_once(tmp_path_factory):
 @pytest.fixture(autouse=True, scope="module")
 def one_forecast():
     """Tell of all runs what is foreseen of the first: that is half of what a refusal takes, and comes before it."""
-    foreseen, forecast = {}, Run._forecast
+    foreseen, forecast = {}, run.forecast
 
-    def once(run, number):
-        if number not in foreseen:
-            foreseen[number] = forecast(run, number)
-        return foreseen[number]
+    def once(plan, model, device, step, folder, place):
+        if place not in foreseen:
+            foreseen[place] = forecast(plan, model, device, step, folder, place)
+        return foreseen[place]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Run, "_forecast", once)
+        patch.setattr(run, "forecast", once)
         yield
 
 
