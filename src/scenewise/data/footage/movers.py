@@ -16,7 +16,7 @@ _FLOOR = 4.0 / 255  # of [0, 1]; smaller differences, averaged over 3 x 3 pixels
 _NOISE_TIMES = 4.0  # the same, of the noise that is left in such averages
 _CLEAR = 1.5  # times that limit; a part has pixels that differ by more
 _LEAST_CONTRAST = 2.5  # times that limit; what a codec leaves where a thing went by is paler
-_PALE, _SMALL = 0.35, 0.25  # of the median contrast and area of all parts; paler and smaller is a rest or the picture's
+_PALE, _SMALL = 0.35, 0.25  # of the usual contrast and area of parts; paler and smaller is a rest, too, or a ghost
 _EDGE = 0.5  # of a part's median difference; its border lies there
 _LEAST_PIXELS = 6
 _CRUMB, _BESIDE = 0.25, 4  # a part with less than this share of the area of one so many pixels off is a piece of it
@@ -111,7 +111,9 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
     area, when = np.concatenate(sizes), np.concatenate(numbers)
     things = contrasts >= _LEAST_CONTRAST * limit
     if things.any():
-        things &= (contrasts >= _PALE * np.median(contrasts[things])) | (area >= _SMALL * np.median(area[things]))
+        pale = contrasts < _PALE * _usual(contrasts[things], area[things])
+        small = area < _SMALL * _usual(area[things], area[things])
+        things &= ~(pale & small)
     distances = np.concatenate(speeds) if speeds else np.zeros(0)
     return Movers(
         counts=np.bincount(when[things], minlength=frames),
@@ -124,6 +126,13 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
         limit=limit,
         pieces=np.concatenate(pieces),
     )
+
+
+def _usual(values: np.ndarray, areas: np.ndarray) -> float:
+    """Return the median over pixels of what parts have: rests may be many, but they cover little."""
+    order = np.argsort(values)
+    covered = np.cumsum(areas[order])
+    return float(values[order][np.searchsorted(covered, covered[-1] / 2)])
 
 
 def _pieces(frame: np.ndarray, labels: np.ndarray, seen: np.ndarray, number: int) -> np.ndarray:
