@@ -100,6 +100,30 @@ def test_things_that_stand_still_most_of_the_time_are_counted(tmp_path):
     assert abs(int(picture[30, 126, 0]) - (100 + 0.3 * 126)) < 8
 
 
+def test_light_and_dark_halves_do_not_cancel_each_other():
+    """A mean over the pixels of a grey car, with bright roof and dark windows, is that of the road."""
+    road = np.full((90, 160, 3), 100, np.uint8)
+    frames = np.repeat(road[None], 30, 0)
+    for t in range(30):
+        frames[t, 40:48, 10 + 3 * t : 30 + 3 * t] = 140
+        frames[t, 48:56, 10 + 3 * t : 30 + 3 * t] = 60
+    found = movers([frames], road / np.float32(255))
+    assert len(found.contrasts) >= 28
+    assert np.median(found.contrasts) == pytest.approx(np.sqrt(3) * 40 / 255, rel=0.2)
+
+
+@pytest.mark.parametrize(("contrast", "things"), [(12, 1), (60, 2)], ids=["pale", "clear"])
+def test_a_small_detail_that_is_not_in_the_picture_is_no_thing(contrast, things):
+    """A dash on the road that was taken for a part of the cars before it: far paler and smaller than they are."""
+    road = np.full((90, 160, 3), 100, np.uint8)
+    frames = np.repeat(road[None], 30, 0)
+    frames[:, 70:74, 60:70] += np.uint8(contrast)
+    for t in range(30):
+        frames[t, 30:50, 10 + 3 * t : 40 + 3 * t] = (160, 60, 60)
+    found = movers([frames], road / np.float32(255))
+    assert (found.counts == things).all()
+
+
 def test_noise_and_flicker_are_no_things():
     frames = discs(count=0, noise=10)
     frames[17, 40:50, 40:50] = 255  # in one frame only

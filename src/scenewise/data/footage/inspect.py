@@ -53,7 +53,7 @@ class FileLook:
         sides: Square root of the area of each part, in source pixels.
         speeds: Source pixels per frame of the parts that move.
         colourful: Share of each part's difference from the background that no change of brightness makes.
-        contrasts: Length of each part's mean difference from the background, of [0, 1] per channel.
+        contrasts: Length of each part's difference from the background, root mean square, of [0, 1] per channel.
         limit: What noise leaves of such differences.
         pieces: What hues make of parts; see `Movers`.
         region: Where there are any: top, left, height, width in source pixels, or None.

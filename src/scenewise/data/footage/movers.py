@@ -15,8 +15,8 @@ _AT_ONCE = 64  # frames
 _FLOOR = 4.0 / 255  # of [0, 1]; smaller differences, averaged over 3 x 3 pixels, are none on any footage
 _NOISE_TIMES = 4.0  # the same, of the noise that is left in such averages
 _CLEAR = 1.5  # times that limit; a part has pixels that differ by more
-_LEAST_CONTRAST = 2.0  # times that limit; what a codec leaves where a thing went by is paler
-_PALE, _SMALL = 0.1, 0.25  # of the median contrast and area of all parts; what is paler and smaller is such a rest too
+_LEAST_CONTRAST = 2.5  # times that limit; what a codec leaves where a thing went by is paler
+_PALE, _SMALL = 0.35, 0.25  # of the usual contrast and area of parts; paler and smaller is a rest, too, or a ghost
 _EDGE = 0.5  # of a part's median difference; its border lies there
 _LEAST_PIXELS = 6
 _CRUMB, _BESIDE = 0.25, 4  # a part with less than this share of the area of one so many pixels off is a piece of it
@@ -41,7 +41,8 @@ class Movers:
         noise: Standard deviation of still pixels, of [0, 1].
         colourful: Of each part, the share of its difference from the background that no change of brightness makes,
             shape (N,).
-        contrasts: Of each part, the length of its mean difference from the background over the channels, shape (N,).
+        contrasts: Of each part, the length of its difference from the background over the channels, as a root mean
+            square, shape (N,).
         limit: What noise leaves of such a difference, averaged over 3 x 3 pixels.
         pieces: What hues make of the parts of some twenty frames: a row of each part's frame, its area, whether it is
             all in the frame, and the number of objects at two steps of hue, shape (P, 5).
@@ -110,7 +111,9 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
     area, when = np.concatenate(sizes), np.concatenate(numbers)
     things = contrasts >= _LEAST_CONTRAST * limit
     if things.any():
-        things &= (contrasts >= _PALE * np.median(contrasts[things])) | (area >= _SMALL * np.median(area[things]))
+        pale = contrasts < _PALE * _usual(contrasts[things], area[things])
+        small = area < _SMALL * _usual(area[things], area[things])
+        things &= ~(pale & small)
     distances = np.concatenate(speeds) if speeds else np.zeros(0)
     return Movers(
         counts=np.bincount(when[things], minlength=frames),
@@ -123,6 +126,13 @@ def movers(runs: Sequence[np.ndarray], picture: np.ndarray) -> Movers:
         limit=limit,
         pieces=np.concatenate(pieces),
     )
+
+
+def _usual(values: np.ndarray, areas: np.ndarray) -> float:
+    """Return the median over pixels of what parts have: rests may be many, but they cover little."""
+    order = np.argsort(values)
+    covered = np.cumsum(areas[order])
+    return float(values[order][np.searchsorted(covered, covered[-1] / 2)])
 
 
 def _pieces(frame: np.ndarray, labels: np.ndarray, seen: np.ndarray, number: int) -> np.ndarray:
@@ -142,7 +152,9 @@ def _pieces(frame: np.ndarray, labels: np.ndarray, seen: np.ndarray, number: int
 
 
 def _colours(difference: np.ndarray, picture: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Return what share of each part's mean difference is not along the colour of what it hides, and its length.
+    """Return what share of each part's mean difference is not along the colour of what it hides, and how strong it is.
+
+    Strength is a root mean square over pixels: bodies and windows of a grey car cancel each other in a mean.
 
     Shape (2, N).
     """
@@ -155,8 +167,9 @@ def _colours(difference: np.ndarray, picture: np.ndarray, labels: np.ndarray, co
     )
     hidden = hidden / np.maximum(np.linalg.norm(hidden, axis=1, keepdims=True), 1e-6)
     across = change - (change * hidden).sum(1, keepdims=True) * hidden
-    lengths = np.linalg.norm(change, axis=1)
-    return np.stack([np.linalg.norm(across, axis=1) / np.maximum(lengths, 1e-6), lengths])
+    shares = np.linalg.norm(across, axis=1) / np.maximum(np.linalg.norm(change, axis=1), 1e-6)
+    squares = np.bincount(numbers, np.square(difference[inside]).sum(1), count + 1)[1:] / areas[:, 0]
+    return np.stack([shares, np.sqrt(squares)])
 
 
 def _differences(run: np.ndarray, picture: np.ndarray) -> Iterator[np.ndarray]:
