@@ -37,6 +37,19 @@ _MARK_COLOUR = (255, 80, 80)
 _PAPER = 24  # grey of gaps and of what is not known
 
 
+class LabelsExporter(Exporter):
+    """Writes at the end what labels tell, which the pipeline holds for all of them."""
+
+    gathers: ClassVar[bool] = False
+
+    def __init__(self, context: ExportContext) -> None:
+        super().__init__(context)
+        self._labels = context.labels.open()
+
+    def add(self, frame: FrameResult) -> None:
+        """The labels are held by the pipeline."""
+
+
 @FORMATS.register("overlay")
 class Overlay(Exporter):
     """Input, masks over the input, and reconstruction side by side; predicted frames carry a red bar."""
@@ -93,18 +106,10 @@ class Overlay(Exporter):
 
 
 @FORMATS.register("masks")
-class MaskImages(Exporter):
+class MaskImages(LabelsExporter):
     """One palette image per frame as DAVIS has them: 0 is background, an object is its track id."""
 
     files: ClassVar[str] = "masks/%05d.png"
-    gathers: ClassVar[bool] = False
-
-    def __init__(self, context: ExportContext) -> None:
-        super().__init__(context)
-        self._labels = context.labels.open()
-
-    def add(self, frame: FrameResult) -> None:
-        """The labels are held by the pipeline."""
 
     def finish(self, summary: Summary) -> None:
         """Write the images, named by the frames' indices in the source."""
@@ -149,18 +154,10 @@ class Report(Exporter):
 
 
 @FORMATS.register("tracks")
-class Tracks(Exporter):
+class Tracks(LabelsExporter):
     """MOT rows: a box in source pixels per object and frame; frames, track ids and pixels count from 1."""
 
     files: ClassVar[str] = "tracks.csv"
-    gathers: ClassVar[bool] = False
-
-    def __init__(self, context: ExportContext) -> None:
-        super().__init__(context)
-        self._labels = context.labels.open()
-
-    def add(self, frame: FrameResult) -> None:
-        """The labels are held by the pipeline."""
 
     def finish(self, summary: Summary) -> None:
         """Write the rows; the confidence is the mean mask over the pixels owned."""
@@ -178,7 +175,7 @@ class Tracks(Exporter):
 
 
 @FORMATS.register("labels")
-class Labels(Exporter):
+class Labels(LabelsExporter):
     """The slot that owns each pixel as one array `labels` (T, H, W), slots counted from 0.
 
     Beside it `frames` (T,), their indices in the source, and `track_ids` (T, K), the number of each slot's object in
@@ -186,14 +183,6 @@ class Labels(Exporter):
     """
 
     files: ClassVar[str] = "labels.npz"
-    gathers: ClassVar[bool] = False
-
-    def __init__(self, context: ExportContext) -> None:
-        super().__init__(context)
-        self._labels = context.labels.open()
-
-    def add(self, frame: FrameResult) -> None:
-        """The labels are held by the pipeline."""
 
     def finish(self, summary: Summary) -> None:
         """Write the archive, a frame at a time."""
@@ -265,19 +254,14 @@ _CATEGORIES = [
 
 
 @FORMATS.register("coco")
-class CocoMasks(Exporter):
+class CocoMasks(LabelsExporter):
     """Masks in pixels of the source: of every object with its track id, and of all that is background together."""
 
     files: ClassVar[str] = f"masks.json, {RESULTS}"
-    gathers: ClassVar[bool] = False
 
     def __init__(self, context: ExportContext) -> None:
         super().__init__(context)
-        self._labels = context.labels.open()
         self._placement = Placement(context.size, context.geometry.crop, context.source_size)
-
-    def add(self, frame: FrameResult) -> None:
-        """The labels are held by the pipeline."""
 
     def finish(self, summary: Summary) -> None:
         """Write both files."""
